@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kind is the class of an error of this package. Kinds are errors themselves,
+// so that errors.Is(err, registry.ErrNotFound) asks for one.
+type Kind string
+
+// Error returns the kind's text.
+func (k Kind) Error() string { return string(k) }
+
+// The kinds. The comment says what to do about each.
+const (
+	// ErrReference: the reference, repository name, digest or layout path is
+	// malformed. Correct it; asking again will not help.
+	ErrReference Kind = "bad reference"
+	// ErrNotFound: the store answered, and says that there is no such thing.
+	ErrNotFound Kind = "not found"
+	// ErrUnauthorized: no or wrong credentials. Log in to the registry.
+	ErrUnauthorized Kind = "authentication required"
+	// ErrDenied: the credentials do not allow this.
+	ErrDenied Kind = "access denied"
+	// ErrRateLimited: the registry asked for fewer requests; see Error.RetryAfter.
+	ErrRateLimited Kind = "rate limited"
+	// ErrUnavailable: the network or the store failed. Try again.
+	ErrUnavailable Kind = "unavailable"
+	// ErrStalled: the store stopped sending, or sent too slowly.
+	ErrStalled Kind = "stalled"
+	// ErrTooLarge: content exceeds its descriptor's size or the limit set.
+	ErrTooLarge Kind = "too large"
+	// ErrTooMany: more items, pages or redirects than the limit set allows.
+	ErrTooMany Kind = "too many"
+	// ErrDigestMismatch: the store returned other bytes than asked for.
+	ErrDigestMismatch Kind = "digest mismatch"
+	// ErrMalformed: the content or answer is not what its specification allows.
+	ErrMalformed Kind = "malformed"
+	// ErrUnsupported: a digest algorithm, media type or operation that is not
+	// implemented by the store or by this package.
+	ErrUnsupported Kind = "unsupported"
+	// ErrConflict: a condition of PushOptions did not hold.
+	ErrConflict Kind = "changed meanwhile"
+	// ErrInsecure: refused because it would send content or credentials in the
+	// clear or to another place than the registry.
+	ErrInsecure Kind = "refused as insecure"
+	// ErrUnconfirmed: what was written could not be read back; it may or may
+	// not be there. Error.Detail says what was not confirmed.
+	ErrUnconfirmed Kind = "not confirmed"
+)
+
+// Error is the error of every operation on a store.
+type Error struct {
+	// Op is the operation, such as "resolve" or "push blob".
+	Op string
+	// Ref is what it was about, as text that is safe to print.
+	Ref string
+	// Kind classifies it.
+	Kind Kind
+	// Status is the HTTP status, or 0.
+	Status int
+	// RetryAfter is how long the registry asked to wait, capped, or 0.
+	RetryAfter time.Duration
+	// Detail explains, as text that is safe to print: without control
+	// characters, credentials or query strings.
+	Detail string
+	// Err is the cause, or nil.
+	Err error
+}
+
+// Error says what failed, on what, and why.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Ref != "" {
+		b.WriteString(" " + e.Ref)
+	}
+	b.WriteString(": " + string(e.Kind))
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (HTTP %d)", e.Status)
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + SafeText(e.Err.Error(), maxErrorText))
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the error's kind.
+func (e *Error) Is(target error) bool {
+	k, ok := target.(Kind)
+	return ok && k == e.Kind
+}
+
+// maxErrorText bounds text from outside that an error repeats.
+const maxErrorText = 512
+
+// SafeText makes text from outside fit to be shown on a terminal or in a log:
+// control and formatting characters and invalid UTF-8 become visible escapes,
+// and what exceeds max bytes is cut.
+func SafeText(s string, limit int) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == ' ' || unicode.IsGraphic(r) && !unicode.In(r, unicode.Zl, unicode.Zp):
+			b.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		i += n
+		if b.Len() >= limit {
+			if i < len(s) {
+				b.WriteString("…")
+			}
+			break
+		}
+	}
+	return b.String()
+}
