@@ -1,0 +1,270 @@
+// Package strictjson parses JSON (RFC 8259) that an attacker may have written,
+// with one meaning or none: what two parsers could read differently is refused.
+//
+// Refused beyond what RFC 8259 refuses: duplicate object keys, also where they
+// differ only in case; invalid UTF-8 and unpaired surrogate escapes; a byte
+// order mark; anything after the value; nesting, node counts and numbers beyond
+// the bounds. encoding/json accepts all of these but the trailing data, and
+// matches struct fields regardless of case, which is why it is not used on
+// evidence.
+package strictjson
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Bounds of a document.
+const (
+	// MaxDepth is how deep arrays and objects may nest.
+	MaxDepth = 64
+	// MaxNodes is how many values and keys a document may hold.
+	MaxNodes = 1 << 20
+	// maxNumberLen bounds the text of one number.
+	maxNumberLen = 64
+)
+
+// ErrSyntax is wrapped by every error of this package.
+var ErrSyntax = errors.New("malformed JSON")
+
+// Kind is the type of a value.
+type Kind uint8
+
+// The kinds. Missing is the kind of the zero Value, as Get returns for a key
+// that is not there.
+const (
+	Missing Kind = iota
+	Null
+	Bool
+	Number
+	String
+	Array
+	Object
+)
+
+// node is one value: its text is data[start:end]. Nodes stand in document
+// order, so a container's first child directly follows it; next is the index
+// after its last descendant. In an object, key and value alternate.
+type node struct {
+	start, end int32
+	next       int32
+	kind       Kind
+	escaped    bool // a string that holds escapes
+}
+
+// Value is a parsed value. The zero Value is Missing. It refers to the parsed
+// bytes, which must not change.
+type Value struct {
+	data  []byte
+	nodes []node
+	at    int32
+}
+
+// Parse parses data, which must hold exactly one value.
+func Parse(data []byte) (Value, error) {
+	if len(data) > 1<<30 {
+		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
+	}
+	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
+	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096))}
+	p.space()
+	if err := p.value(0); err != nil {
+		return Value{}, err
+	}
+	p.space()
+	if p.pos != len(data) {
+		return Value{}, p.fail("data after the value")
+	}
+	return Value{data: data, nodes: p.nodes}, nil
+}
+
+func (v Value) node() node {
+	if int(v.at) >= len(v.nodes) {
+		return node{}
+	}
+	return v.nodes[v.at]
+}
+
+// Kind returns the value's type.
+func (v Value) Kind() Kind { return v.node().kind }
+
+// Exists reports whether there is a value, null included.
+func (v Value) Exists() bool { return v.Kind() != Missing }
+
+// Raw returns the text of the value as it stood in the document.
+func (v Value) Raw() []byte {
+	n := v.node()
+	return v.data[n.start:n.end:n.end]
+}
+
+// Get returns the member of an object, or a Missing value.
+func (v Value) Get(key string) Value {
+	for name, member := range v.rawMembers() {
+		if name.equal(key) {
+			return member
+		}
+	}
+	return Value{}
+}
+
+// Str returns a string's content; false where the value is no string.
+func (v Value) Str() (string, bool) {
+	n := v.node()
+	if n.kind != String {
+		return "", false
+	}
+	if !n.escaped {
+		return string(v.data[n.start+1 : n.end-1]), true
+	}
+	return string(unescape(v.data[n.start+1 : n.end-1])), true
+}
+
+// StrBytes returns a string's content without copying it where it holds no
+// escapes; the caller must not change it.
+func (v Value) StrBytes() ([]byte, bool) {
+	n := v.node()
+	if n.kind != String {
+		return nil, false
+	}
+	text := v.data[n.start+1 : n.end-1 : n.end-1]
+	if n.escaped {
+		return unescape(text), true
+	}
+	return text, true
+}
+
+// Is reports whether the value is the string s.
+func (v Value) Is(s string) bool { return v.equal(s) }
+
+func (v Value) equal(s string) bool {
+	b, ok := v.StrBytes()
+	return ok && string(b) == s
+}
+
+// Int returns a number that is an integer within int64.
+func (v Value) Int() (int64, bool) {
+	if v.Kind() != Number {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(string(v.Raw()), 10, 64)
+	return i, err == nil
+}
+
+// Truth returns a boolean's value.
+func (v Value) Truth() (value, ok bool) {
+	if v.Kind() != Bool {
+		return false, false
+	}
+	return v.data[v.node().start] == 't', true
+}
+
+// Len returns the number of elements of an array or members of an object.
+func (v Value) Len() int {
+	n := 0
+	for range v.Elems() {
+		n++
+	}
+	for range v.rawMembers() {
+		n++
+	}
+	return n
+}
+
+// Elems iterates over an array's elements; over nothing for other kinds.
+func (v Value) Elems() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		n := v.node()
+		if n.kind != Array {
+			return
+		}
+		for at := v.at + 1; at < n.next; at = v.nodes[at].next {
+			if !yield(Value{v.data, v.nodes, at}) {
+				return
+			}
+		}
+	}
+}
+
+// Members iterates over an object's members in their order; over nothing for
+// other kinds.
+func (v Value) Members() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		for key, member := range v.rawMembers() {
+			name, _ := key.Str()
+			if !yield(name, member) {
+				return
+			}
+		}
+	}
+}
+
+func (v Value) rawMembers() iter.Seq2[Value, Value] {
+	return func(yield func(Value, Value) bool) {
+		n := v.node()
+		if n.kind != Object {
+			return
+		}
+		for at := v.at + 1; at < n.next; at = v.nodes[at+1].next {
+			if !yield(Value{v.data, v.nodes, at}, Value{v.data, v.nodes, at + 1}) {
+				return
+			}
+		}
+	}
+}
+
+// StrMap returns an object whose members are all strings; false otherwise. A
+// Missing value or null gives nil and true.
+func (v Value) StrMap() (map[string]string, bool) {
+	switch v.Kind() {
+	case Missing, Null:
+		return nil, true
+	case Object:
+	default:
+		return nil, false
+	}
+	m := make(map[string]string)
+	for k, member := range v.Members() {
+		s, ok := member.Str()
+		if !ok {
+			return nil, false
+		}
+		m[k] = s
+	}
+	return m, true
+}
+
+// unescape decodes the escapes of a string's text, which the parser has checked.
+func unescape(s []byte) []byte {
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		if s[i] != '\\' {
+			out = append(out, s[i])
+			i++
+			continue
+		}
+		switch c := s[i+1]; c {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r, n := unicodeEscape(s[i:])
+			out = utf8.AppendRune(out, r)
+			i += n
+			continue
+		default: // quote, backslash, slash
+			out = append(out, c)
+		}
+		i += 2
+	}
+	return out
+}
