@@ -1,0 +1,143 @@
+// Package evidence opens what is attached to an image: what is signed, by whom
+// it may be, and, once a signature has been checked, what it says.
+//
+// It judges nothing. A caller takes a Claim, checks Signatures over Signed with
+// a trusted key, and only then reads Content.
+package evidence
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hallmark-oci/hallmark/internal/b64"
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// ErrMalformed is wrapped where evidence is not what its media type says.
+var ErrMalformed = errors.New("malformed evidence")
+
+// ErrNotByKey says that evidence offers a certificate, so that no key given
+// can be the signer's.
+var ErrNotByKey = errors.New("signed with a certificate, not with a key")
+
+// ErrWrongType says that evidence is well-formed but of another purpose.
+var ErrWrongType = errors.New("evidence of another type")
+
+// EnvelopeMediaType is the media type of a layer that holds a DSSE envelope.
+const EnvelopeMediaType = "application/vnd.dsse.envelope.v1+json"
+
+// Claim is one piece of evidence whose signatures have not been checked.
+type Claim struct {
+	// Signed is what the signatures cover.
+	Signed *sigkey.Message
+	// Signatures are candidates; one that verifies is enough.
+	Signatures [][]byte
+	// Hint may name the key; not authenticated.
+	Hint string
+	// payload is the part of Signed that Content reads; the same bytes.
+	payload []byte
+	simple  bool
+}
+
+// Content is what a claim says. Exactly one field is set.
+type Content struct {
+	Simple    *simplesigning.Payload
+	Statement *intoto.Statement
+}
+
+// Open reads a layer by its media type: a simple signing payload, a DSSE
+// envelope or a bundle. annotations are the layer's.
+func Open(mediaType string, annotations map[string]string, data []byte) (*Claim, error) {
+	switch {
+	case mediaType == simplesigning.LayerMediaType:
+		return openSimple(annotations, data)
+	case mediaType == EnvelopeMediaType:
+		root, err := strictjson.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if annotations[simplesigning.AnnotationCertificate] != "" {
+			return nil, ErrNotByKey
+		}
+		return openEnvelope(dsse.Parse(root))
+	case bundle.IsMediaType(mediaType):
+		return openBundle(data)
+	}
+	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)
+}
+
+func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
+	if annotations[simplesigning.AnnotationCertificate] != "" {
+		return nil, ErrNotByKey
+	}
+	text, there := annotations[simplesigning.AnnotationSignature]
+	if !there {
+		return nil, fmt.Errorf("%w: layer without %s", ErrMalformed, simplesigning.AnnotationSignature)
+	}
+	sig, err := b64.Decode([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	}
+	return &Claim{Signed: &sigkey.Message{Bytes: data}, Signatures: [][]byte{sig}, payload: data, simple: true}, nil
+}
+
+func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if e.PayloadType != dsse.PayloadTypeInToto {
+		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
+	}
+	return &Claim{Signed: &sigkey.Message{Bytes: e.PAE()}, Signatures: e.Signatures, payload: e.Payload}, nil
+}
+
+func openBundle(data []byte) (*Claim, error) {
+	b, err := bundle.Parse(data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	case b.Certificate:
+		return nil, ErrNotByKey
+	case b.Envelope == nil:
+		return nil, fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
+	}
+	c, err := openEnvelope(b.Envelope, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.Hint = b.Hint
+	return c, nil
+}
+
+// VerifiedBy reports whether any of the claim's signatures is the key's.
+func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
+	for _, sig := range c.Signatures {
+		if k.Verify(c.Signed, sig) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Content parses what was signed. It says nothing about who signed it: check
+// VerifiedBy first.
+func (c *Claim) Content() (Content, error) {
+	if c.simple {
+		p, err := simplesigning.Parse(c.payload)
+		return Content{Simple: p}, wrap(err)
+	}
+	s, err := intoto.Parse(c.payload)
+	return Content{Statement: s}, wrap(err)
+}
+
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
+}

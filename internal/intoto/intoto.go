@@ -1,0 +1,157 @@
+// Package intoto reads and writes in-toto statements.
+//
+// Source: in-toto Attestation Framework v1.0, spec/v1/statement.md and
+// digest_set.md; v0.1 statements (spec/v0.1.0) are read.
+package intoto
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Statement types, and the predicate type that makes a statement an image
+// signature (as cosign v2.6 and v3 write it).
+const (
+	StatementV1        = "https://in-toto.io/Statement/v1"
+	StatementV01       = "https://in-toto.io/Statement/v0.1"
+	PredicateSignature = "https://sigstore.dev/cosign/sign/v1"
+)
+
+// MaxSubjects bounds the subjects of one statement.
+const MaxSubjects = 10_000
+
+// ErrMalformed is wrapped by every error of Parse.
+var ErrMalformed = errors.New("malformed in-toto statement")
+
+// Subject is one artifact that a statement is about.
+type Subject struct {
+	Name string `json:"name,omitempty"`
+	// Digest maps algorithm names to lower-case hex.
+	Digest map[string]string `json:"digest"`
+	// Annotations are kept only where all of them are strings.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Statement binds a predicate to subjects.
+type Statement struct {
+	Type          string          `json:"_type"`
+	Subjects      []Subject       `json:"subject"`
+	PredicateType string          `json:"predicateType"`
+	Predicate     json.RawMessage `json:"predicate,omitempty"`
+}
+
+// Parse reads a statement. Predicate is the exact text of the predicate.
+func Parse(payload []byte) (*Statement, error) {
+	root, err := strictjson.Parse(payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	s := &Statement{}
+	switch t := root.Get("_type"); {
+	case t.Is(StatementV1):
+		s.Type = StatementV1
+	case t.Is(StatementV01):
+		s.Type = StatementV01
+	default:
+		return nil, fmt.Errorf("%w: _type is not %s or v0.1", ErrMalformed, StatementV1)
+	}
+	var ok bool
+	if s.PredicateType, ok = root.Get("predicateType").Str(); !ok || s.PredicateType == "" {
+		return nil, fmt.Errorf("%w: no predicateType", ErrMalformed)
+	}
+	switch predicate := root.Get("predicate"); predicate.Kind() {
+	case strictjson.Missing, strictjson.Null:
+	case strictjson.Object:
+		s.Predicate = predicate.Raw()
+	default:
+		return nil, fmt.Errorf("%w: predicate is no object", ErrMalformed)
+	}
+	return s, s.subjects(root.Get("subject"))
+}
+
+func (s *Statement) subjects(list strictjson.Value) error {
+	n := list.Len()
+	if list.Kind() != strictjson.Array || n == 0 || n > MaxSubjects {
+		return fmt.Errorf("%w: %d subjects, want 1 to %d", ErrMalformed, n, MaxSubjects)
+	}
+	s.Subjects = make([]Subject, 0, n)
+	for v := range list.Elems() {
+		var subject Subject
+		var ok bool
+		if subject.Digest, ok = v.Get("digest").StrMap(); !ok {
+			return fmt.Errorf("%w: digest of subject %d is not a map of strings", ErrMalformed, len(s.Subjects))
+		}
+		if name := v.Get("name"); name.Exists() {
+			if subject.Name, ok = name.Str(); !ok {
+				return fmt.Errorf("%w: name of subject %d is no string", ErrMalformed, len(s.Subjects))
+			}
+		}
+		subject.Annotations, _ = v.Get("annotations").StrMap()
+		s.Subjects = append(s.Subjects, subject)
+	}
+	return nil
+}
+
+// A Digester gives the lower-case hex digest of the artifact under judgement by
+// one algorithm; known is false for an algorithm that it does not compute.
+type Digester func(algorithm string) (hex string, known bool, err error)
+
+// Match returns the first subject that is the artifact: of its digests at least
+// one is by a known algorithm, and all that are match exactly (lower-case hex).
+// Without one it returns nil.
+func (s *Statement) Match(digest Digester) (*Subject, error) {
+	for i := range s.Subjects {
+		ok, err := s.Subjects[i].matches(digest)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &s.Subjects[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *Subject) matches(digest Digester) (bool, error) {
+	// sha256 first: it costs nothing, and a mismatch saves computing others.
+	const first = "sha256"
+	matched := false
+	check := func(algorithm, claimed string) (bool, error) {
+		actual, known, err := digest(algorithm)
+		if err != nil || !known {
+			return err == nil, err
+		}
+		matched = true
+		return actual == claimed, nil
+	}
+	if claimed, there := s.Digest[first]; there {
+		if ok, err := check(first, claimed); !ok {
+			return false, err
+		}
+	}
+	for algorithm, claimed := range s.Digest {
+		if algorithm == first {
+			continue
+		}
+		if ok, err := check(algorithm, claimed); !ok {
+			return false, err
+		}
+	}
+	return matched, nil
+}
+
+// Marshal writes a statement. HTML characters stay as they are, as other
+// implementations write them.
+func (s *Statement) Marshal() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
