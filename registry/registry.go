@@ -117,6 +117,10 @@ type PushReport struct {
 	// OCI-Subject header). False: the fallback tag must be kept by the caller;
 	// Attach and Copy do.
 	SubjectIndexed bool
+	// Atomic is true where the store guarantees that IfMatch and IfAbsent were
+	// honoured, so that nobody else's change was overwritten. A registry cannot
+	// say so; stores in this process can.
+	Atomic bool
 }
 
 // NewManifest describes bytes that are to be pushed.

@@ -157,9 +157,17 @@ type Message struct {
 	sha256 []byte
 	sha384 []byte
 	sha512 []byte
+	hashed bool // Bytes are not at hand
 }
 
-func (m *Message) sum(h crypto.Hash) []byte {
+// Hashed is a message of which only the hashes are known, as of a large file:
+// all but pure Ed25519 signatures can be verified over it.
+func Hashed(sha256, sha384, sha512 []byte) *Message {
+	return &Message{sha256: sha256, sha384: sha384, sha512: sha512, hashed: true}
+}
+
+// Sum returns the message's hash by SHA-256, SHA-384 or SHA-512.
+func (m *Message) Sum(h crypto.Hash) []byte {
 	switch h {
 	case crypto.SHA384:
 		if m.sha384 == nil {
@@ -211,9 +219,9 @@ func (k *Key) Verify(m *Message, sig []byte) error {
 	case *ecdsa.PublicKey:
 		ok = k.verifyECDSA(pub, m, sig)
 	case ed25519.PublicKey:
-		ok = len(sig) == ed25519.SignatureSize && (verifyEd25519ph(pub, m, sig) || ed25519.Verify(pub, m.Bytes, sig))
+		ok = len(sig) == ed25519.SignatureSize && (verifyEd25519ph(pub, m, sig) || !m.hashed && ed25519.Verify(pub, m.Bytes, sig))
 	case *rsa.PublicKey:
-		sum := m.sum(crypto.SHA256)
+		sum := m.Sum(crypto.SHA256)
 		ok = len(sig) == pub.Size() && (rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum, sig) == nil ||
 			rsa.VerifyPSS(pub, crypto.SHA256, sum, sig, nil) == nil)
 	}
@@ -228,12 +236,12 @@ func (k *Key) verifyECDSA(pub *ecdsa.PublicKey, m *Message, sig []byte) bool {
 		return false
 	}
 	natural := NaturalHash(pub)
-	if ecdsa.VerifyASN1(pub, m.sum(natural), sig) {
+	if ecdsa.VerifyASN1(pub, m.Sum(natural), sig) {
 		return true
 	}
-	return natural != crypto.SHA256 && ecdsa.VerifyASN1(pub, m.sum(crypto.SHA256), sig)
+	return natural != crypto.SHA256 && ecdsa.VerifyASN1(pub, m.Sum(crypto.SHA256), sig)
 }
 
 func verifyEd25519ph(pub ed25519.PublicKey, m *Message, sig []byte) bool {
-	return ed25519.VerifyWithOptions(pub, m.sum(crypto.SHA512), sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
+	return ed25519.VerifyWithOptions(pub, m.Sum(crypto.SHA512), sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
 }

@@ -1,0 +1,40 @@
+package sigkey
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"io"
+)
+
+// HashAll reads r to its end, hashing it by all algorithms that keys need, and
+// returns the message and its size. Up to keep bytes stay at hand, for pure
+// Ed25519, which has to see the message itself; of a longer message only the
+// hashes remain.
+func HashAll(r io.Reader, keep int64) (*Message, int64, error) {
+	s256, s384, s512 := sha256.New(), sha512.New384(), sha512.New()
+	kept := &head{limit: keep}
+	n, err := io.Copy(io.MultiWriter(s256, s384, s512, kept), r)
+	if err != nil {
+		return nil, n, err
+	}
+	m := Hashed(s256.Sum(nil), s384.Sum(nil), s512.Sum(nil))
+	if n <= keep {
+		m.Bytes, m.hashed = kept.data, false
+	}
+	return m, n, nil
+}
+
+// head keeps what is written to it until it is more than the limit.
+type head struct {
+	data  []byte
+	limit int64
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	if int64(len(h.data)+len(p)) > h.limit {
+		h.data, h.limit = nil, -1
+	} else {
+		h.data = append(h.data, p...)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,372 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// MaxInlineBytes is up to what size Attach repeats a bundle inside the manifest
+// that carries it (the descriptor's "data", OCI descriptor.md), which saves a
+// verifier a round trip.
+const MaxInlineBytes = 16 << 10
+
+// The fallback tag and cosign's tags are changed by reading, merging and
+// writing, which no registry does in one step. A writer therefore looks again
+// after tagSettle, longer than another writer takes from its read to its write,
+// and adds what got lost.
+const (
+	tagSettle   = 150 * time.Millisecond
+	tagAttempts = 40
+)
+
+// Attach adds one piece of evidence to subject, in the format that item.Format
+// says, and returns the digest of the manifest that carries it. Of item it uses
+// Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations.
+//
+//   - FormatBundle: a manifest whose subject is subject, pushed by digest
+//     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
+//     not index subjects the fallback tag is updated too.
+//   - FormatSimpleSigning, FormatEnvelope: one more layer under cosign's tag
+//     sha256-<hex>.sig or .att.
+//
+// Concurrent writers lose nothing: tags are changed under a condition where the
+// store knows conditions, read back, merged again and written again. What could
+// not be confirmed is ErrUnconfirmed: the evidence may be missing from the list
+// although its manifest is stored; attach it again.
+func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	switch item.Format {
+	case FormatBundle:
+		return attachReferrer(ctx, s, subject, item)
+	case FormatSimpleSigning:
+		return attachLayer(ctx, s, subject.Context().Tag(digestTag(digest)+".sig"), item)
+	case FormatEnvelope:
+		return attachLayer(ctx, s, subject.Context().Tag(digestTag(digest)+".att"), item)
+	}
+	return name.Digest{}, &Error{Op: "attach to", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
+		Detail: fmt.Sprintf("format %.40q cannot be written", item.Format)}
+}
+
+// wireManifest is a manifest in the order of fields that cosign writes.
+type wireManifest struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	Config        v1.Descriptor     `json:"config"`
+	Layers        []v1.Descriptor   `json:"layers"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+	Subject       *v1.Descriptor    `json:"subject,omitempty"`
+	ArtifactType  string            `json:"artifactType,omitempty"`
+}
+
+func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
+	layer, err := layerOf(item)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	config, err := describe(oci.MediaTypeEmpty, []byte(oci.EmptyConfig))
+	if err != nil {
+		return name.Digest{}, err
+	}
+	var about v1.Descriptor
+	err = together(ctx,
+		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), config.Bytes) },
+		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), item.Payload) },
+		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
+	)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	if len(item.Payload) <= MaxInlineBytes {
+		layer.Data = item.Payload
+	}
+	m, err := marshalManifest(wireManifest{
+		Config: config.Descriptor, Layers: []v1.Descriptor{layer}, Annotations: item.ManifestAnnotations,
+		Subject:      &v1.Descriptor{MediaType: about.MediaType, Size: about.Size, Digest: about.Digest},
+		ArtifactType: string(layer.MediaType),
+	})
+	if err != nil {
+		return name.Digest{}, err
+	}
+	at := subject.Context().Digest(m.Descriptor.Digest.String())
+	report, err := s.PushManifest(ctx, at, m, PushOptions{})
+	if err != nil {
+		return name.Digest{}, err
+	}
+	if !report.SubjectIndexed {
+		entry := m.Descriptor
+		entry.ArtifactType = string(layer.MediaType)
+		entry.Annotations = item.ManifestAnnotations
+		err = addToFallback(ctx, s, subject, entry)
+	}
+	return at, err
+}
+
+func layerOf(item Item) (v1.Descriptor, error) {
+	m, err := describe(string(item.Layer.MediaType), item.Payload)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	layer := m.Descriptor
+	layer.Annotations = item.Layer.Annotations
+	return layer, nil
+}
+
+func marshalManifest(w wireManifest) (Manifest, error) {
+	w.SchemaVersion, w.MediaType = 2, oci.MediaTypeManifest
+	data, err := json.Marshal(w)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return describe(w.MediaType, data)
+}
+
+func pushBytes(ctx context.Context, w Writer, repo name.Repository, data []byte) error {
+	digest, _, err := v1.SHA256(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	return w.PushBlob(ctx, repo.Digest(digest.String()), int64(len(data)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	})
+}
+
+// together runs functions side by side, cancels the others when one fails, and
+// returns the first error once all have ended.
+func together(ctx context.Context, fs ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var once sync.Once
+	var first error
+	for _, f := range fs {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := f(ctx); err != nil {
+				once.Do(func() { first = err; cancel(err) })
+			}
+		}()
+	}
+	wg.Wait()
+	return first
+}
+
+// attachLayer adds the item's layer to a tag of cosign's.
+func attachLayer(ctx context.Context, s Store, tag name.Tag, item Item) (name.Digest, error) {
+	layer, err := layerOf(item)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	if err := pushBytes(ctx, s, tag.Context(), item.Payload); err != nil {
+		return name.Digest{}, err
+	}
+	return addLayers(ctx, s, tag, []v1.Descriptor{layer})
+}
+
+// mergeLayers adds the layers of a cosign tag's manifest, whose blobs are there
+// already, to the same tag in s, and drops none that s has.
+func mergeLayers(ctx context.Context, s Store, tag name.Tag, src Manifest) error {
+	doc, err := oci.Parse(string(src.Descriptor.MediaType), src.Bytes)
+	if err != nil {
+		return &Error{Op: "merge into", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+	}
+	_, err = addLayers(ctx, s, tag, doc.Layers)
+	return err
+}
+
+func addLayers(ctx context.Context, s Store, tag name.Tag, add []v1.Descriptor) (name.Digest, error) {
+	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+		w := wireManifest{}
+		if doc != nil {
+			if doc.IsIndex {
+				return nil, occupied(tag)
+			}
+			w.Layers, w.Annotations, w.Subject, w.ArtifactType = doc.Layers, doc.Annotations, doc.Subject, doc.ArtifactType
+		}
+		before := len(w.Layers)
+		w.Layers = union(w.Layers, add, func(a, b v1.Descriptor) bool {
+			return a.Digest == b.Digest && reflect.DeepEqual(a.Annotations, b.Annotations)
+		})
+		if doc != nil && len(w.Layers) == before {
+			return nil, nil
+		}
+		config, err := cosignConfig(w.Layers)
+		if err != nil {
+			return nil, err
+		}
+		w.Config = config.Descriptor
+		if err := pushBytes(ctx, s, tag.Context(), config.Bytes); err != nil {
+			return nil, err
+		}
+		m, err := marshalManifest(w)
+		return &m, err
+	})
+}
+
+func union(have, add []v1.Descriptor, same func(a, b v1.Descriptor) bool) []v1.Descriptor {
+	all := append([]v1.Descriptor(nil), have...)
+next:
+	for _, d := range add {
+		for _, h := range all {
+			if same(h, d) {
+				continue next
+			}
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// cosignConfig is the image config that cosign gives its manifests: one history
+// entry and one diff ID for each layer.
+func cosignConfig(layers []v1.Descriptor) (Manifest, error) {
+	type history struct {
+		Created string `json:"created"`
+	}
+	type rootfs struct {
+		Type    string    `json:"type"`
+		DiffIDs []v1.Hash `json:"diff_ids"`
+	}
+	const never = "0001-01-01T00:00:00Z"
+	config := struct {
+		Architecture string    `json:"architecture"`
+		Created      string    `json:"created"`
+		History      []history `json:"history"`
+		OS           string    `json:"os"`
+		RootFS       rootfs    `json:"rootfs"`
+		Config       struct{}  `json:"config"`
+	}{Created: never, RootFS: rootfs{Type: "layers"}}
+	for _, l := range layers {
+		config.History = append(config.History, history{never})
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest)
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return describe(oci.MediaTypeConfig, data)
+}
+
+// wireIndex is an index as the fallback tag holds it.
+type wireIndex struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	Manifests     []v1.Descriptor   `json:"manifests"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
+
+// addToFallback adds a referrer to the index under the fallback tag (OCI
+// Distribution Specification v1.1, "Referrers Tag Schema").
+func addToFallback(ctx context.Context, s Store, subject name.Digest, entry v1.Descriptor) error {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return err
+	}
+	tag := subject.Context().Tag(digestTag(digest))
+	_, err = changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+		w := wireIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex}
+		if doc != nil {
+			if !doc.IsIndex {
+				return nil, occupied(tag)
+			}
+			w.Manifests, w.Annotations = doc.Manifests, doc.Annotations
+		}
+		before := len(w.Manifests)
+		w.Manifests = union(w.Manifests, []v1.Descriptor{entry}, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
+		if doc != nil && len(w.Manifests) == before {
+			return nil, nil
+		}
+		data, err := json.Marshal(w)
+		if err != nil {
+			return nil, err
+		}
+		m, err := describe(w.MediaType, data)
+		return &m, err
+	})
+	return err
+}
+
+// occupied says that a tag which belongs to evidence holds something else.
+// Overwriting it could destroy what somebody needs.
+func occupied(tag name.Tag) error {
+	return &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed,
+		Detail: "the tag holds something other than evidence; remove it, then attach again"}
+}
+
+// changeTag changes what a tag holds until a look at it shows the change. merge
+// gets the tag's document, or nil where there is no tag, and returns what to
+// write, or nil where nothing is missing.
+func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (name.Digest, error) {
+	for range tagAttempts {
+		current, doc, err := readTag(ctx, s, tag)
+		if err != nil {
+			return name.Digest{}, err
+		}
+		next, err := merge(doc)
+		if err != nil {
+			return name.Digest{}, err
+		}
+		if next == nil {
+			return tag.Context().Digest(current.Descriptor.Digest.String()), nil
+		}
+		report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
+		switch {
+		case errors.Is(err, ErrConflict):
+		case err != nil:
+			return name.Digest{}, err
+		case report.Atomic:
+			return tag.Context().Digest(next.Descriptor.Digest.String()), nil
+		}
+		// Writers that collided would collide again if they waited alike.
+		if err := sleep(ctx, tagSettle+rand.N(tagSettle)); err != nil {
+			return name.Digest{}, err
+		}
+	}
+	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrUnconfirmed,
+		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
+}
+
+func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {
+	m, err := s.Manifest(ctx, tag)
+	if errors.Is(err, ErrNotFound) {
+		return Manifest{}, nil, nil
+	}
+	if err != nil {
+		return m, nil, err
+	}
+	if m, err = describeChecked(m, tag); err != nil {
+		return m, nil, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return m, nil, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+	}
+	return m, doc, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

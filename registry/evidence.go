@@ -1,0 +1,491 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+)
+
+// Format is the wire format of one piece of evidence.
+type Format string
+
+// The formats. What each is called in the wild stands behind it.
+const (
+	// FormatBundle is a Sigstore bundle (cosign v3; sigstore bundle v0.1 to v0.3).
+	FormatBundle Format = "bundle"
+	// FormatSimpleSigning is a payload with its signature in an annotation
+	// (cosign v1 and v2, podman, skopeo).
+	FormatSimpleSigning Format = "simple-signing"
+	// FormatEnvelope is a bare DSSE envelope (cosign attest, v1 and v2).
+	FormatEnvelope Format = "dsse-envelope"
+	// FormatOther is a referrer or layer that this package does not read.
+	FormatOther Format = "other"
+)
+
+// Place is where evidence was found.
+type Place string
+
+// The places that are looked at.
+const (
+	// PlaceReferrers is the referrers API, or its fallback tag sha256-<hex>.
+	PlaceReferrers Place = "referrers"
+	// PlaceSignatureTag is cosign's tag sha256-<hex>.sig.
+	PlaceSignatureTag Place = "signature tag"
+	// PlaceAttestationTag is cosign's tag sha256-<hex>.att.
+	PlaceAttestationTag Place = "attestation tag"
+)
+
+// Item is one piece of evidence, as found. Nothing about it is trusted: its
+// bytes hash to their digests, and its manifest names the subject, no more.
+type Item struct {
+	// Place and Format say where it was found and how it is to be read.
+	Place  Place
+	Format Format
+	// Manifest describes the manifest that carries it.
+	Manifest v1.Descriptor
+	// ManifestAnnotations are those of the carrying manifest.
+	ManifestAnnotations map[string]string
+	// Layer describes the payload, with the layer's annotations. Zero in
+	// FormatOther referrers, which are not fetched.
+	Layer v1.Descriptor
+	// Payload is the layer's content; nil in FormatOther.
+	Payload []byte
+}
+
+// Limits bound what Evidence reads. For each field, zero means the default.
+type Limits struct {
+	// MaxItems is how many pieces of evidence are read. Default 1000.
+	MaxItems int
+	// MaxReferrers is how many entries of the referrers list are looked at,
+	// evidence or not. Default 10,000.
+	MaxReferrers int
+	// MaxPayloadBytes bounds one payload. Default 32 MiB.
+	MaxPayloadBytes int64
+	// MaxTotalBytes bounds all payloads together. Default 128 MiB.
+	MaxTotalBytes int64
+	// Concurrency is how many reads are under way at once. Default 8.
+	Concurrency int
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.MaxItems, 1000)
+	set(&l.MaxReferrers, 10_000)
+	set(&l.Concurrency, 8)
+	if l.MaxPayloadBytes <= 0 {
+		l.MaxPayloadBytes = 32 << 20
+	}
+	if l.MaxTotalBytes <= 0 {
+		l.MaxTotalBytes = 128 << 20
+	}
+	return l
+}
+
+// Unreadable reports whether an error of Evidence (or of any Store) says that
+// something could not be read, so that asking again may give another answer.
+// Where it is false, the store has answered: there is no such thing, or it is
+// not what it must be.
+func Unreadable(err error) bool {
+	for _, definite := range []Kind{
+		ErrNotFound, ErrMalformed, ErrDigestMismatch, ErrTooLarge, ErrTooMany, ErrUnsupported, ErrReference,
+	} {
+		if errors.Is(err, definite) {
+			return false
+		}
+	}
+	return err != nil
+}
+
+// Evidence gathers everything that is attached to subject: bundles and other
+// referrers, the .sig tag and the .att tag. The three places are probed at the
+// same time and what they list is fetched in parallel, so that the round trips
+// in sequence are those of one item; items come in the order of the places and
+// of their lists, whatever arrives first.
+//
+// An error beside an Item says that this place (Format is then empty) or this
+// one piece could not be read or is malformed; the sequence goes on. Use
+// Unreadable to tell the two apart. What is absent is not reported. An error
+// that is ErrTooMany or ErrTooLarge by a limit, or ends with the context, is
+// the last of the sequence. Breaking off the iteration cancels what is under way.
+//
+// Verified: payloads against the digest in their manifest, manifests against
+// the digest in the list, and their subject against subject. Not verified: any
+// signature, and that the lists are complete.
+func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		digest, err := HashOf(subject)
+		if err != nil {
+			yield(Item{}, err)
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		g := &gatherer{
+			r: r, subject: subject, digest: digest, limits: limits.withDefaults(),
+		}
+		g.slots = make(chan struct{}, g.limits.Concurrency)
+		defer g.wg.Wait()
+		defer cancel()
+		g.deliver(ctx, yield)
+	}
+}
+
+// found is one element of the sequence; a future of it lets fetches overlap
+// while their order stays.
+type (
+	found struct {
+		item Item
+		err  error
+		last bool // nothing may follow: a limit was reached
+	}
+	future  chan found    // one manifest's items, closed after the last
+	listing chan (future) // one place's manifests, closed after the last
+)
+
+type gatherer struct {
+	r       Reader
+	subject name.Digest
+	digest  v1.Hash
+	limits  Limits
+	slots   chan struct{}
+	bytes   atomic.Int64
+	wg      sync.WaitGroup
+}
+
+func (g *gatherer) spawn(f func()) {
+	g.wg.Add(1)
+	go func() {
+		defer g.wg.Done()
+		f()
+	}()
+}
+
+// slot waits for one of the concurrent reads to be free.
+func (g *gatherer) slot(ctx context.Context) (release func(), err error) {
+	select {
+	case g.slots <- struct{}{}:
+		return func() { <-g.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
+	places := []listing{
+		g.referrers(ctx),
+		g.tag(ctx, PlaceSignatureTag, ".sig"),
+		g.tag(ctx, PlaceAttestationTag, ".att"),
+	}
+	items := 0
+	for _, place := range places {
+		for manifest := range place {
+			for f := range manifest {
+				if f.err == nil && f.item.Format != FormatOther {
+					items++
+				}
+				if items > g.limits.MaxItems {
+					yield(Item{Place: f.item.Place}, g.tooMany(fmt.Sprintf("more than %d pieces of evidence", g.limits.MaxItems)))
+					return
+				}
+				if ctx.Err() != nil {
+					yield(Item{Place: f.item.Place}, ctx.Err())
+					return
+				}
+				if !yield(f.item, f.err) || f.last {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (g *gatherer) tooMany(detail string) error {
+	return &Error{Op: "read evidence of", Ref: SafeText(g.subject.String(), maxErrorText), Kind: ErrTooMany, Detail: detail}
+}
+
+// single is a future that holds one element.
+func single(f found) future {
+	c := make(future, 1)
+	c <- f
+	close(c)
+	return c
+}
+
+// send gives up where the consumer has gone.
+func send[T any](ctx context.Context, to chan T, v T) bool {
+	select {
+	case to <- v:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (g *gatherer) referrers(ctx context.Context) listing {
+	out := make(listing, g.limits.Concurrency)
+	g.spawn(func() {
+		defer close(out)
+		seen := make(map[v1.Hash]bool)
+		n := 0
+		for desc, err := range g.r.Referrers(ctx, g.subject) {
+			if err != nil {
+				send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: errors.Is(err, ErrTooMany)}))
+				return
+			}
+			if n++; n > g.limits.MaxReferrers {
+				err := g.tooMany(fmt.Sprintf("more than %d referrers", g.limits.MaxReferrers))
+				send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: true}))
+				return
+			}
+			if seen[desc.Digest] {
+				continue
+			}
+			seen[desc.Digest] = true
+			if !send(ctx, out, g.referrer(ctx, desc)) {
+				return
+			}
+		}
+	})
+	return out
+}
+
+// mayBeEvidence decides by the artifactType of a referrers list whether a
+// manifest is worth fetching. Some registries report config.mediaType instead,
+// so that the types which evidence manifests give their config count too.
+func mayBeEvidence(artifactType string) bool {
+	switch artifactType {
+	case "", oci.MediaTypeEmpty, oci.MediaTypeConfig, evidence.EnvelopeMediaType, "application/vnd.in-toto+json":
+		return true
+	}
+	return strings.HasPrefix(artifactType, "application/vnd.dev.sigstore.bundle") ||
+		strings.HasPrefix(artifactType, "application/vnd.dev.cosign.")
+}
+
+func (g *gatherer) referrer(ctx context.Context, desc v1.Descriptor) future {
+	item := Item{Place: PlaceReferrers, Format: FormatOther, Manifest: desc, ManifestAnnotations: desc.Annotations}
+	if !mayBeEvidence(desc.ArtifactType) {
+		return single(found{item: item})
+	}
+	return g.manifest(ctx, item, g.subject.Context().Digest(desc.Digest.String()))
+}
+
+func (g *gatherer) tag(ctx context.Context, place Place, suffix string) listing {
+	out := make(listing, 1)
+	ref := g.subject.Context().Tag(digestTag(g.digest) + suffix)
+	out <- g.manifest(ctx, Item{Place: place}, ref)
+	close(out)
+	return out
+}
+
+// digestTag is the digest in the form of a tag: that of the fallback tag, and with
+// a suffix that of cosign's tags.
+func digestTag(h v1.Hash) string { return h.Algorithm + "-" + h.Hex }
+
+// manifest fetches one manifest and what it carries. in says where it was
+// found.
+func (g *gatherer) manifest(ctx context.Context, in Item, ref name.Reference) future {
+	out := make(future, 1)
+	g.spawn(func() {
+		defer close(out)
+		m, doc, err := g.readManifest(ctx, ref)
+		if errors.Is(err, ErrNotFound) && in.Place != PlaceReferrers {
+			return // no such tag: nothing is attached this way
+		}
+		if err != nil {
+			send(ctx, out, found{item: in, err: err})
+			return
+		}
+		artifactType := in.Manifest.ArtifactType
+		in.Manifest = m.Descriptor
+		in.Manifest.ArtifactType = artifactType
+		if doc.ArtifactType != "" {
+			in.Manifest.ArtifactType = doc.ArtifactType
+		}
+		in.ManifestAnnotations = doc.Annotations
+		g.layers(ctx, out, in, doc)
+	})
+	return out
+}
+
+func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manifest, *oci.Document, error) {
+	release, err := g.slot(ctx)
+	if err != nil {
+		return Manifest{}, nil, err
+	}
+	m, err := g.r.Manifest(ctx, ref)
+	release()
+	if err != nil {
+		return m, nil, err
+	}
+	// A Reader is an extension point: what it returns is checked again.
+	if m, err = describeChecked(m, ref); err != nil {
+		return m, nil, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return m, nil, g.malformed(ref, err.Error())
+	}
+	subject := doc.Subject
+	_, byTag := ref.(name.Tag)
+	if subject == nil && !byTag || subject != nil && subject.Digest != g.digest {
+		return m, nil, g.malformed(ref, "its subject is another manifest")
+	}
+	return m, doc, nil
+}
+
+func (g *gatherer) malformed(ref name.Reference, detail string) error {
+	return &Error{Op: "read evidence", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Detail: SafeText(detail, maxErrorText)}
+}
+
+// layers sends each layer's evidence in order, fetching them side by side.
+func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Document) {
+	pending := make([]future, 0, min(len(doc.Layers), g.limits.MaxItems+1))
+	for i, layer := range doc.Layers {
+		if i > g.limits.MaxItems {
+			err := g.tooMany(fmt.Sprintf("a manifest of %d layers", len(doc.Layers)))
+			pending = append(pending, single(found{item: in, err: err, last: true}))
+			break
+		}
+		item := in
+		item.Layer = layer
+		item.Format = formatOf(string(layer.MediaType))
+		if item.Format == FormatOther {
+			pending = append(pending, single(found{item: item}))
+			continue
+		}
+		pending = append(pending, g.payload(ctx, item))
+	}
+	if len(doc.Layers) == 0 {
+		in.Format = FormatOther
+		pending = append(pending, single(found{item: in}))
+	}
+	for _, p := range pending {
+		for f := range p {
+			if !send(ctx, out, f) {
+				return
+			}
+		}
+	}
+}
+
+func formatOf(layerMediaType string) Format {
+	switch {
+	case bundle.IsMediaType(layerMediaType):
+		return FormatBundle
+	case layerMediaType == simplesigning.LayerMediaType:
+		return FormatSimpleSigning
+	case layerMediaType == evidence.EnvelopeMediaType:
+		return FormatEnvelope
+	}
+	return FormatOther
+}
+
+func (g *gatherer) payload(ctx context.Context, item Item) future {
+	out := make(future, 1)
+	g.spawn(func() {
+		defer close(out)
+		var err error
+		f := found{item: item}
+		if g.bytes.Add(item.Layer.Size) > g.limits.MaxTotalBytes {
+			f.last = true
+			f.err = g.tooMany(fmt.Sprintf("more than %d bytes of evidence", g.limits.MaxTotalBytes))
+		} else if f.item.Payload, err = g.readPayload(ctx, item.Layer); err != nil {
+			f.err = err
+		}
+		out <- f
+	})
+	return out
+}
+
+func (g *gatherer) readPayload(ctx context.Context, layer v1.Descriptor) ([]byte, error) {
+	ref := g.subject.Context().Digest(layer.Digest.String())
+	if layer.Size > g.limits.MaxPayloadBytes {
+		return nil, &Error{Op: "read evidence", Ref: ref.String(), Kind: ErrTooLarge,
+			Detail: fmt.Sprintf("%d bytes, the limit is %d", layer.Size, g.limits.MaxPayloadBytes)}
+	}
+	if inline(layer) {
+		return layer.Data, nil
+	}
+	release, err := g.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return ReadBlob(ctx, g.r, ref, layer.Size)
+}
+
+// inline reports whether the descriptor carries its own content; content that
+// is not what the descriptor says is not used.
+func inline(d v1.Descriptor) bool {
+	if len(d.Data) == 0 || int64(len(d.Data)) != d.Size {
+		return false
+	}
+	sum, _, err := v1.SHA256(bytes.NewReader(d.Data))
+	return err == nil && sum == d.Digest
+}
+
+// ReadBlob reads a whole blob of a known size, and checks it against its
+// digest, whatever the Reader did. A blob of another size is ErrTooLarge or
+// ErrDigestMismatch.
+func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byte, error) {
+	want, err := HashOf(ref)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(kind Kind, err error) error {
+		return &Error{Op: "read blob", Ref: SafeText(ref.String(), maxErrorText), Kind: kind, Err: err}
+	}
+	body, err := r.Blob(ctx, ref, size)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or failed already
+	data, err := limit.ReadAll(body, size)
+	switch {
+	case errors.Is(err, limit.ErrExceeded):
+		return nil, fail(ErrTooLarge, err)
+	case err != nil:
+		return nil, err
+	}
+	if got, _, err := v1.SHA256(bytes.NewReader(data)); err != nil || got != want {
+		return nil, fail(ErrDigestMismatch, err)
+	}
+	return data, nil
+}
+
+// describeChecked recomputes a manifest's digest and size from its bytes, and
+// compares them with what was asked for.
+func describeChecked(m Manifest, ref name.Reference) (Manifest, error) {
+	checked, err := describe(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return Manifest{}, err
+	}
+	checked.ETag = m.ETag
+	if d, ok := ref.(name.Digest); ok {
+		want, err := HashOf(d)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if checked.Descriptor.Digest != want {
+			return Manifest{}, &Error{Op: "read manifest", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrDigestMismatch}
+		}
+	}
+	return checked, nil
+}

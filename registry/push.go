@@ -1,0 +1,145 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+const (
+	pushParallel = 4
+	pushMaxDepth = 4
+)
+
+// Pushable is a v1.Image or a v1.ImageIndex, as go-containerregistry's packages
+// make them.
+type Pushable interface {
+	MediaType() (types.MediaType, error)
+	RawManifest() ([]byte, error)
+}
+
+// Push stores an image, or an index with all that it lists, by digest: blobs
+// first, children before what lists them. It sets no tag, so that nobody who
+// pulls by tag gets it yet; see sign.PushAndSign and Writer.PushManifest.
+// Blobs that the store has are not sent again.
+func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {
+	return push(ctx, w, repo, content, 0)
+}
+
+func push(ctx context.Context, w Writer, repo name.Repository, content Pushable, depth int) (name.Digest, error) {
+	fail := func(err error) (name.Digest, error) {
+		var typed *Error
+		if errors.As(err, &typed) || ctx.Err() != nil {
+			return name.Digest{}, err
+		}
+		return name.Digest{}, &Error{Op: "push to", Ref: SafeText(repo.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+	}
+	if depth > pushMaxDepth {
+		return fail(fmt.Errorf("indexes nest deeper than %d", pushMaxDepth))
+	}
+	var err error
+	switch c := content.(type) {
+	case v1.ImageIndex:
+		err = pushChildren(ctx, w, repo, c, depth)
+	case v1.Image:
+		err = pushImageBlobs(ctx, w, repo, c)
+	default:
+		err = fmt.Errorf("%T is neither a v1.Image nor a v1.ImageIndex", content)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	mediaType, err := content.MediaType()
+	if err != nil {
+		return fail(err)
+	}
+	raw, err := content.RawManifest()
+	if err != nil {
+		return fail(err)
+	}
+	m, err := describe(string(mediaType), raw)
+	if err != nil {
+		return fail(err)
+	}
+	at := repo.Digest(m.Descriptor.Digest.String())
+	_, err = w.PushManifest(ctx, at, m, PushOptions{})
+	return at, err
+}
+
+func pushChildren(ctx context.Context, w Writer, repo name.Repository, index v1.ImageIndex, depth int) error {
+	m, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Manifests {
+		var child Pushable
+		if d.MediaType.IsIndex() {
+			child, err = index.ImageIndex(d.Digest)
+		} else {
+			child, err = index.Image(d.Digest)
+		}
+		if err != nil {
+			return fmt.Errorf("child %s: %w", d.Digest, err)
+		}
+		at, err := push(ctx, w, repo, child, depth+1)
+		if err != nil {
+			return err
+		}
+		if at.DigestStr() != d.Digest.String() {
+			return fmt.Errorf("child %s has digest %s", d.Digest, at.DigestStr())
+		}
+	}
+	return nil
+}
+
+func pushImageBlobs(ctx context.Context, w Writer, repo name.Repository, image v1.Image) error {
+	layers, err := image.Layers()
+	if err != nil {
+		return err
+	}
+	config, err := image.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	jobs := []func(context.Context) error{
+		func(ctx context.Context) error { return pushBytes(ctx, w, repo, config) },
+	}
+	slots := make(chan struct{}, pushParallel)
+	for _, l := range layers {
+		jobs = append(jobs, func(ctx context.Context) error {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			return pushLayer(ctx, w, repo, l)
+		})
+	}
+	return together(ctx, jobs...)
+}
+
+func pushLayer(ctx context.Context, w Writer, repo name.Repository, l v1.Layer) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	digest, err := l.Digest()
+	if err != nil {
+		return err
+	}
+	mediaType, err := l.MediaType()
+	if err != nil || !mediaType.IsDistributable() {
+		return err
+	}
+	ref := repo.Digest(digest.String())
+	there, err := w.HasBlob(ctx, ref)
+	if err != nil || there {
+		return err
+	}
+	size, err := l.Size()
+	if err != nil {
+		return err
+	}
+	return w.PushBlob(ctx, ref, size, func() (io.ReadCloser, error) { return l.Compressed() })
+}

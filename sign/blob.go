@@ -1,0 +1,57 @@
+package sign
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"io"
+
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+)
+
+// maxHeldBlob is the largest blob that is held in memory, for signers that
+// must see the whole message: pure Ed25519, and those from outside.
+const maxHeldBlob = 64 << 20
+
+// Blob signs the bytes of a file and returns a Sigstore bundle v0.3 (JSON, with
+// a messageSignature over the bytes, as cosign sign-blob writes it), which
+// verify.Verifier.Blob and cosign verify-blob check.
+//
+// ECDSA, RSA and Ed25519ph signers from New stream a blob of any size; others
+// take up to 64 MiB (ErrOptions beyond).
+func Blob(ctx context.Context, blob io.Reader, signer Signer) ([]byte, error) {
+	checked, err := checkSigners([]Signer{signer})
+	if err != nil {
+		return nil, err
+	}
+	s := checked[0]
+	m, size, err := sigkey.HashAll(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return blob.Read(p)
+	}), maxHeldBlob)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := s.signHashed(ctx, m, size)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.NewMessage(s.key.Hint(), m.Sum(crypto.SHA256), sig)
+}
+
+func (s checkedSigner) signHashed(ctx context.Context, m *sigkey.Message, size int64) ([]byte, error) {
+	if ours, ok := s.Signer.(*keySigner); ok && ours.opts.HashFunc() != 0 {
+		return s.await(ctx, m, func() ([]byte, error) { return ours.signMessage(m) })
+	}
+	if size > maxHeldBlob {
+		return nil, fmt.Errorf("%w: this signer takes at most %d bytes, the blob has %d; use an ECDSA, RSA or Ed25519ph key file", ErrOptions, maxHeldBlob, size)
+	}
+	return s.sign(ctx, m.Bytes)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

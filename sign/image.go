@@ -1,0 +1,449 @@
+package sign
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/b64"
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Bounds of a recursive signature.
+const (
+	maxIndexDepth   = 4
+	defaultMaxParts = 1000
+	parallelParts   = 4
+)
+
+// ErrNotConfirmed: the signature was written but could not be read back from
+// the store. Nothing may rest on it; sign again.
+var ErrNotConfirmed = errors.New("signature could not be read back")
+
+// ImageOptions say how an image is signed. The zero value signs one digest with
+// a bundle.
+type ImageOptions struct {
+	// Formats are written for each signer: registry.FormatBundle and
+	// registry.FormatSimpleSigning (cosign's .sig tag, which podman, skopeo and
+	// cosign before v2.6 read). Empty: the bundle alone.
+	Formats []registry.Format
+	// Annotations are signed along. A verifier can ask for them.
+	Annotations map[string]string
+	// Recursive signs every manifest that an index lists, and the indexes
+	// within it, before the index itself. False: the digest alone.
+	Recursive bool
+	// MaxManifests bounds Recursive. Zero: 1000.
+	MaxManifests int
+	// Limits bound the evidence that is read. Zero: the defaults.
+	Limits registry.Limits
+	// Now gives the time written into org.opencontainers.image.created, which
+	// is not signed. Nil: time.Now.
+	Now func() time.Time
+	// Progress is called after each manifest has been signed, one call at a
+	// time. Nil: nobody is told.
+	Progress func(done, total int)
+}
+
+// Signed says what was signed and where the signatures are.
+type Signed struct {
+	// Digest is what was signed: pull and deploy this.
+	Digest name.Digest `json:"digest"`
+	// Signatures has one entry per manifest, signer and format.
+	Signatures []Signature `json:"signatures"`
+}
+
+// Signature is one signature that is known to be in the store.
+type Signature struct {
+	// Subject is the manifest that it is about.
+	Subject name.Digest `json:"subject"`
+	// KeyID is the SHA-256 of the signer's SubjectPublicKeyInfo, in hex.
+	KeyID string `json:"keyId"`
+	// Format is how it is stored.
+	Format registry.Format `json:"format"`
+	// Evidence is the manifest that carries it.
+	Evidence name.Digest `json:"evidence"`
+	// Existed is true where the store held it already, so that nothing was
+	// added.
+	Existed bool `json:"existed"`
+}
+
+// Image signs subject with every signer, in every format asked for, attaches
+// the signatures beside it, reads them back and verifies them.
+//
+// A signature of the same key over the same digest with the same annotations
+// and in the same format that is there already is kept, and nothing is added.
+// With an error, signatures may have been added for some of the manifests,
+// signers and formats; signing again completes them.
+//
+// Errors are ErrOptions, ErrSigner, ErrKey, ErrNotConfirmed, those of the store
+// and of the context.
+func Image(ctx context.Context, repo registry.Store, subject name.Digest, o ImageOptions, signers ...Signer) (*Signed, error) {
+	j, err := newJob(repo, o, signers)
+	if err != nil {
+		return nil, err
+	}
+	parts := [][]name.Digest{{subject}}
+	if o.Recursive {
+		if parts, err = j.levels(ctx, subject); err != nil {
+			return nil, err
+		}
+	}
+	total := 0
+	for _, level := range parts {
+		total += len(level)
+	}
+	result := &Signed{Digest: subject}
+	// The deepest level first: a signed index then lists nothing unsigned.
+	for i := len(parts) - 1; i >= 0; i-- {
+		made, err := j.level(ctx, parts[i], total)
+		if err != nil {
+			return nil, err
+		}
+		result.Signatures = append(result.Signatures, made...)
+	}
+	return result, nil
+}
+
+type job struct {
+	store   registry.Store
+	o       ImageOptions
+	signers []checkedSigner
+	mu      sync.Mutex
+	done    int
+}
+
+func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error) {
+	checked, err := checkSigners(signers)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Formats) == 0 {
+		o.Formats = []registry.Format{registry.FormatBundle}
+	}
+	seen := make(map[registry.Format]bool)
+	for _, f := range o.Formats {
+		if f != registry.FormatBundle && f != registry.FormatSimpleSigning || seen[f] {
+			return nil, fmt.Errorf("%w: format %.40q is unknown for signatures, or given twice", ErrOptions, f)
+		}
+		seen[f] = true
+	}
+	if o.MaxManifests <= 0 {
+		o.MaxManifests = defaultMaxParts
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &job{store: store, o: o, signers: checked}, nil
+}
+
+// levels lists an index and what it lists, by depth, each digest once.
+func (j *job) levels(ctx context.Context, root name.Digest) ([][]name.Digest, error) {
+	seen := map[string]bool{root.DigestStr(): true}
+	levels := [][]name.Digest{{root}}
+	for depth := 0; len(levels[depth]) > 0; depth++ {
+		var next []name.Digest
+		for _, d := range levels[depth] {
+			children, err := j.children(ctx, d)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range children {
+				if seen[c.DigestStr()] {
+					continue
+				}
+				seen[c.DigestStr()] = true
+				next = append(next, c)
+			}
+		}
+		if len(seen) > j.o.MaxManifests || len(next) > 0 && depth >= maxIndexDepth {
+			return nil, fmt.Errorf("%w: the index lists more than %d manifests, or nests deeper than %d", ErrOptions, j.o.MaxManifests, maxIndexDepth)
+		}
+		levels = append(levels, next)
+	}
+	return levels, nil
+}
+
+func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error) {
+	m, err := j.store.Manifest(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if got, _, err := v1.SHA256(bytes.NewReader(m.Bytes)); err != nil || got.String() != d.DigestStr() {
+		return nil, &registry.Error{Op: "read manifest", Ref: d.String(), Kind: registry.ErrDigestMismatch, Err: err}
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return nil, &registry.Error{Op: "read manifest", Ref: d.String(), Kind: registry.ErrMalformed, Err: err}
+	}
+	var children []name.Digest
+	for _, c := range doc.Manifests {
+		children = append(children, d.Context().Digest(c.Digest.String()))
+	}
+	return children, nil
+}
+
+// level signs manifests side by side.
+func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]Signature, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	made := make([][]Signature, len(subjects))
+	errs := make([]error, len(subjects))
+	slots := make(chan struct{}, parallelParts)
+	var wg sync.WaitGroup
+	for i, subject := range subjects {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			if made[i], errs[i] = j.manifest(ctx, subject); errs[i] != nil {
+				cancel()
+				return
+			}
+			j.progress(total)
+		}()
+	}
+	wg.Wait()
+	var all []Signature
+	for _, m := range made {
+		all = append(all, m...)
+	}
+	return all, firstCause(errs)
+}
+
+// firstCause prefers the error that made the others stop.
+func firstCause(errs []error) error {
+	var canceled error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case errors.Is(err, context.Canceled):
+			canceled = err
+		default:
+			return err
+		}
+	}
+	return canceled
+}
+
+func (j *job) progress(total int) {
+	if j.o.Progress == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.done++
+	j.o.Progress(j.done, total)
+}
+
+// wanted is one signature that is to be there in the end.
+type wanted struct {
+	signer checkedSigner
+	format registry.Format
+}
+
+func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, error) {
+	if _, err := registry.HashOf(subject); err != nil {
+		return nil, err
+	}
+	have, err := j.present(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	var missing []wanted
+	for _, s := range j.signers {
+		for _, f := range j.o.Formats {
+			w := wanted{s, f}
+			if _, there := have[w.id()]; !there {
+				missing = append(missing, w)
+			}
+		}
+	}
+	now := have
+	if len(missing) > 0 {
+		for _, w := range missing {
+			if err := j.add(ctx, subject, w); err != nil {
+				return nil, err
+			}
+		}
+		if now, err = j.confirm(ctx, subject, missing); err != nil {
+			return nil, err
+		}
+	}
+	return j.report(subject, have, now), nil
+}
+
+func (w wanted) id() string { return string(w.format) + " " + w.signer.key.ID() }
+
+func (j *job) report(subject name.Digest, before, now map[string]name.Digest) []Signature {
+	var all []Signature
+	for _, s := range j.signers {
+		for _, f := range j.o.Formats {
+			id := wanted{s, f}.id()
+			_, existed := before[id]
+			all = append(all, Signature{Subject: subject, KeyID: s.key.ID(), Format: f, Evidence: now[id], Existed: existed})
+		}
+	}
+	return all
+}
+
+// confirm reads back. A registry may list what it has taken a moment later.
+func (j *job) confirm(ctx context.Context, subject name.Digest, missing []wanted) (map[string]name.Digest, error) {
+	for wait := 100 * time.Millisecond; ; wait *= 3 {
+		have, err := j.present(ctx, subject)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
+		}
+		absent := ""
+		for _, w := range missing {
+			if _, there := have[w.id()]; !there {
+				absent = fmt.Sprintf("the %s signature of key %s on %s", w.format, w.signer.key.ID(), subject)
+			}
+		}
+		if absent == "" {
+			return have, nil
+		}
+		if wait > time.Second {
+			return nil, fmt.Errorf("%w: the store took %s but does not return it", ErrNotConfirmed, absent)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// present finds the signatures of the signers' keys that the store holds, by
+// wanted.id, each with the manifest that carries it.
+func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name.Digest, error) {
+	have := make(map[string]name.Digest)
+	for item, err := range registry.Evidence(ctx, j.store, subject, j.o.Limits) {
+		switch {
+		case err == nil:
+		case registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany):
+			return nil, fmt.Errorf("evidence already there: %w", err)
+		default:
+			continue // garbage that somebody has attached
+		}
+		for _, s := range j.signers {
+			if j.isOurs(item, subject, s) {
+				have[wanted{s, item.Format}.id()] = subject.Context().Digest(item.Manifest.Digest.String())
+			}
+		}
+	}
+	return have, nil
+}
+
+// isOurs reports whether an item is the very signature that the signer would
+// make now: verified, for this digest, name and annotations.
+func (j *job) isOurs(item registry.Item, subject name.Digest, s checkedSigner) bool {
+	if item.Format != registry.FormatBundle && item.Format != registry.FormatSimpleSigning {
+		return false
+	}
+	if item.Format == registry.FormatSimpleSigning && item.Place != registry.PlaceSignatureTag {
+		return false // what cosign's readers of the tag do not see
+	}
+	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	if err != nil || !claim.VerifiedBy(s.key) {
+		return false
+	}
+	content, err := claim.Content()
+	if err != nil {
+		return false
+	}
+	if p := content.Simple; p != nil {
+		return p.ManifestDigest == subject.DigestStr() && p.DockerReference == subject.Context().Name() &&
+			maps.Equal(p.Annotations, j.o.Annotations)
+	}
+	st := content.Statement
+	if st.PredicateType != intoto.PredicateSignature || len(st.Subjects) != 1 {
+		return false
+	}
+	return st.Subjects[0].Digest["sha256"] == hexOf(subject) && maps.Equal(st.Subjects[0].Annotations, j.o.Annotations)
+}
+
+// hexOf is the digest's hex digits; the digest has been checked.
+func hexOf(d name.Digest) string { return d.DigestStr()[len("sha256:"):] }
+
+func (j *job) add(ctx context.Context, subject name.Digest, w wanted) error {
+	var item registry.Item
+	var err error
+	if w.format == registry.FormatBundle {
+		item, err = j.bundle(ctx, subject, w.signer)
+	} else {
+		item, err = j.simple(ctx, subject, w.signer)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = registry.Attach(ctx, j.store, subject, item)
+	return err
+}
+
+// bundle makes an image signature as cosign v3 does: a statement whose
+// predicate type says that it is a signature, in an envelope, in a bundle.
+func (j *job) bundle(ctx context.Context, subject name.Digest, s checkedSigner) (registry.Item, error) {
+	statement := intoto.Statement{
+		Type: intoto.StatementV1, PredicateType: intoto.PredicateSignature, Predicate: []byte("{}"),
+		Subjects: []intoto.Subject{{Digest: map[string]string{"sha256": hexOf(subject)}, Annotations: j.o.Annotations}},
+	}
+	payload, err := statement.Marshal()
+	if err != nil {
+		return registry.Item{}, err
+	}
+	envelope := &dsse.Envelope{PayloadType: dsse.PayloadTypeInToto, Payload: payload}
+	sig, err := s.sign(ctx, envelope.PAE())
+	if err != nil {
+		return registry.Item{}, err
+	}
+	envelope.Signatures = [][]byte{sig}
+	text, err := bundle.NewEnvelope(s.key.Hint(), envelope)
+	if err != nil {
+		return registry.Item{}, err
+	}
+	return registry.Item{
+		Format: registry.FormatBundle, Payload: text,
+		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+		ManifestAnnotations: map[string]string{
+			"dev.sigstore.bundle.content":       "dsse-envelope",
+			"dev.sigstore.bundle.predicateType": intoto.PredicateSignature,
+			"org.opencontainers.image.created":  j.o.Now().UTC().Format(time.RFC3339),
+		},
+	}, nil
+}
+
+// simple makes an image signature as cosign v2 does.
+func (j *job) simple(ctx context.Context, subject name.Digest, s checkedSigner) (registry.Item, error) {
+	payload, err := (&simplesigning.Payload{
+		DockerReference: subject.Context().Name(), ManifestDigest: subject.DigestStr(), Annotations: j.o.Annotations,
+	}).Marshal()
+	if err != nil {
+		return registry.Item{}, err
+	}
+	sig, err := s.sign(ctx, payload)
+	if err != nil {
+		return registry.Item{}, err
+	}
+	return registry.Item{
+		Format: registry.FormatSimpleSigning, Payload: payload,
+		Layer: v1.Descriptor{
+			MediaType:   simplesigning.LayerMediaType,
+			Annotations: map[string]string{simplesigning.AnnotationSignature: b64.Encode(sig)},
+		},
+	}, nil
+}

@@ -1,0 +1,49 @@
+package sign
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// PushAndSign pushes an image, or an index with all that it lists, by digest,
+// signs it, reads the signatures back, and only then sets the tag: no tag ever
+// points at an image that is not signed. With an error the tag is as it was.
+func PushAndSign(ctx context.Context, repo registry.Store, tag name.Tag, image registry.Pushable, o ImageOptions, signers ...Signer) (*Signed, error) {
+	if _, err := newJob(repo, o, signers); err != nil {
+		return nil, err // before anything is sent
+	}
+	digest, err := registry.Push(ctx, repo, tag.Context(), image)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := Image(ctx, repo, digest, o, signers...)
+	if err != nil {
+		return nil, err
+	}
+	if err := setTag(ctx, repo, tag, digest); err != nil {
+		return nil, err
+	}
+	return signed, nil
+}
+
+func setTag(ctx context.Context, repo registry.Store, tag name.Tag, digest name.Digest) error {
+	m, err := repo.Manifest(ctx, digest)
+	if err != nil {
+		return err
+	}
+	if _, err := repo.PushManifest(ctx, tag, m, registry.PushOptions{}); err != nil {
+		return err
+	}
+	got, err := repo.Resolve(ctx, tag)
+	if err != nil {
+		return err
+	}
+	if got.Digest.String() != digest.DigestStr() {
+		return fmt.Errorf("%w: the tag %s leads to %s, not to %s that was signed", ErrNotConfirmed, tag, got.Digest, digest.DigestStr())
+	}
+	return nil
+}
