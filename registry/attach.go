@@ -343,14 +343,11 @@ func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docum
 }
 
 func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {
-	m, err := s.Manifest(ctx, tag)
+	m, err := ReadManifest(ctx, s, tag)
 	if errors.Is(err, ErrNotFound) {
 		return Manifest{}, nil, nil
 	}
 	if err != nil {
-		return m, nil, err
-	}
-	if m, err = describeChecked(m, tag); err != nil {
 		return m, nil, err
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)

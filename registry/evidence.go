@@ -329,13 +329,9 @@ func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manife
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	m, err := g.r.Manifest(ctx, ref)
+	m, err := ReadManifest(ctx, g.r, ref)
 	release()
 	if err != nil {
-		return m, nil, err
-	}
-	// A Reader is an extension point: what it returns is checked again.
-	if m, err = describeChecked(m, ref); err != nil {
 		return m, nil, err
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
@@ -468,6 +464,17 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 		return nil, fail(ErrDigestMismatch, err)
 	}
 	return data, nil
+}
+
+// ReadManifest reads a manifest and computes its digest and size from its bytes,
+// whatever the Reader did; where ref is a digest, other bytes are
+// ErrDigestMismatch.
+func ReadManifest(ctx context.Context, r Reader, ref name.Reference) (Manifest, error) {
+	m, err := r.Manifest(ctx, ref)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return describeChecked(m, ref)
 }
 
 // describeChecked recomputes a manifest's digest and size from its bytes, and

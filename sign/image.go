@@ -1,7 +1,6 @@
 package sign
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -178,12 +177,9 @@ func (j *job) levels(ctx context.Context, root name.Digest) ([][]name.Digest, er
 }
 
 func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error) {
-	m, err := j.store.Manifest(ctx, d)
+	m, err := registry.ReadManifest(ctx, j.store, d)
 	if err != nil {
 		return nil, err
-	}
-	if got, _, err := v1.SHA256(bytes.NewReader(m.Bytes)); err != nil || got.String() != d.DigestStr() {
-		return nil, &registry.Error{Op: "read manifest", Ref: d.String(), Kind: registry.ErrDigestMismatch, Err: err}
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {

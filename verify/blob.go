@@ -1,0 +1,213 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+const (
+	// maxBundleBytes bounds one bundle, maxBundles how many are looked at.
+	maxBundleBytes = 32 << 20
+	maxBundles     = 1000
+	// maxHeldBlob is up to what size a pure Ed25519 signature over a blob can
+	// be verified, which needs all of it in memory.
+	maxHeldBlob = 64 << 20
+)
+
+// BlobResult is a positive decision about a file.
+type BlobResult struct {
+	// SHA256 is the digest of what was read and verified, in hex, and Size its
+	// number of bytes.
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	// Keys are the trusted keys that have signed, as many as the threshold.
+	Keys []Signer `json:"keys"`
+}
+
+// BlobError is a negative decision about a file.
+type BlobError struct {
+	// Reason is ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold or
+	// ReasonTooMuchEvidence.
+	Reason Reason `json:"reason"`
+	// SHA256 is the digest of what was read, in hex.
+	SHA256 string `json:"sha256"`
+	// Detail explains, for people, what is missing.
+	Detail string `json:"detail"`
+	// Evidence says of each bundle why it did not count.
+	Evidence []Evidence `json:"evidence"`
+}
+
+// Error says why the file was denied.
+func (e *BlobError) Error() string {
+	return fmt.Sprintf("file sha256:%s: denied: %s (%s); evidence seen: %s", e.SHA256, e.Detail, e.Reason, summary(e.Evidence))
+}
+
+// MarshalJSON writes the result.
+func (r *BlobResult) MarshalJSON() ([]byte, error) {
+	type plain BlobResult
+	return json.Marshal(struct {
+		Verified bool `json:"verified"`
+		*plain
+	}{true, (*plain)(r)})
+}
+
+// Blob judges a file by the Sigstore bundles that are given for it (JSON, v0.1
+// to v0.3). It reads blob to its end; only what the caller reads a second time
+// may differ from what was verified, so compare SHA256 or keep the bytes.
+//
+// A bundle counts if and only if it is well-formed, offers a key, and either
+// holds a signature of a trusted key over the bytes, or a statement signed by
+// one whose predicate type says that it is a signature and one of whose
+// subjects is the file's digest; and if the key has not counted before.
+// Policy.Annotations must stand in the statement; a signature over the bytes
+// has none. SameRepository does not apply. Threshold distinct keys:
+// *BlobResult. Fewer: *BlobError. The file cannot be read, or the context has
+// ended: that error.
+func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
+	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
+	if err != nil {
+		return nil, fmt.Errorf("file not verified: %w", err)
+	}
+	j := &blobJudgement{v: v, message: m, counted: make(map[string]bool)}
+	sum := hex.EncodeToString(m.Sum(crypto.SHA256))
+	for i, text := range bundles {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if i >= maxBundles || len(text) > maxBundleBytes {
+			return nil, &BlobError{Reason: ReasonTooMuchEvidence, SHA256: sum, Evidence: j.seen,
+				Detail: fmt.Sprintf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)}
+		}
+		j.look(text)
+		if len(j.signers) >= v.policy.Threshold {
+			return &BlobResult{SHA256: sum, Size: size, Keys: j.signers}, nil
+		}
+	}
+	return nil, j.refuse(sum)
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+type blobJudgement struct {
+	v       *Verifier
+	message *sigkey.Message
+	signers []Signer
+	counted map[string]bool
+	seen    []Evidence
+}
+
+func (j *blobJudgement) refuse(sum string) error {
+	e := &BlobError{SHA256: sum, Evidence: j.seen}
+	switch {
+	case len(j.signers) > 0:
+		e.Reason = ReasonThreshold
+		e.Detail = fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(j.signers), j.v.policy.Threshold)
+	case len(j.seen) > 0:
+		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
+	default:
+		e.Reason, e.Detail = ReasonNoSignature, "no signature was given"
+	}
+	return e
+}
+
+func (j *blobJudgement) look(text []byte) {
+	key, annotations, reason, detail := j.judge(text)
+	e := Evidence{Format: registry.FormatBundle, Reason: reason, Detail: registry.SafeText(detail, maxDetail)}
+	if key != nil {
+		e.KeyID = key.ID()
+		switch {
+		case reason != ReasonCounted:
+		case j.counted[key.ID()]:
+			e.Reason = ReasonRepeated
+		default:
+			j.counted[key.ID()] = true
+			j.signers = append(j.signers, Signer{ID: key.ID(), Name: key.Name, Annotations: annotations})
+		}
+	}
+	j.seen = append(j.seen, e)
+}
+
+func (j *blobJudgement) judge(text []byte) (*Key, map[string]string, Reason, string) {
+	b, err := bundle.Parse(text)
+	if err != nil {
+		return nil, nil, ReasonMalformed, err.Error()
+	}
+	if b.Certificate {
+		return nil, nil, ReasonCertificate, "signed with a certificate, not with a key"
+	}
+	if b.Envelope != nil {
+		return j.statement(text)
+	}
+	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
+	keys := j.v.signers(claim)
+	switch {
+	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
+		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
+	case len(keys) == 0:
+		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature over this file"
+	}
+	if len(j.v.policy.Annotations) > 0 {
+		return &keys[0], nil, ReasonAnnotations, "a signature over the bytes has no annotations"
+	}
+	return &keys[0], nil, ReasonCounted, ""
+}
+
+// statement judges a bundle that holds a signed statement.
+func (j *blobJudgement) statement(text []byte) (*Key, map[string]string, Reason, string) {
+	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
+	if err != nil {
+		return nil, nil, openReason(err), err.Error()
+	}
+	keys := j.v.signers(claim)
+	if len(keys) == 0 {
+		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature"
+	}
+	content, err := claim.Content()
+	if err != nil {
+		return &keys[0], nil, ReasonMalformed, err.Error()
+	}
+	if content.Statement.PredicateType != intoto.PredicateSignature {
+		return &keys[0], nil, ReasonWrongType, "an attestation is no signature: " + content.Statement.PredicateType
+	}
+	subject, err := content.Statement.Match(j.digestBy)
+	if err != nil || subject == nil {
+		return &keys[0], nil, ReasonWrongSubject, "none of its subjects is this file"
+	}
+	for k, want := range j.v.policy.Annotations {
+		if got, there := subject.Annotations[k]; !there || got != want {
+			return &keys[0], nil, ReasonAnnotations, fmt.Sprintf("it lacks %s=%s", k, want)
+		}
+	}
+	return &keys[0], subject.Annotations, ReasonCounted, ""
+}
+
+var sumsByName = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
+
+func (j *blobJudgement) digestBy(algorithm string) (string, bool, error) {
+	h, known := sumsByName[algorithm]
+	if !known {
+		return "", false, nil
+	}
+	return hex.EncodeToString(j.message.Sum(h)), true, nil
+}

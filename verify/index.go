@@ -1,0 +1,119 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// maxIndexDepth bounds how many indexes may vouch for one another.
+const maxIndexDepth = 4
+
+// ErrResult says that a Result was not made by this Verifier, so that nothing
+// can rest on it.
+var ErrResult = errors.New("not a result of this verifier")
+
+// Child allows a manifest because a verified index lists it: whoever signed the
+// index signed the digests in it. index comes from Image, Child or Platform of
+// the same Verifier; child is a manifest or index in the same repository.
+//
+// The decision: index was not made by v, ErrResult; the index cannot be read or
+// is other bytes than were verified, the store's error; it is no index,
+// *Error with ReasonNotIndex; it does not list child, ReasonNotListed;
+// otherwise Result, with Result.Index telling what it rests on.
+func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
+	want, err := registry.HashOf(child)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := v.entries(ctx, r, index)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range entries {
+		if d.Digest == want {
+			return v.vouched(index, d), nil
+		}
+	}
+	return nil, &Error{
+		Reason: ReasonNotListed, Reference: child.String(), Digest: child,
+		Detail: fmt.Sprintf("the verified index %s does not list it", index.Digest.DigestStr()),
+	}
+}
+
+// Platform is Child for the one manifest that a verified index lists for a
+// platform. OS and architecture must be equal, and so must the variant and the
+// OS version where platform names them.
+//
+// The decision is that of Child, but for: no entry fits, *Error with
+// ReasonNoPlatform; entries with different digests fit, so that clients could
+// choose either, ReasonAmbiguousPlatform.
+func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
+	entries, err := v.entries(ctx, r, index)
+	if err != nil {
+		return nil, err
+	}
+	deny := func(reason Reason, detail string) (*Result, error) {
+		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, Detail: detail}
+	}
+	var chosen *v1.Descriptor
+	for _, d := range entries {
+		if !fits(d.Platform, platform) {
+			continue
+		}
+		if chosen != nil && chosen.Digest != d.Digest {
+			return deny(ReasonAmbiguousPlatform, fmt.Sprintf("the index lists %s and %s for platform %s; name the digest", chosen.Digest, d.Digest, platform.String()))
+		}
+		chosen = &d
+	}
+	if chosen == nil {
+		return deny(ReasonNoPlatform, fmt.Sprintf("the index lists no manifest for platform %s", platform.String()))
+	}
+	return v.vouched(index, *chosen), nil
+}
+
+func fits(have *v1.Platform, want v1.Platform) bool {
+	return have != nil && have.OS == want.OS && have.Architecture == want.Architecture &&
+		(want.Variant == "" || have.Variant == want.Variant) &&
+		(want.OSVersion == "" || have.OSVersion == want.OSVersion)
+}
+
+func (v *Verifier) vouched(index *Result, d v1.Descriptor) *Result {
+	digest := index.Digest.Context().Digest(d.Digest.String())
+	return &Result{Reference: digest.String(), Digest: digest, Keys: index.Keys, Index: index, by: v}
+}
+
+// entries lists a verified index.
+func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result) ([]v1.Descriptor, error) {
+	if index == nil || index.by != v {
+		return nil, ErrResult
+	}
+	depth := 0
+	for i := index; i.Index != nil; i = i.Index {
+		depth++
+	}
+	deny := func(detail string) ([]v1.Descriptor, error) {
+		return nil, &Error{Reason: ReasonNotIndex, Reference: index.Reference, Digest: index.Digest, Detail: detail}
+	}
+	if depth >= maxIndexDepth {
+		return deny(fmt.Sprintf("indexes nest deeper than %d", maxIndexDepth))
+	}
+	m, err := registry.ReadManifest(ctx, r, index.Digest)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return deny(registry.SafeText(err.Error(), maxDetail))
+	}
+	if !doc.IsIndex {
+		return deny("it is one image, not an index of several")
+	}
+	return doc.Manifests, nil
+}

@@ -1,0 +1,164 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Result is a positive decision. Only a Verifier makes one that its methods
+// accept. As JSON it has the fields of the tags below, digests as strings.
+type Result struct {
+	// Reference is what was asked about, as text.
+	Reference string
+	// Digest is what was verified, in the repository asked about: run this.
+	Digest name.Digest
+	// Keys are the trusted keys that have signed, as many as the threshold.
+	Keys []Signer
+	// Evidence is what was looked at until the threshold was met.
+	Evidence []Evidence
+	// Index is the decision about the index that vouches for this manifest;
+	// nil where the manifest itself is signed.
+	Index *Result
+
+	by *Verifier
+}
+
+// Signer is a trusted key whose signature counted.
+type Signer struct {
+	// ID is the SHA-256 of the key's SubjectPublicKeyInfo, in hex.
+	ID string `json:"id"`
+	// Name is the key's name in the policy, or empty.
+	Name string `json:"name,omitempty"`
+	// Evidence is the digest of the manifest that carries its signature; empty
+	// for a file.
+	Evidence string `json:"evidence,omitempty"`
+	// Annotations are those that were signed along.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Evidence is one piece of evidence that was looked at. Text in it may come
+// from an attacker, and is fit to be printed.
+type Evidence struct {
+	// Place is where it was found.
+	Place registry.Place `json:"place,omitempty"`
+	// Format is what it is; empty where the place itself could not be read.
+	Format registry.Format `json:"format,omitempty"`
+	// Manifest is the digest of the manifest that carries it.
+	Manifest string `json:"manifest,omitempty"`
+	// KeyID is the trusted key that signed it, or empty.
+	KeyID string `json:"keyId,omitempty"`
+	// Reason says why it counted or did not.
+	Reason Reason `json:"reason"`
+	// Detail explains, for people.
+	Detail string `json:"detail,omitempty"`
+}
+
+// MarshalJSON writes the result with its digests as text.
+func (r *Result) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Verified  bool       `json:"verified"`
+		Reference string     `json:"reference"`
+		Digest    string     `json:"digest"`
+		Keys      []Signer   `json:"keys"`
+		Evidence  []Evidence `json:"evidence"`
+		Index     *Result    `json:"index,omitempty"`
+	}{true, r.Reference, r.Digest.String(), r.Keys, r.Evidence, r.Index})
+}
+
+// Error is a negative decision.
+type Error struct {
+	// Reason says why, in one word.
+	Reason Reason
+	// Reference is what was asked about, as text.
+	Reference string
+	// Digest is what was judged, in the repository asked about.
+	Digest name.Digest
+	// Detail explains, for people, what is missing.
+	Detail string
+	// Evidence is everything that was looked at, in order.
+	Evidence []Evidence
+}
+
+// Error says what was denied and why, and of each kind of evidence how much was
+// seen.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: denied: %s (%s)", e.subject(), e.Detail, e.Reason)
+	if s := summary(e.Evidence); s != "" {
+		b.WriteString("; evidence seen: " + s)
+	}
+	return b.String()
+}
+
+func (e *Error) subject() string {
+	if e.Digest.DigestStr() == "" {
+		return e.Reference
+	}
+	return e.Digest.String()
+}
+
+// summary counts evidence by reason, in order of first appearance.
+func summary(all []Evidence) string {
+	counts := make(map[Reason]int)
+	var order []Reason
+	for _, e := range all {
+		if counts[e.Reason]++; counts[e.Reason] == 1 {
+			order = append(order, e.Reason)
+		}
+	}
+	var parts []string
+	for _, r := range order {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// MarshalJSON writes the decision as stable JSON.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Verified  bool       `json:"verified"`
+		Reason    Reason     `json:"reason"`
+		Reference string     `json:"reference"`
+		Digest    string     `json:"digest,omitempty"`
+		Detail    string     `json:"detail"`
+		Evidence  []Evidence `json:"evidence"`
+	}{false, e.Reason, e.Reference, digestText(e.Digest), e.Detail, e.Evidence})
+}
+
+func digestText(d name.Digest) string {
+	if d.DigestStr() == "" {
+		return ""
+	}
+	return d.String()
+}
+
+// UndecidedError says that too few signatures were seen to allow, and that not
+// everything could be read, so that asking again may give another answer. It
+// denies like any error. Unwrap gives the causes, so that errors.Is finds
+// registry.ErrUnavailable, registry.ErrRateLimited and the like.
+type UndecidedError struct {
+	// Reference and Digest are as in Error.
+	Reference string
+	Digest    name.Digest
+	// Evidence is everything that was looked at, in order.
+	Evidence []Evidence
+	// Causes are the errors of what could not be read.
+	Causes []error
+}
+
+// Error says what could not be decided and why.
+func (e *UndecidedError) Error() string {
+	var causes []string
+	for _, c := range e.Causes {
+		causes = append(causes, c.Error())
+	}
+	return fmt.Sprintf("%s: could not be decided, and is not verified: %s", e.Digest, strings.Join(causes, "; "))
+}
+
+// Unwrap returns the causes.
+func (e *UndecidedError) Unwrap() []error { return e.Causes }
