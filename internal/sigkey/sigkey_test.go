@@ -1,0 +1,213 @@
+package sigkey_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/dsa"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+)
+
+var message = []byte("what is signed")
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func sum(h crypto.Hash, m []byte) []byte {
+	w := h.New()
+	w.Write(m)
+	return w.Sum(nil)
+}
+
+func keyOf(t testing.TB, s crypto.Signer) *sigkey.Key {
+	t.Helper()
+	return must(sigkey.New(s.Public()))(t)
+}
+
+func TestKeyVerifiesTheAlgorithmsOfItsType(t *testing.T) {
+	p256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t)
+	p521 := must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))(t)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	for _, c := range []struct {
+		name string
+		key  crypto.Signer
+		opts crypto.SignerOpts
+	}{
+		{"P-256 SHA-256", p256, crypto.SHA256},
+		{"P-384 SHA-384", p384, crypto.SHA384},
+		{"P-384 SHA-256", p384, crypto.SHA256},
+		{"P-521 SHA-512", p521, crypto.SHA512},
+		{"P-521 SHA-256", p521, crypto.SHA256},
+		{"Ed25519", ed, crypto.Hash(0)},
+		{"Ed25519ph", ed, &ed25519.Options{Hash: crypto.SHA512}},
+		{"RSA PKCS#1 v1.5", rsa2048, crypto.SHA256},
+		{"RSA PSS", rsa2048, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}},
+	} {
+		signed := message
+		if h := c.opts.HashFunc(); h != 0 {
+			signed = sum(h, message)
+		}
+		sig := must(c.key.Sign(rand.Reader, signed, c.opts))(t)
+		k := keyOf(t, c.key)
+		if err := k.Verify(&sigkey.Message{Bytes: message}, sig); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := k.Verify(&sigkey.Message{Bytes: append([]byte("x"), message...)}, sig); !errors.Is(err, sigkey.ErrSignature) {
+			t.Errorf("%s: verifies another message: %v", c.name, err)
+		}
+		for i := range sig {
+			bad := bytes.Clone(sig)
+			bad[i] ^= 1
+			if k.Verify(&sigkey.Message{Bytes: message}, bad) == nil {
+				t.Errorf("%s: verifies with byte %d changed", c.name, i)
+			}
+		}
+		streamed, n, err := sigkey.HashAll(bytes.NewReader(message), 3)
+		if err != nil || n != int64(len(message)) {
+			t.Fatal(n, err)
+		}
+		if err := k.Verify(streamed, sig); (err == nil) != (c.opts.HashFunc() != 0) {
+			t.Errorf("%s: over hashes alone: %v", c.name, err)
+		}
+	}
+}
+
+func TestAttack_E10_TheKeyDecidesTheAlgorithm(t *testing.T) {
+	p256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	other := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t)
+	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	k := keyOf(t, p256)
+	sha1sum := sha1.Sum(message)
+	for name, sig := range map[string][]byte{
+		"SHA-1":               must(p256.Sign(rand.Reader, sha1sum[:], crypto.SHA1))(t),
+		"SHA-512":             must(p256.Sign(rand.Reader, sum(crypto.SHA512, message), crypto.SHA512))(t),
+		"another curve's key": must(other.Sign(rand.Reader, sum(crypto.SHA256, message), crypto.SHA256))(t),
+		"RSA":                 must(rsa2048.Sign(rand.Reader, sum(crypto.SHA256, message), crypto.SHA256))(t),
+		"Ed25519":             must(ed.Sign(rand.Reader, message, crypto.Hash(0)))(t),
+		"empty":               {},
+		"zero r and s":        {0x30, 6, 2, 1, 0, 2, 1, 0},
+	} {
+		if err := k.Verify(&sigkey.Message{Bytes: message}, sig); !errors.Is(err, sigkey.ErrSignature) {
+			t.Errorf("P-256 key, %s: %v, want ErrSignature", name, err)
+		}
+	}
+	kr := keyOf(t, rsa2048)
+	for name, sig := range map[string][]byte{
+		"PKCS#1 v1.5 SHA-1":   must(rsa2048.Sign(rand.Reader, sha1sum[:], crypto.SHA1))(t),
+		"PKCS#1 v1.5 SHA-512": must(rsa2048.Sign(rand.Reader, sum(crypto.SHA512, message), crypto.SHA512))(t),
+		"PSS SHA-512":         must(rsa2048.Sign(rand.Reader, sum(crypto.SHA512, message), &rsa.PSSOptions{Hash: crypto.SHA512}))(t),
+		"ECDSA":               must(p256.Sign(rand.Reader, sum(crypto.SHA256, message), crypto.SHA256))(t),
+	} {
+		if err := kr.Verify(&sigkey.Message{Bytes: message}, sig); !errors.Is(err, sigkey.ErrSignature) {
+			t.Errorf("RSA key, %s: %v, want ErrSignature", name, err)
+		}
+	}
+}
+
+func TestAttack_E10_WeakKeysAreRefused(t *testing.T) {
+	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	offCurve := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
+	for name, public := range map[string]crypto.PublicKey{
+		"RSA-1024":            &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537},
+		"RSA-16384":           &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 16383), E: 65537},
+		"RSA e=1":             &rsa.PublicKey{N: rsa2048.N, E: 1},
+		"RSA e=3":             &rsa.PublicKey{N: rsa2048.N, E: 3},
+		"RSA even e":          &rsa.PublicKey{N: rsa2048.N, E: 65538},
+		"P-224":               must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))(t).Public(),
+		"off the curve":       offCurve,
+		"short Ed25519":       ed25519.PublicKey("short"),
+		"DSA":                 &dsa.PublicKey{},
+		"a private key":       rsa2048,
+		"nothing":             nil,
+		"RSA without modulus": &rsa.PublicKey{N: new(big.Int), E: 65537},
+	} {
+		if k, err := sigkey.New(public); !errors.Is(err, sigkey.ErrKey) {
+			t.Errorf("%s: %v, %v; want ErrKey", name, k, err)
+		}
+	}
+}
+
+func TestAttack_T8_OnlyOnePublicKeyIsAPublicKeyFile(t *testing.T) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	good := keyOf(t, key).PEM()
+	private := must(x509.MarshalPKCS8PrivateKey(key))(t)
+	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsa2048.PublicKey)})
+	for name, text := range map[string][]byte{"PKIX": good, "PKCS#1": pkcs1, "text around": append([]byte("comment\n"), good...)} {
+		if _, err := sigkey.ParsePEM(text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"private key":   {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), "private key"},
+		"encrypted":     {string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: private})), "private key"},
+		"certificate":   {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: private})), "certificate"},
+		"two keys":      {string(good) + string(good), "more than one"},
+		"trailing text": {string(good) + "garbage", "more than one"},
+		"DER":           {string(private), "no PEM"},
+		"empty":         {"", "no PEM"},
+		"garbage":       {string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("garbage")})), ""},
+		"other block":   {string(pem.EncodeToMemory(&pem.Block{Type: "CAT", Bytes: private})), "CAT"},
+		"100 MB":        {strings.Repeat("A", 100<<20), "more than"},
+	} {
+		_, err := sigkey.ParsePEM([]byte(c.text))
+		if !errors.Is(err, sigkey.ErrKey) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v; want ErrKey that says %q", name, err, c.says)
+		}
+	}
+}
+
+func TestKeyIDIsDerivedFromTheKeyAlone(t *testing.T) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	k := keyOf(t, key)
+	spki := sha256.Sum256(must(x509.MarshalPKIXPublicKey(key.Public()))(t))
+	if k.ID() != hex.EncodeToString(spki[:]) || k.Hint() != base64.StdEncoding.EncodeToString(spki[:]) {
+		t.Errorf("ID %s, hint %s: not those of %x", k.ID(), k.Hint(), spki)
+	}
+	again := must(sigkey.ParsePEM(k.PEM()))(t)
+	if again.ID() != k.ID() || again.Algorithm() != "ECDSA P-256" {
+		t.Errorf("PEM and back: %s %s", again.ID(), again.Algorithm())
+	}
+}
+
+func FuzzParsePEM(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(keyOf(f, key).PEM())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := sigkey.ParsePEM(text)
+		if err != nil {
+			return
+		}
+		if again, err := sigkey.ParsePEM(k.PEM()); err != nil || again.ID() != k.ID() {
+			t.Fatalf("PEM and back: %v", err)
+		}
+	})
+}
