@@ -279,8 +279,9 @@ func mayBeEvidence(artifactType string) bool {
 }
 
 func (g *gatherer) referrer(ctx context.Context, desc v1.Descriptor) future {
-	item := Item{Place: PlaceReferrers, Format: FormatOther, Manifest: desc, ManifestAnnotations: desc.Annotations}
+	item := Item{Place: PlaceReferrers, Manifest: desc, ManifestAnnotations: desc.Annotations}
 	if !mayBeEvidence(desc.ArtifactType) {
+		item.Format = FormatOther
 		return single(found{item: item})
 	}
 	return g.manifest(ctx, item, g.subject.Context().Digest(desc.Digest.String()))
