@@ -1,0 +1,298 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// CopyOptions configure Copy. The zero value copies the image and all of its
+// evidence.
+type CopyOptions struct {
+	// NoEvidence leaves the evidence behind. False: it is copied.
+	NoEvidence bool
+	// EvidenceOnly copies the evidence alone; the image must be at the
+	// destination already, and no tag is set. False: the image is copied too.
+	EvidenceOnly bool
+	// Concurrency is how many requests are under way at once. Zero: 4.
+	Concurrency int
+	// MaxManifests bounds the manifests of the image: itself, and what it lists
+	// if it is an index. Zero: 1000.
+	MaxManifests int
+	// MaxEvidence bounds the manifests that carry evidence. Zero: 10,000.
+	MaxEvidence int
+	// MaxEvidenceBlob bounds one blob of evidence, in bytes. Larger ones are
+	// passed over with their manifest. Zero: 1 GiB.
+	MaxEvidenceBlob int64
+	// Progress is told what happens, by one call at a time; it must be quick,
+	// since copying waits for it, and must not wait for the copy. Nil: nobody is.
+	Progress func(CopyEvent)
+}
+
+func (o CopyOptions) withDefaults() CopyOptions {
+	setDefault(&o.Concurrency, 4)
+	setDefault(&o.MaxManifests, 1000)
+	setDefault(&o.MaxEvidence, 10_000)
+	setDefault(&o.MaxEvidenceBlob, 1<<30)
+	return o
+}
+
+// CopyAction is what happened to something that Copy met.
+type CopyAction string
+
+// The actions.
+const (
+	// CopyStarted: a part of the bytes of a blob was sent.
+	CopyStarted CopyAction = "copying"
+	// CopyDone: it was copied.
+	CopyDone CopyAction = "copied"
+	// CopyPresent: the destination had it.
+	CopyPresent CopyAction = "present"
+	// CopyMounted: the registry took it from another of its repositories.
+	CopyMounted CopyAction = "mounted"
+	// CopyMerged: its layers were added to those of a tag at the destination.
+	CopyMerged CopyAction = "merged"
+	// CopyIgnored: it was not copied, for the reason that Detail says: a layer
+	// that is to be had elsewhere, or evidence that is none.
+	CopyIgnored CopyAction = "ignored"
+)
+
+// CopyEvent is one step of a copy.
+type CopyEvent struct {
+	// Action says what happened.
+	Action CopyAction
+	// Content describes to what, as far as it is known; of what was found by a
+	// tag that could not be read, nothing is.
+	Content v1.Descriptor
+	// Detail explains, as text that is safe to print. Often empty.
+	Detail string
+	// Done and Total count what has been dealt with, and what is known by now
+	// to be dealt with: manifests and blobs, and the bytes in them. Total grows
+	// while more is found.
+	Done, Total CopyCount
+}
+
+// CopyCount counts manifests and blobs and their bytes.
+type CopyCount struct {
+	Items int
+	Bytes int64
+}
+
+// Mounter is implemented by stores that can take a blob from another repository
+// of theirs without its bytes being sent.
+type Mounter interface {
+	// MountBlob makes the blob that the repository from holds available as ref.
+	// False without an error means that the store would not.
+	MountBlob(ctx context.Context, ref name.Digest, from name.Repository) (bool, error)
+}
+
+// Copy copies an image, or an index with all that it lists, with its blobs and
+// all of its evidence, and returns its digest at the destination. Manifests and
+// blobs are copied byte for byte, so that every digest stays and every signature
+// holds. src and dst are registries or layouts in any combination. If to is a
+// digest it must be that of the image, and no tag is set.
+//
+// The evidence of a manifest is what Evidence reads, and more: its referrers of
+// every type, and the tags sha256-<hex>.sig, .att and .sbom. Copied is that of
+// the image, of each manifest listed in it, and of those referrers themselves.
+// What the destination has is never dropped: lists are merged, and so are the
+// layers of a .sig or .att tag; another .sbom tag is kept. Where the destination
+// does not index referrers, the fallback tag is kept up to date.
+//
+// The order is blobs, what is listed, the image by its digest, its evidence, and
+// last, once the image has been read back, the tag. A copy that was interrupted
+// thus leaves the tag as it was, and another attempt sends only what is missing:
+// each blob and manifest is asked for first.
+//
+// Whoever may push to the source may have left rubbish among the evidence:
+// entries that lead nowhere, manifests about something else, blobs that are not
+// what they should be. It is passed over, with an event. But where evidence, or
+// the list of it, could not be read, and where the destination refuses it, the
+// copy fails: nothing is lost in silence.
+//
+// Layers that need not be in a registry (of a non-distributable media type, or
+// with "urls") are copied if the source has them; their urls are never asked.
+//
+// Verified: every byte against the digest that leads to it. Not verified: any
+// signature. Errors are those of the stores, ErrMalformed where a manifest is not
+// what its descriptor says, ErrTooMany and ErrTooLarge beyond the limits,
+// ErrUnconfirmed where the destination does not give the image back.
+func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to name.Reference, o CopyOptions) (name.Digest, error) {
+	if o.NoEvidence && o.EvidenceOnly {
+		return name.Digest{}, &Error{Op: "copy", Ref: safe(refText(from)), Kind: ErrReference,
+			Detail: "neither the image nor its evidence is to be copied"}
+	}
+	o = o.withDefaults()
+	c := &copier{
+		src: src, dst: dst, from: from.Context(), to: to.Context(), o: o,
+		slots:    make(chan struct{}, o.Concurrency),
+		progress: progress{report: o.Progress},
+		blobs:    make(map[blobKey]*blobTask),
+		lists:    make(map[v1.Hash]*destinationList),
+		levels:   make(map[v1.Hash]int),
+	}
+	root, err := c.readSource(ctx, from)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	at := c.to.Digest(root.Descriptor.Digest.String())
+	if d, ok := to.(name.Digest); ok && d.DigestStr() != at.DigestStr() {
+		return name.Digest{}, c.fail(root.Descriptor.Digest, ErrDigestMismatch, "the image is another than the one to be written, "+safe(d.DigestStr()), nil)
+	}
+	if err := c.run(ctx, root, at, to); err != nil {
+		return name.Digest{}, err
+	}
+	return at, nil
+}
+
+// copier is one run of Copy.
+type copier struct {
+	src      Reader
+	dst      Store
+	from, to name.Repository
+	o        CopyOptions
+	slots    chan struct{} // one for each request under way
+	progress progress
+	evidence atomic.Int64 // how many manifests of evidence were met
+
+	mu     sync.Mutex
+	blobs  map[blobKey]*blobTask
+	lists  map[v1.Hash]*destinationList // of referrers, by subject
+	levels map[v1.Hash]int              // whose evidence was looked for, and how far it was followed
+}
+
+// run copies root, whose place at the destination is at, and makes to name it.
+func (c *copier) run(ctx context.Context, root Manifest, at name.Digest, to name.Reference) error {
+	if c.o.EvidenceOnly {
+		if err := c.confirm(ctx, at, root); err != nil {
+			return err
+		}
+	}
+	image, err := c.load(ctx, root)
+	if err != nil {
+		return err
+	}
+	if !c.o.EvidenceOnly {
+		if err := c.store(ctx, image, math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	if !c.o.NoEvidence {
+		err := forEach(ctx, c, image.all(), func(ctx context.Context, t *tree) error {
+			return c.evidenceOf(ctx, t.Descriptor.Digest, 1)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if c.o.EvidenceOnly {
+		return nil
+	}
+	if err := c.confirm(ctx, at, root); err != nil {
+		return err
+	}
+	return c.publish(ctx, to, root)
+}
+
+// confirm reads the image back by its digest.
+func (c *copier) confirm(ctx context.Context, at name.Digest, root Manifest) error {
+	got, err := slotted(ctx, c, func() (v1.Descriptor, error) { return c.dst.Resolve(ctx, at) })
+	if err != nil {
+		return err
+	}
+	if !sameContent(got, root.Descriptor) {
+		return c.fail(root.Descriptor.Digest, ErrUnconfirmed, "the destination describes it as something else", nil)
+	}
+	return nil
+}
+
+// publish makes to name the image, which is complete by now.
+func (c *copier) publish(ctx context.Context, to name.Reference, root Manifest) error {
+	_, err := slotted(ctx, c, func() (PushReport, error) {
+		if _, ok := to.(name.Digest); !ok {
+			return c.dst.PushManifest(ctx, to, root, PushOptions{})
+		}
+		if l, ok := c.dst.(*Layout); ok {
+			return PushReport{}, l.listUnnamed(ctx, root)
+		}
+		return PushReport{}, nil
+	})
+	return err
+}
+
+// readSource reads a manifest. What a store returns is checked again.
+func (c *copier) readSource(ctx context.Context, ref name.Reference) (Manifest, error) {
+	m, err := slotted(ctx, c, func() (Manifest, error) { return c.src.Manifest(ctx, ref) })
+	if err == nil {
+		m, err = describeChecked(m, ref)
+	}
+	if err != nil {
+		return Manifest{}, sourceError{err}
+	}
+	return m, nil
+}
+
+func (c *copier) fail(h v1.Hash, kind Kind, detail string, err error) error {
+	return &Error{Op: "copy", Ref: h.String(), Kind: kind, Detail: detail, Err: err}
+}
+
+// sourceError marks an error that lies in what the source holds. In evidence,
+// anyone may have put it there.
+type sourceError struct{ error }
+
+func (e sourceError) Unwrap() error { return e.error }
+
+// rubbish reports whether the source did answer, and what it has is no evidence.
+func rubbish(err error) bool {
+	var of sourceError
+	return errors.As(err, &of) && !Unreadable(err)
+}
+
+// kindOf returns the kind of a store's error.
+func kindOf(err error) Kind {
+	var typed *Error
+	if errors.As(err, &typed) {
+		return typed.Kind
+	}
+	return ErrUnavailable
+}
+
+// slotted runs f once one of the requests that may be under way is free.
+func slotted[T any](ctx context.Context, c *copier, f func() (T, error)) (T, error) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		var zero T
+		return zero, ended(ctx)
+	}
+	defer func() { <-c.slots }()
+	return f()
+}
+
+func ended(ctx context.Context) error {
+	return &Error{Op: "copy", Kind: ErrUnavailable, Err: ctx.Err()}
+}
+
+// forEach calls f for each element, as many at once as requests may be. The first
+// error cancels the others and is returned once all have ended.
+func forEach[T any](ctx context.Context, c *copier, all []T, f func(context.Context, T) error) error {
+	var next atomic.Int64
+	work := func(ctx context.Context) error {
+		for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+			if ctx.Err() != nil {
+				return ended(ctx)
+			}
+			if err := f(ctx, all[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return together(ctx, slices.Repeat([]func(context.Context) error{work}, min(len(all), c.o.Concurrency))...)
+}

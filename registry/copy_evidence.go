@@ -1,0 +1,336 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// maxEvidenceDepth is how far evidence about evidence is followed: evidence about
+// the image, and evidence about that.
+const maxEvidenceDepth = 2
+
+// evidenceOf copies the evidence about one manifest, and the evidence about that.
+func (c *copier) evidenceOf(ctx context.Context, subject v1.Hash, level int) error {
+	if !c.begin(subject, level) {
+		return nil
+	}
+	var referrers, sboms []v1.Hash
+	err := together(ctx,
+		func(ctx context.Context) (err error) { referrers, err = c.referrers(ctx, subject); return err },
+		func(ctx context.Context) (err error) { sboms, err = c.tagged(ctx, subject, ".sbom"); return err },
+		func(ctx context.Context) error { _, err := c.tagged(ctx, subject, ".sig"); return err },
+		func(ctx context.Context) error { _, err := c.tagged(ctx, subject, ".att"); return err },
+	)
+	if err != nil || level == maxEvidenceDepth {
+		return err
+	}
+	return forEach(ctx, c, append(referrers, sboms...), func(ctx context.Context, h v1.Hash) error {
+		return c.evidenceOf(ctx, h, level+1)
+	})
+}
+
+// begin reports whether the evidence about a manifest is still to be looked for:
+// a manifest may be listed in the image and refer to another at once.
+func (c *copier) begin(subject v1.Hash, level int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before, known := c.levels[subject]; known && before <= level {
+		return false
+	}
+	c.levels[subject] = level
+	return true
+}
+
+// count fails where more manifests of evidence were met than there may be.
+func (c *copier) count(subject v1.Hash, n int) error {
+	if c.evidence.Add(int64(n)) > int64(c.o.MaxEvidence) {
+		return c.fail(subject, ErrTooMany, fmt.Sprintf("more than %d manifests of evidence", c.o.MaxEvidence), nil)
+	}
+	return nil
+}
+
+// pass decides about an error met in a piece of evidence: rubbish is passed over.
+func (c *copier) pass(about v1.Descriptor, err error) error {
+	if !rubbish(err) {
+		return err
+	}
+	c.progress.note(CopyIgnored, about, safe(err.Error()))
+	return nil
+}
+
+// referrers copies the referrers of subject, and returns the digests of those
+// that are at the destination now.
+func (c *copier) referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error) {
+	list, err := c.sourceLists(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var copied []v1.Hash
+	err = forEach(ctx, c, list, func(ctx context.Context, d v1.Descriptor) error {
+		if err := c.referrer(ctx, subject, d); err != nil {
+			return c.pass(d, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		copied = append(copied, d.Digest)
+		return nil
+	})
+	return copied, err
+}
+
+// sourceLists lists the referrers of subject, each once.
+func (c *copier) sourceLists(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error) {
+	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
+		return collectReferrers(ctx, c.src, c.from.Digest(subject.String()), c.o.MaxEvidence)
+	})
+	if errors.Is(err, ErrMalformed) && c.fallbackIsRubbish(ctx, subject) {
+		c.progress.note(CopyIgnored, v1.Descriptor{}, "the fallback tag of "+subject.String()+" is no list of referrers")
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, c.count(subject, len(list))
+}
+
+func collectReferrers(ctx context.Context, r Reader, subject name.Digest, limit int) ([]v1.Descriptor, error) {
+	seen := make(map[v1.Hash]bool)
+	var list []v1.Descriptor
+	entries := 0
+	for d, err := range r.Referrers(ctx, subject) {
+		if err != nil {
+			return list, err
+		}
+		if entries++; entries > limit {
+			return list, &Error{Op: "list referrers of", Ref: subject.String(), Kind: ErrTooMany, Detail: fmt.Sprintf("more than %d", limit)}
+		}
+		if !seen[d.Digest] {
+			seen[d.Digest] = true
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+// fallbackIsRubbish tells a fallback tag that anyone may have overwritten from an
+// answer that the source got wrong.
+func (c *copier) fallbackIsRubbish(ctx context.Context, subject v1.Hash) bool {
+	m, err := c.readSource(ctx, c.from.Tag(digestTag(subject)))
+	if err != nil {
+		return rubbish(err) && !errors.Is(err, ErrNotFound)
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	return err != nil || !doc.IsIndex
+}
+
+func (c *copier) referrer(ctx context.Context, subject v1.Hash, listed v1.Descriptor) error {
+	m, err := c.readSource(ctx, c.from.Digest(listed.Digest.String()))
+	if err != nil {
+		return err
+	}
+	t, err := c.load(ctx, m)
+	if err != nil {
+		return err
+	}
+	if t.doc.Subject == nil || t.doc.Subject.Digest != subject {
+		return sourceError{c.fail(listed.Digest, ErrMalformed, "it is listed as a referrer of "+subject.String()+" but does not refer to it", nil)}
+	}
+	if err := c.count(subject, len(t.all())-1); err != nil {
+		return err
+	}
+	return c.store(ctx, t, c.o.MaxEvidenceBlob)
+}
+
+// destinationList is what the destination lists as referrers of one subject.
+type destinationList struct {
+	mu   sync.Mutex
+	have map[v1.Hash]bool // nil until it was asked
+}
+
+func (c *copier) destinationList(subject v1.Hash) *destinationList {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lists[subject] == nil {
+		c.lists[subject] = &destinationList{}
+	}
+	return c.lists[subject]
+}
+
+// destinationLists reports whether the destination lists a referrer of subject.
+func (c *copier) destinationLists(ctx context.Context, subject, referrer v1.Hash) (bool, error) {
+	l := c.destinationList(subject)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.have != nil {
+		return l.have[referrer], nil
+	}
+	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
+		return collectReferrers(ctx, c.dst, c.to.Digest(subject.String()), c.o.MaxEvidence)
+	})
+	if Unreadable(err) {
+		return false, err
+	}
+	// What is no list holds nothing; writing to it will say what is wrong.
+	l.have = make(map[v1.Hash]bool)
+	for _, d := range list {
+		l.have[d.Digest] = true
+	}
+	return l.have[referrer], nil
+}
+
+// listAtDestination adds a manifest to the fallback tag of its subject, at a
+// destination that does not index subjects. One at a time for each subject: they
+// would get into each other's way.
+func (c *copier) listAtDestination(ctx context.Context, t *tree) error {
+	entry, err := referrerDescriptor(t.Manifest)
+	if err != nil {
+		return err
+	}
+	subject := t.doc.Subject.Digest
+	l := c.destinationList(subject)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err = slotted(ctx, c, func() (struct{}, error) {
+		return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), entry)
+	})
+	return err
+}
+
+// tagged copies what carries evidence about subject by a tag of cosign's, and
+// returns its digest if it is there now as it is.
+func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]v1.Hash, error) {
+	tag := digestTag(subject) + suffix
+	m, err := c.readSource(ctx, c.from.Tag(tag))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, c.pass(v1.Descriptor{}, err)
+	}
+	if err := c.count(subject, 1); err != nil {
+		return nil, err
+	}
+	t := &tree{Manifest: m}
+	if err := c.parse(t); err != nil {
+		return nil, c.pass(m.Descriptor, err)
+	}
+	if t.doc.IsIndex || t.doc.Subject != nil && t.doc.Subject.Digest != subject {
+		c.progress.note(CopyIgnored, m.Descriptor, "the tag "+tag+" holds something else than evidence about the image")
+		return nil, nil
+	}
+	whole, err := c.storeLayers(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if suffix == ".sbom" {
+		return c.storeSBOM(ctx, tag, t, whole)
+	}
+	return nil, c.storeTag(ctx, tag, t, whole)
+}
+
+// storeLayers copies the blobs of a tag's manifest. Each layer is evidence of its
+// own, so that rubbish in one says nothing about the others: such layers are
+// dropped from t.doc, and whole is false.
+func (c *copier) storeLayers(ctx context.Context, t *tree) (whole bool, err error) {
+	c.progress.expect(t.Descriptor)
+	for _, d := range t.blobs {
+		c.task(d)
+	}
+	var mu sync.Mutex
+	bad := make(map[blobKey]bool)
+	err = forEach(ctx, c, t.blobs, func(ctx context.Context, d v1.Descriptor) error {
+		err := c.blob(ctx, listedBlob{d, t.Descriptor.Digest}, c.o.MaxEvidenceBlob)
+		if rubbish(err) {
+			mu.Lock()
+			defer mu.Unlock()
+			bad[blobKey{d.Digest, d.Size}] = true
+		}
+		return c.pass(d, err)
+	})
+	t.doc.Layers = slices.DeleteFunc(t.doc.Layers, func(d v1.Descriptor) bool { return bad[blobKey{d.Digest, d.Size}] })
+	return len(bad) == 0, err
+}
+
+// storeTag writes a tag whose layers are a set: where the destination has the tag
+// it gets the layers that it lacks.
+func (c *copier) storeTag(ctx context.Context, tag string, t *tree, whole bool) error {
+	_, err := slotted(ctx, c, func() (struct{}, error) {
+		return struct{}{}, c.putTag(ctx, c.to.Tag(tag), t, whole)
+	})
+	return err
+}
+
+func (c *copier) putTag(ctx context.Context, tag name.Tag, t *tree, whole bool) error {
+	action := CopyMerged
+	now, err := c.dst.Resolve(ctx, tag)
+	switch {
+	case err == nil && now.Digest == t.Descriptor.Digest:
+		c.progress.end(CopyPresent, t.Descriptor, "")
+		return nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return err
+	case len(t.doc.Layers) == 0:
+		c.progress.end(CopyIgnored, t.Descriptor, "it holds no evidence")
+		return nil
+	case err != nil && whole:
+		report, err := c.dst.PushManifest(ctx, tag, t.Manifest, PushOptions{IfAbsent: true})
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err == nil {
+			action = CopyDone
+		}
+		if report.Atomic {
+			c.progress.end(action, t.Descriptor, "")
+			return nil
+		}
+	}
+	// Somebody wrote the tag, or may have meanwhile: both sides' layers count.
+	rest, err := marshalManifest(wireManifest{Config: *t.doc.Config, Layers: t.doc.Layers})
+	if err != nil {
+		return err
+	}
+	if err := mergeLayers(ctx, c.dst, tag, rest); err != nil {
+		return err
+	}
+	c.progress.end(action, t.Descriptor, "")
+	return nil
+}
+
+// storeSBOM writes a .sbom tag. It holds one document, which cannot be merged with
+// another: that of the destination stays.
+func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool) ([]v1.Hash, error) {
+	if !whole {
+		return nil, nil // told already
+	}
+	at := c.to.Tag(tag)
+	now, err := slotted(ctx, c, func() (v1.Descriptor, error) { return c.dst.Resolve(ctx, at) })
+	there := []v1.Hash{t.Descriptor.Digest}
+	switch {
+	case err == nil && now.Digest == t.Descriptor.Digest:
+		c.progress.end(CopyPresent, t.Descriptor, "")
+		return there, nil
+	case err == nil:
+		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
+		return nil, nil
+	case !errors.Is(err, ErrNotFound):
+		return nil, err
+	}
+	_, err = slotted(ctx, c, func() (PushReport, error) {
+		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.progress.end(CopyDone, t.Descriptor, "")
+	return there, nil
+}

@@ -1,0 +1,504 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// LayoutOptions configure a Layout. The zero value opens a layout that exists.
+type LayoutOptions struct {
+	// Create makes the directory and an empty layout in it where there is none.
+	// False: the layout must exist.
+	Create bool
+	// Name is the repository under which the layout's references are made; see
+	// Layout.Repository. Empty: "layout.invalid/oci".
+	Name string
+	// MaxManifestSize bounds one manifest, in bytes. Zero: 4 MiB.
+	MaxManifestSize int64
+	// MaxBlobSize bounds a blob that is read without a size, in bytes. Zero: 4 GiB.
+	MaxBlobSize int64
+	// MaxIndexSize bounds index.json, in bytes. Zero: 16 MiB.
+	MaxIndexSize int64
+	// MaxEntries bounds the number of entries of index.json. Zero: 20,000.
+	MaxEntries int
+	// LockTimeout is how long a write waits for other processes that write to
+	// the layout. Zero: one minute.
+	LockTimeout time.Duration
+}
+
+func (o LayoutOptions) withDefaults() LayoutOptions {
+	setDefault(&o.Name, "layout.invalid/oci")
+	setDefault(&o.MaxManifestSize, 4<<20)
+	setDefault(&o.MaxBlobSize, 4<<30)
+	setDefault(&o.MaxIndexSize, 16<<20)
+	setDefault(&o.MaxEntries, 20_000)
+	setDefault(&o.LockTimeout, time.Minute)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Layout is an OCI image layout: a directory that holds one repository. It
+// serves offline and air-gapped use. The registry and repository of a reference
+// given to it are ignored; only its tag or digest counts.
+//
+// A tag is the annotation org.opencontainers.image.ref.name of an entry of
+// index.json. Where no entry has exactly that name, full names that other tools
+// write there or as io.containerd.image.name, such as "example.com/app:v1", match
+// by their part after the last colon, if one image alone does. In a layout that
+// "cosign save" wrote, the signatures and attestations of its image are found
+// under the tags that they have in a registry.
+//
+// What is listed in index.json is found by other tools and kept by their garbage
+// collection. PushManifest lists what is pushed by tag, and what is pushed by
+// digest and has a subject, so that referrers are found. Other manifests pushed
+// by digest are taken for the children of an index pushed later, and only
+// stored. Where a tag moves, the entry of the manifest that it named is dropped
+// unless that has a subject; its content stays, and its digest still resolves.
+//
+// Referrers are the entries of index.json whose manifest has the subject,
+// together with what the fallback tag sha256-<hex> lists, where another tool has
+// left one.
+//
+// Every file is read through the directory's handle: nothing outside of it is
+// reached, and symbolic links and other irregular files in it are refused. Every
+// manifest and blob is verified against its digest at each read.
+//
+// Writers of this package in any number of goroutines and processes lose nothing
+// of one another: they take turns by a lock file, .hallmark/lock. Tools that
+// write to the layout without it must not do so at the same time. Each file is
+// written aside, flushed to the disk and renamed into place, index.json last;
+// a crash leaves the old state or the new, and possibly a file in .hallmark,
+// which a later writer removes once it is a day old.
+//
+// Source: OCI Image Format Specification v1.1, image-layout.md.
+//
+// A Layout is safe for concurrent use.
+type Layout struct {
+	dir     string // for messages only; files are reached through root
+	root    *os.Root
+	repo    name.Repository
+	o       LayoutOptions
+	writing chan struct{} // holds one token: this process's turn to write
+
+	mu       sync.Mutex
+	index    *layoutIndex        // index.json as it was last read
+	subjects map[v1.Hash]v1.Hash // manifest to its subject; the zero Hash for none
+}
+
+var _ Store = (*Layout)(nil)
+
+const (
+	layoutFile    = "oci-layout"
+	layoutVersion = "1.0.0"
+	layoutContent = `{"imageLayoutVersion":"` + layoutVersion + `"}`
+	maxLayoutFile = 64 << 10
+	indexFile     = "index.json"
+	emptyIndex    = `{"schemaVersion":2,"mediaType":"` + oci.MediaTypeIndex + `","manifests":[]}`
+	blobsDir      = "blobs/sha256"
+)
+
+// OpenLayout opens the OCI image layout in a directory. It fails with
+// ErrNotFound where there is none, ErrUnsupported where it is of an unknown
+// version, and ErrMalformed where its oci-layout or index.json is not what the
+// specification allows.
+//
+// Close releases the directory's handle; so does the garbage collector.
+func OpenLayout(dir string, o LayoutOptions) (*Layout, error) {
+	o = o.withDefaults()
+	repo, err := name.NewRepository(o.Name, name.StrictValidation)
+	if err != nil {
+		return nil, &Error{Op: "open layout", Ref: safe(dir), Kind: ErrReference, Detail: "its repository name is malformed", Err: err}
+	}
+	if o.Create {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fileError("create layout", safe(dir), err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fileError("open layout", safe(dir), err)
+	}
+	l := &Layout{
+		dir: dir, root: root, repo: repo, o: o,
+		writing:  make(chan struct{}, 1),
+		subjects: make(map[v1.Hash]v1.Hash),
+	}
+	if err := l.begin(); err != nil {
+		_ = root.Close() // it was only read from
+		return nil, err
+	}
+	return l, nil
+}
+
+// begin makes an empty layout if it should, and checks what is there.
+func (l *Layout) begin() error {
+	err := l.checkVersion()
+	if l.o.Create && errors.Is(err, ErrNotFound) {
+		if err = l.create(context.Background()); err == nil {
+			err = l.checkVersion()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = l.readIndex("open layout")
+	return err
+}
+
+func (l *Layout) checkVersion() error {
+	data, err := l.readFile(layoutFile, maxLayoutFile)
+	if err != nil {
+		return l.fileError("open layout", layoutFile, err)
+	}
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return l.fail("open layout", layoutFile, ErrMalformed, "", err)
+	}
+	version, ok := v.Get("imageLayoutVersion").Str()
+	switch {
+	case !ok:
+		return l.fail("open layout", layoutFile, ErrMalformed, "it has no imageLayoutVersion", nil)
+	case version != layoutVersion:
+		return l.fail("open layout", layoutFile, ErrUnsupported,
+			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
+	}
+	return nil
+}
+
+// Close releases the directory's handle. Every later use fails.
+func (l *Layout) Close() error { return l.root.Close() }
+
+// Repository returns the repository under which the layout's references are made.
+func (l *Layout) Repository() name.Repository { return l.repo }
+
+// Tag returns the reference to a tag of the layout. It does not check that the
+// tag exists.
+func (l *Layout) Tag(tag string) name.Tag { return l.repo.Tag(tag) }
+
+// Digest returns the reference to a digest in the layout. It does not check that
+// there is such content.
+func (l *Layout) Digest(h v1.Hash) name.Digest { return l.repo.Digest(h.String()) }
+
+// Tags lists the tags of the layout, sorted: those of images and those that
+// evidence is found by, such as sha256-<hex>.sig.
+func (l *Layout) Tags(ctx context.Context) ([]string, error) {
+	if err := l.live(ctx, "list tags of", ""); err != nil {
+		return nil, err
+	}
+	index, err := l.readIndex("list tags of")
+	if err != nil {
+		return nil, err
+	}
+	return index.tags(), nil
+}
+
+// Resolve implements Reader. The manifest is read and verified.
+func (l *Layout) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
+	m, err := l.manifest(ctx, "resolve", ref)
+	return m.Descriptor, err
+}
+
+// Manifest implements Reader. The ETag of a tag is the digest that it names.
+func (l *Layout) Manifest(ctx context.Context, ref name.Reference) (Manifest, error) {
+	return l.manifest(ctx, "read manifest", ref)
+}
+
+func (l *Layout) manifest(ctx context.Context, op string, ref name.Reference) (Manifest, error) {
+	if err := l.live(ctx, op, refText(ref)); err != nil {
+		return Manifest{}, err
+	}
+	if d, ok := ref.(name.Digest); ok {
+		h, err := HashOf(d)
+		if err != nil {
+			return Manifest{}, err
+		}
+		return l.manifestByHash(op, h, "")
+	}
+	tag, err := tagOf(op, ref)
+	if err != nil {
+		return Manifest{}, err
+	}
+	index, err := l.readIndex(op)
+	if err != nil {
+		return Manifest{}, err
+	}
+	entry, err := l.find(op, index, tag)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return l.manifestOfTag(op, tag, entry)
+}
+
+func (l *Layout) manifestOfTag(op, tag string, entry v1.Descriptor) (Manifest, error) {
+	m, err := l.manifestByHash(op, entry.Digest, string(entry.MediaType))
+	if err != nil {
+		return Manifest{}, err
+	}
+	if m.Descriptor.Size != entry.Size {
+		return Manifest{}, l.fail(op, tag, ErrMalformed,
+			fmt.Sprintf("index.json describes %d bytes, the manifest has %d", entry.Size, m.Descriptor.Size), nil)
+	}
+	m.ETag = m.Descriptor.Digest.String()
+	return m, nil
+}
+
+// manifestByHash reads a manifest. Where no media type is known from outside, as
+// for a child of an index, the manifest's own mediaType or its shape decides.
+func (l *Layout) manifestByHash(op string, h v1.Hash, mediaType string) (Manifest, error) {
+	data, err := l.manifestBytes(op, h)
+	if err != nil {
+		return Manifest{}, err
+	}
+	doc, err := oci.Parse(mediaType, data)
+	if err != nil {
+		return Manifest{}, l.fail(op, h.String(), parseKind(err), "", err)
+	}
+	return describe(doc.MediaType, data)
+}
+
+// manifestBytes reads what may be a manifest, and verifies it against its digest.
+func (l *Layout) manifestBytes(op string, h v1.Hash) ([]byte, error) {
+	data, err := l.readFile(blobPath(h), l.o.MaxManifestSize)
+	if err != nil {
+		return nil, l.fileError(op, h.String(), err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != h.Hex {
+		return nil, l.fail(op, h.String(), ErrDigestMismatch, "the file holds other bytes than its name says", nil)
+	}
+	return data, nil
+}
+
+// parseKind classifies an error of oci.Parse.
+func parseKind(err error) Kind {
+	if errors.Is(err, oci.ErrUnsupported) {
+		return ErrUnsupported
+	}
+	return ErrMalformed
+}
+
+// Referrers implements Reader. Content that index.json lists but the layout does
+// not hold (the specification allows that) and what is no manifest are passed
+// over. A manifest that cannot be read, or whose bytes were changed, could be a
+// referrer: then the sequence ends in an error, after all that could be read.
+func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+	return func(yield func(v1.Descriptor, error) bool) {
+		h, err := HashOf(subject)
+		if err != nil {
+			yield(v1.Descriptor{}, err)
+			return
+		}
+		index, err := l.readIndex("list referrers")
+		if err != nil {
+			yield(v1.Descriptor{}, err)
+			return
+		}
+		seen := make(map[v1.Hash]bool)
+		once := func(d v1.Descriptor) bool {
+			if seen[d.Digest] {
+				return true
+			}
+			seen[d.Digest] = true
+			return yield(d, nil)
+		}
+		more, err := l.listed(ctx, index, h, once)
+		if more {
+			more = l.fallback(index, h, once)
+		}
+		if more && err != nil {
+			yield(v1.Descriptor{}, err)
+		}
+	}
+}
+
+// listed yields the entries of index.json that refer to subject. It returns
+// whether the caller wants more, and the first error that may hide a referrer.
+func (l *Layout) listed(ctx context.Context, index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
+	for _, e := range index.entries {
+		if err := l.live(ctx, "list referrers", subject.String()); err != nil {
+			return true, err
+		}
+		of, err := l.subjectOf(e.desc.Digest)
+		if err == nil && of != subject {
+			continue
+		}
+		var d v1.Descriptor
+		if err == nil {
+			d, err = l.referrer(e.desc.Digest)
+		}
+		switch {
+		case err == nil:
+			if !yield(d) {
+				return false, nil
+			}
+		case unread == nil && !errors.Is(err, ErrNotFound):
+			unread = err
+		}
+	}
+	return true, unread
+}
+
+// subjectOf returns the digest of the subject of a manifest, or the zero Hash
+// where it has none or is no manifest. Content never changes under its digest,
+// so the answer is remembered for as long as index.json lists it.
+func (l *Layout) subjectOf(h v1.Hash) (v1.Hash, error) {
+	l.mu.Lock()
+	of, known := l.subjects[h]
+	l.mu.Unlock()
+	if known {
+		return of, nil
+	}
+	data, err := l.manifestBytes("list referrers", h)
+	switch {
+	case err == nil:
+		of = subjectIn(data)
+	case !errors.Is(err, ErrTooLarge): // what is too large is no manifest here
+		return of, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subjects[h] = of
+	return of, nil
+}
+
+func subjectIn(data []byte) v1.Hash {
+	doc, err := oci.Parse("", data)
+	if err != nil || doc.Subject == nil {
+		return v1.Hash{}
+	}
+	return doc.Subject.Digest
+}
+
+// referrer describes a manifest as the referrers API does.
+//
+// Source: OCI Distribution Specification v1.1, "Listing Referrers".
+func (l *Layout) referrer(h v1.Hash) (v1.Descriptor, error) {
+	m, err := l.manifestByHash("list referrers", h, "")
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	return referrerDescriptor(m)
+}
+
+// referrerDescriptor is the descriptor that lists m among the referrers of its
+// subject.
+func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	d := m.Descriptor
+	d.Annotations = doc.Annotations
+	d.ArtifactType = doc.ArtifactType
+	if d.ArtifactType == "" && doc.Config != nil {
+		d.ArtifactType = string(doc.Config.MediaType)
+	}
+	return d, nil
+}
+
+// fallback yields what the fallback tag of subject lists. Anyone may have written
+// it: what is no index is passed over.
+//
+// Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
+func (l *Layout) fallback(index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) bool {
+	tag := digestTag(subject)
+	entry, err := l.find("list referrers", index, tag)
+	if err != nil {
+		return true
+	}
+	m, err := l.manifestOfTag("list referrers", tag, entry)
+	if err != nil {
+		return true
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil || !doc.IsIndex {
+		return true
+	}
+	for _, d := range doc.Manifests {
+		if !yield(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// live fails where the context has ended.
+func (l *Layout) live(ctx context.Context, op, what string) error {
+	if err := ctx.Err(); err != nil {
+		return l.fail(op, what, ErrUnavailable, "", err)
+	}
+	return nil
+}
+
+// fail makes an error about a part of the layout.
+func (l *Layout) fail(op, what string, kind Kind, detail string, err error) error {
+	ref := filepath.Clean(l.dir)
+	if what != "" {
+		ref += ": " + what
+	}
+	return &Error{Op: op, Ref: safe(ref), Kind: kind, Detail: detail, Err: err}
+}
+
+func (l *Layout) fileError(op, what string, err error) error {
+	return l.fail(op, what, fileKind(err), "", err)
+}
+
+func fileError(op, ref string, err error) error {
+	return &Error{Op: op, Ref: ref, Kind: fileKind(err), Err: err}
+}
+
+// fileKind classifies an error of the file system.
+func fileKind(err error) Kind {
+	switch {
+	case errors.Is(err, errIrregular):
+		return ErrMalformed
+	case errors.Is(err, limit.ErrExceeded):
+		return ErrTooLarge
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNotFound
+	case errors.Is(err, fs.ErrPermission):
+		return ErrDenied
+	}
+	return ErrUnavailable
+}
+
+func safe(s string) string { return SafeText(s, maxErrorText) }
+
+// refText is a reference as text, also where it is none.
+func refText(ref name.Reference) string {
+	if ref == nil {
+		return ""
+	}
+	return ref.Identifier()
+}
+
+// tagOf returns the tag that a reference names.
+func tagOf(op string, ref name.Reference) (string, error) {
+	if t, ok := ref.(name.Tag); ok {
+		if tag := t.TagStr(); validTag(tag) {
+			return tag, nil
+		}
+	}
+	return "", &Error{Op: op, Ref: safe(refText(ref)), Kind: ErrReference, Detail: "it is neither a valid tag nor a digest"}
+}

@@ -1,0 +1,13 @@
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd || windows)
+
+package registry
+
+import (
+	"errors"
+	"os"
+)
+
+const openNonblock = 0
+
+// tryLock is not implemented here: layouts can be read, not written.
+func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }

@@ -1,0 +1,47 @@
+//go:build unix
+
+package registry_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+func TestAttack_F1_PipesInALayoutAreRefusedAndNotWaitedFor(t *testing.T) {
+	for _, file := range []string{"index.json", "oci-layout", ".hallmark/lock"} {
+		l, dir := newLayout(t)
+		path := filepath.Join(dir, file)
+		must(t, os.Remove(path))
+		must(t, syscall.Mkfifo(path, 0o600))
+		_, err := l.PushManifest(t.Context(), l.Tag("v1"), testManifest(t, "image", nil), registry.PushOptions{})
+		if file == "oci-layout" { // which is looked at once
+			_, err = registry.OpenLayout(dir, registry.LayoutOptions{Create: true})
+		}
+		wantKind(t, err, registry.ErrMalformed)
+	}
+	l, dir := newLayout(t)
+	blob := blobDescriptor("", []byte("content"))
+	must(t, syscall.Mkfifo(blobFile(dir, blob.Digest), 0o600))
+	_, err := l.Blob(t.Context(), l.Digest(blob.Digest), blob.Size)
+	wantKind(t, err, registry.ErrMalformed)
+}
+
+func TestLayoutThatCannotBeWrittenSaysSo(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("nothing is forbidden to root")
+	}
+	l, dir := newLayout(t)
+	image := pushImage(t, l, l.Tag("v1"), "image", nil)
+	for _, part := range []string{".hallmark", "blobs/sha256", "blobs", "."} {
+		must(t, os.Chmod(filepath.Join(dir, part), 0o500))
+		defer os.Chmod(filepath.Join(dir, part), 0o700) //nolint:errcheck // so that it can be removed
+	}
+	_, err := l.PushManifest(t.Context(), l.Tag("v2"), testManifest(t, "other", nil), registry.PushOptions{})
+	wantKind(t, err, registry.ErrDenied)
+	l = openLayout(t, dir, registry.LayoutOptions{Create: true})
+	wantManifest(t, l, image)
+}

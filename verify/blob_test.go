@@ -1,0 +1,123 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+func blobDenied(t *testing.T, res *verify.BlobResult, err error, reason verify.Reason, because ...verify.Reason) {
+	t.Helper()
+	var denial *verify.BlobError
+	if res != nil || !errors.As(err, &denial) || denial.Reason != reason {
+		t.Fatalf("%+v, %v; want a denial for %s", res, err, reason)
+	}
+	var got []verify.Reason
+	for _, e := range denial.Evidence {
+		got = append(got, e.Reason)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(because) {
+		t.Fatalf("because of %s, want %s", got, because)
+	}
+}
+
+func TestAFileIsSignedAndVerified(t *testing.T) {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := []byte("a release tarball")
+	sum := fmt.Sprintf("%x", sha256.Sum256(file))
+	for name, by := range map[string]person{"ECDSA": newPerson(t), "Ed25519": personWith(t, ed)} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			bundle, err := sign.Blob(context.Background(), bytes.NewReader(file), by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := w.verifier(verify.Policy{Keys: []verify.Key{by.key}})
+			res, err := v.Blob(context.Background(), bytes.NewReader(file), bundle)
+			if err != nil || res.SHA256 != sum || res.Size != int64(len(file)) || res.Keys[0].ID != by.key.ID() {
+				t.Errorf("%+v, %v", res, err)
+			}
+			got, err := v.Blob(context.Background(), bytes.NewReader(append(file, '!')), bundle)
+			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
+			got, err = w.verifier(verify.Policy{}).Blob(context.Background(), bytes.NewReader(file), bundle)
+			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
+			got, err = v.Blob(context.Background(), bytes.NewReader(file))
+			blobDenied(t, got, err, verify.ReasonNoSignature)
+		})
+	}
+}
+
+func TestThresholdOfAFileCountsDistinctKeys(t *testing.T) {
+	w := newWorld(t)
+	file := []byte("file")
+	var bundles [][]byte
+	for _, p := range []person{w.trusted, w.trusted, w.other} {
+		b, err := sign.Blob(context.Background(), bytes.NewReader(file), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundles = append(bundles, b)
+	}
+	v := w.verifier(verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles[:2]...)
+	blobDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
+	if res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles...); err != nil || len(res.Keys) != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+func TestAttack_E3_AnAttestationAboutAFileIsNoSignature(t *testing.T) {
+	w := newWorld(t)
+	file := []byte("file")
+	subject := fmt.Sprintf(`{"digest":{"sha256":"%x"}}`, sha256.Sum256(file))
+	v := w.verifier(verify.Policy{})
+	for name, c := range map[string]struct {
+		predicateType, subject string
+		because                verify.Reason
+	}{
+		"attestation": {"https://slsa.dev/provenance/v1", subject, verify.ReasonWrongType},
+		"other file":  {intoto.PredicateSignature, `{"digest":{"sha256":"00"}}`, verify.ReasonWrongSubject},
+	} {
+		item := bundleItem(t, dsse.PayloadTypeInToto, statement(c.predicateType, c.subject), w.trusted)
+		res, err := v.Blob(context.Background(), bytes.NewReader(file), item.Payload)
+		t.Log(name)
+		blobDenied(t, res, err, verify.ReasonNoTrustedSignature, c.because)
+	}
+	item := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, subject), w.trusted)
+	if _, err := v.Blob(context.Background(), bytes.NewReader(file), item.Payload); err != nil {
+		t.Errorf("a statement that says that it is a signature: %v", err)
+	}
+}
+
+func TestAFileThatCannotBeReadIsNotJudged(t *testing.T) {
+	w := newWorld(t)
+	broken := errors.New("disk on fire")
+	res, err := w.verifier(verify.Policy{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
+	var denial *verify.BlobError
+	if res != nil || !errors.Is(err, broken) || errors.As(err, &denial) {
+		t.Errorf("%v, %v", res, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if res, err := w.verifier(verify.Policy{}).Blob(ctx, bytes.NewReader(nil)); res != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,177 @@
+package verify_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+var (
+	amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
+	arm64 = v1.Platform{OS: "linux", Architecture: "arm64"}
+)
+
+// pushIndex stores an index with one random image for each platform, and makes
+// it the world's image.
+func (w *world) pushIndex(platforms ...v1.Platform) []name.Digest {
+	w.t.Helper()
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	var children []name.Digest
+	for _, p := range platforms {
+		image, err := random.Image(32, 1)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		digest, err := image.Digest()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		children = append(children, w.repo.Digest(digest.String()))
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &p}})
+	}
+	digest, err := registry.Push(context.Background(), w.store, w.repo, index)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.image = digest
+	return children
+}
+
+func TestAVerifiedIndexVouchesForItsChildren(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64, arm64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := v.Child(ctx, w.store, index, children[1])
+	if err != nil || child.Digest != children[1] || child.Index != index || len(child.Keys) != 1 {
+		t.Errorf("child: %+v, %v", child, err)
+	}
+	platform, err := v.Platform(ctx, w.store, index, arm64)
+	if err != nil || platform.Digest != children[1] {
+		t.Errorf("platform: %+v, %v", platform, err)
+	}
+	_, err = v.Platform(ctx, w.store, index, v1.Platform{OS: "windows", Architecture: "amd64"})
+	isDenied(t, nil, err, verify.ReasonNoPlatform)
+	_, err = v.Child(ctx, w.store, child, children[0])
+	isDenied(t, nil, err, verify.ReasonNotIndex)
+}
+
+func TestAttack_I1_AmbiguousPlatformsAreDenied(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64, arm64, amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Platform(ctx, w.store, index, amd64)
+	isDenied(t, nil, err, verify.ReasonAmbiguousPlatform)
+	if res, err := v.Platform(ctx, w.store, index, arm64); err != nil || res.Digest != children[1] {
+		t.Errorf("the platform that is listed once: %v, %v", res, err)
+	}
+}
+
+func TestAttack_I1_SubstitutedIndexVouchesForNothing(t *testing.T) {
+	w := newWorld(t)
+	w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Platform(ctx, liar{Store: w.store, changeManifests: true}, index, amd64)
+	if res != nil || !errors.Is(err, registry.ErrDigestMismatch) {
+		t.Errorf("%v, %v; want ErrDigestMismatch", res, err)
+	}
+}
+
+func TestAttack_I2_NestedIndexesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	chain := []name.Digest{children[0]}
+	for range 8 {
+		inner, err := w.store.Manifest(ctx, w.image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain = append(chain, w.image)
+		text, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{inner.Descriptor}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := registry.NewManifest(string(types.OCIImageIndex), text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.image = w.repo.Digest(m.Descriptor.Digest.String())
+		if _, err := w.store.PushManifest(ctx, w.image, m, registry.PushOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	res, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(chain) - 1; err == nil && i >= 0; i-- {
+		res, err = v.Child(ctx, w.store, res, chain[i])
+	}
+	isDenied(t, nil, err, verify.ReasonNotIndex)
+}
+
+func TestAttack_I3_AChildAloneIsNotVouchedFor(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Image(ctx, w.store, children[0])
+	isDenied(t, res, err, verify.ReasonNoSignature)
+	res, err = v.Child(ctx, w.store, index, w.push())
+	isDenied(t, res, err, verify.ReasonNotListed)
+	if res, err := v.Child(ctx, w.store, index, w.repo.Digest("sha256:xyz")); res != nil || !errors.Is(err, registry.ErrReference) {
+		t.Errorf("malformed child: %v, %v", res, err)
+	}
+}
+
+func TestAResultOfAnotherVerifierVouchesForNothing(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	ctx := context.Background()
+	index, err := w.verifier(verify.Policy{}).Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := w.verifier(verify.Policy{Keys: []verify.Key{w.other.key}})
+	for name, forged := range map[string]*verify.Result{"another verifier's": index, "made by hand": {Digest: w.image}, "none": nil} {
+		if res, err := strict.Child(ctx, w.store, forged, children[0]); res != nil || !errors.Is(err, verify.ErrResult) {
+			t.Errorf("%s: %v, %v; want ErrResult", name, res, err)
+		}
+		if res, err := strict.Platform(ctx, w.store, forged, amd64); res != nil || !errors.Is(err, verify.ErrResult) {
+			t.Errorf("%s: %v, %v; want ErrResult", name, res, err)
+		}
+	}
+}

@@ -1,0 +1,700 @@
+package verify_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+var both = sign.ImageOptions{Formats: []registry.Format{registry.FormatBundle, registry.FormatSimpleSigning}}
+
+// world is a store with one image, and two keys of which the first is trusted.
+type world struct {
+	t       *testing.T
+	store   registry.Store
+	repo    name.Repository
+	image   name.Digest
+	trusted person
+	other   person
+}
+
+// person has a key.
+type person struct {
+	crypto crypto.Signer
+	sign.Signer
+	key verify.Key
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	repo, err := name.NewRepository("registry.example/team/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, store: registrytest.New(registrytest.Options{}).Store(), repo: repo, trusted: newPerson(t), other: newPerson(t)}
+	w.image = w.push()
+	return w
+}
+
+func newPerson(t testing.TB) person {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return personWith(t, key)
+}
+
+func personWith(t testing.TB, key crypto.Signer) person {
+	t.Helper()
+	s, err := sign.New(key, sign.SignerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := verify.NewKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return person{key, s, k}
+}
+
+// push stores another image and returns its digest.
+func (w *world) push() name.Digest {
+	w.t.Helper()
+	image, err := random.Image(64, 1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	digest, err := registry.Push(context.Background(), w.store, w.repo, image)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return digest
+}
+
+func (w *world) sign(subject name.Digest, o sign.ImageOptions, by ...person) *sign.Signed {
+	w.t.Helper()
+	var signers []sign.Signer
+	for _, p := range by {
+		signers = append(signers, p)
+	}
+	signed, err := sign.Image(context.Background(), w.store, subject, o, signers...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return signed
+}
+
+func (w *world) attach(subject name.Digest, item registry.Item) {
+	w.t.Helper()
+	if _, err := registry.Attach(context.Background(), w.store, subject, item); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) verifier(policy verify.Policy) *verify.Verifier {
+	w.t.Helper()
+	if policy.Keys == nil {
+		policy.Keys = []verify.Key{w.trusted.key}
+	}
+	if policy.Threshold == 0 {
+		policy.Threshold = 1
+	}
+	v, err := verify.New(policy, verify.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+func (w *world) verified(policy verify.Policy) *verify.Result {
+	w.t.Helper()
+	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
+	if err != nil {
+		w.t.Fatalf("not verified: %v", err)
+	}
+	if res.Digest != w.image {
+		w.t.Fatalf("verified %s, asked about %s", res.Digest, w.image)
+	}
+	return res
+}
+
+// denied wants a denial for reason, of evidence whose reasons are because.
+func (w *world) denied(policy verify.Policy, reason verify.Reason, because ...verify.Reason) *verify.Error {
+	w.t.Helper()
+	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
+	return isDenied(w.t, res, err, reason, because...)
+}
+
+func isDenied(t testing.TB, res *verify.Result, err error, reason verify.Reason, because ...verify.Reason) *verify.Error {
+	t.Helper()
+	var denial *verify.Error
+	if res != nil || !errors.As(err, &denial) {
+		t.Fatalf("got %v, %v; want a denial", res, err)
+	}
+	var got []verify.Reason
+	for _, e := range denial.Evidence {
+		got = append(got, e.Reason)
+	}
+	if denial.Reason != reason || because != nil && fmt.Sprint(got) != fmt.Sprint(because) {
+		t.Fatalf("denied as %s because of %s; want %s because of %s\n%v", denial.Reason, got, reason, because, denial)
+	}
+	return denial
+}
+
+// envelope signs a payload as person does, and makes an envelope of it.
+func envelope(t testing.TB, payloadType, payload string, by ...person) []byte {
+	t.Helper()
+	e := &dsse.Envelope{PayloadType: payloadType, Payload: []byte(payload)}
+	for _, p := range by {
+		sig, err := p.Sign(context.Background(), e.PAE())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Signatures = append(e.Signatures, sig)
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+func bundleItem(t testing.TB, payloadType, payload string, by person) registry.Item {
+	t.Helper()
+	text := fmt.Sprintf(`{"mediaType":%q,"verificationMaterial":{"publicKey":{"hint":""}},"dsseEnvelope":%s}`,
+		bundleType, envelope(t, payloadType, payload, by))
+	return bundleOf(text)
+}
+
+func bundleOf(text string) registry.Item {
+	return registry.Item{Format: registry.FormatBundle, Layer: v1.Descriptor{MediaType: bundleType}, Payload: []byte(text)}
+}
+
+func statement(predicateType string, subjects ...string) string {
+	return fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":{}}`, intoto.StatementV1, predicateType, strings.Join(subjects, ","))
+}
+
+func about(d name.Digest) string {
+	return fmt.Sprintf(`{"digest":{"sha256":%q}}`, strings.TrimPrefix(d.DigestStr(), "sha256:"))
+}
+
+const (
+	simpleType = "application/vnd.dev.cosign.simplesigning.v1+json"
+	sigKey     = "dev.cosignproject.cosign/signature"
+)
+
+func (w *world) simple(payload string, by person) registry.Item {
+	w.t.Helper()
+	sig, err := by.Sign(context.Background(), []byte(payload))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return registry.Item{
+		Format: registry.FormatSimpleSigning, Payload: []byte(payload),
+		Layer: v1.Descriptor{MediaType: simpleType, Annotations: map[string]string{sigKey: base64.StdEncoding.EncodeToString(sig)}},
+	}
+}
+
+func payloadFor(reference, digest string) string {
+	return fmt.Sprintf(`{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, reference, digest)
+}
+
+func TestAnImageSignedByATrustedKeyIsVerifiedInEveryFormat(t *testing.T) {
+	for _, format := range both.Formats {
+		w := newWorld(t)
+		w.denied(verify.Policy{}, verify.ReasonNoSignature)
+		signed := w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"k": "v"}}, w.trusted)
+		res := w.verified(verify.Policy{})
+		if len(res.Keys) != 1 || res.Keys[0].ID != w.trusted.key.ID() || res.Keys[0].Annotations["k"] != "v" ||
+			res.Keys[0].Evidence != signed.Signatures[0].Evidence.DigestStr() {
+			t.Errorf("%s: %+v", format, res.Keys)
+		}
+		w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
+	}
+}
+
+func TestATagIsResolvedOnceAndTheDigestIsTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, both, w.trusted)
+	m, err := w.store.Manifest(context.Background(), w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.PushManifest(context.Background(), w.repo.Tag("v1"), m, registry.PushOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Tag("v1"))
+	if err != nil || res.Digest != w.image {
+		t.Fatalf("%v, %v", res, err)
+	}
+	_, err = w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Tag("none"))
+	if !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("a tag that is not there: %v", err)
+	}
+}
+
+func TestThresholdCountsDistinctKeys(t *testing.T) {
+	w := newWorld(t)
+	third := newPerson(t)
+	policy := verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key, third.key}, Threshold: 2}
+	w.sign(w.image, both, w.trusted)
+	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
+	w.sign(w.image, sign.ImageOptions{}, third)
+	if res := w.verified(policy); len(res.Keys) != 2 {
+		t.Errorf("keys %+v", res.Keys)
+	}
+}
+
+func TestRequiredAnnotationsMustBeSigned(t *testing.T) {
+	for _, format := range both.Formats {
+		w := newWorld(t)
+		w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"stage": "prod"}}, w.trusted)
+		w.verified(verify.Policy{Annotations: map[string]string{"stage": "prod"}})
+		for _, want := range []map[string]string{{"stage": "test"}, {"Stage": "prod"}, {"stage": "prod", "more": ""}} {
+			w.denied(verify.Policy{Annotations: want}, verify.ReasonNoTrustedSignature, verify.ReasonAnnotations)
+		}
+	}
+}
+
+func TestAttack_E1_PayloadAboutAnotherDigestIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	another := w.push()
+	w.attach(w.image, w.simple(payloadFor(w.repo.Name(), another.DigestStr()), w.trusted))
+	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(another)), w.trusted))
+	w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+}
+
+func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	signed := w.push()
+	w.sign(signed, both, w.trusted)
+	for item, err := range registry.Evidence(context.Background(), w.store, signed, registry.Limits{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.attach(w.image, item)
+	}
+	w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+}
+
+func TestAttack_E2_SignatureOfAnotherRepositoryIsIgnoredWherePolicyBindsIt(t *testing.T) {
+	w := newWorld(t)
+	bound := verify.Policy{SameRepository: true}
+	w.attach(w.image, w.simple(payloadFor("registry.example/other/app", w.image.DigestStr()), w.trusted))
+	w.verified(verify.Policy{})
+	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted) // a bundle names no repository
+	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository, verify.ReasonWrongRepository)
+	w.sign(w.image, both, w.trusted)
+	w.verified(bound)
+}
+
+func TestAttack_E3_NothingCountsAsWhatItIsNot(t *testing.T) {
+	vsa := fmt.Sprintf(`{"_type":%q,"predicateType":"https://slsa.dev/verification_summary/v1","subject":[%%s],"predicate":{"verificationResult":"FAILED"}}`, intoto.StatementV1)
+	for name, c := range map[string]struct {
+		item    func(w *world) registry.Item
+		because verify.Reason
+	}{
+		"attestation as a bundle": {func(w *world) registry.Item {
+			return bundleItem(t, dsse.PayloadTypeInToto, statement("https://slsa.dev/provenance/v1", about(w.image)), w.trusted)
+		}, verify.ReasonWrongType},
+		"VSA that says FAILED": {func(w *world) registry.Item {
+			return bundleItem(t, dsse.PayloadTypeInToto, fmt.Sprintf(vsa, about(w.image)), w.trusted)
+		}, verify.ReasonWrongType},
+		"attestation under .att": {func(w *world) registry.Item {
+			return registry.Item{Format: registry.FormatEnvelope, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
+				Payload: envelope(t, dsse.PayloadTypeInToto, statement("https://spdx.dev/Document", about(w.image)), w.trusted)}
+		}, verify.ReasonWrongType},
+		"other payloadType": {func(w *world) registry.Item {
+			return bundleItem(t, "application/json", statement(intoto.PredicateSignature, about(w.image)), w.trusted)
+		}, verify.ReasonWrongType},
+		"prefix of the predicate type": {func(w *world) registry.Item {
+			return bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature+"/x", about(w.image)), w.trusted)
+		}, verify.ReasonWrongType},
+		"statement as a simple signing payload": {func(w *world) registry.Item {
+			return w.simple(statement(intoto.PredicateSignature, about(w.image)), w.trusted)
+		}, verify.ReasonMalformed},
+		"simple signing payload in an envelope": {func(w *world) registry.Item {
+			return bundleItem(t, dsse.PayloadTypeInToto, payloadFor(w.repo.Name(), w.image.DigestStr()), w.trusted)
+		}, verify.ReasonMalformed},
+		"payload of another type": {func(w *world) registry.Item {
+			return w.simple(strings.Replace(payloadFor(w.repo.Name(), w.image.DigestStr()), "cosign container", "atomic container", 1), w.trusted)
+		}, verify.ReasonMalformed},
+		"signature over the bytes": {func(w *world) registry.Item {
+			return bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"publicKey":{}},"messageSignature":{"signature":"AQI="}}`)
+		}, verify.ReasonWrongType},
+		"certificate": {func(w *world) registry.Item {
+			return bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"AQI="}},"dsseEnvelope":` +
+				string(envelope(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), w.trusted)) + `}`)
+		}, verify.ReasonCertificate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.attach(w.image, c.item(w))
+			reason := verify.ReasonNoTrustedSignature
+			if c.because == verify.ReasonWrongType {
+				reason = verify.ReasonNoSignature
+			}
+			w.denied(verify.Policy{}, reason, c.because)
+		})
+	}
+}
+
+func TestAttack_E4_EvidenceForAnotherSubjectIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	signed := w.push()
+	evidence := w.sign(signed, sign.ImageOptions{}, w.trusted).Signatures[0].Evidence
+	m, err := w.store.Manifest(context.Background(), evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lying := liar{Store: w.store, referrers: []v1.Descriptor{m.Descriptor}}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), lying, w.image)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+}
+
+func TestAttack_E5_AmbiguousEvidenceIsMalformed(t *testing.T) {
+	w := newWorld(t)
+	good := string(bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), w.trusted).Payload)
+	for name, text := range map[string]string{
+		"duplicate key":         strings.Replace(good, `"payloadType"`, `"payloadType":"x","payloadType"`, 1),
+		"case variant":          strings.Replace(good, `"payload":`, `"Payload":`, 1),
+		"case variant beside":   strings.Replace(good, `"payload":`, `"Payload":"e30=","payload":`, 1),
+		"trailing data":         good + "{}",
+		"byte order mark":       "\ufeff" + good,
+		"invalid UTF-8":         strings.Replace(good, `"hint":""`, "\"hint\":\"\xff\"", 1),
+		"NaN":                   strings.Replace(good, `"hint":""`, `"x":NaN`, 1),
+		"number beyond 64 bits": strings.Replace(good, `"hint":""`, `"x":99999999999999999999`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldLike(t, w)
+			w.attach(w.image, bundleOf(text))
+			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.attach(w.image, bundleOf(good))
+			w.verified(verify.Policy{})
+		})
+	}
+	inner := statement(intoto.PredicateSignature, about(w.image))
+	t.Run("duplicate key in a signed statement", func(t *testing.T) {
+		w := newWorldLike(t, w)
+		w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, `{"subject":[],`+inner[1:], w.trusted))
+		w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+	})
+}
+
+// newWorldLike is the same image and keys, with nothing attached.
+func newWorldLike(t *testing.T, like *world) *world {
+	t.Helper()
+	w := *like
+	w.t, w.store = t, registrytest.New(registrytest.Options{}).Store()
+	m, err := like.store.Manifest(context.Background(), like.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return &w
+}
+
+func TestAttack_E6_DeepAndWideEvidenceIsBoundedAndIgnored(t *testing.T) {
+	for name, text := range map[string]string{
+		"deep": strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000),
+		"wide": "[" + strings.Repeat("0,", 1_100_000) + "0]",
+		"long": `"` + strings.Repeat("a", 20_000_000) + `"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.attach(w.image, bundleOf(text))
+			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.sign(w.image, sign.ImageOptions{}, w.trusted)
+			w.verified(verify.Policy{})
+		})
+	}
+}
+
+func TestAttack_E7_EveryBase64OfTheSpecificationCountsAndNoOther(t *testing.T) {
+	w := newWorld(t)
+	text := statement(intoto.PredicateSignature, about(w.image))
+	text = strings.Replace(text, `"predicate":{}`, `"predicate":{"x":"ü>?"}`, 1) // whose base64 differs by alphabet
+	sig, err := w.trusted.Sign(context.Background(), dsse.PAE(dsse.PayloadTypeInToto, []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(payload string) registry.Item {
+		return bundleOf(fmt.Sprintf(`{"mediaType":%q,"verificationMaterial":{"publicKey":{}},"dsseEnvelope":{"payload":%q,"payloadType":%q,"signatures":[{"sig":%q}]}}`,
+			bundleType, payload, dsse.PayloadTypeInToto, base64.StdEncoding.EncodeToString(sig)))
+	}
+	std := base64.StdEncoding.EncodeToString([]byte(text))
+	for name, payload := range map[string]string{
+		"standard": std, "URL-safe": base64.URLEncoding.EncodeToString([]byte(text)), "without padding": base64.RawStdEncoding.EncodeToString([]byte(text)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldLike(t, w)
+			w.attach(w.image, write(payload))
+			w.verified(verify.Policy{})
+		})
+	}
+	for name, payload := range map[string]string{"line breaks": std[:40] + "\n" + std[40:], "garbage behind": std + "!"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldLike(t, w)
+			w.attach(w.image, write(payload))
+			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+		})
+	}
+}
+
+func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
+	w := newWorld(t)
+	garbage := bundleOf(`{"mediaType":"` + bundleType + `"}`)
+	text := statement(intoto.PredicateSignature, about(w.image))
+	w.attach(w.image, garbage)
+	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.other))
+	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted))
+	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted)) // another signature by the same key
+	w.verified(verify.Policy{})
+	third := newPerson(t)
+	policy := verify.Policy{Keys: []verify.Key{w.trusted.key, third.key}, Threshold: 2}
+	w.denied(policy, verify.ReasonThreshold, verify.ReasonMalformed, verify.ReasonUntrustedKey, verify.ReasonCounted, verify.ReasonRepeated)
+
+	many := envelope(t, dsse.PayloadTypeInToto, text, w.other, w.trusted, w.trusted)
+	many = []byte(strings.Replace(string(many), `"signatures":[`, `"signatures":[{"sig":"!"},{"sig":"AAAA","keyid":"x"},`, 1))
+	att := registry.Item{Format: registry.FormatEnvelope, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"}, Payload: many}
+	w = newWorldLike(t, w)
+	w.attach(w.image, att)
+	w.verified(verify.Policy{})
+	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted)
+	w.verified(verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+}
+
+func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
+	w := newWorld(t)
+	garbage := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), w.other)
+	for i := range 5 {
+		garbage.ManifestAnnotations = map[string]string{"n": fmt.Sprint(i)}
+		w.attach(w.image, garbage)
+	}
+	for name, limits := range map[string]registry.Limits{
+		"items":     {MaxItems: 3},
+		"referrers": {MaxReferrers: 3},
+		"bytes":     {MaxTotalBytes: 1500},
+	} {
+		v, err := verify.New(verify.Policy{Keys: []verify.Key{w.trusted.key}, Threshold: 1}, verify.Options{Limits: limits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := v.Image(context.Background(), w.store, w.image)
+		t.Log(name, err)
+		isDenied(t, res, err, verify.ReasonTooMuchEvidence)
+	}
+	huge := v1.Descriptor{MediaType: types.OCIManifestSchema1, ArtifactType: bundleType, Size: 10 << 30, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, endless: &huge}, w.image)
+	isDenied(t, res, err, verify.ReasonTooMuchEvidence)
+}
+
+func TestAttack_E9_OnePieceBeyondItsLimitIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	w.attach(w.image, bundleOf(`"`+strings.Repeat("a", 2000)+`"`))
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, err := verify.New(verify.Policy{Keys: []verify.Key{w.other.key}, Threshold: 1}, verify.Options{Limits: registry.Limits{MaxPayloadBytes: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Image(context.Background(), w.store, w.image)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonTooLarge, verify.ReasonUntrustedKey)
+}
+
+func TestAttack_E10_EvidenceCannotChooseTheKeysAlgorithm(t *testing.T) {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, prehash := range []bool{false, true} {
+		w := newWorld(t)
+		w.trusted = personWith(t, ed)
+		s, err := sign.New(ed, sign.SignerOptions{Prehash: prehash})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sign.Image(context.Background(), w.store, w.image, both, s); err != nil {
+			t.Fatal(err)
+		}
+		w.verified(verify.Policy{})
+		w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+	}
+}
+
+func TestAttack_E11_SubjectsMatchByEveryKnownDigest(t *testing.T) {
+	w := newWorld(t)
+	another := w.push()
+	hex := strings.TrimPrefix(w.image.DigestStr(), "sha256:")
+	m, err := w.store.Manifest(context.Background(), w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := crypto.SHA512.New()
+	h.Write(m.Bytes)
+	sha512 := fmt.Sprintf("%x", h.Sum(nil))
+	for name, c := range map[string]struct {
+		subjects []string
+		ok       bool
+	}{
+		"two, one matches":     {[]string{about(another), about(w.image)}, true},
+		"sha512 agrees":        {[]string{fmt.Sprintf(`{"digest":{"sha256":%q,"sha512":%q}}`, hex, sha512)}, true},
+		"sha512 contradicts":   {[]string{fmt.Sprintf(`{"digest":{"sha256":%q,"sha512":%q}}`, hex, strings.Repeat("0", 128))}, false},
+		"upper case":           {[]string{fmt.Sprintf(`{"digest":{"sha256":%q}}`, strings.ToUpper(hex))}, false},
+		"wrong length":         {[]string{fmt.Sprintf(`{"digest":{"sha256":%q}}`, hex[:60])}, false},
+		"no digest":            {[]string{`{"name":"x"}`}, false},
+		"unknown digests only": {[]string{fmt.Sprintf(`{"digest":{"md5":%q}}`, hex)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldLike(t, w)
+			w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, c.subjects...), w.trusted))
+			if c.ok {
+				w.verified(verify.Policy{})
+			} else {
+				w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
+			}
+		})
+	}
+}
+
+func TestAttack_E12_HidingEvidenceAtWorstDenies(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, both, w.trusted)
+	hidden := liar{Store: w.store, hideTags: true, referrers: []v1.Descriptor{}}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), hidden, w.image)
+	isDenied(t, res, err, verify.ReasonNoSignature)
+	// Hiding one place leaves the others.
+	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, hideTags: true}, w.image); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrers: []v1.Descriptor{}}, w.image); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEvidenceThatCannotBeReadNeverBecomesAVerdict(t *testing.T) {
+	w := newWorld(t)
+	down := &registry.Error{Op: "referrers", Kind: registry.ErrUnavailable}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image)
+	var undecided *verify.UndecidedError
+	if res != nil || !errors.As(err, &undecided) || !errors.Is(err, registry.ErrUnavailable) {
+		t.Fatalf("%v, %v; want UndecidedError for ErrUnavailable", res, err)
+	}
+	// What could be read is enough to allow.
+	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, w.trusted)
+	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestACancelledContextIsNoVerdict(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, both, w.trusted)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	res, err := w.verifier(verify.Policy{}).Image(ctx, w.store, w.image)
+	var denial *verify.Error
+	if res != nil || !errors.Is(err, context.Canceled) || errors.As(err, &denial) {
+		t.Errorf("%v, %v; want context.Canceled", res, err)
+	}
+}
+
+func TestAttack_E18_EvidenceThatChangesIsIgnored(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, changeManifests: true}, w.image)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonDigestMismatch)
+}
+
+func TestAttack_I5_DigestsThatAreNotSHA256AreTypedErrors(t *testing.T) {
+	w := newWorld(t)
+	for _, d := range []string{"sha512:" + strings.Repeat("ab", 64), "sha256:" + strings.Repeat("AB", 32), "sha256:ab", "md5:ab", ""} {
+		res, err := w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Digest(d))
+		if res != nil || !errors.Is(err, registry.ErrReference) {
+			t.Errorf("%q: %v, %v; want ErrReference", d, res, err)
+		}
+	}
+}
+
+func TestAttack_R2_TheDigestJudgedIsTheDigestReturned(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, both, w.trusted)
+	evil := w.push()
+	moving := &movingTag{Store: w.store, answers: []name.Digest{w.image, evil, evil}}
+	res, err := w.verifier(verify.Policy{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	if err != nil || res.Digest != w.image || moving.asked != 1 {
+		t.Errorf("%v, %v after %d questions", res, err, moving.asked)
+	}
+	res, err = w.verifier(verify.Policy{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	if denial := isDenied(t, res, err, verify.ReasonNoSignature); denial.Digest != evil {
+		t.Errorf("denied %s, judged %s", denial.Digest, evil)
+	}
+}
+
+func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
+	a, b := newPerson(t).key, newPerson(t).key
+	named := a
+	named.Name = "the same under another name"
+	for name, p := range map[string]verify.Policy{
+		"zero":                {},
+		"no keys":             {Threshold: 1},
+		"a zero key":          {Keys: []verify.Key{{}}, Threshold: 1},
+		"T4: no threshold":    {Keys: []verify.Key{a}},
+		"T4: negative":        {Keys: []verify.Key{a}, Threshold: -1},
+		"T4: above the keys":  {Keys: []verify.Key{a, b}, Threshold: 3},
+		"T4: one key twice":   {Keys: []verify.Key{a, a}, Threshold: 2},
+		"T4: under two names": {Keys: []verify.Key{a, named}, Threshold: 1},
+	} {
+		if v, err := verify.New(p, verify.Options{}); v != nil || !errors.Is(err, verify.ErrPolicy) {
+			t.Errorf("%s: %v, %v; want ErrPolicy", name, v, err)
+		}
+	}
+}
+
+func TestDecisionsAreStableJSON(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	res := w.verified(verify.Policy{})
+	denial := w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+	e := res.Evidence[0]
+	for name, c := range map[string]struct {
+		v    any
+		want string
+	}{
+		"result": {res, fmt.Sprintf(`{"verified":true,"reference":%q,"digest":%q,"keys":[{"id":%q,"evidence":%q}],"evidence":[{"place":"referrers","format":"bundle","manifest":%q,"keyId":%q,"reason":"counted"}]}`,
+			w.image, w.image, w.trusted.key.ID(), e.Manifest, e.Manifest, w.trusted.key.ID())},
+		"denial": {denial, fmt.Sprintf(`{"verified":false,"reason":"no-trusted-signature","reference":%q,"digest":%q,"detail":%q,"evidence":[{"place":"referrers","format":"bundle","manifest":%q,"reason":"untrusted-key","detail":"no trusted key has made its signature"}]}`,
+			w.image, w.image, denial.Detail, e.Manifest)},
+	} {
+		got, err := json.Marshal(c.v)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, got, c.want)
+		}
+	}
+}
