@@ -70,6 +70,9 @@ type Error struct {
 	Detail string
 	// Err is the cause, or nil.
 	Err error
+
+	// challenges are the WWW-Authenticate headers of a 401.
+	challenges []string
 }
 
 // Error says what failed, on what, and why.

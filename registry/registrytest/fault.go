@@ -115,13 +115,9 @@ type target struct {
 
 type targetKey struct{}
 
-// targetOf returns what a request is about. Effects used without a Registry find
-// an empty one.
-func targetOf(req *http.Request) target {
+// targetOf returns what a request is about; an Effect that is used without a
+// Registry gets none.
+func targetOf(req *http.Request) (target, bool) {
 	t, ok := req.Context().Value(targetKey{}).(target)
-	if !ok {
-		t.r = New(Options{})
-		t.info = t.r.describe(req)
-	}
-	return t
+	return t, ok
 }

@@ -1,0 +1,279 @@
+package registry
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Options say how a Client talks to registries. The zero value is safe and
+// usable. For each number and duration, zero means the default.
+type Options struct {
+	// Keychain gives the logins. Nil: authn.DefaultKeychain, which reads what
+	// docker login, podman login and credential helpers have stored.
+	Keychain authn.Keychain
+	// Transport sends requests. Nil: one of the client's own, with TLS 1.2 or
+	// later, the system's roots or RootCAs, and the proxy that the environment
+	// names, as net/http does it. A transport given here must not follow
+	// redirects or decompress, and cannot be kept from dialling private
+	// addresses by host name (see MaxRedirects).
+	Transport http.RoundTripper
+	// RootCAs verify registries' certificates. Nil: the system's. Not used with
+	// a Transport of the caller's.
+	RootCAs *x509.CertPool
+	// UserAgent is sent with every request. Empty: "hallmark".
+	UserAgent string
+	// Logger gets one debug record for each request, without secrets. Nil: none.
+	Logger *slog.Logger
+
+	// MaxAttempts is how often a request is tried that fails in a way which may
+	// pass: on 408, 429, 502, 503, 504 and broken connections. Default 4.
+	MaxAttempts int
+	// RetryDelay is waited before the second attempt, and twice as long before
+	// each further one, with jitter. Default 200 ms.
+	RetryDelay time.Duration
+	// MaxRetryDelay caps a wait, also one that Retry-After asks for. Default 10 s.
+	MaxRetryDelay time.Duration
+
+	// MaxInFlight is how many requests wait for an answer at once. Bodies that
+	// are being streamed do not count. Default 64.
+	MaxInFlight int
+	// Timeout bounds each attempt of a small request (manifests, lists, tokens)
+	// with its body, and the wait for the answer of a large one. Default 30 s.
+	Timeout time.Duration
+	// StallTimeout ends a download that delivers less than 16 KiB within it
+	// although somebody is waiting. Default 30 s.
+	StallTimeout time.Duration
+
+	// MaxManifestBytes bounds a manifest, and each page of a list. Default 4 MiB.
+	MaxManifestBytes int64
+	// MaxBlobBytes bounds a blob that is read without a known size. Default 16 GiB.
+	MaxBlobBytes int64
+	// MaxReferrers bounds a referrers list. Default 10,000.
+	MaxReferrers int
+	// MaxReferrerPages bounds the pages of one. Default 100.
+	MaxReferrerPages int
+	// MaxRedirects bounds the redirects of one request. They carry no
+	// credentials to another host, never lead from HTTPS to HTTP, and never to
+	// a loopback, private or link-local address unless the registry itself has
+	// one. Default 5.
+	MaxRedirects int
+
+	// TokenRealms lists, by registry, further hosts whose token service may be
+	// given the registry's login. By default that is the registry's own host, a
+	// parent domain of it, and Docker Hub's auth.docker.io. Other realms are
+	// asked without a login.
+	TokenRealms map[string][]string
+	// TLSHosts are loopback registries (host or host:port) that speak HTTPS.
+	// Others on localhost and loopback addresses are spoken to by plain HTTP.
+	TLSHosts []string
+	// InsecurePlainHTTP are registries (host or host:port) that are spoken to
+	// by plain HTTP although they are elsewhere: anybody on the way can read
+	// logins and change answers. Empty: none. HTTPS never falls back to HTTP.
+	InsecurePlainHTTP []string
+}
+
+func (o Options) withDefaults() Options {
+	number(&o.MaxAttempts, 4)
+	number(&o.RetryDelay, 200*time.Millisecond)
+	number(&o.MaxRetryDelay, 10*time.Second)
+	number(&o.MaxInFlight, 64)
+	number(&o.Timeout, 30*time.Second)
+	number(&o.StallTimeout, 30*time.Second)
+	number(&o.MaxManifestBytes, 4<<20)
+	number(&o.MaxBlobBytes, 16<<30)
+	number(&o.MaxReferrers, 10_000)
+	number(&o.MaxReferrerPages, 100)
+	number(&o.MaxRedirects, 5)
+	if o.Keychain == nil {
+		o.Keychain = authn.DefaultKeychain
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "hallmark"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func number[T int | int64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Client is a Store over any OCI registry. Make one for the life of a process:
+// it keeps connections, logins and tokens, so that a registry is asked for each
+// of them once. It is safe for concurrent use.
+//
+// Source: OCI Distribution Specification v1.1; Docker Registry v2 token
+// authentication.
+type Client struct {
+	o       Options
+	own     http.RoundTripper
+	foreign http.RoundTripper // for redirects to other hosts
+	slots   chan struct{}
+	mu      sync.Mutex
+	hosts   map[string]*host
+}
+
+var _ Store = (*Client)(nil)
+
+// NewClient makes a Client. A malformed entry of TLSHosts or InsecurePlainHTTP
+// is ErrReference.
+func NewClient(o Options) (*Client, error) {
+	for _, h := range slices.Concat(o.TLSHosts, o.InsecurePlainHTTP) {
+		if _, err := name.NewRegistry(h, name.StrictValidation); err != nil {
+			return nil, &Error{Op: "new client", Ref: SafeText(h, maxErrorText), Kind: ErrReference, Detail: "want HOST or HOST:PORT"}
+		}
+	}
+	o = o.withDefaults()
+	c := &Client{o: o, slots: make(chan struct{}, o.MaxInFlight), hosts: make(map[string]*host)}
+	c.own, c.foreign = o.Transport, o.Transport
+	if o.Transport == nil {
+		own := newTransport(o)
+		guarded := newTransport(o)
+		guarded.DialContext = (&net.Dialer{Timeout: dialTimeout, ControlContext: refusePrivate}).DialContext
+		guarded.Proxy = nil
+		c.own, c.foreign = own, &throughProxy{proxied: own, direct: guarded}
+	}
+	return c, nil
+}
+
+// CloseIdleConnections closes the connections that wait for another request.
+func (c *Client) CloseIdleConnections() {
+	for _, t := range []http.RoundTripper{c.own, c.foreign} {
+		if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
+			idle.CloseIdleConnections()
+		}
+	}
+}
+
+// host is what a client knows about one registry.
+type host struct {
+	name   string
+	scheme string
+	auth   session
+	// referrers remembers whether the registry has the referrers API.
+	referrers capability
+	// private is set once a connection showed that the registry has a private
+	// address, or its name says so.
+	private sharedFlag
+}
+
+func (c *Client) host(repo name.Repository) *host {
+	h := repo.RegistryStr()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.hosts[h]
+	if !ok {
+		known = &host{name: h, scheme: c.scheme(h)}
+		if isLocal(h) {
+			known.private.set()
+		}
+		c.hosts[h] = known
+	}
+	return known
+}
+
+func (c *Client) scheme(h string) string {
+	plain := isLoopback(h) && !listed(c.o.TLSHosts, h) || listed(c.o.InsecurePlainHTTP, h)
+	if plain {
+		return "http"
+	}
+	return "https"
+}
+
+// listed reports whether hosts holds h, or h without its port.
+func listed(hosts []string, h string) bool {
+	bare := hostname(h)
+	return slices.ContainsFunc(hosts, func(l string) bool { return strings.EqualFold(l, h) || strings.EqualFold(l, bare) })
+}
+
+// hostname is a host without port and brackets.
+func hostname(h string) string {
+	if bare, _, err := net.SplitHostPort(h); err == nil {
+		return bare
+	}
+	return strings.Trim(h, "[]")
+}
+
+func isLoopback(h string) bool {
+	bare := hostname(h)
+	if strings.EqualFold(bare, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(bare)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// isLocal reports whether a host, by its literal name, is this machine or in a
+// private network.
+func isLocal(h string) bool {
+	bare := hostname(h)
+	if strings.EqualFold(bare, "localhost") || strings.HasSuffix(strings.ToLower(bare), ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(bare)
+	return err == nil && isPrivate(ip)
+}
+
+// url builds an address of the registry from its parts; nothing in a
+// repository's name or a tag can change its shape.
+func (h *host) url(repo name.Repository, parts ...string) *url.URL {
+	path := "/v2/" + repo.RepositoryStr()
+	for _, p := range parts {
+		path += "/" + p
+	}
+	return &url.URL{Scheme: h.scheme, Host: h.name, Path: path}
+}
+
+// checkRepo refuses what a caller may have put together without ParseReference.
+func checkRepo(op string, repo name.Repository) error {
+	if repo.RepositoryStr() == "" || repo.RegistryStr() == "" {
+		return &Error{Op: op, Kind: ErrReference, Detail: "the repository has no name"}
+	}
+	return nil
+}
+
+// identifier is the tag or digest of a reference as the last part of a URL.
+func identifier(op string, ref name.Reference) (string, error) {
+	if err := checkRepo(op, ref.Context()); err != nil {
+		return "", err
+	}
+	if d, ok := ref.(name.Digest); ok {
+		h, err := HashOf(d)
+		return h.String(), err
+	}
+	tag := ref.Identifier()
+	if !validTag(tag) {
+		return "", &Error{Op: op, Ref: SafeText(ref.String(), maxErrorText), Kind: ErrReference, Detail: "malformed tag"}
+	}
+	return tag, nil
+}
+
+// text is a reference as errors and logs show it.
+func text(ref fmt.Stringer) string { return SafeText(ref.String(), maxErrorText) }
+
+// acquire waits for one of the requests in flight to end.
+func (c *Client) acquire(ctx context.Context) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,209 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// manifestTypes is the Accept header of every request for a manifest.
+var manifestTypes = []string{strings.Join([]string{
+	oci.MediaTypeManifest, oci.MediaTypeIndex, oci.MediaTypeDockerManifest, oci.MediaTypeDockerIndex,
+}, ", ")}
+
+func (c *Client) manifestRequest(op, method string, ref name.Reference) (*request, error) {
+	id, err := identifier(op, ref)
+	if err != nil {
+		return nil, err
+	}
+	repo := ref.Context()
+	return &request{
+		op: op, ref: text(ref), repo: repo, method: method,
+		url: c.host(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
+	}, nil
+}
+
+// Resolve implements Reader with one HEAD request, or with Manifest where the
+// registry does not answer that one fully.
+func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
+	r, err := c.manifestRequest("resolve", http.MethodHead, ref)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	a, err := c.send(ctx, r, 0)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	digest, err := v1.NewHash(a.header.Get("Docker-Content-Digest"))
+	mediaType := contentType(a.header)
+	if err != nil || digest.Algorithm != "sha256" || a.length < 0 || !oci.IsManifestType(mediaType) {
+		m, err := c.Manifest(ctx, ref)
+		return m.Descriptor, err
+	}
+	if d, ok := ref.(name.Digest); ok && digest.String() != d.DigestStr() {
+		return v1.Descriptor{}, r.fail(ErrDigestMismatch, nil, "the registry says that this is "+digest.String())
+	}
+	if a.length > c.o.MaxManifestBytes {
+		return v1.Descriptor{}, r.fail(ErrTooLarge, nil, "")
+	}
+	return v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: digest, Size: a.length}, nil
+}
+
+func contentType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// Manifest implements Reader.
+func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, error) {
+	r, err := c.manifestRequest("read manifest", http.MethodGet, ref)
+	if err != nil {
+		return Manifest{}, err
+	}
+	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m, err := describe(contentType(a.header), a.body)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m.ETag = a.header.Get("ETag")
+	if m, err = matching(r, m, ref); err != nil {
+		return Manifest{}, err
+	}
+	if err := claimed(r, a.header, m.Descriptor.Digest); err != nil {
+		return Manifest{}, err
+	}
+	return m, parseable(r, m)
+}
+
+func matching(r *request, m Manifest, ref name.Reference) (Manifest, error) {
+	if d, ok := ref.(name.Digest); ok && m.Descriptor.Digest.String() != d.DigestStr() {
+		return Manifest{}, r.fail(ErrDigestMismatch, nil, "the registry returned "+m.Descriptor.Digest.String())
+	}
+	return m, nil
+}
+
+// claimed compares the digest that a registry names with the content's own.
+func claimed(r *request, h http.Header, actual v1.Hash) error {
+	v := h.Get("Docker-Content-Digest")
+	if digest, err := v1.NewHash(v); v != "" && (err != nil || digest != actual) {
+		return r.fail(ErrDigestMismatch, nil, "the content is "+actual.String()+", the registry calls it "+SafeText(v, 100))
+	}
+	return nil
+}
+
+func parseable(r *request, m Manifest) error {
+	_, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err == nil {
+		return nil
+	}
+	kind := ErrMalformed
+	if !oci.IsManifestType(string(m.Descriptor.MediaType)) {
+		kind = ErrUnsupported
+	}
+	return r.fail(kind, err, "")
+}
+
+func (c *Client) blobRequest(op, method string, ref name.Digest) (*request, v1.Hash, error) {
+	if err := checkRepo(op, ref.Context()); err != nil {
+		return nil, v1.Hash{}, err
+	}
+	h, err := HashOf(ref)
+	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	repo := ref.Context()
+	return &request{
+		op: op, ref: text(ref), repo: repo, method: method,
+		url: c.host(repo).url(repo, "blobs", h.String()), header: http.Header{},
+	}, h, nil
+}
+
+// Blob implements Reader. A download that breaks off after its first byte is
+// not taken up again.
+func (c *Client) Blob(ctx context.Context, ref name.Digest, size int64) (io.ReadCloser, error) {
+	r, want, err := c.blobRequest("read blob", http.MethodGet, ref)
+	if err != nil {
+		return nil, err
+	}
+	r.stream = true
+	a, err := c.send(ctx, r, 0)
+	if err != nil {
+		return nil, err
+	}
+	if size >= 0 && a.length > size {
+		return nil, closing(a.stream, r.fail(ErrTooLarge, nil, "more bytes than the descriptor says"))
+	}
+	return newBlobReader(a.stream, want, size, c.o.MaxBlobBytes, r.fail), nil
+}
+
+func closing(body io.Closer, err error) error {
+	_ = body.Close() // the error says more
+	return err
+}
+
+// HasBlob implements Writer.
+func (c *Client) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
+	r, want, err := c.blobRequest("look for blob", http.MethodHead, ref)
+	if err != nil {
+		return false, err
+	}
+	r.accept = []int{http.StatusNotFound}
+	a, err := c.send(ctx, r, 0)
+	if err != nil || a.status == http.StatusNotFound {
+		return false, err
+	}
+	return true, claimed(r, a.header, want)
+}
+
+// PushManifest implements Writer. It needs the right to push.
+func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifest, o PushOptions) (PushReport, error) {
+	r, err := c.manifestRequest("push manifest", http.MethodPut, ref)
+	if err != nil {
+		return PushReport{}, err
+	}
+	checked, err := describe(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return PushReport{}, err
+	}
+	if _, err := matching(r, checked, ref); err != nil {
+		return PushReport{}, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return PushReport{}, parseable(r, checked)
+	}
+	r.push = true
+	r.header = http.Header{"Content-Type": {string(m.Descriptor.MediaType)}}
+	if o.IfMatch != "" {
+		r.header.Set("If-Match", o.IfMatch)
+	}
+	if o.IfAbsent {
+		r.header.Set("If-None-Match", "*")
+	}
+	r.open = func() io.Reader { return bytes.NewReader(m.Bytes) }
+	r.size = int64(len(m.Bytes))
+	a, err := c.send(ctx, r, maxErrorBody)
+	if err != nil {
+		return PushReport{}, err
+	}
+	if err := claimed(r, a.header, checked.Descriptor.Digest); err != nil {
+		return PushReport{}, err
+	}
+	subject := a.header.Get("OCI-Subject")
+	return PushReport{SubjectIndexed: doc.Subject != nil && subject == doc.Subject.Digest.String()}, nil
+}

@@ -1,0 +1,223 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// forgetCapability is how long a registry is believed to have no referrers API.
+const forgetCapability = 5 * time.Minute
+
+// capability remembers whether a registry has the referrers API.
+type capability struct {
+	mu     sync.Mutex
+	has    bool
+	hasNot time.Time // since when; zero: not known
+}
+
+type knowledge int
+
+const (
+	unknown knowledge = iota
+	present
+	absent
+)
+
+func (c *capability) get() knowledge {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.has:
+		return present
+	case !c.hasNot.IsZero() && time.Since(c.hasNot) < forgetCapability:
+		return absent
+	}
+	return unknown
+}
+
+func (c *capability) set(has bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.has = has
+	c.hasNot = time.Time{}
+	if !has {
+		c.hasNot = time.Now()
+	}
+}
+
+// errNoAPI says that a registry does not have the referrers API.
+var errNoAPI = errors.New("no referrers API")
+
+// Referrers implements Reader (distribution specification, "Listing
+// Referrers"). As long as it is not known whether the registry has the API, the
+// fallback tag is asked at the same time, so that neither kind of registry costs
+// a round trip more. A fallback tag that holds something other than an index
+// lists nothing: anybody who can push could have put it there.
+func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+	return func(yield func(v1.Descriptor, error) bool) {
+		r, h, err := c.blobRequest("list referrers of", http.MethodGet, subject)
+		if err != nil {
+			yield(v1.Descriptor{}, err)
+			return
+		}
+		repo := subject.Context()
+		r.url = c.host(repo).url(repo, "referrers", h.String())
+		r.header = http.Header{"Accept": {oci.MediaTypeIndex}}
+		if err := c.referrers(ctx, r, repo.Tag(digestTag(h)), yield); err != nil {
+			yield(v1.Descriptor{}, err)
+		}
+	}
+}
+
+func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, yield func(v1.Descriptor, error) bool) error {
+	api := &c.host(r.repo).referrers
+	known := api.get()
+	if known == absent {
+		return each(c.fallback(ctx, fallback))(yield)
+	}
+	var byTag func() ([]v1.Descriptor, error)
+	if known == unknown {
+		byTag = background(ctx, func(ctx context.Context) ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
+	}
+	first, next, err := c.page(ctx, r)
+	if errors.Is(err, errNoAPI) {
+		api.set(false)
+		if byTag == nil {
+			byTag = func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
+		}
+		return each(byTag())(yield)
+	}
+	if err != nil {
+		return err
+	}
+	api.set(true)
+	return c.pages(ctx, r, first, next, yield)
+}
+
+// background runs f now and gives its result when asked.
+func background[T any](ctx context.Context, f func(context.Context) (T, error)) func() (T, error) {
+	var v T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err = f(ctx)
+	}()
+	return func() (T, error) {
+		<-done
+		return v, err
+	}
+}
+
+func each(all []v1.Descriptor, err error) func(yield func(v1.Descriptor, error) bool) error {
+	return func(yield func(v1.Descriptor, error) bool) error {
+		for _, d := range all {
+			if !yield(d, nil) {
+				return nil
+			}
+		}
+		return err
+	}
+}
+
+// pages yields the first page and follows the links to the others.
+func (c *Client) pages(ctx context.Context, r *request, page []v1.Descriptor, next *url.URL, yield func(v1.Descriptor, error) bool) error {
+	seen := map[string]bool{r.url.String(): true}
+	total := 0
+	for n := 1; ; n++ {
+		for _, d := range page {
+			if total++; total > c.o.MaxReferrers {
+				return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d referrers", c.o.MaxReferrers))
+			}
+			if !yield(d, nil) {
+				return nil
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		if n >= c.o.MaxReferrerPages || seen[next.String()] {
+			return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d pages, or pages that lead back", c.o.MaxReferrerPages))
+		}
+		seen[next.String()] = true
+		at := *r
+		at.url = next
+		var err error
+		if page, next, err = c.page(ctx, &at); err != nil {
+			if errors.Is(err, errNoAPI) {
+				err = r.fail(ErrMalformed, nil, "a page of the list is not there")
+			}
+			return err
+		}
+	}
+}
+
+// page reads one page of the list. errNoAPI: the registry does not have it.
+func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.URL, error) {
+	r.accept = []int{http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable}
+	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.status != http.StatusOK || contentType(a.header) != oci.MediaTypeIndex {
+		return nil, nil, errNoAPI
+	}
+	doc, err := oci.Parse(oci.MediaTypeIndex, a.body)
+	if err != nil {
+		return nil, nil, r.fail(ErrMalformed, err, "")
+	}
+	next, err := r.nextPage(a)
+	return doc.Manifests, next, err
+}
+
+// nextPage reads the Link header (RFC 8288). A page elsewhere than in the same
+// list of the same registry is refused.
+func (r *request) nextPage(a *answer) (*url.URL, error) {
+	for _, link := range a.header.Values("Link") {
+		target, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(link), "<"), ">")
+		if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
+			continue
+		}
+		to, err := r.url.Parse(target)
+		if err != nil {
+			return nil, r.fail(ErrMalformed, nil, "the link to the next page is malformed")
+		}
+		if to.Scheme != r.url.Scheme || to.Host != r.url.Host || to.Path != r.url.Path || to.User != nil {
+			return nil, r.fail(ErrInsecure, nil, "the next page is said to be at "+SafeText(to.Host+to.Path, 200))
+		}
+		return to, nil
+	}
+	return nil, nil
+}
+
+// fallback lists what the fallback tag holds (distribution specification,
+// "Referrers Tag Schema").
+func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, error) {
+	m, err := c.Manifest(ctx, tag)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrMalformed), errors.Is(err, ErrUnsupported):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil || !doc.IsIndex {
+		return nil, nil
+	}
+	if len(doc.Manifests) > c.o.MaxReferrers {
+		return doc.Manifests[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: text(tag), Kind: ErrTooMany}
+	}
+	return doc.Manifests, nil
+}

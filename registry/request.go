@@ -1,0 +1,398 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Bounds of what is read of an answer that is only explained or thrown away.
+const (
+	maxErrorBody = 16 << 10
+	maxDrain     = 64 << 10
+)
+
+// request is one request to a registry, as often as it has to be sent.
+type request struct {
+	op     string
+	ref    string
+	repo   name.Repository
+	method string
+	url    *url.URL
+	header http.Header
+	push   bool            // needs the right to push
+	from   name.Repository // a mount needs the right to pull from here
+	// open gives a body that can be sent again, body one that can be sent once;
+	// both nil: none. size is its length.
+	open func() io.Reader
+	body io.Reader
+	size int64
+	// patient does not bound the time that sending the body takes.
+	patient bool
+	// stream leaves the answer's body to the caller, unbounded in time but for
+	// StallTimeout.
+	stream bool
+	// accept lists further statuses that are no error. 200 to 299 are none.
+	accept []int
+}
+
+func (r *request) fail(kind Kind, err error, detail string) error {
+	return &Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err}
+}
+
+// answer is a response whose small body has been read.
+type answer struct {
+	status int
+	header http.Header
+	url    *url.URL
+	body   []byte        // nil with request.stream
+	stream io.ReadCloser // the body, with request.stream
+	length int64
+}
+
+// send sends a request, again where that may help, and returns the answer or a
+// typed error.
+func (c *Client) send(ctx context.Context, r *request, maxBody int64) (*answer, error) {
+	for attempt := 1; ; attempt++ {
+		a, err := c.attempt(ctx, r, maxBody)
+		if err == nil || attempt >= c.o.MaxAttempts || r.body != nil || !passing(err) || ctx.Err() != nil {
+			return a, err
+		}
+		if err := sleep(ctx, c.delay(attempt, err)); err != nil {
+			return nil, r.fail(ErrUnavailable, err, "")
+		}
+	}
+}
+
+// passing reports whether an error may go away by itself.
+func passing(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case ErrRateLimited:
+		return true
+	case ErrUnavailable:
+		return e.Status != http.StatusInternalServerError && e.Status != http.StatusNotImplemented
+	}
+	return false
+}
+
+// delay is how long to wait after a failed attempt.
+func (c *Client) delay(attempt int, err error) time.Duration {
+	d := c.o.RetryDelay << min(attempt-1, 16)
+	d = d/2 + rand.N(d/2+1)
+	var e *Error
+	if errors.As(err, &e) {
+		d = max(d, e.RetryAfter)
+	}
+	return min(d, c.o.MaxRetryDelay)
+}
+
+// attempt sends a request once, and once more for each thing that the registry
+// wants to know about who asks.
+func (c *Client) attempt(ctx context.Context, r *request, maxBody int64) (*answer, error) {
+	h := c.host(r.repo)
+	ctx, cancel := context.WithCancelCause(ctx)
+	wait := c.o.Timeout
+	if r.patient {
+		// As slow as 16 KiB in each StallTimeout, and the answer besides.
+		wait += time.Duration(r.size/minProgress+1) * c.o.StallTimeout
+	}
+	timer := time.AfterFunc(wait, func() { cancel(errTimeout) })
+	done := func() { timer.Stop(); cancel(nil) }
+	a, err := c.authenticated(ctx, h, r, maxBody)
+	if err == nil && r.stream {
+		if timer.Stop() {
+			a.stream = newSteadyBody(a.stream, c.o.StallTimeout, cancel, ctx)
+			return a, nil
+		}
+		err = r.fail(ErrStalled, errTimeout, "")
+		_ = a.stream.Close()
+	}
+	done()
+	return a, stalled(ctx, r, err)
+}
+
+var (
+	errTimeout = errors.New("no answer in time")
+	errStalled = errors.New("too little arrived in time")
+)
+
+// stalled gives an error the kind ErrStalled where our own timer caused it.
+func stalled(ctx context.Context, r *request, err error) error {
+	cause := context.Cause(ctx)
+	if err != nil && (errors.Is(cause, errTimeout) || errors.Is(cause, errStalled)) {
+		return r.fail(ErrStalled, cause, "")
+	}
+	return err
+}
+
+func (c *Client) authenticated(ctx context.Context, h *host, r *request, maxBody int64) (*answer, error) {
+	for try := 0; ; try++ {
+		login, err := c.login(ctx, h, r)
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.follow(ctx, h, r, login.header, maxBody)
+		var e *Error
+		if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || r.body != nil {
+			return a, err
+		}
+		if try >= 2 || !c.challenged(h, r, login, e.challenges) {
+			return nil, err
+		}
+	}
+}
+
+// follow sends a request and follows its redirects.
+func (c *Client) follow(ctx context.Context, h *host, r *request, authorization string, maxBody int64) (*answer, error) {
+	target := r.url
+	for hop := 0; ; hop++ {
+		local := target.Host == h.name && target.Scheme == h.scheme
+		resp, err := c.roundTrip(ctx, h, r, target, local, authorization)
+		if err != nil {
+			return nil, err
+		}
+		location := resp.Header.Get("Location")
+		if !isRedirect(resp.StatusCode) || location == "" || r.method != http.MethodGet && r.method != http.MethodHead {
+			return c.read(r, resp, maxBody)
+		}
+		drain(resp)
+		if hop >= c.o.MaxRedirects {
+			return nil, r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d redirects", c.o.MaxRedirects))
+		}
+		if target, err = c.redirect(h, r, target, location); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case 301, 302, 303, 307, 308:
+		return true
+	}
+	return false
+}
+
+// redirect checks where a registry sends us.
+func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (*url.URL, error) {
+	to, err := from.Parse(location)
+	if err != nil {
+		return nil, r.fail(ErrMalformed, nil, "the registry redirects to a malformed address")
+	}
+	refuse := func(why string) (*url.URL, error) {
+		return nil, r.fail(ErrInsecure, nil, "the registry redirects to "+SafeText(to.Host, 100)+", "+why)
+	}
+	switch {
+	case to.Scheme != "https" && to.Scheme != "http":
+		return refuse("by the scheme " + SafeText(to.Scheme, 20))
+	case to.Scheme == "http" && from.Scheme == "https":
+		return refuse("away from HTTPS")
+	case to.User != nil:
+		return refuse("with a login in the address")
+	case to.Host != h.name && isLocal(to.Host) && !h.private.get():
+		return refuse("a private address")
+	}
+	to.Fragment = ""
+	return to, nil
+}
+
+// roundTrip sends one HTTP request. Only the registry's own host gets the
+// authorization.
+func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string) (*http.Response, error) {
+	if err := c.acquire(ctx); err != nil {
+		return nil, r.fail(ErrUnavailable, err, "")
+	}
+	defer func() { <-c.slots }()
+	transport := c.own
+	if local {
+		ctx = noticePeer(ctx, h)
+	} else if !h.private.get() {
+		transport = c.foreign
+	}
+	body := r.body
+	if r.open != nil {
+		body = r.open()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), body)
+	if err != nil {
+		return nil, r.fail(ErrReference, nil, "the request cannot be written")
+	}
+	for k, v := range r.header {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", c.o.UserAgent)
+	if body != nil {
+		req.ContentLength = r.size
+	}
+	if local && authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	start := time.Now()
+	resp, err := transport.RoundTrip(req)
+	c.logged(ctx, r, target, resp, err, start)
+	if err != nil {
+		return nil, r.transportError(ctx, err)
+	}
+	return resp, nil
+}
+
+func (c *Client) logged(ctx context.Context, r *request, target *url.URL, resp *http.Response, err error, start time.Time) {
+	status := 0
+	if resp != nil {
+		status = resp.StatusCode
+	}
+	c.o.Logger.DebugContext(ctx, "registry request", "op", r.op, "method", r.method, "host", target.Host,
+		"path", SafeText(target.Path, maxErrorText), "status", status, "failed", err != nil, "duration", time.Since(start))
+}
+
+func (r *request) transportError(ctx context.Context, err error) error {
+	var private errPrivate
+	if errors.As(err, &private) {
+		return r.fail(ErrInsecure, nil, "the registry redirects into a private network: "+private.Error())
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return r.fail(ErrUnavailable, err, "")
+}
+
+// read turns a response into an answer or an error.
+func (c *Client) read(r *request, resp *http.Response, maxBody int64) (*answer, error) {
+	ok := resp.StatusCode/100 == 2
+	for _, s := range r.accept {
+		ok = ok || resp.StatusCode == s
+	}
+	if !ok {
+		return nil, c.statusError(r, resp)
+	}
+	a := &answer{status: resp.StatusCode, header: resp.Header, url: resp.Request.URL, length: resp.ContentLength}
+	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		_ = resp.Body.Close()
+		return nil, r.fail(ErrMalformed, nil, "the answer is compressed, which was not asked for")
+	}
+	if r.stream {
+		a.stream = resp.Body
+		return a, nil
+	}
+	defer drain(resp)
+	body, err := limit.ReadAll(resp.Body, maxBody)
+	switch {
+	case errors.Is(err, limit.ErrExceeded):
+		return nil, r.fail(ErrTooLarge, err, "")
+	case err != nil:
+		return nil, r.transportError(resp.Request.Context(), err)
+	}
+	a.body = body
+	return a, nil
+}
+
+// drain empties a body within reason, so that the connection can be used again.
+func drain(resp *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
+	_ = resp.Body.Close()
+}
+
+// statusError explains an answer that is an error.
+func (c *Client) statusError(r *request, resp *http.Response) error {
+	defer drain(resp)
+	e := &Error{Op: r.op, Ref: r.ref, Status: resp.StatusCode, Kind: kindOfStatus(resp.StatusCode)}
+	if body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)); err == nil {
+		e.Detail = explanation(body)
+	}
+	e.RetryAfter = min(retryAfter(resp.Header.Get("Retry-After"), time.Now()), c.o.MaxRetryDelay)
+	e.challenges = resp.Header.Values("WWW-Authenticate")
+	return e
+}
+
+func kindOfStatus(status int) Kind {
+	switch {
+	case status == http.StatusUnauthorized:
+		return ErrUnauthorized
+	case status == http.StatusForbidden:
+		return ErrDenied
+	case status == http.StatusNotFound:
+		return ErrNotFound
+	case status == http.StatusTooManyRequests:
+		return ErrRateLimited
+	case status == http.StatusPreconditionFailed:
+		return ErrConflict
+	case status == http.StatusRequestEntityTooLarge:
+		return ErrTooLarge
+	case status == http.StatusRequestTimeout || status >= 500:
+		return ErrUnavailable
+	case status/100 == 4:
+		return ErrUnsupported
+	}
+	return ErrMalformed
+}
+
+// explanation reads the OCI error body (distribution specification, "Error
+// codes"). Anything else, such as a page of HTML, explains nothing.
+func explanation(body []byte) string {
+	root, err := strictjson.Parse(body)
+	if err != nil {
+		return ""
+	}
+	var parts []string
+	for e := range root.Get("errors").Elems() {
+		code, _ := e.Get("code").Str()
+		message, _ := e.Get("message").Str()
+		if p := strings.TrimSpace(code + " " + message); p != "" && len(parts) < 4 {
+			parts = append(parts, p)
+		}
+	}
+	return SafeText(redact(strings.Join(parts, "; ")), maxErrorText)
+}
+
+// redact removes what may be secret from text of a registry's: the login and
+// the query of every URL.
+func redact(s string) string {
+	words := strings.Fields(s)
+	for i, w := range words {
+		start := strings.Index(w, "://")
+		if start < 0 {
+			continue
+		}
+		if q := strings.IndexAny(w, "?#"); q > 0 {
+			w = w[:q] + "?…"
+		}
+		rest := w[start+3:]
+		authority, path, _ := strings.Cut(rest, "/")
+		if at := strings.LastIndex(authority, "@"); at >= 0 {
+			w = w[:start+3] + authority[at+1:]
+			if path != "" {
+				w += "/" + path
+			}
+		}
+		words[i] = w
+	}
+	return strings.Join(words, " ")
+}
+
+// retryAfter reads the header (RFC 9110, section 10.2.3): seconds or a date.
+// What is malformed or in the past is no wait.
+func retryAfter(v string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(v, 10, 64); err == nil {
+		return time.Duration(max(0, min(seconds, 1<<30))) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
