@@ -148,18 +148,19 @@ func (l *Layout) Blob(ctx context.Context, ref name.Digest, size int64) (io.Read
 	if size < 0 {
 		bound = l.o.MaxBlobSize
 	}
-	return &layoutBlob{ctx: ctx, l: l, f: f, want: h, left: bound, hash: sha256.New()}, nil
+	return &layoutBlob{ctx: ctx, l: l, f: f, want: h, exact: size >= 0, left: bound, hash: sha256.New()}, nil
 }
 
 // layoutBlob reads a blob and verifies it at its end.
 type layoutBlob struct {
-	ctx  context.Context
-	l    *Layout
-	f    *os.File
-	want v1.Hash
-	left int64 // how many bytes may still come
-	hash hash.Hash
-	end  error // what every further Read returns
+	ctx   context.Context
+	l     *Layout
+	f     *os.File
+	want  v1.Hash
+	exact bool  // left is how many bytes must come
+	left  int64 // how many bytes may still come
+	hash  hash.Hash
+	end   error // what every further Read returns
 }
 
 func (b *layoutBlob) Read(p []byte) (int, error) {
@@ -200,6 +201,9 @@ func (b *layoutBlob) finish() error {
 }
 
 func (b *layoutBlob) verdict() error {
+	if b.exact && b.left > 0 {
+		return b.l.fail("read blob", b.want.String(), ErrDigestMismatch, "the file is shorter than it should be", nil)
+	}
 	if hex.EncodeToString(b.hash.Sum(nil)) != b.want.Hex {
 		return b.l.fail("read blob", b.want.String(), ErrDigestMismatch, "the file holds other bytes than its name says", nil)
 	}

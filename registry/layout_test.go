@@ -27,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
 const (
@@ -166,6 +167,13 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestLayoutKeepsTheContractOfStores(t *testing.T) {
+	registrytest.TestStore(t, func(t *testing.T) (registry.Store, name.Repository) {
+		l, _ := newLayout(t)
+		return l, l.Repository()
+	})
 }
 
 func TestLayoutThatIsMissingIsNotFound(t *testing.T) {
@@ -502,7 +510,7 @@ func TestLayoutBlobIsReadOnlyIfItIsTheOneAskedFor(t *testing.T) {
 	l, dir := newLayout(t)
 	data := []byte("content")
 	ref := pushBlob(t, l, l.Repository(), data)
-	for size, want := range map[int64]registry.Kind{-1: "", 7: "", 6: registry.ErrTooLarge, 8: ""} {
+	for size, want := range map[int64]registry.Kind{-1: "", 7: "", 6: registry.ErrTooLarge, 8: registry.ErrDigestMismatch} {
 		got, err := readBlob(l, ref, size)
 		if want != "" {
 			wantKind(t, err, want)

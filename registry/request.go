@@ -163,7 +163,11 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 	target := r.url
 	for hop := 0; ; hop++ {
 		local := target.Host == h.name && target.Scheme == h.scheme
-		resp, err := c.roundTrip(ctx, h, r, target, local, authorization)
+		header := authorization
+		if !local {
+			header = ""
+		}
+		resp, err := c.roundTrip(ctx, h, r, target, local, header)
 		if err != nil {
 			return nil, err
 		}
@@ -212,8 +216,8 @@ func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (
 	return to, nil
 }
 
-// roundTrip sends one HTTP request. Only the registry's own host gets the
-// authorization.
+// roundTrip sends one HTTP request with the authorization given. local says that
+// the target is the registry itself, not a place of its choosing.
 func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string) (*http.Response, error) {
 	if err := c.acquire(ctx); err != nil {
 		return nil, r.fail(ErrUnavailable, err, "")
@@ -240,7 +244,7 @@ func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url
 	if body != nil {
 		req.ContentLength = r.size
 	}
-	if local && authorization != "" {
+	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
 	start := time.Now()
