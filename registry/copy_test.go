@@ -125,10 +125,19 @@ func mustRepo(s string) name.Repository {
 
 // repoOf returns a repository that a store serves.
 func repoOf(s any) name.Repository {
-	if l, ok := s.(*registry.Layout); ok {
-		return l.Repository()
+	switch s := s.(type) {
+	case *registry.Layout:
+		return s.Repository()
+	case *located:
+		return s.repo
 	}
 	return testRepo
+}
+
+// located is a store of which one repository is used.
+type located struct {
+	*registry.Client
+	repo name.Repository
 }
 
 // copyTo copies the scene's index to the tag v1.

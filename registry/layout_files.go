@@ -216,6 +216,9 @@ func (b *layoutBlob) Close() error { return b.f.Close() }
 // means any. Wrong bytes or an irregular file count as absence, so that a push
 // repairs them.
 func (l *Layout) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) {
+	if err := l.live(ctx, "look for blob", h.String()); err != nil {
+		return false, err
+	}
 	f, have, err := l.openFile(blobPath(h))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errIrregular):
