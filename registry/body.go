@@ -24,15 +24,14 @@ type steadyBody struct {
 	ctx    context.Context
 	window time.Duration
 
-	mu      sync.Mutex
-	got     int
-	waited  time.Duration
-	began   time.Time // of the read under way; zero: none
-	timer   *time.Timer
-	stopped bool
+	mu     sync.Mutex
+	got    int
+	waited time.Duration
+	began  time.Time // of the read under way; zero: none
+	timer  *time.Timer
 }
 
-func newSteadyBody(body io.ReadCloser, window time.Duration, cancel context.CancelCauseFunc, ctx context.Context) io.ReadCloser {
+func newSteadyBody(ctx context.Context, body io.ReadCloser, window time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
 	return &steadyBody{body: body, window: window, cancel: cancel, ctx: ctx}
 }
 

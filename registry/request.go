@@ -117,7 +117,7 @@ func (c *Client) attempt(ctx context.Context, r *request, maxBody int64) (*answe
 	a, err := c.authenticated(ctx, h, r, maxBody)
 	if err == nil && r.stream {
 		if timer.Stop() {
-			a.stream = newSteadyBody(a.stream, c.o.StallTimeout, cancel, ctx)
+			a.stream = newSteadyBody(ctx, a.stream, c.o.StallTimeout, cancel)
 			return a, nil
 		}
 		err = r.fail(ErrStalled, errTimeout, "")

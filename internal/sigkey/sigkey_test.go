@@ -3,6 +3,7 @@ package sigkey_test
 import (
 	"bytes"
 	"crypto"
+	//lint:ignore SA1019 only to see DSA keys refused
 	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -131,6 +132,7 @@ func TestAttack_E10_TheKeyDecidesTheAlgorithm(t *testing.T) {
 
 func TestAttack_E10_WeakKeysAreRefused(t *testing.T) {
 	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	//lint:ignore SA1019 the only way to make a key that is wrong
 	offCurve := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
 	for name, public := range map[string]crypto.PublicKey{
 		"RSA-1024":            &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537},
