@@ -77,7 +77,8 @@ type Options struct {
 	// asked without a login.
 	TokenRealms map[string][]string
 	// TLSHosts are loopback registries (host or host:port) that speak HTTPS.
-	// Others on localhost and loopback addresses are spoken to by plain HTTP.
+	// Empty: all registries on localhost and loopback addresses are spoken to by
+	// plain HTTP.
 	TLSHosts []string
 	// InsecurePlainHTTP are registries (host or host:port) that are spoken to
 	// by plain HTTP although they are elsewhere: anybody on the way can read

@@ -40,7 +40,7 @@ type ImageOptions struct {
 	// registry.FormatSimpleSigning (cosign's .sig tag, which podman, skopeo and
 	// cosign before v2.6 read). Empty: the bundle alone.
 	Formats []registry.Format
-	// Annotations are signed along. A verifier can ask for them.
+	// Annotations are signed along. A verifier can ask for them. Empty: none.
 	Annotations map[string]string
 	// Recursive signs every manifest that an index lists, and the indexes
 	// within it, before the index itself. False: the digest alone.

@@ -40,7 +40,7 @@ type LoadOptions struct {
 	// Password is asked once, and only for a key that is encrypted. Nil: such
 	// keys are refused with ErrPassword.
 	Password func(context.Context) ([]byte, error)
-	// Signer chooses the algorithm.
+	// Signer chooses the algorithm. Zero: the key's usual one.
 	Signer SignerOptions
 	// Logger is warned of doubtful circumstances, such as an encrypted key that
 	// others can read. Nil: no warnings.

@@ -139,6 +139,7 @@ func TestStore_EndsAListWhenTheContextEnds(t *testing.T) {
 		r.Put("app", "", ociManifest, []byte(manifestOf(fmt.Sprint(i), fmt.Sprintf(`,"subject":{"digest":%q}`, digestOf("subject")))))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var listed int
 	var last error
 	for _, err := range s.Referrers(ctx, repo.Digest(digestOf("subject"))) {
