@@ -271,9 +271,9 @@ type wireIndex struct {
 	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
-// addToFallback adds a referrer to the index under the fallback tag (OCI
+// addToFallback adds referrers to the index under the fallback tag (OCI
 // Distribution Specification v1.1, "Referrers Tag Schema").
-func addToFallback(ctx context.Context, s Store, subject name.Digest, entry v1.Descriptor) error {
+func addToFallback(ctx context.Context, s Store, subject name.Digest, entries ...v1.Descriptor) error {
 	digest, err := HashOf(subject)
 	if err != nil {
 		return err
@@ -288,7 +288,7 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, entry v1.D
 			w.Manifests, w.Annotations = doc.Manifests, doc.Annotations
 		}
 		before := len(w.Manifests)
-		w.Manifests = union(w.Manifests, []v1.Descriptor{entry}, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
+		w.Manifests = union(w.Manifests, entries, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
 		if doc != nil && len(w.Manifests) == before {
 			return nil, nil
 		}
@@ -326,15 +326,17 @@ func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docum
 			return tag.Context().Digest(current.Descriptor.Digest.String()), nil
 		}
 		report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
+		wait := tagSettle
 		switch {
 		case errors.Is(err, ErrConflict):
+			wait = 0 // nothing was written that could get lost
 		case err != nil:
 			return name.Digest{}, err
 		case report.Atomic:
 			return tag.Context().Digest(next.Descriptor.Digest.String()), nil
 		}
 		// Writers that collided would collide again if they waited alike.
-		if err := sleep(ctx, tagSettle+rand.N(tagSettle)); err != nil {
+		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
 			return name.Digest{}, err
 		}
 	}

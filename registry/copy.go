@@ -74,7 +74,7 @@ type CopyEvent struct {
 	Detail string
 	// Done and Total count what has been dealt with, and what is known by now
 	// to be dealt with: manifests and blobs, and the bytes in them. Total grows
-	// while more is found.
+	// while more is found; Done stays behind it where evidence was ignored.
 	Done, Total CopyCount
 }
 
@@ -190,6 +190,9 @@ func (c *copier) run(ctx context.Context, root Manifest, at name.Digest, to name
 		if err != nil {
 			return err
 		}
+	}
+	if err := c.writeLists(ctx); err != nil {
+		return err
 	}
 	if c.o.EvidenceOnly {
 		return nil

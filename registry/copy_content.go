@@ -186,7 +186,7 @@ func (c *copier) storeManifest(ctx context.Context, t *tree) error {
 	if t.doc.Subject == nil || report.SubjectIndexed {
 		return nil
 	}
-	return c.listAtDestination(ctx, t)
+	return c.listAtDestination(t)
 }
 
 // hasManifest reports whether the destination has a manifest and, if that refers

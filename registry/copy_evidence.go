@@ -152,8 +152,9 @@ func (c *copier) referrer(ctx context.Context, subject v1.Hash, listed v1.Descri
 
 // destinationList is what the destination lists as referrers of one subject.
 type destinationList struct {
-	mu   sync.Mutex
-	have map[v1.Hash]bool // nil until it was asked
+	mu      sync.Mutex
+	have    map[v1.Hash]bool // nil until it was asked
+	missing []v1.Descriptor  // pushed, and not listed yet
 }
 
 func (c *copier) destinationList(subject v1.Hash) *destinationList {
@@ -187,22 +188,35 @@ func (c *copier) destinationLists(ctx context.Context, subject, referrer v1.Hash
 	return l.have[referrer], nil
 }
 
-// listAtDestination adds a manifest to the fallback tag of its subject, at a
-// destination that does not index subjects. One at a time for each subject: they
-// would get into each other's way.
-func (c *copier) listAtDestination(ctx context.Context, t *tree) error {
+// listAtDestination notes a manifest for the fallback tag of its subject, at a
+// destination that does not index subjects.
+func (c *copier) listAtDestination(t *tree) error {
 	entry, err := referrerDescriptor(t.Manifest)
 	if err != nil {
 		return err
 	}
-	subject := t.doc.Subject.Digest
-	l := c.destinationList(subject)
+	l := c.destinationList(t.doc.Subject.Digest)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, err = slotted(ctx, c, func() (struct{}, error) {
-		return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), entry)
+	l.missing = append(l.missing, entry)
+	return nil
+}
+
+// writeLists adds what was noted to the fallback tags, to each once: a change of
+// such a tag takes a while, however many entries it adds.
+func (c *copier) writeLists(ctx context.Context) error {
+	var subjects []v1.Hash
+	for subject, l := range c.lists {
+		if len(l.missing) > 0 {
+			subjects = append(subjects, subject)
+		}
+	}
+	return forEach(ctx, c, subjects, func(ctx context.Context, subject v1.Hash) error {
+		_, err := slotted(ctx, c, func() (struct{}, error) {
+			return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), c.lists[subject].missing...)
+		})
+		return err
 	})
-	return err
 }
 
 // tagged copies what carries evidence about subject by a tag of cosign's, and

@@ -2,6 +2,7 @@ package registrytest_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -176,4 +177,34 @@ func TestAuth_Basic(t *testing.T) {
 		c.header(c.do(401, "GET", "/v2/", "", header(login)...), "WWW-Authenticate", `Basic realm="registrytest"`)
 	}
 	c.do(200, "GET", "/v2/", "", header(alice)...)
+}
+
+func TestAuth_RealmIsHTTPSWhereTheRegistryIs(t *testing.T) {
+	c := newTokenClient(t, nil)
+	server := httptest.NewTLSServer(c.r)
+	defer server.Close()
+	c.http = server.Client()
+	a := c.do(401, "GET", server.URL+"/v2/", "")
+	c.header(a, "WWW-Authenticate", `Bearer realm="`+server.URL+`/token",service="registrytest"`)
+}
+
+func TestAuth_TokensAreBounded(t *testing.T) {
+	r := registrytest.New(registrytest.Options{Auth: &registrytest.TokenAuth{AnonymousPull: true}})
+	ask := func() int {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest("GET", "/token", nil))
+		return w.Code
+	}
+	for range 10_000 {
+		if status := ask(); status != 200 {
+			t.Fatalf("status %d", status)
+		}
+	}
+	if status := ask(); status != 429 {
+		t.Errorf("status %d, want 429", status)
+	}
+	r.RevokeTokens()
+	if status := ask(); status != 200 {
+		t.Errorf("status %d after the tokens were revoked", status)
+	}
 }

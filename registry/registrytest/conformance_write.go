@@ -223,7 +223,7 @@ func testWriteCancelled(c *contract) {
 }
 
 func testCancelWhilePushing(c *contract) {
-	const size = 64 << 20
+	const size = 16 << 20
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	begun := time.Now()
@@ -248,7 +248,7 @@ func (r *cancellingReader) Read(p []byte) (int, error) {
 		r.cancel()
 		time.Sleep(time.Millisecond)
 	}
-	n := min(len(p), 1024)
+	n := min(len(p), 16<<10)
 	clear(p[:n])
 	return n, nil
 }

@@ -213,7 +213,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Drip sends the body in parts of that many bytes with a pause after each. With a
+// Drip sends the body in parts of that many bytes with pauses between them. With a
 // pause longer than the client's patience it stalls after the first part; with
 // size 0, after the headers.
 func Drip(size int, every time.Duration) Effect {
@@ -226,7 +226,7 @@ func Drip(size int, every time.Duration) Effect {
 			}
 			rest = rest[n:]
 			flush(w)
-			if !pause(req.Context(), every) {
+			if len(rest) > 0 && !pause(req.Context(), every) {
 				return
 			}
 		}

@@ -251,11 +251,11 @@ func TestEffect_Delay(t *testing.T) {
 }
 
 func TestEffect_Drip(t *testing.T) {
-	c, m := newFaulty(t, registrytest.Drip(len(manifestOf("one", ""))/4, 10*time.Millisecond))
+	c, m := newFaulty(t, registrytest.Drip(len(manifestOf("one", ""))/4+1, 20*time.Millisecond))
 	begun := time.Now()
 	c.body(c.do(200, "GET", tagPath, ""), m)
-	if took := time.Since(begun); took < 40*time.Millisecond {
-		t.Errorf("it took %v", took)
+	if took := time.Since(begun); took < 3*20*time.Millisecond {
+		t.Errorf("four parts took %v", took)
 	}
 	c.do(200, "HEAD", tagPath, "")
 	for _, size := range []int{0, 10} {

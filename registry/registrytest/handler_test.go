@@ -576,3 +576,24 @@ func TestHandler_ServesWhatAnAttackerPut(t *testing.T) {
 		t.Errorf("tags %v", tags)
 	}
 }
+
+func TestHandler_RequiresAllContentThatAManifestLists(t *testing.T) {
+	c := newClient(t, registrytest.Options{RequireContent: true})
+	config := c.r.PutBlob("app", []byte("{}"))
+	child := c.r.Put("app", "", ociManifest, []byte(manifestOf("child", "")))
+	manifest := func(layer string) string {
+		return fmt.Sprintf(`{"config":{"digest":%q},"layers":[%s],"subject":{"digest":%q}}`, config, layer, digestOf("absent"))
+	}
+	for body, status := range map[string]int{
+		manifest(""): 201,
+		manifest(fmt.Sprintf(`{"digest":%q}`, config)):                                       201,
+		manifest(fmt.Sprintf(`{"digest":%q}`, digestOf("absent"))):                           404,
+		manifest(fmt.Sprintf(`{"digest":%q,"urls":["http://x.example/"]}`, digestOf("abs"))): 201,
+		fmt.Sprintf(`{"manifests":[{"digest":%q}]}`, child):                                  201,
+		fmt.Sprintf(`{"manifests":[{"digest":%q},{"digest":%q}]}`, child, config):            404,
+	} {
+		c.do(status, "PUT", tagPath, body, "Content-Type", ociManifest)
+	}
+	c.refused(405, "UNSUPPORTED", "PUT", "/v2/app/blobs/uploads/", "")
+	c.refused(405, "UNSUPPORTED", "POST", c.start("app"), "")
+}
