@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// errorAdvice says what a person can do about an error. The first entry that
+// errors.Is finds counts, so that causes stand before what wraps them.
+var errorAdvice = []struct {
+	err  error
+	next string
+}{
+	{context.Canceled, "it was interrupted; run it again"},
+	{context.DeadlineExceeded, "raise --timeout, or look whether the registry answers"},
+
+	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run it on a terminal"},
+	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; an empty one needs keygen --insecure-empty-password"},
+	{sign.ErrPermissions, "run chmod 600 on the private key"},
+	{sign.ErrNotConfirmed, "nothing may rest on it yet: sign again"},
+	{verify.ErrPolicy, "give each public key once with --key, and a --threshold of at most their number"},
+	{sign.ErrSigner, "check the private key"},
+
+	{registry.ErrUnauthorized, "log in with: docker login HOST"},
+	{registry.ErrDenied, "ask for access to the repository, or log in as somebody else with: docker login HOST"},
+	{registry.ErrRateLimited, "wait, or log in for a higher limit with: docker login HOST"},
+	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, say so with --insecure-http HOST"},
+	{registry.ErrUnconfirmed, "run the same command again; what is there already is kept"},
+	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:..., or oci:DIRECTORY[:tag]"},
+	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry also hides what one may not see"},
+	{registry.ErrUnavailable, "look whether the registry can be reached, and try again"},
+	{registry.ErrStalled, "look whether the registry can be reached, and try again"},
+	{registry.ErrConflict, "somebody else was writing: run the same command again"},
+	{registry.ErrTooMany, "remove what does not belong there; the limits hold against floods"},
+	{registry.ErrTooLarge, "remove what does not belong there; the limits hold against floods"},
+	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from where it came"},
+	{registry.ErrMalformed, "do not use it: push it again from where it came"},
+	{registry.ErrUnsupported, "convert the image to OCI or Docker schema 2, with sha256 digests"},
+
+	{file.ErrNotRegular, "name a regular file; pipes, devices and directories are not read"},
+	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
+	{fs.ErrNotExist, "check the path; 'hallmark keygen' makes a key pair"},
+	{fs.ErrPermission, "check who may read and write it"},
+	{sign.ErrKey, "give the other file of the pair, or make a pair with 'hallmark keygen': sign takes the .key, verify the .pub"},
+}
+
+// reasonAdvice says what a person can do about a denial.
+var reasonAdvice = map[verify.Reason]string{
+	verify.ReasonNoSignature:        "sign it with 'hallmark sign', or if it was copied, copy its signatures too with 'hallmark copy'",
+	verify.ReasonNoTrustedSignature: "see who signed it with 'hallmark inspect'; give that key with --key only if you have it from its owner",
+	verify.ReasonThreshold:          "have the owners of the other keys sign it too",
+	verify.ReasonTooMuchEvidence:    "remove what does not belong to the image; 'hallmark inspect' shows it",
+	verify.ReasonNotListed:          "verify the digest that the index lists",
+	verify.ReasonNotIndex:           "leave --platform out: it is one image, not an index of several",
+	verify.ReasonNoPlatform:         "'hallmark inspect' shows the platforms that there are",
+	verify.ReasonAmbiguousPlatform:  "verify one of them by its digest",
+}
+
+// reasonAdviceOnFile is the same for files.
+var reasonAdviceOnFile = map[verify.Reason]string{
+	verify.ReasonNoSignature:        "give the file's signature with --bundle",
+	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to who signed it",
+	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
+	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
+}
+
+// adviceOn says what to do about an error; empty where nobody can say.
+func adviceOn(err error) string {
+	for _, a := range errorAdvice {
+		if errors.Is(err, a.err) {
+			return strings.ReplaceAll(a.next, "HOST", hostOf(err))
+		}
+	}
+	return ""
+}
+
+// hostOf finds the registry that an error of the store is about.
+func hostOf(err error) string {
+	var e *registry.Error
+	if errors.As(err, &e) {
+		if ref, err := name.ParseReference(e.Ref); err == nil {
+			return ref.Context().RegistryStr()
+		}
+	}
+	return "HOST"
+}
