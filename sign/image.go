@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,8 +84,9 @@ type Signature struct {
 // Image signs subject with every signer, in every format asked for, attaches
 // the signatures beside it, reads them back and verifies them.
 //
-// A signature of the same key over the same digest with the same annotations
-// and in the same format that is there already is kept, and nothing is added.
+// A signature of the same key and algorithm over the same digest with the same
+// annotations and in the same format that is there already is kept, and nothing
+// is added.
 // With an error, signatures may have been added for some of the manifests,
 // signers and formats; signing again completes them.
 //
@@ -355,7 +357,7 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s checkedSigner) b
 		return false // what cosign's readers of the tag do not see
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || !claim.VerifiedBy(s.key) {
+	if err != nil || !slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.made(claim.Signed, sig) }) {
 		return false
 	}
 	content, err := claim.Content()

@@ -170,6 +170,15 @@ func checkSigners(signers []Signer) ([]checkedSigner, error) {
 	return checked, nil
 }
 
+// made reports whether a signature is one that the signer could have made now:
+// of its key, and, as far as that can be known, by its algorithm.
+func (s checkedSigner) made(m *sigkey.Message, sig []byte) bool {
+	if ours, ok := s.Signer.(*keySigner); ok {
+		return s.key.VerifyAs(m, sig, ours.opts) == nil
+	}
+	return s.key.Verify(m, sig) == nil
+}
+
 // sign returns a signature that has been verified, or an error once the
 // context has ended, even if the signer does not come back: hardware may block.
 func (s checkedSigner) sign(ctx context.Context, message []byte) ([]byte, error) {

@@ -231,6 +231,32 @@ func (k *Key) Verify(m *Message, sig []byte) error {
 	return nil
 }
 
+// VerifyAs is Verify for the one algorithm that opts selects, as a crypto.Signer
+// of this key would sign with them.
+func (k *Key) VerifyAs(m *Message, sig []byte, opts crypto.SignerOpts) error {
+	ok := false
+	switch pub := k.public.(type) {
+	case *ecdsa.PublicKey:
+		ok = ecdsa.VerifyASN1(pub, m.Sum(opts.HashFunc()), sig)
+	case ed25519.PublicKey:
+		if opts.HashFunc() == 0 {
+			ok = !m.hashed && len(sig) == ed25519.SignatureSize && ed25519.Verify(pub, m.Bytes, sig)
+		} else {
+			ok = verifyEd25519ph(pub, m, sig)
+		}
+	case *rsa.PublicKey:
+		if pss, isPSS := opts.(*rsa.PSSOptions); isPSS {
+			ok = rsa.VerifyPSS(pub, opts.HashFunc(), m.Sum(opts.HashFunc()), sig, pss) == nil
+		} else {
+			ok = rsa.VerifyPKCS1v15(pub, opts.HashFunc(), m.Sum(opts.HashFunc()), sig) == nil
+		}
+	}
+	if !ok {
+		return ErrSignature
+	}
+	return nil
+}
+
 func (k *Key) verifyECDSA(pub *ecdsa.PublicKey, m *Message, sig []byte) bool {
 	if sig[0] != 0x30 || len(sig) > 160 { // a DER sequence; P-521 needs at most 139 bytes
 		return false

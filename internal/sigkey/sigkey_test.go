@@ -77,6 +77,14 @@ func TestKeyVerifiesTheAlgorithmsOfItsType(t *testing.T) {
 		if err := k.Verify(&sigkey.Message{Bytes: message}, sig); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
+		if err := k.VerifyAs(&sigkey.Message{Bytes: message}, sig, c.opts); err != nil {
+			t.Errorf("%s: as such: %v", c.name, err)
+		}
+		for _, other := range []crypto.SignerOpts{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+			if _, isECDSA := c.key.(*ecdsa.PrivateKey); isECDSA && (k.VerifyAs(&sigkey.Message{Bytes: message}, sig, other) == nil) != (other == c.opts) {
+				t.Errorf("%s: as %s", c.name, other)
+			}
+		}
 		if err := k.Verify(&sigkey.Message{Bytes: append([]byte("x"), message...)}, sig); !errors.Is(err, sigkey.ErrSignature) {
 			t.Errorf("%s: verifies another message: %v", c.name, err)
 		}

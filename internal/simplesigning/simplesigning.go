@@ -5,7 +5,6 @@
 package simplesigning
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,8 +54,8 @@ type wirePayload struct {
 	Optional map[string]string `json:"optional"`
 }
 
-// Marshal writes the payload: no white space, fields in the order that cosign
-// writes, optional null when empty.
+// Marshal writes the payload byte for byte as sigstore does: no white space,
+// fields in the order that cosign writes, optional null when empty.
 func (p *Payload) Marshal() ([]byte, error) {
 	w := wirePayload{
 		Critical: wireCritical{wireIdentity{p.DockerReference}, wireImage{p.ManifestDigest}, Type},
@@ -64,13 +63,7 @@ func (p *Payload) Marshal() ([]byte, error) {
 	if len(p.Annotations) > 0 {
 		w.Optional = p.Annotations
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(w); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return json.Marshal(w)
 }
 
 // Parse reads a payload. "critical" may hold nothing that is not understood;

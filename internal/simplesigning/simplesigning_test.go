@@ -22,7 +22,7 @@ func TestPayloadIsWrittenByteForByteAsSigstoreDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, annotations := range []map[string]string{nil, {}, {"b": "2", "a": "1"}} {
+	for _, annotations := range []map[string]string{nil, {}, {"b": "2", "a": "<1>"}} {
 		theirs := oracle.Cosign{Image: ref, Annotations: map[string]any{}}
 		for k, v := range annotations {
 			theirs.Annotations[k] = v
