@@ -3,6 +3,9 @@ package sign_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -26,11 +29,15 @@ var bothFormats = []registry.Format{registry.FormatBundle, registry.FormatSimple
 
 func newSigner(t testing.TB) sign.Signer {
 	t.Helper()
-	pair, err := sign.Generate(context.Background(), sign.KeyOptions{InsecureEmptyPassword: true})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair.Signer
+	s, err := sign.New(key, sign.SignerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func newStore(t testing.TB) (registry.Store, name.Repository) {

@@ -204,4 +204,3 @@ func (s *scene) bundleManifest(t testing.TB) (manifest, text []byte) {
 	}
 	return manifest, item.Payload
 }
-

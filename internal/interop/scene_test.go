@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -14,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
@@ -65,35 +66,58 @@ func (s *scene) push(t testing.TB, ref name.Reference, image v1.Image) name.Dige
 // pushIndex adds an image for two platforms, and returns it and its children.
 func (s *scene) pushIndex(t testing.TB) (index name.Digest, children []name.Digest) {
 	t.Helper()
-	built := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for _, architecture := range []string{"amd64", "arm64"} {
-		image := newImage(t, architecture, "one of two platforms")
-		children = append(children, digestIn(t, s.repo, image))
-		built = mutate.AppendManifests(built, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
-			MediaType: types.OCIManifestSchema1, Platform: &v1.Platform{OS: "linux", Architecture: architecture},
-		}})
-	}
+	built, images := newIndex(t)
 	if err := remote.WriteIndex(s.repo.Tag("index"), built, remote.WithContext(t.Context())); err != nil {
 		t.Fatal(err)
+	}
+	for _, image := range images {
+		children = append(children, digestIn(t, s.repo, image))
 	}
 	return digestIn(t, s.repo, built), children
 }
 
-func digestIn(t testing.TB, repo name.Repository, content interface{ Digest() (v1.Hash, error) }) name.Digest {
+func newIndex(t testing.TB) (index v1.ImageIndex, children []v1.Image) {
+	t.Helper()
+	index = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, architecture := range []string{"amd64", "arm64"} {
+		image := newImage(t, architecture, "one of two platforms")
+		children = append(children, image)
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
+			MediaType: types.OCIManifestSchema1, Platform: &v1.Platform{OS: "linux", Architecture: architecture},
+		}})
+	}
+	return index, children
+}
+
+// hasDigest is an image or an index.
+type hasDigest interface{ Digest() (v1.Hash, error) }
+
+func digestOf(t testing.TB, content hasDigest) v1.Hash {
 	t.Helper()
 	digest, err := content.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return repo.Digest(digest.String())
+	return digest
+}
+
+func digestIn(t testing.TB, repo name.Repository, content hasDigest) name.Digest {
+	t.Helper()
+	return repo.Digest(digestOf(t, content).String())
 }
 
 // newImage makes an OCI image with one file.
 func newImage(t testing.TB, architecture, text string) v1.Image {
 	t.Helper()
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err := mutate.AppendLayers(image, static.NewLayer(archive(t, text), types.OCIUncompressedLayer))
+	content := archive(t, text)
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if image, err = mutate.AppendLayers(image, layer); err != nil {
 		t.Fatal(err)
 	}
 	config, err := image.ConfigFile()

@@ -1,3 +1,5 @@
+//go:build containers_image_openpgp
+
 // Command containers-image pulls and signs images with containers/image, the
 // library of skopeo, podman and buildah, as their copy commands do.
 //
@@ -7,7 +9,8 @@
 // The interoperability tests run it beside Debian's skopeo, which is built with
 // sigstore signatures disabled. It speaks plain HTTP: the tests' registries are
 // on loopback. It is a module of its own, so that nobody who imports Hallmark
-// gets its dependencies.
+// gets its dependencies. Build it with -tags containers_image_openpgp: without
+// that tag containers/image needs the C library gpgme.
 package main
 
 import (
