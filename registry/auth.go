@@ -218,7 +218,7 @@ func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (*
 	for attempt := 1; ; attempt++ {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
 		var a *answer
-		resp, err := c.roundTrip(ctx, h, r, r.url, r.url.Host == h.name, header)
+		resp, err := c.roundTrip(ctx, h, r, r.url, h.is(r.url), header)
 		if err == nil {
 			a, err = c.read(r, resp, maxTokenBody)
 		}

@@ -168,8 +168,8 @@ type host struct {
 	name   string
 	scheme string
 	auth   session
-	// referrers remembers whether the registry has the referrers API.
-	referrers capability
+	// referrers is set once the registry has shown that it has the referrers API.
+	referrers sharedFlag
 	// private is set once a connection showed that the registry has a private
 	// address, or its name says so.
 	private sharedFlag
@@ -240,6 +240,22 @@ func (h *host) url(repo name.Repository, parts ...string) *url.URL {
 		path += "/" + p
 	}
 	return &url.URL{Scheme: h.scheme, Host: h.name, Path: path}
+}
+
+// is reports whether an address is the registry's own: its scheme, host and port.
+func (h *host) is(u *url.URL) bool {
+	return u.Scheme == h.scheme && (strings.EqualFold(u.Host, h.name) || strings.EqualFold(withPort(u.Host, u.Scheme), withPort(h.name, h.scheme)))
+}
+
+func withPort(host, scheme string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	port := "443"
+	if scheme == "http" {
+		port = "80"
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 // checkRepo refuses what a caller may have put together without ParseReference.

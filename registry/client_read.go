@@ -39,6 +39,7 @@ func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
+	r.accept = []int{http.StatusMethodNotAllowed} // some have no HEAD
 	a, err := c.send(ctx, r, 0)
 	if err != nil {
 		return v1.Descriptor{}, err

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,54 +15,15 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
 
-// forgetCapability is how long a registry is believed to have no referrers API.
-const forgetCapability = 5 * time.Minute
-
-// capability remembers whether a registry has the referrers API.
-type capability struct {
-	mu     sync.Mutex
-	has    bool
-	hasNot time.Time // since when; zero: not known
-}
-
-type knowledge int
-
-const (
-	unknown knowledge = iota
-	present
-	absent
-)
-
-func (c *capability) get() knowledge {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.has:
-		return present
-	case !c.hasNot.IsZero() && time.Since(c.hasNot) < forgetCapability:
-		return absent
-	}
-	return unknown
-}
-
-func (c *capability) set(has bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.has = has
-	c.hasNot = time.Time{}
-	if !has {
-		c.hasNot = time.Now()
-	}
-}
-
 // errNoAPI says that a registry does not have the referrers API.
 var errNoAPI = errors.New("no referrers API")
 
 // Referrers implements Reader (distribution specification, "Listing
-// Referrers"). As long as it is not known whether the registry has the API, the
+// Referrers"). As long as the registry has not shown that it has the API, the
 // fallback tag is asked at the same time, so that neither kind of registry costs
-// a round trip more. A fallback tag that holds something other than an index
-// lists nothing: anybody who can push could have put it there.
+// a round trip more. That it does not have the API is never remembered: a 404
+// may be about one repository alone. A fallback tag that holds something other
+// than an index lists nothing: anybody who can push could have put it there.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		r, h, err := c.blobRequest("list referrers of", http.MethodGet, subject)
@@ -82,38 +41,32 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 }
 
 func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, yield func(v1.Descriptor, error) bool) error {
-	api := &c.host(r.repo).referrers
-	known := api.get()
-	if known == absent {
-		return each(c.fallback(ctx, fallback))(yield)
-	}
-	var byTag func() ([]v1.Descriptor, error)
-	if known == unknown {
-		byTag = background(ctx, func(ctx context.Context) ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hasAPI := &c.host(r.repo).referrers
+	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
+	if !hasAPI.get() {
+		byTag = background(byTag)
 	}
 	first, next, err := c.page(ctx, r)
 	if errors.Is(err, errNoAPI) {
-		api.set(false)
-		if byTag == nil {
-			byTag = func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
-		}
 		return each(byTag())(yield)
 	}
 	if err != nil {
 		return err
 	}
-	api.set(true)
+	hasAPI.set()
 	return c.pages(ctx, r, first, next, yield)
 }
 
 // background runs f now and gives its result when asked.
-func background[T any](ctx context.Context, f func(context.Context) (T, error)) func() (T, error) {
+func background[T any](f func() (T, error)) func() (T, error) {
 	var v T
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		v, err = f(ctx)
+		v, err = f()
 	}()
 	return func() (T, error) {
 		<-done
@@ -182,24 +135,46 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 	return doc.Manifests, next, err
 }
 
-// nextPage reads the Link header (RFC 8288). A page elsewhere than in the same
-// list of the same registry is refused.
+// nextPage reads the Link headers. A page elsewhere than in the same list of the
+// same registry is refused.
 func (r *request) nextPage(a *answer) (*url.URL, error) {
-	for _, link := range a.header.Values("Link") {
-		target, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(link), "<"), ">")
-		if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
-			continue
-		}
-		to, err := r.url.Parse(target)
-		if err != nil {
-			return nil, r.fail(ErrMalformed, nil, "the link to the next page is malformed")
-		}
-		if to.Scheme != r.url.Scheme || to.Host != r.url.Host || to.Path != r.url.Path || to.User != nil {
-			return nil, r.fail(ErrInsecure, nil, "the next page is said to be at "+SafeText(to.Host+to.Path, 200))
-		}
-		return to, nil
+	target := nextLink(a.header.Values("Link"))
+	if target == "" {
+		return nil, nil
 	}
-	return nil, nil
+	to, err := r.url.Parse(target)
+	if err != nil {
+		return nil, r.fail(ErrMalformed, nil, "the link to the next page is malformed")
+	}
+	if to.Scheme != r.url.Scheme || to.Host != r.url.Host || to.Path != r.url.Path || to.User != nil {
+		return nil, r.fail(ErrInsecure, nil, "the next page is said to be at "+SafeText(to.Host+to.Path, 200))
+	}
+	return to, nil
+}
+
+// nextLink finds the target of rel=next (RFC 8288, section 3). A header may hold
+// several links.
+func nextLink(headers []string) string {
+	for _, rest := range headers {
+		for {
+			var target, params string
+			var ok bool
+			if _, rest, ok = strings.Cut(rest, "<"); !ok {
+				break
+			}
+			if target, rest, ok = strings.Cut(rest, ">"); !ok {
+				break
+			}
+			params, _, _ = strings.Cut(rest, "<") // those of the next link are not its own
+			for _, p := range strings.FieldsFunc(params, func(r rune) bool { return r == ';' || r == ',' }) {
+				name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+				if strings.EqualFold(name, "rel") && strings.Trim(value, `" `) == "next" {
+					return target
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // fallback lists what the fallback tag holds (distribution specification,

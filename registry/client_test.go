@@ -664,6 +664,72 @@ func TestReferrersAreReadPageByPage(t *testing.T) {
 	}
 }
 
+func TestAReferrersListMissingForOneRepositoryHidesNoOther(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/x", []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Repo: "team/none", Do: registrytest.Status(404)})
+	for range h.client.Referrers(context.Background(), h.repo.Registry.Repo("team", "none").Digest(h.image.DigestStr())) {
+		t.Error("nothing is there")
+	}
+	n := 0
+	for range h.client.Referrers(context.Background(), h.image) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d referrers, want 1", n)
+	}
+}
+
+func TestAmongSeveralLinksTheNextPageIsFound(t *testing.T) {
+	h := host(t, registrytest.Options{ReferrersPageSize: 1}, registry.Options{})
+	for i := range 3 {
+		if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/x", []byte{byte(i)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Rewrite(func(a *registrytest.Answer) {
+		if link := a.Header.Get("Link"); link != "" {
+			a.Header.Set("Link", `</v2/first>; rel="first"; title="a, b", `+link+`, </v2/last>; rel=last`)
+		}
+	})})
+	n := 0
+	for _, err := range h.client.Referrers(context.Background(), h.image) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d referrers, want 3", n)
+	}
+}
+
+func TestResolveManagesWithoutHEAD(t *testing.T) {
+	for what, do := range map[string]registrytest.Effect{
+		"no HEAD": registrytest.Status(405), "no digest": registrytest.DropHeader("Docker-Content-Digest"), "other algorithm": registrytest.SetHeader("Docker-Content-Digest", "sha512:"+strings.Repeat("0", 128)),
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Method: "HEAD", Do: do})
+		d, err := h.client.Resolve(context.Background(), h.tag)
+		if err != nil || d.Digest.String() != h.image.DigestStr() || d.Size == 0 {
+			t.Errorf("%s: %+v, %v", what, d, err)
+		}
+	}
+}
+
+func TestAnUploadThatTheRegistryStopsTakingEnds(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{Timeout: 200 * time.Millisecond, MaxAttempts: 1})
+	h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindUpload, Do: registrytest.Delay(time.Hour)})
+	data := bytes.Repeat([]byte("x"), 32<<20)
+	sum, _, _ := v1.SHA256(bytes.NewReader(data))
+	err := h.client.PushBlob(context.Background(), h.repo.Digest(sum.String()), int64(len(data)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	})
+	wantError(t, "upload", err, registry.ErrStalled)
+}
+
 func TestAListThatCannotBeReadIsNoEmptyList(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   registrytest.Effect

@@ -64,7 +64,6 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	put := *r
 	put.push, put.url, put.body, put.size = true, target, body, size
 	put.header = http.Header{"Content-Type": {"application/octet-stream"}}
-	put.patient = true
 	a, err = c.send(ctx, &put, maxErrorBody)
 	if body.err != nil {
 		return r.fail(ErrDigestMismatch, body.err, "")
@@ -83,7 +82,7 @@ func (c *Client) startUpload(ctx context.Context, r *request, query url.Values) 
 	start.push, start.method = true, http.MethodPost
 	start.url = c.host(r.repo).url(r.repo, "blobs", "uploads", "")
 	start.url.RawQuery = query.Encode()
-	start.header = http.Header{"Content-Length": {"0"}}
+	start.header = http.Header{}
 	return c.send(ctx, &start, maxErrorBody)
 }
 

@@ -39,8 +39,6 @@ type request struct {
 	open func() io.Reader
 	body io.Reader
 	size int64
-	// patient does not bound the time that sending the body takes.
-	patient bool
 	// stream leaves the answer's body to the caller, unbounded in time but for
 	// StallTimeout.
 	stream bool
@@ -107,12 +105,13 @@ func (c *Client) delay(attempt int, err error) time.Duration {
 func (c *Client) attempt(ctx context.Context, r *request, maxBody int64) (*answer, error) {
 	h := c.host(r.repo)
 	ctx, cancel := context.WithCancelCause(ctx)
-	wait := c.o.Timeout
-	if r.patient {
-		// As slow as 16 KiB in each StallTimeout, and the answer besides.
-		wait += time.Duration(r.size/minProgress+1) * c.o.StallTimeout
+	timer := time.AfterFunc(c.o.Timeout, func() { cancel(errTimeout) })
+	if r.body != nil {
+		// As long as the registry takes bytes, an upload may go on.
+		sent := *r
+		sent.body = &watched{r.body, func() { timer.Reset(c.o.Timeout) }}
+		r = &sent
 	}
-	timer := time.AfterFunc(wait, func() { cancel(errTimeout) })
 	done := func() { timer.Stop(); cancel(nil) }
 	a, err := c.authenticated(ctx, h, r, maxBody)
 	if err == nil && r.stream {
@@ -125,6 +124,17 @@ func (c *Client) attempt(ctx context.Context, r *request, maxBody int64) (*answe
 	}
 	done()
 	return a, stalled(ctx, r, err)
+}
+
+// watched tells of each read.
+type watched struct {
+	io.Reader
+	told func()
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.told()
+	return w.Reader.Read(p)
 }
 
 var (
@@ -162,7 +172,7 @@ func (c *Client) authenticated(ctx context.Context, h *host, r *request, maxBody
 func (c *Client) follow(ctx context.Context, h *host, r *request, authorization string, maxBody int64) (*answer, error) {
 	target := r.url
 	for hop := 0; ; hop++ {
-		local := target.Host == h.name && target.Scheme == h.scheme
+		local := h.is(target)
 		header := authorization
 		if !local {
 			header = ""
@@ -209,7 +219,7 @@ func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (
 		return refuse("away from HTTPS")
 	case to.User != nil:
 		return refuse("with a login in the address")
-	case to.Host != h.name && isLocal(to.Host) && !h.private.get():
+	case !h.is(to) && isLocal(to.Host) && !h.private.get():
 		return refuse("a private address")
 	}
 	to.Fragment = ""
