@@ -30,8 +30,8 @@ const (
 	parallelParts   = 4
 )
 
-// ErrNotConfirmed: the signature was written but could not be read back from
-// the store. Nothing may rest on it; sign again.
+// ErrNotConfirmed says that the signature was written but could not be read back
+// from the store. Nothing may rest on it; sign again.
 var ErrNotConfirmed = errors.New("signature could not be read back")
 
 // ImageOptions say how an image is signed. The zero value signs one digest with
