@@ -44,7 +44,7 @@ type app struct {
 	verbose      bool
 	noColour     bool
 
-	client *registry.Client // made when first needed, shared by all references
+	client *registry.Client // shared by all references
 }
 
 // run executes one command line and returns the exit code.
@@ -78,10 +78,10 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 			a.console.say("hallmark: %s", line)
 		}
 	}
-	if next := adviceOn(err); next != "" {
-		a.console.say("next: %s", next)
-	} else if errors.Is(err, errUsage) {
+	if errors.Is(err, errUsage) {
 		a.console.say("next: run '%s --help'", cmd.CommandPath())
+	} else if next := adviceOn(err); next != "" {
+		a.console.say("next: %s", next)
 	}
 	return exitUndecided
 }
@@ -115,11 +115,9 @@ Results go to stdout, messages to stderr. Exit codes:
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// Without a command nothing has been verified: that must not exit 0.
-		Args: arguments(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return usageError("no command given") },
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return a.begin()
-		},
+		Args:              arguments(cobra.NoArgs),
+		RunE:              func(*cobra.Command, []string) error { return usageError("no command given") },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
 	flags := root.PersistentFlags()
@@ -147,6 +145,11 @@ func (a *app) begin() error {
 	colours := a.mayUseColours()
 	a.out.colour = colours && a.stdoutIsTerminal
 	a.console.live = colours && a.stderrIsTerminal
+	var err error
+	a.client, err = registry.NewClient(registry.Options{InsecurePlainHTTP: a.insecureHTTP, Logger: a.logger()})
+	if err != nil {
+		return usageError("--insecure-http: %w", err)
+	}
 	return nil
 }
 

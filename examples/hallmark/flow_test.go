@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -115,7 +118,11 @@ func TestCopyPassesOverRubbishAndSaysSo(t *testing.T) {
 	c.must("copy", from.tag("v1"), to.tag("v2")).prints("passed over")
 	c.run("copy", from.tag("none"), to.tag("v3")).exits(exitUndecided).says("not found", "next: ")
 	c.run("copy", from.tag("v1"), to.image).exits(exitUndecided).says("say under which tag")
-	c.run("copy", "oci:/nowhere:v1", to.tag("v3")).exits(exitUndecided).says("next: ")
+	missing := filepath.Join(t.TempDir(), "none")
+	c.run("copy", "oci:"+missing+":v1", to.tag("v3")).exits(exitUndecided).says("next: ")
+	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the source was made: %v", err)
+	}
 }
 
 func TestSizesAreForPeople(t *testing.T) {

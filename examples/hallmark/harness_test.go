@@ -63,6 +63,10 @@ func (c *cli) run(args ...string) outcome {
 		stdinIsTerminal: c.terminal, stdoutIsTerminal: c.terminal, stderrIsTerminal: c.terminal,
 		readSecret: func(ctx context.Context) ([]byte, error) {
 			if len(c.secrets) == 0 {
+				if _, ends := c.ctx.Deadline(); !ends {
+					c.t.Errorf("hallmark %s: asks for one more secret", strings.Join(args, " "))
+					return nil, io.EOF
+				}
 				<-ctx.Done() // nobody types
 				return nil, ctx.Err()
 			}
@@ -154,7 +158,6 @@ func newKey(t *testing.T) keyPair {
 // target is a place that holds images.
 type target struct {
 	t     *testing.T
-	name  string
 	image string // how arguments start: registry/repository or oci:DIRECTORY
 	store registry.Store
 	repo  name.Repository
@@ -167,7 +170,7 @@ func layoutTarget(t *testing.T) target {
 	l, err := registry.OpenLayout(dir, registry.LayoutOptions{Create: true})
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() }) // it was only a test's
-	return target{t: t, name: "layout", image: "oci:" + dir, store: l, repo: l.Repository()}
+	return target{t: t, image: "oci:" + dir, store: l, repo: l.Repository()}
 }
 
 func registryTarget(t *testing.T, o registrytest.Options) target {
@@ -175,16 +178,23 @@ func registryTarget(t *testing.T, o registrytest.Options) target {
 	reg := registrytest.New(o)
 	repo, err := name.NewRepository(registrytest.Start(t, reg) + "/team/app")
 	must(t, err)
-	return target{t: t, name: "registry", image: repo.Name(), store: reg.Store(), repo: repo, reg: reg}
+	return target{t: t, image: repo.Name(), store: reg.Store(), repo: repo, reg: reg}
 }
 
 // everywhere runs a test on each kind of store.
 func everywhere(t *testing.T, test func(*testing.T, target)) {
-	t.Run("layout", func(t *testing.T) { test(t, layoutTarget(t)) })
-	t.Run("registry", func(t *testing.T) { test(t, registryTarget(t, registrytest.Options{})) })
-	t.Run("registry without referrers API", func(t *testing.T) {
-		test(t, registryTarget(t, registrytest.Options{NoReferrers: true}))
-	})
+	for name, open := range map[string]func(*testing.T) target{
+		"layout":   layoutTarget,
+		"registry": func(t *testing.T) target { return registryTarget(t, registrytest.Options{}) },
+		"registry without referrers API": func(t *testing.T) target {
+			return registryTarget(t, registrytest.Options{NoReferrers: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
 }
 
 // push makes an image, and returns its digest.

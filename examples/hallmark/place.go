@@ -26,24 +26,11 @@ const (
 // locate finds the store of an IMAGE. Registries share one client, so that
 // connections and logins are made once; every layout is its own store.
 func (a *app) locate(image string, create bool) (place, error) {
-	if err := a.connect(); err != nil {
-		return place{image: image}, err
-	}
 	store, ref, err := registry.Locate(image, registry.LocateOptions{
 		Client: a.client,
 		Layout: registry.LayoutOptions{Create: create},
 	})
 	return place{image: image, store: store, ref: ref}, err
-}
-
-func (a *app) connect() (err error) {
-	if a.client == nil {
-		a.client, err = registry.NewClient(registry.Options{
-			InsecurePlainHTTP: a.insecureHTTP,
-			Logger:            a.logger(),
-		})
-	}
-	return err
 }
 
 // at is how people write a digest that is in the same place: a layout's
@@ -69,8 +56,7 @@ func (p place) directory() string {
 
 // digestPart is the digest in the text of a reference.
 func digestPart(ref string) string {
-	_, digest, _ := strings.Cut(ref, "@")
-	return digest
+	return ref[strings.LastIndexByte(ref, '@')+1:] // a directory's name may hold one, too
 }
 
 // resolve asks once what the reference names now.

@@ -268,7 +268,7 @@ func (v verdict) from() string {
 	switch {
 	case v.Index != "":
 		return "of index " + digestPart(v.Index)
-	case v.Digest != "" && !strings.Contains(v.Image, "@"):
+	case v.Digest != "" && v.Digest != v.Image:
 		return "from " + v.Image
 	}
 	return ""
