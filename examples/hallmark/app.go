@@ -40,6 +40,8 @@ type app struct {
 	// Global flags.
 	output       string
 	insecureHTTP []string
+	tlsHosts     []string
+	layoutName   string
 	timeout      time.Duration
 	verbose      bool
 	noColour     bool
@@ -123,6 +125,8 @@ Results go to stdout, messages to stderr. Exit codes:
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json")
 	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "speak plain HTTP to this `HOST[:PORT]` (repeatable); loopback needs no permission")
+	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "speak HTTPS to this `HOST[:PORT]` although it is on loopback (repeatable)")
+	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that oci: layouts stand for, in signatures and for --same-repository (default layout.invalid/oci)")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0: ten minutes, and no such limit for copy")
 	flags.BoolVar(&a.verbose, "verbose", false, "tell on stderr what is being done")
 	flags.BoolVar(&a.noColour, "no-color", false, "print without colours and progress; so do NO_COLOR and TERM=dumb")
@@ -146,9 +150,9 @@ func (a *app) begin() error {
 	a.out.colour = colours && a.stdoutIsTerminal
 	a.console.live = colours && a.stderrIsTerminal
 	var err error
-	a.client, err = registry.NewClient(registry.Options{InsecurePlainHTTP: a.insecureHTTP, Logger: a.logger()})
+	a.client, err = registry.NewClient(registry.Options{InsecurePlainHTTP: a.insecureHTTP, TLSHosts: a.tlsHosts, Logger: a.logger()})
 	if err != nil {
-		return usageError("--insecure-http: %w", err)
+		return usageError("--insecure-http, --tls-host: %w", err)
 	}
 	return nil
 }

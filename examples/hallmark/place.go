@@ -28,7 +28,7 @@ const (
 func (a *app) locate(image string, create bool) (place, error) {
 	store, ref, err := registry.Locate(image, registry.LocateOptions{
 		Client: a.client,
-		Layout: registry.LayoutOptions{Create: create},
+		Layout: registry.LayoutOptions{Create: create, Name: a.layoutName},
 	})
 	return place{image: image, store: store, ref: ref}, err
 }
