@@ -27,7 +27,7 @@ type cosignTool struct {
 func newCosign(t testing.TB, version string, env ...string) cosignTool {
 	t.Helper()
 	// Without a root of its own, cosign 2 and 3 would ask the TUF mirror.
-	p := newProgram(t, version, append(env, "COSIGN_PASSWORD="+password, "SIGSTORE_NO_CACHE=true", "TUF_MIRROR="+nowhere)...)
+	p := newProgram(t, version, append([]string{"COSIGN_PASSWORD=" + password, "SIGSTORE_NO_CACHE=true", "TUF_MIRROR=" + nowhere}, env...)...)
 	return cosignTool{
 		program:       p,
 		signingConfig: writeFile(t, filepath.Join(p.dir, "signing-config.json"), []byte(emptySigningConfig)),

@@ -47,7 +47,10 @@ func allRegistries() []registryKind {
 // parallel: the registry is stopped once all of them have ended.
 func onEach(t *testing.T, kinds []registryKind, test func(t *testing.T, host string)) {
 	for _, kind := range kinds {
-		t.Run(kind.name, func(t *testing.T) { test(t, kind.start(t)) })
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind.start(t))
+		})
 	}
 }
 
