@@ -39,7 +39,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// MaxAttempts is how often a request is tried that fails in a way which may
-	// pass: on 408, 429, 502, 503, 504 and broken connections. Default 4.
+	// pass: on 408, 429, 500 to 599 but for 501, and broken connections. Every
+	// request of this package may be sent twice without harm. Default 4.
 	MaxAttempts int
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.

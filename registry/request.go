@@ -84,7 +84,7 @@ func passing(err error) bool {
 	case ErrRateLimited:
 		return true
 	case ErrUnavailable:
-		return e.Status != http.StatusInternalServerError && e.Status != http.StatusNotImplemented
+		return e.Status != http.StatusNotImplemented
 	}
 	return false
 }
@@ -350,6 +350,8 @@ func kindOfStatus(status int) Kind {
 		return ErrTooLarge
 	case status == http.StatusRequestTimeout || status >= 500:
 		return ErrUnavailable
+	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
+		return ErrMalformed
 	case status/100 == 4:
 		return ErrUnsupported
 	}
