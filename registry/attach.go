@@ -25,10 +25,12 @@ const MaxInlineBytes = 16 << 10
 
 // The fallback tag and cosign's tags are changed by reading, merging and
 // writing, which no registry does in one step. A writer therefore looks again
-// after tagSettle, longer than another writer takes from its read to its write,
-// and adds what got lost.
+// later than another writer may take from its read to its write, and adds what
+// got lost: after tagSettle, or after tagPatience times what it took itself,
+// since a slow registry or machine is slow for the others too.
 const (
 	tagSettle   = 150 * time.Millisecond
+	tagPatience = 4
 	tagAttempts = 40
 )
 
@@ -314,26 +316,14 @@ func occupied(tag name.Tag) error {
 // write, or nil where nothing is missing.
 func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (name.Digest, error) {
 	for range tagAttempts {
-		current, doc, err := readTag(ctx, s, tag)
-		if err != nil {
-			return name.Digest{}, err
-		}
-		next, err := merge(doc)
-		if err != nil {
-			return name.Digest{}, err
-		}
-		if next == nil {
-			return tag.Context().Digest(current.Descriptor.Digest.String()), nil
-		}
-		report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
-		wait := tagSettle
+		start := time.Now()
+		held, done, err := changeOnce(ctx, s, tag, merge)
+		wait := max(tagSettle, tagPatience*time.Since(start))
 		switch {
 		case errors.Is(err, ErrConflict):
 			wait = 0 // nothing was written that could get lost
-		case err != nil:
-			return name.Digest{}, err
-		case report.Atomic:
-			return tag.Context().Digest(next.Descriptor.Digest.String()), nil
+		case err != nil || done:
+			return held, err
 		}
 		// Writers that collided would collide again if they waited alike.
 		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
@@ -342,6 +332,37 @@ func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docum
 	}
 	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrUnconfirmed,
 		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
+}
+
+// tagLocker is a Store that lets the writers of this process change a tag one
+// after another.
+type tagLocker interface {
+	lockTag(ctx context.Context, tag string) (unlock func(), err error)
+}
+
+// changeOnce reads, merges and writes. done: held is what the tag holds, and
+// nothing more is to be done.
+func changeOnce(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (held name.Digest, done bool, err error) {
+	if l, ok := s.(tagLocker); ok {
+		unlock, err := l.lockTag(ctx, tag.String())
+		if err != nil {
+			return name.Digest{}, false, err
+		}
+		defer unlock()
+	}
+	current, doc, err := readTag(ctx, s, tag)
+	if err != nil {
+		return name.Digest{}, false, err
+	}
+	next, err := merge(doc)
+	if err != nil {
+		return name.Digest{}, false, err
+	}
+	if next == nil {
+		return tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
+	}
+	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
+	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
 }
 
 func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,15 +25,25 @@ const (
 	maxTokenLife     = time.Hour
 	tokenLeeway      = 10 * time.Second
 	maxTokenBody     = 1 << 20
+	// maxRemembered bounds the tokens and challenges that are kept for one
+	// registry: whoever names repositories must not fill the memory. What is
+	// forgotten costs a round trip.
+	maxRemembered = 10_000
 )
 
 // session is what a client knows about logging in to one registry.
 type session struct {
-	mu        sync.Mutex
-	challenge *challenge // nil: the registry has not asked for anything yet
-	config    *authn.AuthConfig
-	tokens    map[string]token   // by scope
-	flights   map[string]*flight // by scope
+	mu sync.Mutex
+	// challenge is the one seen last, and the guess for a repository that was
+	// not asked for yet; nil: the registry has not asked for anything.
+	challenge *challenge
+	// challenges are those of repositories that have been asked for: some
+	// registries have a token service for each.
+	challenges map[string]*challenge
+	config     *authn.AuthConfig          // nil: the keychain is to be asked
+	asking     *flight[*authn.AuthConfig] // nil: it is not being asked
+	tokens     map[string]token           // by scope
+	fetching   map[string]*flight[string] // by scope
 }
 
 type token struct {
@@ -41,19 +51,40 @@ type token struct {
 	expires time.Time
 }
 
-// flight is a token being fetched for all who wait for it.
-type flight struct {
+// flight is something that is being fetched for all who wait for it. It outlives
+// the caller who began it: one caller's end must not take it from the others.
+type flight[T any] struct {
 	done  chan struct{}
-	token string
+	value T
 	err   error
 }
 
-// login is the header that a request was sent with.
+// wait returns what is being fetched, or the context's error.
+func (f *flight[T]) wait(ctx context.Context, r *request) (T, error) {
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		var none T
+		return none, r.fail(ErrUnavailable, ctx.Err(), "")
+	}
+}
+
+// remember adds to a map of bounded size.
+func remember[V any](m *map[string]V, key string, v V) {
+	if *m == nil || len(*m) >= maxRemembered {
+		*m = make(map[string]V)
+	}
+	(*m)[key] = v
+}
+
+// login is what a request was sent with.
 type login struct {
-	header string
-	scope  string
-	cached bool // from a token that was there already
-	known  bool // the registry's challenge was known
+	header    string
+	challenge *challenge        // what it answers; nil: none was known
+	config    *authn.AuthConfig // what the keychain had given
+	token     string            // the token, where one was there already
+	scope     string            // of that token
 }
 
 // scopes are the rights that a request needs, and no more, whatever a challenge
@@ -73,26 +104,65 @@ func (r *request) scopes() []string {
 // login gives the Authorization header for a request, as far as the registry is
 // known to want one.
 func (c *Client) login(ctx context.Context, h *host, r *request) (login, error) {
-	h.auth.mu.Lock()
-	ch := h.auth.challenge
-	h.auth.mu.Unlock()
+	ch := h.auth.known(r.repo.RepositoryStr())
 	if ch == nil {
 		return login{}, nil
 	}
-	config, err := c.config(ctx, h, r.repo)
+	config, err := c.config(ctx, h, r)
 	if err != nil {
-		return login{}, r.fail(ErrUnauthorized, err, "")
+		return login{}, err
 	}
-	if ch.scheme == "basic" {
-		return login{header: basic(config), known: true}, nil
+	l := login{challenge: ch, config: config}
+	switch {
+	case config.RegistryToken != "":
+		l.header = "Bearer " + config.RegistryToken
+	case ch.scheme == "basic":
+		l.header = basic(config)
+	default:
+		return c.bearer(ctx, h, r, l)
 	}
-	if config.RegistryToken != "" {
-		return login{header: "Bearer " + config.RegistryToken, known: true}, nil
-	}
-	return c.bearer(ctx, h, r, ch, config)
+	return l, nil
 }
 
-func basic(config authn.AuthConfig) string {
+// known is the challenge to expect for a repository, or nil.
+func (s *session) known(repo string) *challenge {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch := s.challenges[repo]; ch != nil {
+		return ch
+	}
+	return s.challenge
+}
+
+// challenged takes in what a registry wants to see, and reports whether asking
+// again with it may help.
+func (c *Client) challenged(h *host, r *request, used login, headers []string) bool {
+	ch := chooseChallenge(headers)
+	if ch == nil {
+		return false
+	}
+	s := &h.auth
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.challenge = ch
+	remember(&s.challenges, r.repo.RepositoryStr(), ch)
+	switch {
+	case used.token != "":
+		// Others may have fetched a better one meanwhile.
+		if s.tokens[used.scope].value == used.token {
+			delete(s.tokens, used.scope)
+		}
+		return true
+	case used.challenge == nil || *used.challenge != *ch:
+		return true
+	case s.config == used.config:
+		// What the keychain gave may have been good for a while only.
+		s.config = nil
+	}
+	return false
+}
+
+func basic(config *authn.AuthConfig) string {
 	switch {
 	case config.Auth != "":
 		return "Basic " + config.Auth
@@ -102,110 +172,129 @@ func basic(config authn.AuthConfig) string {
 	return ""
 }
 
-// config asks the keychain once for each registry.
-func (c *Client) config(ctx context.Context, h *host, repo name.Repository) (authn.AuthConfig, error) {
-	h.auth.mu.Lock()
-	known := h.auth.config
-	h.auth.mu.Unlock()
-	if known != nil {
-		return *known, nil
+// config is what the keychain has for a registry. It is asked once for all.
+func (c *Client) config(ctx context.Context, h *host, r *request) (*authn.AuthConfig, error) {
+	s := &h.auth
+	s.mu.Lock()
+	if s.config != nil {
+		defer s.mu.Unlock()
+		return s.config, nil
 	}
-	who, err := authn.Resolve(ctx, c.o.Keychain, repo)
-	if err != nil {
-		return authn.AuthConfig{}, err
+	f := s.asking
+	if f == nil {
+		f = &flight[*authn.AuthConfig]{done: make(chan struct{})}
+		s.asking = f
+		go c.askKeychain(context.WithoutCancel(ctx), s, r, f)
 	}
-	config, err := authn.Authorization(ctx, who)
-	if err != nil {
-		return authn.AuthConfig{}, err
-	}
-	h.auth.mu.Lock()
-	h.auth.config = config
-	h.auth.mu.Unlock()
-	return *config, nil
+	s.mu.Unlock()
+	return f.wait(ctx, r)
 }
 
-// bearer gives a token for the request's scopes: one that is there and still
+func (c *Client) askKeychain(ctx context.Context, s *session, r *request, f *flight[*authn.AuthConfig]) {
+	config, err := resolve(ctx, c.o.Keychain, r.repo.Registry)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking = nil; err != nil {
+		f.err = r.fail(ErrUnauthorized, err, "")
+	} else {
+		f.value, s.config = config, config
+	}
+	close(f.done)
+}
+
+// resolve asks a keychain about a registry as a whole: about its repositories it
+// might say different things, of which the first would be used for all.
+func resolve(ctx context.Context, k authn.Keychain, registry name.Registry) (*authn.AuthConfig, error) {
+	who, err := authn.Resolve(ctx, k, registry)
+	if err != nil {
+		return nil, err
+	}
+	if who == nil {
+		who = authn.Anonymous
+	}
+	config, err := authn.Authorization(ctx, who)
+	if config == nil {
+		config = &authn.AuthConfig{}
+	}
+	return config, err
+}
+
+// bearer adds a token for the request's scopes to l: one that is there and still
 // lives, or one that is fetched, once for all who need it.
-func (c *Client) bearer(ctx context.Context, h *host, r *request, ch *challenge, config authn.AuthConfig) (login, error) {
+func (c *Client) bearer(ctx context.Context, h *host, r *request, l login) (login, error) {
 	scope := strings.Join(r.scopes(), " ")
 	s := &h.auth
 	s.mu.Lock()
 	for _, usable := range []string{scope, strings.TrimSuffix(scope, ":pull") + ":pull,push"} {
 		if t, ok := s.tokens[usable]; ok && time.Now().Before(t.expires) {
 			s.mu.Unlock()
-			return login{header: "Bearer " + t.value, scope: usable, cached: true, known: true}, nil
+			l.header, l.token, l.scope = "Bearer "+t.value, t.value, usable
+			return l, nil
 		}
 	}
-	f, flying := s.flights[scope]
-	if !flying {
-		f = &flight{done: make(chan struct{})}
-		if s.flights == nil {
-			s.flights = make(map[string]*flight)
+	f := s.fetching[scope]
+	if f == nil {
+		f = &flight[string]{done: make(chan struct{})}
+		if s.fetching == nil {
+			s.fetching = make(map[string]*flight[string])
 		}
-		s.flights[scope] = f
-		// One caller's end must not take the token from the others.
-		go c.fly(context.WithoutCancel(ctx), h, r, ch, config, scope, f)
+		s.fetching[scope] = f
+		go c.fly(context.WithoutCancel(ctx), h, r, l, scope, f)
 	}
 	s.mu.Unlock()
-	select {
-	case <-f.done:
-		if f.err != nil || f.token == "" {
-			return login{}, f.err
-		}
-		return login{header: "Bearer " + f.token, scope: scope, known: true}, nil
-	case <-ctx.Done():
-		return login{}, r.fail(ErrUnavailable, ctx.Err(), "")
+	value, err := f.wait(ctx, r)
+	if err != nil {
+		return login{}, err
 	}
+	l.header = "Bearer " + value
+	return l, nil
 }
 
-func (c *Client) fly(ctx context.Context, h *host, r *request, ch *challenge, config authn.AuthConfig, scope string, f *flight) {
-	value, life, err := c.fetchToken(ctx, h, r, ch, config)
+func (c *Client) fly(ctx context.Context, h *host, r *request, l login, scope string, f *flight[string]) {
+	value, life, err := c.fetchToken(ctx, h, r, l.challenge, l.config)
 	s := &h.auth
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.token, f.err = value, err
+	f.value, f.err = value, err
 	if err == nil && life > tokenLeeway {
-		if s.tokens == nil {
-			s.tokens = make(map[string]token)
-		}
-		s.tokens[scope] = token{value, time.Now().Add(min(life, maxTokenLife) - tokenLeeway)}
+		remember(&s.tokens, scope, token{value, time.Now().Add(min(life, maxTokenLife) - tokenLeeway)})
 	}
-	delete(s.flights, scope)
+	delete(s.fetching, scope)
 	close(f.done)
 }
 
 // fetchToken asks the token service (Docker Registry v2 token authentication;
 // with an identity token, its OAuth 2.0 form).
-func (c *Client) fetchToken(ctx context.Context, h *host, r *request, ch *challenge, config authn.AuthConfig) (string, time.Duration, error) {
+func (c *Client) fetchToken(ctx context.Context, h *host, r *request, ch *challenge, config *authn.AuthConfig) (string, time.Duration, error) {
 	req := &request{op: "log in for " + r.op, ref: r.ref, repo: r.repo, method: http.MethodGet, header: http.Header{}}
 	realm, trusted, err := c.realm(h, ch)
 	if err != nil {
 		return "", 0, err
 	}
-	q := realm.Query()
+	params := url.Values{"scope": r.scopes()}
 	if ch.service != "" {
-		q.Set("service", ch.service)
+		params.Set("service", ch.service)
 	}
-	for _, s := range r.scopes() {
-		q.Add("scope", s)
-	}
+	query := realm.Query()
+	query.Del("scope") // a realm does not widen what is asked for
 	header := basic(config)
-	var form string
-	if !trusted {
+	switch {
+	case !trusted:
 		header = "" // a login never goes to a stranger
-	} else if config.IdentityToken != "" {
-		q.Set("grant_type", "refresh_token")
-		q.Set("refresh_token", config.IdentityToken)
-		q.Set("client_id", c.o.UserAgent)
-		req.method, header = http.MethodPost, ""
+	case config.IdentityToken != "":
+		params.Set("grant_type", "refresh_token")
+		params.Set("refresh_token", config.IdentityToken)
+		params.Set("client_id", c.o.UserAgent)
+		// A form has one scope, with spaces (RFC 6749, section 3.3).
+		params.Set("scope", strings.Join(r.scopes(), " "))
+		form := params.Encode()
+		req.method, header, params = http.MethodPost, "", nil
 		req.header.Set("Content-Type", "application/x-www-form-urlencoded")
-		form, q = q.Encode(), realm.Query()
-	}
-	realm.RawQuery = q.Encode()
-	req.url = realm
-	if form != "" {
 		req.open, req.size = func() io.Reader { return strings.NewReader(form) }, int64(len(form))
 	}
+	maps.Copy(query, params)
+	realm.RawQuery = query.Encode()
+	req.url = realm
 	a, err := c.ask(ctx, h, req, header)
 	if err != nil {
 		return "", 0, err
@@ -250,148 +339,4 @@ func parseToken(r *request, body []byte) (string, time.Duration, error) {
 		life = time.Duration(min(seconds, int64(maxTokenLife/time.Second))) * time.Second
 	}
 	return value, life, nil
-}
-
-// dockerHub is the one registry whose token service lives on another host that
-// is no parent of its own.
-const (
-	dockerHub      = "index.docker.io"
-	dockerHubRealm = "auth.docker.io"
-)
-
-// realm checks where the registry wants its login sent. trusted is false where
-// only an anonymous question may go there.
-func (c *Client) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, err error) {
-	fail := func(kind Kind, why string) (*url.URL, bool, error) {
-		return nil, false, &Error{Op: "log in to", Ref: SafeText(h.name, maxErrorText), Kind: kind, Detail: why}
-	}
-	u, err := url.Parse(ch.realm)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return fail(ErrMalformed, "its token realm is not a URL: "+SafeText(redact(ch.realm), 200))
-	}
-	u.Fragment = ""
-	same := strings.EqualFold(hostname(u.Host), hostname(h.name))
-	local := isLoopback(u.Host) && isLoopback(h.name)
-	if u.Scheme == "http" && (h.scheme != "http" || !same && !local) {
-		return fail(ErrInsecure, "its token realm is plain HTTP: "+SafeText(u.Host, 100))
-	}
-	if !same && !local && isLocal(u.Host) && !h.private.get() {
-		return fail(ErrInsecure, "its token realm is a private address: "+SafeText(u.Host, 100))
-	}
-	realmHost, registryHost := strings.ToLower(hostname(u.Host)), strings.ToLower(hostname(h.name))
-	parent := strings.Contains(realmHost, ".") && strings.HasSuffix(registryHost, "."+realmHost)
-	named := slices.Contains(c.o.TokenRealms[h.name], u.Host) || registryHost == dockerHub && realmHost == dockerHubRealm
-	return u, same || local || parent || named, nil
-}
-
-// challenged takes in what a registry wants to see, and reports whether asking
-// again with it may help.
-func (c *Client) challenged(h *host, r *request, used login, headers []string) bool {
-	ch := chooseChallenge(headers)
-	if ch == nil {
-		return false
-	}
-	s := &h.auth
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.challenge == nil || *s.challenge != *ch {
-		s.challenge, s.tokens = ch, nil
-		return true
-	}
-	if used.cached {
-		delete(s.tokens, used.scope)
-		return true
-	}
-	// What the keychain gave may have been good for a while only.
-	s.config = nil
-	// Another request may have learned the challenge after this one was sent.
-	return !used.known
-}
-
-// challenge is what a registry asks for (RFC 9110, section 11.6.1).
-type challenge struct {
-	scheme  string // "basic" or "bearer"
-	realm   string
-	service string
-}
-
-// chooseChallenge picks the strongest scheme that is offered; nil: none that we
-// know.
-func chooseChallenge(headers []string) *challenge {
-	var chosen *challenge
-	for _, h := range headers {
-		for _, ch := range parseChallenges(h) {
-			if ch.scheme == "bearer" && ch.realm != "" {
-				return &ch
-			}
-			if ch.scheme == "basic" && chosen == nil {
-				chosen = &ch
-			}
-		}
-	}
-	return chosen
-}
-
-// parseChallenges reads one WWW-Authenticate header, which may hold several
-// challenges.
-func parseChallenges(header string) []challenge {
-	var all []challenge
-	rest := header
-	for {
-		rest = strings.TrimLeft(rest, " \t,")
-		if rest == "" {
-			return all
-		}
-		word, after := cutToken(rest)
-		if word == "" {
-			return all
-		}
-		after = strings.TrimLeft(after, " \t")
-		if !strings.HasPrefix(after, "=") {
-			all = append(all, challenge{scheme: strings.ToLower(word)})
-			rest = after
-			continue
-		}
-		value, tail, ok := cutValue(strings.TrimLeft(after[1:], " \t"))
-		if !ok || len(all) == 0 {
-			return all
-		}
-		last := &all[len(all)-1]
-		switch strings.ToLower(word) {
-		case "realm":
-			last.realm = value
-		case "service":
-			last.service = value
-		}
-		rest = tail
-	}
-}
-
-func cutToken(s string) (token, rest string) {
-	end := strings.IndexAny(s, " \t,=\"")
-	if end < 0 {
-		end = len(s)
-	}
-	return s[:end], s[end:]
-}
-
-func cutValue(s string) (value, rest string, ok bool) {
-	if !strings.HasPrefix(s, `"`) {
-		value, rest = cutToken(s)
-		return value, rest, value != ""
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			if i++; i < len(s) {
-				b.WriteByte(s[i])
-			}
-		case '"':
-			return b.String(), s[i+1:], true
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", "", false
 }

@@ -114,7 +114,7 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	// One byte more than is left shows that there is too much.
-	if int64(len(p)) > b.left+1 {
+	if int64(len(p))-1 > b.left {
 		p = p[:b.left+1]
 	}
 	n, err := b.body.Read(p)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,14 +22,17 @@ import (
 // Options say how a Client talks to registries. The zero value is safe and
 // usable. For each number and duration, zero means the default.
 type Options struct {
-	// Keychain gives the logins. Nil: authn.DefaultKeychain, which reads what
-	// docker login, podman login and credential helpers have stored.
+	// Keychain gives the logins. It is asked once for each registry, not for each
+	// repository, and again after the registry refused what it gave. Nil:
+	// authn.DefaultKeychain, which reads what docker login, podman login and
+	// credential helpers have stored.
 	Keychain authn.Keychain
 	// Transport sends requests. Nil: one of the client's own, with TLS 1.2 or
 	// later, the system's roots or RootCAs, and the proxy that the environment
 	// names, as net/http does it. A transport given here must not follow
 	// redirects or decompress, and cannot be kept from dialling private
-	// addresses by host name (see MaxRedirects).
+	// addresses by host name (see MaxRedirects). With it, only a registry that
+	// is named by its address counts as having a private one.
 	Transport http.RoundTripper
 	// RootCAs verify registries' certificates. Nil: the system's. Not used with
 	// a Transport of the caller's.
@@ -99,6 +103,9 @@ func (o Options) withDefaults() Options {
 	number(&o.MaxReferrers, 10_000)
 	number(&o.MaxReferrerPages, 100)
 	number(&o.MaxRedirects, 5)
+	// One byte more is read to see that there is too much; it must be countable.
+	o.MaxManifestBytes = min(o.MaxManifestBytes, math.MaxInt64-1)
+	o.MaxBlobBytes = min(o.MaxBlobBytes, math.MaxInt64-1)
 	if o.Keychain == nil {
 		o.Keychain = authn.DefaultKeychain
 	}
@@ -130,6 +137,7 @@ type Client struct {
 	slots   chan struct{}
 	mu      sync.Mutex
 	hosts   map[string]*host
+	tags    keyLock // tags that Attach and Copy are changing
 }
 
 var _ Store = (*Client)(nil)
@@ -164,6 +172,10 @@ func (c *Client) CloseIdleConnections() {
 	}
 }
 
+func (c *Client) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
+	return c.tags.lock(ctx, tag)
+}
+
 // host is what a client knows about one registry.
 type host struct {
 	name   string
@@ -174,7 +186,13 @@ type host struct {
 	// private is set once a connection showed that the registry has a private
 	// address, or its name says so.
 	private sharedFlag
+	// direct says that a connection's peer is the registry, not a proxy.
+	direct bool
 }
+
+// maxHosts bounds what is remembered about registries. One that is forgotten is
+// learned anew.
+const maxHosts = 1000
 
 func (c *Client) host(repo name.Repository) *host {
 	h := repo.RegistryStr()
@@ -183,8 +201,12 @@ func (c *Client) host(repo name.Repository) *host {
 	known, ok := c.hosts[h]
 	if !ok {
 		known = &host{name: h, scheme: c.scheme(h)}
+		known.direct = c.dialsItself(&url.URL{Scheme: known.scheme, Host: h})
 		if isLocal(h) {
 			known.private.set()
+		}
+		if len(c.hosts) >= maxHosts {
+			clear(c.hosts)
 		}
 		c.hosts[h] = known
 	}
@@ -225,12 +247,25 @@ func isLoopback(h string) bool {
 // isLocal reports whether a host, by its literal name, is this machine or in a
 // private network.
 func isLocal(h string) bool {
-	bare := hostname(h)
-	if strings.EqualFold(bare, "localhost") || strings.HasSuffix(strings.ToLower(bare), ".localhost") {
+	bare := strings.TrimSuffix(strings.ToLower(hostname(h)), ".")
+	if bare == "localhost" || strings.HasSuffix(bare, ".localhost") {
 		return true
 	}
-	ip, err := netip.ParseAddr(bare)
-	return err == nil && isPrivate(ip)
+	if ip, err := netip.ParseAddr(bare); err == nil {
+		return isPrivate(ip)
+	}
+	return endsInNumber(bare)
+}
+
+// endsInNumber reports whether a host that is not an address in its usual form
+// may be read as one all the same, such as 127.1 or 0x7f000001 (WHATWG URL
+// Standard, "ends in a number checker"). No name on the internet looks like this.
+func endsInNumber(h string) bool {
+	last := h[strings.LastIndexByte(h, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // url builds an address of the registry from its parts; nothing in a

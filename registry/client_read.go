@@ -3,8 +3,9 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
-	"mime"
+	"math"
 	"net/http"
 	"strings"
 
@@ -46,7 +47,7 @@ func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor
 	}
 	digest, err := v1.NewHash(a.header.Get("Docker-Content-Digest"))
 	mediaType := contentType(a.header)
-	if err != nil || digest.Algorithm != "sha256" || a.length < 0 || !oci.IsManifestType(mediaType) {
+	if err != nil || digest.Algorithm != "sha256" || a.length <= 0 || !oci.IsManifestType(mediaType) {
 		m, err := c.Manifest(ctx, ref)
 		return m.Descriptor, err
 	}
@@ -59,15 +60,15 @@ func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor
 	return v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: digest, Size: a.length}, nil
 }
 
+// contentType is the media type without parameters, which are not looked at:
+// malformed ones must not make a type that is there look like none.
 func contentType(h http.Header) string {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil {
-		return ""
-	}
-	return t
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// Manifest implements Reader.
+// Manifest implements Reader. Where the registry names no media type, it is the
+// one that the manifest has by itself.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, error) {
 	r, err := c.manifestRequest("read manifest", http.MethodGet, ref)
 	if err != nil {
@@ -82,20 +83,25 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, er
 		return Manifest{}, err
 	}
 	m.ETag = a.header.Get("ETag")
-	if m, err = matching(r, m, ref); err != nil {
+	if err := matching(r, m, ref); err != nil {
 		return Manifest{}, err
 	}
 	if err := claimed(r, a.header, m.Descriptor.Digest); err != nil {
 		return Manifest{}, err
 	}
-	return m, parseable(r, m)
+	doc, err := parsed(r, m)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m.Descriptor.MediaType = types.MediaType(doc.MediaType)
+	return m, nil
 }
 
-func matching(r *request, m Manifest, ref name.Reference) (Manifest, error) {
+func matching(r *request, m Manifest, ref name.Reference) error {
 	if d, ok := ref.(name.Digest); ok && m.Descriptor.Digest.String() != d.DigestStr() {
-		return Manifest{}, r.fail(ErrDigestMismatch, nil, "the registry returned "+m.Descriptor.Digest.String())
+		return r.fail(ErrDigestMismatch, nil, "the content is "+m.Descriptor.Digest.String())
 	}
-	return m, nil
+	return nil
 }
 
 // claimed compares the digest that a registry names with the content's own.
@@ -107,16 +113,15 @@ func claimed(r *request, h http.Header, actual v1.Hash) error {
 	return nil
 }
 
-func parseable(r *request, m Manifest) error {
-	_, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err == nil {
-		return nil
+func parsed(r *request, m Manifest) (*oci.Document, error) {
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	switch {
+	case err == nil:
+		return doc, nil
+	case m.Descriptor.MediaType != "" && !oci.IsManifestType(string(m.Descriptor.MediaType)), errors.Is(err, oci.ErrUnsupported):
+		return nil, r.fail(ErrUnsupported, err, "")
 	}
-	kind := ErrMalformed
-	if !oci.IsManifestType(string(m.Descriptor.MediaType)) {
-		kind = ErrUnsupported
-	}
-	return r.fail(kind, err, "")
+	return nil, r.fail(ErrMalformed, err, "")
 }
 
 func (c *Client) blobRequest(op, method string, ref name.Digest) (*request, v1.Hash, error) {
@@ -140,6 +145,9 @@ func (c *Client) Blob(ctx context.Context, ref name.Digest, size int64) (io.Read
 	r, want, err := c.blobRequest("read blob", http.MethodGet, ref)
 	if err != nil {
 		return nil, err
+	}
+	if size == math.MaxInt64 {
+		return nil, r.fail(ErrTooLarge, nil, "no blob is that large")
 	}
 	r.stream = true
 	a, err := c.send(ctx, r, 0)
@@ -181,15 +189,15 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	if err != nil {
 		return PushReport{}, err
 	}
-	if _, err := matching(r, checked, ref); err != nil {
+	if err := matching(r, checked, ref); err != nil {
 		return PushReport{}, err
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := parsed(r, checked)
 	if err != nil {
-		return PushReport{}, parseable(r, checked)
+		return PushReport{}, err
 	}
 	r.push = true
-	r.header = http.Header{"Content-Type": {string(m.Descriptor.MediaType)}}
+	r.header = http.Header{"Content-Type": {doc.MediaType}}
 	if o.IfMatch != "" {
 		r.header.Set("If-Match", o.IfMatch)
 	}

@@ -2,11 +2,8 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -57,18 +54,20 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	}
 	source, err := open()
 	if err != nil {
-		return r.fail(ErrUnavailable, err, "the blob's source cannot be opened")
+		return r.fail(kindOf(err), err, "the blob's source cannot be opened")
 	}
 	defer func() { _ = source.Close() }() // only read from
-	body := &checkedSource{r: source, want: want, left: size, sum: sha256.New()}
+	body := newCheckedSource(source, want, size)
 	put := *r
 	put.push, put.url, put.body, put.size = true, target, body, size
 	put.header = http.Header{"Content-Type": {"application/octet-stream"}}
 	a, err = c.send(ctx, &put, maxErrorBody)
-	if body.err != nil {
-		return r.fail(ErrDigestMismatch, body.err, "")
-	}
-	if err != nil {
+	switch failed := body.take(ctx, c.o.Timeout); {
+	case errors.Is(failed, errSource):
+		return r.fail(ErrDigestMismatch, failed, "")
+	case failed != nil:
+		return r.fail(kindOf(failed), failed, "the blob's source failed")
+	case err != nil:
 		return err
 	}
 	if a.status != http.StatusCreated && a.status != http.StatusNoContent && a.status != http.StatusOK {
@@ -105,56 +104,6 @@ func (c *Client) uploadTarget(r *request, a *answer, want v1.Hash) (*url.URL, er
 	return target, nil
 }
 
-// checkedSource lets exactly the blob's bytes through. Its last byte is held
-// back until the digest is known to be right, so that a registry never gets a
-// whole blob of other content.
-type checkedSource struct {
-	r    io.Reader
-	want v1.Hash
-	left int64
-	sum  hash.Hash
-	err  error
-}
-
-var errSource = errors.New("the source holds other bytes than its digest says")
-
-func (s *checkedSource) Read(p []byte) (int, error) {
-	if s.err != nil {
-		return 0, s.err
-	}
-	if s.left == 0 {
-		return 0, s.finish(s.exhausted())
-	}
-	if int64(len(p)) > s.left {
-		p = p[:s.left]
-	}
-	n, err := io.ReadFull(s.r, p)
-	s.sum.Write(p[:n])
-	s.left -= int64(n)
-	if err != nil {
-		return 0, s.finish(false)
-	}
-	if s.left == 0 && (hex.EncodeToString(s.sum.Sum(nil)) != s.want.Hex || !s.exhausted()) {
-		return 0, s.finish(false)
-	}
-	return n, nil
-}
-
-func (s *checkedSource) finish(ok bool) error {
-	if ok {
-		return io.EOF
-	}
-	s.err = errSource
-	return s.err
-}
-
-// exhausted reports whether the source has no byte more.
-func (s *checkedSource) exhausted() bool {
-	var one [1]byte
-	n, err := io.ReadFull(s.r, one[:])
-	return n == 0 && errors.Is(err, io.EOF)
-}
-
 // MountBlob makes a blob of another repository of the same registry appear in
 // ref's, without sending it; false where the registry does not do so.
 func (c *Client) MountBlob(ctx context.Context, ref name.Digest, from name.Repository) (bool, error) {
@@ -174,23 +123,21 @@ func (c *Client) MountBlob(ctx context.Context, ref name.Digest, from name.Repos
 	case err != nil:
 		return false, err
 	case a.status != http.StatusCreated:
-		return false, c.cancelUpload(ctx, r, a)
+		c.cancelUpload(ctx, r, a)
+		return false, nil
 	}
 	return true, claimed(r, a.header, want)
 }
 
-// cancelUpload ends the upload that a registry has begun in place of a mount.
-func (c *Client) cancelUpload(ctx context.Context, r *request, a *answer) error {
-	target, err := c.redirect(c.host(r.repo), r, a.url, a.header.Get("Location"))
-	if err != nil {
-		return err
+// cancelUpload ends the upload that a registry has begun in place of a mount, as
+// a courtesy: it ends by itself too, and not every registry knows how.
+func (c *Client) cancelUpload(ctx context.Context, r *request, a *answer) {
+	location := a.header.Get("Location")
+	target, err := c.redirect(c.host(r.repo), r, a.url, location)
+	if err != nil || location == "" {
+		return
 	}
 	cancel := *r
 	cancel.push, cancel.method, cancel.url = true, http.MethodDelete, target
-	_, err = c.send(ctx, &cancel, maxErrorBody)
-	var e *Error
-	if errors.As(err, &e) && e.Status/100 == 4 {
-		return nil // it ends by itself
-	}
-	return err
+	_, _ = c.attempt(ctx, &cancel, maxErrorBody)
 }

@@ -323,8 +323,8 @@ func TestOtherReferrersAreListedButNotFetched(t *testing.T) {
 	attach(t, h.client, h.image, bundleItem("b"))
 	h.ResetRequests()
 	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
-	if len(words) != 21 || len(errs) > 0 || len(h.Requests()) != 5 {
-		t.Errorf("%d items, %v, %d requests; want 21 and 5 (list, fallback tag, one manifest, two tags)", len(words), errs, len(h.Requests()))
+	if len(words) != 21 || len(errs) > 0 || len(h.Requests()) > 5 {
+		t.Errorf("%d items, %v, %d requests; want 21 and at most 5 (list, fallback tag, one manifest, two tags)", len(words), errs, len(h.Requests()))
 	}
 }
 
@@ -389,12 +389,16 @@ func TestAttack_R11_ConcurrentWritersLoseNothing(t *testing.T) {
 			const writers = 6
 			errs := make(chan error, 2*writers)
 			for i := range writers {
+				client := h.client
+				if i%2 == 0 { // as another process would
+					client = newClient(t)
+				}
 				go func() {
-					_, err := registry.Attach(context.Background(), h.client, h.image, bundleItem(fmt.Sprint("b", i)))
+					_, err := registry.Attach(context.Background(), client, h.image, bundleItem(fmt.Sprint("b", i)))
 					errs <- err
 				}()
 				go func() {
-					_, err := registry.Attach(context.Background(), h.client, h.image, simpleItem(fmt.Sprint("s", i)))
+					_, err := registry.Attach(context.Background(), client, h.image, simpleItem(fmt.Sprint("s", i)))
 					errs <- err
 				}()
 			}
@@ -408,6 +412,15 @@ func TestAttack_R11_ConcurrentWritersLoseNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+func newClient(t testing.TB) *registry.Client {
+	t.Helper()
+	client, err := registry.NewClient(registry.Options{Keychain: logins{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 func TestAttack_R11_AWriterWhoseEntryIsLostIsTold(t *testing.T) {

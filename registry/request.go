@@ -183,7 +183,12 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 		}
 		location := resp.Header.Get("Location")
 		if !isRedirect(resp.StatusCode) || location == "" || r.method != http.MethodGet && r.method != http.MethodHead {
-			return c.read(r, resp, maxBody)
+			a, err := c.read(r, resp, maxBody)
+			var e *Error
+			if !local && errors.As(err, &e) {
+				e.challenges = nil // what another host asks for is not the registry's wish
+			}
+			return a, err
 		}
 		drain(resp)
 		if hop >= c.o.MaxRedirects {
@@ -379,26 +384,24 @@ func explanation(body []byte) string {
 // redact removes what may be secret from text of a registry's: the login and
 // the query of every URL.
 func redact(s string) string {
-	words := strings.Fields(s)
-	for i, w := range words {
-		start := strings.Index(w, "://")
-		if start < 0 {
-			continue
-		}
-		if q := strings.IndexAny(w, "?#"); q > 0 {
-			w = w[:q] + "?…"
-		}
-		rest := w[start+3:]
-		authority, path, _ := strings.Cut(rest, "/")
-		if at := strings.LastIndex(authority, "@"); at >= 0 {
-			w = w[:start+3] + authority[at+1:]
-			if path != "" {
-				w += "/" + path
-			}
-		}
-		words[i] = w
+	parts := strings.Split(strings.Join(strings.Fields(s), " "), "://")
+	for i := 1; i < len(parts); i++ {
+		parts[i] = withoutSecrets(parts[i])
 	}
-	return strings.Join(words, " ")
+	return strings.Join(parts, "://")
+}
+
+// withoutSecrets is a URL after its scheme, and the text behind it, without login
+// and query.
+func withoutSecrets(s string) string {
+	authority, tail := cutToken(s, `/?#<>" `)
+	s = authority[strings.LastIndex(authority, "@")+1:]
+	path, rest := cutToken(tail, `?#<>" `)
+	if rest == "" || rest[0] != '?' && rest[0] != '#' {
+		return s + tail
+	}
+	_, rest = cutToken(rest, `<>" `)
+	return s + path + "?…" + rest
 }
 
 // retryAfter reads the header (RFC 9110, section 10.2.3): seconds or a date.

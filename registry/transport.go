@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"net/url"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -69,15 +71,32 @@ func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) erro
 	return nil
 }
 
-// carrierGrade is the shared address space of RFC 6598, which some clouds use
-// for their own services.
-var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
+// reserved are the ranges beside those that net/netip knows that are not of the
+// public internet (IANA special-purpose address registries).
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // shared space, where clouds have their own services
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("2002::/16"), // 6to4, which can hold any IPv4 address
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+// nat64 holds IPv4 addresses as networks without IPv4 see them (RFC 6052).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // isPrivate reports whether an address is not one of the public internet.
 func isPrivate(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() ||
-		ip.IsMulticast() || ip.IsInterfaceLocalMulticast() || carrierGrade.Contains(ip) || !ip.IsValid()
+	ip = ip.Unmap().WithZone("")
+	if nat64.Contains(ip) {
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return !ip.IsValid() || ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsMulticast() ||
+		slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // sharedFlag is set once and read from many goroutines.
@@ -86,10 +105,21 @@ type sharedFlag struct{ v atomic.Bool }
 func (f *sharedFlag) set()      { f.v.Store(true) }
 func (f *sharedFlag) get() bool { return f.v.Load() }
 
+// dialsItself reports whether the client's own transport connects to an address
+// without a proxy, so that the peer of the connection is the host of the URL.
+func (c *Client) dialsItself(u *url.URL) bool {
+	if c.o.Transport != nil {
+		return false
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	return proxy == nil && err == nil
+}
+
 // noticePeer remembers that a registry turned out to have a private address:
-// one that is itself in a private network may redirect within it.
+// one that is itself in a private network may redirect within it. Where a proxy
+// may stand between, its address says nothing about the registry's.
 func noticePeer(ctx context.Context, h *host) context.Context {
-	if h.private.get() {
+	if h.private.get() || !h.direct {
 		return ctx
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {

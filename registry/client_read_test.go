@@ -1,0 +1,218 @@
+package registry_test
+
+import (
+	"context"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+func TestAttack_R1_WrongBytesAreNeverReturned(t *testing.T) {
+	ctx := context.Background()
+	for what, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"flipped byte":        {registrytest.FlipByte(), registry.ErrDigestMismatch},
+		"wrong digest header": {registrytest.WrongDigestHeader(), registry.ErrDigestMismatch},
+		"garbage digest":      {registrytest.SetHeader("Docker-Content-Digest", "sha256:xyz"), registry.ErrDigestMismatch},
+		"other body":          {registrytest.ReplaceBody([]byte(`{}`)), registry.ErrDigestMismatch},
+		"truncated":           {registrytest.Truncate(20), registry.ErrUnavailable},
+		"endless":             {registrytest.Endless(), registry.ErrTooLarge},
+		"connection hangs up": {registrytest.HangUp(), registry.ErrUnavailable},
+		"announced too long":  {registrytest.ContentLength(100_000), registry.ErrUnavailable},
+		"stalls":              {registrytest.Drip(0, time.Hour), registry.ErrStalled},
+		"one byte at a time":  {registrytest.Drip(1, 50*time.Millisecond), registry.ErrStalled},
+		"never answers":       {registrytest.Delay(time.Hour), registry.ErrStalled},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := host(t, registrytest.Options{}, registry.Options{Timeout: 300 * time.Millisecond, MaxManifestBytes: 100_000})
+			h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: c.do})
+			for _, ref := range []name.Reference{h.image, h.tag} {
+				m, err := h.client.Manifest(ctx, ref)
+				if _, isTag := ref.(name.Tag); isTag && what == "other body" {
+					// Under a tag only the header says which digest it should be.
+					wantError(t, "by tag", err, registry.ErrDigestMismatch)
+					continue
+				}
+				wantError(t, ref.String(), err, c.want)
+				if m.Bytes != nil && err == nil {
+					t.Error("bytes were returned")
+				}
+			}
+		})
+	}
+}
+
+func TestAttack_R1_WrongBlobsEndInAnErrorNotInEOF(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"flipped byte":       {registrytest.FlipByte(), registry.ErrDigestMismatch},
+		"shorter":            {registrytest.ReplaceBody([]byte("x")), registry.ErrDigestMismatch},
+		"longer":             {registrytest.ReplaceBody(make([]byte, 1<<20)), registry.ErrTooLarge},
+		"truncated":          {registrytest.Truncate(10), registry.ErrUnavailable},
+		"endless":            {registrytest.Endless(), registry.ErrTooLarge},
+		"stalls":             {registrytest.Drip(3, time.Hour), registry.ErrStalled},
+		"one byte at a time": {registrytest.Drip(1, 20*time.Millisecond), registry.ErrStalled},
+		"does not answer":    {registrytest.Delay(time.Hour), registry.ErrStalled},
+		"compressed":         {registrytest.GzipBomb(1 << 20), registry.ErrMalformed},
+		"hangs up":           {registrytest.HangUp(), registry.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := host(t, registrytest.Options{}, registry.Options{Timeout: 300 * time.Millisecond, StallTimeout: 300 * time.Millisecond, MaxBlobBytes: 1 << 20})
+			layer := h.layer(t)
+			h.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: c.do})
+			_, err := h.blob(context.Background(), layer, layer.Size)
+			wantError(t, "of known size", err, c.want)
+			if name != "longer" {
+				_, err = h.blob(context.Background(), layer, -1)
+				wantError(t, "of unknown size", err, c.want)
+			}
+		})
+	}
+	h := host(t, registrytest.Options{}, registry.Options{})
+	layer := h.layer(t)
+	if data, err := h.blob(context.Background(), layer, layer.Size); err != nil || int64(len(data)) != layer.Size {
+		t.Errorf("a good blob: %d bytes, %v", len(data), err)
+	}
+	_, err := h.blob(context.Background(), layer, layer.Size-1)
+	wantError(t, "a descriptor that says too little", err, registry.ErrTooLarge)
+	_, err = h.blob(context.Background(), layer, layer.Size+1)
+	wantError(t, "a descriptor that says too much", err, registry.ErrDigestMismatch)
+}
+
+func TestASlowReaderIsNoSlowSender(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{Timeout: 100 * time.Millisecond, StallTimeout: 100 * time.Millisecond})
+	layer := h.layer(t)
+	body, err := h.client.Blob(context.Background(), h.repo.Digest(layer.Digest.String()), layer.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if _, err := body.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if _, err := io.ReadAll(body); err != nil {
+		t.Errorf("after a pause of the reader's: %v", err)
+	}
+}
+
+func TestAttack_R6_CompressedAndOversizedAnswersAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"gzip bomb":   {registrytest.GzipBomb(1 << 26), registry.ErrMalformed},
+		"huge header": {registrytest.HugeHeader(10 << 20), registry.ErrUnavailable},
+		"endless":     {registrytest.Endless(), registry.ErrTooLarge},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 1, MaxManifestBytes: 1 << 20})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: c.do})
+		_, err := h.client.Manifest(context.Background(), h.tag)
+		wantError(t, name, err, c.want)
+	}
+}
+
+func TestAttack_I4_ManifestsOfTwoMeaningsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"served as an index": {registrytest.SetHeader("Content-Type", "application/vnd.oci.image.index.v1+json"), registry.ErrMalformed},
+		"schema 1":           {registrytest.SetHeader("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws"), registry.ErrUnsupported},
+		"a web page":         {registrytest.SetHeader("Content-Type", "text/html"), registry.ErrUnsupported},
+		"no type":            {registrytest.SetHeader("Content-Type", ";"), registry.ErrUnsupported},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: c.do})
+		_, err := h.client.Manifest(context.Background(), h.image)
+		if name == "no type" {
+			if err != nil {
+				t.Errorf("the manifest's own mediaType counts where the header says none: %v", err)
+			}
+			continue
+		}
+		wantError(t, name, err, c.want)
+	}
+}
+
+func TestResolveManagesWithoutHEAD(t *testing.T) {
+	for what, do := range map[string]registrytest.Effect{
+		"no HEAD": registrytest.Status(405), "no digest": registrytest.DropHeader("Docker-Content-Digest"), "other algorithm": registrytest.SetHeader("Docker-Content-Digest", "sha512:"+strings.Repeat("0", 128)),
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Method: "HEAD", Do: do})
+		d, err := h.client.Resolve(context.Background(), h.tag)
+		if err != nil || d.Digest.String() != h.image.DigestStr() || d.Size == 0 {
+			t.Errorf("%s: %+v, %v", what, d, err)
+		}
+	}
+}
+
+func TestAttack_R2_WhatWasResolvedIsWhatIsRead(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	resolved, err := h.client.Resolve(context.Background(), h.tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registrytest.PushImage(context.Background(), h.Store(), h.tag, registrytest.ImageOptions{Seed: "moved"}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := h.client.Manifest(context.Background(), h.repo.Digest(resolved.Digest.String()))
+	if err != nil || m.Descriptor.Digest != resolved.Digest {
+		t.Errorf("%v, %v; want what was resolved, %s", m.Descriptor, err, resolved.Digest)
+	}
+	if now, err := h.client.Resolve(context.Background(), h.tag); err != nil || now.Digest == resolved.Digest {
+		t.Errorf("the tag has not moved: %v, %v", now, err)
+	}
+	// Nor does a registry decide by lying about what a digest is.
+	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.WrongDigestHeader()})
+	_, err = h.client.Resolve(context.Background(), h.image)
+	wantError(t, "resolve a digest", err, registry.ErrDigestMismatch)
+}
+
+func TestADescriptorIsFullWhateverTheRegistryLeavesOut(t *testing.T) {
+	for what, f := range map[string]registrytest.Fault{
+		"no Content-Type":          {Do: registrytest.SetHeader("Content-Type", ";")},
+		"parameters":               {Do: registrytest.SetHeader("Content-Type", "Application/vnd.oci.image.manifest.v1+json; charset=utf-8; =")},
+		"no length in answer HEAD": {Method: "HEAD", Do: registrytest.ContentLength(0)},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		f.Kind = registrytest.KindManifest
+		h.Inject(f)
+		d, err := h.client.Resolve(context.Background(), h.image)
+		if err != nil || d.MediaType != "application/vnd.oci.image.manifest.v1+json" || d.Size == 0 || d.Digest.String() != h.image.DigestStr() {
+			t.Errorf("%s: resolved %+v, %v", what, d, err)
+		}
+		if m, err := h.client.Manifest(context.Background(), h.image); err != nil || m.Descriptor.MediaType != d.MediaType || m.Descriptor.Size != d.Size {
+			t.Errorf("%s: read %+v, %v; want %+v", what, m.Descriptor, err, d)
+		}
+	}
+}
+
+func TestAttack_R1_SizesAtTheEndOfTheirRangeAreNoCrash(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{MaxBlobBytes: math.MaxInt64, MaxManifestBytes: math.MaxInt64})
+	layer := h.layer(t)
+	_, err := h.blob(context.Background(), layer, math.MaxInt64)
+	wantError(t, "a descriptor of 2^63-1 bytes", err, registry.ErrTooLarge)
+	_, err = h.blob(context.Background(), layer, math.MaxInt64-1)
+	wantError(t, "a descriptor of one byte less", err, registry.ErrDigestMismatch)
+	if _, err := h.blob(context.Background(), layer, -1); err != nil {
+		t.Errorf("a blob without limit: %v", err)
+	}
+	if _, err := h.client.Manifest(context.Background(), h.image); err != nil {
+		t.Errorf("a manifest without limit: %v", err)
+	}
+}

@@ -1,0 +1,176 @@
+package registry_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+func TestAttack_R8_PagesStayInTheirListAndEnd(t *testing.T) {
+	elsewhere, got := foreign(t, http.NotFound)
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"another host":       {registrytest.NextPage("http://" + elsewhere + "/v2/team/app/referrers/x"), registry.ErrInsecure},
+		"another repository": {registrytest.NextPage("/v2/team/other/referrers/sha256:00"), registry.ErrInsecure},
+		"another part":       {registrytest.NextPage("/v2/_catalog"), registry.ErrInsecure},
+		"itself":             {registrytest.LoopPage(), registry.ErrTooMany},
+		"without end":        {registrytest.EndlessReferrers(50), registry.ErrTooMany},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{MaxReferrerPages: 20, MaxReferrers: 500})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: c.do})
+		var last error
+		n := 0
+		for _, err := range h.client.Referrers(context.Background(), h.image) {
+			last = err
+			n++
+		}
+		if wantError(t, name, last, c.want); n > 501 {
+			t.Errorf("%s: %d referrers", name, n)
+		}
+	}
+	if len(got()) != 0 {
+		t.Error("the other host was asked")
+	}
+}
+
+func TestReferrersAreReadPageByPage(t *testing.T) {
+	for _, ro := range []registrytest.Options{{}, {ReferrersPageSize: 2}, {ConfigAsArtifactType: true}} {
+		h := host(t, ro, registry.Options{})
+		for i := range 5 {
+			if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/x", []byte{byte(i)}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for _, err := range h.client.Referrers(context.Background(), h.image) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != 5 {
+			t.Errorf("%+v: %d referrers, want 5", ro, n)
+		}
+		for range h.client.Referrers(context.Background(), h.image) {
+			break // an iteration may be broken off
+		}
+	}
+}
+
+func TestAReferrersListMissingForOneRepositoryHidesNoOther(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/x", []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Repo: "team/none", Do: registrytest.Status(404)})
+	for range h.client.Referrers(context.Background(), h.repo.Registry.Repo("team", "none").Digest(h.image.DigestStr())) {
+		t.Error("nothing is there")
+	}
+	n := 0
+	for range h.client.Referrers(context.Background(), h.image) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d referrers, want 1", n)
+	}
+}
+
+func TestAmongSeveralLinksTheNextPageIsFound(t *testing.T) {
+	h := host(t, registrytest.Options{ReferrersPageSize: 1}, registry.Options{})
+	for i := range 3 {
+		if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/x", []byte{byte(i)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Rewrite(func(a *registrytest.Answer) {
+		if link := a.Header.Get("Link"); link != "" {
+			a.Header.Set("Link", `</v2/first>; rel="first"; title="a, b", `+link+`, </v2/last>; rel=last`)
+		}
+	})})
+	n := 0
+	for _, err := range h.client.Referrers(context.Background(), h.image) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d referrers, want 3", n)
+	}
+}
+
+func TestAListThatCannotBeReadIsNoEmptyList(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"server error": {registrytest.Status(500), registry.ErrUnavailable},
+		"rate limit":   {registrytest.Status(429), registry.ErrRateLimited},
+		"forbidden":    {registrytest.Status(403), registry.ErrDenied},
+		"not JSON":     {registrytest.ReplaceBody([]byte("<html>")), registry.ErrMalformed},
+		"truncated":    {registrytest.Truncate(10), registry.ErrUnavailable},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: c.do})
+		var last error
+		for _, err := range h.client.Referrers(context.Background(), h.image) {
+			last = err
+		}
+		wantError(t, name, last, c.want)
+	}
+}
+
+func TestAttack_E19_AFallbackTagThatIsNoListListsNothing(t *testing.T) {
+	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	tag := strings.Replace(h.image.DigestStr(), ":", "-", 1)
+	mediaType, image, _ := h.Manifest("team/app", "v1")
+	self := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","size":1,"digest":%q}]}`, h.image.DigestStr())
+	for name, c := range map[string]struct {
+		mediaType string
+		data      []byte
+		want      int
+	}{
+		"an image":          {mediaType, image, 0},
+		"garbage":           {"application/vnd.oci.image.index.v1+json", []byte("garbage"), 0},
+		"a list of indexes": {"application/vnd.oci.image.index.v1+json", []byte(self), 1},
+	} {
+		h.Put("team/app", tag, c.mediaType, c.data)
+		n := 0
+		for _, err := range h.client.Referrers(context.Background(), h.image) {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			n++
+		}
+		if n != c.want {
+			t.Errorf("%s: %d referrers, want %d", name, n, c.want)
+		}
+	}
+}
+
+func TestALinkOfSeveralRelationsLeadsToTheNextPage(t *testing.T) {
+	for _, rel := range []string{`rel="last next"`, `REL=next`, `rel="NEXT"`} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		path := "/v2/team/app/referrers/" + h.image.DigestStr()
+		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Times: 1, Do: registrytest.SetHeader("Link", "<"+path+"?page=2>; "+rel)})
+		for _, err := range h.client.Referrers(context.Background(), h.image) {
+			t.Errorf("%s: %v", rel, err)
+		}
+		pages := 0
+		for _, r := range h.Requests() {
+			if r.Kind == registrytest.KindReferrers {
+				pages++
+			}
+		}
+		if pages != 2 {
+			t.Errorf("%s: %d pages were read", rel, pages)
+		}
+	}
+}

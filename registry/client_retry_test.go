@@ -1,0 +1,116 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+func TestAttack_R5_RetriesAreBoundedAndCancelAtOnce(t *testing.T) {
+	for name, after := range map[string]string{
+		"huge": "1000000000", "negative": "-5", "a date far off": "Fri, 31 Dec 2999 23:59:59 GMT", "a date gone by": "Fri, 31 Dec 1999 23:59:59 GMT", "garbage": "soon",
+	} {
+		for status, kind := range map[int]registry.Kind{429: registry.ErrRateLimited, 503: registry.ErrUnavailable} {
+			h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 3, MaxRetryDelay: 10 * time.Millisecond})
+			h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(status, "Retry-After", after)})
+			_, err := h.client.Resolve(context.Background(), h.tag)
+			e := wantError(t, name, err, kind)
+			if n := len(h.Requests()); n != 3 || e.RetryAfter > 10*time.Millisecond || e.RetryAfter < 0 {
+				t.Errorf("%s: %d requests, RetryAfter %s", name, n, e.RetryAfter)
+			}
+		}
+	}
+	h := host(t, registrytest.Options{}, registry.Options{RetryDelay: time.Hour, MaxRetryDelay: time.Hour})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(503)})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := h.client.Resolve(ctx, h.tag); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while waiting: %v", err)
+	}
+}
+
+func TestWhatPassesIsTriedAgain(t *testing.T) {
+	for name, do := range map[string]registrytest.Effect{"429": registrytest.Status(429), "503": registrytest.Status(503), "hang-up": registrytest.HangUp()} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Times: 2, Do: do})
+		if _, err := h.client.Manifest(context.Background(), h.tag); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		h.Inject(registrytest.Fault{Kind: registrytest.KindUpload, Method: "PUT", Times: 2, Do: do})
+		data := []byte("content " + name)
+		sum, _, _ := v1.SHA256(bytes.NewReader(data))
+		err := h.client.PushBlob(context.Background(), h.repo.Digest(sum.String()), int64(len(data)), func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(data)), nil
+		})
+		if err != nil {
+			t.Errorf("%s: upload: %v", name, err)
+		}
+	}
+}
+
+func TestAttack_R10_ErrorTextsOfRegistriesAreSanitised(t *testing.T) {
+	body := `{"errors":[{"code":"DENIED","message":"\u001b[31mred\u001b[0m see https://user:hunter2@registry.example/x?sig=s3cr3t#frag and \u202eevil"}]}`
+	for name, answer := range map[string]registrytest.Answer{
+		"escapes and secrets": {Status: 403, Body: []byte(body)},
+		"a page of HTML":      {Status: 403, Body: []byte("<html><script>alert(1)</script>")},
+		"10 MB":               {Status: 403, Body: []byte(`{"errors":[{"message":"` + strings.Repeat("a", 10<<20) + `"}]}`)},
+		"long message":        {Status: 403, Body: []byte(`{"errors":[{"message":"` + strings.Repeat("a", 10<<10) + `"}]}`)},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Reply(answer)})
+		_, err := h.client.Manifest(context.Background(), h.tag)
+		wantError(t, name, err, registry.ErrDenied)
+		text := err.Error()
+		for _, bad := range []string{"\x1b", "hunter2", "s3cr3t", "\u202e", "<html>"} {
+			if strings.Contains(text, bad) {
+				t.Errorf("%s: the error holds %q: %q", name, bad, text)
+			}
+		}
+		if len(text) > 2000 {
+			t.Errorf("%s: an error of %d bytes", name, len(text))
+		}
+	}
+}
+
+func TestWhatDoesNotPassIsNotTriedAgain(t *testing.T) {
+	for status, kind := range map[int]registry.Kind{
+		501: registry.ErrUnavailable, 403: registry.ErrDenied, 404: registry.ErrNotFound, 400: registry.ErrMalformed,
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(status)})
+		_, err := h.client.Manifest(context.Background(), h.tag)
+		if e := wantError(t, fmt.Sprint(status), err, kind); e.Status != status || len(h.Requests()) != 1 {
+			t.Errorf("%d: %d requests, %v", status, len(h.Requests()), err)
+		}
+	}
+}
+
+func TestAWaitThatWasAskedForIsWaited(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{RetryDelay: time.Millisecond})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(429, "Retry-After", "5")})
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := h.client.Manifest(ctx, h.tag); !errors.Is(err, context.DeadlineExceeded) || len(h.Requests()) != 1 {
+		t.Errorf("%d requests, %v", len(h.Requests()), err)
+	}
+}
+
+func TestAttack_R10_EveryURLIsRedacted(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	body := `{"errors":[{"code":"DENIED","message":"see https://a.example/,https://user:hunter2@b.example/x and <https://u:hunter2@c.example/y?sig=hunter2> (https://p:hunter2@d.example)"}]}`
+	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Reply(registrytest.Answer{Status: 403, Body: []byte(body)})})
+	_, err := h.client.Manifest(context.Background(), h.tag)
+	if wantError(t, "two URLs", err, registry.ErrDenied); strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "d.example") {
+		t.Error(err)
+	}
+}

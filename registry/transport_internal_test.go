@@ -1,0 +1,113 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+func TestAttack_R3_AddressesOffTheInternetAreKnown(t *testing.T) {
+	for text, want := range map[string]bool{
+		"127.0.0.1": true, "10.0.0.1": true, "172.16.0.1": true, "192.168.1.1": true, "169.254.169.254": true, "0.0.0.0": true, "0.1.2.3": true,
+		"100.64.0.1": true, "100.127.255.255": true, "192.0.0.192": true, "198.18.0.1": true, "240.0.0.1": true, "255.255.255.255": true, "224.0.0.1": true,
+		"::": true, "::1": true, "::127.0.0.1": true, "::ffff:10.0.0.1": true, "fe80::1%eth0": true, "fec0::1": true, "fd00:ec2::254": true, "ff02::1": true,
+		"64:ff9b::7f00:1": true, "64:ff9b::a9fe:a9fe": true, "64:ff9b:1::1": true, "2002:7f00:1::1": true,
+		"8.8.8.8": false, "100.63.255.255": false, "100.128.0.1": false, "172.32.0.1": false, "192.0.1.1": false, "2606:4700::1111": false, "64:ff9b::808:808": false, "::ffff:8.8.8.8": false,
+	} {
+		if got := isPrivate(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: private is %v", text, got)
+		}
+	}
+	if !isPrivate(netip.Addr{}) {
+		t.Error("no address is one of the internet")
+	}
+}
+
+func TestAttack_R3_HostsThatMayBeReadAsAddressesAreLocal(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LOCALHOST:5000": true, "localhost.": true, "a.localhost": true, "127.0.0.1:443": true, "[::1]:5000": true, "[::1]": true, "10.1.1.1.": true,
+		"127.1": true, "2130706433": true, "0x7f000001:80": true, "0x7f.0.0.1": true, "0177.0.0.1": true, "1.2.3.0x4": true,
+		"registry.example": false, "localhost.example": false, "8.8.8.8": false, "1.2.3.4.example": false, "3com.example": false, "registry.example.": false, "a.0xyz": false,
+	} {
+		if got := isLocal(host); got != want {
+			t.Errorf("%s: local is %v", host, got)
+		}
+	}
+}
+
+// What a registry redirects to by name is looked at when it is dialled.
+func TestAttack_R3_NoForeignHostIsDialledAtAPrivateAddress(t *testing.T) {
+	reached := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer server.Close()
+	c, err := NewClient(Options{Keychain: authn.NewMultiKeychain()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseIdleConnections()
+	for _, url := range []string{server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.foreign.RoundTrip(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		var private errPrivate
+		if !errors.As(err, &private) || reached {
+			t.Errorf("%s: %v, reached: %v", url, err, reached)
+		}
+	}
+}
+
+func TestOnlyAPeerWithoutProxyTellsWhereARegistryIs(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	for _, direct := range []bool{true, false} {
+		h := &host{direct: direct}
+		req, err := http.NewRequestWithContext(noticePeer(t.Context(), h), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if h.private.get() != direct {
+			t.Errorf("direct: %v, private: %v", direct, h.private.get())
+		}
+	}
+}
+
+func TestWhatIsRememberedOfRegistriesIsBounded(t *testing.T) {
+	c, err := NewClient(Options{Keychain: authn.NewMultiKeychain()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxHosts + 10 {
+		repo, err := name.NewRepository(fmt.Sprintf("r%d.example/app", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.host(repo)
+	}
+	if n := len(c.hosts); n > maxHosts {
+		t.Errorf("%d registries", n)
+	}
+	var s session
+	for i := range maxRemembered + 10 {
+		remember(&s.tokens, fmt.Sprint(i), token{})
+	}
+	if n := len(s.tokens); n > maxRemembered || n == 0 {
+		t.Errorf("%d tokens", n)
+	}
+}
