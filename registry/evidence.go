@@ -154,6 +154,9 @@ type (
 		item Item
 		err  error
 		last bool // nothing may follow: a limit was reached
+		// unread: the payload was not fetched ahead, since what was fetched is
+		// all that may be held.
+		unread bool
 	}
 	future  chan found    // one manifest's items, closed after the last
 	listing chan (future) // one place's manifests, closed after the last
@@ -165,7 +168,7 @@ type gatherer struct {
 	digest  v1.Hash
 	limits  Limits
 	slots   chan struct{}
-	bytes   atomic.Int64
+	ahead   atomic.Int64 // bytes of payloads that are fetched before their turn
 	wg      sync.WaitGroup
 }
 
@@ -193,7 +196,7 @@ func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
 		g.tag(ctx, PlaceSignatureTag, ".sig"),
 		g.tag(ctx, PlaceAttestationTag, ".att"),
 	}
-	items := 0
+	items, size := 0, int64(0)
 	for _, place := range places {
 		for manifest := range place {
 			for f := range manifest {
@@ -207,6 +210,16 @@ func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
 				if ctx.Err() != nil {
 					yield(Item{Place: f.item.Place}, ctx.Err())
 					return
+				}
+				if f.unread || f.item.Payload != nil {
+					size += f.item.Layer.Size
+				}
+				if size > g.limits.MaxTotalBytes {
+					yield(f.item, g.tooMany(fmt.Sprintf("more than %d bytes of evidence", g.limits.MaxTotalBytes)))
+					return
+				}
+				if f.unread {
+					f.item.Payload, f.err = g.readPayload(ctx, f.item.Layer)
 				}
 				if !yield(f.item, f.err) || f.last {
 					return
@@ -394,18 +407,17 @@ func formatOf(layerMediaType string) Format {
 	return FormatOther
 }
 
+// payload fetches a layer. What is larger than one may be is left out of the
+// count: otherwise a single descriptor could crowd out all that is good.
 func (g *gatherer) payload(ctx context.Context, item Item) future {
+	if item.Layer.Size <= g.limits.MaxPayloadBytes && g.ahead.Add(item.Layer.Size) > g.limits.MaxTotalBytes {
+		return single(found{item: item, unread: true})
+	}
 	out := make(future, 1)
 	g.spawn(func() {
 		defer close(out)
-		var err error
 		f := found{item: item}
-		if g.bytes.Add(item.Layer.Size) > g.limits.MaxTotalBytes {
-			f.last = true
-			f.err = g.tooMany(fmt.Sprintf("more than %d bytes of evidence", g.limits.MaxTotalBytes))
-		} else if f.item.Payload, err = g.readPayload(ctx, item.Layer); err != nil {
-			f.err = err
-		}
+		f.item.Payload, f.err = g.readPayload(ctx, item.Layer)
 		out <- f
 	})
 	return out

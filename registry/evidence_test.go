@@ -227,14 +227,30 @@ func TestAttack_E9_LoopingEndlessAndHugeListsAreBounded(t *testing.T) {
 	huge := h.manifestWith(t, imageHash(h), v1.Descriptor{MediaType: bundleType, Size: 10 << 30, Digest: hashOf("huge")})
 	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers(huge)})
 	h.ResetRequests()
-	_, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
-	if len(errs) != 1 || !errors.Is(errs[0], registry.ErrTooMany) {
-		t.Errorf("an item of 10 GB by its descriptor: %v", errs)
+	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
+	if fmt.Sprint(words) != "[signature tag/simple-signing/good]" || len(errs) != 1 || !errors.Is(errs[0], registry.ErrTooLarge) {
+		t.Errorf("an item of 10 GB by its descriptor hides nothing: %v %v", words, errs)
 	}
 	for _, r := range h.Requests() {
 		if r.Kind == registrytest.KindBlob && strings.Contains(r.Ref, hashOf("huge").Hex) {
 			t.Error("it was asked for")
 		}
+	}
+}
+
+func TestAttack_E9_TheByteLimitCountsInOrder(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	for i := range 10 {
+		attach(t, h.client, h.image, simpleItem(strings.Repeat(fmt.Sprint(i), 100)))
+	}
+	for range 20 { // whatever is fetched first
+		words, errs := gather(context.Background(), h.client, h.image, registry.Limits{MaxTotalBytes: 450})
+		if len(words) != 4 || len(errs) != 1 || !errors.Is(errs[0], registry.ErrTooMany) {
+			t.Fatalf("%d items, %v; want the first four", len(words), errs)
+		}
+	}
+	if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{MaxTotalBytes: 1000}); len(words) != 10 || len(errs) > 0 {
+		t.Errorf("%d items, %v; want all ten", len(words), errs)
 	}
 }
 
