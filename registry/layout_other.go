@@ -9,5 +9,5 @@ import (
 
 const openNonblock = 0
 
-// tryLock is not implemented here: layouts can be read, not written.
+// tryLock has no means here: layouts can be read, not written.
 func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }

@@ -87,65 +87,48 @@ func (p *parser) literal(text string, k Kind) error {
 	return nil
 }
 
-func (p *parser) array(depth int) error {
-	at, err := p.open(Array)
-	if err != nil {
-		return err
+// begin opens an array or object; more is false where it is empty, and over.
+func (p *parser) begin(k Kind, closing byte, depth int) (at int32, more bool, err error) {
+	if at, err = p.open(k); err != nil {
+		return 0, false, err
 	}
 	if depth > MaxDepth {
-		return p.fail("nested deeper than %d", MaxDepth)
+		return 0, false, p.fail("nested deeper than %d", MaxDepth)
 	}
 	p.pos++
 	p.space()
-	if p.peek() == ']' {
+	if p.peek() == closing {
 		p.pos++
+		return at, false, nil
+	}
+	return at, true, nil
+}
+
+func (p *parser) array(depth int) error {
+	at, more, err := p.begin(Array, ']', depth)
+	for more && err == nil {
+		if err = p.value(depth); err == nil {
+			more, err = p.separator(']')
+		}
+	}
+	if err == nil {
 		p.close(at)
-		return nil
 	}
-	for {
-		if err := p.value(depth); err != nil {
-			return err
-		}
-		more, err := p.separator(']')
-		if err != nil {
-			return err
-		}
-		if !more {
-			p.close(at)
-			return nil
-		}
-	}
+	return err
 }
 
 func (p *parser) object(depth int) error {
-	at, err := p.open(Object)
-	if err != nil {
-		return err
-	}
-	if depth > MaxDepth {
-		return p.fail("nested deeper than %d", MaxDepth)
-	}
-	p.pos++
-	p.space()
-	if p.peek() == '}' {
-		p.pos++
-		p.close(at)
-		return nil
-	}
 	var keys keySet
-	for {
-		if err := p.member(&keys, depth); err != nil {
-			return err
-		}
-		more, err := p.separator('}')
-		if err != nil {
-			return err
-		}
-		if !more {
-			p.close(at)
-			return nil
+	at, more, err := p.begin(Object, '}', depth)
+	for more && err == nil {
+		if err = p.member(&keys, depth); err == nil {
+			more, err = p.separator('}')
 		}
 	}
+	if err == nil {
+		p.close(at)
+	}
+	return err
 }
 
 func (p *parser) member(keys *keySet, depth int) error {
