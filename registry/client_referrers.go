@@ -128,12 +128,12 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 	if a.status != http.StatusOK || contentType(a.header) != oci.MediaTypeIndex {
 		return nil, nil, errNoAPI
 	}
-	doc, err := oci.Parse(oci.MediaTypeIndex, a.body)
+	list, err := oci.ParseReferrers(a.body)
 	if err != nil {
 		return nil, nil, r.fail(ErrMalformed, err, "")
 	}
 	next, err := r.nextPage(a)
-	return doc.Manifests, next, err
+	return list, next, err
 }
 
 // nextPage reads the Link headers. A page elsewhere than in the same list of the

@@ -213,6 +213,21 @@ func TestAttack_E4_AReferrerOfAnotherSubjectIsMalformed(t *testing.T) {
 	}
 }
 
+func TestAttack_E5_OneMalformedReferrerHidesNoOther(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	attach(t, h.client, h.image, bundleItem("good"))
+	shouting := bundleItem("case variants")
+	shouting.ManifestAnnotations = map[string]string{"k": "", "K": ""}
+	attach(t, h.client, h.image, shouting)
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Rewrite(func(a *registrytest.Answer) {
+		a.Body = bytes.Replace(a.Body, []byte(`"manifests":[`), []byte(`"manifests":[{"mediaType":1},{},7,{"mediaType":"x","size":1,"digest":"sha512:00","size":2},`), 1)
+	})})
+	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
+	if len(words) != 2 || len(errs) > 0 {
+		t.Errorf("%v %v; want both pieces of evidence", words, errs)
+	}
+}
+
 func TestAttack_E9_LoopingEndlessAndHugeListsAreBounded(t *testing.T) {
 	for name, do := range map[string]registrytest.Effect{"loop": registrytest.LoopPage(), "endless": registrytest.EndlessReferrers(100)} {
 		h := host(t, registrytest.Options{}, registry.Options{})

@@ -6,6 +6,7 @@ package oci
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -130,6 +131,29 @@ func (d *Document) fill(root strictjson.Value) (err error) {
 	}
 	d.Layers, err = descriptors(root, "layers")
 	return err
+}
+
+// ParseReferrers reads a referrers list, which is an index. Each entry is there
+// because of what somebody has pushed, so that one that is malformed is left out
+// and hides no other; the list itself is the registry's.
+func ParseReferrers(data []byte) ([]v1.Descriptor, error) {
+	var list struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	all := make([]v1.Descriptor, 0, len(list.Manifests))
+	for _, text := range list.Manifests {
+		v, err := strictjson.Parse(text)
+		if err != nil {
+			continue
+		}
+		if d, err := descriptor(v); err == nil {
+			all = append(all, d)
+		}
+	}
+	return all, nil
 }
 
 // foreignFields are the fields whose presence would let the document pass for

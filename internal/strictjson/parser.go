@@ -12,6 +12,7 @@ type parser struct {
 	data  []byte
 	nodes []node
 	pos   int
+	free  bool // the next value's own keys are compared exactly
 }
 
 func (p *parser) fail(format string, args ...any) error {
@@ -105,6 +106,7 @@ func (p *parser) begin(k Kind, closing byte, depth int) (at int32, more bool, er
 }
 
 func (p *parser) array(depth int) error {
+	p.free = false
 	at, more, err := p.begin(Array, ']', depth)
 	for more && err == nil {
 		if err = p.value(depth); err == nil {
@@ -118,7 +120,8 @@ func (p *parser) array(depth int) error {
 }
 
 func (p *parser) object(depth int) error {
-	var keys keySet
+	keys := keySet{exact: p.free}
+	p.free = false
 	at, more, err := p.begin(Object, '}', depth)
 	for more && err == nil {
 		if err = p.member(&keys, depth); err == nil {
@@ -149,8 +152,13 @@ func (p *parser) member(keys *keySet, depth int) error {
 	}
 	p.pos++
 	p.space()
+	p.free = string(key) == freeKeys
 	return p.value(depth)
 }
+
+// freeKeys names the member whose own members are no fields: their names are
+// users' own, and may differ in case alone.
+const freeKeys = "annotations"
 
 // separator reads a comma (true) or the closing byte (false) after an element.
 func (p *parser) separator(closing byte) (bool, error) {
@@ -316,9 +324,10 @@ func (p *parser) number() error {
 // keySet finds keys that are equal, or equal but for case. Most objects have
 // few keys, so the first ones are compared in a row without allocation.
 type keySet struct {
-	few  [8][]byte
-	n    int
-	many map[string]struct{}
+	exact bool // keys that differ in case are different
+	few   [8][]byte
+	n     int
+	many  map[string]struct{}
 }
 
 func (s *keySet) add(key []byte) bool {
@@ -326,7 +335,7 @@ func (s *keySet) add(key []byte) bool {
 		return s.addFolded(key)
 	}
 	for _, k := range s.few[:s.n] {
-		if bytes.EqualFold(k, key) {
+		if bytes.Equal(k, key) || !s.exact && bytes.EqualFold(k, key) {
 			return false
 		}
 	}
@@ -343,7 +352,10 @@ func (s *keySet) add(key []byte) bool {
 }
 
 func (s *keySet) addFolded(key []byte) bool {
-	folded := fold(key)
+	folded := string(key)
+	if !s.exact {
+		folded = fold(key)
+	}
 	if _, dup := s.many[folded]; dup {
 		return false
 	}

@@ -55,6 +55,7 @@ var accepted = []string{
 	`null`, `true`, ` false `, `0`, `-0`, `-12.5e+3`, `9223372036854775807`, `-9223372036854775808`, `1e400`,
 	`""`, `"a\"\\\/\b\f\n\r\té😀é"`, `[]`, `[1,"2",[3],{}]`,
 	`{}`, `{"a":1,"b":{"a":[null,true]},"c":"x"}`,
+	`{"annotations":{"Version":"1","version":"2"},"x":{"annotations":{"a":"","A":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","H":""}}}`,
 	`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":[10]}`,
 }
 
@@ -80,6 +81,10 @@ func TestAttack_E5_AmbiguousJSONIsMalformed(t *testing.T) {
 		"escaped duplicate":          `{"a":1,"\u0061":2}`,
 		"duplicate among many":       `{` + manyKeys + `,"C":10}`,
 		"folded duplicate of many":   `{` + manyKeys + `,"s":10,"` + "\u017f" + `":11}`,
+		"case variants beside":       `{"annotations":{},"k":1,"K":2}`,
+		"case variants behind":       `{"annotations":[{"k":1,"K":2}]}`,
+		"case variants within":       `{"annotations":{"x":{"k":1,"K":2}}}`,
+		"duplicate annotation":       `{"annotations":{"k":"","k":""}}`,
 		"nested duplicate":           `{"x":[{"a":1,"a":2}]}`,
 		"trailing value":             `{} {}`,
 		"trailing comma":             `[1,]`,
