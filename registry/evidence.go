@@ -226,7 +226,7 @@ func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
 				}
 			}
 		}
-	}	// What was under way gives up in silence when the context ends: a sequence
+	} // What was under way gives up in silence when the context ends: a sequence
 	// that was cut short must not look complete.
 	if err := ctx.Err(); err != nil {
 		yield(Item{}, err)
