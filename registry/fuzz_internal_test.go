@@ -40,6 +40,8 @@ func FuzzNextLink(f *testing.F) {
 func FuzzParseReference(f *testing.F) {
 	f.Add("registry.example/team/app:v1")
 	f.Add("nginx@sha256:" + strings.Repeat("a", 64))
+	f.Add(strings.Repeat("g", 250))
+	f.Add(strings.Repeat("h", 900) + ".example/" + strings.Repeat("a/", 55) + "a")
 	f.Fuzz(func(t *testing.T, s string) {
 		ref, err := ParseReference(s)
 		if err != nil {

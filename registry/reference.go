@@ -11,6 +11,9 @@ import (
 // characters, a tag of 128 and a digest fit.
 const maxReference = 1024
 
+// maxRepository bounds a repository's name, as go-containerregistry does.
+const maxRepository = 255
+
 // ParseReference reads a reference to an image in a registry: REPO:TAG or
 // REPO@DIGEST, where REPO may leave out the registry (Docker Hub) and the tag
 // defaults to latest, as docker and podman read it. With both a tag and a
@@ -44,6 +47,11 @@ func ParseReference(s string) (name.Reference, error) {
 		}
 	} else if !validTag(ref.Identifier()) {
 		return fail("malformed tag")
+	}
+	// go-containerregistry counts before it puts "library/" in front, and a tag
+	// behind: what is returned must fit in full.
+	if len(ref.Context().RepositoryStr()) > maxRepository || len(ref.Name()) > maxReference {
+		return fail("it is too long")
 	}
 	return ref, nil
 }
