@@ -12,6 +12,7 @@ type parser struct {
 	data  []byte
 	nodes []node
 	pos   int
+	keep  int  // how deep arrays and objects are kept
 	free  bool // the next value's own keys are compared exactly
 }
 
@@ -110,6 +111,7 @@ func (p *parser) array(depth int) error {
 	at, more, err := p.begin(Array, ']', depth)
 	for more && err == nil {
 		if err = p.value(depth); err == nil {
+			p.forget(at, depth)
 			more, err = p.separator(']')
 		}
 	}
@@ -125,6 +127,7 @@ func (p *parser) object(depth int) error {
 	at, more, err := p.begin(Object, '}', depth)
 	for more && err == nil {
 		if err = p.member(&keys, depth); err == nil {
+			p.forget(at, depth)
 			more, err = p.separator('}')
 		}
 	}
@@ -132,6 +135,14 @@ func (p *parser) object(depth int) error {
 		p.close(at)
 	}
 	return err
+}
+
+// forget drops the nodes of an element that is nested too deep to be kept.
+func (p *parser) forget(container int32, depth int) {
+	if depth > p.keep {
+		p.nodes = p.nodes[:container+1]
+		p.nodes[container].opaque = true
+	}
 }
 
 func (p *parser) member(keys *keySet, depth int) error {
@@ -146,19 +157,28 @@ func (p *parser) member(keys *keySet, depth int) error {
 	if !keys.add(key) {
 		return p.fail("key %q stands twice, or in two spellings", key)
 	}
+	if len(keys.many) > MaxNodes {
+		return p.fail("more than %d keys in one object", MaxNodes)
+	}
 	p.space()
 	if p.peek() != ':' {
 		return p.fail("expected a colon")
 	}
 	p.pos++
 	p.space()
-	p.free = string(key) == freeKeys
+	p.free = usersKeys(key)
 	return p.value(depth)
 }
 
-// freeKeys names the member whose own members are no fields: their names are
-// users' own, and may differ in case alone.
-const freeKeys = "annotations"
+// usersKeys reports whether a member's own members are no fields: their names
+// are users' own, and may differ in case alone. Image configs write "Labels".
+func usersKeys(key []byte) bool {
+	switch string(key) {
+	case "annotations", "labels", "Labels":
+		return true
+	}
+	return false
+}
 
 // separator reads a comma (true) or the closing byte (false) after an element.
 func (p *parser) separator(closing byte) (bool, error) {

@@ -2,12 +2,12 @@
 // with one meaning or none: what two parsers could read differently is refused.
 //
 // Refused beyond what RFC 8259 refuses: duplicate object keys, also where they
-// differ only in case (but for those of an object called "annotations", which
-// are users' own and no fields); invalid UTF-8 and unpaired surrogate escapes; a byte
-// order mark; anything after the value; nesting, node counts and numbers beyond
-// the bounds. encoding/json accepts all of these but the trailing data, and
-// matches struct fields regardless of case, which is why it is not used on
-// evidence.
+// differ only in case (but for those of an object called "annotations" or
+// "labels", which are users' own and no fields); invalid UTF-8 and unpaired
+// surrogate escapes; a byte order mark; anything after the value; nesting, node
+// counts and numbers beyond the bounds. encoding/json accepts all of these but
+// the trailing data, and matches struct fields regardless of case, which is why
+// it is not used on evidence.
 package strictjson
 
 import (
@@ -54,6 +54,7 @@ type node struct {
 	next       int32
 	kind       Kind
 	escaped    bool // a string that holds escapes
+	opaque     bool // a container whose content was not kept
 }
 
 // Value is a parsed value. The zero Value is Missing. It refers to the parsed
@@ -65,12 +66,21 @@ type Value struct {
 }
 
 // Parse parses data, which must hold exactly one value.
-func Parse(data []byte) (Value, error) {
+func Parse(data []byte) (Value, error) { return parse(data, MaxDepth) }
+
+// ParseShallow is Parse for documents of any number of values: all of it is
+// checked, but what lies in arrays and objects that are nested deeper than depth
+// is not kept. Such an array or object is Opaque: it has its Raw text, and no
+// elements or members until that text is parsed by itself. A depth of 1 keeps
+// the members of the outermost object.
+func ParseShallow(data []byte, depth int) (Value, error) { return parse(data, depth) }
+
+func parse(data []byte, keep int) (Value, error) {
 	if len(data) > 1<<30 {
 		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
 	}
 	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
-	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096))}
+	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096)), keep: keep}
 	p.space()
 	if err := p.value(0); err != nil {
 		return Value{}, err
@@ -94,6 +104,10 @@ func (v Value) Kind() Kind { return v.node().kind }
 
 // Exists reports whether there is a value, null included.
 func (v Value) Exists() bool { return v.Kind() != Missing }
+
+// Opaque reports whether the value is an array or object that holds something
+// which ParseShallow did not keep.
+func (v Value) Opaque() bool { return v.node().opaque }
 
 // Raw returns the text of the value as it stood in the document.
 func (v Value) Raw() []byte {

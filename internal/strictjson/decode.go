@@ -1,0 +1,260 @@
+package strictjson
+
+import (
+	"encoding"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrType is wrapped by every error of Decode.
+var ErrType = fmt.Errorf("%w: unexpected content", ErrSyntax)
+
+// DecodeOptions say how strict Decode is. The zero value passes over unknown
+// fields.
+type DecodeOptions struct {
+	// RefuseUnknown refuses members that the struct has no field for. False:
+	// they are passed over.
+	RefuseUnknown bool
+}
+
+// Decode stores a value into what the pointer into points at: structs by their
+// "json" tags, maps with string keys, slices, pointers, strings, booleans,
+// integers, float64, []byte in standard base64, json.RawMessage, any (string,
+// bool, nil, int64, float64, []any, map[string]any), and what implements
+// encoding.TextUnmarshaler, from a string.
+//
+// Unlike encoding/json it matches names exactly, and refuses a number that does
+// not fit. null leaves a field as it is. Members that are missing are no error:
+// what must be there is for the caller to check. An error names the path of what
+// is wrong.
+func Decode(v Value, into any, o DecodeOptions) error {
+	target := reflect.ValueOf(into)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		return fmt.Errorf("%w: cannot decode into %T", ErrType, into)
+	}
+	return (&decoder{o: o}).value(v, target.Elem())
+}
+
+// decoder keeps the path to where it is, for errors.
+type decoder struct {
+	o    DecodeOptions
+	path []string
+}
+
+func (d *decoder) fail(format string, args ...any) error {
+	where := strings.Join(d.path, "")
+	if where == "" {
+		where = "the document"
+	}
+	return fmt.Errorf("%w: %s %s", ErrType, strings.TrimPrefix(where, "."), fmt.Sprintf(format, args...))
+}
+
+// in decodes one step further down.
+func (d *decoder) in(step string, v Value, to reflect.Value) error {
+	d.path = append(d.path, step)
+	err := d.value(v, to)
+	d.path = d.path[:len(d.path)-1]
+	return err
+}
+
+func (d *decoder) value(v Value, to reflect.Value) error {
+	if v.Kind() == Missing || v.Kind() == Null {
+		return nil
+	}
+	if to.Kind() == reflect.Pointer {
+		fresh := reflect.New(to.Type().Elem())
+		if err := d.value(v, fresh.Elem()); err != nil {
+			return err
+		}
+		to.Set(fresh)
+		return nil
+	}
+	if done, err := d.special(v, to); done || err != nil {
+		return err
+	}
+	switch to.Kind() {
+	case reflect.Struct:
+		return d.structure(v, to)
+	case reflect.Map:
+		return d.mapping(v, to)
+	case reflect.Slice:
+		return d.slice(v, to)
+	case reflect.Interface:
+		x, err := d.anything(v)
+		if err == nil && x != nil {
+			to.Set(reflect.ValueOf(x))
+		}
+		return err
+	}
+	return d.scalar(v, to)
+}
+
+// special decodes the types that have a form of their own.
+func (d *decoder) special(v Value, to reflect.Value) (done bool, err error) {
+	switch target := to.Addr().Interface().(type) {
+	case *json.RawMessage:
+		*target = slices.Clone(v.Raw())
+		return true, nil
+	case *[]byte:
+		text, ok := v.Str()
+		if !ok {
+			return true, d.fail("is no string")
+		}
+		if *target, err = base64.StdEncoding.DecodeString(text); err != nil {
+			return true, d.fail("is no base64")
+		}
+		return true, nil
+	case encoding.TextUnmarshaler:
+		text, ok := v.Str()
+		if !ok {
+			return true, d.fail("is no string")
+		}
+		if err := target.UnmarshalText([]byte(text)); err != nil {
+			return true, d.fail("is malformed: %v", err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func (d *decoder) structure(v Value, to reflect.Value) error {
+	if v.Kind() != Object || v.Opaque() {
+		return d.fail("is no object")
+	}
+	fields := fieldsOf(to.Type())
+	for name, member := range v.Members() {
+		index, known := fields[name]
+		if !known {
+			if d.o.RefuseUnknown {
+				return d.fail("has a field %.100q that is not known", name)
+			}
+			continue
+		}
+		if err := d.in("."+name, member, to.FieldByIndex(index)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fieldsOf maps JSON names to fields, those of embedded structs included.
+func fieldsOf(t reflect.Type) map[string][]int {
+	fields := make(map[string][]int)
+	for _, f := range reflect.VisibleFields(t) {
+		tag := f.Tag.Get("json")
+		if f.Anonymous && tag == "" || !f.IsExported() || tag == "-" {
+			continue
+		}
+		name, _, _ := strings.Cut(tag, ",")
+		if name == "" {
+			name = f.Name
+		}
+		fields[name] = f.Index
+	}
+	return fields
+}
+
+func (d *decoder) mapping(v Value, to reflect.Value) error {
+	if v.Kind() != Object || v.Opaque() {
+		return d.fail("is no object")
+	}
+	m := reflect.MakeMap(to.Type())
+	for name, member := range v.Members() {
+		element := reflect.New(to.Type().Elem()).Elem()
+		if err := d.in("."+name, member, element); err != nil {
+			return err
+		}
+		m.SetMapIndex(reflect.ValueOf(name).Convert(to.Type().Key()), element)
+	}
+	to.Set(m)
+	return nil
+}
+
+func (d *decoder) slice(v Value, to reflect.Value) error {
+	if v.Kind() != Array || v.Opaque() {
+		return d.fail("is no list")
+	}
+	list := reflect.MakeSlice(to.Type(), v.Len(), v.Len())
+	i := 0
+	for element := range v.Elems() {
+		if err := d.in("["+strconv.Itoa(i)+"]", element, list.Index(i)); err != nil {
+			return err
+		}
+		i++
+	}
+	to.Set(list)
+	return nil
+}
+
+func (d *decoder) anything(v Value) (any, error) {
+	switch v.Kind() {
+	case String:
+		s, _ := v.Str()
+		return s, nil
+	case Bool:
+		b, _ := v.Truth()
+		return b, nil
+	case Number:
+		if i, ok := v.Int(); ok {
+			return i, nil
+		}
+		f, err := strconv.ParseFloat(string(v.Raw()), 64)
+		if err != nil {
+			return nil, d.fail("is a number out of range")
+		}
+		return f, nil
+	case Array:
+		list := []any{}
+		err := d.slice(v, reflect.ValueOf(&list).Elem())
+		return list, err
+	case Object:
+		m := map[string]any{}
+		err := d.mapping(v, reflect.ValueOf(&m).Elem())
+		return m, err
+	}
+	return nil, nil
+}
+
+func (d *decoder) scalar(v Value, to reflect.Value) error {
+	switch to.Kind() {
+	case reflect.String:
+		s, ok := v.Str()
+		if !ok {
+			return d.fail("is no string")
+		}
+		to.SetString(s)
+	case reflect.Bool:
+		b, ok := v.Truth()
+		if !ok {
+			return d.fail("is neither true nor false")
+		}
+		to.SetBool(b)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		i, ok := v.Int()
+		if !ok || to.OverflowInt(i) {
+			return d.fail("is no integer, or out of range")
+		}
+		to.SetInt(i)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		i, ok := v.Int()
+		if !ok || i < 0 || to.OverflowUint(uint64(i)) {
+			return d.fail("is no integer, or out of range")
+		}
+		to.SetUint(uint64(i))
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(string(v.Raw()), 64)
+		if v.Kind() != Number || err != nil || math.IsInf(f, 0) {
+			return d.fail("is no number, or out of range")
+		}
+		to.SetFloat(f)
+	default:
+		return d.fail("cannot be stored in a %s", to.Type())
+	}
+	return nil
+}
