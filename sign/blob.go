@@ -8,6 +8,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/bundle"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/signer"
 )
 
 // maxHeldBlob is the largest blob that is held in memory, for signers that
@@ -20,8 +21,8 @@ const maxHeldBlob = 64 << 20
 //
 // ECDSA, RSA and Ed25519ph signers from New stream a blob of any size; others
 // take up to 64 MiB (ErrOptions beyond).
-func Blob(ctx context.Context, blob io.Reader, signer Signer) ([]byte, error) {
-	checked, err := checkSigners([]Signer{signer})
+func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
+	checked, err := checkSigners([]Signer{by})
 	if err != nil {
 		return nil, err
 	}
@@ -35,21 +36,21 @@ func Blob(ctx context.Context, blob io.Reader, signer Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig, err := s.signHashed(ctx, m, size)
+	sig, err := signHashed(ctx, s, m, size)
 	if err != nil {
 		return nil, err
 	}
-	return bundle.NewMessage(s.key.Hint(), m.Sum(crypto.SHA256), sig)
+	return bundle.NewMessage(s.Key.Hint(), m.Sum(crypto.SHA256), sig)
 }
 
-func (s checkedSigner) signHashed(ctx context.Context, m *sigkey.Message, size int64) ([]byte, error) {
+func signHashed(ctx context.Context, s signer.Checked, m *sigkey.Message, size int64) ([]byte, error) {
 	if ours, ok := s.Signer.(*keySigner); ok && ours.opts.HashFunc() != 0 {
-		return s.await(ctx, m, func() ([]byte, error) { return ours.signMessage(m) })
+		return s.Await(ctx, m, func() ([]byte, error) { return ours.SignHashed(ctx, m) })
 	}
 	if size > maxHeldBlob {
 		return nil, fmt.Errorf("%w: this signer takes at most %d bytes, the blob has %d; use an ECDSA, RSA or Ed25519ph key file", ErrOptions, maxHeldBlob, size)
 	}
-	return s.sign(ctx, m.Bytes)
+	return s.SignChecked(ctx, m.Bytes)
 }
 
 type readerFunc func([]byte) (int, error)

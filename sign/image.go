@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/signer"
 	"github.com/hallmark-oci/hallmark/internal/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -122,7 +123,7 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, o Imag
 type job struct {
 	store   registry.Store
 	o       ImageOptions
-	signers []checkedSigner
+	signers []signer.Checked
 	mu      sync.Mutex
 	done    int
 }
@@ -250,7 +251,7 @@ func (j *job) progress(total int) {
 
 // wanted is one signature that is to be there in the end.
 type wanted struct {
-	signer checkedSigner
+	signer signer.Checked
 	format registry.Format
 }
 
@@ -285,7 +286,7 @@ func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, e
 	return j.report(subject, have, now), nil
 }
 
-func (w wanted) id() string { return string(w.format) + " " + w.signer.key.ID() }
+func (w wanted) id() string { return string(w.format) + " " + w.signer.Key.ID() }
 
 func (j *job) report(subject name.Digest, before, now map[string]name.Digest) []Signature {
 	var all []Signature
@@ -293,7 +294,7 @@ func (j *job) report(subject name.Digest, before, now map[string]name.Digest) []
 		for _, f := range j.o.Formats {
 			id := wanted{s, f}.id()
 			_, existed := before[id]
-			all = append(all, Signature{Subject: subject, KeyID: s.key.ID(), Format: f, Evidence: now[id], Existed: existed})
+			all = append(all, Signature{Subject: subject, KeyID: s.Key.ID(), Format: f, Evidence: now[id], Existed: existed})
 		}
 	}
 	return all
@@ -309,7 +310,7 @@ func (j *job) confirm(ctx context.Context, subject name.Digest, missing []wanted
 		absent := ""
 		for _, w := range missing {
 			if _, there := have[w.id()]; !there {
-				absent = fmt.Sprintf("the %s signature of key %s on %s", w.format, w.signer.key.ID(), subject)
+				absent = fmt.Sprintf("the %s signature of key %s on %s", w.format, w.signer.Key.ID(), subject)
 			}
 		}
 		if absent == "" {
@@ -349,7 +350,7 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 
 // isOurs reports whether an item is the very signature that the signer would
 // make now: verified, for this digest, name and annotations.
-func (j *job) isOurs(item registry.Item, subject name.Digest, s checkedSigner) bool {
+func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) bool {
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatSimpleSigning {
 		return false
 	}
@@ -357,7 +358,7 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s checkedSigner) b
 		return false // what cosign's readers of the tag do not see
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || !slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.made(claim.Signed, sig) }) {
+	if err != nil || !slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.Made(claim.Signed, sig) }) {
 		return false
 	}
 	content, err := claim.Content()
@@ -395,7 +396,7 @@ func (j *job) add(ctx context.Context, subject name.Digest, w wanted) error {
 
 // bundle makes an image signature as cosign v3 does: a statement whose
 // predicate type says that it is a signature, in an envelope, in a bundle.
-func (j *job) bundle(ctx context.Context, subject name.Digest, s checkedSigner) (registry.Item, error) {
+func (j *job) bundle(ctx context.Context, subject name.Digest, s signer.Checked) (registry.Item, error) {
 	statement := intoto.Statement{
 		Type: intoto.StatementV1, PredicateType: intoto.PredicateSignature, Predicate: []byte("{}"),
 		Subjects: []intoto.Subject{{Digest: map[string]string{"sha256": hexOf(subject)}, Annotations: j.o.Annotations}},
@@ -404,18 +405,18 @@ func (j *job) bundle(ctx context.Context, subject name.Digest, s checkedSigner) 
 	if err != nil {
 		return registry.Item{}, err
 	}
-	envelope := &dsse.Envelope{PayloadType: dsse.PayloadTypeInToto, Payload: payload}
-	sig, err := s.sign(ctx, envelope.PAE())
+	envelope := dsse.New(dsse.PayloadTypeInToto, payload)
+	sig, err := s.SignChecked(ctx, envelope.PAE())
 	if err != nil {
 		return registry.Item{}, err
 	}
 	envelope.Signatures = [][]byte{sig}
-	text, err := bundle.NewEnvelope(s.key.Hint(), envelope)
+	text, err := bundle.NewEnvelope(s.Key.Hint(), envelope)
 	if err != nil {
 		return registry.Item{}, err
 	}
 	return registry.Item{
-		Format: registry.FormatBundle, Payload: text,
+		Format: registry.FormatBundle, Payload: text.Bytes(),
 		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
 		ManifestAnnotations: map[string]string{
 			"dev.sigstore.bundle.content":       "dsse-envelope",
@@ -426,14 +427,14 @@ func (j *job) bundle(ctx context.Context, subject name.Digest, s checkedSigner) 
 }
 
 // simple makes an image signature as cosign v2 does.
-func (j *job) simple(ctx context.Context, subject name.Digest, s checkedSigner) (registry.Item, error) {
+func (j *job) simple(ctx context.Context, subject name.Digest, s signer.Checked) (registry.Item, error) {
 	payload, err := (&simplesigning.Payload{
 		DockerReference: subject.Context().Name(), ManifestDigest: subject.DigestStr(), Annotations: j.o.Annotations,
 	}).Marshal()
 	if err != nil {
 		return registry.Item{}, err
 	}
-	sig, err := s.sign(ctx, payload)
+	sig, err := s.SignChecked(ctx, payload)
 	if err != nil {
 		return registry.Item{}, err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/signer"
 )
 
 // Errors of this package, for errors.Is. Errors of the store are those of
@@ -33,7 +34,7 @@ var (
 	ErrKey = sigkey.ErrKey
 	// ErrSigner: a signer failed, or returned something other than its
 	// signature over the message.
-	ErrSigner = errors.New("signer failed")
+	ErrSigner = signer.ErrSigner
 	// ErrOptions: the call contradicts itself, or lacks something.
 	ErrOptions = errors.New("wrong use")
 )
@@ -106,15 +107,18 @@ type keySigner struct {
 
 func (s *keySigner) Public() crypto.PublicKey { return s.public }
 
-func (s *keySigner) Sign(_ context.Context, message []byte) ([]byte, error) {
+// SignerOpts implements signer.Chooser.
+func (s *keySigner) SignerOpts() crypto.SignerOpts { return s.opts }
+
+func (s *keySigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	if s.opts.HashFunc() == 0 {
 		return s.key.Sign(rand.Reader, message, s.opts)
 	}
-	return s.signMessage(&sigkey.Message{Bytes: message})
+	return s.SignHashed(ctx, &sigkey.Message{Bytes: message})
 }
 
-// signMessage signs a message of which the hash is enough.
-func (s *keySigner) signMessage(m *sigkey.Message) ([]byte, error) {
+// SignHashed signs a message of which the hash is enough.
+func (s *keySigner) SignHashed(_ context.Context, m *sigkey.Message) ([]byte, error) {
 	return s.key.Sign(rand.Reader, m.Sum(s.opts.HashFunc()), s.opts)
 }
 
@@ -142,69 +146,12 @@ func (s sigstoreSigner) Sign(ctx context.Context, message []byte) ([]byte, error
 	return s.signer.SignMessage(bytes.NewReader(message), options.WithContext(ctx))
 }
 
-// checkedSigner pairs a Signer with the identity of its key.
-type checkedSigner struct {
-	Signer
-	key *sigkey.Key
-}
-
-func checkSigners(signers []Signer) ([]checkedSigner, error) {
-	if len(signers) == 0 {
-		return nil, fmt.Errorf("%w: no signer given", ErrOptions)
+// checkSigners returns the signers with the identities of their keys, each key
+// once.
+func checkSigners(signers []Signer) ([]signer.Checked, error) {
+	checked, err := signer.Check(signers)
+	if errors.Is(err, signer.ErrNone) {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	var checked []checkedSigner
-	seen := make(map[string]bool)
-	for _, s := range signers {
-		if s == nil {
-			return nil, fmt.Errorf("%w: a nil signer given", ErrOptions)
-		}
-		key, err := sigkey.New(s.Public())
-		if err != nil {
-			return nil, err
-		}
-		if !seen[key.ID()] {
-			seen[key.ID()] = true
-			checked = append(checked, checkedSigner{s, key})
-		}
-	}
-	return checked, nil
-}
-
-// made reports whether a signature is one that the signer could have made now:
-// of its key, and, as far as that can be known, by its algorithm.
-func (s checkedSigner) made(m *sigkey.Message, sig []byte) bool {
-	if ours, ok := s.Signer.(*keySigner); ok {
-		return s.key.VerifyAs(m, sig, ours.opts) == nil
-	}
-	return s.key.Verify(m, sig) == nil
-}
-
-// sign returns a signature that has been verified, or an error once the
-// context has ended, even if the signer does not come back: hardware may block.
-func (s checkedSigner) sign(ctx context.Context, message []byte) ([]byte, error) {
-	return s.await(ctx, &sigkey.Message{Bytes: message}, func() ([]byte, error) { return s.Sign(ctx, message) })
-}
-
-func (s checkedSigner) await(ctx context.Context, m *sigkey.Message, f func() ([]byte, error)) ([]byte, error) {
-	type answer struct {
-		sig []byte
-		err error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		sig, err := f()
-		done <- answer{sig, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case a := <-done:
-		if a.err != nil {
-			return nil, fmt.Errorf("%w: key %s: %w", ErrSigner, s.key.ID(), a.err)
-		}
-		if err := s.key.Verify(m, a.sig); err != nil {
-			return nil, fmt.Errorf("%w: key %s: what it returned is not its signature over the message", ErrSigner, s.key.ID())
-		}
-		return a.sig, nil
-	}
+	return checked, err
 }

@@ -174,11 +174,11 @@ func envelope(t testing.TB, payloadType, payload string, by ...person) []byte {
 		}
 		e.Signatures = append(e.Signatures, sig)
 	}
-	text, err := json.Marshal(e)
+	text, err := e.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return text.Bytes()
 }
 
 const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -41,6 +41,9 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if len(data) != b64.DecodedLen(text) {
+			t.Fatalf("%q decodes to %d bytes, not %d", text, len(data), b64.DecodedLen(text))
+		}
 		again, err := b64.Decode([]byte(b64.Encode(data)))
 		if err != nil || !bytes.Equal(again, data) {
 			t.Fatalf("%q decodes to %x, whose encoding decodes to %x, %v", text, data, again, err)

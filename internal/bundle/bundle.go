@@ -7,6 +7,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,19 +140,27 @@ type wireMessage struct {
 }
 
 type wireBundle struct {
-	MediaType            string         `json:"mediaType"`
-	VerificationMaterial wireMaterial   `json:"verificationMaterial"`
-	MessageSignature     *wireMessage   `json:"messageSignature,omitempty"`
-	DSSEEnvelope         *dsse.Envelope `json:"dsseEnvelope,omitempty"`
+	MediaType            string       `json:"mediaType"`
+	VerificationMaterial wireMaterial `json:"verificationMaterial"`
+	MessageSignature     *wireMessage `json:"messageSignature,omitempty"`
 }
 
 // NewEnvelope writes a v0.3 bundle of an envelope with exactly one signature,
 // made by the key of the hint.
-func NewEnvelope(hint string, e *dsse.Envelope) ([]byte, error) {
+func NewEnvelope(hint string, e *dsse.Envelope) (*dsse.Text, error) {
 	if len(e.Signatures) != 1 {
 		return nil, fmt.Errorf("a bundle holds exactly one signature, not %d", len(e.Signatures))
 	}
-	return json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}}, DSSEEnvelope: e})
+	outer, err := json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}}})
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := e.Text()
+	if err != nil {
+		return nil, err
+	}
+	before := append(bytes.TrimSuffix(outer, []byte("}")), `,"dsseEnvelope":`...)
+	return envelope.Wrap(before, []byte("}")), nil
 }
 
 // NewMessage writes a v0.3 bundle of a signature over an artifact's bytes.

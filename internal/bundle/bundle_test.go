@@ -86,7 +86,10 @@ func FuzzParse(f *testing.F) {
 		}
 		var out []byte
 		if b.Envelope != nil {
-			out, err = bundle.NewEnvelope(b.Hint, b.Envelope)
+			var written *dsse.Text
+			if written, err = bundle.NewEnvelope(b.Hint, b.Envelope); err == nil {
+				out = written.Bytes()
+			}
 		} else {
 			out, err = bundle.NewMessage(b.Hint, b.Message.SHA256, b.Message.Signature)
 		}

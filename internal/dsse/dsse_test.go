@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"testing"
+	"testing/iotest"
 
 	oracle "github.com/secure-systems-lab/go-securesystemslib/dsse"
 
@@ -32,10 +34,11 @@ func TestPAEIsThatOfSecureSystemsLab(t *testing.T) {
 
 func TestEnvelopeMeansTheSameToSecureSystemsLab(t *testing.T) {
 	e := &dsse.Envelope{PayloadType: dsse.PayloadTypeInToto, Payload: []byte(`{"a":"<>"}`), Signatures: [][]byte{{0xff, 0xfe}, {1}}}
-	text, err := json.Marshal(e)
+	written, err := e.TextWithKeyID()
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := written.Bytes()
 	var theirs oracle.Envelope
 	if err := json.Unmarshal(text, &theirs); err != nil {
 		t.Fatal(err)
@@ -47,6 +50,43 @@ func TestEnvelopeMeansTheSameToSecureSystemsLab(t *testing.T) {
 	ours, err := parse(text)
 	if err != nil || !bytes.Equal(ours.Payload, e.Payload) || !bytes.Equal(ours.Signatures[0], e.Signatures[0]) {
 		t.Errorf("we read %+v, %v", ours, err)
+	}
+}
+
+func TestALargePayloadIsHeldOnce(t *testing.T) {
+	part := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	e := dsse.New("type", []byte("<"), part, part, []byte(">"))
+	e.Signatures = [][]byte{{1}}
+	if want := dsse.PAE("type", e.Payload); !bytes.Equal(e.PAE(), want) || len(e.Payload) != 2*len(part)+2 {
+		t.Fatal("the envelope was put together wrongly")
+	}
+	text, err := e.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = text.Wrap([]byte(`{"outer":`), []byte("}"))
+	read, err := io.ReadAll(iotest.HalfReader(text.Open()))
+	if err != nil || !bytes.Equal(read, text.Bytes()) || int64(len(read)) != text.Size() {
+		t.Fatalf("streamed, the text has %d bytes, %v; want %d", len(read), err, text.Size())
+	}
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := io.Copy(io.Discard, text.Open()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if allocated > 1<<18 {
+		t.Errorf("streaming %d bytes allocates %d", text.Size(), allocated)
+	}
+	v, err := strictjson.Parse(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := dsse.Parse(v.Get("outer"))
+	if err != nil || !bytes.Equal(again.PAE(), e.PAE()) {
+		t.Fatalf("read again: %v", err)
 	}
 }
 
@@ -85,11 +125,14 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(e)
+		if !bytes.Equal(e.PAE(), dsse.PAE(e.PayloadType, e.Payload)) {
+			t.Fatal("what is verified is not what is handed out")
+		}
+		again, err := e.Text()
 		if err != nil {
 			t.Fatal(err)
 		}
-		e2, err := parse(again)
+		e2, err := parse(again.Bytes())
 		if err != nil || !bytes.Equal(e2.PAE(), e.PAE()) || len(e2.Signatures) != len(e.Signatures) {
 			t.Fatalf("written and read again: %+v, %v", e2, err)
 		}

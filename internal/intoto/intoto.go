@@ -38,15 +38,17 @@ type Subject struct {
 
 // Statement binds a predicate to subjects.
 type Statement struct {
-	Type          string          `json:"_type"`
-	Subjects      []Subject       `json:"subject"`
-	PredicateType string          `json:"predicateType"`
-	Predicate     json.RawMessage `json:"predicate,omitempty"`
+	Type          string
+	Subjects      []Subject
+	PredicateType string
+	// Predicate is the exact text of a JSON object; nil where there is none.
+	Predicate []byte
 }
 
-// Parse reads a statement. Predicate is the exact text of the predicate.
+// Parse reads a statement. Predicate is the exact text of the predicate, which
+// has been checked to be JSON with one meaning, whatever its size.
 func Parse(payload []byte) (*Statement, error) {
-	root, err := strictjson.Parse(payload)
+	root, err := strictjson.ParseShallow(payload, 1)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -70,7 +72,11 @@ func Parse(payload []byte) (*Statement, error) {
 	default:
 		return nil, fmt.Errorf("%w: predicate is no object", ErrMalformed)
 	}
-	return s, s.subjects(root.Get("subject"))
+	subjects, err := strictjson.Parse(root.Get("subject").Raw())
+	if err != nil {
+		return nil, fmt.Errorf("%w: subject: %w", ErrMalformed, err)
+	}
+	return s, s.subjects(subjects)
 }
 
 func (s *Statement) subjects(list strictjson.Value) error {
@@ -144,14 +150,30 @@ func (s *Subject) matches(digest Digester) (bool, error) {
 	return matched, nil
 }
 
-// Marshal writes a statement. HTML characters stay as they are, as other
-// implementations write them.
-func (s *Statement) Marshal() ([]byte, error) {
+// Parts are the pieces of the statement's text, to be written in a row. The
+// predicate is one of them, as it is: byte for byte, and not copied. HTML
+// characters stay as they are, as other implementations write them.
+func (s *Statement) Parts() ([][]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
+	err := e.Encode(struct {
+		Type          string    `json:"_type"`
+		Subjects      []Subject `json:"subject"`
+		PredicateType string    `json:"predicateType"`
+	}{s.Type, s.Subjects, s.PredicateType})
+	if err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	head := bytes.TrimSuffix(b.Bytes(), []byte("}\n"))
+	if len(s.Predicate) == 0 {
+		return [][]byte{head, []byte("}")}, nil
+	}
+	return [][]byte{append(head, `,"predicate":`...), s.Predicate, []byte("}")}, nil
+}
+
+// Marshal writes a statement.
+func (s *Statement) Marshal() ([]byte, error) {
+	parts, err := s.Parts()
+	return bytes.Join(parts, nil), err
 }
