@@ -1,0 +1,197 @@
+// Package attest says, signed, how an image was built and what is known about
+// it.
+//
+// A [Predicate] is what is said; [NewStatement] binds it to subjects, the digests
+// that it is about; [Image] signs the statement and attaches it beside an image.
+// [Envelope] and [Bundle] sign a statement about anything else. [Claims] lists
+// what is attached to an image: claims, not facts, since nothing here verifies
+// them. That is the job of package verify.
+//
+// Package provenance below this one makes SLSA provenance from real sources,
+// package steps records the steps of a build as in-toto links.
+//
+// # Concurrency
+//
+// All functions are safe for concurrent use. A predicate or statement must not
+// be changed while a function uses it.
+//
+// # Sources
+//
+//   - in-toto Attestation Framework v1.0: spec/v1/statement.md, envelope.md,
+//     resource_descriptor.md, digest_set.md, and spec/predicates
+//   - DSSE v1.0: protocol.md and envelope.md
+//   - Sigstore bundle v0.3, and cosign's ATTESTATION_SPEC (the .att tag)
+//   - each predicate type names its own specification
+package attest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Errors of this package, for errors.Is. Errors of signers are those of package
+// sign, errors of the store those of package registry.
+var (
+	// ErrPredicate: a predicate, or a document that is to be one, is not what
+	// its type says.
+	ErrPredicate = errors.New("predicate is not what its type says")
+	// ErrSubject: a statement is about nothing that can be identified.
+	ErrSubject = errors.New("unusable subject")
+	// ErrStatement: a text is no in-toto statement.
+	ErrStatement = errors.New("malformed statement")
+	// ErrOptions: the call contradicts itself, or lacks something.
+	ErrOptions = errors.New("wrong use")
+	// ErrTooLarge: a predicate or statement is beyond the limit.
+	ErrTooLarge = errors.New("too large")
+	// ErrNotConfirmed: an attestation was written but could not be read back
+	// from the store. Nothing may rest on it; attest again.
+	ErrNotConfirmed = errors.New("attestation could not be read back")
+)
+
+// Predicate is what a statement says about its subjects. It is written as
+// encoding/json marshals it, which must give an object, or as RawPredicate gives
+// it where it has that method.
+type Predicate interface {
+	// PredicateType is the absolute URI of its type.
+	PredicateType() string
+}
+
+// Validator is a Predicate that knows its specification. NewStatement asks it.
+type Validator interface {
+	// Validate returns an error that is ErrPredicate and names what is wrong.
+	Validate() error
+}
+
+// RawPredicate is a Predicate that is to be signed in exactly the text that it
+// has.
+type RawPredicate interface {
+	// RawPredicate returns a JSON object. The caller does not change it.
+	RawPredicate() []byte
+}
+
+// Subject is one artifact that a statement is about.
+type Subject struct {
+	// Name tells it from other subjects for people; nothing rests on it.
+	Name string `json:"name,omitempty"`
+	// Digest maps algorithms to lower-case hex: sha256, sha512, gitCommit and
+	// others (in-toto digest_set.md).
+	Digest map[string]string `json:"digest"`
+	// Annotations are more about the artifact. Empty: none.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Statement binds a predicate to subjects. It is neither signed nor verified.
+type Statement struct {
+	// Type is the version of the statement's own form.
+	Type string `json:"_type"`
+	// Subjects are what it is about; at least one.
+	Subjects []Subject `json:"subject"`
+	// PredicateType is an absolute URI.
+	PredicateType string `json:"predicateType"`
+	// Predicate is the exact text of a JSON object.
+	Predicate json.RawMessage `json:"predicate"`
+}
+
+// MaxSubjects bounds the subjects of one statement.
+const MaxSubjects = intoto.MaxSubjects
+
+// NewStatement makes a statement (in-toto Statement v1). A predicate that can
+// validate itself must be valid. Errors are ErrPredicate and ErrSubject.
+func NewStatement(p Predicate, subjects ...Subject) (*Statement, error) {
+	if p == nil {
+		return nil, fmt.Errorf("%w: there is none", ErrPredicate)
+	}
+	if v, ok := p.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	if u, err := url.Parse(p.PredicateType()); err != nil || !u.IsAbs() {
+		return nil, fmt.Errorf("%w: the type %.200q is no absolute URI", ErrPredicate, p.PredicateType())
+	}
+	text, err := predicateText(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSubjects(subjects); err != nil {
+		return nil, err
+	}
+	return &Statement{
+		Type: intoto.StatementV1, Subjects: slices.Clone(subjects), PredicateType: p.PredicateType(), Predicate: text,
+	}, nil
+}
+
+// predicateText is the JSON object that stands for a predicate in a statement.
+func predicateText(p Predicate) ([]byte, error) {
+	var text []byte
+	if raw, ok := p.(RawPredicate); ok {
+		text = raw.RawPredicate()
+	} else {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(p); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPredicate, err)
+		}
+		text = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	}
+	v, err := strictjson.ParseShallow(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPredicate, err)
+	}
+	if v.Kind() != strictjson.Object {
+		return nil, fmt.Errorf("%w: it is no JSON object", ErrPredicate)
+	}
+	return v.Raw(), nil
+}
+
+func checkSubjects(subjects []Subject) error {
+	if n := len(subjects); n == 0 || n > MaxSubjects {
+		return fmt.Errorf("%w: %d subjects, want 1 to %d", ErrSubject, n, MaxSubjects)
+	}
+	for i, s := range subjects {
+		if len(s.Digest) == 0 {
+			return fmt.Errorf("%w: subject %d (%.100q) has no digest", ErrSubject, i+1, s.Name)
+		}
+		if err := checkDigests(s.Digest); err != nil {
+			return fmt.Errorf("%w: subject %d (%.100q): %w", ErrSubject, i+1, s.Name, err)
+		}
+	}
+	return nil
+}
+
+// hexDigits is how many hex digits the digests of known algorithms have.
+var hexDigits = map[string]int{
+	"sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "sha512_224": 56, "sha512_256": 64,
+	"sha3_224": 56, "sha3_256": 64, "sha3_384": 96, "sha3_512": 128,
+}
+
+// checkDigests refuses a digest that no verifier could ever match.
+func checkDigests(digests map[string]string) error {
+	for algorithm, value := range digests {
+		want, known := hexDigits[algorithm]
+		switch {
+		case algorithm == "" || value == "":
+			return errors.New("a digest is empty")
+		case known && (len(value) != want || !isLowerHex(value)):
+			return fmt.Errorf("the %s digest %.140q is not %d lower-case hex digits", algorithm, value, want)
+		}
+	}
+	return nil
+}
+
+func isLowerHex(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,183 @@
+// Package provenance makes SLSA provenance v1 from real sources: the environment
+// of a build system, the work tree, a recorded command, and artifacts that know
+// their own origin.
+//
+// Each source gives [Facts]; [New] puts the facts of several sources together.
+// The builder's identity is always the caller's to give: nothing that a build
+// step can write decides it.
+//
+// # What it is worth
+//
+// Facts are what was found where the code ran. Provenance is worth as much as
+// the signer that vouches for it: sign it with a key that only the build platform
+// can use, not the build's own steps.
+//
+// # Sources
+//
+// SLSA v1.0, provenance.md; in-toto resource_descriptor.md and digest_set.md;
+// each build system's own documentation, as named beside its table.
+package provenance
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+// Facts are what one source knows about a build. Parameter values are strings,
+// booleans, int64, float64, []any and map[string]any.
+type Facts struct {
+	// BuildType is the URI that says what the external parameters mean. Empty:
+	// the source knows none.
+	BuildType string
+	// ExternalParameters were chosen by whoever started the build,
+	// InternalParameters by the builder.
+	ExternalParameters, InternalParameters map[string]any
+	// Dependencies are what the build read, the source among them.
+	Dependencies []attest.ResourceDescriptor
+	// BuilderVersion and BuilderDependencies are about the build platform.
+	BuilderVersion      map[string]string
+	BuilderDependencies []attest.ResourceDescriptor
+	// InvocationID identifies the run.
+	InvocationID string
+	// StartedOn and FinishedOn are the run's times. Zero: not known.
+	StartedOn, FinishedOn time.Time
+	// Byproducts are outputs other than the artifact.
+	Byproducts []attest.ResourceDescriptor
+}
+
+// New puts facts together. builderID is the absolute URI of the build platform
+// that the signer stands for.
+//
+// A buildType says what externalParameters mean, so that only one source may
+// speak there: the first facts that have a BuildType. External parameters of
+// later ones are recorded as internal parameters. Elsewhere facts add up: a
+// parameter that two sources give differently is ErrConflict, dependencies that
+// are equal are listed once, the earliest start and the latest end count.
+//
+// Errors are attest.ErrOptions, ErrConflict, and attest.ErrPredicate where what
+// comes out is no valid provenance.
+func New(builderID string, facts ...Facts) (*attest.Provenance, error) {
+	if err := checkBuilderID(builderID); err != nil {
+		return nil, err
+	}
+	p := &attest.Provenance{RunDetails: attest.RunDetails{Builder: attest.Builder{ID: builderID}}}
+	for _, f := range facts {
+		if err := add(p, f); err != nil {
+			return nil, err
+		}
+	}
+	if p.BuildDefinition.BuildType == "" {
+		return nil, fmt.Errorf("%w: no source of facts says what type of build it was; give Facts with a BuildType", attest.ErrOptions)
+	}
+	if p.BuildDefinition.ExternalParameters == nil {
+		p.BuildDefinition.ExternalParameters = map[string]any{}
+	}
+	if v, ok := any(p).(attest.Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func checkBuilderID(id string) error {
+	if id == "" {
+		return fmt.Errorf("%w: no builder ID; give the URI by which policies know the build platform", attest.ErrOptions)
+	}
+	u, err := url.Parse(id)
+	if err != nil || !u.IsAbs() || u.User != nil {
+		return fmt.Errorf("%w: the builder ID is no absolute URI without credentials", attest.ErrOptions)
+	}
+	return nil
+}
+
+func add(p *attest.Provenance, f Facts) error {
+	def, run := &p.BuildDefinition, &p.RunDetails
+	switch {
+	case def.BuildType == "" && f.BuildType != "":
+		// What sources without a type have said so far were no external
+		// parameters in the sense of this one.
+		def.BuildType, def.ExternalParameters = f.BuildType, maps.Clone(f.ExternalParameters)
+	default:
+		if err := merge(&def.InternalParameters, f.ExternalParameters); err != nil {
+			return err
+		}
+	}
+	if err := merge(&def.InternalParameters, f.InternalParameters); err != nil {
+		return err
+	}
+	if err := merge(&run.Builder.Version, f.BuilderVersion); err != nil {
+		return err
+	}
+	def.ResolvedDependencies = union(def.ResolvedDependencies, f.Dependencies)
+	run.Builder.BuilderDependencies = union(run.Builder.BuilderDependencies, f.BuilderDependencies)
+	run.Byproducts = union(run.Byproducts, f.Byproducts)
+	return addMetadata(run, f)
+}
+
+func addMetadata(run *attest.RunDetails, f Facts) error {
+	if f.InvocationID == "" && f.StartedOn.IsZero() && f.FinishedOn.IsZero() {
+		return nil
+	}
+	if run.Metadata == nil {
+		run.Metadata = &attest.BuildMetadata{}
+	}
+	m := run.Metadata
+	if f.InvocationID != "" {
+		if m.InvocationID != "" && m.InvocationID != f.InvocationID {
+			return fmt.Errorf("%w: two invocation IDs, %.100q and %.100q", ErrConflict, m.InvocationID, f.InvocationID)
+		}
+		m.InvocationID = f.InvocationID
+	}
+	if t := f.StartedOn.UTC(); !f.StartedOn.IsZero() && (m.StartedOn == nil || t.Before(*m.StartedOn)) {
+		m.StartedOn = &t
+	}
+	if t := f.FinishedOn.UTC(); !f.FinishedOn.IsZero() && (m.FinishedOn == nil || t.After(*m.FinishedOn)) {
+		m.FinishedOn = &t
+	}
+	return nil
+}
+
+// merge adds parameters and refuses to choose between two values of one.
+func merge[V any](into *map[string]V, from map[string]V) error {
+	if len(from) > 0 && *into == nil {
+		*into = make(map[string]V)
+	}
+	for _, key := range slices.Sorted(maps.Keys(from)) {
+		have, there := (*into)[key]
+		if there && !reflect.DeepEqual(have, from[key]) {
+			return fmt.Errorf("%w: two values of the parameter %.100q", ErrConflict, key)
+		}
+		(*into)[key] = from[key]
+	}
+	return nil
+}
+
+// union adds descriptors that are not there yet.
+func union(have, more []attest.ResourceDescriptor) []attest.ResourceDescriptor {
+	type identity struct{ uri, name, digests string }
+	id := func(d attest.ResourceDescriptor) identity {
+		var digests string
+		for _, algorithm := range slices.Sorted(maps.Keys(d.Digest)) {
+			digests += algorithm + ":" + d.Digest[algorithm] + " "
+		}
+		return identity{d.URI, d.Name, digests}
+	}
+	seen := make(map[identity]bool, len(have)+len(more))
+	for _, d := range have {
+		seen[id(d)] = true
+	}
+	for _, d := range more {
+		if len(d.Content) > 0 || !seen[id(d)] {
+			seen[id(d)] = true
+			have = append(have, d)
+		}
+	}
+	return have
+}
