@@ -36,7 +36,9 @@ const (
 
 // Attach adds one piece of evidence to subject, in the format that item.Format
 // says, and returns the digest of the manifest that carries it. Of item it uses
-// Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations.
+// Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations; a
+// payload too large to be held may be given by Open, and then Layer.Digest and
+// Layer.Size describe it.
 //
 //   - FormatBundle: a manifest whose subject is subject, pushed by digest
 //     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
@@ -49,17 +51,18 @@ const (
 // not be confirmed is ErrUnconfirmed: the evidence may be missing from the list
 // although its manifest is stored; attach it again.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
-	digest, err := HashOf(subject)
-	if err != nil {
+	if _, err := HashOf(subject); err != nil {
 		return name.Digest{}, err
 	}
 	switch item.Format {
 	case FormatBundle:
 		return attachReferrer(ctx, s, subject, item)
-	case FormatSimpleSigning:
-		return attachLayer(ctx, s, subject.Context().Tag(digestTag(digest)+".sig"), item)
-	case FormatEnvelope:
-		return attachLayer(ctx, s, subject.Context().Tag(digestTag(digest)+".att"), item)
+	case FormatSimpleSigning, FormatEnvelope:
+		tag, err := tagOfFormat(subject, item.Format)
+		if err != nil {
+			return name.Digest{}, err
+		}
+		return attachLayer(ctx, s, tag, item)
 	}
 	return name.Digest{}, &Error{Op: "attach to", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
 		Detail: fmt.Sprintf("format %.40q cannot be written", item.Format)}
@@ -88,13 +91,13 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	var about v1.Descriptor
 	err = together(ctx,
 		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), config.Bytes) },
-		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), item.Payload) },
+		func(ctx context.Context) error { return pushPayload(ctx, s, subject.Context(), item) },
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
 		return name.Digest{}, err
 	}
-	if len(item.Payload) <= MaxInlineBytes {
+	if item.Payload != nil && len(item.Payload) <= MaxInlineBytes {
 		layer.Data = item.Payload
 	}
 	m, err := marshalManifest(wireManifest{
@@ -119,7 +122,11 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	return at, err
 }
 
+// layerOf describes the item's payload.
 func layerOf(item Item) (v1.Descriptor, error) {
+	if item.Payload == nil && item.Open != nil {
+		return item.Layer, nil
+	}
 	m, err := describe(string(item.Layer.MediaType), item.Payload)
 	if err != nil {
 		return v1.Descriptor{}, err
@@ -136,6 +143,13 @@ func marshalManifest(w wireManifest) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return describe(w.MediaType, data)
+}
+
+func pushPayload(ctx context.Context, w Writer, repo name.Repository, item Item) error {
+	if item.Payload == nil && item.Open != nil {
+		return w.PushBlob(ctx, repo.Digest(item.Layer.Digest.String()), item.Layer.Size, item.Open)
+	}
+	return pushBytes(ctx, w, repo, item.Payload)
 }
 
 func pushBytes(ctx context.Context, w Writer, repo name.Repository, data []byte) error {
@@ -175,7 +189,7 @@ func attachLayer(ctx context.Context, s Store, tag name.Tag, item Item) (name.Di
 	if err != nil {
 		return name.Digest{}, err
 	}
-	if err := pushBytes(ctx, s, tag.Context(), item.Payload); err != nil {
+	if err := pushPayload(ctx, s, tag.Context(), item); err != nil {
 		return name.Digest{}, err
 	}
 	return addLayers(ctx, s, tag, []v1.Descriptor{layer})

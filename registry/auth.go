@@ -91,7 +91,10 @@ type login struct {
 // may suggest.
 func (r *request) scopes() []string {
 	rights := "pull"
-	if r.push {
+	switch {
+	case r.method == http.MethodDelete && !r.push:
+		rights = "delete"
+	case r.push:
 		rights = "pull,push"
 	}
 	all := []string{"repository:" + r.repo.RepositoryStr() + ":" + rights}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"sync"
@@ -64,6 +65,9 @@ type Item struct {
 	Layer v1.Descriptor
 	// Payload is the layer's content; nil in FormatOther.
 	Payload []byte
+	// Open gives Attach the content of a payload that is nil, once per attempt.
+	// Evidence leaves it nil.
+	Open func() (io.ReadCloser, error)
 }
 
 // Limits bound what Evidence reads. For each field, zero means the default.

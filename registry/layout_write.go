@@ -148,6 +148,30 @@ func (l *Layout) listUnnamed(ctx context.Context, m Manifest) error {
 	return l.list(ctx, "list manifest", "", m.Descriptor, PushOptions{})
 }
 
+// RemoveManifest implements Remover: index.json no longer lists the manifest,
+// under no tag either. Its file stays, as other manifests may list it.
+func (l *Layout) RemoveManifest(ctx context.Context, ref name.Digest) error {
+	const op = "remove manifest"
+	h, err := HashOf(ref)
+	if err != nil {
+		return err
+	}
+	unlock, err := l.lock(ctx, op)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	index, err := l.readIndex(op)
+	if err != nil {
+		return err
+	}
+	if !listsDigest(index.entries, h) {
+		return l.fail(op, h.String(), ErrNotFound, "index.json does not list it", nil)
+	}
+	kept := slices.DeleteFunc(slices.Clone(index.entries), func(e layoutIndexEntry) bool { return e.desc.Digest == h })
+	return l.writeIndex(op, index.with(kept))
+}
+
 // checkPush refuses what the layout could not give back as it is.
 func (l *Layout) checkPush(op string, m Manifest) (Manifest, *oci.Document, error) {
 	mediaType := string(m.Descriptor.MediaType)

@@ -1,0 +1,106 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// Confirm reads back what Attach has written: item is what it was given, and at
+// what it returned. It returns nil once subject's evidence lists the item in its
+// place and its content has been read in full, which a reader verifies; content
+// is not held. Otherwise the error says what is missing: ErrUnconfirmed where
+// the store has taken the evidence and does not list it, which may pass.
+func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+	layer, err := layerOf(item)
+	if err != nil {
+		return err
+	}
+	listed := func(ctx context.Context) error { return confirmLayer(ctx, r, at, layer) }
+	switch item.Format {
+	case FormatSimpleSigning, FormatEnvelope:
+		// Other writers may have added to the tag since.
+		tag, err := tagOfFormat(subject, item.Format)
+		if err != nil {
+			return err
+		}
+		listed = func(ctx context.Context) error { return confirmLayer(ctx, r, tag, layer) }
+	case FormatBundle:
+	default:
+		return &Error{Op: "confirm", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
+			Detail: fmt.Sprintf("format %.40q is not written", item.Format)}
+	}
+	return together(ctx,
+		listed,
+		func(ctx context.Context) error { return confirmBlob(ctx, r, subject.Context(), layer) },
+		func(ctx context.Context) error {
+			if item.Format != FormatBundle {
+				return nil
+			}
+			return confirmReferrer(ctx, r, subject, at)
+		},
+	)
+}
+
+// tagOfFormat is the tag of cosign's that holds evidence of a format.
+func tagOfFormat(subject name.Digest, f Format) (name.Tag, error) {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return name.Tag{}, err
+	}
+	suffix := ".sig"
+	if f == FormatEnvelope {
+		suffix = ".att"
+	}
+	return subject.Context().Tag(digestTag(digest) + suffix), nil
+}
+
+func confirmLayer(ctx context.Context, r Reader, ref name.Reference, layer v1.Descriptor) error {
+	m, err := ReadManifest(ctx, r, ref)
+	if err != nil {
+		return err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+	}
+	for _, l := range doc.Layers {
+		if l.Digest == layer.Digest && l.Size == layer.Size {
+			return nil
+		}
+	}
+	return unconfirmed(ref, "its manifest does not list "+layer.Digest.String())
+}
+
+func confirmBlob(ctx context.Context, r Reader, repo name.Repository, layer v1.Descriptor) error {
+	content, err := r.Blob(ctx, repo.Digest(layer.Digest.String()), layer.Size)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, content)
+	if closed := content.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) error {
+	for d, err := range r.Referrers(ctx, subject) {
+		if err != nil {
+			return err
+		}
+		if d.Digest.String() == at.DigestStr() {
+			return nil
+		}
+	}
+	return unconfirmed(subject, "the store does not list "+at.DigestStr()+" among its referrers")
+}
+
+func unconfirmed(ref name.Reference, detail string) error {
+	return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrUnconfirmed, Detail: detail}
+}

@@ -1,0 +1,165 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+// stores are the kinds of store that evidence can be removed from, each with an
+// image.
+func stores(t *testing.T, test func(t *testing.T, s registry.Store, subject name.Digest)) {
+	for label, o := range map[string]registrytest.Options{
+		"referrers API": {}, "fallback tag": {NoReferrers: true}, "conditional": {NoReferrers: true, Conditional: true},
+	} {
+		t.Run(label, func(t *testing.T) {
+			host := registrytest.Start(t, registrytest.New(o))
+			c, err := registry.NewClient(registry.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, c, pushTagged(t, c, host+"/team/app:v1"))
+		})
+	}
+	t.Run("layout", func(t *testing.T) {
+		l, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, l, pushTagged(t, l, l.Tag("v1").String()))
+	})
+}
+
+func pushTagged(t *testing.T, s registry.Store, ref string) name.Digest {
+	t.Helper()
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := registrytest.PushImage(context.Background(), s, tag, registrytest.ImageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// evidenceOf lists what is attached; a tag without layers is nothing.
+func evidenceOf(t *testing.T, s registry.Store, subject name.Digest) []registry.Item {
+	t.Helper()
+	var all []registry.Item
+	for item, err := range registry.Evidence(context.Background(), s, subject, registry.Limits{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if item.Format != registry.FormatOther {
+			all = append(all, item)
+		}
+	}
+	return all
+}
+
+func words(items []registry.Item) []string {
+	var all []string
+	for _, item := range items {
+		all = append(all, string(item.Format)+" "+string(item.Payload))
+	}
+	return all
+}
+
+func TestDetachRemovesOneThingAndNothingElse(t *testing.T) {
+	stores(t, func(t *testing.T, s registry.Store, subject name.Digest) {
+		ctx := context.Background()
+		attach(t, s, subject, bundleItem("a"), bundleItem("b"), simpleItem("a"), simpleItem("b"), envelopeItem("a"), envelopeItem("b"))
+		for {
+			before := evidenceOf(t, s, subject)
+			if len(before) == 0 {
+				break
+			}
+			if err := registry.Detach(ctx, s, subject, before[0]); err != nil {
+				t.Fatal(err)
+			}
+			want := words(before[1:])
+			if after := words(evidenceOf(t, s, subject)); !slices.Equal(after, want) {
+				t.Fatalf("without %q there is %q, want %q", words(before[:1]), after, want)
+			}
+		}
+		if _, err := s.Resolve(ctx, subject); err != nil {
+			t.Errorf("the image itself: %v", err)
+		}
+		if _, err := s.Resolve(ctx, subject.Context().Tag("v1")); err != nil {
+			t.Errorf("its tag: %v", err)
+		}
+	})
+}
+
+func TestDetachTellsWhyTheStoreStillListsTheEvidence(t *testing.T) {
+	r := registrytest.New(registrytest.Options{})
+	host := registrytest.Start(t, r)
+	c, err := registry.NewClient(registry.Options{MaxAttempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := pushTagged(t, c, host+"/team/app:v1")
+	attach(t, c, subject, bundleItem("a"))
+	item := evidenceOf(t, c, subject)[0]
+	for label, c2 := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"not allowed":    {registrytest.Status(403), registry.ErrDenied},
+		"said, not done": {registrytest.Reply(registrytest.Answer{Status: 202}), registry.ErrUnconfirmed},
+	} {
+		r.Inject(registrytest.Fault{Method: "DELETE", Times: 1, Do: c2.do})
+		if err := registry.Detach(context.Background(), c, subject, item); !errors.Is(err, c2.want) {
+			t.Errorf("%s: %v, want %s", label, err, c2.want)
+		}
+	}
+	plain := registrytest.Faulty(c, registrytest.Hooks{})
+	if err := registry.Detach(context.Background(), plain, subject, item); !errors.Is(err, registry.ErrUnsupported) {
+		t.Errorf("a store that removes nothing: %v", err)
+	}
+	if err := registry.Detach(context.Background(), c, subject, registry.Item{}); !errors.Is(err, registry.ErrUnsupported) {
+		t.Errorf("an item from nowhere: %v", err)
+	}
+}
+
+func TestRemovingWhatIsNotThereIsNotFound(t *testing.T) {
+	stores(t, func(t *testing.T, s registry.Store, subject name.Digest) {
+		absent := subject.Context().Digest("sha256:" + strings.Repeat("0", 64))
+		if err := s.(registry.Remover).RemoveManifest(context.Background(), absent); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("%v, want ErrNotFound", err)
+		}
+		if err := s.(registry.Remover).RemoveManifest(context.Background(), name.Digest{}); !errors.Is(err, registry.ErrReference) {
+			t.Errorf("no digest: %v, want ErrReference", err)
+		}
+	})
+}
+
+func TestConfirmReadsBackWhatWasAttached(t *testing.T) {
+	stores(t, func(t *testing.T, s registry.Store, subject name.Digest) {
+		ctx := context.Background()
+		for _, item := range []registry.Item{bundleItem("a"), simpleItem("b"), envelopeItem("c")} {
+			at, err := registry.Attach(ctx, s, subject, item)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := registry.Confirm(ctx, s, subject, item, at); err != nil {
+				t.Errorf("%s: %v", item.Format, err)
+			}
+			item.Payload = []byte("never attached")
+			if err := registry.Confirm(ctx, s, subject, item, at); !errors.Is(err, registry.ErrUnconfirmed) && !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("%s of other content: %v", item.Format, err)
+			}
+		}
+		if err := registry.Confirm(ctx, s, subject, registry.Item{Format: registry.FormatOther}, subject); !errors.Is(err, registry.ErrUnsupported) {
+			t.Errorf("an unknown format: %v", err)
+		}
+	})
+}
