@@ -1,0 +1,259 @@
+package attest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/signer"
+	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/sign"
+)
+
+// Options say how an image is attested. The zero value attaches one bundle for
+// each signer.
+type Options struct {
+	// Formats are written for each signer: registry.FormatBundle and
+	// registry.FormatEnvelope (cosign's .att tag, which cosign before v2.6
+	// reads; its statements are of the form v0.1). Empty: the bundle alone.
+	Formats []registry.Format
+	// Replace removes what the same signers have attested about this digest
+	// before with the same predicate type, in any format, once the new
+	// attestation is there. What carries another signer's signature stays.
+	// False: earlier attestations stay beside the new one.
+	Replace bool
+	// SubjectName is the name of the image in the statement. Empty: its
+	// repository, as cosign writes it.
+	SubjectName string
+	// Subjects are further ones that the statement is about. It is attached to
+	// the image only. Empty: none.
+	Subjects []Subject
+	// MaxBytes bounds the statement. Zero: 128 MiB. Verifiers pass over
+	// evidence larger than their registry.Limits.MaxPayloadBytes, by default 32
+	// MiB; what is written is a third larger than the statement.
+	MaxBytes int64
+	// Limits bound the evidence that is read for Replace. Zero: the defaults.
+	Limits registry.Limits
+	// Now gives the time written into org.opencontainers.image.created, which
+	// is not signed. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Attached says what was attested and where it is.
+type Attached struct {
+	// Digest is the image that the statement is about.
+	Digest name.Digest `json:"digest"`
+	// PredicateType is what was said about it.
+	PredicateType string `json:"predicateType"`
+	// Attestations has one entry for each signer and format.
+	Attestations []Attestation `json:"attestations"`
+	// Superseded lists what Options.Replace found.
+	Superseded []Superseded `json:"superseded,omitempty"`
+}
+
+// Attestation is one signed statement that is known to be in the store.
+type Attestation struct {
+	// KeyID is the SHA-256 of the signer's SubjectPublicKeyInfo, in hex.
+	KeyID string `json:"keyId"`
+	// Format is how it is stored, Evidence the manifest that carries it, and
+	// Size its bytes there.
+	Format   registry.Format `json:"format"`
+	Evidence name.Digest     `json:"evidence"`
+	Size     int64           `json:"size"`
+}
+
+// Superseded is an earlier attestation of one of the signers.
+type Superseded struct {
+	KeyID    string          `json:"keyId"`
+	Format   registry.Format `json:"format"`
+	Evidence name.Digest     `json:"evidence"`
+	// Removed is true where it is no longer attached. Where it is false, Reason
+	// says why; verifiers still see it beside the new one.
+	Removed bool   `json:"removed"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Image states p about subject, signs the statement with every signer, attaches
+// it beside the image in every format asked for, and reads it back.
+//
+// Each signer's attestation is a piece of evidence of its own, so that one
+// signer's can be replaced without the other's. Signatures are verified before
+// they are attached. Attesting twice attaches two statements; see
+// Options.Replace. A large predicate is held twice: as given, and as it is
+// signed.
+//
+// With an error, attestations may have been added for some of the signers and
+// formats. Errors are ErrPredicate, ErrSubject, ErrOptions, ErrTooLarge,
+// ErrNotConfirmed, those of package sign, of the store and of the context.
+func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Predicate, o Options, signers ...sign.Signer) (*Attached, error) {
+	j, err := newJob(repo, subject, p, o, signers)
+	if err != nil {
+		return nil, err
+	}
+	var superseded []previous
+	if o.Replace {
+		if superseded, err = j.previous(ctx); err != nil {
+			return nil, err
+		}
+	}
+	result := &Attached{Digest: subject, PredicateType: j.statement.PredicateType}
+	for _, format := range j.o.Formats {
+		made, err := j.write(ctx, format)
+		if err != nil {
+			return nil, err
+		}
+		result.Attestations = append(result.Attestations, made...)
+	}
+	result.Superseded, err = j.remove(ctx, superseded)
+	return result, err
+}
+
+type job struct {
+	store     registry.Store
+	subject   name.Digest
+	hash      v1.Hash
+	o         Options
+	signers   []signer.Checked
+	statement *Statement
+}
+
+func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, signers []sign.Signer) (*job, error) {
+	checked, err := checkSigners(signers)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := registry.HashOf(subject)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Formats) == 0 {
+		o.Formats = []registry.Format{registry.FormatBundle}
+	}
+	for i, f := range o.Formats {
+		if f != registry.FormatBundle && f != registry.FormatEnvelope || slices.Contains(o.Formats[:i], f) {
+			return nil, fmt.Errorf("%w: format %.40q is unknown for attestations, or given twice", ErrOptions, f)
+		}
+	}
+	if o.SubjectName == "" {
+		o.SubjectName = subject.Context().Name()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	image := Subject{Name: o.SubjectName, Digest: map[string]string{hash.Algorithm: hash.Hex}}
+	statement, err := NewStatement(p, append([]Subject{image}, o.Subjects...)...)
+	if err != nil {
+		return nil, err
+	}
+	if statement.PredicateType == intoto.PredicateSignature {
+		return nil, fmt.Errorf("%w: %s makes a statement an image's signature; use package sign", ErrOptions, intoto.PredicateSignature)
+	}
+	return &job{store: store, subject: subject, hash: hash, o: o, signers: checked, statement: statement}, nil
+}
+
+// write attaches the statement in one format, signed by each signer.
+func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation, error) {
+	version := intoto.StatementV1
+	if format == registry.FormatEnvelope {
+		version = intoto.StatementV01
+		// A tag can be written beside an image that does not exist.
+		if _, err := j.store.Resolve(ctx, j.subject); err != nil {
+			return nil, err
+		}
+	}
+	envelope, err := j.statement.envelope(version, j.o.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	var made []Attestation
+	for _, by := range j.signers {
+		item, err := j.item(ctx, format, envelope, by)
+		if err != nil {
+			return nil, err
+		}
+		at, err := registry.Attach(ctx, j.store, j.subject, item)
+		if err != nil {
+			return nil, err
+		}
+		if err := j.confirm(ctx, item, at); err != nil {
+			return nil, err
+		}
+		made = append(made, Attestation{KeyID: by.Key.ID(), Format: format, Evidence: at, Size: item.Layer.Size})
+	}
+	return made, nil
+}
+
+// item signs the envelope with one key and makes of it what is attached.
+func (j *job) item(ctx context.Context, format registry.Format, envelope *dsse.Envelope, by signer.Checked) (registry.Item, error) {
+	sig, err := by.SignChecked(ctx, envelope.PAE())
+	if err != nil {
+		return registry.Item{}, err
+	}
+	signed := *envelope
+	signed.Signatures = [][]byte{sig}
+	if format == registry.FormatEnvelope {
+		text, err := signed.TextWithKeyID()
+		if err != nil {
+			return registry.Item{}, err
+		}
+		return filled(text, registry.Item{Format: format, Layer: v1.Descriptor{
+			MediaType:   evidence.EnvelopeMediaType,
+			Annotations: map[string]string{"predicateType": j.statement.PredicateType, simplesigning.AnnotationSignature: ""},
+		}})
+	}
+	text, err := bundle.NewEnvelope(by.Key.Hint(), &signed)
+	if err != nil {
+		return registry.Item{}, err
+	}
+	return filled(text, registry.Item{
+		Format: format, Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+		ManifestAnnotations: map[string]string{
+			"dev.sigstore.bundle.content":       "dsse-envelope",
+			"dev.sigstore.bundle.predicateType": j.statement.PredicateType,
+			"org.opencontainers.image.created":  j.o.Now().UTC().Format(time.RFC3339),
+		},
+	})
+}
+
+// filled gives an item its content: held where it is small, so that it can be
+// carried inside the manifest, and else encoded as it is sent.
+func filled(text *dsse.Text, item registry.Item) (registry.Item, error) {
+	if text.Size() <= registry.MaxInlineBytes {
+		item.Payload = text.Bytes()
+	}
+	item.Open = func() (io.ReadCloser, error) { return io.NopCloser(text.Open()), nil }
+	var err error
+	item.Layer.Digest, item.Layer.Size, err = v1.SHA256(text.Open())
+	return item, err
+}
+
+// confirm reads back. A registry may list what it has taken a moment later.
+func (j *job) confirm(ctx context.Context, item registry.Item, at name.Digest) error {
+	for wait := 100 * time.Millisecond; ; wait *= 3 {
+		err := registry.Confirm(ctx, j.store, j.subject, item, at)
+		if err == nil {
+			return nil
+		}
+		passing := errors.Is(err, registry.ErrUnconfirmed) || errors.Is(err, registry.ErrNotFound)
+		if !passing || wait > time.Second {
+			return fmt.Errorf("%w: %w", ErrNotConfirmed, err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
