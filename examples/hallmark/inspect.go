@@ -76,8 +76,8 @@ Exit codes: 0 everything was read; 2 not.
 JSON is one object: image, complete, digest, mediaType, size, artifactType,
 platform, attestationOf, error, manifests (the same fields again), evidence
 (kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
-identities, issuer, certificate), predicateType, subjects, subjectMatches,
-repository, annotations, created, verifiedBy (name, keyId), error).`,
+identities, issuer, certificate), predicateType, predicate (name, value),
+subjects, subjectMatches, repository, annotations, created, verifiedBy (name, keyId), error).`,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1`,
 		Args: arguments(cobra.ExactArgs(1)),

@@ -106,7 +106,7 @@ func TestInspectReadsCertificatesAttestationsAndBuildKitsManifests(t *testing.T)
 	c := newCLI(t)
 	digest := x.push("v1")
 	statement, err := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1", "predicate": map[string]any{},
+		"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1", "predicate": json.RawMessage(provenanceText),
 		"subject": []any{map[string]any{"digest": map[string]string{"sha256": digest.DigestStr()[len("sha256:"):]}}},
 	})
 	must(t, err)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/b64"
 	"github.com/hallmark-oci/hallmark/internal/bundle"
 	"github.com/hallmark-oci/hallmark/internal/dsse"
@@ -48,6 +49,9 @@ type piece struct {
 	Signer       signer `json:"signer,omitzero"`
 	// PredicateType is that of a statement.
 	PredicateType string `json:"predicateType,omitempty"`
+	// Predicate is what an attestation says, in short. It is as claimed as the
+	// rest.
+	Predicate []fact `json:"predicate,omitempty"`
 	// Subjects are the digests that it is about, at most 20 of them, and
 	// SubjectMatches is true where the manifest inspected is one of all.
 	Subjects       []string `json:"subjects,omitempty"`
@@ -74,6 +78,12 @@ type signer struct {
 	Certificate bool     `json:"certificate,omitempty"`
 	Identities  []string `json:"identities,omitempty"`
 	Issuer      string   `json:"issuer,omitempty"`
+}
+
+// fact is one line about a predicate.
+type fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 type keyRef struct {
@@ -175,6 +185,8 @@ func (p *piece) readStatement(e *dsse.Envelope, subject intoto.Digester) error {
 	p.Kind, p.PredicateType = kindAttestation, s.PredicateType
 	if s.PredicateType == intoto.PredicateSignature {
 		p.Kind = kindSignature
+	} else {
+		p.summarize(s.Predicate)
 	}
 	for _, about := range s.Subjects[:min(len(s.Subjects), maxShown)] {
 		for _, algorithm := range slices.Sorted(maps.Keys(about.Digest)) {
@@ -186,6 +198,18 @@ func (p *piece) readStatement(e *dsse.Envelope, subject intoto.Digester) error {
 		p.SubjectMatches, p.Annotations = true, match.Annotations
 	}
 	return err
+}
+
+// summarize says what a predicate says. One that is not what its type says is
+// no less evidence of somebody having signed it.
+func (p *piece) summarize(predicate []byte) {
+	lines, err := attest.Summarize(p.PredicateType, predicate)
+	for _, line := range lines {
+		p.Predicate = append(p.Predicate, fact(line))
+	}
+	if err != nil {
+		p.Error = err.Error()
+	}
 }
 
 // signerOfHint turns the hint of a bundle into a key ID where it is one, so that
@@ -285,6 +309,9 @@ func (p piece) tree(checked bool) node {
 	}
 	if p.Repository != "" {
 		n.add("repository", p.Repository)
+	}
+	for _, f := range p.Predicate {
+		n.add(f.Name, f.Value)
 	}
 	for i, key := range slices.Sorted(maps.Keys(p.Annotations)) {
 		if i == maxShown {

@@ -117,6 +117,26 @@ func (p *printer) document(v any) error {
 	return err
 }
 
+// jsonLine writes JSON text on one line.
+func (p *printer) jsonLine(text []byte) error {
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	_, err := p.w.Write(inertJSON(b.Bytes()))
+	return err
+}
+
+// raw writes JSON text byte for byte, but for what could act on a terminal.
+func (p *printer) raw(text []byte, terminal bool) error {
+	if terminal {
+		text = inertJSON(bytes.ReplaceAll(text, []byte("\r"), nil))
+	}
+	_, err := p.w.Write(text)
+	return err
+}
+
 // flush reports whether everything could be written: a verdict that nobody
 // could read must not end as success.
 func (p *printer) flush() error { return p.w.Flush() }
@@ -128,7 +148,7 @@ func inertJSON(text []byte) []byte {
 	var b bytes.Buffer
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
-		if r == '\n' || r != 0x7f && r < utf8.RuneSelf || r >= utf8.RuneSelf && unicode.IsPrint(r) {
+		if r == '\n' || r == '\t' || r != 0x7f && r < utf8.RuneSelf || r >= utf8.RuneSelf && unicode.IsPrint(r) {
 			b.Write(text[:n])
 		} else if r > 0xffff {
 			high, low := utf16.EncodeRune(r)

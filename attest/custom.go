@@ -1,0 +1,43 @@
+package attest
+
+import "time"
+
+// Custom is cosign's predicate for data that has no type of its own. cosign wraps
+// any file into one; here that is Custom{Data: string(file), Timestamp: now}.
+// Prefer a type URI of your own, and Raw.
+//
+// Source: cosign COSIGN_PREDICATE_SPEC.md
+// ("https://cosign.sigstore.dev/attestation/v1").
+type Custom struct {
+	// Data is anything that JSON has; cosign writes a string. Required.
+	Data any `json:"Data"`
+	// Timestamp is when the predicate was made. Required.
+	Timestamp time.Time `json:"Timestamp"`
+}
+
+// PredicateType is TypeCustom.
+func (Custom) PredicateType() string { return TypeCustom }
+
+// Validate checks that both fields are there.
+func (p Custom) Validate() error {
+	var c checks
+	c.need("Data", p.Data != nil)
+	c.time("Timestamp", p.Timestamp)
+	return c.err
+}
+
+// MarshalJSON writes the time in UTC, as cosign does.
+func (p Custom) MarshalJSON() ([]byte, error) {
+	type plain Custom
+	p.Timestamp = p.Timestamp.UTC()
+	return marshalJSON(plain(p))
+}
+
+func (p Custom) summary() summaryLines {
+	var l summaryLines
+	l.time("time", &p.Timestamp)
+	if s, ok := p.Data.(string); ok {
+		l.number("bytes of data", len(s))
+	}
+	return l
+}

@@ -1,0 +1,105 @@
+package attest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// SummaryLine is one fact about a predicate, for people.
+type SummaryLine struct {
+	// Name is a few lower-case words of ours; Value is what the predicate says,
+	// without control characters and at most some hundred bytes.
+	Name, Value string
+}
+
+const (
+	// maxSummaryValue bounds a value, in bytes.
+	maxSummaryValue = 400
+	// maxSummaryKinds bounds how many kinds of things one value counts.
+	maxSummaryKinds = 8
+)
+
+// Summarize says in a few lines what a predicate says: builder, source and commit
+// of provenance, components of a bill of materials, findings of a scan by
+// severity. It takes a short name or URI, like ParsePredicate, and shows nothing
+// to be true.
+//
+// A predicate that is not what its type says gives the lines that could be read,
+// together with the error of ParsePredicate.
+func Summarize(nameOrURI string, predicate []byte) ([]SummaryLine, error) {
+	f, ok := lookupForm(nameOrURI)
+	if !ok {
+		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
+	}
+	root, err := parseObject(predicate)
+	if err != nil {
+		return nil, f.wrap(err)
+	}
+	value, err := f.read(root)
+	return value.(summarized).summary(), err
+}
+
+// summarized is what every form reads predicates into.
+type summarized interface{ summary() summaryLines }
+
+type summaryLines []SummaryLine
+
+// add appends what is known; an empty value is not.
+func (l *summaryLines) add(name, value string) {
+	if value != "" {
+		*l = append(*l, SummaryLine{name, registry.SafeText(value, maxSummaryValue)})
+	}
+}
+
+func (l *summaryLines) number(name string, n int) { l.add(name, fmt.Sprint(n)) }
+
+func (l *summaryLines) time(name string, t *time.Time) {
+	if t != nil && !t.IsZero() {
+		l.add(name, t.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// source adds a source repository and its commit, where that is what the
+// resource is.
+func (l *summaryLines) source(uri string, digest map[string]string) bool {
+	commit := cmp.Or(digest["gitCommit"], digest["sha1"])
+	if commit == "" || uri == "" {
+		return false
+	}
+	l.add("source", uri)
+	l.add("commit", commit)
+	return true
+}
+
+// spaced joins what is known of two texts.
+func spaced(a, b string) string { return strings.TrimSpace(a + " " + b) }
+
+// counted writes "3: 1 critical, 2 low". The order is that of kinds; others
+// follow in alphabetical order.
+func counted(counts map[string]int, kinds []string) string {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		if !slices.Contains(kinds, kind) {
+			kinds = append(slices.Clip(kinds), kind)
+		}
+	}
+	var parts []string
+	for _, kind := range kinds {
+		if n := counts[kind]; n > 0 && len(parts) < maxSummaryKinds {
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprint(total)
+	}
+	return fmt.Sprintf("%d: %s", total, strings.Join(parts, ", "))
+}

@@ -1,0 +1,119 @@
+package attest_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+func summary(t *testing.T, typ string, data []byte) string {
+	t.Helper()
+	lines, err := attest.Summarize(typ, data)
+	if err != nil {
+		t.Error(err)
+	}
+	return shown(lines)
+}
+
+func shown(lines []attest.SummaryLine) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.Name + ": " + l.Value + "\n")
+	}
+	return b.String()
+}
+
+func TestSummaries(t *testing.T) {
+	for _, s := range samples() {
+		want, err := os.ReadFile(filepath.Join("testdata", "predicates", s.file+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := summary(t, s.typ, read(t, s.file)); got != string(want) {
+			t.Errorf("%s:\n%s\nwant\n%s", s.file, got, want)
+		}
+	}
+	if got := summary(t, "https://example.com/own/v1", []byte(`{"a":1,"b":{"c":2}}`)); got != "fields: 2\n" {
+		t.Errorf("a type of one's own:\n%s", got)
+	}
+}
+
+// BuildKit leaves the builder's ID empty unless told, which no specification
+// allows: what else it says is still shown.
+func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
+	for _, c := range []struct{ typ, text, want string }{
+		{"slsaprovenance", `{"builder":{"id":""},"buildType":"https://mobyproject.org/buildkit@v1","materials":[{"uri":"https://git.example/app.git#main","digest":{"sha1":"` + strings.Repeat("0a", 20) + `"}}],"metadata":{"buildInvocationID":"x1"}}`,
+			"build type: https://mobyproject.org/buildkit@v1\nsource: https://git.example/app.git#main\ncommit: " + strings.Repeat("0a", 20) + "\ninvocation: x1\ndependencies: 1\n"},
+		{"vsa", `{"verificationResult":"MAYBE"}`, "result: MAYBE\n"},
+		{"spdx", `{"spdxVersion":"SPDX-2.3","name":"app","packages":[{},{}]}`, "format: SPDX 2.3\nname: app\npackages: 2\n"},
+		{"cyclonedx", `{"bomFormat":"CycloneDX","components":7}`, "format: CycloneDX\ncomponents: 0\n"},
+		{"openvex", `{"statements":[{"status":"fixed"},{"status":"odd"},7]}`, "statements: 1: 1 fixed\n"},
+		{"vulns", `{"scanner":{"uri":"x","result":[{"id":""}]}}`, "scanner: x\nfindings: 1: 1 of unknown severity\n"},
+		{"link", `{"name":"build","materials":[]}`, "step: build\nmaterials: 0\nproducts: 0\n"},
+		{"release", `{"purl":"app"}`, "purl: app\n"},
+		{"testresult", `{}`, "tests: 0\n"},
+		{"custom", `{}`, ""},
+	} {
+		lines, err := attest.Summarize(c.typ, []byte(c.text))
+		if got := shown(lines); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.typ, got, c.want)
+		}
+		if !errors.Is(err, attest.ErrPredicate) {
+			t.Errorf("%s: %v, want ErrPredicate as well", c.typ, err)
+		}
+	}
+	for typ, text := range map[string]string{"vsa": "[]", "spdx": "", "https://example.com/own/v1": "1"} {
+		if lines, err := attest.Summarize(typ, []byte(text)); !errors.Is(err, attest.ErrPredicate) || len(lines) > 0 {
+			t.Errorf("%s: %v, %v", typ, lines, err)
+		}
+	}
+	if _, err := attest.Summarize("nonsense", []byte("{}")); !errors.Is(err, attest.ErrOptions) {
+		t.Errorf("unknown type: %v", err)
+	}
+}
+
+func TestSummariesHoldNothingThatATerminalObeys(t *testing.T) {
+	for typ, text := range map[string]string{
+		"slsaprovenance1": `{"runDetails":{"builder":{"id":"x\u001b[2J\nbuilder: y"}},"buildDefinition":{"buildType":"` + strings.Repeat("é", 100_000) + `"}}`,
+		"link":            `{"_type":"link","name":"\u202ename\u0000","command":["\u001b[2J","` + strings.Repeat("x", 100_000) + `"]}`,
+		"cyclonedx":       `{"bomFormat":"CycloneDX","specVersion":"1.6\r","metadata":{"component":{"name":"` + strings.Repeat("n", 100_000) + `"}}}`,
+	} {
+		lines, _ := attest.Summarize(typ, []byte(text))
+		if len(lines) < 2 {
+			t.Errorf("%s: too little is shown: %v", typ, lines)
+		}
+		for _, l := range lines {
+			if len(l.Value) > 500 || !utf8.ValidString(l.Value) || strings.ContainsAny(l.Value, "\x00\x1b\r\n\u202e") {
+				t.Errorf("%s: %s is %d bytes: %.100q", typ, l.Name, len(l.Value), l.Value)
+			}
+		}
+	}
+}
+
+func TestAttack_E15_SeveritiesSpeltOtherwiseAreNotTakenLightly(t *testing.T) {
+	for score, want := range map[string]attest.Severity{
+		"low": attest.SeverityLow, "LOW": attest.SeverityLow, "none": attest.SeverityNegligible, "Moderate": attest.SeverityMedium,
+		"lоw": attest.SeverityCritical, // a Cyrillic letter
+		"":    attest.SeverityCritical, "unknown": attest.SeverityCritical, "low ": attest.SeverityCritical, "-1": attest.SeverityCritical,
+		"0x1p-2": attest.SeverityCritical, "NaN": attest.SeverityCritical, "1e-9999": attest.SeverityCritical, "11": attest.SeverityCritical, "9.0": attest.SeverityCritical,
+		"6.9": attest.SeverityMedium,
+	} {
+		f := attest.VulnsFinding{ID: "x", Ratings: []attest.VulnsRating{{Method: "CVSS_v3", Score: score}}}
+		if got, _ := f.Severity(); got != want {
+			t.Errorf("%q is %s, want %s", score, got, want)
+		}
+	}
+	number := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "epss", Score: "0.1"}}}
+	if s, known := number.Severity(); s != attest.SeverityCritical || known {
+		t.Errorf("a probability was taken for a severity: %s", s)
+	}
+	worst := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "a", Score: "low"}, {Method: "b", Score: "high"}, {Method: "c", Score: "medium"}}}
+	if s, known := worst.Severity(); s != attest.SeverityHigh || !known {
+		t.Errorf("the worst of three ratings is %s", s)
+	}
+}

@@ -1,0 +1,233 @@
+package attest
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// SPDX is what an SPDX document says of itself. ParsePredicate makes it; the
+// document is what is attested.
+//
+// Sources: SPDX 2.2 and 2.3, "Document Creation Information"; SPDX 3.0 JSON-LD
+// (https://spdx.org/schema/3.0.1/spdx-json-schema.json).
+type SPDX struct {
+	// Version is that of SPDX, such as "2.3" or "3.0.1".
+	Version string
+	// Name and Namespace identify the document; 3.0 has no namespace.
+	Name, Namespace string
+	// Created is when the document was made, in its own words; Creators are who
+	// and what made it (2.x only).
+	Created  string
+	Creators []string
+	// Packages is how many packages the document lists.
+	Packages int
+}
+
+// parseSPDX checks a document's creation information, and that its lists are
+// lists. Packages, files and relationships are counted, not checked.
+func parseSPDX(uri string, root strictjson.Value) (any, error) {
+	var c checks
+	var s *SPDX
+	if root.Get("@context").Exists() && !root.Get("spdxVersion").Exists() {
+		s = c.spdx3(root)
+	} else {
+		s = c.spdx2(root)
+	}
+	c.documentVersion(uri, TypeSPDX, s.Version)
+	return s, c.err
+}
+
+func (c *checks) spdx2(root strictjson.Value) *SPDX {
+	s := &SPDX{Name: textAt(root, "name"), Namespace: textAt(root, "documentNamespace"), Created: textAt(root, "creationInfo", "created")}
+	version := textAt(root, "spdxVersion")
+	c.oneOf("spdxVersion", version, "SPDX-2.2", "SPDX-2.3")
+	s.Version = strings.TrimPrefix(version, "SPDX-")
+	c.oneOf("SPDXID", textAt(root, "SPDXID"), "SPDXRef-DOCUMENT")
+	c.oneOf("dataLicense", textAt(root, "dataLicense"), "CC0-1.0")
+	c.need("name", s.Name != "")
+	c.need("documentNamespace", s.Namespace != "")
+	if s.Namespace != "" && (!isIRI(s.Namespace) || strings.Contains(s.Namespace, "#")) {
+		c.fail("documentNamespace", "is no absolute URI without a fragment: %.200q", s.Namespace)
+	}
+	c.need("creationInfo", root.Get("creationInfo").Exists())
+	c.timeText("creationInfo.created", s.Created)
+	for creator := range elements(within(root, "creationInfo", "creators")) {
+		name, ok := shallow(creator).Str()
+		if !ok {
+			c.fail("creationInfo.creators", "has something that is no string")
+		}
+		s.Creators = append(s.Creators, name)
+	}
+	c.need("creationInfo.creators", len(s.Creators) > 0)
+	c.lists(root, "packages", "files", "snippets", "relationships")
+	s.Packages = countElements(root.Get("packages"))
+	return s
+}
+
+// spdx3 recognises a document as a graph: the form that tools write. Its elements
+// have types, of which SpdxDocument, CreationInfo and software_Package matter
+// here.
+func (c *checks) spdx3(root strictjson.Value) *SPDX {
+	s := &SPDX{Version: spdx3Context(root.Get("@context"))}
+	if s.Version == "" {
+		c.fail("@context", "is not that of SPDX 3")
+	}
+	c.need("@graph", root.Get("@graph").Exists())
+	c.lists(root, "@graph")
+	n := 0
+	for raw := range elements(root.Get("@graph")) {
+		element := shallow(raw)
+		if element.Kind() != strictjson.Object {
+			c.fail(indexed("@graph", n), "is no object")
+		}
+		n++
+		switch textAt(element, "type") {
+		case "SpdxDocument":
+			s.Name = textAt(element, "name")
+		case "CreationInfo":
+			s.Created = textAt(element, "created")
+		case "software_Package":
+			s.Packages++
+		}
+	}
+	c.need("@graph", n > 0)
+	return s
+}
+
+var spdx3URL = regexp.MustCompile(`^https://spdx\.org/rdf/(3\.[0-9]{1,3}(?:\.[0-9]{1,3})?)/spdx-context\.jsonld$`)
+
+// spdx3Context returns the version that a JSON-LD context names, or "".
+func spdx3Context(context strictjson.Value) string {
+	urls := []string{textAt(context)}
+	for element := range elements(context) {
+		urls = append(urls, textAt(shallow(element)))
+	}
+	for _, url := range urls {
+		if m := spdx3URL.FindStringSubmatch(url); m != nil {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// CycloneDX is what a CycloneDX document says of itself. ParsePredicate makes
+// it; the document is what is attested.
+//
+// Source: CycloneDX 1.2 to 1.7, schema/bom-1.N.schema.json.
+type CycloneDX struct {
+	// SpecVersion is that of CycloneDX, such as "1.6".
+	SpecVersion string
+	// SerialNumber identifies the document, as a UUID URN. Empty: it has none.
+	SerialNumber string
+	// Version is that of the document, 1 where it gives none.
+	Version int64
+	// Name and ComponentVersion are of the component that the document is about.
+	Name, ComponentVersion string
+	// Created is when the document was made, in its own words.
+	Created string
+	// Components is how many components the document lists, without those that
+	// are nested in others.
+	Components int
+}
+
+var uuidURN = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// parseCycloneDX checks the members of the document itself, and that its lists
+// are lists. Components are counted, not checked.
+func parseCycloneDX(uri string, root strictjson.Value) (any, error) {
+	var c checks
+	component := within(root, "metadata", "component")
+	b := &CycloneDX{
+		SpecVersion: textAt(root, "specVersion"), SerialNumber: textAt(root, "serialNumber"), Version: 1,
+		Name: textAt(component, "name"), ComponentVersion: textAt(component, "version"), Created: textAt(root, "metadata", "timestamp"),
+		Components: countElements(root.Get("components")),
+	}
+	c.oneOf("bomFormat", textAt(root, "bomFormat"), "CycloneDX")
+	c.oneOf("specVersion", b.SpecVersion, "1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
+	c.bomVersion(root, b)
+	if root.Get("serialNumber").Exists() && !uuidURN.MatchString(b.SerialNumber) {
+		c.fail("serialNumber", "is no urn:uuid: %.100q", b.SerialNumber)
+	}
+	if metadata := root.Get("metadata"); metadata.Exists() {
+		if metadata.Kind() != strictjson.Object {
+			c.fail("metadata", "is no object")
+		}
+		if within(metadata, "timestamp").Exists() {
+			c.timeText("metadata.timestamp", b.Created)
+		}
+	}
+	c.lists(root, "components", "services", "externalReferences", "dependencies", "compositions", "vulnerabilities")
+	c.documentVersion(uri, TypeCycloneDX, b.SpecVersion)
+	return b, c.err
+}
+
+// bomVersion: the version is required up to specification 1.4.
+func (c *checks) bomVersion(root strictjson.Value, b *CycloneDX) {
+	version := root.Get("version")
+	if !version.Exists() {
+		c.need("version", !slices.Contains([]string{"1.2", "1.3", "1.4"}, b.SpecVersion))
+		return
+	}
+	n, ok := version.Int()
+	if !ok || n < 1 {
+		c.fail("version", "is no integer above zero")
+	}
+	b.Version = n
+}
+
+// lists refuses members that are there and no lists.
+func (c *checks) lists(root strictjson.Value, names ...string) {
+	for _, name := range names {
+		if v := root.Get(name); v.Exists() && v.Kind() != strictjson.Array {
+			c.fail(name, "is no list")
+		}
+	}
+}
+
+// timeText checks a required time of RFC 3339.
+func (c *checks) timeText(field, value string) {
+	c.need(field, value != "")
+	if _, err := time.Parse(time.RFC3339, value); err != nil {
+		c.fail(field, "is no RFC 3339 time: %.100q", value)
+	}
+}
+
+// documentVersion refuses a document of another version than a type URI that
+// ends in one says: /v3 is for every 3.x, /v2.3 for 2.3.
+func (c *checks) documentVersion(uri, base, version string) {
+	want, versioned := strings.CutPrefix(uri, base+"/v")
+	if versioned && version != want && !strings.HasPrefix(version, want+".") {
+		c.fail("the document", "is of version %.40q, and the type says %.40q", version, want)
+	}
+}
+
+func (s SPDX) summary() summaryLines {
+	var l summaryLines
+	l.add("format", spaced("SPDX", s.Version))
+	l.add("name", s.Name)
+	l.add("created", s.Created)
+	l.add("creators", strings.Join(s.Creators, ", "))
+	l.number("packages", s.Packages)
+	return l
+}
+
+func (b CycloneDX) summary() summaryLines {
+	var l summaryLines
+	l.add("format", spaced("CycloneDX", b.SpecVersion))
+	l.add("name", nameVersion(b.Name, b.ComponentVersion))
+	l.add("created", b.Created)
+	l.add("serial number", b.SerialNumber)
+	l.number("components", b.Components)
+	return l
+}
+
+func nameVersion(name, version string) string {
+	if name == "" || version == "" {
+		return name
+	}
+	return name + "@" + version
+}

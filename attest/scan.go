@@ -1,0 +1,335 @@
+package attest
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Errors of ReadScan, for errors.Is. Each is ErrScan too.
+var (
+	// ErrScan: a file is no scanner output that can be relied on.
+	ErrScan = errors.New("unusable scanner output")
+	// ErrScanFormat: it is of none of the formats that are read.
+	ErrScanFormat = fmt.Errorf("%w: unknown format", ErrScan)
+	// ErrScanVersion: it is of such a format, but of a version that is not known.
+	ErrScanVersion = fmt.Errorf("%w: unknown version", ErrScan)
+)
+
+// Bounds of scanner output.
+const (
+	// MaxScanSize is how many bytes a file may have.
+	MaxScanSize = 64 << 20
+	// MaxFindings is how many findings a file may hold.
+	MaxFindings = 250_000
+)
+
+// ScanFormat is a format of scanner output.
+type ScanFormat string
+
+// The formats.
+const (
+	// ScanTrivy is Trivy's own JSON, SchemaVersion 2.
+	ScanTrivy ScanFormat = "trivy"
+	// ScanGrype is Grype's own JSON, of versions 0.x.
+	ScanGrype ScanFormat = "grype"
+	// ScanSARIF is SARIF 2.1.0 by any tool.
+	ScanSARIF ScanFormat = "sarif"
+)
+
+// ScanOptions say how to read scanner output, and what the file itself does not
+// say. What the file says stands; the options only fill gaps.
+type ScanOptions struct {
+	// Format is what the file must be. Empty: it is recognised.
+	Format ScanFormat
+	// Scanner is who scanned. Zero: only what the file says.
+	Scanner ScanTool
+	// DB is the vulnerability database that was used; Trivy's files and SARIF
+	// do not name it. Zero: only what the file says.
+	DB ScanDB
+	// StartedOn and FinishedOn are the times of the scan. Zero: only what the
+	// file says.
+	StartedOn, FinishedOn time.Time
+}
+
+// ScanReport is what a scanner found, whichever scanner it was. It comes from
+// the file alone: that the scanner looked for vulnerabilities at all, or left
+// none out by a filter of its own, is not to be seen there.
+type ScanReport struct {
+	// Format is what was read.
+	Format ScanFormat
+	// Scanner is who scanned, DB what it knew. Empty fields are not known.
+	Scanner ScanTool
+	DB      ScanDB
+	// StartedOn and FinishedOn are the times of the scan. Zero: not known.
+	StartedOn, FinishedOn time.Time
+	// Target is what was scanned.
+	Target ScanTarget
+	// Findings are in the order of the file.
+	Findings []Finding
+	// Suppressed is how many further findings the scanner was told to leave
+	// out (ignore files, VEX).
+	Suppressed int
+
+	raw []byte
+}
+
+// ScanTool is a scanner.
+type ScanTool struct {
+	// Name is what it calls itself, in lower case for those that are known.
+	Name string
+	// URI identifies it.
+	URI string
+	// Version is its own.
+	Version string
+}
+
+// ScanDB is a vulnerability database.
+type ScanDB struct {
+	// URI is where it is from, without credentials or query.
+	URI string
+	// Version is its own, or its schema's.
+	Version string
+	// LastUpdate is when it was built. Zero: not known.
+	LastUpdate time.Time
+}
+
+// ScanTarget is what was scanned.
+type ScanTarget struct {
+	// Name is as the scanner was given it: a reference, a path.
+	Name string
+	// Type is what the scanner calls its kind: "container_image", "image",
+	// "directory". Empty: not known.
+	Type string
+	// Digests are those of the image's manifest or index ("sha256:…") that the
+	// file names. Empty: none.
+	Digests []string
+	// ImageID is the digest of the image's config. Empty: not named.
+	ImageID string
+}
+
+// Finding is one vulnerability in one package.
+type Finding struct {
+	// ID is the vulnerability's, such as "CVE-2026-1234". In SARIF it is that
+	// of the rule.
+	ID string
+	// Severity is by this package's scale; Rated tells whether the scanner gave
+	// one that is known. Without, it is critical.
+	Severity Severity
+	Rated    bool
+	// Original is the severity in the scanner's own words, Method who or what
+	// rated it so, such as "nvd".
+	Original, Method string
+	// Package is what is vulnerable, Version what is installed, PURL both as a
+	// package URL. Empty: not said, as in SARIF.
+	Package, Version, PURL string
+	// FixedIn are the versions without the vulnerability. Empty: none known.
+	FixedIn []string
+	// Sources are the feeds that know of the vulnerability.
+	Sources []string
+}
+
+// ReadScan reads the output of a scanner; see the constants for the formats. The
+// report keeps data, which must not change.
+//
+// Errors are ErrScan: ErrScanFormat, ErrScanVersion, malformed JSON (duplicate
+// keys and keys that differ only in case among it), a finding without an ID, a
+// scan that says itself that it failed; ErrTooLarge beyond MaxScanSize or
+// MaxFindings; ErrOptions for a Format that does not exist.
+func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
+	if len(data) > MaxScanSize {
+		return nil, fmt.Errorf("%w: scanner output of %d bytes, at most %d are read", ErrTooLarge, len(data), MaxScanSize)
+	}
+	// No format has findings deeper than at the fifth level; each is parsed by
+	// itself, so that their number is not bounded by that of JSON values.
+	root, err := strictjson.ParseShallow(data, 4)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrScan, err)
+	}
+	format, err := scanFormat(root, o.Format)
+	if err != nil {
+		return nil, err
+	}
+	r := &ScanReport{Format: format, raw: root.Raw()}
+	switch format {
+	case ScanTrivy:
+		err = r.readTrivy(root)
+	case ScanGrype:
+		err = r.readGrype(root)
+	case ScanSARIF:
+		err = r.readSARIF(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.fill(o)
+	if !r.StartedOn.IsZero() && !r.FinishedOn.IsZero() && r.FinishedOn.Before(r.StartedOn) {
+		return nil, fmt.Errorf("%w: the scan ended before it began", ErrScan)
+	}
+	return r, nil
+}
+
+// scanFormat tells formats apart by members that only one of them has.
+func scanFormat(root strictjson.Value, asked ScanFormat) (ScanFormat, error) {
+	switch asked {
+	case "", ScanTrivy, ScanGrype, ScanSARIF:
+	default:
+		return "", fmt.Errorf("%w: there is no scanner format %.40q", ErrOptions, asked)
+	}
+	if root.Kind() == strictjson.Array && asked != ScanGrype && asked != ScanSARIF {
+		return "", fmt.Errorf("%w: a list, as Trivy wrote it before SchemaVersion 2; known is 2", ErrScanVersion)
+	}
+	var found []ScanFormat
+	if root.Get("SchemaVersion").Exists() {
+		found = append(found, ScanTrivy)
+	}
+	if root.Get("matches").Exists() && root.Get("descriptor").Exists() {
+		found = append(found, ScanGrype)
+	}
+	if root.Get("runs").Exists() && root.Get("version").Exists() {
+		found = append(found, ScanSARIF)
+	}
+	switch {
+	case len(found) > 1:
+		return "", fmt.Errorf("%w: it could be %s or %s", ErrScanFormat, found[0], found[1])
+	case len(found) == 0:
+		return "", fmt.Errorf("%w: neither Trivy's JSON, Grype's JSON nor SARIF", ErrScanFormat)
+	case asked != "" && asked != found[0]:
+		return "", fmt.Errorf("%w: not %s but %s", ErrScanFormat, asked, found[0])
+	}
+	return found[0], nil
+}
+
+// fill adds what the file does not say.
+func (r *ScanReport) fill(o ScanOptions) {
+	for _, gap := range []struct {
+		into *string
+		from string
+	}{
+		{&r.Scanner.Name, o.Scanner.Name}, {&r.Scanner.URI, o.Scanner.URI}, {&r.Scanner.Version, o.Scanner.Version},
+		{&r.DB.URI, o.DB.URI}, {&r.DB.Version, o.DB.Version},
+	} {
+		if *gap.into == "" {
+			*gap.into = gap.from
+		}
+	}
+	for _, gap := range []struct {
+		into *time.Time
+		from time.Time
+	}{{&r.DB.LastUpdate, o.DB.LastUpdate}, {&r.StartedOn, o.StartedOn}, {&r.FinishedOn, o.FinishedOn}} {
+		if gap.into.IsZero() {
+			*gap.into = gap.from
+		}
+		*gap.into = gap.into.UTC()
+	}
+}
+
+// Counts returns how many findings there are of each severity.
+func (r *ScanReport) Counts() SeverityCounts {
+	var c SeverityCounts
+	for _, f := range r.Findings {
+		c.add(f)
+	}
+	return c
+}
+
+// About reports whether the file says that the image with this digest
+// ("sha256:…") was scanned: its manifest, its index, or its config. Where known
+// is false, the file names no digest that could be compared, as for an image
+// that was never in a registry, and nothing follows. A scanner that was given an
+// index names the index, or the one manifest of it that it scanned: ask for
+// both.
+func (r *ScanReport) About(digest string) (about, known bool) {
+	if digest != "" && digest == r.Target.ImageID {
+		return true, true
+	}
+	for _, d := range r.Target.Digests {
+		if d == digest {
+			return true, true
+		}
+	}
+	return false, len(r.Target.Digests) > 0
+}
+
+// add appends a finding.
+func (r *ScanReport) add(f Finding) error {
+	if f.ID == "" {
+		return fmt.Errorf("%w: finding %d has no ID", ErrScan, len(r.Findings)+1)
+	}
+	if len(r.Findings) >= MaxFindings {
+		return fmt.Errorf("%w: more than %d findings", ErrTooLarge, MaxFindings)
+	}
+	r.Findings = append(r.Findings, f)
+	return nil
+}
+
+// addDigests keeps the digests of "name@sha256:…" or "sha256:…".
+func (t *ScanTarget) addDigests(references ...string) {
+	for _, reference := range references {
+		digest := reference[strings.LastIndexByte(reference, '@')+1:]
+		if isSHA256(digest) {
+			t.Digests = append(t.Digests, digest)
+		}
+	}
+}
+
+func isSHA256(digest string) bool {
+	text, ok := strings.CutPrefix(digest, "sha256:")
+	return ok && len(text) == hexDigits["sha256"] && isLowerHex(text)
+}
+
+// scanList returns the list at v. Missing or null, it is empty.
+func scanList(v strictjson.Value, what string) (strictjson.Value, error) {
+	switch v.Kind() {
+	case strictjson.Array, strictjson.Missing, strictjson.Null:
+		return v, nil
+	}
+	return v, fmt.Errorf("%w: %s is no list", ErrScan, what)
+}
+
+// decodeScan parses one part of a file by itself.
+func decodeScan(part strictjson.Value, what string, into any) error {
+	if !part.Exists() {
+		return nil
+	}
+	v, err := strictjson.Parse(part.Raw())
+	if err == nil {
+		err = strictjson.Decode(v, into, strictjson.DecodeOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrScan, what, err)
+	}
+	return nil
+}
+
+// scanTime reads a time (RFC 3339). Missing and empty are not known, as is the
+// zero time that Go programs write.
+func scanTime(text, what string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrScan, what, registry.SafeText(text, 60))
+	}
+	return t, nil
+}
+
+// publicURL takes user, password, query and fragment out of a URL. Other text is
+// returned as it is.
+func publicURL(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
+}

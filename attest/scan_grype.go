@@ -1,0 +1,172 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// grypeDescriptor says what wrote the document. Source: Grype's documentation
+// "Working with JSON" and grype/presenter/models (document.go, descriptor.go).
+type grypeDescriptor struct {
+	Name      string  `json:"name"`
+	Version   string  `json:"version"`
+	Timestamp string  `json:"timestamp"`
+	DB        grypeDB `json:"db"`
+}
+
+// grypeDB is the database as Grype wrote it up to schema 5; from schema 6 on,
+// the same is in Status.
+type grypeDB struct {
+	grypeDBStatus
+	Status *grypeDBStatus `json:"status"`
+}
+
+type grypeDBStatus struct {
+	SchemaVersion any    `json:"schemaVersion"` // 5, or "v6.0.2"
+	From          string `json:"from"`
+	Built         string `json:"built"`
+	Valid         *bool  `json:"valid"`
+	Error         any    `json:"error"`
+}
+
+type grypeSource struct {
+	Type   string          `json:"type"`
+	Target json.RawMessage `json:"target"`
+}
+
+// grypeImage is a source's target where that is an image.
+type grypeImage struct {
+	UserInput      string   `json:"userInput"`
+	ImageID        string   `json:"imageID"`
+	ManifestDigest string   `json:"manifestDigest"`
+	RepoDigests    []string `json:"repoDigests"`
+}
+
+type grypeMatch struct {
+	Vulnerability struct {
+		ID        string `json:"id"`
+		Namespace string `json:"namespace"`
+		Severity  string `json:"severity"`
+		Fix       struct {
+			Versions []string `json:"versions"`
+		} `json:"fix"`
+	} `json:"vulnerability"`
+	Artifact struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		PURL    string `json:"purl"`
+	} `json:"artifact"`
+}
+
+// readGrype reads Grype's JSON. Its Unknown is not known, and so critical.
+func (r *ScanReport) readGrype(root strictjson.Value) error {
+	if err := r.readGrypeDescriptor(root.Get("descriptor")); err != nil {
+		return err
+	}
+	if err := r.readGrypeSource(root.Get("source")); err != nil {
+		return err
+	}
+	if root.Get("matches").Kind() != strictjson.Array {
+		// Grype writes an empty list where it finds nothing.
+		return fmt.Errorf("%w: matches is no list", ErrScan)
+	}
+	for element := range root.Get("matches").Elems() {
+		var m grypeMatch
+		if err := decodeScan(element, "a match", &m); err != nil {
+			return err
+		}
+		if err := r.add(m.finding()); err != nil {
+			return err
+		}
+	}
+	ignored, err := scanList(root.Get("ignoredMatches"), "ignoredMatches")
+	r.Suppressed = ignored.Len()
+	return err
+}
+
+func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {
+	var d grypeDescriptor
+	if err := decodeScan(v, "descriptor", &d); err != nil {
+		return err
+	}
+	if d.Name != "grype" {
+		return fmt.Errorf("%w: written by %s, not by grype", ErrScanFormat, registry.SafeText(d.Name, 40))
+	}
+	// The document has no version of its own. Builds that are no release call
+	// themselves by other words than numbers.
+	major, _, _ := strings.Cut(strings.TrimPrefix(d.Version, "v"), ".")
+	if n, err := strconv.Atoi(major); err == nil && n != 0 {
+		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrScanVersion, registry.SafeText(d.Version, 40))
+	}
+	r.Scanner = ScanTool{Name: "grype", URI: toolPURL("anchore/grype", d.Version), Version: d.Version}
+	var err error
+	if r.FinishedOn, err = scanTime(d.Timestamp, "timestamp"); err != nil {
+		return err
+	}
+	r.DB, err = d.DB.read()
+	return err
+}
+
+func (db grypeDB) read() (ScanDB, error) {
+	status := db.grypeDBStatus
+	if db.Status != nil {
+		status = *db.Status
+	}
+	if status.Valid != nil && !*status.Valid || status.Error != nil && status.Error != "" {
+		return ScanDB{}, fmt.Errorf("%w: Grype's database was not valid", ErrScan)
+	}
+	built, err := scanTime(status.Built, "the database's time")
+	out := ScanDB{URI: publicURL(status.From), LastUpdate: built}
+	if status.SchemaVersion != nil {
+		out.Version = fmt.Sprint(status.SchemaVersion)
+	}
+	return out, err
+}
+
+func (r *ScanReport) readGrypeSource(v strictjson.Value) error {
+	var source grypeSource
+	if err := decodeScan(v, "source", &source); err != nil {
+		return err
+	}
+	r.Target.Type = source.Type
+	if len(source.Target) == 0 {
+		return nil
+	}
+	target, err := strictjson.Parse(source.Target)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrScan, err)
+	}
+	if path, ok := target.Str(); ok {
+		r.Target.Name = publicURL(path)
+		return nil
+	}
+	var image grypeImage
+	if err := decodeScan(target, "the source's target", &image); err != nil {
+		return err
+	}
+	r.Target.Name = publicURL(image.UserInput)
+	r.Target.addDigests(image.RepoDigests...)
+	r.Target.addDigests(image.ManifestDigest)
+	if isSHA256(image.ImageID) {
+		r.Target.ImageID = image.ImageID
+	}
+	return nil
+}
+
+func (m grypeMatch) finding() Finding {
+	v, a := m.Vulnerability, m.Artifact
+	f := Finding{
+		ID: v.ID, Original: v.Severity, Method: v.Namespace,
+		Package: a.Name, Version: a.Version, PURL: a.PURL, FixedIn: v.Fix.Versions,
+	}
+	f.Severity, f.Rated = ParseSeverity(v.Severity)
+	if v.Namespace != "" {
+		f.Sources = []string{v.Namespace}
+	}
+	return f
+}

@@ -1,0 +1,109 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// CosignVuln is the report as cosign describes scans: with the scanner's own
+// report in it, unchanged but for white space between its values.
+//
+// Errors are ErrScan where a time is missing, and ErrPredicate. Where only one
+// time of the scan is known, it stands for both.
+func (r *ScanReport) CosignVuln() (*CosignVuln, error) {
+	times, err := r.times()
+	if err != nil {
+		return nil, err
+	}
+	v := &CosignVuln{
+		Scanner: CosignScanner{
+			URI: r.Scanner.URI, Version: r.Scanner.Version,
+			DB:     CosignDB{URI: r.DB.URI, Version: r.DB.Version},
+			Result: json.RawMessage(r.raw),
+		},
+		Metadata: times,
+	}
+	return v, v.Validate()
+}
+
+// Vulns is the report as in-toto describes scans: every finding with its
+// severity, package and versions, in the form that is the same for all scanners.
+// What was suppressed is not in it.
+//
+// Errors are ErrScan where a time, the scanner's URI or the time of its database
+// is missing (ScanOptions can give them), and ErrPredicate. Where only one time
+// of the scan is known, it stands for both.
+func (r *ScanReport) Vulns() (*Vulns, error) {
+	times, err := r.times()
+	if err != nil {
+		return nil, err
+	}
+	v := &Vulns{
+		Scanner:  VulnsScanner{URI: r.Scanner.URI, Version: r.Scanner.Version, Result: make([]VulnsFinding, len(r.Findings))},
+		Metadata: times,
+	}
+	if r.Scanner.URI == "" {
+		return nil, fmt.Errorf("%w: no URI of the scanner; give ScanOptions.Scanner.URI", ErrScan)
+	}
+	if r.DB != (ScanDB{}) {
+		if r.DB.LastUpdate.IsZero() {
+			return nil, fmt.Errorf("%w: the time of the vulnerability database is not known; give ScanOptions.DB.LastUpdate", ErrScan)
+		}
+		v.Scanner.DB = &VulnsDB{URI: r.DB.URI, Version: r.DB.Version, LastUpdate: r.DB.LastUpdate}
+	}
+	for i, f := range r.Findings {
+		v.Scanner.Result[i] = VulnsFinding{ID: f.ID, Ratings: f.ratings(r.Scanner.Name), Annotations: f.annotations()}
+	}
+	return v, v.Validate()
+}
+
+// times are those of the scan.
+func (r *ScanReport) times() (ScanTimes, error) {
+	start, end := r.StartedOn, r.FinishedOn
+	if start.IsZero() {
+		start = end
+	}
+	if end.IsZero() {
+		end = start
+	}
+	if start.IsZero() {
+		return ScanTimes{}, fmt.Errorf("%w: no time of the scan is known; give ScanOptions.FinishedOn", ErrScan)
+	}
+	return ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}, nil
+}
+
+// ratings are the severity in the scanner's words, and by this package's scale
+// where those words do not say it.
+func (f Finding) ratings(scanner string) []VulnsRating {
+	rating := VulnsRating{Method: f.Method, Score: f.Original}
+	for _, method := range []string{scanner, "scanner"} {
+		if rating.Method == "" {
+			rating.Method = method
+		}
+	}
+	if rating.Score == "" {
+		rating.Score = "unknown"
+	}
+	ratings := []VulnsRating{rating}
+	if s, known := rating.severity(); f.Rated && (!known || s != f.Severity) {
+		ratings = append(ratings, VulnsRating{Method: "severity", Score: f.Severity.String()})
+	}
+	return ratings
+}
+
+func (f Finding) annotations() []map[string]any {
+	m := make(map[string]any)
+	for name, value := range map[string]string{
+		"package": f.Package, "version": f.Version, "purl": f.PURL,
+		"fixedIn": strings.Join(f.FixedIn, ", "), "source": strings.Join(f.Sources, ", "),
+	} {
+		if value != "" {
+			m[name] = value
+		}
+	}
+	if len(m) == 0 {
+		return nil
+	}
+	return []map[string]any{m}
+}

@@ -1,0 +1,108 @@
+package attest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+var scanSubject = attest.Subject{Name: "app", Digest: map[string]string{"sha256": scannedManifest[len("sha256:"):]}}
+
+// Whoever reads the predicate must count what the report counts.
+func TestPredicatesOfAScanCountWhatTheReportCounts(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	o := attest.ScanOptions{Scanner: attest.ScanTool{URI: "https://scanner.example"}, DB: attest.ScanDB{LastUpdate: at}, FinishedOn: at}
+	for _, name := range []string{"trivy.json", "grype5.json", "grype6.json", "trivy.sarif", "grype.sarif"} {
+		report, err := attest.ReadScan(scanFile(t, name), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vulns, err := report.Vulns()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if vulns.Counts() != report.Counts() {
+			t.Errorf("%s: in-toto's form counts %+v, the report %+v", name, vulns.Counts(), report.Counts())
+		}
+		vuln, err := report.CosignVuln()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, p := range []attest.Predicate{vulns, vuln} {
+			if _, err := attest.NewStatement(p, scanSubject); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		again, err := attest.ReadScan(vuln.Scanner.Result, attest.ScanOptions{})
+		if err != nil || again.Counts() != report.Counts() {
+			t.Errorf("%s: cosign's form, read again: %v", name, err)
+		}
+	}
+}
+
+func TestCosignsFormHoldsTheScannersOwnReport(t *testing.T) {
+	file := scanFile(t, "trivy.json")
+	report := readScanFile(t, "trivy.json")
+	vuln, err := report.CosignVuln()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(vuln.Scanner.Result, bytes.TrimSpace(file)) {
+		t.Error("the report was changed")
+	}
+	statement, err := attest.NewStatement(vuln, scanSubject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, file); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(statement.Predicate, compact.Bytes()) && !bytes.Contains(statement.Predicate, bytes.TrimSpace(file)) {
+		t.Error("the statement holds another report")
+	}
+}
+
+func TestAScanOfWhichTooLittleIsKnownIsNoPredicate(t *testing.T) {
+	timeless := readScanFile(t, "trivy.sarif")
+	if _, err := timeless.CosignVuln(); !errors.Is(err, attest.ErrScan) {
+		t.Errorf("without a time: %v", err)
+	}
+	if _, err := timeless.Vulns(); !errors.Is(err, attest.ErrScan) {
+		t.Errorf("without a time: %v", err)
+	}
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	anonymous, err := attest.ReadScan(sarif(`{"id":"r"}`, `{"ruleId":"r"}`), attest.ScanOptions{FinishedOn: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := anonymous.Vulns(); !errors.Is(err, attest.ErrScan) {
+		t.Errorf("by a scanner without URI: %v", err)
+	}
+	ageless, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{DB: attest.ScanDB{Version: "2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ageless.Vulns(); !errors.Is(err, attest.ErrScan) {
+		t.Errorf("with a database of unknown age: %v", err)
+	}
+}
+
+func TestOneKnownTimeStandsForBoth(t *testing.T) {
+	vulns, err := readScanFile(t, "trivy.json").Vulns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := vulns.Metadata; m.ScanStartedOn != m.ScanFinishedOn || text(m.ScanFinishedOn) != "2026-11-20T11:20:30.000000005Z" {
+		t.Errorf("%+v", m)
+	}
+	if vulns.Scanner.DB != nil {
+		t.Errorf("a database of which nothing is known: %+v", vulns.Scanner.DB)
+	}
+}

@@ -1,0 +1,358 @@
+package attest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// sarifVersion is the only version of SARIF that is read.
+const sarifVersion = "2.1.0"
+
+// The parts of SARIF 2.1.0 (OASIS, sections 3.14 run, 3.19 toolComponent, 3.20
+// invocation, 3.27 result, 3.49 reportingDescriptor) that a report needs.
+// "security-severity" is the property by which GitHub's code scanning and the
+// tools that write for it give a CVSS score.
+type (
+	sarifDriver struct {
+		Name            string `json:"name"`
+		Version         string `json:"version"`
+		SemanticVersion string `json:"semanticVersion"`
+		InformationURI  string `json:"informationUri"`
+	}
+	sarifRule struct {
+		ID            string          `json:"id"`
+		Properties    sarifProperties `json:"properties"`
+		Configuration struct {
+			Level string `json:"level"`
+		} `json:"defaultConfiguration"`
+	}
+	sarifProperties struct {
+		Score any      `json:"security-severity"`
+		Tags  []string `json:"tags"`
+	}
+	sarifResult struct {
+		RuleID    string    `json:"ruleId"`
+		RuleIndex *int      `json:"ruleIndex"`
+		Rule      sarifRule `json:"rule"`
+		Level     string    `json:"level"`
+		Kind      string    `json:"kind"`
+		Baseline  string    `json:"baselineState"`
+
+		Properties sarifProperties `json:"properties"`
+	}
+	sarifInvocation struct {
+		Start      string `json:"startTimeUtc"`
+		End        string `json:"endTimeUtc"`
+		Successful *bool  `json:"executionSuccessful"`
+	}
+	// sarifImage is what Trivy says of an image in a run's properties.
+	sarifImage struct {
+		Name        string   `json:"imageName"`
+		RepoDigests []string `json:"repoDigests"`
+		ID          string   `json:"imageID"`
+	}
+)
+
+// readSARIF reads SARIF. Every result that reports a problem is a finding,
+// whatever the tool looks for, and also where it is marked as suppressed: who
+// may suppress is not to be seen in the file, and versions of Grype mark all
+// results so.
+func (r *ScanReport) readSARIF(root strictjson.Value) error {
+	if !root.Get("version").Is(sarifVersion) {
+		return fmt.Errorf("%w: SARIF %.40s; known is %q", ErrScanVersion, root.Get("version").Raw(), sarifVersion)
+	}
+	runs := root.Get("runs")
+	if runs.Kind() != strictjson.Array || runs.Len() == 0 {
+		return fmt.Errorf("%w: SARIF without a run", ErrScan)
+	}
+	first := true
+	for run := range runs.Elems() {
+		if err := r.readSARIFTool(run.Get("tool").Get("driver"), first); err != nil {
+			return err
+		}
+		if err := r.readSARIFRun(run); err != nil {
+			return err
+		}
+		first = false
+	}
+	return nil
+}
+
+func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
+	var d sarifDriver
+	if err := decodeScan(v, "the tool", &d); err != nil {
+		return err
+	}
+	if d.Name == "" {
+		return fmt.Errorf("%w: a run does not name its tool", ErrScan)
+	}
+	tool := ScanTool{Name: d.Name, URI: publicURL(d.InformationURI), Version: d.Version}
+	if tool.Version == "" {
+		tool.Version = d.SemanticVersion
+	}
+	if lower := strings.ToLower(d.Name); lower == "trivy" || lower == "grype" {
+		tool.Name = lower
+	}
+	if !first && tool != r.Scanner {
+		return fmt.Errorf("%w: runs of several tools in one file (%s and %s): a report is about one scanner",
+			ErrScan, registry.SafeText(r.Scanner.Name, 40), registry.SafeText(tool.Name, 40))
+	}
+	r.Scanner = tool
+	return nil
+}
+
+func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
+	if err := r.readSARIFInvocations(run.Get("invocations")); err != nil {
+		return err
+	}
+	var image sarifImage
+	if err := decodeScan(run.Get("properties"), "a run's properties", &image); err != nil {
+		return err
+	}
+	if image.Name != "" {
+		r.Target.Name, r.Target.Type = publicURL(image.Name), "container_image"
+	}
+	r.Target.addDigests(image.RepoDigests...)
+	if isSHA256(image.ID) {
+		r.Target.ImageID = image.ID
+	}
+	if run.Get("results").Kind() != strictjson.Array {
+		// Section 3.14.23: an empty list says that nothing was found, no list
+		// that nobody has looked or that the results are elsewhere.
+		return fmt.Errorf("%w: a run without results was not completed", ErrScan)
+	}
+	rules, err := readSARIFRules(run.Get("tool"))
+	if err != nil {
+		return err
+	}
+	for element := range run.Get("results").Elems() {
+		var result sarifResult
+		if err := decodeScan(element, "a result", &result); err != nil {
+			return err
+		}
+		if !result.reportsProblem() {
+			continue
+		}
+		if err := r.add(rules.finding(result)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *ScanReport) readSARIFInvocations(v strictjson.Value) error {
+	list, err := scanList(v, "invocations")
+	if err != nil {
+		return err
+	}
+	for element := range list.Elems() {
+		var i sarifInvocation
+		if err := decodeScan(element, "an invocation", &i); err != nil {
+			return err
+		}
+		if i.Successful != nil && !*i.Successful {
+			return fmt.Errorf("%w: the tool says that it failed", ErrScan)
+		}
+		start, err := scanTime(i.Start, "startTimeUtc")
+		if err != nil {
+			return err
+		}
+		end, err := scanTime(i.End, "endTimeUtc")
+		if err != nil {
+			return err
+		}
+		r.StartedOn, r.FinishedOn = firstKnown(r.StartedOn, start), lastKnown(r.FinishedOn, end)
+	}
+	return nil
+}
+
+// firstKnown and lastKnown choose between times of which zero is not known.
+func firstKnown(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func lastKnown(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// reportsProblem is false for results that say that all is well (section 3.27.9;
+// they have no level), or that a problem of an earlier run is gone (3.27.24).
+func (s sarifResult) reportsProblem() bool {
+	switch s.Kind {
+	case "pass", "notApplicable", "informational":
+		return s.Level != "" && s.Level != "none"
+	}
+	return s.Baseline != "absent"
+}
+
+// sarifRules finds the rules that a result may be about.
+type sarifRules struct {
+	byIndex []sarifRule // those of the driver
+	byID    map[string][]sarifRule
+}
+
+func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
+	rules := &sarifRules{byID: make(map[string][]sarifRule)}
+	if err := rules.add(tool.Get("driver"), true); err != nil {
+		return nil, err
+	}
+	if !tool.Get("extensions").Exists() {
+		return rules, nil
+	}
+	extensions, err := strictjson.ParseShallow(tool.Get("extensions").Raw(), 1)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrScan, err)
+	}
+	if extensions, err = scanList(extensions, "extensions"); err != nil {
+		return nil, err
+	}
+	for extension := range extensions.Elems() {
+		if err := rules.add(extension, false); err != nil {
+			return nil, err
+		}
+	}
+	return rules, nil
+}
+
+func (s *sarifRules) add(component strictjson.Value, driver bool) error {
+	v, err := strictjson.ParseShallow(component.Raw(), 2)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrScan, err)
+	}
+	list, err := scanList(v.Get("rules"), "rules")
+	if err != nil {
+		return err
+	}
+	for element := range list.Elems() {
+		var rule sarifRule
+		if err := decodeScan(element, "a rule", &rule); err != nil {
+			return err
+		}
+		s.byID[rule.ID] = append(s.byID[rule.ID], rule)
+		if driver {
+			s.byIndex = append(s.byIndex, rule)
+		}
+	}
+	return nil
+}
+
+// of returns a result's rules. IDs need not be unique (section 3.19.23), and
+// that of a result may be below its rule's ("CA1000/1", section 3.27.5).
+func (s *sarifRules) of(result sarifResult) []sarifRule {
+	id := result.RuleID
+	if id == "" {
+		id = result.Rule.ID
+	}
+	for id != "" {
+		if rules := s.byID[id]; len(rules) > 0 {
+			return rules
+		}
+		id = id[:max(0, strings.LastIndexByte(id, '/'))]
+	}
+	if i := result.RuleIndex; i != nil && *i >= 0 && *i < len(s.byIndex) {
+		return s.byIndex[*i : *i+1]
+	}
+	return []sarifRule{{}}
+}
+
+// finding makes a finding of a result; of several rules the worst one counts.
+func (s *sarifRules) finding(result sarifResult) Finding {
+	rules := s.of(result)
+	id := result.RuleID
+	if id == "" {
+		id = result.Rule.ID
+	}
+	if id == "" {
+		id = rules[0].ID
+	}
+	var worst sarifRating
+	for _, rule := range rules {
+		rated := rateSARIF(result, rule)
+		worst.say(rated.severity, rated.known, rated.method, rated.text)
+	}
+	return Finding{ID: id, Severity: worst.severity, Rated: worst.known, Original: worst.text, Method: worst.method}
+}
+
+// sarifRating is the worst severity that was said so far.
+type sarifRating struct {
+	said         bool
+	severity     Severity
+	known        bool
+	method, text string
+}
+
+func (r *sarifRating) say(s Severity, known bool, method, text string) {
+	if !r.said || s.WorseThan(r.severity) || r.known && !known {
+		*r = sarifRating{true, s, known, method, text}
+	}
+}
+
+// rateSARIF finds the severity that a result and its rule give.
+//
+// A tag that is a severity (Trivy), the CVSS score of "security-severity" and the
+// level are looked at; the worst of what they say counts. Where none says
+// anything, the severity is not known.
+func rateSARIF(result sarifResult, rule sarifRule) sarifRating {
+	var r sarifRating
+	for _, tag := range slices.Concat(rule.Properties.Tags, result.Properties.Tags) {
+		switch strings.ToLower(tag) {
+		case "critical", "high", "medium", "low", "negligible", "unknown":
+			s, known := ParseSeverity(tag)
+			r.say(s, known, "tag", tag)
+		}
+	}
+	r.score(rule.Properties.Score)
+	r.score(result.Properties.Score)
+	level := result.Level
+	if level == "" {
+		level = rule.Configuration.Level
+	}
+	r.level(level)
+	return r
+}
+
+// score rates by "security-severity". A score of 0 says nothing beside a tag, and
+// alone it is not known: tools write it where they know none.
+func (r *sarifRating) score(v any) {
+	if v == nil {
+		return
+	}
+	text := fmt.Sprint(v)
+	score, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err == nil && score > 0 && score <= 10:
+		r.say(severityOfScore(score), true, "security-severity", text)
+	case err == nil && score == 0 && r.said:
+	default:
+		r.say(SeverityCritical, false, "security-severity", text)
+	}
+}
+
+// level rates by the level. Tools use "error" for critical and for high: alone
+// it is critical, beside something else it is at least high.
+func (r *sarifRating) level(level string) {
+	switch {
+	case level == "error" && r.said:
+		r.say(SeverityHigh, true, "level", level)
+	case level == "error":
+		r.say(SeverityCritical, true, "level", level)
+	case level == "warning":
+		r.say(SeverityMedium, true, "level", level)
+	case level == "note":
+		r.say(SeverityLow, true, "level", level)
+	case !r.said:
+		r.say(SeverityCritical, false, "level", level)
+	}
+}

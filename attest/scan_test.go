@@ -1,0 +1,420 @@
+package attest_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+const (
+	scannedManifest = "sha256:1f3c2b1a0e9d8c7b6a5f4e3d2c1b0a9f8e7d6c5b4a39281706f5e4d3c2b1a0f9"
+	scannedConfig   = "sha256:2e4d3c2b1a0f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c4b3a29180706f5e4d3c2b1"
+	otherDigest     = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+)
+
+func scanFile(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "scan", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func readScanFile(t testing.TB, name string) *attest.ScanReport {
+	t.Helper()
+	r, err := attest.ReadScan(scanFile(t, name), attest.ScanOptions{})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return r
+}
+
+func TestScannerOutputIsRecognisedAndRead(t *testing.T) {
+	scanned := attest.ScanTarget{
+		Name: "registry.example/team/app:1.4.2", Type: "container_image",
+		Digests: []string{scannedManifest}, ImageID: scannedConfig,
+	}
+	imageByGrype := scanned
+	imageByGrype.Type, imageByGrype.Digests = "image", []string{scannedManifest, scannedManifest}
+	for name, want := range map[string]struct {
+		format     attest.ScanFormat
+		scanner    attest.ScanTool
+		db         attest.ScanDB
+		target     attest.ScanTarget
+		counts     attest.SeverityCounts
+		suppressed int
+		started    string
+		finished   string
+	}{
+		"trivy.json": {
+			attest.ScanTrivy, attest.ScanTool{Name: "trivy", URI: "pkg:github/aquasecurity/trivy@0.69.1", Version: "0.69.1"}, attest.ScanDB{}, scanned,
+			attest.SeverityCounts{Critical: 1, High: 1, Medium: 1, Unknown: 1}, 1, "", "2026-11-20T11:20:30.000000005Z",
+		},
+		"grype6.json": {
+			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.104.0", Version: "0.104.0"},
+			attest.ScanDB{URI: "https://mirror.example/databases/v6/vulnerability-db_v6.1.2.tar.zst", Version: "v6.1.2", LastUpdate: time.Date(2026, 11, 20, 4, 7, 7, 0, time.UTC)}, imageByGrype,
+			attest.SeverityCounts{Critical: 2, Negligible: 1, Unknown: 1}, 1, "", "2026-11-20T12:01:02.123456789Z",
+		},
+		"grype5.json": {
+			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.74.1", Version: "0.74.1"},
+			attest.ScanDB{Version: "5", LastUpdate: time.Date(2024, 1, 18, 1, 25, 14, 0, time.UTC)}, attest.ScanTarget{Name: "./src", Type: "directory"},
+			attest.SeverityCounts{}, 0, "", "2024-01-18T10:00:00Z",
+		},
+		"trivy.sarif": {
+			attest.ScanSARIF, attest.ScanTool{Name: "trivy", URI: "https://github.com/aquasecurity/trivy", Version: "0.69.1"}, attest.ScanDB{}, scanned,
+			attest.SeverityCounts{Critical: 1, Medium: 1, Unknown: 1}, 0, "", "",
+		},
+		"grype.sarif": {
+			attest.ScanSARIF, attest.ScanTool{Name: "grype", URI: "https://github.com/anchore/grype", Version: "0.104.0"}, attest.ScanDB{}, attest.ScanTarget{},
+			attest.SeverityCounts{Critical: 2, Unknown: 1}, 0, "2026-11-20T12:00:00Z", "2026-11-20T12:00:30.5Z",
+		},
+	} {
+		r := readScanFile(t, name)
+		if r.Format != want.format || r.Scanner != want.scanner || r.DB != want.db || r.Suppressed != want.suppressed {
+			t.Errorf("%s: %s, %+v, %+v, %d suppressed", name, r.Format, r.Scanner, r.DB, r.Suppressed)
+		}
+		if !reflect.DeepEqual(r.Target, want.target) {
+			t.Errorf("%s: target %+v, want %+v", name, r.Target, want.target)
+		}
+		if c := r.Counts(); c != want.counts || c.Total() != len(r.Findings) {
+			t.Errorf("%s: counts %+v of %d findings, want %+v", name, c, len(r.Findings), want.counts)
+		}
+		if text(r.StartedOn) != want.started || text(r.FinishedOn) != want.finished {
+			t.Errorf("%s: from %v to %v", name, r.StartedOn, r.FinishedOn)
+		}
+	}
+}
+
+func text(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format(time.RFC3339Nano)
+}
+
+func TestFindingsSayWhatTheScannerSaid(t *testing.T) {
+	for name, want := range map[string]attest.Finding{
+		"trivy.json": {
+			ID: "CVE-2026-10003", Severity: attest.SeverityHigh, Rated: true, Original: "HIGH", Method: "ghsa",
+			Package: "golang.org/x/net", Version: "v0.50.0", PURL: "pkg:golang/golang.org/x/net@v0.50.0",
+			FixedIn: []string{"0.57.0", "0.56.2"}, Sources: []string{"ghsa"},
+		},
+		"grype6.json": {
+			ID: "GHSA-aaaa-bbbb-cccc", Original: "Unknown", Method: "github:language:go",
+			Package: "example.org/mod", Version: "v1.0.0", FixedIn: []string{}, Sources: []string{"github:language:go"},
+		},
+		"trivy.sarif": {ID: "CVE-2026-10002", Original: "UNKNOWN", Method: "tag"},
+		"grype.sarif": {ID: "CVE-2026-10005-tar", Original: "0.0", Method: "security-severity"},
+	} {
+		all := readScanFile(t, name).Findings
+		if got := all[len(all)-1]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+func TestAReportKnowsWhichImageItIsAbout(t *testing.T) {
+	for _, name := range []string{"trivy.json", "grype6.json", "trivy.sarif"} {
+		r := readScanFile(t, name)
+		for digest, want := range map[string]bool{scannedManifest: true, scannedConfig: true, otherDigest: false, "": false} {
+			if about, known := r.About(digest); about != want || !known {
+				t.Errorf("%s about %q: %v, known %v", name, digest, about, known)
+			}
+		}
+	}
+	for _, name := range []string{"grype5.json", "grype.sarif"} {
+		if about, known := readScanFile(t, name).About(scannedManifest); about || known {
+			t.Errorf("%s names no digest, but is about one: %v, %v", name, about, known)
+		}
+	}
+}
+
+func TestWhatTheFileSaysStandsAndOptionsFillGaps(t *testing.T) {
+	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	o := attest.ScanOptions{
+		Scanner:   attest.ScanTool{Name: "mine", URI: "https://mine.example", Version: "9"},
+		DB:        attest.ScanDB{URI: "https://db.example", Version: "7", LastUpdate: at},
+		StartedOn: at, FinishedOn: at.Add(time.Hour),
+	}
+	r, err := attest.ReadScan(scanFile(t, "trivy.json"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Scanner.Name != "trivy" || r.Scanner.Version != "0.69.1" || text(r.FinishedOn) != "2026-11-20T11:20:30.000000005Z" {
+		t.Errorf("options changed what the file says: %+v, %v", r.Scanner, r.FinishedOn)
+	}
+	if r.DB.URI != o.DB.URI || r.DB.Version != "7" || !r.DB.LastUpdate.Equal(at) || text(r.StartedOn) != "2020-01-02T02:04:05Z" {
+		t.Errorf("gaps were not filled: %+v, %v", r.DB, r.StartedOn)
+	}
+	o.StartedOn = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), o); !errors.Is(err, attest.ErrScan) {
+		t.Errorf("a scan that ended before it began: %v", err)
+	}
+}
+
+func TestAttack_E15_SeveritiesSpeltOtherwiseCountAsCritical(t *testing.T) {
+	for text, want := range map[string]attest.Severity{
+		"CRITICAL": attest.SeverityCritical, "High": attest.SeverityHigh, "important": attest.SeverityHigh, "medium": attest.SeverityMedium,
+		"Moderate": attest.SeverityMedium, "LOW": attest.SeverityLow, "Negligible": attest.SeverityNegligible, "none": attest.SeverityNegligible,
+	} {
+		if s, known := attest.ParseSeverity(text); s != want || !known {
+			t.Errorf("%s: %v, %v", text, s, known)
+		}
+	}
+	for _, text := range []string{"", "UNKNOWN", "unknown", "low ", " low", "lоw", "l\u200bow", "1", "0.0", "info", "Negligib1e", "unimportant", "low\x00", "lo\u212a"} {
+		if s, known := attest.ParseSeverity(text); s != attest.SeverityCritical || known {
+			t.Errorf("%q: %v, %v; want critical, because it is not known", text, s, known)
+		}
+		quoted := strconv.QuoteToASCII(text)
+		if strings.Contains(quoted, `\x`) {
+			continue
+		}
+		file := strings.Replace(string(scanFile(t, "trivy.json")), `"MEDIUM"`, quoted, 1)
+		r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := r.Counts(); c.Critical != 2 || c.Unknown != 2 || c.Medium != 0 {
+			t.Errorf("%q in a file: %+v", text, c)
+		}
+	}
+	var zero attest.Severity
+	if zero != attest.SeverityCritical || attest.SeverityCritical.WorseThan(zero) || !zero.WorseThan(attest.SeverityHigh) {
+		t.Error("the zero severity is not the worst")
+	}
+}
+
+func TestCountsAboveALimit(t *testing.T) {
+	c := attest.SeverityCounts{Critical: 1, High: 2, Medium: 4, Low: 8, Negligible: 16}
+	for limit, want := range map[attest.Severity]int{
+		attest.SeverityCritical: 0, attest.SeverityHigh: 1, attest.SeverityMedium: 3, attest.SeverityLow: 7, attest.SeverityNegligible: 15,
+	} {
+		if got := c.WorseThan(limit); got != want {
+			t.Errorf("%d worse than %s, want %d", got, limit, want)
+		}
+	}
+}
+
+// sarif makes a file with one result.
+func sarif(rule, result string) []byte {
+	return []byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[` + rule + `]}},"results":[` + result + `]}]}`)
+}
+
+func TestSeverityInSARIFIsTheWorstThatIsSaid(t *testing.T) {
+	const critical, high, medium, low = attest.SeverityCritical, attest.SeverityHigh, attest.SeverityMedium, attest.SeverityLow
+	for _, c := range []struct {
+		rule, result string
+		want         attest.Severity
+		rated        bool
+	}{
+		{`{"id":"r","properties":{"security-severity":"9.0"}}`, `"ruleId":"r"`, critical, true},
+		{`{"id":"r","properties":{"security-severity":7.0}}`, `"ruleId":"r"`, high, true},
+		{`{"id":"r","properties":{"security-severity":"4.0"}}`, `"ruleId":"r"`, medium, true},
+		{`{"id":"r","properties":{"security-severity":"3.9"}}`, `"ruleId":"r"`, low, true},
+		{`{"id":"r","properties":{"security-severity":"3.9"}}`, `"ruleId":"r","level":"error"`, high, true},
+		{`{"id":"r","properties":{"security-severity":"3.9"}}`, `"ruleId":"r","level":"warning"`, medium, true},
+		{`{"id":"r","properties":{"security-severity":"9.9","tags":["LOW"]}}`, `"ruleId":"r","level":"note"`, critical, true},
+		{`{"id":"r","properties":{"security-severity":"0.0","tags":["LOW"]}}`, `"ruleId":"r","level":"note"`, low, true},
+		{`{"id":"r","properties":{"security-severity":"0.0"}}`, `"ruleId":"r","level":"note"`, critical, false},
+		{`{"id":"r","properties":{"security-severity":"low","tags":["LOW"]}}`, `"ruleId":"r","level":"note"`, critical, false},
+		{`{"id":"r","properties":{"security-severity":"-1"}}`, `"ruleId":"r"`, critical, false},
+		{`{"id":"r","properties":{"security-severity":"NaN"}}`, `"ruleId":"r"`, critical, false},
+		{`{"id":"r","properties":{"security-severity":"11"}}`, `"ruleId":"r"`, critical, false},
+		{`{"id":"r","properties":{"tags":["unknown"]}}`, `"ruleId":"r","level":"note"`, critical, false},
+		{`{"id":"r","defaultConfiguration":{"level":"note"}}`, `"ruleId":"r"`, low, true},
+		{`{"id":"r","defaultConfiguration":{"level":"note"}}`, `"ruleId":"r","level":"error"`, critical, true},
+		{`{"id":"r"}`, `"ruleId":"r","level":"warning"`, medium, true},
+		{`{"id":"r"}`, `"ruleId":"r"`, critical, false},
+		{`{"id":"r"}`, `"ruleId":"r","level":"none"`, critical, false},
+		{`{"id":"r"}`, `"ruleId":"r","level":"Note"`, critical, false},
+		{``, `"ruleId":"r","level":"note"`, low, true},
+		{`{"id":"a"},{"id":"r","properties":{"security-severity":"3"}}`, `"ruleIndex":1`, low, true},
+		{`{"id":"a","properties":{"security-severity":"3"}},{"id":"r","properties":{"security-severity":"8"}}`, `"ruleId":"r","ruleIndex":0`, high, true},
+		{`{"id":"r","properties":{"security-severity":"3"}},{"id":"r","properties":{"security-severity":"8"}}`, `"ruleId":"r","ruleIndex":0`, high, true},
+		{`{"id":"r","properties":{"security-severity":"3"}}`, `"ruleId":"r/sub/1"`, low, true},
+		{`{"id":"r","properties":{"security-severity":"3"}}`, `"rule":{"id":"r"}`, low, true},
+		{`{"id":"r","properties":{"security-severity":"3"}}`, `"ruleId":"r","properties":{"security-severity":"8"}`, high, true},
+	} {
+		r, err := attest.ReadScan(sarif(c.rule, "{"+c.result+"}"), attest.ScanOptions{})
+		if err != nil {
+			t.Errorf("%s %s: %v", c.rule, c.result, err)
+			continue
+		}
+		if f := r.Findings[0]; f.Severity != c.want || f.Rated != c.rated {
+			t.Errorf("%s %s: %s, rated %v (%s %q); want %s, %v", c.rule, c.result, f.Severity, f.Rated, f.Method, f.Original, c.want, c.rated)
+		}
+	}
+}
+
+func TestResultsInSARIFThatReportNoProblem(t *testing.T) {
+	for result, want := range map[string]int{
+		`"ruleId":"r","kind":"pass"`:                            0,
+		`"ruleId":"r","kind":"notApplicable","level":"none"`:    0,
+		`"ruleId":"r","baselineState":"absent"`:                 0,
+		`"ruleId":"r","kind":"pass","level":"error"`:            1,
+		`"ruleId":"r","kind":"open"`:                            1,
+		`"ruleId":"r","kind":"Pass"`:                            1,
+		`"ruleId":"r","suppressions":[{"kind":"inSource"}]`:     1,
+		`"ruleId":"r","baselineState":"unchanged","level":null`: 1,
+	} {
+		r, err := attest.ReadScan(sarif(`{"id":"r"}`, "{"+result+"}"), attest.ScanOptions{})
+		if err != nil || len(r.Findings) != want {
+			t.Errorf("%s: %v, want %d findings", result, err, want)
+		}
+	}
+}
+
+func TestRulesOfSARIFExtensions(t *testing.T) {
+	file := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"name":"y","rules":[{"id":"r","properties":{"security-severity":"2"}}]}]},"results":[{"ruleId":"r"}]}]}`
+	r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
+	if err != nil || r.Findings[0].Severity != attest.SeverityLow {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
+	trivy, grype := string(scanFile(t, "trivy.json")), string(scanFile(t, "grype6.json"))
+	replaced := func(in, old, text string) string {
+		if !strings.Contains(in, old) {
+			t.Fatalf("no %s to replace", old)
+		}
+		return strings.Replace(in, old, text, 1)
+	}
+	for name, c := range map[string]struct {
+		file string
+		want error
+	}{
+		"no JSON":                          {"# Trivy", strictjson.ErrSyntax},
+		"empty":                            {"", strictjson.ErrSyntax},
+		"truncated":                        {trivy[:len(trivy)/2], strictjson.ErrSyntax},
+		"two documents":                    {trivy + trivy, strictjson.ErrSyntax},
+		"a key twice":                      {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": "MEDIUM", "Severity": "LOW"`), strictjson.ErrSyntax},
+		"a key in another case":            {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": "MEDIUM", "severity": "LOW"`), strictjson.ErrSyntax},
+		"the findings twice":               {replaced(grype, `"matches"`, `"matches": [], "matches"`), strictjson.ErrSyntax},
+		"an SBOM":                          {`{"bomFormat":"CycloneDX","specVersion":"1.6"}`, attest.ErrScanFormat},
+		"an object":                        {`{}`, attest.ErrScanFormat},
+		"a number":                         {`7`, attest.ErrScanFormat},
+		"two formats at once":              {replaced(trivy, `"ReportID"`, `"matches":[],"descriptor":{"name":"grype"},"ReportID"`), attest.ErrScanFormat},
+		"Trivy 3":                          {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": 3`), attest.ErrScanVersion},
+		"Trivy two":                        {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": "2"`), attest.ErrScanVersion},
+		"Trivy 1":                          {`[{"Target":"x","Vulnerabilities":null}]`, attest.ErrScanVersion},
+		"Trivy of nothing":                 {`{"SchemaVersion":2}`, attest.ErrScan},
+		"Trivy without ID":                 {replaced(trivy, `"VulnerabilityID": "CVE-2026-10001",`, ``), attest.ErrScan},
+		"Trivy: results are no list":       {`{"SchemaVersion":2,"ArtifactName":"x","Results":{}}`, attest.ErrScan},
+		"Trivy: a result is no object":     {`{"SchemaVersion":2,"ArtifactName":"x","Results":["y"]}`, attest.ErrScan},
+		"Trivy: vulnerabilities no list":   {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":{}}]}`, attest.ErrScan},
+		"Trivy: a vulnerability no object": {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":["CVE"]}]}`, attest.ErrScan},
+		"Trivy: a severity that is none":   {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": 2`), attest.ErrScan},
+		"Trivy: no time":                   {replaced(trivy, `2026-11-20T12:20:30`, `yesterday`), attest.ErrScan},
+		"Grype 1":                          {replaced(grype, `"0.104.0"`, `"1.0.0"`), attest.ErrScanVersion},
+		"Grype v2":                         {replaced(grype, `"0.104.0"`, `"v2"`), attest.ErrScanVersion},
+		"not by Grype":                     {replaced(grype, `"name": "grype"`, `"name": "gripe"`), attest.ErrScanFormat},
+		"Grype: no list":                   {replaced(grype, `"matches": [`, `"matches": null, "x": [`), attest.ErrScan},
+		"Grype: invalid database":          {replaced(grype, `"valid": true`, `"valid": false`), attest.ErrScan},
+		"Grype: database error":            {replaced(string(scanFile(t, "grype5.json")), `"error": null`, `"error": "outdated"`), attest.ErrScan},
+		"Grype: no ID":                     {replaced(grype, `"id": "CVE-2026-10001",`, ``), attest.ErrScan},
+		"SARIF 2.0.0":                      {`{"version":"2.0.0","runs":[]}`, attest.ErrScanVersion},
+		"SARIF without runs":               {`{"version":"2.1.0","runs":[]}`, attest.ErrScan},
+		"SARIF: a run of nobody":           {`{"version":"2.1.0","runs":[{"results":[]}]}`, attest.ErrScan},
+		"SARIF: no results":                {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}`, attest.ErrScan},
+		"SARIF: results null":              {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":null}]}`, attest.ErrScan},
+		"SARIF: failed":                    {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[{"executionSuccessful":false}],"results":[]}]}`, attest.ErrScan},
+		"SARIF: two tools":                 {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[]},{"tool":{"driver":{"name":"y"}},"results":[]}]}`, attest.ErrScan},
+		"SARIF: no ID":                     {string(sarif(``, `{"level":"note"}`)), attest.ErrScan},
+	} {
+		r, err := attest.ReadScan([]byte(c.file), attest.ScanOptions{})
+		if r != nil || !errors.Is(err, attest.ErrScan) || !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestAFormatThatWasAskedForIsTheOnlyOne(t *testing.T) {
+	for _, name := range []string{"trivy.json", "grype6.json", "trivy.sarif"} {
+		for _, format := range []attest.ScanFormat{attest.ScanTrivy, attest.ScanGrype, attest.ScanSARIF} {
+			r, err := attest.ReadScan(scanFile(t, name), attest.ScanOptions{Format: format})
+			if match := readScanFile(t, name).Format == format; match != (err == nil) || err != nil && !errors.Is(err, attest.ErrScanFormat) {
+				t.Errorf("%s as %s: %v, %v", name, format, r, err)
+			}
+		}
+	}
+	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{Format: "snyk"}); !errors.Is(err, attest.ErrOptions) {
+		t.Errorf("an unknown format: %v", err)
+	}
+}
+
+func TestVersionErrorsSayWhatIsKnown(t *testing.T) {
+	_, err := attest.ReadScan([]byte(`{"SchemaVersion":9,"ArtifactName":"x"}`), attest.ScanOptions{})
+	if err == nil || !strings.Contains(err.Error(), "9") || !strings.Contains(err.Error(), "known is 2") {
+		t.Errorf("%v", err)
+	}
+}
+
+// manyFindings is Trivy's output with n findings.
+func manyFindings(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Target":"y","Vulnerabilities":[{"VulnerabilityID":"CVE-0"}`)
+	for range n - 1 {
+		b.WriteString(`,{"VulnerabilityID":"CVE-1","Severity":"LOW"}`)
+	}
+	b.WriteString(`]}]}`)
+	return b.Bytes()
+}
+
+func TestScannerOutputIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("parses many findings: not with -short")
+	}
+	if _, err := attest.ReadScan(make([]byte, attest.MaxScanSize+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrTooLarge) {
+		t.Errorf("a file past the limit: %v", err)
+	}
+	if _, err := attest.ReadScan(manyFindings(attest.MaxFindings+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrTooLarge) {
+		t.Errorf("findings past the limit: %v", err)
+	}
+	r, err := attest.ReadScan(manyFindings(attest.MaxFindings), attest.ScanOptions{})
+	if err != nil || r.Counts().Low != attest.MaxFindings-1 {
+		t.Errorf("findings at the limit: %v", err)
+	}
+}
+
+func FuzzReadScan(f *testing.F) {
+	f.Add(scanFile(f, "trivy.json"))
+	f.Add(scanFile(f, "grype5.json"))
+	f.Add(scanFile(f, "grype6.json"))
+	f.Add(scanFile(f, "trivy.sarif"))
+	f.Add(scanFile(f, "grype.sarif"))
+	f.Add(sarif(`{"id":"r","properties":{"security-severity":3}}`, `{"ruleIndex":-1},{"ruleId":"/","ruleIndex":9}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := attest.ReadScan(data, attest.ScanOptions{})
+		if err != nil {
+			if r != nil || !errors.Is(err, attest.ErrScan) && !errors.Is(err, attest.ErrTooLarge) {
+				t.Fatalf("%v, %v", r, err)
+			}
+			return
+		}
+		c := r.Counts()
+		if c.Total() != len(r.Findings) || c.Unknown > c.Critical {
+			t.Fatalf("counts %+v of %d findings", c, len(r.Findings))
+		}
+		for _, finding := range r.Findings {
+			if finding.ID == "" || !finding.Rated && finding.Severity != attest.SeverityCritical {
+				t.Fatalf("%+v", finding)
+			}
+		}
+		for _, d := range r.Target.Digests {
+			if about, known := r.About(d); !about || !known || len(d) != len(otherDigest) {
+				t.Fatalf("digest %q", d)
+			}
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package attest
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// trivySchema is the only version of Trivy's JSON that is read.
+const trivySchema = 2
+
+// trivyHead is what a report says beside its results. Source: Trivy's
+// documentation "Reporting" (JSON) and pkg/types/report.go.
+type trivyHead struct {
+	CreatedAt    string
+	ArtifactName string
+	ArtifactType string
+	Trivy        struct{ Version string }
+}
+
+type trivyMetadata struct {
+	ImageID     string
+	RepoDigests []string
+}
+
+type trivyVulnerability struct {
+	VulnerabilityID  string
+	PkgName          string
+	PkgIdentifier    struct{ PURL string }
+	InstalledVersion string
+	FixedVersion     string
+	Severity         string
+	SeveritySource   string
+	DataSource       struct{ ID string }
+}
+
+// readTrivy reads Trivy's JSON. Its vulnerabilities are findings; secrets,
+// misconfigurations and licenses are not. UNKNOWN is not known, and so critical.
+func (r *ScanReport) readTrivy(root strictjson.Value) error {
+	if version, ok := root.Get("SchemaVersion").Int(); !ok || version != trivySchema {
+		return fmt.Errorf("%w: SchemaVersion %.40s of Trivy; known is %d", ErrScanVersion, root.Get("SchemaVersion").Raw(), trivySchema)
+	}
+	if err := r.readTrivyHead(root); err != nil {
+		return err
+	}
+	results, err := scanList(root.Get("Results"), "Results")
+	if err != nil {
+		return err
+	}
+	for result := range results.Elems() {
+		if result.Kind() != strictjson.Object {
+			return fmt.Errorf("%w: a result is no object", ErrScan)
+		}
+		if err := r.readTrivyResult(result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
+	var head trivyHead
+	for name, into := range map[string]any{
+		"CreatedAt": &head.CreatedAt, "ArtifactName": &head.ArtifactName, "ArtifactType": &head.ArtifactType, "Trivy": &head.Trivy,
+	} {
+		if err := decodeScan(root.Get(name), name, into); err != nil {
+			return err
+		}
+	}
+	if head.ArtifactName == "" {
+		// Trivy always says what it scanned; without, nothing tells this from a
+		// file that was cut down to look clean.
+		return fmt.Errorf("%w: no ArtifactName", ErrScan)
+	}
+	var meta trivyMetadata
+	if err := decodeScan(root.Get("Metadata"), "Metadata", &meta); err != nil {
+		return err
+	}
+	r.Scanner = ScanTool{Name: "trivy", URI: toolPURL("aquasecurity/trivy", head.Trivy.Version), Version: head.Trivy.Version}
+	r.Target = ScanTarget{Name: publicURL(head.ArtifactName), Type: head.ArtifactType}
+	r.Target.addDigests(meta.RepoDigests...)
+	if isSHA256(meta.ImageID) {
+		r.Target.ImageID = meta.ImageID
+	}
+	// CreatedAt is when the report was made, at the end of the scan.
+	var err error
+	r.FinishedOn, err = scanTime(head.CreatedAt, "CreatedAt")
+	return err
+}
+
+func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
+	list, err := scanList(result.Get("Vulnerabilities"), "Vulnerabilities")
+	if err != nil {
+		return err
+	}
+	for element := range list.Elems() {
+		var v trivyVulnerability
+		if err := decodeScan(element, "a vulnerability", &v); err != nil {
+			return err
+		}
+		if err := r.add(v.finding()); err != nil {
+			return err
+		}
+	}
+	modified, err := scanList(result.Get("ExperimentalModifiedFindings"), "ExperimentalModifiedFindings")
+	if err != nil {
+		return err
+	}
+	for element := range modified.Elems() {
+		var m struct{ Type string }
+		if err := decodeScan(element, "a modified finding", &m); err != nil {
+			return err
+		}
+		if m.Type == "vulnerability" {
+			r.Suppressed++
+		}
+	}
+	return nil
+}
+
+func (v trivyVulnerability) finding() Finding {
+	f := Finding{
+		ID: v.VulnerabilityID, Original: v.Severity, Method: v.SeveritySource,
+		Package: v.PkgName, Version: v.InstalledVersion, PURL: v.PkgIdentifier.PURL,
+	}
+	f.Severity, f.Rated = ParseSeverity(v.Severity)
+	if v.FixedVersion != "" {
+		f.FixedIn = strings.Split(v.FixedVersion, ", ")
+	}
+	if v.DataSource.ID != "" {
+		f.Sources = []string{v.DataSource.ID}
+	}
+	return f
+}
+
+// toolPURL is the package URL of a tool's source, as Trivy writes it into the
+// predicates that it makes itself.
+func toolPURL(repository, version string) string {
+	if version == "" {
+		return "pkg:github/" + repository
+	}
+	return "pkg:github/" + repository + "@" + url.PathEscape(version)
+}

@@ -1,0 +1,244 @@
+package attest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Predicate type URIs that this package knows the specification of.
+const (
+	TypeProvenance   = "https://slsa.dev/provenance/v1"
+	TypeProvenance02 = "https://slsa.dev/provenance/v0.2"
+	TypeVSA          = "https://slsa.dev/verification_summary/v1"
+	TypeSPDX         = "https://spdx.dev/Document"
+	TypeCycloneDX    = "https://cyclonedx.org/bom"
+	TypeOpenVEX      = "https://openvex.dev/ns"
+	TypeCosignVuln   = "https://cosign.sigstore.dev/attestation/vuln/v1"
+	TypeVulns        = "https://in-toto.io/attestation/vulns/v0.2"
+	TypeVulns01      = "https://in-toto.io/attestation/vulns/v0.1"
+	TypeTestResult   = "https://in-toto.io/attestation/test-result/v0.1"
+	TypeLink         = "https://in-toto.io/Link/v1"
+	TypeLink03       = "https://in-toto.io/attestation/link/v0.3"
+	TypeRelease      = "https://in-toto.io/attestation/release/v0.1"
+	TypeCustom       = "https://cosign.sigstore.dev/attestation/v1"
+)
+
+// Type is a predicate type.
+type Type struct {
+	// Name is the short name; it is cosign's where cosign has one. Empty: the
+	// type has none, and this package does not know its specification.
+	Name string
+	// Aliases are other short names of the type.
+	Aliases []string
+	// URI is what stands in a statement.
+	URI string
+	// Title says in a few words what the type is.
+	Title string
+}
+
+// form is a type together with how its predicates are read.
+type form struct {
+	Type
+	// versioned types also have URIs that end in the document's version, such
+	// as https://spdx.dev/Document/v2.3.
+	versioned bool
+	// parse reads the predicate, of which the outermost object was parsed. It
+	// returns what it could read together with an error.
+	parse func(uri string, root strictjson.Value) (any, error)
+}
+
+// forms is the table of types. cosign means SLSA v0.2 by "slsaprovenance", and
+// scripts rely on that.
+func forms() []form {
+	return []form{
+		{Type{"slsaprovenance1", nil, TypeProvenance, "SLSA provenance v1"}, false, parseProvenance},
+		{Type{"slsaprovenance02", []string{"slsaprovenance"}, TypeProvenance02, "SLSA provenance v0.2"}, false, parseProvenance02},
+		{Type{"vsa", nil, TypeVSA, "SLSA verification summary"}, false, typed[VSA]},
+		{Type{"spdx", []string{"spdxjson"}, TypeSPDX, "SPDX bill of materials"}, true, parseSPDX},
+		{Type{"cyclonedx", nil, TypeCycloneDX, "CycloneDX bill of materials"}, true, parseCycloneDX},
+		{Type{"openvex", nil, TypeOpenVEX, "OpenVEX document"}, true, parseOpenVEX},
+		{Type{"vuln", nil, TypeCosignVuln, "vulnerability scan (cosign)"}, false, parseCosignVuln},
+		{Type{"vulns", nil, TypeVulns, "vulnerability scan (in-toto)"}, false, parseVulns},
+		{Type{"vulns01", nil, TypeVulns01, "vulnerability scan (in-toto v0.1)"}, false, parseVulns01},
+		{Type{"testresult", nil, TypeTestResult, "test result"}, false, typed[TestResult]},
+		{Type{"link", nil, TypeLink, "in-toto link"}, false, typed[Link]},
+		{Type{"link03", nil, TypeLink03, "in-toto link v0.3"}, false, typed[Link03]},
+		{Type{"release", nil, TypeRelease, "release of a package"}, false, typed[Release]},
+		{Type{"custom", nil, TypeCustom, "custom data (cosign)"}, false, typed[Custom]},
+	}
+}
+
+// Types lists the types whose specification this package knows.
+func Types() []Type {
+	all := forms()
+	types := make([]Type, len(all))
+	for i, f := range all {
+		types[i] = f.Type
+	}
+	return types
+}
+
+// LookupType finds a type by its short name or URI. Any absolute URI is a type:
+// one that is not known has no name. SPDX, CycloneDX and OpenVEX documents also
+// have URIs that end in their version (https://spdx.dev/Document/v2.3): the Type
+// then has that URI. Names and URIs are compared exactly.
+func LookupType(nameOrURI string) (Type, bool) {
+	f, ok := lookupForm(nameOrURI)
+	return f.Type, ok
+}
+
+func lookupForm(nameOrURI string) (form, bool) {
+	for _, f := range forms() {
+		if nameOrURI == f.Name || nameOrURI == f.URI {
+			return f, true
+		}
+		for _, alias := range f.Aliases {
+			if nameOrURI == alias {
+				return f, true
+			}
+		}
+		if f.versioned && strings.HasPrefix(nameOrURI, f.URI+"/v") && isURI(nameOrURI) {
+			f.URI = nameOrURI
+			return f, true
+		}
+	}
+	if !isURI(nameOrURI) {
+		return form{}, false
+	}
+	return form{Type: Type{URI: nameOrURI}, parse: parseRaw}, true
+}
+
+// Document is a predicate that was read from its JSON text. That text is what is
+// signed, byte for byte.
+type Document struct {
+	uri   string
+	text  []byte
+	value any
+}
+
+// PredicateType is the URI of the document's type.
+func (d *Document) PredicateType() string { return d.uri }
+
+// RawPredicate is the text of the document's JSON object. It must not be changed.
+func (d *Document) RawPredicate() []byte { return d.text }
+
+// Value is what the document says: a *Provenance, *Provenance02, *VSA, *SPDX,
+// *CycloneDX, *OpenVEX, *CosignVuln, *Vulns (for v0.1 too), *TestResult, *Link,
+// *Link03, *Release, *Custom, or a *Raw for a type that is not known. Changing
+// it changes nothing about the document: attest the value itself where it is a
+// Predicate.
+func (d *Document) Value() any { return d.value }
+
+// ParsePredicate reads a predicate of a type given by its short name or URI, and
+// checks that it is what the type's specification says. For a type that is not
+// known it must be a JSON object.
+//
+// JSON is read strictly. Fields that the specification does not have are passed
+// over, since in-toto demands that of consumers (spec/v1/README.md, "Parsing
+// rules"); they are signed with the rest. The document keeps data, which must
+// not change afterwards, and copies none of a bill of materials or scanner
+// report in it. Errors are ErrPredicate, or ErrOptions for a type that is neither
+// a known name nor an absolute URI.
+func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
+	f, ok := lookupForm(nameOrURI)
+	if !ok {
+		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
+	}
+	root, err := parseObject(data)
+	if err != nil {
+		return nil, f.wrap(err)
+	}
+	value, err := f.read(root)
+	if err != nil {
+		return nil, err
+	}
+	return &Document{uri: f.URI, text: root.Raw(), value: value}, nil
+}
+
+// read is parse, and refuses what says itself that it is something else: fields
+// that a type does not have are passed over, so that those of another type would
+// be.
+func (f form) read(root strictjson.Value) (any, error) {
+	value, err := f.parse(f.URI, root)
+	name, looks := lookalike(root)
+	mistaken := f.Name != "" && looks != "" && name != f.Name
+	switch {
+	case mistaken && err != nil:
+		err = fmt.Errorf("%w (it looks like %s)", err, looks)
+	case mistaken:
+		err = fmt.Errorf("%w: it looks like %s", ErrPredicate, looks)
+	}
+	if err != nil {
+		err = f.wrap(err)
+	}
+	return value, err
+}
+
+// wrap says which type an error is about.
+func (f form) wrap(err error) error {
+	if f.Name != "" {
+		return fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return fmt.Errorf("%.200s: %w", f.URI, err)
+}
+
+// parseObject parses the outermost object of a predicate; all of it is checked.
+// It must not nest deeper than it may as part of a statement.
+func parseObject(data []byte) (strictjson.Value, error) {
+	root, err := strictjson.ParseShallow(data, 1)
+	switch {
+	case err != nil:
+		return root, fmt.Errorf("%w: %w%s", ErrPredicate, err, notJSON(data))
+	case root.Kind() != strictjson.Object:
+		return root, fmt.Errorf("%w: it is no JSON object", ErrPredicate)
+	case nesting(root.Raw()) >= strictjson.MaxDepth:
+		return root, fmt.Errorf("%w: nested deeper than %d", ErrPredicate, strictjson.MaxDepth-1)
+	}
+	return root, nil
+}
+
+// typed reads a predicate into a Go struct.
+func typed[T Validator](_ string, root strictjson.Value) (any, error) {
+	value := new(T)
+	if err := decodePart("", root, value); err != nil {
+		return value, err
+	}
+	return value, (*value).Validate()
+}
+
+// decodePart stores a part of a predicate, of which anything may be opaque.
+func decodePart(name string, part strictjson.Value, into any) error {
+	if !part.Exists() {
+		return nil
+	}
+	whole, err := strictjson.Parse(part.Raw())
+	if err == nil {
+		err = strictjson.Decode(whole, into, strictjson.DecodeOptions{})
+	}
+	switch {
+	case err == nil:
+		return nil
+	case name == "":
+		return fmt.Errorf("%w: %w", ErrPredicate, err)
+	}
+	return fmt.Errorf("%w: in %s: %w", ErrPredicate, name, err)
+}
+
+// member is a part of a predicate, by its path, and where to store it.
+type member struct {
+	path string
+	into any
+}
+
+// decodeMembers stores parts of a predicate; those that are missing stay as they
+// are.
+func decodeMembers(root strictjson.Value, members ...member) error {
+	for _, m := range members {
+		if err := decodePart(m.path, within(root, strings.Split(m.path, ".")...), m.into); err != nil {
+			return err
+		}
+	}
+	return nil
+}

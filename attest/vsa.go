@@ -1,0 +1,135 @@
+package attest
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// VSA is a SLSA verification summary: somebody else verified the artifact, and
+// this is what came out. One that says FAILED is as valid as one that says
+// PASSED: a verifier must look.
+//
+// Source: SLSA v1.0 and v1.1, verification_summary.md
+// ("https://slsa.dev/verification_summary/v1").
+type VSA struct {
+	// Verifier is who verified. Required.
+	Verifier Verifier `json:"verifier"`
+	// TimeVerified is when. Required.
+	TimeVerified time.Time `json:"timeVerified"`
+	// ResourceURI is what the artifact was verified as, so that a summary for
+	// one place is of no use in another. Required.
+	ResourceURI string `json:"resourceUri"`
+	// Policy is what the artifact was verified against. Its URI is required.
+	Policy ResourceDescriptor `json:"policy"`
+	// InputAttestations are all those that the verifier used, each with a
+	// digest. Empty: not said.
+	InputAttestations []ResourceDescriptor `json:"inputAttestations,omitempty"`
+	// VerificationResult is "PASSED" or "FAILED". Required.
+	VerificationResult string `json:"verificationResult"`
+	// VerifiedLevels are the highest level of each SLSA track, such as
+	// "SLSA_BUILD_LEVEL_3", and other properties under names that do not begin
+	// with "SLSA_"; or "FAILED". Required, may be empty.
+	VerifiedLevels []string `json:"verifiedLevels"`
+	// DependencyLevels count the transitive dependencies at each level. Empty:
+	// not said.
+	DependencyLevels map[string]uint64 `json:"dependencyLevels,omitempty"`
+	// SLSAVersion is the version of SLSA, such as "1.0". Empty: some 1.x.
+	SLSAVersion string `json:"slsaVersion,omitempty"`
+}
+
+// Verifier is who verified an artifact.
+type Verifier struct {
+	// ID is the URI by which policies know the verifier. Required.
+	ID string `json:"id"`
+	// Version maps the verifier's components to their versions. Empty: not said.
+	Version map[string]string `json:"version,omitempty"`
+}
+
+// Verification results of a VSA.
+const (
+	VSAPassed = "PASSED"
+	VSAFailed = "FAILED"
+)
+
+// PredicateType is TypeVSA.
+func (VSA) PredicateType() string { return TypeVSA }
+
+// Validate checks the required fields, absolute URIs, well-formed digests, the
+// form of the levels, and that the levels do not contradict the result.
+func (v VSA) Validate() error {
+	var c checks
+	c.uri("verifier.id", v.Verifier.ID)
+	c.time("timeVerified", v.TimeVerified)
+	c.uri("resourceUri", v.ResourceURI)
+	c.uri("policy.uri", v.Policy.URI)
+	c.descriptor("policy", v.Policy)
+	c.descriptors("inputAttestations", v.InputAttestations)
+	for i, a := range v.InputAttestations {
+		c.need(indexed("inputAttestations", i)+".digest", len(a.Digest) > 0)
+	}
+	c.oneOf("verificationResult", v.VerificationResult, VSAPassed, VSAFailed)
+	c.need("verifiedLevels", v.VerifiedLevels != nil)
+	c.levels("verifiedLevels", v.VerifiedLevels)
+	if v.VerificationResult == VSAPassed && slices.Contains(v.VerifiedLevels, VSAFailed) {
+		c.fail("verifiedLevels", "say FAILED, and verificationResult says PASSED")
+	}
+	for _, level := range slices.Sorted(maps.Keys(v.DependencyLevels)) {
+		if !isLevel(level) {
+			c.fail("dependencyLevels", "has the level %.100q, which SLSA does not have", level)
+		}
+	}
+	if v.SLSAVersion != "" && !majorMinor.MatchString(v.SLSAVersion) {
+		c.fail("slsaVersion", "is %.100q, want MAJOR.MINOR", v.SLSAVersion)
+	}
+	return c.err
+}
+
+var (
+	majorMinor = regexp.MustCompile(`^[0-9]{1,4}\.[0-9]{1,4}$`)
+	// slsaLevel is the form of the level of a track: SLSA_BUILD_LEVEL_3.
+	slsaLevel = regexp.MustCompile(`^(SLSA_[A-Z]+(?:_[A-Z]+)*)_LEVEL_(?:[0-9]|UNEVALUATED)$`)
+)
+
+// levels refuses names that SLSA keeps for itself and does not define, and two
+// levels of one track.
+func (c *checks) levels(field string, levels []string) {
+	tracks := make(map[string]bool)
+	for _, level := range levels {
+		if !isLevel(level) {
+			c.fail(field, "have the level %.100q, which SLSA does not have", level)
+		}
+		if m := slsaLevel.FindStringSubmatch(level); m != nil {
+			if tracks[m[1]] {
+				c.fail(field, "have two levels of the track %.100s", m[1])
+			}
+			tracks[m[1]] = true
+		}
+	}
+}
+
+// isLevel reports whether a level may stand in a VSA. Names of one's own are
+// allowed, but not in SLSA's name.
+func isLevel(level string) bool {
+	return level != "" && (!strings.HasPrefix(level, "SLSA_") || slsaLevel.MatchString(level))
+}
+
+// MarshalJSON writes the time in UTC, as in-toto demands.
+func (v VSA) MarshalJSON() ([]byte, error) {
+	type plain VSA
+	v.TimeVerified = v.TimeVerified.UTC()
+	return marshalJSON(plain(v))
+}
+
+func (v VSA) summary() summaryLines {
+	var l summaryLines
+	l.add("verifier", v.Verifier.ID)
+	l.add("result", v.VerificationResult)
+	l.add("levels", strings.Join(v.VerifiedLevels, ", "))
+	l.add("resource", v.ResourceURI)
+	l.add("policy", v.Policy.URI)
+	l.time("verified", &v.TimeVerified)
+	return l
+}

@@ -1,0 +1,219 @@
+package attest
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Vulns is a vulnerability scan as in-toto describes it: every finding, whatever
+// the scanner. v0.1 is read into it too; its specification differs from its own
+// example, and both forms of a finding are accepted.
+//
+// Source: in-toto Attestation Framework, spec/predicates/vulns_02.md
+// ("https://in-toto.io/attestation/vulns/v0.2") and vuln.md (v0.1).
+type Vulns struct {
+	// Scanner is who scanned, and what was found. Required.
+	Scanner VulnsScanner `json:"scanner"`
+	// Metadata are the times of the scan. Required.
+	Metadata ScanTimes `json:"metadata"`
+}
+
+// VulnsScanner is who scanned, and what was found.
+type VulnsScanner struct {
+	// URI identifies the scanner. Required.
+	URI string `json:"uri"`
+	// Version is the scanner's. Empty: not said.
+	Version string `json:"version,omitempty"`
+	// DB is what the scanner knew. Nil: not said.
+	DB *VulnsDB `json:"db,omitempty"`
+	// Result are the findings. Required: nothing found is an empty list, and not
+	// nil.
+	Result []VulnsFinding `json:"result"`
+}
+
+// VulnsDB is a vulnerability database.
+type VulnsDB struct {
+	// URI identifies it, Version is its own. Empty: not said.
+	URI     string `json:"uri,omitempty"`
+	Version string `json:"version,omitempty"`
+	// LastUpdate is when it was updated. Required where there is a VulnsDB.
+	LastUpdate time.Time `json:"lastUpdate"`
+}
+
+// VulnsFinding is one vulnerability.
+type VulnsFinding struct {
+	// ID is the vulnerability's, such as "CVE-2026-1234". Required.
+	ID string `json:"id"`
+	// Ratings are how bad it is, by different methods. Required, may be empty.
+	Ratings []VulnsRating `json:"severity"`
+	// Annotations are what the scanner has to add. Empty: nothing.
+	Annotations []map[string]any `json:"annotations,omitempty"`
+}
+
+// VulnsRating is how bad a vulnerability is by one method.
+type VulnsRating struct {
+	// Method is who or what rated it, such as "nvd" or "cvss_score". Required.
+	Method string `json:"method"`
+	// Score is a word or a number. Required.
+	Score string `json:"score"`
+}
+
+// ScanTimes are the times of a scan.
+type ScanTimes struct {
+	// ScanStartedOn and ScanFinishedOn are both required.
+	ScanStartedOn  time.Time `json:"scanStartedOn"`
+	ScanFinishedOn time.Time `json:"scanFinishedOn"`
+}
+
+// Severity is the worst of the ratings that can be read: words as ParseSeverity
+// reads them, and CVSS scores, by a method that has CVSS in its name. Where none
+// can, it is critical and not known.
+func (f VulnsFinding) Severity() (s Severity, known bool) {
+	for _, r := range f.Ratings {
+		rating, ok := r.severity()
+		if ok && (!known || rating.WorseThan(s)) {
+			s, known = rating, true
+		}
+	}
+	return s, known
+}
+
+func (r VulnsRating) severity() (s Severity, known bool) {
+	if s, known = ParseSeverity(r.Score); known {
+		return s, true
+	}
+	score, err := strconv.ParseFloat(r.Score, 64)
+	plain := strings.Trim(r.Score, "0123456789.") == "" // no exponent, no NaN
+	if err != nil || !plain || score > 10 || !strings.Contains(strings.ToLower(r.Method), "cvss") {
+		return SeverityCritical, false
+	}
+	return severityOfScore(score), true
+}
+
+// Counts returns how many findings there are of each severity.
+func (v Vulns) Counts() SeverityCounts {
+	var c SeverityCounts
+	for _, f := range v.Scanner.Result {
+		s, known := f.Severity()
+		c.add(Finding{Severity: s, Rated: known})
+	}
+	return c
+}
+
+// PredicateType is TypeVulns.
+func (Vulns) PredicateType() string { return TypeVulns }
+
+// Validate checks the required fields, and that the scan did not end before it
+// began.
+func (v Vulns) Validate() error {
+	var c checks
+	c.uri("scanner.uri", v.Scanner.URI)
+	if db := v.Scanner.DB; db != nil {
+		c.maybeURI("scanner.db.uri", db.URI)
+		c.time("scanner.db.lastUpdate", db.LastUpdate)
+	}
+	c.need("scanner.result", v.Scanner.Result != nil)
+	for i, f := range v.Scanner.Result {
+		c.finding(i, f)
+	}
+	c.scanTimes(v.Metadata)
+	return c.err
+}
+
+func (c *checks) finding(i int, f VulnsFinding) {
+	if c.err != nil {
+		return
+	}
+	field := indexed("scanner.result", i)
+	c.need(field+".id", f.ID != "")
+	c.need(field+".severity", f.Ratings != nil)
+	for j, r := range f.Ratings {
+		c.need(indexed(field+".severity", j)+".method", r.Method != "")
+		c.need(indexed(field+".severity", j)+".score", r.Score != "")
+	}
+}
+
+func (c *checks) scanTimes(t ScanTimes) {
+	const start, end = "metadata.scanStartedOn", "metadata.scanFinishedOn"
+	c.time(start, t.ScanStartedOn)
+	c.time(end, t.ScanFinishedOn)
+	c.span(start, &t.ScanStartedOn, end, &t.ScanFinishedOn)
+}
+
+// MarshalJSON writes the times in UTC, as in-toto demands.
+func (t ScanTimes) MarshalJSON() ([]byte, error) {
+	type plain ScanTimes
+	t.ScanStartedOn, t.ScanFinishedOn = t.ScanStartedOn.UTC(), t.ScanFinishedOn.UTC()
+	return marshalJSON(plain(t))
+}
+
+// MarshalJSON writes the time in UTC, as in-toto demands.
+func (db VulnsDB) MarshalJSON() ([]byte, error) {
+	type plain VulnsDB
+	db.LastUpdate = db.LastUpdate.UTC()
+	return marshalJSON(plain(db))
+}
+
+func parseVulns(_ string, root strictjson.Value) (any, error) {
+	return readVulns(root, shallow)
+}
+
+// parseVulns01 also reads findings as v0.1 specifies them, and no example shows
+// them: as {"vulnerability": {…}}.
+func parseVulns01(_ string, root strictjson.Value) (any, error) {
+	return readVulns(root, func(text []byte) strictjson.Value {
+		finding := shallow(text)
+		if inner := finding.Get("vulnerability"); inner.Exists() && !finding.Get("id").Exists() {
+			return inner
+		}
+		return finding
+	})
+}
+
+// readVulns decodes each finding by itself, so that their number is not bounded
+// by that of JSON values.
+func readVulns(root strictjson.Value, unwrap func([]byte) strictjson.Value) (*Vulns, error) {
+	v := &Vulns{}
+	err := decodeMembers(root,
+		member{"scanner.uri", &v.Scanner.URI}, member{"scanner.version", &v.Scanner.Version}, member{"scanner.db", &v.Scanner.DB},
+		member{"metadata", &v.Metadata})
+	if err != nil {
+		return v, err
+	}
+	result := within(root, "scanner", "result")
+	if result.Kind() == strictjson.Array {
+		v.Scanner.Result = []VulnsFinding{}
+	}
+	for text := range elements(result) {
+		var f VulnsFinding
+		if err := decodePart(indexed("scanner.result", len(v.Scanner.Result)), unwrap(text), &f); err != nil {
+			return v, err
+		}
+		v.Scanner.Result = append(v.Scanner.Result, f)
+	}
+	return v, v.Validate()
+}
+
+func (v Vulns) summary() summaryLines {
+	var l summaryLines
+	l.add("scanner", spaced(v.Scanner.URI, v.Scanner.Version))
+	if db := v.Scanner.DB; db != nil {
+		l.add("database", spaced(db.URI, db.Version))
+		l.time("database updated", &db.LastUpdate)
+	}
+	if v.Scanner.Result != nil {
+		l.findings(v.Counts())
+	}
+	l.time("started", &v.Metadata.ScanStartedOn)
+	l.time("finished", &v.Metadata.ScanFinishedOn)
+	return l
+}
+
+func (l *summaryLines) findings(n SeverityCounts) {
+	l.add("findings", counted(map[string]int{
+		"critical": n.Critical - n.Unknown, "of unknown severity": n.Unknown, "high": n.High, "medium": n.Medium, "low": n.Low, "negligible": n.Negligible,
+	}, []string{"critical", "of unknown severity", "high", "medium", "low", "negligible"}))
+}
