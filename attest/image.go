@@ -2,7 +2,6 @@ package attest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -187,10 +186,19 @@ func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation,
 		if err != nil {
 			return nil, err
 		}
-		if err := j.confirm(ctx, item, at); err != nil {
-			return nil, err
+		if err := registry.Confirm(ctx, j.store, j.subject, item, at); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
 		}
 		made = append(made, Attestation{KeyID: by.Key.ID(), Format: format, Evidence: at, Size: item.Layer.Size})
+	}
+	if format == registry.FormatEnvelope {
+		// Each signer's layer replaced the tag's manifest; the last carries all.
+		for i := range made {
+			made[i].Evidence = made[len(made)-1].Evidence
+		}
 	}
 	return made, nil
 }
@@ -237,23 +245,4 @@ func filled(text *dsse.Text, item registry.Item) (registry.Item, error) {
 	var err error
 	item.Layer.Digest, item.Layer.Size, err = v1.SHA256(text.Open())
 	return item, err
-}
-
-// confirm reads back. A registry may list what it has taken a moment later.
-func (j *job) confirm(ctx context.Context, item registry.Item, at name.Digest) error {
-	for wait := 100 * time.Millisecond; ; wait *= 3 {
-		err := registry.Confirm(ctx, j.store, j.subject, item, at)
-		if err == nil {
-			return nil
-		}
-		passing := errors.Is(err, registry.ErrUnconfirmed) || errors.Is(err, registry.ErrNotFound)
-		if !passing || wait > time.Second {
-			return fmt.Errorf("%w: %w", ErrNotConfirmed, err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,9 +16,24 @@ import (
 // Confirm reads back what Attach has written: item is what it was given, and at
 // what it returned. It returns nil once subject's evidence lists the item in its
 // place and its content has been read in full, which a reader verifies; content
-// is not held. Otherwise the error says what is missing: ErrUnconfirmed where
-// the store has taken the evidence and does not list it, which may pass.
+// is not held. As a registry may list what it has taken a moment later, it looks
+// again for about a second. Otherwise the error says what is missing:
+// ErrUnconfirmed or ErrNotFound where the store has taken the evidence and does
+// not give it back.
 func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+	for wait := 100 * time.Millisecond; ; wait *= 3 {
+		err := confirmOnce(ctx, r, subject, item, at)
+		passing := errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrNotFound)
+		if !passing || wait > time.Second {
+			return err
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
 	layer, err := layerOf(item)
 	if err != nil {
 		return err

@@ -263,69 +263,40 @@ func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, e
 	if err != nil {
 		return nil, err
 	}
-	var missing []wanted
-	for _, s := range j.signers {
-		for _, f := range j.o.Formats {
-			w := wanted{s, f}
-			if _, there := have[w.id()]; !there {
-				missing = append(missing, w)
-			}
-		}
-	}
-	now := have
-	if len(missing) > 0 {
-		for _, w := range missing {
-			if err := j.add(ctx, subject, w); err != nil {
-				return nil, err
-			}
-		}
-		if now, err = j.confirm(ctx, subject, missing); err != nil {
-			return nil, err
-		}
-	}
-	return j.report(subject, have, now), nil
-}
-
-func (w wanted) id() string { return string(w.format) + " " + w.signer.Key.ID() }
-
-func (j *job) report(subject name.Digest, before, now map[string]name.Digest) []Signature {
 	var all []Signature
 	for _, s := range j.signers {
 		for _, f := range j.o.Formats {
-			id := wanted{s, f}.id()
-			_, existed := before[id]
-			all = append(all, Signature{Subject: subject, KeyID: s.Key.ID(), Format: f, Evidence: now[id], Existed: existed})
+			w := wanted{s, f}
+			at, existed := have[w.id()]
+			if !existed {
+				if at, err = j.add(ctx, subject, w); err != nil {
+					return nil, err
+				}
+			}
+			all = append(all, Signature{Subject: subject, KeyID: s.Key.ID(), Format: f, Evidence: at, Existed: existed})
+		}
+	}
+	return settled(all), nil
+}
+
+// settled gives all signatures under the .sig tag the manifest that carries them
+// now: each one that was added has replaced it.
+func settled(all []Signature) []Signature {
+	var last *Signature
+	for i, s := range all {
+		if s.Format == registry.FormatSimpleSigning && (last == nil || !s.Existed) {
+			last = &all[i]
+		}
+	}
+	for i, s := range all {
+		if s.Format == registry.FormatSimpleSigning {
+			all[i].Evidence = last.Evidence
 		}
 	}
 	return all
 }
 
-// confirm reads back. A registry may list what it has taken a moment later.
-func (j *job) confirm(ctx context.Context, subject name.Digest, missing []wanted) (map[string]name.Digest, error) {
-	for wait := 100 * time.Millisecond; ; wait *= 3 {
-		have, err := j.present(ctx, subject)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
-		}
-		absent := ""
-		for _, w := range missing {
-			if _, there := have[w.id()]; !there {
-				absent = fmt.Sprintf("the %s signature of key %s on %s", w.format, w.signer.Key.ID(), subject)
-			}
-		}
-		if absent == "" {
-			return have, nil
-		}
-		if wait > time.Second {
-			return nil, fmt.Errorf("%w: the store took %s but does not return it", ErrNotConfirmed, absent)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
+func (w wanted) id() string { return string(w.format) + " " + w.signer.Key.ID() }
 
 // present finds the signatures of the signers' keys that the store holds, by
 // wanted.id, each with the manifest that carries it.
@@ -379,19 +350,27 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 // hexOf is the digest's hex digits; the digest has been checked.
 func hexOf(d name.Digest) string { return d.DigestStr()[len("sha256:"):] }
 
-func (j *job) add(ctx context.Context, subject name.Digest, w wanted) error {
-	var item registry.Item
-	var err error
+// add attaches a signature and reads it back.
+func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Digest, error) {
+	write := j.simple
 	if w.format == registry.FormatBundle {
-		item, err = j.bundle(ctx, subject, w.signer)
-	} else {
-		item, err = j.simple(ctx, subject, w.signer)
+		write = j.bundle
 	}
+	item, err := write(ctx, subject, w.signer)
 	if err != nil {
-		return err
+		return name.Digest{}, err
 	}
-	_, err = registry.Attach(ctx, j.store, subject, item)
-	return err
+	at, err := registry.Attach(ctx, j.store, subject, item)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	if err := registry.Confirm(ctx, j.store, subject, item, at); err != nil {
+		if ctx.Err() != nil {
+			return name.Digest{}, ctx.Err()
+		}
+		return name.Digest{}, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
+	}
+	return at, nil
 }
 
 // bundle makes an image signature as cosign v3 does: a statement whose

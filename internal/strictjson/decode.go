@@ -15,6 +15,25 @@ import (
 // ErrType is wrapped by every error of Decode.
 var ErrType = fmt.Errorf("%w: unexpected content", ErrSyntax)
 
+// TypeError is an error of Decode.
+type TypeError struct {
+	// Path leads to what is wrong, as in "rules[0].images"; "" is the document.
+	Path string
+	// Detail goes on after the path: "is no string".
+	Detail string
+}
+
+func (e *TypeError) Error() string {
+	where := e.Path
+	if where == "" {
+		where = "the document"
+	}
+	return fmt.Sprintf("%v: %s %s", ErrType, where, e.Detail)
+}
+
+// Unwrap returns ErrType.
+func (e *TypeError) Unwrap() error { return ErrType }
+
 // DecodeOptions say how strict Decode is. The zero value passes over unknown
 // fields.
 type DecodeOptions struct {
@@ -48,11 +67,7 @@ type decoder struct {
 }
 
 func (d *decoder) fail(format string, args ...any) error {
-	where := strings.Join(d.path, "")
-	if where == "" {
-		where = "the document"
-	}
-	return fmt.Errorf("%w: %s %s", ErrType, strings.TrimPrefix(where, "."), fmt.Sprintf(format, args...))
+	return &TypeError{Path: strings.TrimPrefix(strings.Join(d.path, ""), "."), Detail: fmt.Sprintf(format, args...)}
 }
 
 // in decodes one step further down.
@@ -132,7 +147,8 @@ func (d *decoder) structure(v Value, to reflect.Value) error {
 		index, known := fields[name]
 		if !known {
 			if d.o.RefuseUnknown {
-				return d.fail("has a field %.100q that is not known", name)
+				d.path = append(d.path, "."+name)
+				return d.fail("is no field that is known (%.100q)", name)
 			}
 			continue
 		}

@@ -1,0 +1,274 @@
+// Package pattern matches repositories with patterns of whole path segments, and
+// decides which of several patterns that match is the most specific.
+package pattern
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// ErrPattern is wrapped by every error of Parse.
+var ErrPattern = errors.New("malformed pattern")
+
+// Wildcards. They stand for whole segments only.
+const (
+	one  = "*"
+	many = "**"
+)
+
+// maxSegments bounds a pattern; a repository's name has at most 255 characters.
+const maxSegments = 128
+
+// Pattern matches repositories: a registry's host and the segments of a path,
+// in which "*" is any one segment and "**", at most once, any number of them: at
+// the end at least one, elsewhere none included, as in gitignore. "**" alone
+// matches every repository.
+type Pattern struct {
+	text     string
+	segments []string
+	// many is the index of "**", or -1.
+	many int
+}
+
+// segment is the grammar of one segment of a repository's name. Source: OCI
+// Distribution Specification v1.1, "Pulling manifests".
+var segment = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+
+// Parse reads a pattern. What could never match is refused.
+func Parse(text string) (Pattern, error) {
+	fail := func(format string, args ...any) (Pattern, error) {
+		return Pattern{}, fmt.Errorf("%w %.300q: %s", ErrPattern, text, fmt.Sprintf(format, args...))
+	}
+	p := Pattern{text: text, segments: strings.Split(text, "/"), many: -1}
+	if len(p.segments) > maxSegments {
+		return fail("it has more than %d segments", maxSegments)
+	}
+	for i, s := range p.segments {
+		switch {
+		case s == many && p.many >= 0:
+			return fail("** may stand in it once")
+		case s == many:
+			p.many = i
+		case s == one:
+		case s == "":
+			return fail("it has an empty segment")
+		case strings.Contains(s, one):
+			return fail("* stands for a whole segment, so %q matches nothing that it seems to", s)
+		case i > 0 && strings.ContainsAny(s, "@:"):
+			return fail("it has a tag or digest; patterns are about repositories")
+		case i > 0 && !segment.MatchString(s):
+			return fail("no repository's name has the segment %q", s)
+		}
+	}
+	if text == many {
+		return p, nil
+	}
+	return p, p.normalise(text)
+}
+
+// normalise checks the host, and writes it as references have it.
+func (p *Pattern) normalise(text string) error {
+	host := p.segments[0]
+	fail := func(detail string) error { return fmt.Errorf("%w %.300q: %s", ErrPattern, text, detail) }
+	switch {
+	case host == many || host == one:
+		return fail("the registry must be named, as in registry.example/**")
+	case len(p.segments) == 1:
+		return fail("it names a registry alone; all of its repositories are " + host + "/**")
+	case !strings.ContainsAny(host, ".:") && host != "localhost":
+		return fail("it names no registry; those of Docker Hub are written index.docker.io/library/nginx")
+	case host != strings.ToLower(host):
+		return fail("hosts are written in lower case")
+	}
+	registry, err := name.NewRegistry(host, name.StrictValidation)
+	if err != nil {
+		return fail("the registry is malformed")
+	}
+	p.segments[0] = registry.RegistryStr()
+	return nil
+}
+
+// String returns the pattern as it was written.
+func (p Pattern) String() string { return p.text }
+
+// expand returns the pattern as n segments without "**"; nil where it matches
+// nothing of that length.
+func (p Pattern) expand(n int) []string {
+	if p.many < 0 {
+		if n != len(p.segments) {
+			return nil
+		}
+		return p.segments
+	}
+	more := n - (len(p.segments) - 1)
+	if more < p.least() {
+		return nil
+	}
+	return slices.Concat(p.segments[:p.many], slices.Repeat([]string{one}, more), p.segments[p.many+1:])
+}
+
+// least is how many segments "**" stands for at least.
+func (p Pattern) least() int {
+	if p.many == len(p.segments)-1 {
+		return 1
+	}
+	return 0
+}
+
+// matches reports whether the pattern matches a name's segments.
+func (p Pattern) matches(segments []string) bool {
+	if p.many < 0 && len(segments) != len(p.segments) || p.many >= 0 && len(segments) < len(p.segments)-1+p.least() {
+		return false
+	}
+	head, tail := p.segments, []string(nil)
+	if p.many >= 0 {
+		head, tail = p.segments[:p.many], p.segments[p.many+1:]
+	}
+	return fits(head, segments[:len(head)]) && fits(tail, segments[len(segments)-len(tail):])
+}
+
+func fits(pattern, segments []string) bool {
+	for i, s := range pattern {
+		if s != one && s != segments[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether q matches everything that p matches.
+func (p Pattern) within(q Pattern) bool {
+	for n := 1; n <= len(p.segments)+len(q.segments); n++ {
+		a, b := p.expand(n), q.expand(n)
+		if a == nil {
+			continue
+		}
+		if b == nil {
+			return false
+		}
+		for i := range a {
+			if b[i] != one && a[i] != b[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// meets reports whether some name is matched by both.
+func (p Pattern) meets(q Pattern) bool {
+	for n := 1; n <= len(p.segments)+len(q.segments); n++ {
+		a, b := p.expand(n), q.expand(n)
+		if a != nil && b != nil && compatible(a, b) {
+			return true
+		}
+	}
+	return false
+}
+
+func compatible(a, b []string) bool {
+	for i := range a {
+		if a[i] != one && b[i] != one && a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// fixed is the part before the first wildcard, joined.
+func (p Pattern) fixed() string {
+	for i, s := range p.segments {
+		if s == one || s == many {
+			return strings.Join(p.segments[:i], "/")
+		}
+	}
+	return strings.Join(p.segments, "/")
+}
+
+// Set finds, among the patterns of many rules, the most specific one that
+// matches. It is safe for concurrent use.
+type Set struct {
+	// byFixed holds the patterns by the part before their first wildcard: only
+	// those of a name's own prefixes can match it.
+	byFixed map[string][]Entry
+}
+
+// Entry is a pattern of a rule.
+type Entry struct {
+	Pattern Pattern
+	// Rule is the rule's number.
+	Rule int
+}
+
+// ConflictError says that two rules' patterns match the same repositories, and
+// neither is the more specific one.
+type ConflictError struct{ A, B Entry }
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%q and %q match the same repositories, and neither is more specific", e.A.Pattern, e.B.Pattern)
+}
+
+// NewSet makes a set. An error is a *ConflictError.
+func NewSet(entries []Entry) (*Set, error) {
+	s := &Set{byFixed: make(map[string][]Entry, len(entries))}
+	for _, e := range entries {
+		fixed := e.Pattern.fixed()
+		s.byFixed[fixed] = append(s.byFixed[fixed], e)
+	}
+	// Of two patterns that meet, one's fixed part is a prefix of the other's.
+	for _, e := range entries {
+		for prefix := range prefixes(e.Pattern.fixed()) {
+			for _, other := range s.byFixed[prefix] {
+				if e.conflicts(other) {
+					return nil, &ConflictError{A: other, B: e}
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+func (e Entry) conflicts(other Entry) bool {
+	a, b := e.Pattern, other.Pattern
+	return e.Rule != other.Rule && a.meets(b) && a.within(b) == b.within(a)
+}
+
+// prefixes yields "", the first segment, the first two, and so on.
+func prefixes(path string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		if !yield("") {
+			return
+		}
+		for i := range len(path) {
+			if path[i] == '/' && !yield(path[:i]) {
+				return
+			}
+		}
+		if path != "" {
+			yield(path)
+		}
+	}
+}
+
+// Match returns the most specific pattern that matches a repository.
+func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
+	path := repo.Name()
+	segments := strings.Split(path, "/")
+	var best *Entry
+	for prefix := range prefixes(path) {
+		for i, e := range s.byFixed[prefix] {
+			if e.Pattern.matches(segments) && (best == nil || e.Pattern.within(best.Pattern)) {
+				best = &s.byFixed[prefix][i]
+			}
+		}
+	}
+	if best == nil {
+		return Entry{}, false
+	}
+	return *best, true
+}
