@@ -116,6 +116,20 @@ func TestChangingAValueDoesNotChangeItsDocument(t *testing.T) {
 	}
 }
 
+// in-toto-golang v0.9, and with it cosign v2, spells it so; BuildKit does in v0.2.
+func TestTheInvocationIsReadUnderItsOtherName(t *testing.T) {
+	text := bytes.Replace(read(t, "slsaprovenance1"), []byte("invocationId"), []byte("invocationID"), 1)
+	doc, err := attest.ParsePredicate("slsaprovenance1", text)
+	if err != nil || doc.Value().(*attest.Provenance).RunDetails.Metadata.InvocationID != "https://ci.example/team/app/runs/8123?attempt=1&log=no" {
+		t.Errorf("v1: %v", err)
+	}
+	text = bytes.Replace(read(t, "slsaprovenance02"), []byte("buildInvocationId"), []byte("buildInvocationID"), 1)
+	doc, err = attest.ParsePredicate("slsaprovenance02", text)
+	if err != nil || doc.Value().(*attest.Provenance02).Metadata.BuildInvocationID != "8123-1" {
+		t.Errorf("v0.2: %v", err)
+	}
+}
+
 func TestTimesAreWrittenInUTC(t *testing.T) {
 	for _, name := range []string{"provenance", "provenance02", "vsa", "vulns", "vuln", "custom"} {
 		text := string(writtenText(t, name))

@@ -214,13 +214,8 @@ func TestCosignGeneratesWhatWeRead(t *testing.T) {
 		if known, ok := attest.LookupType(typ); !ok || known.URI != statement.PredicateType {
 			t.Errorf("cosign means %s by %q, we %s", statement.PredicateType, typ, known.URI)
 		}
-		doc, err := attest.ParsePredicate(typ, statement.Predicate)
-		if err != nil {
+		if _, err := attest.ParsePredicate(typ, statement.Predicate); err != nil {
 			t.Errorf("we refuse cosign's %s: %v", typ, err)
-			continue
-		}
-		if p, ok := doc.Value().(*attest.Provenance); ok && p.RunDetails.Metadata.InvocationID != "https://ci.example/run?a=1&b=2" {
-			t.Errorf("the invocation got lost: %+v", p.RunDetails.Metadata)
 		}
 	}
 }

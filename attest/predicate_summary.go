@@ -3,8 +3,6 @@ package attest
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,12 +16,8 @@ type SummaryLine struct {
 	Name, Value string
 }
 
-const (
-	// maxSummaryValue bounds a value, in bytes.
-	maxSummaryValue = 400
-	// maxSummaryKinds bounds how many kinds of things one value counts.
-	maxSummaryKinds = 8
-)
+// maxSummaryValue bounds a value, in bytes.
+const maxSummaryValue = 400
 
 // Summarize says in a few lines what a predicate says: builder, source and commit
 // of provenance, components of a bill of materials, findings of a scan by
@@ -80,26 +74,18 @@ func (l *summaryLines) source(uri string, digest map[string]string) bool {
 // spaced joins what is known of two texts.
 func spaced(a, b string) string { return strings.TrimSpace(a + " " + b) }
 
-// counted writes "3: 1 critical, 2 low". The order is that of kinds; others
-// follow in alphabetical order.
+// counted writes "3: 1 critical, 2 low", in the order of kinds.
 func counted(counts map[string]int, kinds []string) string {
 	total := 0
-	for _, n := range counts {
-		total += n
-	}
-	for _, kind := range slices.Sorted(maps.Keys(counts)) {
-		if !slices.Contains(kinds, kind) {
-			kinds = append(slices.Clip(kinds), kind)
-		}
-	}
 	var parts []string
 	for _, kind := range kinds {
-		if n := counts[kind]; n > 0 && len(parts) < maxSummaryKinds {
+		if n := counts[kind]; n > 0 {
+			total += n
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		}
 	}
-	if len(parts) == 0 {
-		return fmt.Sprint(total)
+	if total == 0 {
+		return "0"
 	}
 	return fmt.Sprintf("%d: %s", total, strings.Join(parts, ", "))
 }

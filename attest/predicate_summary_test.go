@@ -1,6 +1,7 @@
 package attest_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -37,6 +38,10 @@ func TestSummaries(t *testing.T) {
 		if got := summary(t, s.typ, read(t, s.file)); got != string(want) {
 			t.Errorf("%s:\n%s\nwant\n%s", s.file, got, want)
 		}
+	}
+	other := bytes.Replace(read(t, "vuln"), []byte("SchemaVersion"), []byte("OtherVersion"), 1)
+	if got := summary(t, "vuln", other); !strings.Contains(got, "findings: not counted") {
+		t.Errorf("a report of a scanner that is not known:\n%s", got)
 	}
 	if got := summary(t, "https://example.com/own/v1", []byte(`{"a":1,"b":{"c":2}}`)); got != "fields: 2\n" {
 		t.Errorf("a type of one's own:\n%s", got)

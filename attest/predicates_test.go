@@ -20,11 +20,18 @@ type sample struct{ file, typ string }
 
 // samples has at least one of every type.
 func samples() []sample {
-	s := []sample{{"spdx3", "spdx"}}
+	s := []sample{{"spdx3", typeOf("spdx3")}}
 	for _, t := range attest.Types() {
 		s = append(s, sample{t.Name, t.Name})
 	}
 	return s
+}
+
+func typeOf(file string) string {
+	if file == "spdx3" {
+		return "spdx"
+	}
+	return file
 }
 
 func read(t testing.TB, file string) []byte {
@@ -188,6 +195,9 @@ func TestWrongValues(t *testing.T) {
 		{"slsaprovenance1", "buildDefinition.resolvedDependencies[1].digest.gitCommit", "main"},
 		{"slsaprovenance1", "buildDefinition.resolvedDependencies[0]", map[string]any{"name": "only a name"}},
 		{"slsaprovenance1", "runDetails.builder.builderDependencies[0].digest.gitCommit", ""},
+		{"slsaprovenance1", "runDetails.byproducts[0].digest", map[string]any{"md5": sha}},
+		{"slsaprovenance1", "runDetails.byproducts[0].digest", map[string]any{"dirHash": "h1:" + sha}},
+		{"slsaprovenance1", "runDetails.byproducts[0].digest", map[string]any{"ripemd160": sha}},
 		{"slsaprovenance1", "runDetails.metadata.finishedOn", "2026-03-01T09:59:59Z"},
 		{"slsaprovenance1", "runDetails.metadata.startedOn", "yesterday"},
 		{"slsaprovenance1", "runDetails.metadata.startedOn", 1772359200},
@@ -248,6 +258,8 @@ func TestWrongValues(t *testing.T) {
 		{"vuln", "scanner.result", []any{}},
 		{"vuln", "scanner.result", "none"},
 		{"vuln", "scanner", []any{}},
+		{"vuln", "invocation", []any{}},
+		{"vulns", "metadata", "today"},
 		{"vuln", "metadata.scanFinishedOn", "2026-03-02T06:59:59Z"},
 		{"vulns", "scanner.uri", "grype"},
 		{"vulns", "scanner.result", map[string]any{}},
@@ -280,11 +292,7 @@ func TestWrongValues(t *testing.T) {
 		t.Run(c.file+"/"+c.path, func(t *testing.T) {
 			tree := parseTree(t, read(t, c.file))
 			edit(t, tree, c.path, c.value, false)
-			typ := c.file
-			if typ == "spdx3" {
-				typ = "spdx"
-			}
-			_, err := attest.ParsePredicate(typ, marshalTree(t, tree))
+			_, err := attest.ParsePredicate(typeOf(c.file), marshalTree(t, tree))
 			field := c.path[:strings.IndexAny(c.path+".", ".[")]
 			if !errors.Is(err, attest.ErrPredicate) || !strings.Contains(err.Error(), field) {
 				t.Errorf("%v: %v, want ErrPredicate that names %s", c.value, err, field)
@@ -310,6 +318,8 @@ func TestRightValues(t *testing.T) {
 		{"spdx", "spdxVersion", "SPDX-2.2"},
 		{"spdx", "packages", []any{}},
 		{"spdx", "documentNamespace", "https://sbom.example/größe"},
+		{"slsaprovenance1", "runDetails.byproducts[0].digest", map[string]any{"md5": strings.Repeat("0", 32), "dirHash1": strings.Repeat("0", 64)}},
+		{"spdx3", "@context", []any{map[string]any{}, "https://spdx.org/rdf/3.0/spdx-context.jsonld"}},
 		{"cyclonedx", "components", []any{}},
 		{"cyclonedx", "specVersion", "1.7"},
 		{"openvex", "@context", "https://openvex.dev/ns"},
@@ -327,7 +337,7 @@ func TestRightValues(t *testing.T) {
 		t.Run(c.file+"/"+c.path, func(t *testing.T) {
 			tree := parseTree(t, read(t, c.file))
 			edit(t, tree, c.path, c.value, false)
-			if _, err := attest.ParsePredicate(c.file, marshalTree(t, tree)); err != nil {
+			if _, err := attest.ParsePredicate(typeOf(c.file), marshalTree(t, tree)); err != nil {
 				t.Errorf("%v: %v", c.value, err)
 			}
 		})

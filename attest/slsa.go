@@ -32,7 +32,7 @@ func (m BuildMetadata) MarshalJSON() ([]byte, error) {
 }
 
 // parseProvenance also reads the invocation's identifier under the name that
-// in-toto-golang gives it, and cosign with it when it attests a file.
+// in-toto-golang gave it up to v0.9, and cosign v2 with it when it attests a file.
 func parseProvenance(uri string, root strictjson.Value) (any, error) {
 	value, err := typed[Provenance](uri, root)
 	if m := value.(*Provenance).RunDetails.Metadata; m != nil && m.InvocationID == "" {
