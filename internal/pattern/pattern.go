@@ -209,6 +209,7 @@ type Entry struct {
 // neither is the more specific one.
 type ConflictError struct{ A, B Entry }
 
+// Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%q and %q match the same repositories, and neither is more specific", e.A.Pattern, e.B.Pattern)
 }

@@ -23,6 +23,7 @@ type TypeError struct {
 	Detail string
 }
 
+// Error implements error.
 func (e *TypeError) Error() string {
 	where := e.Path
 	if where == "" {

@@ -39,6 +39,7 @@ type Error struct {
 	Detail string
 }
 
+// Error implements error.
 func (e *Error) Error() string {
 	switch {
 	case e.Line == 0:
