@@ -43,7 +43,7 @@ var allowedModules = map[string]string{
 	"github.com/sigstore/protobuf-specs":                "algorithm names (by sigstore)",
 	"google.golang.org/genproto/googleapis/api":         "by protobuf-specs",
 	"google.golang.org/protobuf":                        "by protobuf-specs",
-	"github.com/in-toto/in-toto-golang":                "in-toto links and layouts",
+	"github.com/in-toto/in-toto-golang":                 "in-toto links and layouts",
 	"github.com/in-toto/attestation":                    "by in-toto-golang",
 	"github.com/shibumi/go-pathspec":                    "artifact rules (by in-toto-golang)",
 	"github.com/youmark/pkcs8":                          "encrypted PKCS#8 keys (by sigstore)",
