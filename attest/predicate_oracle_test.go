@@ -16,7 +16,6 @@ import (
 	vulns "github.com/in-toto/attestation/go/predicates/vulns/v02"
 	"github.com/in-toto/in-toto-golang/in_toto"
 	golang02 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v0.2"
-	golang1 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v1"
 	"github.com/sigstore/cosign/v2/pkg/cosign/attestation"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -164,7 +163,6 @@ func readBack(t *testing.T, name string, message proto.Message, text []byte) {
 func TestInTotoGolangAcceptsWhatWeWrite(t *testing.T) {
 	for name, value := range map[string]any{
 		"provenance02": &golang02.ProvenancePredicate{}, "link": &in_toto.Link{}, "vuln": &attestation.CosignVulnPredicate{}, "custom": &attestation.CosignPredicate{},
-		"provenance": &golang1.ProvenancePredicate{},
 	} {
 		d := json.NewDecoder(bytes.NewReader(writtenText(t, name)))
 		d.DisallowUnknownFields()

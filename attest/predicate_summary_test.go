@@ -113,9 +113,11 @@ func TestAttack_E15_SeveritiesSpeltOtherwiseAreNotTakenLightly(t *testing.T) {
 			t.Errorf("%q is %s, want %s", score, got, want)
 		}
 	}
-	number := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "epss", Score: "0.1"}}}
-	if s, known := number.Severity(); s != attest.SeverityCritical || known {
-		t.Errorf("a probability was taken for a severity: %s", s)
+	for _, r := range []attest.VulnsRating{{Method: "epss", Score: "0.1"}, {Method: "cvss", Score: "11"}, {Method: "nvd", Score: "unknown"}} {
+		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{r}}
+		if s, known := f.Severity(); s != attest.SeverityCritical || known {
+			t.Errorf("%+v is %s, known: %v", r, s, known)
+		}
 	}
 	worst := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "a", Score: "low"}, {Method: "b", Score: "high"}, {Method: "c", Score: "medium"}}}
 	if s, known := worst.Severity(); s != attest.SeverityHigh || !known {

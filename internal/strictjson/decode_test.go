@@ -157,6 +157,16 @@ func TestLabelsAndAnnotationsMayDifferInCase(t *testing.T) {
 	}
 }
 
+func TestUsersNamesMayDifferInCaseWhereAllAreUsersOwn(t *testing.T) {
+	v, err := strictjson.ParseExact([]byte(`{"a":{"JSONStream":1,"jsonstream":2}}`))
+	if n, _ := v.Get("a").Get("jsonstream").Int(); err != nil || n != 2 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := strictjson.ParseExact([]byte(`{"a":1,"a":2}`)); !errors.Is(err, strictjson.ErrSyntax) {
+		t.Errorf("the same key twice: %v", err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"text":"x","any":{"a":[1,2.5,null]},"inners":[{"name":"n"}],"when":"2026-11-23T00:00:00Z","raw":{ "a" : 1 }}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

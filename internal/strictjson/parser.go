@@ -13,6 +13,7 @@ type parser struct {
 	nodes []node
 	pos   int
 	keep  int  // how deep arrays and objects are kept
+	exact bool // all keys are compared exactly
 	free  bool // the next value's own keys are compared exactly
 }
 
@@ -122,7 +123,7 @@ func (p *parser) array(depth int) error {
 }
 
 func (p *parser) object(depth int) error {
-	keys := keySet{exact: p.free}
+	keys := keySet{exact: p.free || p.exact}
 	p.free = false
 	at, more, err := p.begin(Object, '}', depth)
 	for more && err == nil {

@@ -66,21 +66,25 @@ type Value struct {
 }
 
 // Parse parses data, which must hold exactly one value.
-func Parse(data []byte) (Value, error) { return parse(data, MaxDepth) }
+func Parse(data []byte) (Value, error) { return parse(data, MaxDepth, false) }
+
+// ParseExact is Parse for documents whose keys are users' own names all over:
+// keys that differ in case alone are different keys.
+func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, true) }
 
 // ParseShallow is Parse for documents of any number of values: all of it is
 // checked, but what lies in arrays and objects that are nested deeper than depth
 // is not kept. Such an array or object is Opaque: it has its Raw text, and no
 // elements or members until that text is parsed by itself. A depth of 1 keeps
 // the members of the outermost object.
-func ParseShallow(data []byte, depth int) (Value, error) { return parse(data, depth) }
+func ParseShallow(data []byte, depth int) (Value, error) { return parse(data, depth, false) }
 
-func parse(data []byte, keep int) (Value, error) {
+func parse(data []byte, keep int, exact bool) (Value, error) {
 	if len(data) > 1<<30 {
 		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
 	}
 	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
-	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096)), keep: keep}
+	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096)), keep: keep, exact: exact}
 	p.space()
 	if err := p.value(0); err != nil {
 		return Value{}, err
