@@ -45,7 +45,7 @@ func TestDocumentsOf100MBAreNotCopied(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
-	const size = 100 << 20
+	const size = 100 << 20 / sizeDivisor
 	for _, c := range []struct {
 		typ, head, element, tail string
 		count                    func(any) int

@@ -1,0 +1,7 @@
+//go:build race
+
+package attest_test
+
+// sizeDivisor makes large documents smaller under the race detector, which makes
+// reading them some twenty times slower.
+const sizeDivisor = 8
