@@ -172,10 +172,11 @@ func (p *parser) member(keys *keySet, depth int) error {
 }
 
 // usersKeys reports whether a member's own members are no fields: their names
-// are users' own, and may differ in case alone. Image configs write "Labels".
+// are users' own, and may differ in case alone: image configs write "Labels", and
+// in-toto links have the names of files.
 func usersKeys(key []byte) bool {
 	switch string(key) {
-	case "annotations", "labels", "Labels":
+	case "annotations", "labels", "Labels", "materials", "products":
 		return true
 	}
 	return false

@@ -2,8 +2,8 @@
 // with one meaning or none: what two parsers could read differently is refused.
 //
 // Refused beyond what RFC 8259 refuses: duplicate object keys, also where they
-// differ only in case (but for those of an object called "annotations" or
-// "labels", which are users' own and no fields); invalid UTF-8 and unpaired
+// differ only in case (but for those of objects whose members are named by users,
+// such as "annotations"); invalid UTF-8 and unpaired
 // surrogate escapes; a byte order mark; anything after the value; nesting, node
 // counts and numbers beyond the bounds. encoding/json accepts all of these but
 // the trailing data, and matches struct fields regardless of case, which is why

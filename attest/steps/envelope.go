@@ -1,0 +1,140 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/hallmark-oci/hallmark/internal/b64"
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/signer"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/sign"
+)
+
+// maxEnvelopeBytes bounds the text of one envelope, of links and layouts alike.
+const maxEnvelopeBytes = 64 << 20
+
+// errEnvelope says of an envelope that it cannot be read.
+var errEnvelope = errors.New("unreadable envelope")
+
+// wireEnvelope is a DSSE envelope whose signatures keep the text that they have.
+type wireEnvelope struct {
+	PayloadType string            `json:"payloadType"`
+	Payload     string            `json:"payload"`
+	Signatures  []json.RawMessage `json:"signatures"`
+}
+
+type wireSignature struct {
+	KeyID string `json:"keyid"`
+	Sig   string `json:"sig"`
+}
+
+// openEnvelope reads an envelope of a link or layout. Nothing is verified.
+func openEnvelope(text []byte) (strictjson.Value, *dsse.Envelope, error) {
+	if len(text) > maxEnvelopeBytes {
+		return strictjson.Value{}, nil, fmt.Errorf("%w: %d bytes, more than %d", errEnvelope, len(text), maxEnvelopeBytes)
+	}
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return root, nil, fmt.Errorf("%w: %w", errEnvelope, err)
+	}
+	e, err := dsse.Parse(root)
+	if err != nil {
+		return root, nil, fmt.Errorf("%w: %w", errEnvelope, err)
+	}
+	if e.PayloadType != dsse.PayloadTypeInToto {
+		return root, nil, fmt.Errorf("%w: payloadType %.80q", errEnvelope, e.PayloadType)
+	}
+	return root, e, nil
+}
+
+// signPayload makes an envelope.
+func signPayload(ctx context.Context, payload []byte, signers []sign.Signer) ([]byte, error) {
+	e := dsse.New(dsse.PayloadTypeInToto, payload)
+	wire := wireEnvelope{PayloadType: e.PayloadType, Payload: b64.Encode(e.Payload)}
+	return wire.sign(ctx, e, signers)
+}
+
+// AddSignatures adds signatures to the envelope of a link or layout: of another
+// owner who signs a layout elsewhere, or another functionary who vouches for the
+// same link. The payload and the signatures that are there stay as they are, and
+// are not verified: look at what you sign. A key that has signed already does not
+// sign again. Errors are ErrLink or ErrLayout, ErrOptions, sign.ErrSigner and
+// sign.ErrKey.
+func AddSignatures(ctx context.Context, envelope []byte, signers ...sign.Signer) ([]byte, error) {
+	root, e, err := openEnvelope(envelope)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLink, err)
+	}
+	if isLayout(e.Payload) {
+		_, err = readLayout(e.Payload)
+	} else {
+		_, err = readLink(e.Payload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var wire wireEnvelope
+	if err := strictjson.Decode(root, &wire, strictjson.DecodeOptions{}); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLink, err)
+	}
+	return wire.sign(ctx, e, signers)
+}
+
+func (w *wireEnvelope) sign(ctx context.Context, e *dsse.Envelope, signers []sign.Signer) ([]byte, error) {
+	checked, err := signer.Check(signers)
+	if errors.Is(err, signer.ErrNone) {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, by := range checked {
+		if signedBy(e, by.Key) {
+			continue
+		}
+		s, err := signInToto(ctx, e, by)
+		if err != nil {
+			return nil, err
+		}
+		w.Signatures = append(w.Signatures, s)
+	}
+	if len(w.Signatures) > dsse.MaxSignatures {
+		return nil, fmt.Errorf("%w: more than %d signatures", ErrOptions, dsse.MaxSignatures)
+	}
+	text, err := json.Marshal(w)
+	if err == nil && len(text) > maxEnvelopeBytes {
+		err = fmt.Errorf("%w: %d bytes, more than %d", ErrOptions, len(text), maxEnvelopeBytes)
+	}
+	return text, err
+}
+
+// signInToto signs as in-toto verifies, and refuses a signature that it would
+// not: a link that only some can verify is found out when it is too late.
+func signInToto(ctx context.Context, e *dsse.Envelope, by signer.Checked) (json.RawMessage, error) {
+	key, err := toInToto(by.Key)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := by.SignChecked(ctx, e.PAE())
+	if err != nil {
+		return nil, err
+	}
+	if by.Key.VerifyAs(&sigkey.Message{Bytes: e.PAE()}, sig, algorithm(by.Key)) != nil {
+		return nil, fmt.Errorf("%w: key %s does not sign as in-toto verifies: RSA with PSS, Ed25519 without prehash, ECDSA with the curve's own hash (see sign.SignerOptions)", ErrOptions, by.Key.ID())
+	}
+	return json.Marshal(wireSignature{KeyID: key.KeyID, Sig: b64.Encode(sig)})
+}
+
+func signedBy(e *dsse.Envelope, key *sigkey.Key) bool {
+	m := &sigkey.Message{Bytes: e.PAE()}
+	for _, sig := range e.Signatures {
+		if key.Verify(m, sig) == nil {
+			return true
+		}
+	}
+	return false
+}

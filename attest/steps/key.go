@@ -1,0 +1,81 @@
+package steps
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/in-toto/in-toto-golang/in_toto"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+)
+
+// toInToto writes a key as in-toto-golang does, with its key ID: SHA-256 of a
+// canonical form of the key (specification 4.2.1). Others find keys by it; here
+// nothing rests on it.
+func toInToto(key *sigkey.Key) (in_toto.Key, error) {
+	var k in_toto.Key
+	if err := k.LoadKeyReaderDefaults(bytes.NewReader(key.PEM())); err != nil {
+		return k, fmt.Errorf("%w: in-toto cannot use it: %w", sigkey.ErrKey, err)
+	}
+	return k, nil
+}
+
+// fromInToto reads the public key of a layout. What it says about its ID, scheme
+// and hashes is passed over: the key itself decides.
+func fromInToto(k in_toto.Key) (*sigkey.Key, error) {
+	if k.KeyVal.Private != "" {
+		return nil, errors.New("it holds a private key")
+	}
+	if k.KeyType == "ed25519" {
+		raw, err := hex.DecodeString(k.KeyVal.Public)
+		if err != nil {
+			return nil, errors.New("its public part is no hex")
+		}
+		return sigkey.New(ed25519.PublicKey(raw))
+	}
+	key, err := sigkey.ParsePEM([]byte(k.KeyVal.Public))
+	if err != nil {
+		return nil, err
+	}
+	isType := false
+	switch key.Public().(type) {
+	case *ecdsa.PublicKey:
+		isType = k.KeyType == "ecdsa"
+	case *rsa.PublicKey:
+		isType = k.KeyType == "rsa"
+	}
+	if !isType {
+		return nil, fmt.Errorf("it is %s and says that it is %.40q", key.Algorithm(), k.KeyType)
+	}
+	return key, nil
+}
+
+// algorithm is the one by which in-toto verifies signatures of a key.
+func algorithm(key *sigkey.Key) crypto.SignerOpts {
+	switch key.Public().(type) {
+	case *rsa.PublicKey:
+		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	case ed25519.PublicKey:
+		return crypto.Hash(0)
+	}
+	return sigkey.NaturalHash(key.Public())
+}
+
+// distinct returns the keys by their identity, so that none counts twice.
+func distinct(keys []crypto.PublicKey) (map[string]*sigkey.Key, error) {
+	byID := make(map[string]*sigkey.Key, len(keys))
+	for _, public := range keys {
+		key, err := sigkey.New(public)
+		if err != nil {
+			return nil, err
+		}
+		byID[key.ID()] = key
+	}
+	return byID, nil
+}
