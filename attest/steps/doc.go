@@ -36,8 +36,8 @@
 //
 // An artifact's name is a relative path with slashes and without ".", ".." or
 // empty parts, backslashes or control characters, so that two spellings never
-// mean one file. Names of one map that differ only in case are refused, as in
-// all JSON that this library reads. Every artifact has a sha256.
+// mean one file. Names that differ in case are different files. Every artifact has
+// a sha256.
 //
 // # Concurrency
 //

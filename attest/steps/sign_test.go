@@ -96,13 +96,24 @@ func TestSignLinkRefusesWhatCannotBeRead(t *testing.T) {
 		"no digest":             {Name: "a", Products: steps.Artifacts{"x": nil}},
 		"invalid UTF-8":         {Name: "a", Products: files("\xff=1")},
 		"a command of bytes":    {Name: "a", Command: []string{"a", "\xff"}},
-		"differing in case":     {Name: "a", Products: files("readme=1", "README=1")},
+		"environment in case":   {Name: "a", Environment: map[string]any{"a": 1, "A": 2}},
 		"a by-product no JSON":  {Name: "a", ByProducts: map[string]any{"f": func() {}}},
 		"a by-product too deep": {Name: "a", ByProducts: map[string]any{"f": deep(100)}},
 	} {
 		if text, err := steps.SignLink(context.Background(), l, p.signer); text != nil || !errors.Is(err, steps.ErrLink) {
 			t.Errorf("%s: %s, %v", name, text, err)
 		}
+	}
+}
+
+func TestNamesOfFilesMayDifferInCaseAlone(t *testing.T) {
+	p := newPerson(t, "ed25519")
+	text, err := steps.SignLink(context.Background(), steps.Link{Name: "a", Products: files("readme=1", "README=2")}, p.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := steps.ReadLink(text); err != nil || len(l.Products) != 2 {
+		t.Errorf("%+v, %v", l, err)
 	}
 }
 

@@ -3,11 +3,11 @@
 //
 // Refused beyond what RFC 8259 refuses: duplicate object keys, also where they
 // differ only in case (but for those of objects whose members are named by users,
-// such as "annotations"); invalid UTF-8 and unpaired
-// surrogate escapes; a byte order mark; anything after the value; nesting, node
-// counts and numbers beyond the bounds. encoding/json accepts all of these but
-// the trailing data, and matches struct fields regardless of case, which is why
-// it is not used on evidence.
+// such as "annotations"); invalid UTF-8 and unpaired surrogate escapes; a byte
+// order mark; anything after the value; nesting, node counts and numbers beyond
+// the bounds. encoding/json accepts all of these but the trailing data, and
+// matches struct fields regardless of case, which is why it is not used on
+// evidence.
 package strictjson
 
 import (
