@@ -1,0 +1,366 @@
+package provenance
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/hashtree"
+)
+
+// BuildTypeCommand is the build type of a recorded command: see buildtypes.md.
+const BuildTypeCommand = buildTypes + "#command-v1"
+
+// ErrCommand says that a recorded command could not be run, or failed.
+var ErrCommand = errors.New("command failed")
+
+// ExitError is the error of a command that ended with another status than 0. It
+// is ErrCommand.
+type ExitError struct {
+	// Code is the exit status; -1 where a signal ended the command.
+	Code int
+}
+
+// Error implements error.
+func (e *ExitError) Error() string {
+	if e.Code < 0 {
+		return ErrCommand.Error() + ": ended by a signal"
+	}
+	return fmt.Sprintf("%v with exit status %d", ErrCommand, e.Code)
+}
+
+// Unwrap returns ErrCommand.
+func (e *ExitError) Unwrap() error { return ErrCommand }
+
+// Bounds of a recording.
+const (
+	defaultMaxListed = 1000
+	maxTail          = 1 << 20
+	killDelay        = 5 * time.Second
+)
+
+// RecordOptions say what is recorded of a build command.
+type RecordOptions struct {
+	// Command is the program and its arguments. Required. It is run as it is,
+	// without a shell.
+	Command []string
+	// Dir is where it runs, and the tree whose files are its materials and
+	// products. Empty: the current directory.
+	Dir string
+	// Env is the command's environment. Nil: that of this process. Nothing of it
+	// is recorded.
+	Env []string
+	// Stdin, Stdout and Stderr are the command's streams. Nil: nothing to read;
+	// what it writes is thrown away, but for the tail.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Ignore are patterns like those of .gitignore: what they match is not looked
+	// at, besides .git. Empty: nothing else is left out.
+	Ignore []string
+	// Materials and Products are patterns that leave files out of the one or the
+	// other. Empty: all files are materials, and those that are new or have
+	// changed are products.
+	Materials, Products []string
+	// NoMaterials leaves the materials out, for a build in an empty directory or
+	// where other facts name them. False: they are hashed.
+	NoMaterials bool
+	// OutputTail is how many bytes at the end of what the command writes are
+	// kept as a byproduct, up to 1 MiB. Zero: none.
+	OutputTail int
+	// Redact are texts that must appear neither in the recorded command nor in
+	// the tail, such as tokens. Arguments that look like secrets are redacted
+	// without being named. Empty: none besides.
+	Redact []string
+	// AllowFailure gives a Recording of a command that failed. False: an
+	// *ExitError.
+	AllowFailure bool
+	// MaxListed is how many materials are listed one by one; of more, one
+	// descriptor of a list is recorded. Zero: 1000.
+	MaxListed int
+	// Workers is how many files are hashed at once. Zero: one for each
+	// processor.
+	Workers int
+	// Progress is told how many files and bytes have been hashed, while
+	// materials and products are. Nil: nobody.
+	Progress func(phase string, files int, bytes int64)
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Recording is what was recorded of a command.
+type Recording struct {
+	// Command is what was run, redacted.
+	Command []string
+	// ExitCode is its exit status; -1 where a signal ended it.
+	ExitCode int
+	// StartedOn and FinishedOn are its times.
+	StartedOn, FinishedOn time.Time
+	// Materials are the files before, Products those that the command made or
+	// changed, and Changed the paths of materials that it changed or removed.
+	Materials, Products []File
+	Changed             []string
+	// Output is the tail of what it wrote, redacted; nil where none was asked for.
+	Output []byte
+
+	maxListed int
+}
+
+// File is a file of the tree.
+type File struct {
+	// Path is relative to the tree, with slashes.
+	Path string
+	// SHA256 is the digest of its content, in hex, and Size its bytes.
+	SHA256 string
+	Size   int64
+}
+
+// Record hashes the tree, runs a command in it, and hashes the tree again.
+//
+// Only regular files count. Symbolic links are not followed, and nothing outside
+// of the tree is read. Cancelling the context kills the command with all of its
+// children (on Unix; elsewhere the command alone).
+//
+// Errors are attest.ErrOptions, ErrCommand, those of the file system, errors that
+// name a file that changes while it is hashed or whose name cannot be written
+// down, and that of the context.
+func Record(ctx context.Context, o RecordOptions) (*Recording, error) {
+	if len(o.Command) == 0 {
+		return nil, fmt.Errorf("%w: no command to record", attest.ErrOptions)
+	}
+	if o.OutputTail < 0 || o.OutputTail > maxTail {
+		return nil, fmt.Errorf("%w: an output tail of %d bytes; the limit is %d", attest.ErrOptions, o.OutputTail, maxTail)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxListed <= 0 {
+		o.MaxListed = defaultMaxListed
+	}
+	r := &Recording{Command: redactCommand(o.Command, o.Redact), maxListed: o.MaxListed}
+	ignore, err := hashtree.NewFilter(append([]string{".git"}, o.Ignore...)...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: ignore: %w", attest.ErrOptions, err)
+	}
+	before, err := o.hash(ctx, "materials", ignore)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.run(ctx, o); err != nil {
+		return nil, err
+	}
+	after, err := o.hash(ctx, "products", ignore)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.compare(o, before, after); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (o RecordOptions) dir() string {
+	if o.Dir == "" {
+		return "."
+	}
+	return o.Dir
+}
+
+func (o RecordOptions) hash(ctx context.Context, phase string, filter *hashtree.Filter) ([]File, error) {
+	var progress func(int, int64)
+	if o.Progress != nil {
+		progress = func(files int, bytes int64) { o.Progress(phase, files, bytes) }
+	}
+	entries, err := hashtree.Hash(ctx, o.dir(), hashtree.Options{Filter: filter, Workers: o.Workers, Progress: progress})
+	if err != nil {
+		return nil, fmt.Errorf("hashing %s: %w", phase, err)
+	}
+	var files []File
+	for _, e := range entries {
+		if e.Kind == hashtree.File {
+			files = append(files, File{Path: e.Path, SHA256: e.Digest, Size: e.Size})
+		}
+	}
+	return files, nil
+}
+
+// run runs the command and keeps its status, times and the tail of its output.
+func (r *Recording) run(ctx context.Context, o RecordOptions) error {
+	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdin = o.dir(), o.Env, o.Stdin
+	tail := &tailWriter{limit: o.OutputTail}
+	cmd.Stdout, cmd.Stderr = tail.beside(o.Stdout), tail.beside(o.Stderr)
+	killGroup(cmd)
+	// A grandchild that keeps the output open must not keep us waiting.
+	cmd.WaitDelay = killDelay
+	r.StartedOn = o.Now().UTC()
+	err := cmd.Run()
+	r.FinishedOn = o.Now().UTC()
+	if o.OutputTail > 0 {
+		r.Output = redactOutput(tail.bytes(), o)
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &exit):
+		r.ExitCode = exit.ExitCode()
+		if !o.AllowFailure {
+			return &ExitError{Code: r.ExitCode}
+		}
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
+		return fmt.Errorf("%w: %s: %w", ErrCommand, filepath.Base(o.Command[0]), err)
+	}
+	return nil
+}
+
+// compare tells materials, products and what has changed.
+func (r *Recording) compare(o RecordOptions, before, after []File) error {
+	materials, err := hashtree.NewFilter(o.Materials...)
+	if err != nil {
+		return fmt.Errorf("%w: materials: %w", attest.ErrOptions, err)
+	}
+	products, err := hashtree.NewFilter(o.Products...)
+	if err != nil {
+		return fmt.Errorf("%w: products: %w", attest.ErrOptions, err)
+	}
+	was := make(map[string]string, len(before))
+	for _, f := range before {
+		was[f.Path] = f.SHA256
+		if !o.NoMaterials && materials.Passes(f.Path) {
+			r.Materials = append(r.Materials, f)
+		}
+	}
+	is := make(map[string]string, len(after))
+	for _, f := range after {
+		is[f.Path] = f.SHA256
+		if was[f.Path] != f.SHA256 && products.Passes(f.Path) {
+			r.Products = append(r.Products, f)
+		}
+	}
+	for _, f := range r.Materials {
+		if is[f.Path] != f.SHA256 {
+			r.Changed = append(r.Changed, f.Path)
+		}
+	}
+	return nil
+}
+
+// Facts are what the recording says about the build: the command as an external
+// parameter, the materials as dependencies, the times, the exit status, materials
+// that changed, and the tail of the output as a byproduct. See buildtypes.md.
+func (r *Recording) Facts() Facts {
+	command := make([]any, len(r.Command))
+	for i, arg := range r.Command {
+		command[i] = arg
+	}
+	f := Facts{
+		BuildType:          BuildTypeCommand,
+		ExternalParameters: map[string]any{"command": command},
+		InternalParameters: map[string]any{"exitCode": int64(r.ExitCode)},
+		StartedOn:          r.StartedOn, FinishedOn: r.FinishedOn,
+		Dependencies: describeFiles(r.Materials, r.maxListed),
+	}
+	if len(r.Changed) > 0 {
+		changed := make([]any, 0, len(r.Changed))
+		for _, path := range r.Changed[:min(len(r.Changed), r.maxListed)] {
+			changed = append(changed, path)
+		}
+		f.InternalParameters["changedMaterials"] = changed
+	}
+	if r.Output != nil {
+		sum := sha256.Sum256(r.Output)
+		f.Byproducts = []attest.ResourceDescriptor{{
+			Name: "output", MediaType: outputType(r.Output), Content: r.Output,
+			Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])},
+		}}
+	}
+	return f
+}
+
+// Subjects are the products, to be attested.
+func (r *Recording) Subjects() []attest.Subject {
+	subjects := make([]attest.Subject, 0, len(r.Products))
+	for _, f := range r.Products {
+		subjects = append(subjects, attest.Subject{Name: f.Path, Digest: map[string]string{"sha256": f.SHA256}})
+	}
+	return subjects
+}
+
+// describeFiles lists files one by one, or where there are too many one list of
+// them: lines as "sha256sum" writes them, of digest, two blanks, path and a line
+// feed, sorted by path. Paths hold no control characters.
+func describeFiles(files []File, most int) []attest.ResourceDescriptor {
+	if len(files) <= most {
+		var all []attest.ResourceDescriptor
+		for _, f := range files {
+			all = append(all, attest.ResourceDescriptor{Name: f.Path, Digest: map[string]string{"sha256": f.SHA256}})
+		}
+		return all
+	}
+	sum := sha256.New()
+	for _, f := range files {
+		_, _ = io.WriteString(sum, f.SHA256+"  "+f.Path+"\n") // a hash does not fail
+	}
+	return []attest.ResourceDescriptor{{
+		Name: "materials.sha256", MediaType: "text/plain",
+		Digest:      map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))},
+		Annotations: map[string]any{"files": int64(len(files))},
+	}}
+}
+
+// tailWriter keeps the last bytes of what is written. Two streams of one command
+// write to it.
+type tailWriter struct {
+	limit int
+	mu    sync.Mutex
+	held  []byte
+}
+
+// beside gives a writer that also passes on to another one.
+func (t *tailWriter) beside(to io.Writer) io.Writer {
+	switch {
+	case t.limit == 0 && to == nil:
+		return nil
+	case t.limit == 0:
+		return to
+	case to == nil:
+		return t
+	}
+	return io.MultiWriter(to, t)
+}
+
+func (t *tailWriter) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = append(t.held, p[max(0, len(p)-t.limit):]...)
+	// Twice as much is let gather, so that not every write moves all of it.
+	if len(t.held) > 2*t.limit {
+		t.held = append(t.held[:0], t.held[len(t.held)-t.limit:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tailWriter) bytes() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.held[max(0, len(t.held)-t.limit):])
+}
+
+// outputType says whether output is text.
+func outputType(output []byte) string {
+	if utf8.Valid(output) && !strings.ContainsRune(string(output), 0) {
+		return "text/plain"
+	}
+	return "application/octet-stream"
+}
