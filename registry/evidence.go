@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ const (
 	FormatSimpleSigning Format = "simple-signing"
 	// FormatEnvelope is a bare DSSE envelope (cosign attest, v1 and v2).
 	FormatEnvelope Format = "dsse-envelope"
+	// FormatStatement is an in-toto statement that nobody has signed (BuildKit).
+	// IndexEvidence alone yields it.
+	FormatStatement Format = "statement"
 	// FormatOther is a referrer or layer that this package does not read.
 	FormatOther Format = "other"
 )
@@ -48,6 +52,8 @@ const (
 	PlaceSignatureTag Place = "signature tag"
 	// PlaceAttestationTag is cosign's tag sha256-<hex>.att.
 	PlaceAttestationTag Place = "attestation tag"
+	// PlaceIndex is an entry of an index; see IndexEvidence.
+	PlaceIndex Place = "index entry"
 )
 
 // Item is one piece of evidence, as found. Nothing about it is trusted: its
@@ -65,17 +71,22 @@ type Item struct {
 	Layer v1.Descriptor
 	// Payload is the layer's content; nil in FormatOther.
 	Payload []byte
+	// Describes is the manifest of the index that an item of PlaceIndex is about.
+	// Zero in other places: those items are about the subject asked for.
+	Describes v1.Hash
 	// Open gives Attach the content of a payload that is nil, once per attempt.
 	// Evidence leaves it nil.
 	Open func() (io.ReadCloser, error)
 }
 
-// Limits bound what Evidence reads. For each field, zero means the default.
+// Limits bound what Evidence and IndexEvidence read. For each field, zero means
+// the default.
 type Limits struct {
-	// MaxItems is how many pieces of evidence are read. Default 1000.
+	// MaxItems is how many pieces of evidence are read, whether reading them
+	// succeeds or not. Default 1000.
 	MaxItems int
-	// MaxReferrers is how many entries of the referrers list are looked at,
-	// evidence or not. Default 10,000.
+	// MaxReferrers is how many entries of the referrers list, or of the index,
+	// are looked at, evidence or not. Default 10,000.
 	MaxReferrers int
 	// MaxPayloadBytes bounds one payload. Default 32 MiB.
 	MaxPayloadBytes int64
@@ -134,6 +145,17 @@ func Unreadable(err error) bool {
 // the digest in the list, and their subject against subject. Not verified: any
 // signature, and that the lists are complete.
 func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits) iter.Seq2[Item, error] {
+	return gather(ctx, r, subject, limits, func(ctx context.Context, g *gatherer) []listing {
+		return []listing{
+			g.referrers(ctx),
+			g.tag(ctx, PlaceSignatureTag, ".sig"),
+			g.tag(ctx, PlaceAttestationTag, ".att"),
+		}
+	})
+}
+
+// gather yields what the places hold; search starts to look at them.
+func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, search func(context.Context, *gatherer) []listing) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		digest, err := HashOf(subject)
 		if err != nil {
@@ -147,7 +169,7 @@ func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits)
 		g.slots = make(chan struct{}, g.limits.Concurrency)
 		defer g.wg.Wait()
 		defer cancel()
-		g.deliver(ctx, yield)
+		g.deliver(ctx, search(ctx, g), yield)
 	}
 }
 
@@ -194,17 +216,12 @@ func (g *gatherer) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
-	places := []listing{
-		g.referrers(ctx),
-		g.tag(ctx, PlaceSignatureTag, ".sig"),
-		g.tag(ctx, PlaceAttestationTag, ".att"),
-	}
+func (g *gatherer) deliver(ctx context.Context, places []listing, yield func(Item, error) bool) {
 	items, size := 0, int64(0)
 	for _, place := range places {
 		for manifest := range place {
 			for f := range manifest {
-				if f.err == nil && f.item.Format != FormatOther {
+				if f.item.Format != "" && f.item.Format != FormatOther {
 					items++
 				}
 				if items > g.limits.MaxItems {
@@ -223,7 +240,7 @@ func (g *gatherer) deliver(ctx context.Context, yield func(Item, error) bool) {
 					return
 				}
 				if f.unread {
-					f.item.Payload, f.err = g.readPayload(ctx, f.item.Layer)
+					f.item.Payload, f.err = g.readPayload(ctx, f.item)
 				}
 				if !yield(f.item, f.err) || f.last {
 					return
@@ -334,19 +351,34 @@ func (g *gatherer) manifest(ctx context.Context, in Item, ref name.Reference) fu
 			send(ctx, out, found{item: in, err: err})
 			return
 		}
-		artifactType := in.Manifest.ArtifactType
-		in.Manifest = m.Descriptor
-		in.Manifest.ArtifactType = artifactType
-		if doc.ArtifactType != "" {
-			in.Manifest.ArtifactType = doc.ArtifactType
-		}
-		in.ManifestAnnotations = doc.Annotations
-		g.layers(ctx, out, in, doc)
+		g.layers(ctx, out, in.carriedBy(m, doc), doc)
 	})
 	return out
 }
 
+// carriedBy says of an item which manifest carries it.
+func (i Item) carriedBy(m Manifest, doc *oci.Document) Item {
+	listedAs := i.Manifest.ArtifactType
+	i.Manifest = m.Descriptor
+	i.Manifest.ArtifactType = cmp.Or(doc.ArtifactType, listedAs)
+	i.ManifestAnnotations = doc.Annotations
+	return i
+}
+
 func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manifest, *oci.Document, error) {
+	m, doc, err := g.fetchManifest(ctx, ref)
+	if err != nil {
+		return m, nil, err
+	}
+	subject := doc.Subject
+	_, byTag := ref.(name.Tag)
+	if subject == nil && !byTag || subject != nil && subject.Digest != g.digest {
+		return m, nil, g.malformed(ref, "its subject is another manifest")
+	}
+	return m, doc, nil
+}
+
+func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manifest, *oci.Document, error) {
 	release, err := g.slot(ctx)
 	if err != nil {
 		return Manifest{}, nil, err
@@ -359,11 +391,6 @@ func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manife
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
 		return m, nil, g.malformed(ref, err.Error())
-	}
-	subject := doc.Subject
-	_, byTag := ref.(name.Tag)
-	if subject == nil && !byTag || subject != nil && subject.Digest != g.digest {
-		return m, nil, g.malformed(ref, "its subject is another manifest")
 	}
 	return m, doc, nil
 }
@@ -383,7 +410,7 @@ func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Doc
 		}
 		item := in
 		item.Layer = layer
-		item.Format = formatOf(string(layer.MediaType))
+		item.Format = formatOf(in.Place, string(layer.MediaType))
 		if item.Format == FormatOther {
 			pending = append(pending, single(found{item: item}))
 			continue
@@ -403,8 +430,12 @@ func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Doc
 	}
 }
 
-func formatOf(layerMediaType string) Format {
+func formatOf(place Place, layerMediaType string) Format {
 	switch {
+	case place == PlaceIndex && layerMediaType == statementMediaType:
+		return FormatStatement
+	case place == PlaceIndex: // what is signed refers to what it is about
+		return FormatOther
 	case bundle.IsMediaType(layerMediaType):
 		return FormatBundle
 	case layerMediaType == simplesigning.LayerMediaType:
@@ -425,13 +456,24 @@ func (g *gatherer) payload(ctx context.Context, item Item) future {
 	g.spawn(func() {
 		defer close(out)
 		f := found{item: item}
-		f.item.Payload, f.err = g.readPayload(ctx, item.Layer)
+		f.item.Payload, f.err = g.readPayload(ctx, item)
 		out <- f
 	})
 	return out
 }
 
-func (g *gatherer) readPayload(ctx context.Context, layer v1.Descriptor) ([]byte, error) {
+func (g *gatherer) readPayload(ctx context.Context, item Item) ([]byte, error) {
+	data, err := g.readLayer(ctx, item.Layer)
+	if err == nil && item.Format == FormatStatement {
+		err = g.checkStatement(item, data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+func (g *gatherer) readLayer(ctx context.Context, layer v1.Descriptor) ([]byte, error) {
 	ref := g.subject.Context().Digest(layer.Digest.String())
 	if layer.Size > g.limits.MaxPayloadBytes {
 		return nil, &Error{Op: "read evidence", Ref: ref.String(), Kind: ErrTooLarge,

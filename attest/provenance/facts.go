@@ -58,7 +58,9 @@ type Facts struct {
 // speak there: the first facts that have a BuildType. External parameters of
 // later ones are recorded as internal parameters. Elsewhere facts add up: a
 // parameter that two sources give differently is ErrConflict, dependencies that
-// are equal are listed once, the earliest start and the latest end count.
+// are equal are listed once, the earliest start and the latest end count. The
+// first invocation ID is the run's; another one, as of BuildKit within a job,
+// becomes the internal parameter innerInvocationId.
 //
 // Errors are attest.ErrOptions, ErrConflict, and attest.ErrPredicate where what
 // comes out is no valid provenance.
@@ -118,10 +120,11 @@ func add(p *attest.Provenance, f Facts) error {
 	def.ResolvedDependencies = union(def.ResolvedDependencies, f.Dependencies)
 	run.Builder.BuilderDependencies = union(run.Builder.BuilderDependencies, f.BuilderDependencies)
 	run.Byproducts = union(run.Byproducts, f.Byproducts)
-	return addMetadata(run, f)
+	return addMetadata(p, f)
 }
 
-func addMetadata(run *attest.RunDetails, f Facts) error {
+func addMetadata(p *attest.Provenance, f Facts) error {
+	run := &p.RunDetails
 	if f.InvocationID == "" && f.StartedOn.IsZero() && f.FinishedOn.IsZero() {
 		return nil
 	}
@@ -130,10 +133,14 @@ func addMetadata(run *attest.RunDetails, f Facts) error {
 	}
 	m := run.Metadata
 	if f.InvocationID != "" {
-		if m.InvocationID != "" && m.InvocationID != f.InvocationID {
-			return fmt.Errorf("%w: two invocation IDs, %.100q and %.100q", ErrConflict, m.InvocationID, f.InvocationID)
+		if m.InvocationID == "" {
+			m.InvocationID = f.InvocationID
+		} else if m.InvocationID != f.InvocationID {
+			// A build within a build has an ID of its own.
+			if err := merge(&p.BuildDefinition.InternalParameters, map[string]any{"innerInvocationId": f.InvocationID}); err != nil {
+				return err
+			}
 		}
-		m.InvocationID = f.InvocationID
 	}
 	if t := f.StartedOn.UTC(); !f.StartedOn.IsZero() && (m.StartedOn == nil || t.Before(*m.StartedOn)) {
 		m.StartedOn = &t

@@ -61,9 +61,10 @@ type RecordOptions struct {
 	// Env is the command's environment. Nil: that of this process. Nothing of it
 	// is recorded.
 	Env []string
-	// Stdin, Stdout and Stderr are the command's streams. Nil: nothing to read;
-	// what it writes is thrown away, but for the tail.
-	Stdin          io.Reader
+	// Stdin is what the command reads. Nil: nothing.
+	Stdin io.Reader
+	// Stdout and Stderr take what it writes. Nil: it is thrown away, but for the
+	// tail.
 	Stdout, Stderr io.Writer
 	// Ignore are patterns like those of .gitignore: what they match is not looked
 	// at, besides .git. Empty: nothing else is left out.

@@ -30,8 +30,15 @@ var outside = map[string][]string{
 	"net/http": {"DefaultClient", "Get", "Head", "Post", "PostForm", "Handle", "HandleFunc", "DefaultServeMux"},
 }
 
+// environmentReader is the one file whose purpose is to read the environment: by
+// an allow-list, and where the caller gives nothing else to read.
+const environmentReader = "attest/provenance/fromenvironment.go"
+
 func TestLibrariesReadNoEnvironmentAndPrintNothing(t *testing.T) {
 	for _, s := range libraryFiles(t) {
+		if s.path == environmentReader {
+			continue
+		}
 		for _, spec := range s.file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {

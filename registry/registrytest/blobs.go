@@ -22,7 +22,7 @@ func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, at locati
 	case isRead(req):
 		serveContent(w, req, "application/octet-stream", at.ref, data)
 	default:
-		r.Delete(at.repo, at.ref)
+		r.content.change(at.repo, func(repo *repository) bool { return repo.deleteBlob(at.ref) })
 		w.WriteHeader(http.StatusAccepted)
 	}
 }

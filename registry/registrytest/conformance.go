@@ -37,6 +37,7 @@ func TestReader(t *testing.T, newStore func(t *testing.T) (registry.Store, name.
 		{"a blob may be closed early", testCloseEarly},
 		{"no referrers are no error", testNoReferrers},
 		{"referrers are listed", testReferrers},
+		{"an error ends a list of referrers", testErrorEndsReferrers},
 		{"a cancelled context is an error", testReadCancelled},
 		{"a context cancelled while a blob is read ends it", testCancelWhileReading},
 		{"all is safe for concurrent use", testReadConcurrently},

@@ -149,6 +149,47 @@ func testReferrers(c *contract) {
 	}
 }
 
+func testErrorEndsReferrers(c *contract) {
+	image := c.image("image", nil)
+	c.push(c.repo.Tag("v1"), image)
+	subject := c.at(image.Descriptor)
+	var all []v1.Descriptor
+	for _, seed := range []string{"first", "second", "third"} {
+		all = append(all, c.refer(subject, c.image(seed, &image.Descriptor), all...))
+	}
+	c.endsWithError("a malformed subject", c.repo.Digest("sha256:x"), -1)
+	for after := range len(all) {
+		c.endsWithError(fmt.Sprintf("a context that ends after %d", after), subject, after)
+	}
+}
+
+// endsWithError lists referrers under a context that ends after some of them (-1:
+// never), and checks that nothing follows an error. A store may have read the
+// list ahead, and need not fail where the context ends in its middle.
+func (c *contract) endsWithError(what string, subject name.Digest, after int) {
+	c.Helper()
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	if after == 0 {
+		cancel()
+	}
+	var failed error
+	n := 0
+	for d, err := range c.s.Referrers(ctx, subject) {
+		if failed != nil {
+			c.Errorf("%s: after the error %v the list goes on with %s, error %v", what, failed, d.Digest, err)
+			return
+		}
+		failed = err
+		if n++; n == after {
+			cancel()
+		}
+	}
+	if after <= 0 && failed == nil {
+		c.Errorf("%s: no error", what)
+	}
+}
+
 func testReadCancelled(c *contract) {
 	m := c.image("image", nil)
 	c.push(c.repo.Tag("v1"), m)

@@ -80,6 +80,31 @@ var brokenStores = map[string]struct {
 			}
 		}}
 	}},
+	"lists on after an error": {"an_error_ends_a_list", func(s registry.Store) registrytest.Hooks {
+		return registrytest.Hooks{Referrers: func(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+			return func(yield func(v1.Descriptor, error) bool) {
+				for d, err := range s.Referrers(ctx, subject) {
+					if !yield(d, err) || err != nil && !yield(d, err) {
+						return
+					}
+				}
+			}
+		}}
+	}},
+	"goes on with a list after its context has ended": {"an_error_ends_a_list", func(s registry.Store) registrytest.Hooks {
+		return registrytest.Hooks{Referrers: func(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+			return func(yield func(v1.Descriptor, error) bool) {
+				for d, err := range s.Referrers(context.WithoutCancel(ctx), subject) {
+					if ended := ctx.Err(); ended != nil {
+						err = ended
+					}
+					if !yield(d, err) {
+						return
+					}
+				}
+			}
+		}}
+	}},
 	"ignores contexts when reading": {"a_cancelled_context_is_an_error$", func(s registry.Store) registrytest.Hooks {
 		return registrytest.Hooks{Resolve: func(_ context.Context, ref name.Reference) (v1.Descriptor, error) {
 			return s.Resolve(context.Background(), ref)

@@ -170,9 +170,12 @@ func (repo *repository) remove(digest string) bool {
 func (c *content) referrer(m manifest, fields manifestFields) v1.Descriptor {
 	d := v1.Descriptor{
 		MediaType: types.MediaType(m.mediaType), Digest: hashOf(m.digest), Size: int64(len(m.data)),
-		Annotations: fields.Annotations, ArtifactType: fields.ArtifactType,
+		Annotations: fields.Annotations,
 	}
-	if fields.Config != nil && (d.ArtifactType == "" || c.configAsArtifactType) {
+	if !c.configAsArtifactType {
+		d.ArtifactType = fields.ArtifactType
+	}
+	if fields.Config != nil && d.ArtifactType == "" {
 		d.ArtifactType = fields.Config.MediaType
 	}
 	return d
@@ -307,13 +310,28 @@ func (r *Registry) Delete(repo, digest string) bool {
 	r.content.mu.Lock()
 	defer r.content.mu.Unlock()
 	in := r.content.repo(repo)
-	found := in.remove(digest)
-	if _, ok := in.blobs[digest]; ok {
-		delete(in.blobs, digest)
-		found = true
-	}
-	maps.DeleteFunc(in.tags, func(_, d string) bool { return d == digest })
-	return found
+	manifest, blob := in.deleteManifest(digest), in.deleteBlob(digest)
+	return manifest || blob
+}
+
+// deleteManifest forgets a manifest with the tags that name it, which may be
+// there without it.
+func (repo *repository) deleteManifest(digest string) bool {
+	maps.DeleteFunc(repo.tags, func(_, d string) bool { return d == digest })
+	return repo.remove(digest)
+}
+
+func (repo *repository) deleteBlob(digest string) bool {
+	_, ok := repo.blobs[digest]
+	delete(repo.blobs, digest)
+	return ok
+}
+
+// change calls f with a repository that f may change.
+func (c *content) change(name string, f func(repo *repository) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return f(c.repo(name))
 }
 
 // Tags lists the tags of a repository, sorted.

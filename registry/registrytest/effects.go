@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +21,8 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+
+	cut bool // Body is the beginning of what has no end
 }
 
 // Reply answers in place of the registry.
@@ -60,12 +63,13 @@ func Hide() Effect {
 
 // Rewrite changes an answer of the registry. HEAD is answered with the headers
 // that the changed answer to GET has. Content-Length follows the body unless
-// change sets it.
+// change sets it. Of an answer without end, such as that of Endless, change gets
+// the first 16 MiB, and no Content-Length is sent.
 func Rewrite(change func(*Answer)) Effect {
 	return onAnswer(func(w http.ResponseWriter, _ *http.Request, a *Answer) {
 		length := a.Header.Get("Content-Length")
 		change(a)
-		if a.Header.Get("Content-Length") == length {
+		if a.Header.Get("Content-Length") == length && !a.cut {
 			a.Header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 		}
 		a.send(w)
@@ -93,8 +97,13 @@ func onAnswer(send func(w http.ResponseWriter, req *http.Request, a *Answer)) Ef
 	}
 }
 
+// maxCapture bounds an answer that does not say how long it is.
+const maxCapture = 16 << 20
+
 // capture is a ResponseWriter that keeps the answer.
 type capture struct{ a Answer }
+
+var errCaptured = errors.New("more than an effect can change")
 
 func (c *capture) Header() http.Header { return c.a.Header }
 
@@ -106,6 +115,11 @@ func (c *capture) WriteHeader(status int) {
 
 func (c *capture) Write(p []byte) (int, error) {
 	c.WriteHeader(http.StatusOK)
+	if room := max(maxCapture-len(c.a.Body), 0); len(p) > room && c.a.Header.Get("Content-Length") == "" {
+		c.a.cut = true
+		c.a.Body = append(c.a.Body, p[:room]...)
+		return room, errCaptured
+	}
 	c.a.Body = append(c.a.Body, p...)
 	return len(p), nil
 }

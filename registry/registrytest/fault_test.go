@@ -281,6 +281,28 @@ func TestEffect_Endless(t *testing.T) {
 	c.do(200, "HEAD", tagPath, "")
 }
 
+func TestEffect_EndlessBeneathOtherEffectsIsBounded(t *testing.T) {
+	const bound = 16 << 20
+	for name, do := range map[string]registrytest.Effect{
+		"rewrite": registrytest.FlipByte(), "header": registrytest.SetHeader("X-Y", "z"), "truncate": registrytest.Truncate(bound), "bomb": registrytest.GzipBomb(10),
+	} {
+		c, _ := newFaulty(t, registrytest.Chain(do, registrytest.Endless()))
+		a := c.do(200, "GET", tagPath, "")
+		c.header(a, "Content-Length", "")
+		if size := len(a.body); name != "bomb" && size != bound || size > bound {
+			t.Errorf("%s: %d bytes", name, size)
+		}
+		c.header(c.do(200, "HEAD", tagPath, ""), "Content-Length", "")
+	}
+	large := strings.Repeat("x", bound+1) // a length that is known is no bound
+	c, _ := newFaulty(t, nil)
+	digest := c.r.PutBlob("app", []byte(large))
+	c.r.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.SetHeader("X-Y", "z")})
+	a := c.do(200, "GET", "/v2/app/blobs/"+digest, "")
+	c.header(a, "Content-Length", fmt.Sprint(len(large)))
+	c.body(a, large)
+}
+
 func TestEffect_GzipBomb(t *testing.T) {
 	c, m := newFaulty(t, registrytest.GzipBomb(50<<20))
 	a := c.do(200, "GET", tagPath, "")

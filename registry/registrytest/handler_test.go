@@ -240,6 +240,22 @@ func TestHandler_Blobs(t *testing.T) {
 	c.do(404, "GET", path, "")
 }
 
+func TestHandler_DeletesABlobOrAManifestOfOneDigest(t *testing.T) {
+	for kind, other := range map[string]string{"blobs": "manifests", "manifests": "blobs"} {
+		c := newClient(t, registrytest.Options{})
+		m := manifestOf("both", fmt.Sprintf(`,"subject":{"digest":%q}`, digestOf("subject")))
+		digest := c.r.Put("app", "v1", ociManifest, []byte(m))
+		c.r.PutBlob("app", []byte(m))
+		c.do(202, "DELETE", "/v2/app/"+kind+"/"+digest, "")
+		c.do(404, "GET", "/v2/app/"+kind+"/"+digest, "")
+		c.body(c.do(200, "GET", "/v2/app/"+other+"/"+digest, ""), m)
+		list, _ := c.referrers("/v2/app/referrers/" + digestOf("subject"))
+		if there := other == "manifests"; slices.Equal(c.r.Tags("app"), []string{"v1"}) != there || (len(list) == 1) != there {
+			t.Errorf("after the deletion in %s: tags %v, referrers %v", kind, c.r.Tags("app"), list)
+		}
+	}
+}
+
 func TestHandler_UploadsInOneRequest(t *testing.T) {
 	c := newClient(t, registrytest.Options{MaxBlob: 100})
 	digest := digestOf("content")
@@ -474,6 +490,13 @@ func TestHandler_RegistryThatListsConfigTypes(t *testing.T) {
 		t.Errorf("artifact types %q", got)
 	}
 	c.header(a, "OCI-Filters-Applied", "")
+
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"a/index","manifests":[],"subject":{"digest":%q}}`, ociIndex, digestOf("another"))
+	c.do(201, "PUT", "/v2/app/manifests/index", index, "Content-Type", ociIndex)
+	list, _ = c.referrers("/v2/app/referrers/" + digestOf("another"))
+	if got := artifactTypes(list); len(list) != 1 || got != "" {
+		t.Errorf("artifact type %q of what has no config, want none", got)
+	}
 }
 
 func TestHandler_Names(t *testing.T) {

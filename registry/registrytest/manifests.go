@@ -123,8 +123,7 @@ func lists(values []string, digest string) bool {
 func (r *Registry) deleteManifest(w http.ResponseWriter, at location) {
 	found := false
 	if isDigest(at.ref) {
-		_, found = r.content.manifest(at.repo, at.ref)
-		r.Delete(at.repo, at.ref)
+		found = r.content.change(at.repo, func(repo *repository) bool { return repo.deleteManifest(at.ref) })
 	} else {
 		found = r.DeleteTag(at.repo, at.ref)
 	}

@@ -15,7 +15,8 @@ type Options struct {
 	ReferrersPageSize int
 	// ConfigAsArtifactType makes referrers lists as those of
 	// go-containerregistry's in-memory registry are: artifactType is always the
-	// config's media type, and the filter is ignored. False: as specified.
+	// config's media type, none where there is no config, and the filter is
+	// ignored. False: as specified.
 	ConfigAsArtifactType bool
 	// Conditional makes pushes of manifests honour If-Match and
 	// "If-None-Match: *". False: they are ignored, as by most registries.

@@ -1,0 +1,179 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/dsse"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// How BuildKit attaches statements to the images of an index (BuildKit
+// documentation, attestations/attestation-storage.md).
+const (
+	referenceType           = "vnd.docker.reference.type" // of an entry
+	referenceDigest         = "vnd.docker.reference.digest"
+	referenceIsAttestation  = "attestation-manifest"
+	platformOfNothing       = "unknown"                   // both os and architecture
+	predicateTypeAnnotation = "in-toto.io/predicate-type" // of a layer
+	statementMediaType      = dsse.PayloadTypeInToto
+)
+
+// IndexEvidence gathers the statements that BuildKit lists in an index beside the
+// images that they are about: SBOMs and provenance, in attestation manifests. It
+// yields one Item for each in-toto layer, of PlaceIndex and FormatStatement;
+// Describes is the image's manifest, Payload the statement, and the annotation
+// in-toto.io/predicate-type of Layer, where there is one, its predicate type.
+// Layers of other media types are FormatOther, and are not fetched; their "urls"
+// never are.
+//
+// # What they are worth
+//
+// Nobody signs these statements. The index holds the digest of the attestation
+// manifest and that of the statement, so that a statement is worth exactly as
+// much as what signs the index, and never more: whoever could sign the index
+// could have written anything into it. An image by itself, without an index that
+// was verified, has no such statements.
+//
+// Verified: the index against its digest; each attestation manifest against
+// digest, size and media type of its entry; each statement against its digest
+// and size, that it is an in-toto statement (v1 or v0.1) with a subject whose
+// sha256 is Describes, and that its predicate type is the layer's annotation;
+// that Describes is listed in the index as something else than an attestation;
+// that the attestation manifest's own subject, which older versions of BuildKit
+// do not write, is Describes. Not verified: any signature, the predicate, and
+// subjects' digests of other algorithms.
+//
+// # Errors
+//
+// An error beside an Item says that this entry or this one statement could not
+// be read, or contradicts what is said above (ErrMalformed); the sequence goes
+// on. Describes is zero where the entry itself is wrong. Entries of other reference types are ignored, as BuildKit demands, and
+// repetitions of an entry are read once. That the index cannot be read or is
+// malformed, or has more entries than Limits.MaxReferrers, is the only element
+// of the sequence; other limits, and a context that ends, are the last. A
+// manifest that is no index lists nothing, and yields nothing.
+func IndexEvidence(ctx context.Context, r Reader, index name.Digest, limits Limits) iter.Seq2[Item, error] {
+	return gather(ctx, r, index, limits, func(ctx context.Context, g *gatherer) []listing {
+		return []listing{g.indexEntries(ctx)}
+	})
+}
+
+func (g *gatherer) indexEntries(ctx context.Context) listing {
+	out := make(listing, g.limits.Concurrency)
+	g.spawn(func() {
+		defer close(out)
+		_, doc, err := g.fetchManifest(ctx, g.subject)
+		if err == nil && len(doc.Manifests) > g.limits.MaxReferrers {
+			err = g.tooMany(fmt.Sprintf("an index of more than %d entries", g.limits.MaxReferrers))
+		}
+		if err != nil {
+			send(ctx, out, single(found{item: Item{Place: PlaceIndex}, err: err, last: true}))
+			return
+		}
+		images := imagesOf(doc)
+		seen := make(map[[2]v1.Hash]bool)
+		for _, entry := range doc.Manifests {
+			if !isAttestation(entry) {
+				continue
+			}
+			about, wrong := g.describedBy(entry, images)
+			id := [2]v1.Hash{entry.Digest, about}
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			if !send(ctx, out, g.attestation(ctx, Item{Place: PlaceIndex, Manifest: entry, Describes: about}, wrong)) {
+				return
+			}
+		}
+	})
+	return out
+}
+
+func isAttestation(entry v1.Descriptor) bool {
+	return entry.Annotations[referenceType] == referenceIsAttestation
+}
+
+// imagesOf are the manifests that an attestation may be about. One that is also
+// listed as an attestation is none: nobody could tell what it is.
+func imagesOf(index *oci.Document) map[v1.Hash]bool {
+	images := make(map[v1.Hash]bool)
+	for _, entry := range index.Manifests {
+		images[entry.Digest] = true
+	}
+	for _, entry := range index.Manifests {
+		if isAttestation(entry) {
+			delete(images, entry.Digest)
+		}
+	}
+	return images
+}
+
+// describedBy returns the manifest that an attestation says it is about.
+func (g *gatherer) describedBy(entry v1.Descriptor, images map[v1.Hash]bool) (v1.Hash, error) {
+	ref := g.subject.Context().Digest(entry.Digest.String())
+	about, err := v1.NewHash(entry.Annotations[referenceDigest])
+	switch mediaType := string(entry.MediaType); {
+	case mediaType != oci.MediaTypeManifest && mediaType != oci.MediaTypeDockerManifest:
+		return v1.Hash{}, g.malformed(ref, "an attestation of media type "+mediaType)
+	case entry.Platform == nil || entry.Platform.OS != platformOfNothing || entry.Platform.Architecture != platformOfNothing:
+		return v1.Hash{}, g.malformed(ref, "an attestation whose platform is not unknown/unknown, so that it might be run")
+	case err != nil:
+		return v1.Hash{}, g.malformed(ref, "an attestation that does not say what it is about")
+	case !images[about]:
+		return v1.Hash{}, g.malformed(ref, "an attestation about "+about.String()+", which is no image of the index")
+	}
+	return about, nil
+}
+
+// attestation fetches an attestation manifest and what it carries, unless its
+// entry is wrong already. in says what the entry says.
+func (g *gatherer) attestation(ctx context.Context, in Item, wrong error) future {
+	if wrong != nil {
+		return single(found{item: in, err: wrong})
+	}
+	out := make(future, 1)
+	g.spawn(func() {
+		defer close(out)
+		ref := g.subject.Context().Digest(in.Manifest.Digest.String())
+		m, doc, err := g.fetchManifest(ctx, ref)
+		switch {
+		case err != nil:
+		case !sameContent(m.Descriptor, in.Manifest):
+			err = g.malformed(ref, "it has another size or media type than the index says")
+		case doc.Subject != nil && doc.Subject.Digest != in.Describes:
+			err = g.malformed(ref, "its subject is another manifest than its entry in the index says")
+		}
+		if err != nil {
+			send(ctx, out, found{item: in, err: err})
+			return
+		}
+		g.layers(ctx, out, in.carriedBy(m, doc), doc)
+	})
+	return out
+}
+
+// checkStatement compares what a statement says of itself with where it was found.
+func (g *gatherer) checkStatement(item Item, payload []byte) error {
+	ref := g.subject.Context().Digest(item.Layer.Digest.String())
+	s, err := intoto.Parse(payload)
+	if err != nil {
+		return g.malformed(ref, err.Error())
+	}
+	subject, err := s.Match(func(algorithm string) (string, bool, error) {
+		return item.Describes.Hex, algorithm == item.Describes.Algorithm, nil
+	})
+	if err != nil || subject == nil {
+		return g.malformed(ref, "a statement that is not about "+item.Describes.String())
+	}
+	if announced, ok := item.Layer.Annotations[predicateTypeAnnotation]; ok && announced != s.PredicateType {
+		return g.malformed(ref, "a statement of another predicate type than its manifest says")
+	}
+	return nil
+}
