@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -29,6 +31,14 @@ var errorAdvice = []struct {
 	{sign.ErrNotConfirmed, "nothing may rest on it yet: sign again"},
 	{verify.ErrPolicy, "give each public key once with --key, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
+	{attest.ErrNotConfirmed, "nothing may rest on it yet: attest again"},
+	{attest.ErrPredicate, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
+	{attest.ErrScanVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
+	{attest.ErrScan, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},
+	{attest.ErrTooLarge, "leave out what nobody needs, or attest it in parts"},
+	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
+	{provenance.ErrCommand, "run the command by itself to see why it fails"},
+	{errNothing, "'hallmark inspect' shows what is attached"},
 
 	{registry.ErrUnauthorized, "log in with: docker login HOST"},
 	{registry.ErrDenied, "ask for access to the repository, or log in as somebody else with: docker login HOST"},

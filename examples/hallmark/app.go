@@ -75,6 +75,12 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	case errors.Is(err, errUndecided):
 		return exitUndecided
 	}
+	var status exitStatus
+	if errors.As(err, &status) && status > 0 {
+		return int(status)
+	} else if errors.As(err, &status) {
+		return exitUndecided
+	}
 	for line := range strings.Lines(err.Error()) {
 		if line = strings.TrimSpace(line); line != "" {
 			a.console.say("hallmark: %s", line)
@@ -95,9 +101,9 @@ func usageError(format string, args ...any) error {
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hallmark",
-		Short: "Sign container images and files, and verify them",
-		Long: `Sign container images and files, and verify that what is about to run is
-exactly what was signed.
+		Short: "Sign and attest container images and files, and verify them",
+		Long: `Sign container images and files, attest how they were built and what is known
+about them, and verify that what is about to run is exactly what was signed.
 
 An IMAGE is registry/repository:tag, registry/repository@sha256:..., or in an OCI
 image layout on disk: oci:DIRECTORY:tag, oci:DIRECTORY@sha256:..., or
@@ -133,7 +139,7 @@ Results go to stdout, messages to stderr. Exit codes:
 	suggest(root, "output", "text", "json")
 	root.AddCommand(
 		a.keygenCommand(), a.signCommand(), a.verifyCommand(), a.inspectCommand(), a.copyCommand(),
-		a.attestCommand(), a.scanReportCommand(), a.downloadCommand(),
+		a.attestCommand(), a.provenanceCommand(), a.scanReportCommand(), a.downloadCommand(),
 		a.signBlobCommand(), a.verifyBlobCommand(), a.versionCommand(),
 	)
 	return root
