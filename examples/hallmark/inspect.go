@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/oci"
@@ -46,6 +47,8 @@ type manifestView struct {
 	// AttestationOf is the manifest that BuildKit's unsigned attestations claim
 	// to be about.
 	AttestationOf string `json:"attestationOf,omitempty"`
+	// Statements are BuildKit's unsigned attestations in it.
+	Statements []unsigned `json:"statements,omitempty"`
 	// Error says why it could not be read.
 	Error string `json:"error,omitempty"`
 	// Evidence is what is attached to it; absent where nobody has looked.
@@ -74,7 +77,8 @@ key has made is marked; whether the image may be used is for verify to say.
 Exit codes: 0 everything was read; 2 not.
 
 JSON is one object: image, complete, digest, mediaType, size, artifactType,
-platform, attestationOf, error, manifests (the same fields again), evidence
+platform, attestationOf, statements (predicateType, predicate (name, value), error;
+unsigned, and worth what signs the index), error, manifests (the same fields again), evidence
 (kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
 identities, issuer, certificate), predicateType, predicate (name, value),
 subjects, subjectMatches, repository, annotations, created, verifiedBy (name, keyId), error).`,
@@ -171,14 +175,59 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ma
 	if view.Evidence, err = i.evidence(ctx, digest, m.Bytes); err != nil {
 		return manifestView{}, err
 	}
+	statements, err := i.statements(ctx, digest, doc.IsIndex)
+	if err != nil {
+		return manifestView{}, err
+	}
 	for _, d := range doc.Manifests {
 		child, err := i.child(ctx, digest.Context().Digest(d.Digest.String()), d, depth+1)
 		if err != nil {
 			return manifestView{}, err
 		}
+		child.Statements = statements[d.Digest]
 		view.Manifests = append(view.Manifests, child)
 	}
 	return view, nil
+}
+
+// unsigned is a statement that BuildKit has put into an index. Nobody has signed it
+// by itself.
+type unsigned struct {
+	PredicateType string `json:"predicateType,omitempty"`
+	Predicate     []fact `json:"predicate,omitempty"`
+	// Error says why it does not count, or could not be read.
+	Error string `json:"error,omitempty"`
+}
+
+// statements reads what BuildKit has put into an index, by the manifest that
+// carries it.
+func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex bool) (map[v1.Hash][]unsigned, error) {
+	all := make(map[v1.Hash][]unsigned)
+	if !isIndex {
+		return all, nil
+	}
+	for item, err := range registry.IndexEvidence(ctx, i.place.store, index, registry.Limits{}) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		u := unsigned{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
+		if err != nil {
+			i.complete = i.complete && !registry.Unreadable(err)
+			u.Error = err.Error()
+		} else if s, err := intoto.Parse(item.Payload); err != nil {
+			u.Error = err.Error()
+		} else {
+			lines, err := attest.Summarize(s.PredicateType, s.Predicate)
+			for _, line := range lines {
+				u.Predicate = append(u.Predicate, fact(line))
+			}
+			if u.PredicateType = s.PredicateType; err != nil {
+				u.Error = err.Error()
+			}
+		}
+		all[item.Manifest.Digest] = append(all[item.Manifest.Digest], u)
+	}
+	return all, nil
 }
 
 // child shows what an index says about a manifest, and with --recursive the
@@ -265,6 +314,16 @@ func (i *inspector) fill(n *node, m manifestView) {
 		c := node{words: words{"lists", child.Platform, digestPart(child.Digest)}}
 		if child.AttestationOf != "" {
 			c.words = append(c.words, faint.of("unsigned attestations, said to be about %s", child.AttestationOf))
+		}
+		for _, u := range child.Statements {
+			s := node{words: words{"statement", u.PredicateType, faint.of("unsigned")}}
+			if u.Error != "" {
+				s.add(bad.of("not understood"), u.Error)
+			}
+			for _, f := range u.Predicate {
+				s.add(f.Name, f.Value)
+			}
+			c.children = append(c.children, s)
 		}
 		i.fill(&c, child)
 		n.children = append(n.children, c)

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -158,6 +160,21 @@ func TestInspectShowsBuildKitsAttestationManifestsAsUnsigned(t *testing.T) {
 	}
 	x.putIndex("index", attestation)
 	newCLI(t).must("inspect", x.tag("index")).prints("unknown/unknown", "unsigned attestations, said to be about "+image.DigestStr())
+}
+
+func TestInspectReadsTheStatementsThatBuildKitWrote(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	must(t, os.CopyFS(dir, os.DirFS("../../registry/testdata/buildkit/v1")))
+	newCLI(t).must("inspect", "oci:"+dir).prints("statement", "unsigned", "https://slsa.dev/provenance/", "https://spdx.dev/Document", "SPDX")
+	var i inspection
+	newCLI(t).must("inspect", "-o", "json", "oci:"+dir).decode(&i)
+	statements := 0
+	for _, m := range i.Manifests {
+		statements += len(m.Statements)
+	}
+	if statements < 2 {
+		t.Errorf("%d statements", statements)
+	}
 }
 
 func TestInspectSaysWhenItIsIncomplete(t *testing.T) {
