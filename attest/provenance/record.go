@@ -279,7 +279,7 @@ func (r *Recording) Facts() Facts {
 		}
 		f.InternalParameters["changedMaterials"] = changed
 	}
-	if r.Output != nil {
+	if len(r.Output) > 0 {
 		sum := sha256.Sum256(r.Output)
 		f.Byproducts = []attest.ResourceDescriptor{{
 			Name: "output", MediaType: outputType(r.Output), Content: r.Output,

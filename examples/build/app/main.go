@@ -1,0 +1,19 @@
+// Command app is what the example builds: a program with a dependency, so that
+// its bill of materials has something to say.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+func main() {
+	ref, err := name.ParseReference("registry.example/team/app:v1")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("running", ref)
+}
