@@ -95,7 +95,8 @@ type Statement struct {
 	Subjects []Subject `json:"subject"`
 	// PredicateType is an absolute URI.
 	PredicateType string `json:"predicateType"`
-	// Predicate is the exact text of a JSON object.
+	// Predicate is the exact text of a JSON object; in statements that others
+	// wrote it may be a string.
 	Predicate json.RawMessage `json:"predicate"`
 }
 

@@ -31,7 +31,7 @@ func Summarize(nameOrURI string, predicate []byte) ([]SummaryLine, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
 	}
-	root, err := parseObject(predicate)
+	root, err := f.object(predicate)
 	if err != nil {
 		return nil, f.wrap(err)
 	}

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -139,14 +140,16 @@ func (d *Document) Value() any { return d.value }
 // over, since in-toto demands that of consumers (spec/v1/README.md, "Parsing
 // rules"); they are signed with the rest. The document keeps data, which must
 // not change afterwards, and copies none of a bill of materials or scanner
-// report in it. Errors are ErrPredicate, or ErrOptions for a type that is neither
+// report in it. Of type spdx it may be a string that holds the document, as cosign
+// attest --type spdx writes it. Errors are ErrPredicate, or ErrOptions for a type that is neither
 // a known name nor an absolute URI.
 func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
 		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
 	}
-	root, err := parseObject(data)
+	data = bytes.Trim(data, " \t\r\n")
+	root, err := f.object(data)
 	if err != nil {
 		return nil, f.wrap(err)
 	}
@@ -154,7 +157,22 @@ func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{uri: f.URI, text: root.Raw(), value: value}, nil
+	return &Document{uri: f.URI, text: data, value: value}, nil
+}
+
+// object parses the object that a predicate is. Of type "spdx" cosign writes a
+// string that holds the document (spdxjson is the object itself); it is read, but
+// cannot be attested again, as it is no object.
+func (f form) object(data []byte) (strictjson.Value, error) {
+	if f.Name != "spdx" || len(data) == 0 || data[0] != '"' {
+		return parseObject(data)
+	}
+	text, err := strictjson.Parse(data)
+	if err != nil {
+		return text, fmt.Errorf("%w: %w", ErrPredicate, err)
+	}
+	document, _ := text.StrBytes()
+	return parseObject(document)
 }
 
 // read is parse, and refuses what says itself that it is something else: fields

@@ -41,7 +41,8 @@ type Statement struct {
 	Type          string
 	Subjects      []Subject
 	PredicateType string
-	// Predicate is the exact text of a JSON object; nil where there is none.
+	// Predicate is the exact text of a JSON object or string; nil where there is
+	// none.
 	Predicate []byte
 }
 
@@ -67,10 +68,10 @@ func Parse(payload []byte) (*Statement, error) {
 	}
 	switch predicate := root.Get("predicate"); predicate.Kind() {
 	case strictjson.Missing, strictjson.Null:
-	case strictjson.Object:
+	case strictjson.Object, strictjson.String: // cosign writes strings of type spdx
 		s.Predicate = predicate.Raw()
 	default:
-		return nil, fmt.Errorf("%w: predicate is no object", ErrMalformed)
+		return nil, fmt.Errorf("%w: predicate is neither an object nor a string", ErrMalformed)
 	}
 	subjects, err := strictjson.Parse(root.Get("subject").Raw())
 	if err != nil {

@@ -89,7 +89,7 @@ func TestMalformedStatementsAreRefused(t *testing.T) {
 		"no predicateType":   strings.Replace(good, "predicateType", "other", 1),
 		"empty type":         strings.Replace(good, "https://example.com/p", "", 1),
 		"predicate a list":   strings.Replace(good, `{"k": 1}`, `[]`, 1),
-		"predicate a string": strings.Replace(good, `{"k": 1}`, `"x"`, 1),
+		"predicate a number": strings.Replace(good, `{"k": 1}`, `1`, 1),
 		"no subject":         string(statement(`[]`)),
 		"subject an object":  string(statement(`{}`)),
 		"digest a string":    string(statement(`[{"digest":"sha256:00"}]`)),
