@@ -13,6 +13,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -48,6 +50,21 @@ func readmeSign(ctx context.Context, client *registry.Client, tag name.Tag, imag
 		return err
 	}
 	fmt.Println("signed", signed.Digest)
+	// end
+	return nil
+}
+
+func readmeAttest(ctx context.Context, client *registry.Client, digest name.Digest, signer sign.Signer) error {
+	// README: attest
+	built, err := provenance.FromEnvironment(ctx, provenance.Options{BuilderID: "https://ci.example/builder"})
+	if err != nil {
+		return err
+	}
+	attested, err := attest.Image(ctx, client, digest, built, attest.Options{}, signer)
+	if err != nil {
+		return err
+	}
+	fmt.Println("attested", attested.PredicateType, "of", attested.Digest)
 	// end
 	return nil
 }
@@ -121,12 +138,43 @@ func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	if err := readmeSign(ctx, client, tag, image, ask); err != nil {
 		t.Fatal(err)
 	}
+	pretendToBeGitHub(t)
+	desc, err := client.Resolve(ctx, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := sign.Load(ctx, "release.key", sign.LoadOptions{Password: ask})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := readmeAttest(ctx, client, tag.Context().Digest(desc.Digest.String()), signer); err != nil {
+		t.Fatal(err)
+	}
 	verifier, err := readmeVerify(ctx, client, tag)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := readmeCopy(ctx, client, tag, verifier); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// pretendToBeGitHub gives this process the environment of one build system,
+// whichever it runs in.
+func pretendToBeGitHub(t *testing.T) {
+	for _, system := range provenance.Systems() {
+		for _, variable := range provenance.Variables(system) {
+			if variable != "PATH" {
+				t.Setenv(variable, "")
+			}
+		}
+	}
+	for variable, value := range map[string]string{
+		"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "team/app", "GITHUB_EVENT_NAME": "push",
+		"GITHUB_REF": "refs/heads/main", "GITHUB_SHA": strings.Repeat("ab", 20), "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "1",
+		"GITHUB_WORKFLOW_REF": "team/app/.github/workflows/ci.yml@refs/heads/main",
+	} {
+		t.Setenv(variable, value)
 	}
 }
 
