@@ -222,17 +222,23 @@ func addLayers(ctx context.Context, s Store, tag name.Tag, add []v1.Descriptor) 
 		if doc != nil && len(w.Layers) == before {
 			return nil, nil
 		}
-		config, err := cosignConfig(w.Layers)
-		if err != nil {
-			return nil, err
-		}
-		w.Config = config.Descriptor
-		if err := pushBytes(ctx, s, tag.Context(), config.Bytes); err != nil {
-			return nil, err
-		}
-		m, err := marshalManifest(w)
-		return &m, err
+		return withConfig(ctx, s, tag.Context(), w)
 	})
+}
+
+// withConfig stores the config that cosign gives a manifest of these layers, and
+// writes the manifest with it.
+func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManifest) (*Manifest, error) {
+	config, err := cosignConfig(w.Layers)
+	if err != nil {
+		return nil, err
+	}
+	w.Config = config.Descriptor
+	if err := pushBytes(ctx, s, repo, config.Bytes); err != nil {
+		return nil, err
+	}
+	m, err := marshalManifest(w)
+	return &m, err
 }
 
 func union(have, add []v1.Descriptor, same func(a, b v1.Descriptor) bool) []v1.Descriptor {

@@ -115,19 +115,9 @@ func removeLayer(ctx context.Context, s Store, subject name.Digest, f Format, la
 		if len(kept) == len(doc.Layers) {
 			return nil, nil
 		}
-		w := wireManifest{
+		return withConfig(ctx, s, tag.Context(), wireManifest{
 			Layers: append([]v1.Descriptor{}, kept...), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType,
-		}
-		config, err := cosignConfig(w.Layers)
-		if err != nil {
-			return nil, err
-		}
-		w.Config = config.Descriptor
-		if err := pushBytes(ctx, s, tag.Context(), config.Bytes); err != nil {
-			return nil, err
-		}
-		m, err := marshalManifest(w)
-		return &m, err
+		})
 	})
 	return err
 }
