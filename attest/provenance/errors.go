@@ -1,6 +1,21 @@
 package provenance
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/hallmark-oci/hallmark/internal/hashtree"
+)
 
 // ErrConflict says that two sources of facts contradict each other.
 var ErrConflict = errors.New("sources contradict each other")
+
+// Errors of Record about the files of the tree, for errors.Is.
+var (
+	// ErrFileChanged: a file changed while it was hashed, twice in a row.
+	ErrFileChanged = hashtree.ErrChanged
+	// ErrFileName: a file's name is no UTF-8 text, or holds control characters
+	// such as line feeds. RecordOptions.Ignore can leave it out.
+	ErrFileName = hashtree.ErrName
+	// ErrTooLarge: the tree has more than a million files, or 1 TiB.
+	ErrTooLarge = hashtree.ErrTooLarge
+)

@@ -132,9 +132,8 @@ type File struct {
 // of the tree is read. Cancelling the context kills the command with all of its
 // children (on Unix; elsewhere the command alone).
 //
-// Errors are attest.ErrOptions, ErrCommand, those of the file system, errors that
-// name a file that changes while it is hashed or whose name cannot be written
-// down, and that of the context.
+// Errors are attest.ErrOptions, ErrCommand, ErrFileChanged, ErrFileName,
+// ErrTooLarge, those of the file system, and that of the context.
 func Record(ctx context.Context, o RecordOptions) (*Recording, error) {
 	if len(o.Command) == 0 {
 		return nil, fmt.Errorf("%w: no command to record", attest.ErrOptions)

@@ -238,3 +238,34 @@ func TestManyMaterialsAreRecordedAsOneList(t *testing.T) {
 		t.Errorf("without materials: %+v, %v", r, err)
 	}
 }
+
+func TestAttack_S6_OddFilesAreRefusedOrLeftOutAndNeverWronglyHashed(t *testing.T) {
+	shell(t)
+	dir := tree(t, map[string]string{"a": "a"})
+	if err := os.Symlink("loop", filepath.Join(dir, "loop")); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	o := provenance.RecordOptions{Command: []string{"true"}, Dir: dir}
+	r, err := provenance.Record(context.Background(), o)
+	if err != nil || !slices.Equal(names(r.Materials), []string{"a"}) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a\nb"), nil, 0o644); err != nil {
+		t.Skipf("no such names here: %v", err)
+	}
+	if r, err := provenance.Record(context.Background(), o); r != nil || !errors.Is(err, provenance.ErrFileName) {
+		t.Errorf("%+v, %v; want ErrFileName", r, err)
+	}
+	o.Ignore = []string{"a?b"}
+	if r, err := provenance.Record(context.Background(), o); err != nil || !slices.Equal(names(r.Materials), []string{"a"}) {
+		t.Errorf("left out: %+v, %v", r, err)
+	}
+	// What the command itself makes is looked at in the same way.
+	o.Ignore, o.Dir, o.Command = nil, tree(t, nil), []string{"sh", "-c", `printf x > "$(printf 'new\nline')"`}
+	if r, err := provenance.Record(context.Background(), o); r != nil || !errors.Is(err, provenance.ErrFileName) {
+		t.Errorf("%+v, %v; want ErrFileName", r, err)
+	}
+}
