@@ -24,7 +24,7 @@ func TestImagesGivesEveryReferenceItsOutcome(t *testing.T) {
 		want[d.String()] = i%2 == 0
 		refs = append(refs, d)
 	}
-	for ref, out := range w.verifier(verify.Policy{}).Images(context.Background(), w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 7}) {
+	for ref, out := range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 7}) {
 		verified, there := want[ref.String()]
 		if !there {
 			t.Fatalf("%s has two outcomes", ref)
@@ -47,7 +47,7 @@ func TestImagesStopsWhenTheCallerDoes(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, out := range w.verifier(verify.Policy{}).Images(context.Background(), w.store, endless, verify.BatchOptions{}) {
+	for _, out := range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, endless, verify.BatchOptions{}) {
 		if out.Err != nil {
 			t.Fatal(out.Err)
 		}
@@ -64,7 +64,7 @@ func TestImagesGivesTheContextsErrorToTheRest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	n, canceled := 0, 0
-	for _, out := range w.verifier(verify.Policy{}).Images(ctx, w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 2}) {
+	for _, out := range w.verifier(verify.Signatures{}).Images(ctx, w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 2}) {
 		cancel()
 		n++
 		if errors.Is(out.Err, context.Canceled) {

@@ -37,8 +37,9 @@ type BlobResult struct {
 
 // BlobError is a negative decision about a file.
 type BlobError struct {
-	// Reason is ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold or
-	// ReasonTooMuchEvidence.
+	// Reason is ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold,
+	// ReasonTooMuchEvidence, or ReasonNoRule where the policy says nothing about
+	// files.
 	Reason Reason `json:"reason"`
 	// SHA256 is the digest of what was read, in hex.
 	SHA256 string `json:"sha256"`
@@ -69,18 +70,22 @@ func (r *BlobResult) MarshalJSON() ([]byte, error) {
 // A bundle counts if and only if it is well-formed, offers a key, and either
 // holds a signature of a trusted key over the bytes, or a statement signed by
 // one whose predicate type says that it is a signature and one of whose
-// subjects is the file's digest; and if the key has not counted before.
-// Policy.Annotations must stand in the statement; a signature over the bytes
-// has none. SameRepository does not apply. Threshold distinct keys:
-// *BlobResult. Fewer: *BlobError. The file cannot be read, or the context has
-// ended: that error.
+// subjects is the file's digest; if the key is in the role of Policy.Files and
+// neither revoked nor outside of its time; and if the key has not counted before.
+// The annotations that are asked for must stand in the statement; a signature
+// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, or no
+// Policy.Files: *BlobError. The file cannot be read, or the context has ended:
+// that error.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
 	}
-	j := &blobJudgement{v: v, message: m, counted: make(map[string]bool)}
 	sum := hex.EncodeToString(m.Sum(crypto.SHA256))
+	if v.policy.files == nil {
+		return nil, &BlobError{Reason: ReasonNoRule, SHA256: sum, Detail: "the policy says nothing about files"}
+	}
+	j := &blobJudgement{v: v, need: v.policy.files, message: m, counted: make(map[string]bool)}
 	for i, text := range bundles {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -90,7 +95,7 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 				Detail: fmt.Sprintf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)}
 		}
 		j.look(text)
-		if len(j.signers) >= v.policy.Threshold {
+		if len(j.signers) >= j.need.role.threshold {
 			return &BlobResult{SHA256: sum, Size: size, Keys: j.signers}, nil
 		}
 	}
@@ -111,6 +116,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 type blobJudgement struct {
 	v       *Verifier
+	need    *need
 	message *sigkey.Message
 	signers []Signer
 	counted map[string]bool
@@ -122,7 +128,7 @@ func (j *blobJudgement) refuse(sum string) error {
 	switch {
 	case len(j.signers) > 0:
 		e.Reason = ReasonThreshold
-		e.Detail = fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(j.signers), j.v.policy.Threshold)
+		e.Detail = fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(j.signers), j.need.role.threshold)
 	case len(j.seen) > 0:
 		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
 	default:
@@ -148,7 +154,7 @@ func (j *blobJudgement) look(text []byte) {
 	j.seen = append(j.seen, e)
 }
 
-func (j *blobJudgement) judge(text []byte) (*Key, map[string]string, Reason, string) {
+func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reason, string) {
 	b, err := bundle.Parse(text)
 	if err != nil {
 		return nil, nil, ReasonMalformed, err.Error()
@@ -160,46 +166,60 @@ func (j *blobJudgement) judge(text []byte) (*Key, map[string]string, Reason, str
 		return j.statement(text)
 	}
 	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
-	keys := j.v.signers(claim)
+	keys := j.v.policy.signers(claim)
 	switch {
 	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
 		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
 	case len(keys) == 0:
 		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature over this file"
 	}
-	if len(j.v.policy.Annotations) > 0 {
-		return &keys[0], nil, ReasonAnnotations, "a signature over the bytes has no annotations"
+	if p := j.usable(keys[0]); p != nil {
+		return keys[0], nil, p.reason, p.detail
 	}
-	return &keys[0], nil, ReasonCounted, ""
+	if len(j.need.signature.Annotations) > 0 {
+		return keys[0], nil, ReasonAnnotations, "a signature over the bytes has no annotations"
+	}
+	return keys[0], nil, ReasonCounted, ""
+}
+
+// usable says why a key does not count for files now.
+func (j *blobJudgement) usable(k *trustedKey) *problem {
+	if !j.need.role.keys[k.ID()] {
+		return problemf(ReasonWrongRole, "the key %s is not in the role %s", k.Name, j.need.role.name)
+	}
+	return k.at(j.v.o.Now())
 }
 
 // statement judges a bundle that holds a signed statement.
-func (j *blobJudgement) statement(text []byte) (*Key, map[string]string, Reason, string) {
+func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, Reason, string) {
 	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
 	if err != nil {
 		return nil, nil, openReason(err), err.Error()
 	}
-	keys := j.v.signers(claim)
+	keys := j.v.policy.signers(claim)
 	if len(keys) == 0 {
 		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature"
 	}
+	if p := j.usable(keys[0]); p != nil {
+		return keys[0], nil, p.reason, p.detail
+	}
 	content, err := claim.Content()
 	if err != nil {
-		return &keys[0], nil, ReasonMalformed, err.Error()
+		return keys[0], nil, ReasonMalformed, err.Error()
 	}
 	if content.Statement.PredicateType != intoto.PredicateSignature {
-		return &keys[0], nil, ReasonWrongType, "an attestation is no signature: " + content.Statement.PredicateType
+		return keys[0], nil, ReasonWrongType, "an attestation is no signature: " + content.Statement.PredicateType
 	}
 	subject, err := content.Statement.Match(j.digestBy)
 	if err != nil || subject == nil {
-		return &keys[0], nil, ReasonWrongSubject, "none of its subjects is this file"
+		return keys[0], nil, ReasonWrongSubject, "none of its subjects is this file"
 	}
-	for k, want := range j.v.policy.Annotations {
+	for k, want := range j.need.signature.Annotations {
 		if got, there := subject.Annotations[k]; !there || got != want {
-			return &keys[0], nil, ReasonAnnotations, fmt.Sprintf("it lacks %s=%s", k, want)
+			return keys[0], nil, ReasonAnnotations, fmt.Sprintf("it lacks %s=%s", k, want)
 		}
 	}
-	return &keys[0], subject.Annotations, ReasonCounted, ""
+	return keys[0], subject.Annotations, ReasonCounted, ""
 }
 
 var sumsByName = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}

@@ -46,14 +46,14 @@ func TestAFileIsSignedAndVerified(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v := w.verifier(verify.Policy{Keys: []verify.Key{by.key}})
+			v := w.verifier(verify.Signatures{Keys: []verify.Key{by.key}})
 			res, err := v.Blob(context.Background(), bytes.NewReader(file), bundle)
 			if err != nil || res.SHA256 != sum || res.Size != int64(len(file)) || res.Keys[0].ID != by.key.ID() {
 				t.Errorf("%+v, %v", res, err)
 			}
 			got, err := v.Blob(context.Background(), bytes.NewReader(append(file, '!')), bundle)
 			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
-			got, err = w.verifier(verify.Policy{}).Blob(context.Background(), bytes.NewReader(file), bundle)
+			got, err = w.verifier(verify.Signatures{}).Blob(context.Background(), bytes.NewReader(file), bundle)
 			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
 			got, err = v.Blob(context.Background(), bytes.NewReader(file))
 			blobDenied(t, got, err, verify.ReasonNoSignature)
@@ -72,7 +72,7 @@ func TestThresholdOfAFileCountsDistinctKeys(t *testing.T) {
 		}
 		bundles = append(bundles, b)
 	}
-	v := w.verifier(verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	v := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
 	res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles[:2]...)
 	blobDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
 	if res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles...); err != nil || len(res.Keys) != 2 {
@@ -84,7 +84,7 @@ func TestAttack_E3_AnAttestationAboutAFileIsNoSignature(t *testing.T) {
 	w := newWorld(t)
 	file := []byte("file")
 	subject := fmt.Sprintf(`{"digest":{"sha256":"%x"}}`, sha256.Sum256(file))
-	v := w.verifier(verify.Policy{})
+	v := w.verifier(verify.Signatures{})
 	for name, c := range map[string]struct {
 		predicateType, subject string
 		because                verify.Reason
@@ -106,14 +106,14 @@ func TestAttack_E3_AnAttestationAboutAFileIsNoSignature(t *testing.T) {
 func TestAFileThatCannotBeReadIsNotJudged(t *testing.T) {
 	w := newWorld(t)
 	broken := errors.New("disk on fire")
-	res, err := w.verifier(verify.Policy{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
+	res, err := w.verifier(verify.Signatures{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
 	var denial *verify.BlobError
 	if res != nil || !errors.Is(err, broken) || errors.As(err, &denial) {
 		t.Errorf("%v, %v", res, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if res, err := w.verifier(verify.Policy{}).Blob(ctx, bytes.NewReader(nil)); res != nil || !errors.Is(err, context.Canceled) {
+	if res, err := w.verifier(verify.Signatures{}).Blob(ctx, bytes.NewReader(nil)); res != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", res, err)
 	}
 }

@@ -3,7 +3,8 @@
 //
 // A [Verifier] is made once of a [Policy] and used from many goroutines:
 //
-//	v, err := verify.New(verify.Policy{Keys: keys, Threshold: 1}, verify.Options{})
+//	policy, err := verify.LoadPolicy("policy.yaml")
+//	v, err := verify.New(policy, verify.Options{})
 //	res, err := v.Image(ctx, client, ref)
 //	// run res.Digest, never ref
 //
@@ -21,11 +22,30 @@
 //
 // # What is verified
 //
-// That the digest in Result.Digest was signed, as an image signature and not as
-// an attestation, by at least Threshold distinct trusted keys. For a tag: that
+// That the digest in Result.Digest meets what the rule for its repository
+// requires: Result.Requirements says by whose word. For a tag: that
 // the registry resolved it to this digest just now; which digest a tag should
 // have is known to nobody but the registry, so deploy by the digest returned.
 //
 // Not verified: the image's content, which the digest pins and whoever pulls
-// it checks; when the signature was made; certificates and transparency logs.
+// it checks; when a signature was made; certificates and transparency logs; and
+// what a statement says beyond the conditions of the requirement: its signer
+// vouches for that.
+//
+// # Policies
+//
+// A [Policy] holds keys, roles (groups of keys of which several may have to act
+// together) and rules. A rule is about the repositories that its patterns match:
+// a registry's host and path segments, in which * is one whole segment and **
+// any number of them, at the end at least one. registry.example/team/** does not
+// match registry.example/team-evil/app. Names are normalised first: nginx is
+// index.docker.io/library/nginx. The most specific pattern decides; two rules of
+// which neither is more specific for some repository are refused. No rule, no
+// permission. [Signatures] makes the policy of a few keys for everything.
+//
+// # Time
+//
+// Nothing tells when a signature was made, so that keys count as the policy says
+// for the time of the judgement. Times in statements are those that their signers
+// state; they count only in statements that the requirement's role has signed.
 package verify

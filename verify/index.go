@@ -26,7 +26,9 @@ var ErrResult = errors.New("not a result of this verifier")
 // The decision: index was not made by v, ErrResult; the index cannot be read or
 // is other bytes than were verified, the store's error; it is no index,
 // *Error with ReasonNotIndex; it does not list child, ReasonNotListed;
-// otherwise Result, with Result.Index telling what it rests on.
+// the policy denies its digest, ReasonDeniedDigest; otherwise Result, with
+// Result.Index telling what it rests on. What the rule asks of images' configs
+// was judged for all that the index lists.
 func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
 	want, err := registry.HashOf(child)
 	if err != nil {
@@ -38,7 +40,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 	}
 	for _, d := range entries {
 		if d.Digest == want {
-			return v.vouched(index, d), nil
+			return v.vouched(index, d)
 		}
 	}
 	return nil, &Error{
@@ -75,7 +77,7 @@ func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Resul
 	if chosen == nil {
 		return deny(ReasonNoPlatform, fmt.Sprintf("the index lists no manifest for platform %s", platform.String()))
 	}
-	return v.vouched(index, *chosen), nil
+	return v.vouched(index, *chosen)
 }
 
 func fits(have *v1.Platform, want v1.Platform) bool {
@@ -84,9 +86,18 @@ func fits(have *v1.Platform, want v1.Platform) bool {
 		(want.OSVersion == "" || have.OSVersion == want.OSVersion)
 }
 
-func (v *Verifier) vouched(index *Result, d v1.Descriptor) *Result {
+func (v *Verifier) vouched(index *Result, d v1.Descriptor) (*Result, error) {
 	digest := index.Digest.Context().Digest(d.Digest.String())
-	return &Result{Reference: digest.String(), Digest: digest, Keys: index.Keys, Index: index, by: v}
+	if reason, denied := v.policy.denied[digest.DigestStr()]; denied {
+		return nil, &Error{
+			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule,
+			Detail: registry.SafeText("the policy denies this digest: "+reason, maxDetail),
+		}
+	}
+	return &Result{
+		Reference: digest.String(), Digest: digest, Keys: index.Keys, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
+		JudgedAt: index.JudgedAt, ValidUntil: index.ValidUntil, Warning: index.Warning, by: v,
+	}, nil
 }
 
 // entries lists a verified index.

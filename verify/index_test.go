@@ -53,7 +53,7 @@ func TestAVerifiedIndexVouchesForItsChildren(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64, arm64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestAttack_I1_AmbiguousPlatformsAreDenied(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64, arm64, amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestAttack_I1_SubstitutedIndexVouchesForNothing(t *testing.T) {
 	w := newWorld(t)
 	w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestAttack_I1_SubstitutedIndexVouchesForNothing(t *testing.T) {
 func TestAttack_I2_NestedIndexesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
-	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
 	chain := []name.Digest{children[0]}
 	for range 8 {
 		inner, err := w.store.Manifest(ctx, w.image)
@@ -142,7 +142,7 @@ func TestAttack_I3_AChildAloneIsNotVouchedFor(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Policy{}), context.Background()
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -161,11 +161,11 @@ func TestAResultOfAnotherVerifierVouchesForNothing(t *testing.T) {
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	ctx := context.Background()
-	index, err := w.verifier(verify.Policy{}).Image(ctx, w.store, w.image)
+	index, err := w.verifier(verify.Signatures{}).Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := w.verifier(verify.Policy{Keys: []verify.Key{w.other.key}})
+	strict := w.verifier(verify.Signatures{Keys: []verify.Key{w.other.key}})
 	for name, forged := range map[string]*verify.Result{"another verifier's": index, "made by hand": {Digest: w.image}, "none": nil} {
 		if res, err := strict.Child(ctx, w.store, forged, children[0]); res != nil || !errors.Is(err, verify.ErrResult) {
 			t.Errorf("%s: %v, %v; want ErrResult", name, res, err)

@@ -18,6 +18,24 @@ const (
 	// ReasonTooMuchEvidence: a limit was reached before enough signatures were
 	// seen. Remove what does not belong there, or raise Options.Limits.
 	ReasonTooMuchEvidence Reason = "too-much-evidence"
+	// ReasonNoRule: no rule of the policy is about the repository. Add one, or
+	// use an image of another repository.
+	ReasonNoRule Reason = "no-rule"
+	// ReasonPolicyExpired: the policy has an end, which has passed. Renew it.
+	ReasonPolicyExpired Reason = "policy-expired"
+	// ReasonDeniedByRule: the rule for the repository denies, for the reason that
+	// it gives.
+	ReasonDeniedByRule Reason = "denied-by-rule"
+	// ReasonDeniedDigest: the policy denies this digest, for the reason that it
+	// gives. Use another version of the image.
+	ReasonDeniedDigest Reason = "denied-digest"
+	// ReasonNoAttestation: nothing that is attached claims to be an attestation
+	// of the type that is required. Attest the image, or check that its evidence
+	// was copied along with it.
+	ReasonNoAttestation Reason = "no-attestation"
+	// ReasonNoTrustedAttestation: attestations of the type were seen, none was
+	// signed by the role that is required. Have the role's keys attest.
+	ReasonNoTrustedAttestation Reason = "no-trusted-attestation"
 	// ReasonNotListed: the verified index does not list this manifest.
 	ReasonNotListed Reason = "not-listed"
 	// ReasonNotIndex: the verified manifest is no index, or no well-formed one.
@@ -38,6 +56,14 @@ const (
 	ReasonUntrustedKey Reason = "untrusted-key"
 	// ReasonBadSignature: it names a trusted key whose signature it is not.
 	ReasonBadSignature Reason = "bad-signature"
+	// ReasonWrongRole: a key of the policy has made it, in another role than the
+	// requirement asks for.
+	ReasonWrongRole Reason = "wrong-role"
+	// ReasonRevokedKey, ReasonExpiredKey, ReasonKeyNotYetValid: the policy says
+	// that the key does not count now.
+	ReasonRevokedKey     Reason = "revoked-key"
+	ReasonExpiredKey     Reason = "expired-key"
+	ReasonKeyNotYetValid Reason = "key-not-yet-valid"
 	// ReasonCertificate: it is signed with a certificate; the policy has keys.
 	ReasonCertificate Reason = "signed-with-certificate"
 	// ReasonWrongSubject: it is about another digest.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -17,15 +18,63 @@ type Result struct {
 	Reference string
 	// Digest is what was verified, in the repository asked about: run this.
 	Digest name.Digest
-	// Keys are the trusted keys that have signed, as many as the threshold.
+	// PolicyDigest identifies the policy, and Rule is the pattern of the rule,
+	// that decided.
+	PolicyDigest string
+	Rule         string
+	// JudgedAt is the time of the decision, and ValidUntil when the first thing
+	// that it rests on ends: a key, an age, an exception. Zero: nothing ends.
+	JudgedAt, ValidUntil time.Time
+	// Requirements are what was met, and by whom.
+	Requirements []Met
+	// Keys are the trusted keys that have signed, for each requirement as many
+	// as the threshold of its role.
 	Keys []Signer
-	// Evidence is what was looked at until the threshold was met.
+	// Statements are the attestations that requirements were met by, verified.
+	Statements []Statement
+	// Evidence is what was looked at until everything was met.
 	Evidence []Evidence
+	// Warning is the denial that a rule with ModeWarn did not enforce: then
+	// nothing was verified. Nil: everything was met.
+	Warning *Error
 	// Index is the decision about the index that vouches for this manifest;
 	// nil where the manifest itself is signed.
 	Index *Result
 
 	by *Verifier
+}
+
+// Met is a requirement that was met.
+type Met struct {
+	// Requirement is its path in the policy, such as "rules[0].require[1]", and
+	// Title says what it asks for.
+	Requirement string `json:"requirement"`
+	Title       string `json:"title"`
+	// By is the role whose keys count; empty for what is asked of the image.
+	By string `json:"by,omitempty"`
+	// Keys are those that counted.
+	Keys []Signer `json:"keys,omitempty"`
+}
+
+// Unmet is a requirement that was not met.
+type Unmet struct {
+	// Requirement is its path in the policy, and Title says what it asks for.
+	Requirement string `json:"requirement"`
+	Title       string `json:"title"`
+	// Reason says why it is not met, Detail explains, for people.
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+// Statement is an attestation that counted: a key of the requirement's role has
+// signed it, and the image is among its subjects.
+type Statement struct {
+	PredicateType string `json:"predicateType"`
+	// Predicate is the exact text that was signed.
+	Predicate json.RawMessage `json:"-"`
+	// KeyID is the key that signed it, Evidence the manifest that carries it.
+	KeyID    string `json:"keyId"`
+	Evidence string `json:"evidence"`
 }
 
 // Signer is a trusted key whose signature counted.
@@ -52,6 +101,9 @@ type Evidence struct {
 	Manifest string `json:"manifest,omitempty"`
 	// KeyID is the trusted key that signed it, or empty.
 	KeyID string `json:"keyId,omitempty"`
+	// Requirement is the path of the requirement that it was judged for; empty
+	// where it came to none.
+	Requirement string `json:"requirement,omitempty"`
 	// Reason says why it counted or did not.
 	Reason Reason `json:"reason"`
 	// Detail explains, for people.
@@ -61,13 +113,23 @@ type Evidence struct {
 // MarshalJSON writes the result with its digests as text.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Verified  bool       `json:"verified"`
-		Reference string     `json:"reference"`
-		Digest    string     `json:"digest"`
-		Keys      []Signer   `json:"keys"`
-		Evidence  []Evidence `json:"evidence"`
-		Index     *Result    `json:"index,omitempty"`
-	}{true, r.Reference, r.Digest.String(), r.Keys, r.Evidence, r.Index})
+		Verified     bool        `json:"verified"`
+		Reference    string      `json:"reference"`
+		Digest       string      `json:"digest"`
+		Policy       string      `json:"policy,omitempty"`
+		Rule         string      `json:"rule,omitempty"`
+		JudgedAt     time.Time   `json:"judgedAt,omitzero"`
+		ValidUntil   time.Time   `json:"validUntil,omitzero"`
+		Requirements []Met       `json:"requirements,omitempty"`
+		Keys         []Signer    `json:"keys"`
+		Statements   []Statement `json:"statements,omitempty"`
+		Evidence     []Evidence  `json:"evidence"`
+		Index        *Result     `json:"index,omitempty"`
+		Warning      *Error      `json:"warning,omitempty"`
+	}{
+		r.Warning == nil, r.Reference, r.Digest.String(), r.PolicyDigest, r.Rule, r.JudgedAt.UTC(), r.ValidUntil.UTC(), r.Requirements,
+		r.Keys, r.Statements, r.Evidence, r.Index, r.Warning,
+	})
 }
 
 // Error is a negative decision.
@@ -80,6 +142,12 @@ type Error struct {
 	Digest name.Digest
 	// Detail explains, for people, what is missing.
 	Detail string
+	// PolicyDigest identifies the policy, and Rule is the pattern of the rule,
+	// that decided; empty where there is none.
+	PolicyDigest string
+	Rule         string
+	// Unmet are the requirements that are not met; empty where none was reached.
+	Unmet []Unmet
 	// Evidence is everything that was looked at, in order.
 	Evidence []Evidence
 }
@@ -125,9 +193,12 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 		Reason    Reason     `json:"reason"`
 		Reference string     `json:"reference"`
 		Digest    string     `json:"digest,omitempty"`
+		Policy    string     `json:"policy,omitempty"`
+		Rule      string     `json:"rule,omitempty"`
 		Detail    string     `json:"detail"`
+		Unmet     []Unmet    `json:"unmet,omitempty"`
 		Evidence  []Evidence `json:"evidence"`
-	}{false, e.Reason, e.Reference, digestText(e.Digest), e.Detail, e.Evidence})
+	}{false, e.Reason, e.Reference, digestText(e.Digest), e.PolicyDigest, e.Rule, e.Detail, e.Unmet, e.Evidence})
 }
 
 func digestText(d name.Digest) string {

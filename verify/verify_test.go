@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -113,7 +114,7 @@ func (w *world) attach(subject name.Digest, item registry.Item) {
 	}
 }
 
-func (w *world) verifier(policy verify.Policy) *verify.Verifier {
+func (w *world) verifier(policy verify.Signatures) *verify.Verifier {
 	w.t.Helper()
 	if policy.Keys == nil {
 		policy.Keys = []verify.Key{w.trusted.key}
@@ -121,14 +122,14 @@ func (w *world) verifier(policy verify.Policy) *verify.Verifier {
 	if policy.Threshold == 0 {
 		policy.Threshold = 1
 	}
-	v, err := verify.New(policy, verify.Options{})
+	v, err := verify.New(policy.Policy(), verify.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return v
 }
 
-func (w *world) verified(policy verify.Policy) *verify.Result {
+func (w *world) verified(policy verify.Signatures) *verify.Result {
 	w.t.Helper()
 	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
 	if err != nil {
@@ -141,7 +142,7 @@ func (w *world) verified(policy verify.Policy) *verify.Result {
 }
 
 // denied wants a denial for reason, of evidence whose reasons are because.
-func (w *world) denied(policy verify.Policy, reason verify.Reason, because ...verify.Reason) *verify.Error {
+func (w *world) denied(policy verify.Signatures, reason verify.Reason, because ...verify.Reason) *verify.Error {
 	w.t.Helper()
 	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
 	return isDenied(w.t, res, err, reason, because...)
@@ -226,14 +227,14 @@ func payloadFor(reference, digest string) string {
 func TestAnImageSignedByATrustedKeyIsVerifiedInEveryFormat(t *testing.T) {
 	for _, format := range both.Formats {
 		w := newWorld(t)
-		w.denied(verify.Policy{}, verify.ReasonNoSignature)
+		w.denied(verify.Signatures{}, verify.ReasonNoSignature)
 		signed := w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"k": "v"}}, w.trusted)
-		res := w.verified(verify.Policy{})
+		res := w.verified(verify.Signatures{})
 		if len(res.Keys) != 1 || res.Keys[0].ID != w.trusted.key.ID() || res.Keys[0].Annotations["k"] != "v" ||
 			res.Keys[0].Evidence != signed.Signatures[0].Evidence.DigestStr() {
 			t.Errorf("%s: %+v", format, res.Keys)
 		}
-		w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
+		w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
 	}
 }
 
@@ -247,11 +248,11 @@ func TestATagIsResolvedOnceAndTheDigestIsTheAnswer(t *testing.T) {
 	if _, err := w.store.PushManifest(context.Background(), w.repo.Tag("v1"), m, registry.PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Tag("v1"))
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("v1"))
 	if err != nil || res.Digest != w.image {
 		t.Fatalf("%v, %v", res, err)
 	}
-	_, err = w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Tag("none"))
+	_, err = w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("none"))
 	if !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a tag that is not there: %v", err)
 	}
@@ -260,7 +261,7 @@ func TestATagIsResolvedOnceAndTheDigestIsTheAnswer(t *testing.T) {
 func TestThresholdCountsDistinctKeys(t *testing.T) {
 	w := newWorld(t)
 	third := newPerson(t)
-	policy := verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key, third.key}, Threshold: 2}
+	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key, third.key}, Threshold: 2}
 	w.sign(w.image, both, w.trusted)
 	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
 	w.sign(w.image, sign.ImageOptions{}, third)
@@ -273,9 +274,9 @@ func TestRequiredAnnotationsMustBeSigned(t *testing.T) {
 	for _, format := range both.Formats {
 		w := newWorld(t)
 		w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"stage": "prod"}}, w.trusted)
-		w.verified(verify.Policy{Annotations: map[string]string{"stage": "prod"}})
+		w.verified(verify.Signatures{Annotations: map[string]string{"stage": "prod"}})
 		for _, want := range []map[string]string{{"stage": "test"}, {"Stage": "prod"}, {"stage": "prod", "more": ""}} {
-			w.denied(verify.Policy{Annotations: want}, verify.ReasonNoTrustedSignature, verify.ReasonAnnotations)
+			w.denied(verify.Signatures{Annotations: want}, verify.ReasonNoTrustedSignature, verify.ReasonAnnotations)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func TestAttack_E1_PayloadAboutAnotherDigestIsIgnored(t *testing.T) {
 	another := w.push()
 	w.attach(w.image, w.simple(payloadFor(w.repo.Name(), another.DigestStr()), w.trusted))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(another)), w.trusted))
-	w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+	w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
 }
 
 func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
@@ -298,14 +299,14 @@ func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
 		}
 		w.attach(w.image, item)
 	}
-	w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+	w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
 }
 
 func TestAttack_E2_SignatureOfAnotherRepositoryIsIgnoredWherePolicyBindsIt(t *testing.T) {
 	w := newWorld(t)
-	bound := verify.Policy{SameRepository: true}
+	bound := verify.Signatures{SameRepository: true}
 	w.attach(w.image, w.simple(payloadFor("registry.example/other/app", w.image.DigestStr()), w.trusted))
-	w.verified(verify.Policy{})
+	w.verified(verify.Signatures{})
 	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted) // a bundle names no repository
 	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository, verify.ReasonWrongRepository)
@@ -359,7 +360,7 @@ func TestAttack_E3_NothingCountsAsWhatItIsNot(t *testing.T) {
 			if c.because == verify.ReasonWrongType {
 				reason = verify.ReasonNoSignature
 			}
-			w.denied(verify.Policy{}, reason, c.because)
+			w.denied(verify.Signatures{}, reason, c.because)
 		})
 	}
 }
@@ -373,7 +374,7 @@ func TestAttack_E4_EvidenceForAnotherSubjectIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	lying := liar{Store: w.store, referrers: []v1.Descriptor{m.Descriptor}}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), lying, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), lying, w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 }
 
@@ -393,16 +394,16 @@ func TestAttack_E5_AmbiguousEvidenceIsMalformed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, bundleOf(text))
-			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 			w.attach(w.image, bundleOf(good))
-			w.verified(verify.Policy{})
+			w.verified(verify.Signatures{})
 		})
 	}
 	inner := statement(intoto.PredicateSignature, about(w.image))
 	t.Run("duplicate key in a signed statement", func(t *testing.T) {
 		w := newWorldLike(t, w)
 		w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, `{"subject":[],`+inner[1:], w.trusted))
-		w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+		w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 	})
 }
 
@@ -430,9 +431,9 @@ func TestAttack_E6_DeepAndWideEvidenceIsBoundedAndIgnored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.attach(w.image, bundleOf(text))
-			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 			w.sign(w.image, sign.ImageOptions{}, w.trusted)
-			w.verified(verify.Policy{})
+			w.verified(verify.Signatures{})
 		})
 	}
 }
@@ -456,14 +457,14 @@ func TestAttack_E7_EveryBase64OfTheSpecificationCountsAndNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, write(payload))
-			w.verified(verify.Policy{})
+			w.verified(verify.Signatures{})
 		})
 	}
 	for name, payload := range map[string]string{"line breaks": std[:40] + "\n" + std[40:], "garbage behind": std + "!"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, write(payload))
-			w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 		})
 	}
 }
@@ -476,9 +477,9 @@ func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.other))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted)) // another signature by the same key
-	w.verified(verify.Policy{})
+	w.verified(verify.Signatures{})
 	third := newPerson(t)
-	policy := verify.Policy{Keys: []verify.Key{w.trusted.key, third.key}, Threshold: 2}
+	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key, third.key}, Threshold: 2}
 	w.denied(policy, verify.ReasonThreshold, verify.ReasonMalformed, verify.ReasonUntrustedKey, verify.ReasonCounted, verify.ReasonRepeated)
 
 	many := envelope(t, dsse.PayloadTypeInToto, text, w.other, w.trusted, w.trusted)
@@ -486,9 +487,9 @@ func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
 	att := registry.Item{Format: registry.FormatEnvelope, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"}, Payload: many}
 	w = newWorldLike(t, w)
 	w.attach(w.image, att)
-	w.verified(verify.Policy{})
+	w.verified(verify.Signatures{})
 	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted)
-	w.verified(verify.Policy{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	w.verified(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
 }
 
 func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
@@ -503,7 +504,7 @@ func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
 		"referrers": {MaxReferrers: 3},
 		"bytes":     {MaxTotalBytes: 1500},
 	} {
-		v, err := verify.New(verify.Policy{Keys: []verify.Key{w.trusted.key}, Threshold: 1}, verify.Options{Limits: limits})
+		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Limits: limits})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -512,7 +513,7 @@ func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
 		isDenied(t, res, err, verify.ReasonTooMuchEvidence)
 	}
 	huge := v1.Descriptor{MediaType: types.OCIManifestSchema1, ArtifactType: bundleType, Size: 10 << 30, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, endless: &huge}, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, endless: &huge}, w.image)
 	isDenied(t, res, err, verify.ReasonTooMuchEvidence)
 }
 
@@ -520,7 +521,7 @@ func TestAttack_E9_OnePieceBeyondItsLimitIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.attach(w.image, bundleOf(`"`+strings.Repeat("a", 2000)+`"`))
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, err := verify.New(verify.Policy{Keys: []verify.Key{w.other.key}, Threshold: 1}, verify.Options{Limits: registry.Limits{MaxPayloadBytes: 1000}})
+	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.other.key}, Threshold: 1}.Policy(), verify.Options{Limits: registry.Limits{MaxPayloadBytes: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -543,8 +544,8 @@ func TestAttack_E10_EvidenceCannotChooseTheKeysAlgorithm(t *testing.T) {
 		if _, err := sign.Image(context.Background(), w.store, w.image, both, s); err != nil {
 			t.Fatal(err)
 		}
-		w.verified(verify.Policy{})
-		w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+		w.verified(verify.Signatures{})
+		w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
 	}
 }
 
@@ -575,9 +576,9 @@ func TestAttack_E11_SubjectsMatchByEveryKnownDigest(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, c.subjects...), w.trusted))
 			if c.ok {
-				w.verified(verify.Policy{})
+				w.verified(verify.Signatures{})
 			} else {
-				w.denied(verify.Policy{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
+				w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
 			}
 		})
 	}
@@ -587,13 +588,13 @@ func TestAttack_E12_HidingEvidenceAtWorstDenies(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, both, w.trusted)
 	hidden := liar{Store: w.store, hideTags: true, referrers: []v1.Descriptor{}}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), hidden, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), hidden, w.image)
 	isDenied(t, res, err, verify.ReasonNoSignature)
 	// Hiding one place leaves the others.
-	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, hideTags: true}, w.image); err != nil {
+	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, hideTags: true}, w.image); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrers: []v1.Descriptor{}}, w.image); err != nil {
+	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrers: []v1.Descriptor{}}, w.image); err != nil {
 		t.Error(err)
 	}
 }
@@ -601,14 +602,14 @@ func TestAttack_E12_HidingEvidenceAtWorstDenies(t *testing.T) {
 func TestEvidenceThatCannotBeReadNeverBecomesAVerdict(t *testing.T) {
 	w := newWorld(t)
 	down := &registry.Error{Op: "referrers", Kind: registry.ErrUnavailable}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image)
 	var undecided *verify.UndecidedError
 	if res != nil || !errors.As(err, &undecided) || !errors.Is(err, registry.ErrUnavailable) {
 		t.Fatalf("%v, %v; want UndecidedError for ErrUnavailable", res, err)
 	}
 	// What could be read is enough to allow.
 	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, w.trusted)
-	if _, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image); err != nil {
+	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image); err != nil {
 		t.Error(err)
 	}
 }
@@ -618,7 +619,7 @@ func TestACancelledContextIsNoVerdict(t *testing.T) {
 	w.sign(w.image, both, w.trusted)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	res, err := w.verifier(verify.Policy{}).Image(ctx, w.store, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(ctx, w.store, w.image)
 	var denial *verify.Error
 	if res != nil || !errors.Is(err, context.Canceled) || errors.As(err, &denial) {
 		t.Errorf("%v, %v; want context.Canceled", res, err)
@@ -628,14 +629,14 @@ func TestACancelledContextIsNoVerdict(t *testing.T) {
 func TestAttack_E18_EvidenceThatChangesIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), liar{Store: w.store, changeManifests: true}, w.image)
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, changeManifests: true}, w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonDigestMismatch)
 }
 
 func TestAttack_I5_DigestsThatAreNotSHA256AreTypedErrors(t *testing.T) {
 	w := newWorld(t)
 	for _, d := range []string{"sha512:" + strings.Repeat("ab", 64), "sha256:" + strings.Repeat("AB", 32), "sha256:ab", "md5:ab", ""} {
-		res, err := w.verifier(verify.Policy{}).Image(context.Background(), w.store, w.repo.Digest(d))
+		res, err := w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Digest(d))
 		if res != nil || !errors.Is(err, registry.ErrReference) {
 			t.Errorf("%q: %v, %v; want ErrReference", d, res, err)
 		}
@@ -647,11 +648,11 @@ func TestAttack_R2_TheDigestJudgedIsTheDigestReturned(t *testing.T) {
 	w.sign(w.image, both, w.trusted)
 	evil := w.push()
 	moving := &movingTag{Store: w.store, answers: []name.Digest{w.image, evil, evil}}
-	res, err := w.verifier(verify.Policy{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
 	if err != nil || res.Digest != w.image || moving.asked != 1 {
 		t.Errorf("%v, %v after %d questions", res, err, moving.asked)
 	}
-	res, err = w.verifier(verify.Policy{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	res, err = w.verifier(verify.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
 	if denial := isDenied(t, res, err, verify.ReasonNoSignature); denial.Digest != evil {
 		t.Errorf("denied %s, judged %s", denial.Digest, evil)
 	}
@@ -661,7 +662,7 @@ func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
 	a, b := newPerson(t).key, newPerson(t).key
 	named := a
 	named.Name = "the same under another name"
-	for name, p := range map[string]verify.Policy{
+	for name, p := range map[string]verify.Signatures{
 		"zero":                {},
 		"no keys":             {Threshold: 1},
 		"a zero key":          {Keys: []verify.Key{{}}, Threshold: 1},
@@ -671,7 +672,7 @@ func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
 		"T4: one key twice":   {Keys: []verify.Key{a, a}, Threshold: 2},
 		"T4: under two names": {Keys: []verify.Key{a, named}, Threshold: 1},
 	} {
-		if v, err := verify.New(p, verify.Options{}); v != nil || !errors.Is(err, verify.ErrPolicy) {
+		if v, err := verify.New(p.Policy(), verify.Options{}); v != nil || !errors.Is(err, verify.ErrPolicy) {
 			t.Errorf("%s: %v, %v; want ErrPolicy", name, v, err)
 		}
 	}
@@ -680,17 +681,22 @@ func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
 func TestDecisionsAreStableJSON(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	res := w.verified(verify.Policy{})
-	denial := w.denied(verify.Policy{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
-	e := res.Evidence[0]
+	res := w.verified(verify.Signatures{})
+	denial := w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+	e, key := res.Evidence[0], res.Keys[0]
 	for name, c := range map[string]struct {
 		v    any
 		want string
 	}{
-		"result": {res, fmt.Sprintf(`{"verified":true,"reference":%q,"digest":%q,"keys":[{"id":%q,"evidence":%q}],"evidence":[{"place":"referrers","format":"bundle","manifest":%q,"keyId":%q,"reason":"counted"}]}`,
-			w.image, w.image, w.trusted.key.ID(), e.Manifest, e.Manifest, w.trusted.key.ID())},
-		"denial": {denial, fmt.Sprintf(`{"verified":false,"reason":"no-trusted-signature","reference":%q,"digest":%q,"detail":%q,"evidence":[{"place":"referrers","format":"bundle","manifest":%q,"reason":"untrusted-key","detail":"no trusted key has made its signature"}]}`,
-			w.image, w.image, denial.Detail, e.Manifest)},
+		"result": {res, fmt.Sprintf(`{"verified":true,"reference":%[1]q,"digest":%[1]q,"policy":%[2]q,"rule":"**","judgedAt":%[3]q,`+
+			`"requirements":[{"requirement":"rules[0].require[0]","title":"signature by signers","by":"signers","keys":[{"id":%[4]q,"name":"key 0","evidence":%[5]q}]}],`+
+			`"keys":[{"id":%[4]q,"name":"key 0","evidence":%[5]q}],`+
+			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[5]q,"keyId":%[4]q,"requirement":"rules[0].require[0]","reason":"counted"}]}`,
+			w.image, res.PolicyDigest, res.JudgedAt.UTC().Format(time.RFC3339Nano), key.ID, e.Manifest)},
+		"denial": {denial, fmt.Sprintf(`{"verified":false,"reason":"no-trusted-signature","reference":%[1]q,"digest":%[1]q,"policy":%[2]q,"rule":"**","detail":%[3]q,`+
+			`"unmet":[{"requirement":"rules[0].require[0]","title":"signature by signers","reason":"no-trusted-signature","detail":%[3]q}],`+
+			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[4]q,"reason":"untrusted-key","detail":"no trusted key has made its signature"}]}`,
+			w.image, denial.PolicyDigest, denial.Detail, e.Manifest)},
 	} {
 		got, err := json.Marshal(c.v)
 		if err != nil || string(got) != c.want {

@@ -46,7 +46,7 @@ var floors = []floor{
 	{packages: "attest/provenance", may: []string{"attest", "internal/..."}, library: true, core: true},
 	{packages: "attest/steps", may: []string{"attest", "sign", "internal/..."}, library: true, core: true},
 
-	{packages: "verify", may: []string{"registry", "attest", "internal/..."}, library: true, core: true},
+	{packages: "verify", may: []string{"registry", "attest", "attest/steps", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
 	{packages: "registry/proxy", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},

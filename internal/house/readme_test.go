@@ -77,7 +77,7 @@ func readmeVerify(ctx context.Context, client *registry.Client, tag name.Tag) (*
 		if err != nil {
 			return err
 		}
-		verifier, err := verify.New(verify.Policy{Keys: []verify.Key{key}, Threshold: 1}, verify.Options{})
+		verifier, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
 		if err != nil {
 			return err
 		}
@@ -95,6 +95,26 @@ func readmeVerify(ctx context.Context, client *registry.Client, tag name.Tag) (*
 		return nil
 	}()
 	return made, err
+}
+
+func readmePolicy(ctx context.Context, client *registry.Client, tag name.Tag) error {
+	// README: policy
+	policies, err := verify.NewFileSource("policy.yaml", verify.FileSourceOptions{Options: verify.Options{
+		Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}),
+	}})
+	if err != nil {
+		return err // refused, with line and column
+	}
+	judge, err := policies.Verifier(ctx) // the policy that holds now: a new file is taken whole or not at all
+	if err != nil {
+		return err
+	}
+	result, err := judge.Image(ctx, client, tag)
+	// end
+	if err == nil {
+		fmt.Println("by policy", result.Digest)
+	}
+	return err
 }
 
 func readmeCopy(ctx context.Context, client *registry.Client, tag name.Tag, verifier *verify.Verifier) error {
@@ -117,6 +137,10 @@ func readmeCopy(ctx context.Context, client *registry.Client, tag name.Tag, veri
 
 func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
+	policy, err := os.ReadFile("../../examples/policy/single-key.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
 	ctx, password := context.Background(), []byte("secret")
 	if _, err := sign.Generate(ctx, sign.KeyOptions{Password: password, PrivatePath: "release.key", PublicPath: "release.pub"}); err != nil {
@@ -152,6 +176,12 @@ func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	}
 	verifier, err := readmeVerify(ctx, client, tag)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("policy.yaml", policy, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := readmePolicy(ctx, client, tag); err != nil {
 		t.Fatal(err)
 	}
 	if err := readmeCopy(ctx, client, tag, verifier); err != nil {

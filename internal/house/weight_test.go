@@ -46,6 +46,7 @@ var allowedModules = map[string]string{
 	"github.com/in-toto/in-toto-golang":                 "in-toto links and layouts",
 	"github.com/in-toto/attestation":                    "by in-toto-golang",
 	"github.com/shibumi/go-pathspec":                    "artifact rules (by in-toto-golang)",
+	"go.yaml.in/yaml/v3":                                "policy files",
 	"github.com/youmark/pkcs8":                          "encrypted PKCS#8 keys (by sigstore)",
 	"golang.org/x/crypto":                               "scrypt and nacl/secretbox for encrypted keys",
 	"golang.org/x/sys":                                  "file locks, and by x/term",

@@ -92,7 +92,7 @@ func opensHere(t *testing.T, prefix string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := verify.New(verify.Policy{Keys: []verify.Key{public}, Threshold: 1}, verify.Options{})
+	v, err := verify.New(verify.Signatures{Keys: []verify.Key{public}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,11 +70,11 @@ func give(password string) func(context.Context) ([]byte, error) {
 // trusting makes a verifier that wants a signature of every key.
 func trusting(t testing.TB, annotations map[string]string, keys ...key) *verify.Verifier {
 	t.Helper()
-	p := verify.Policy{Threshold: len(keys), Annotations: annotations}
+	p := verify.Signatures{Threshold: len(keys), Annotations: annotations}
 	for _, k := range keys {
 		p.Keys = append(p.Keys, publicKey(t, k.pair.PublicPEM))
 	}
-	v, err := verify.New(p, verify.Options{})
+	v, err := verify.New(p.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

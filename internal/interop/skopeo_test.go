@@ -152,9 +152,9 @@ func TestWeVerifyWhatContainersImageSigns(t *testing.T) {
 // bound trusts a key, where its signature names the repository asked about.
 func bound(t testing.TB, k key) *verify.Verifier {
 	t.Helper()
-	v, err := verify.New(verify.Policy{
+	v, err := verify.New(verify.Signatures{
 		Keys: []verify.Key{publicKey(t, k.pair.PublicPEM)}, Threshold: 1, SameRepository: true,
-	}, verify.Options{})
+	}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -225,9 +225,13 @@ func NewSet(entries []Entry) (*Set, error) {
 	for _, e := range entries {
 		for prefix := range prefixes(e.Pattern.fixed()) {
 			for _, other := range s.byFixed[prefix] {
-				if e.conflicts(other) {
-					return nil, &ConflictError{A: other, B: e}
+				if !e.conflicts(other) {
+					continue
 				}
+				if e.Rule < other.Rule {
+					e, other = other, e // the later rule is the one to be changed
+				}
+				return nil, &ConflictError{A: other, B: e}
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	verifier, err := verify.New(verify.Policy{Keys: []verify.Key{key}, Threshold: 1}, verify.Options{})
+	verifier, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		return "", err
 	}

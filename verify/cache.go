@@ -1,0 +1,174 @@
+package verify
+
+import (
+	"container/list"
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// CacheKey names a decision.
+type CacheKey struct {
+	// Policy is Verifier.PolicyDigest: a decision of one policy never serves
+	// another.
+	Policy string
+	// Repository is the full name of the repository asked about, Digest that of
+	// the manifest.
+	Repository, Digest string
+}
+
+// Decision is a definite answer: Result or Denied is set, never both.
+type Decision struct {
+	// Result is a positive answer, Denied a negative one.
+	Result *Result
+	Denied *Error
+	// Until is when it must no longer be used.
+	Until time.Time
+}
+
+// Cache keeps decisions. It is safe for concurrent use. It may forget at any
+// time, and must give back exactly what was put under that key, or nothing:
+// whoever can write to it can allow anything, so that a store outside of this
+// process must authenticate what it gives back. It is asked with the context of
+// the decision, and should give up before it takes longer than a decision would.
+type Cache interface {
+	Get(ctx context.Context, key CacheKey) (Decision, bool)
+	Put(ctx context.Context, key CacheKey, d Decision)
+}
+
+// MemoryCacheOptions bound a MemoryCache.
+type MemoryCacheOptions struct {
+	// MaxEntries bounds the positive decisions, and apart from them the negative
+	// ones, so that no flood of denied images drives out the others. Zero: 10,000.
+	MaxEntries int
+}
+
+// MemoryCache keeps decisions in this process, those that were used last.
+type MemoryCache struct {
+	mu               sync.Mutex
+	allowed, refused lru
+}
+
+// NewMemoryCache makes an empty cache.
+func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
+	if o.MaxEntries <= 0 {
+		o.MaxEntries = 10_000
+	}
+	return &MemoryCache{allowed: newLRU(o.MaxEntries), refused: newLRU(o.MaxEntries)}
+}
+
+// Get implements Cache.
+func (c *MemoryCache) Get(_ context.Context, key CacheKey) (Decision, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d, ok := c.allowed.get(key); ok {
+		return d, true
+	}
+	return c.refused.get(key)
+}
+
+// Put implements Cache.
+func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	into, other := &c.allowed, &c.refused
+	if d.Denied != nil {
+		into, other = other, into
+	}
+	other.remove(key)
+	into.put(key, d)
+}
+
+// lru keeps the entries that were used last.
+type lru struct {
+	most  int
+	order *list.List // of lruEntry, the last used in front
+	byKey map[CacheKey]*list.Element
+}
+
+type lruEntry struct {
+	key CacheKey
+	d   Decision
+}
+
+func newLRU(most int) lru {
+	return lru{most: most, order: list.New(), byKey: make(map[CacheKey]*list.Element)}
+}
+
+func (l *lru) get(key CacheKey) (Decision, bool) {
+	e, ok := l.byKey[key]
+	if !ok {
+		return Decision{}, false
+	}
+	l.order.MoveToFront(e)
+	return e.Value.(lruEntry).d, true
+}
+
+func (l *lru) put(key CacheKey, d Decision) {
+	l.remove(key)
+	l.byKey[key] = l.order.PushFront(lruEntry{key, d})
+	if l.order.Len() > l.most {
+		l.remove(l.order.Back().Value.(lruEntry).key)
+	}
+}
+
+func (l *lru) remove(key CacheKey) {
+	if e, ok := l.byKey[key]; ok {
+		l.order.Remove(e)
+		delete(l.byKey, key)
+	}
+}
+
+// question is what callers share the answer to. Readers are not mixed: what one
+// may read another may not.
+type question struct {
+	reader registry.Reader
+	key    CacheKey
+}
+
+// decide answers from the cache, or judges, once for all who ask at the same
+// time. Only definite decisions are kept, and none longer than what it rests on.
+func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
+	if v.o.Cache != nil {
+		if d, ok := v.o.Cache.Get(ctx, key); ok && v.o.Now().Before(d.Until) && v.usable(d, key) {
+			if d.Denied != nil {
+				return nil, d.Denied
+			}
+			return d.Result, nil
+		}
+	}
+	if !reflect.TypeOf(r).Comparable() {
+		return v.judgeAndKeep(ctx, key, judge)
+	}
+	return v.sharing.do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
+		return v.judgeAndKeep(ctx, key, judge)
+	})
+}
+
+// usable checks again that a cache gave back what was asked for.
+func (v *Verifier) usable(d Decision, key CacheKey) bool {
+	switch {
+	case (d.Result == nil) == (d.Denied == nil):
+		return false
+	case d.Denied != nil:
+		return d.Denied.PolicyDigest == key.Policy && d.Denied.Digest.DigestStr() == key.Digest
+	}
+	return d.Result.by == v && d.Result.Digest.DigestStr() == key.Digest && d.Result.Digest.Context().Name() == key.Repository
+}
+
+func (v *Verifier) judgeAndKeep(ctx context.Context, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
+	result, err := judge(ctx)
+	if v.o.Cache == nil {
+		return result, err
+	}
+	now := v.o.Now()
+	if denied, ok := err.(*Error); ok {
+		v.o.Cache.Put(ctx, key, Decision{Denied: denied, Until: now.Add(v.o.DeniedFor)})
+	} else if err == nil {
+		v.o.Cache.Put(ctx, key, Decision{Result: result, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedFor))})
+	}
+	return result, err
+}

@@ -1,0 +1,357 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// counting counts how often evidence is gathered, and can hold it up.
+type counting struct {
+	registry.Store
+	gathered atomic.Int32
+	hold     chan struct{}
+	err      error
+}
+
+func (c *counting) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+	return func(yield func(v1.Descriptor, error) bool) {
+		c.gathered.Add(1)
+		if c.hold != nil {
+			select {
+			case <-c.hold:
+			case <-ctx.Done():
+				yield(v1.Descriptor{}, ctx.Err())
+				return
+			}
+		}
+		if c.err != nil {
+			yield(v1.Descriptor{}, c.err)
+			return
+		}
+		for d, err := range c.Store.Referrers(ctx, subject) {
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// begun waits until somebody asks.
+func (c *counting) begun(t *testing.T) {
+	t.Helper()
+	for range 5000 {
+		if c.gathered.Load() > 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("nobody asks")
+}
+
+func TestDecisionsAreKeptNoLongerThanTheyMayBe(t *testing.T) {
+	w := newWorld(t)
+	store := &counting{Store: w.store}
+	at := now
+	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{
+		Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedFor: time.Minute, DeniedFor: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(allowed bool, gathered int32) {
+		t.Helper()
+		res, err := v.Image(context.Background(), store, w.image)
+		if (err == nil) != allowed || err == nil && (res.Digest != w.image || res.Reference != w.image.String()) {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if n := store.gathered.Load(); n != gathered {
+			t.Fatalf("evidence was gathered %d times, want %d", n, gathered)
+		}
+	}
+	ask(false, 1)
+	ask(false, 1)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	ask(false, 1) // for a second
+	at = at.Add(2 * time.Second)
+	ask(true, 2)
+	ask(true, 2)
+	at = at.Add(59 * time.Second)
+	ask(true, 2)
+	at = at.Add(2 * time.Second)
+	ask(true, 3)
+	// What could not be decided is not kept.
+	store.err = &registry.Error{Kind: registry.ErrUnavailable}
+	other := w.push()
+	for i := range 2 {
+		var undecided *verify.UndecidedError
+		if _, err := v.Image(context.Background(), store, other); !errors.As(err, &undecided) || store.gathered.Load() != int32(4+i) {
+			t.Errorf("%v after %d", err, store.gathered.Load())
+		}
+	}
+}
+
+func TestAttack_P6_CallersShareOneJudgementButNotTheirCancellation(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	store := &counting{Store: w.store, hold: make(chan struct{})}
+	v := w.verifier(verify.Signatures{})
+	const callers = 100
+	var wg sync.WaitGroup
+	var allowed, canceled atomic.Int32
+	gone, leave := context.WithCancel(context.Background())
+	for i := range callers {
+		ctx := context.Background()
+		if i%2 == 0 {
+			ctx = gone
+		}
+		wg.Go(func() {
+			switch _, err := v.Image(ctx, store, w.image); {
+			case err == nil:
+				allowed.Add(1)
+			case errors.Is(err, context.Canceled):
+				canceled.Add(1)
+			}
+		})
+	}
+	store.begun(t)
+	time.Sleep(50 * time.Millisecond)
+	leave()
+	for range 5000 {
+		if canceled.Load() == callers/2 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	close(store.hold)
+	wg.Wait()
+	if allowed.Load() != callers/2 || store.gathered.Load() > 3 {
+		t.Errorf("%d allowed, evidence gathered %d times", allowed.Load(), store.gathered.Load())
+	}
+}
+
+func TestWorkThatNobodyWaitsForIsCancelled(t *testing.T) {
+	w := newWorld(t)
+	store := &counting{Store: w.store, hold: make(chan struct{})}
+	v := w.verifier(verify.Signatures{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { _, err := v.Image(ctx, store, w.image); done <- err }()
+	store.begun(t)
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	close(store.hold)
+	if _, err := v.Image(context.Background(), store, w.image); err == nil {
+		t.Error("unsigned, and allowed")
+	}
+}
+
+// lyingCache gives back what it was not asked for.
+type lyingCache struct{ d verify.Decision }
+
+func (c lyingCache) Get(context.Context, verify.CacheKey) (verify.Decision, bool) { return c.d, true }
+func (lyingCache) Put(context.Context, verify.CacheKey, verify.Decision)          {}
+
+func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	good := w.verified(verify.Signatures{})
+	evil := w.push()
+	for label, d := range map[string]verify.Decision{
+		"of another verifier": {Result: good, Until: time.Now().Add(time.Hour)},
+		"empty":               {Until: time.Now().Add(time.Hour)},
+		"made up":             {Result: &verify.Result{Digest: evil}, Until: time.Now().Add(time.Hour)},
+		"both":                {Result: good, Denied: &verify.Error{}, Until: time.Now().Add(time.Hour)},
+		"another denial":      {Denied: &verify.Error{Digest: w.image}, Until: time.Now().Add(time.Hour)},
+	} {
+		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: lyingCache{d}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := v.Image(context.Background(), w.store, evil)
+		if denial := isDenied(t, res, err, verify.ReasonNoSignature); denial.Digest != evil {
+			t.Errorf("%s: %+v", label, denial)
+		}
+	}
+}
+
+func TestAttack_P6_AFloodOfDeniedImagesDrivesNothingGoodOut(t *testing.T) {
+	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10})
+	key := func(i int) verify.CacheKey { return verify.CacheKey{Digest: fmt.Sprint(i)} }
+	ctx := context.Background()
+	c.Put(ctx, key(0), verify.Decision{Result: &verify.Result{}})
+	for i := 1; i < 1000; i++ {
+		c.Put(ctx, key(i), verify.Decision{Denied: &verify.Error{}})
+	}
+	if _, ok := c.Get(ctx, key(0)); !ok {
+		t.Error("the good one is gone")
+	}
+	n := 0
+	for i := range 1000 {
+		if _, ok := c.Get(ctx, key(i)); ok {
+			n++
+		}
+	}
+	if n != 11 {
+		t.Errorf("%d decisions are kept", n)
+	}
+	c.Put(ctx, key(0), verify.Decision{Denied: &verify.Error{}})
+	if d, _ := c.Get(ctx, key(0)); d.Result != nil {
+		t.Error("an old permission outlives the denial")
+	}
+}
+
+func TestAttack_T6_APolicyFileIsTakenWholeOrNotAtAll(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	w.sign(w.image, sign.ImageOptions{}, a)
+	good := strings.Replace(policyText, "version: 1\n", "version: 1\nserial: 5\n", 1)
+	path := written(t, good, a, b, c)
+	at := now
+	var log bytes.Buffer
+	s, err := verify.NewFileSource(path, verify.FileSourceOptions{
+		Options: verify.Options{Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})},
+		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func() (*verify.Result, error) {
+		t.Helper()
+		v, err := s.Verifier(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Image(context.Background(), w.store, w.image)
+	}
+	change := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(time.Minute)
+	}
+	if _, err := judge(); err != nil {
+		t.Fatal(err)
+	}
+	for label, text := range map[string]string{
+		"truncated": good[:len(good)-20], "empty": "", "older": strings.Replace(good, "serial: 5", "serial: 4", 1), "without a serial": policyText, "garbage": "\x00",
+	} {
+		change("policy.yaml", text)
+		if _, err := judge(); err != nil {
+			t.Errorf("%s: the last good policy no longer holds: %v", label, err)
+		}
+		if s.Err() == nil || !strings.Contains(log.String(), "policy refused") {
+			t.Errorf("%s: it is not said", label)
+		}
+	}
+	// T5: what is revoked counts no more, cached or not, at once.
+	change("policy.yaml", strings.Replace(strings.Replace(good, "{file: a.pub}", "{file: a.pub, revoked: 2026-01-01T00:00:00Z}", 1), "serial: 5", "serial: 6", 1))
+	res, err := judge()
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonRevokedKey)
+	if s.Err() != nil {
+		t.Error(s.Err())
+	}
+	// A key file that changes changes the policy.
+	change("policy.yaml", strings.Replace(good, "serial: 5", "serial: 7", 1))
+	if _, err := judge(); err != nil {
+		t.Error(err)
+	}
+	change("a.pub", pemOf(t, newPerson(t)))
+	res, err = judge()
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
+	// A policy that expires denies.
+	change("policy.yaml", strings.Replace(good, "serial: 5", "serial: 8\nexpires: 2026-11-23T00:00:00Z", 1))
+	res, err = judge()
+	isDenied(t, res, err, verify.ReasonPolicyExpired)
+	if _, err := verify.NewFileSource(filepath.Join(t.TempDir(), "none"), verify.FileSourceOptions{}); !errors.Is(err, verify.ErrPolicy) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestDecisionsAreLoggedWithoutSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	logger.Info("judged", "result", w.verified(verify.Signatures{}))
+	logger.Info("judged", "denial", w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature))
+	for _, want := range []string{`"verified":true`, w.trusted.key.ID(), `"reason":"no-trusted-signature"`, "rules[0].require[0]: no-trusted-signature", "1 untrusted-key"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestADeniedDigestIsDeniedAsAChildToo(t *testing.T) {
+	store := registrytest.New(registrytest.Options{}).Store()
+	tag, err := name.NewTag("registry.example/team/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, children, err := registrytest.PushIndex(context.Background(), store, tag, v1.Platform{OS: "linux", Architecture: "amd64"}, v1.Platform{OS: "linux", Architecture: "arm64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := newPerson(t)
+	if _, err := sign.Image(context.Background(), store, index, sign.ImageOptions{}, by); err != nil {
+		t.Fatal(err)
+	}
+	p := verify.Signatures{Keys: []verify.Key{by.key}, Threshold: 1}.Policy()
+	p.DenyDigests = []verify.DeniedDigest{{Digest: children[0].DigestStr(), Reason: "CVE"}}
+	v, err := verify.New(p, verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Image(context.Background(), store, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v.Child(context.Background(), store, res, children[0])
+	isDenied(t, got, err, verify.ReasonDeniedDigest)
+	if _, err := v.Child(context.Background(), store, res, children[1]); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	key := pemOf(f, newPerson(f))
+	f.Add([]byte(strings.NewReplacer("{file: a.pub}", "{pem: x}").Replace(policyText)))
+	f.Add([]byte(`{"version":1,"keys":{"a":{"file":"a"}},"roles":{"r":{"keys":["a"]}},"rules":[{"images":["**"],"require":[{"anyOf":[{"signature":{"by":"r"}},{"config":{"nonRoot":true}}]}]}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read := func(string, int64) ([]byte, error) { return []byte(key), nil }
+		p, err := verify.ParsePolicy(text, verify.ParseOptions{ReadFile: read})
+		if err != nil {
+			if !errors.Is(err, verify.ErrPolicy) {
+				t.Fatal(err)
+			}
+			return
+		}
+		v, err := verify.New(p, verify.Options{})
+		if err != nil {
+			t.Fatalf("a policy that was read is refused: %v", err)
+		}
+		repo, _ := name.NewRepository("registry.example/team/app")
+		_ = v.Explain(repo)
+	})
+}

@@ -1,0 +1,205 @@
+package verify
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/steps"
+)
+
+// kindOf is what an attestation requirement is about, by the conditions that its
+// type has.
+type kindOf int
+
+const (
+	kindOther kindOf = iota
+	kindProvenance
+	kindScan
+	kindSBOM
+	kindTest
+	kindVSA
+	kindVEX
+	kindLayout
+)
+
+// typeName is how a policy calls both versions of SLSA provenance.
+const typeName = "slsaprovenance"
+
+// layoutName is how a policy calls an in-toto layout.
+const layoutName = "intoto"
+
+// versionedTypes have URIs that may end in the document's version.
+var versionedTypes = []string{attest.TypeSPDX, attest.TypeCycloneDX, attest.TypeOpenVEX}
+
+// uris are the predicate types that meet the requirement.
+func (a *AttestationRequirement) uris() []string {
+	if a.Type == layoutName {
+		return []string{steps.TypeLinkSet}
+	}
+	if a.Type == typeName {
+		return []string{attest.TypeProvenance, attest.TypeProvenance02}
+	}
+	t, known := attest.LookupType(a.Type)
+	if !known {
+		return nil
+	}
+	if t.URI == attest.TypeVulns {
+		return []string{attest.TypeVulns, attest.TypeVulns01}
+	}
+	return []string{t.URI}
+}
+
+// matchesType reports whether a predicate type is what the requirement asks for.
+func (a *AttestationRequirement) matchesType(predicateType string) bool {
+	for _, uri := range a.uris() {
+		if predicateType == uri {
+			return true
+		}
+		if slices.Contains(versionedTypes, uri) && strings.HasPrefix(predicateType, uri+"/v") {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *AttestationRequirement) kind() kindOf {
+	switch uris := a.uris(); {
+	case a.Type == layoutName:
+		return kindLayout
+	case len(uris) == 0:
+		return kindOther
+	case uris[0] == attest.TypeProvenance, uris[0] == attest.TypeProvenance02:
+		return kindProvenance
+	case uris[0] == attest.TypeCosignVuln, uris[0] == attest.TypeVulns, uris[0] == attest.TypeVulns01:
+		return kindScan
+	case strings.HasPrefix(uris[0], attest.TypeSPDX), strings.HasPrefix(uris[0], attest.TypeCycloneDX):
+		return kindSBOM
+	case uris[0] == attest.TypeTestResult:
+		return kindTest
+	case uris[0] == attest.TypeVSA:
+		return kindVSA
+	case strings.HasPrefix(uris[0], attest.TypeOpenVEX):
+		return kindVEX
+	}
+	return kindOther
+}
+
+// check refuses a requirement that cannot mean what it says.
+func (a *AttestationRequirement) check() error {
+	kind := a.kind()
+	if a.Type == "" || a.uris() == nil {
+		return fmt.Errorf("needs a type: a short name such as %s, vuln, spdx or cyclonedx, or an absolute URI", typeName)
+	}
+	for _, group := range []struct {
+		kinds []kindOf
+		set   []string
+	}{
+		{[]kindOf{kindProvenance}, a.ProvenanceConditions.set()},
+		{[]kindOf{kindScan}, a.ScanConditions.set()},
+		{[]kindOf{kindSBOM}, a.setForBills()},
+		{[]kindOf{kindTest}, a.setForTests()},
+		{[]kindOf{kindVSA}, a.VSAConditions.set()},
+		{[]kindOf{kindLayout}, setNames(map[string]bool{"layout": a.Layout != ""})},
+		{[]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, setNames(map[string]bool{"maxAge": a.MaxAge != 0})},
+	} {
+		if len(group.set) > 0 && !slices.Contains(group.kinds, kind) {
+			return fmt.Errorf("has %s, which type %s does not have", strings.Join(group.set, " and "), a.Type)
+		}
+	}
+	switch kind {
+	case kindProvenance:
+		return a.ProvenanceConditions.check()
+	case kindScan:
+		return a.ScanConditions.check()
+	case kindTest:
+		return a.checkTests()
+	case kindVSA:
+		return a.VSAConditions.check()
+	case kindLayout:
+		if len(a.LayoutEnvelope) == 0 {
+			return fmt.Errorf("needs layout: the file of a signed in-toto layout")
+		}
+	}
+	return nil
+}
+
+// setNames lists the names of fields that are set.
+func setNames(fields map[string]bool) (names []string) {
+	for name, set := range fields {
+		if set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// judge says whether a verified statement about the image meets the requirement;
+// until is when it stops to, by itself.
+func (a *AttestationRequirement) judge(s *statement, c *circumstances) (until time.Time, p *problem) {
+	document, err := attest.ParsePredicate(s.predicateType, s.predicate)
+	if err != nil {
+		return time.Time{}, &problem{ReasonPredicate, err.Error()}
+	}
+	var stated time.Time
+	switch v := document.Value().(type) {
+	case *attest.Provenance, *attest.Provenance02:
+		view := viewProvenance(v)
+		stated, p = view.finished, a.ProvenanceConditions.judge(view, c)
+	case *attest.CosignVuln:
+		stated = v.Metadata.ScanFinishedOn
+		until, p = a.judgeReport(v, c)
+	case *attest.Vulns:
+		stated = v.Metadata.ScanFinishedOn
+		until, p = a.judgeFindings(findingsOf(v), c)
+	case *attest.VSA:
+		stated, p = v.TimeVerified, a.VSAConditions.judge(v, c)
+	case *attest.TestResult:
+		p = a.judgeTests(v)
+	case *attest.SPDX, *attest.CycloneDX:
+		p = a.judgeBill(document)
+	case *attest.OpenVEX:
+		stated, _ = time.Parse(time.RFC3339, v.Timestamp)
+	}
+	if p != nil {
+		return time.Time{}, p
+	}
+	ends, p := a.judgeAge(stated, c)
+	return earlier(until, ends), p
+}
+
+// judgeAge compares the time that a statement states with the clock. A time that
+// is stated must not lie in the future, also where no age is asked for.
+func (a *AttestationRequirement) judgeAge(stated time.Time, c *circumstances) (time.Time, *problem) {
+	if !stated.IsZero() && stated.After(c.now.Add(c.skew)) {
+		return time.Time{}, problemf(ReasonFuture, "it states the time %s, and now is %s", stated.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))
+	}
+	if a.MaxAge == 0 {
+		return time.Time{}, nil
+	}
+	if stated.IsZero() {
+		return time.Time{}, problemf(ReasonStale, "it does not say how old it is")
+	}
+	ends := stated.Add(time.Duration(a.MaxAge))
+	if !c.now.Before(ends) {
+		return time.Time{}, problemf(ReasonStale, "it is of %s, older than %s", stated.UTC().Format(time.RFC3339), time.Duration(a.MaxAge))
+	}
+	return ends, nil
+}
+
+// uriForm is an absolute URI in ASCII.
+var uriForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$`)
+
+// checkURIs refuses what no URI in a statement could be equal to.
+func checkURIs(field string, all []string) error {
+	for _, u := range all {
+		if !uriForm.MatchString(u) {
+			return fmt.Errorf("has in %s %.200q, which is no absolute URI", field, u)
+		}
+	}
+	return nil
+}

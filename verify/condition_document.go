@@ -1,0 +1,159 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+func (q *DocumentConditions) setForBills() []string {
+	return setNames(map[string]bool{"denyPackages": q.DenyPackages != nil, "denyLicenses": q.DenyLicenses != nil})
+}
+
+func (q *DocumentConditions) setForTests() []string {
+	return setNames(map[string]bool{"result": q.Result != nil})
+}
+
+// testPassed is what tests must have ended with where nothing else is asked for.
+const testPassed = "PASSED"
+
+func (q *DocumentConditions) checkTests() error {
+	for _, r := range q.Result {
+		if r != testPassed && r != "WARNED" && r != "FAILED" {
+			return fmt.Errorf("has in result %.40q, want PASSED, WARNED or FAILED", r)
+		}
+	}
+	return nil
+}
+
+func (q *DocumentConditions) judgeTests(v *attest.TestResult) *problem {
+	want := q.Result
+	if len(want) == 0 {
+		want = []string{testPassed}
+	}
+	if !slices.Contains(want, v.Result) {
+		return problemf(ReasonTests, "the tests ended with %s", v.Result)
+	}
+	return nil
+}
+
+// listed is a package in a bill of materials.
+type listed struct {
+	name, purl string
+	licenses   []string
+}
+
+// judgeBill looks for packages and licences that are denied.
+func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
+	if len(q.DenyPackages) == 0 && len(q.DenyLicenses) == 0 {
+		return nil
+	}
+	root, err := strictjson.Parse(document.RawPredicate())
+	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
+		text, _ := root.StrBytes()
+		root, err = strictjson.Parse(text)
+	}
+	if err != nil {
+		return problemf(ReasonPredicate, "its packages cannot be read: %v", err)
+	}
+	for p := range packagesOf(root) {
+		for _, denied := range q.DenyPackages {
+			if p.is(denied) {
+				return problemf(ReasonDeniedPackage, "it has the package %s", denied)
+			}
+		}
+		for _, denied := range q.DenyLicenses {
+			if p.hasLicense(denied) {
+				return problemf(ReasonDeniedLicense, "its package %s has the licence %s", p.name, denied)
+			}
+		}
+	}
+	return nil
+}
+
+// packagesOf iterates over the packages of an SPDX 2.x or CycloneDX document,
+// nested components included.
+func packagesOf(root strictjson.Value) func(yield func(listed) bool) {
+	return func(yield func(listed) bool) {
+		for p := range root.Get("packages").Elems() {
+			if !yield(spdxPackage(p)) {
+				return
+			}
+		}
+		walkComponents(root.Get("components"), yield)
+		walkComponents(root.Get("metadata").Get("component"), yield)
+	}
+}
+
+func walkComponents(v strictjson.Value, yield func(listed) bool) bool {
+	if v.Kind() == strictjson.Object {
+		return yield(cyclonePackage(v)) && walkComponents(v.Get("components"), yield)
+	}
+	for c := range v.Elems() {
+		if !walkComponents(c, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func spdxPackage(v strictjson.Value) listed {
+	var p listed
+	p.name, _ = v.Get("name").Str()
+	for _, field := range []string{"licenseConcluded", "licenseDeclared"} {
+		if text, ok := v.Get(field).Str(); ok {
+			p.licenses = append(p.licenses, text)
+		}
+	}
+	for ref := range v.Get("externalRefs").Elems() {
+		if ref.Get("referenceType").Is("purl") {
+			p.purl, _ = ref.Get("referenceLocator").Str()
+		}
+	}
+	return p
+}
+
+func cyclonePackage(v strictjson.Value) listed {
+	var p listed
+	p.name, _ = v.Get("name").Str()
+	p.purl, _ = v.Get("purl").Str()
+	if group, ok := v.Get("group").Str(); ok && group != "" {
+		p.name = group + "/" + p.name
+	}
+	for l := range v.Get("licenses").Elems() {
+		for _, text := range []strictjson.Value{l.Get("expression"), l.Get("license").Get("id"), l.Get("license").Get("name")} {
+			if s, ok := text.Str(); ok {
+				p.licenses = append(p.licenses, s)
+			}
+		}
+	}
+	return p
+}
+
+// is reports whether the package has a name, or a package URL apart from version,
+// qualifiers and subpath.
+func (p listed) is(denied string) bool {
+	purl := p.purl
+	if i := strings.IndexAny(purl, "?#"); i >= 0 {
+		purl = purl[:i]
+	}
+	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
+		purl = purl[:i]
+	}
+	return p.name == denied || purl == denied
+}
+
+// hasLicense reports whether an identifier stands anywhere in the package's
+// licence expressions, whatever its case (SPDX specification, annex D).
+func (p listed) hasLicense(id string) bool {
+	for _, expression := range p.licenses {
+		words := strings.FieldsFunc(expression, func(r rune) bool { return r == '(' || r == ')' || r == ' ' || r == '+' })
+		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, id) }) {
+			return true
+		}
+	}
+	return false
+}

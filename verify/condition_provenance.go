@@ -1,0 +1,185 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+func (q *ProvenanceConditions) set() []string {
+	return setNames(map[string]bool{
+		"builder": q.Builder != nil, "minLevel": q.MinLevel != 0, "source": q.Source != nil, "ref": q.Ref != nil, "commit": q.Commit != nil,
+		"buildType": q.BuildType != nil, "parameters": q.Parameters != nil, "absentParameters": q.AbsentParameters != nil,
+		"knownParameters": q.KnownParameters != nil, "onlyKnownParameters": q.OnlyKnownParameters, "builtAfter": !q.BuiltAfter.IsZero(),
+	})
+}
+
+var commitForm = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
+
+func (q *ProvenanceConditions) check() error {
+	if len(q.Builder) == 0 {
+		return fmt.Errorf("needs builder: provenance by whatever builder says nothing")
+	}
+	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source, "buildType": q.BuildType} {
+		if err := checkURIs(field, list); err != nil {
+			return err
+		}
+	}
+	for _, s := range q.Source {
+		if strings.Contains(strings.SplitN(s, "://", 2)[len(strings.SplitN(s, "://", 2))-1], "@") {
+			return fmt.Errorf("has in source %.200q, which has a login or a ref; the ref belongs in ref", s)
+		}
+	}
+	for _, c := range q.Commit {
+		if !commitForm.MatchString(c) {
+			return fmt.Errorf("has in commit %.100q, which is not 40 or 64 lower-case hex digits", c)
+		}
+	}
+	if q.MinLevel < 0 || q.MinLevel > 4 {
+		return fmt.Errorf("has minLevel %d, want 1 to 4", q.MinLevel)
+	}
+	for _, name := range slices.Concat(q.AbsentParameters, q.KnownParameters) {
+		if _, both := q.Parameters[name]; both && slices.Contains(q.AbsentParameters, name) {
+			return fmt.Errorf("wants the parameter %.100q to have a value and to be absent", name)
+		}
+	}
+	return nil
+}
+
+// provenanceView is what both versions of provenance say.
+type provenanceView struct {
+	builder, buildType string
+	// source is the repository that the build was started from, as in a policy:
+	// with its scheme, without ref. ref and commit may be empty.
+	source, ref, commit string
+	parameters          map[string]any
+	finished            time.Time
+}
+
+// viewProvenance reads what matters. The source is the first dependency that is a
+// git repository ("git+" scheme, or a digest gitCommit, or of v0.2 sha1); of v0.2
+// the configSource of the invocation, where it names one. What stands behind an @
+// in its URI is the ref.
+func viewProvenance(v any) provenanceView {
+	switch p := v.(type) {
+	case *attest.Provenance:
+		view := provenanceView{
+			builder: p.RunDetails.Builder.ID, buildType: p.BuildDefinition.BuildType, parameters: p.BuildDefinition.ExternalParameters,
+		}
+		if m := p.RunDetails.Metadata; m != nil && m.FinishedOn != nil {
+			view.finished = *m.FinishedOn
+		} else if m != nil && m.StartedOn != nil {
+			view.finished = *m.StartedOn
+		}
+		for _, d := range p.BuildDefinition.ResolvedDependencies {
+			if view.from(d.URI, d.Digest) {
+				break
+			}
+		}
+		return view
+	case *attest.Provenance02:
+		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType}
+		view.parameters, _ = p.Invocation.Parameters.(map[string]any)
+		if m := p.Metadata; m != nil && m.BuildFinishedOn != nil {
+			view.finished = *m.BuildFinishedOn
+		} else if m != nil && m.BuildStartedOn != nil {
+			view.finished = *m.BuildStartedOn
+		}
+		if view.from(p.Invocation.ConfigSource.URI, p.Invocation.ConfigSource.Digest) {
+			return view
+		}
+		for _, m := range p.Materials {
+			if view.from(m.URI, m.Digest) {
+				break
+			}
+		}
+		return view
+	}
+	return provenanceView{}
+}
+
+// from takes a resource as the source, if it is a git repository.
+func (v *provenanceView) from(uri string, digest map[string]string) bool {
+	commit := digest["gitCommit"]
+	if commit == "" && strings.HasPrefix(uri, "git+") {
+		commit = digest["sha1"]
+	}
+	if !strings.HasPrefix(uri, "git+") && digest["gitCommit"] == "" || uri == "" {
+		return false
+	}
+	v.source, v.commit = uri, commit
+	scheme, rest, found := strings.Cut(uri, "://")
+	if at := strings.LastIndexByte(rest, '@'); found && at > strings.IndexByte(rest, '/') {
+		v.source, v.ref = scheme+"://"+rest[:at], rest[at+1:]
+	}
+	return true
+}
+
+func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *problem {
+	for _, x := range []struct {
+		reason Reason
+		name   string
+		want   []string
+		got    string
+	}{
+		{ReasonBuilder, "builder", q.Builder, v.builder},
+		{ReasonBuildType, "build type", q.BuildType, v.buildType},
+		{ReasonSource, "source", q.Source, v.source},
+		{ReasonSource, "ref", q.Ref, v.ref},
+		{ReasonSource, "commit", q.Commit, v.commit},
+	} {
+		if len(x.want) > 0 && !slices.Contains(x.want, x.got) {
+			return problemf(x.reason, "its %s is %q", x.name, x.got)
+		}
+	}
+	if level := c.builders[v.builder]; level < q.MinLevel {
+		return problemf(ReasonBuilder, "its builder %q is trusted to reach level %d, not %d", v.builder, level, q.MinLevel)
+	}
+	if !q.BuiltAfter.IsZero() && !v.finished.After(q.BuiltAfter) {
+		return problemf(ReasonStale, "it was not built after %s, or does not say when", q.BuiltAfter.UTC().Format(time.RFC3339))
+	}
+	return q.judgeParameters(v.parameters)
+}
+
+func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {
+	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
+		got, there := have[name]
+		if !there || !sameJSON(got, q.Parameters[name]) {
+			return problemf(ReasonParameters, "its external parameter %q is not what it must be", name)
+		}
+	}
+	for _, name := range q.AbsentParameters {
+		if _, there := have[name]; there {
+			return problemf(ReasonParameters, "it has the external parameter %q", name)
+		}
+	}
+	if !q.OnlyKnownParameters {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, asked := q.Parameters[name]; !asked && !slices.Contains(q.KnownParameters, name) {
+			return problemf(ReasonParameters, "it has the external parameter %q, which is not known", name)
+		}
+	}
+	return nil
+}
+
+// sameJSON compares values by what they mean in JSON: 1 and 1.0 are one number,
+// "1" is none.
+func sameJSON(a, b any) bool { return reflect.DeepEqual(plainJSON(a), plainJSON(b)) }
+
+func plainJSON(v any) (plain any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_ = json.Unmarshal(text, &plain) // it was marshalled one line above
+	return plain
+}

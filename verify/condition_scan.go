@@ -1,0 +1,144 @@
+package verify
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// severityNone is what maxSeverity is called where nothing is accepted.
+const severityNone = "none"
+
+func (q *ScanConditions) set() []string {
+	return setNames(map[string]bool{"maxSeverity": q.MaxSeverity != "", "accept": q.Accept != nil, "vexBy": q.VEXBy != ""})
+}
+
+func (q *ScanConditions) check() error {
+	if _, known := attest.ParseSeverity(q.MaxSeverity); q.MaxSeverity != severityNone && (!known || q.MaxSeverity != strings.ToLower(q.MaxSeverity)) {
+		return fmt.Errorf("needs maxSeverity: none, negligible, low, medium, high or critical")
+	}
+	for _, a := range q.Accept {
+		if a.ID == "" || a.Until.IsZero() || a.Reason == "" {
+			return fmt.Errorf("has in accept %.100q: each needs id, until and reason", a.ID)
+		}
+	}
+	return nil
+}
+
+// found is a vulnerability that a scan has found.
+type found struct {
+	id       string
+	severity attest.Severity
+}
+
+func findingsOf(v *attest.Vulns) []found {
+	all := make([]found, 0, len(v.Scanner.Result))
+	for _, f := range v.Scanner.Result {
+		severity, known := f.Severity()
+		if !known {
+			severity = attest.SeverityCritical
+		}
+		all = append(all, found{f.ID, severity})
+	}
+	return all
+}
+
+// judgeReport judges cosign's predicate, which holds a scanner's own report.
+func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstances) (time.Time, *problem) {
+	if len(v.Scanner.Result) == 0 {
+		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
+	}
+	report, err := attest.ReadScan(v.Scanner.Result, attest.ScanOptions{})
+	if err != nil {
+		return time.Time{}, problemf(ReasonUnreadScan, "%v", err)
+	}
+	if about, known := report.About(c.image.DigestStr()); known && !about {
+		return time.Time{}, problemf(ReasonUnreadScan, "its report is about another image")
+	}
+	all := make([]found, 0, len(report.Findings))
+	for _, f := range report.Findings {
+		all = append(all, found{f.ID, f.Severity})
+	}
+	return a.judgeFindings(all, c)
+}
+
+// judgeFindings judges what was found; until is when the first exception that
+// mattered ends.
+func (a *AttestationRequirement) judgeFindings(all []found, c *circumstances) (until time.Time, p *problem) {
+	harmless := harmlessByVEX(c.vex)
+	var bad []string
+	for _, f := range all {
+		if a.tolerates(f.severity) || harmless[f.id] {
+			continue
+		}
+		ends, accepted := a.accepts(f.id, c.now)
+		if !accepted {
+			bad = append(bad, fmt.Sprintf("%s (%s)", f.id, f.severity))
+			continue
+		}
+		until = earlier(until, ends)
+	}
+	if len(bad) == 0 {
+		return until, nil
+	}
+	const shown = 5
+	text := strings.Join(bad[:min(len(bad), shown)], ", ")
+	if len(bad) > shown {
+		text += fmt.Sprintf(" and %d more", len(bad)-shown)
+	}
+	return time.Time{}, problemf(ReasonVulnerable, "it has %s", text)
+}
+
+func (a *AttestationRequirement) tolerates(s attest.Severity) bool {
+	limit, known := attest.ParseSeverity(a.MaxSeverity)
+	return a.MaxSeverity != severityNone && known && !s.WorseThan(limit)
+}
+
+func (a *AttestationRequirement) accepts(id string, now time.Time) (until time.Time, ok bool) {
+	for _, x := range a.Accept {
+		if x.ID == id && now.Before(x.Until) {
+			return x.Until, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// harmlessByVEX lists the vulnerabilities that believed OpenVEX documents call
+// not_affected or fixed. A document is attested of the image, so that its
+// statements are about it, whichever products they name: a role that is believed
+// is believed about that. A vulnerability of which any document says affected or
+// under_investigation is not harmless.
+func harmlessByVEX(documents [][]byte) map[string]bool {
+	harmless, doubtful := make(map[string]bool), make(map[string]bool)
+	for _, text := range documents {
+		root, err := strictjson.Parse(text)
+		if err != nil {
+			continue // too large to be read as a whole, or no JSON: nothing is believed
+		}
+		for s := range root.Get("statements").Elems() {
+			status, _ := s.Get("status").Str()
+			ids := []string{}
+			if name, ok := s.Get("vulnerability").Get("name").Str(); ok {
+				ids = append(ids, name)
+			}
+			for alias := range s.Get("vulnerability").Get("aliases").Elems() {
+				if name, ok := alias.Str(); ok {
+					ids = append(ids, name)
+				}
+			}
+			for _, id := range ids {
+				harmless[id] = harmless[id] || status == attest.VEXNotAffected || status == attest.VEXFixed
+				doubtful[id] = doubtful[id] || status != attest.VEXNotAffected && status != attest.VEXFixed
+			}
+		}
+	}
+	for id := range doubtful {
+		if doubtful[id] {
+			delete(harmless, id)
+		}
+	}
+	return harmless
+}

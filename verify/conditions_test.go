@@ -1,0 +1,454 @@
+package verify_test
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// now is the time of all judgements here.
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// says is a predicate in exactly this text, whether it is what its type says or
+// not.
+type says struct{ uri, text string }
+
+func (s says) PredicateType() string { return s.uri }
+func (s says) RawPredicate() []byte  { return []byte(s.text) }
+
+const (
+	someBuilder = "https://ci.example/builder"
+	someCommit  = "0123456789abcdef0123456789abcdef01234567"
+)
+
+func provenanceBy(builder string, change ...string) says {
+	text := fmt.Sprintf(`{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":{"target":"app","n":1},
+"resolvedDependencies":[{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"gitCommit":%q}}]},
+"runDetails":{"builder":{"id":%q},"metadata":{"finishedOn":"2026-11-22T12:00:00Z"}}}`, someCommit, builder)
+	return says{attest.TypeProvenance, strings.NewReplacer(change...).Replace(text)}
+}
+
+func scan(severity, finished string) says {
+	return says{attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[{"id":"CVE-2026-0001","severity":[{"method":"nvd","score":%q}]}]},
+"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, severity, finished)}
+}
+
+const recently = "2026-11-22T12:00:00Z"
+
+const cycloneDX = `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[
+{"type":"library","name":"left-pad","purl":"pkg:npm/left-pad@1.3.0","licenses":[{"license":{"id":"WTFPL"}}],
+ "components":[{"type":"library","name":"inner","group":"org","licenses":[{"expression":"MIT AND (agpl-3.0-only OR Apache-2.0)"}]}]}]}`
+
+const spdx = `{"spdxVersion":"SPDX-2.3","dataLicense":"CC0-1.0","SPDXID":"SPDXRef-DOCUMENT","name":"app","documentNamespace":"https://sbom.example/app",
+"creationInfo":{"creators":["Tool: t"],"created":"2026-03-01T10:05:00Z"},"packages":[{"name":"left-pad","SPDXID":"SPDXRef-1","downloadLocation":"NOASSERTION",
+"licenseConcluded":"GPL-3.0-or-later WITH Classpath-exception-2.0","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/left-pad@1.3.0?x=y"}]}]}`
+
+func vsa(change ...string) says {
+	return says{attest.TypeVSA, strings.NewReplacer(change...).Replace(`{"verifier":{"id":"https://verifier.example"},"timeVerified":"2026-11-22T12:00:00Z",
+"resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://policy.example","digest":{"sha256":"` + strings.Repeat("ab", 32) + `"}},
+"verificationResult":"PASSED","verifiedLevels":["SLSA_BUILD_LEVEL_3"]}`)}
+}
+
+func vex(status string) says {
+	return says{attest.TypeOpenVEX, fmt.Sprintf(`{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":%q,"version":1,
+"statements":[{"vulnerability":{"name":"GHSA-x","aliases":["CVE-2026-0001"]},"products":[{"@id":"pkg:oci/app"}],"status":%q,"justification":"component_not_present","action_statement":"x"}]}`, recently, status)}
+}
+
+// required judges an image about which the statements were made by role c
+// ("builder" of policyText) with one requirement.
+func required(t *testing.T, requirement string, statements ...says) (*verify.Result, error) {
+	t.Helper()
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	for _, s := range statements {
+		state(t, w, w.image, s, c)
+	}
+	return w.judged(strings.Replace(policyText, "signature: {by: release}", requirement, 1), now, a, b, c)
+}
+
+// state attaches a statement that its type's own validation might refuse.
+func state(t testing.TB, w *world, image name.Digest, s says, by person) {
+	t.Helper()
+	payload := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[%s],"predicate":%s}`, s.uri, about(image), s.text)
+	w.attach(image, bundleItem(t, "application/vnd.in-toto+json", payload, by))
+}
+
+func TestEveryConditionOfAttestationsIsKept(t *testing.T) {
+	provenance := func(more string) string {
+		return "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]" + more + "}"
+	}
+	scanned := func(more string) string { return "attestation: {type: vulns, by: builder" + more + "}" }
+	good := provenanceBy(someBuilder)
+	for label, c := range map[string]struct {
+		require    string
+		statements []says
+		reason     verify.Reason // empty: allowed
+	}{
+		"provenance present":                  {provenance(""), []says{good}, ""},
+		"provenance absent":                   {provenance(""), nil, verify.ReasonNoAttestation},
+		"provenance malformed":                {provenance(""), []says{{attest.TypeProvenance, `{"buildDefinition":{}}`}}, verify.ReasonPredicate},
+		"good beside malformed":               {provenance(""), []says{{attest.TypeProvenance, `{}`}, good}, ""},
+		"E16 builder a prefix":                {provenance(""), []says{provenanceBy("https://ci.example/build")}, verify.ReasonBuilder},
+		"E16 builder longer":                  {provenance(""), []says{provenanceBy("https://ci.example/builder2")}, verify.ReasonBuilder},
+		"E16 builder with a slash":            {provenance(""), []says{provenanceBy("https://ci.example/builder/")}, verify.ReasonBuilder},
+		"E16 builder in other case":           {provenance(""), []says{provenanceBy("https://ci.example/Builder")}, verify.ReasonBuilder},
+		"E16 builder encoded":                 {provenance(""), []says{provenanceBy("https://ci.example/%62uilder")}, verify.ReasonBuilder},
+		"E16 builder homoglyph":               {provenance(""), []says{provenanceBy("https://ci.ex\u0430mple/builder")}, verify.ReasonPredicate},
+		"source":                              {provenance(", source: [git+https://git.example/team/app]"), []says{good}, ""},
+		"E16 other source":                    {provenance(", source: [git+https://git.example/team/other]"), []says{good}, verify.ReasonSource},
+		"E16 source with .git":                {provenance(", source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "team/app@", "team/app.git@")}, verify.ReasonSource},
+		"E16 source with login":               {provenance(", source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "https://git.example", "https://x@git.example")}, verify.ReasonSource},
+		"E16 source by other scheme":          {provenance(", source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https:", "git+http:")}, verify.ReasonSource},
+		"no source":                           {provenance(", source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "pkg:x/y", "gitCommit", "sha1")}, verify.ReasonSource},
+		"ref":                                 {provenance(", ref: [refs/heads/main]"), []says{good}, ""},
+		"other ref":                           {provenance(", ref: [refs/heads/release]"), []says{good}, verify.ReasonSource},
+		"commit":                              {provenance(", commit: [" + someCommit + "]"), []says{good}, ""},
+		"other commit":                        {provenance(", commit: [\"" + strings.Repeat("0", 40) + "\"]"), []says{good}, verify.ReasonSource},
+		"build type":                          {provenance(", buildType: [https://ci.example/v1]"), []says{good}, ""},
+		"other build type":                    {provenance(", buildType: [https://ci.example/v2]"), []says{good}, verify.ReasonBuildType},
+		"parameter":                           {provenance(", parameters: {target: app, n: 1}"), []says{good}, ""},
+		"E17 parameter of other value":        {provenance(", parameters: {target: app2}"), []says{good}, verify.ReasonParameters},
+		"E17 parameter of other type":         {provenance(", parameters: {n: \"1\"}"), []says{good}, verify.ReasonParameters},
+		"E17 parameter missing":               {provenance(", parameters: {x: 1}"), []says{good}, verify.ReasonParameters},
+		"E17 parameter that must not be":      {provenance(", absentParameters: [target]"), []says{good}, verify.ReasonParameters},
+		"absent parameter":                    {provenance(", absentParameters: [source]"), []says{good}, ""},
+		"E17 unknown parameter":               {provenance(", onlyKnownParameters: true, knownParameters: [target]"), []says{good}, verify.ReasonParameters},
+		"known parameters":                    {provenance(", onlyKnownParameters: true, knownParameters: [target], parameters: {n: 1}"), []says{good}, ""},
+		"level":                               {provenance(", minLevel: 3"), []says{good}, ""},
+		"level too low":                       {provenance(", minLevel: 4"), []says{good}, verify.ReasonBuilder},
+		"age":                                 {provenance(", maxAge: 25h"), []says{good}, ""},
+		"E14 too old":                         {provenance(", maxAge: 23h"), []says{good}, verify.ReasonStale},
+		"E14 without a time":                  {provenance(", maxAge: 23h"), []says{provenanceBy(someBuilder, "finishedOn", "other")}, verify.ReasonStale},
+		"E14 from the future":                 {provenance(""), []says{provenanceBy(someBuilder, "2026-11-22", "2026-11-24")}, verify.ReasonFuture},
+		"E14 at the skew":                     {provenance(", maxAge: 1h"), []says{provenanceBy(someBuilder, "2026-11-22T12:00:00Z", "2026-11-23T12:05:00Z")}, ""},
+		"E14 past the skew":                   {provenance(""), []says{provenanceBy(someBuilder, "2026-11-22T12:00:00Z", "2026-11-23T12:05:01Z")}, verify.ReasonFuture},
+		"E13 built after":                     {provenance(", builtAfter: 2026-11-01T00:00:00Z"), []says{good}, ""},
+		"E13 built before":                    {provenance(", builtAfter: 2026-11-23T00:00:00Z"), []says{good}, verify.ReasonStale},
+		"provenance of v0.2":                  {provenance(", source: [git+https://git.example/team/app], ref: [refs/heads/main]"), []says{{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"configSource":{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"sha1":"` + someCommit + `"},"entryPoint":"x"}}}`}}, ""},
+		"slsaprovenance1 is not v0.2":         {"attestation: {type: slsaprovenance1, by: builder, builder: [https://ci.example/builder]}", []says{{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1"}`}}, verify.ReasonNoAttestation},
+		"scan below":                          {scanned(", maxSeverity: medium"), []says{scan("low", recently)}, ""},
+		"scan at":                             {scanned(", maxSeverity: medium"), []says{scan("medium", recently)}, ""},
+		"scan above":                          {scanned(", maxSeverity: medium"), []says{scan("high", recently)}, verify.ReasonVulnerable},
+		"scan, nothing accepted":              {scanned(", maxSeverity: none"), []says{scan("low", recently)}, verify.ReasonVulnerable},
+		"E15 unknown severity":                {scanned(", maxSeverity: high"), []says{scan("spicy", recently)}, verify.ReasonVulnerable},
+		"E15 severity spelt otherwise":        {scanned(", maxSeverity: high"), []says{scan("CRITICAL", recently)}, verify.ReasonVulnerable},
+		"E15 scan too old":                    {scanned(", maxSeverity: high, maxAge: 1h"), []says{scan("low", recently)}, verify.ReasonStale},
+		"E15 scan re-dated":                   {scanned(", maxSeverity: high, maxAge: 1h"), []says{scan("low", "2026-12-22T12:00:00Z")}, verify.ReasonFuture},
+		"accepted":                            {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, ""},
+		"accepted until yesterday":            {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-11-22T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, verify.ReasonVulnerable},
+		"another accepted":                    {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0002, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, verify.ReasonVulnerable},
+		"VEX after the scan":                  {scanned(", maxSeverity: low, vexBy: builder"), []says{scan("high", recently), vex("not_affected")}, ""},
+		"VEX before the scan":                 {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("fixed"), scan("high", recently)}, ""},
+		"VEX says affected":                   {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), scan("high", recently)}, verify.ReasonVulnerable},
+		"VEX of two minds":                    {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
+		"VEX of a role not believed":          {scanned(", maxSeverity: low, vexBy: release"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
+		"VEX that nobody asked for":           {scanned(", maxSeverity: low"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
+		"cosign's scan":                       {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, ""},
+		"E15 cosign's scan of another image":  {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Metadata":{"RepoDigests":["registry.example/team/app@sha256:` + strings.Repeat("0", 64) + `"]},"Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"E15 cosign's scan that nobody reads": {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"findings":0}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"E15 cosign's scan without a report":  {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x"},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"SBOM":                                {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
+		"SBOM with version in its type":       {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX + "/v1.6", cycloneDX}}, ""},
+		"SBOM that is none":                   {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX, spdx}}, verify.ReasonPredicate},
+		"SBOM of the other type":              {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonNoAttestation},
+		"denied package":                      {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"denied package by name":              {"attestation: {type: cyclonedx, by: builder, denyPackages: [org/inner]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"other package":                       {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left]}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
+		"denied licence":                      {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL-3.0-only]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
+		"denied licence by ID":                {"attestation: {type: cyclonedx, by: builder, denyLicenses: [WTFPL]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
+		"other licence":                       {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL]}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
+		"denied package of SPDX":              {"attestation: {type: spdx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonDeniedPackage},
+		"denied licence of SPDX":              {"attestation: {type: spdx, by: builder, denyLicenses: [gpl-3.0-OR-later]}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonDeniedLicense},
+		"SPDX":                                {"attestation: {type: spdxjson, by: builder, denyLicenses: [MIT]}", []says{{attest.TypeSPDX, spdx}}, ""},
+		"SPDX in a string":                    {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{{attest.TypeSPDX, quoted(spdx)}}, ""},
+		"denied licence of SPDX in a string":  {"attestation: {type: spdx, by: builder, denyLicenses: [GPL-3.0-or-later]}", []says{{attest.TypeSPDX, quoted(spdx)}}, verify.ReasonDeniedLicense},
+		"tests passed":                        {"attestation: {type: testresult, by: builder}", []says{{attest.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
+		"tests failed":                        {"attestation: {type: testresult, by: builder}", []says{{attest.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://ci.example/t"}]}`}}, verify.ReasonTests},
+		"tests warned, accepted":              {"attestation: {type: testresult, by: builder, result: [PASSED, WARNED]}", []says{{attest.TypeTestResult, `{"result":"WARNED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
+		"VSA":                                 {vsaRequired(""), []says{vsa()}, ""},
+		"VSA of a lower level wanted":         {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_2]"), []says{vsa()}, ""},
+		"T9 VSA of another verifier":          {vsaRequired(""), []says{vsa("https://verifier.example", "https://evil.example")}, verify.ReasonVerifier},
+		"T9 VSA of another resource":          {vsaRequired(""), []says{vsa("team/app", "team/app2")}, verify.ReasonResource},
+		"T9 VSA that says FAILED":             {vsaRequired(""), []says{vsa(`"PASSED"`, `"FAILED"`, `"SLSA_BUILD_LEVEL_3"`, `"FAILED"`)}, verify.ReasonVerificationFailed},
+		"T9 VSA of too low a level":           {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_4]"), []says{vsa()}, verify.ReasonVerificationFailed},
+		"T9 VSA stale":                        {vsaRequired(", maxAge: 1h"), []says{vsa()}, verify.ReasonStale},
+		"T9 VSA of another policy":            {vsaRequired(", policyUri: https://policy.example/2"), []says{vsa()}, verify.ReasonVerifiedPolicy},
+		"T9 VSA of another policy digest":     {vsaRequired(", policyDigest: \"sha256:" + strings.Repeat("cd", 32) + "\""), []says{vsa()}, verify.ReasonVerifiedPolicy},
+		"VSA of the policy digest":            {vsaRequired(", policyDigest: \"sha256:" + strings.Repeat("ab", 32) + "\""), []says{vsa()}, ""},
+		"VSA of a resource that is named":     {vsaRequired(", resource: [\"https://elsewhere.example\"]"), []says{vsa("oci://registry.example/team/app", "https://elsewhere.example")}, ""},
+		"any other type":                      {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
+		"any other type, longer":              {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
+	} {
+		res, err := required(t, c.require+levels, c.statements...)
+		if c.reason == "" {
+			if err != nil || len(res.Statements) == 0 {
+				t.Errorf("%s: %v", label, err)
+			}
+			continue
+		}
+		denial, ok := err.(*verify.Error)
+		if !ok || res != nil || denial.Reason != c.reason {
+			t.Errorf("%s: %v, %v; want %s", label, res, err, c.reason)
+		}
+	}
+}
+
+// levels follow a requirement: what the builder is trusted to reach.
+const levels = "\nbuilders: {\"https://ci.example/builder\": 3}"
+
+func vsaRequired(more string) string {
+	return "attestation: {type: vsa, by: builder, verifier: [https://verifier.example]" + more + "}"
+}
+
+func quoted(s string) string {
+	text, _ := json.Marshal(s) // a string always can
+	return string(text)
+}
+
+func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	for require, wants := range map[string]string{
+		"attestation: {by: builder}":                                                                                        "needs a type",
+		"attestation: {type: nonsense, by: builder}":                                                                        "needs a type",
+		"attestation: {type: slsaprovenance, by: builder}":                                                                  "needs builder",
+		"attestation: {type: slsaprovenance, by: builder, builder: [ci]}":                                                   "no absolute URI",
+		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], maxSeverity: low}":                          "maxSeverity, which type slsaprovenance does not have",
+		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], commit: [abc]}":                             "40 or 64",
+		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], minLevel: 5}":                               "minLevel 5",
+		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], source: [\"git+https://g/x@main\"]}":        "belongs in ref",
+		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], parameters: {a: 1}, absentParameters: [a]}": "to be absent",
+		"attestation: {type: vulns, by: builder}":                                                                           "needs maxSeverity",
+		"attestation: {type: vulns, by: builder, maxSeverity: bad}":                                                         "needs maxSeverity",
+		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x}]}":                                      "each needs",
+		"attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: nobody}":                                          "nobody",
+		"attestation: {type: vulns, by: builder, maxSeverity: low, builder: [https://b]}":                                   "builder, which type vulns",
+		"attestation: {type: spdx, by: builder, maxAge: 1h}":                                                                "maxAge, which type spdx",
+		"attestation: {type: testresult, by: builder, result: [GOOD]}":                                                      "PASSED, WARNED or FAILED",
+		"attestation: {type: vsa, by: builder}":                                                                             "needs verifier",
+		"attestation: {type: vsa, by: builder, verifier: [https://v], policyDigest: abc}":                                   "policyDigest",
+		"attestation: {type: intoto, by: builder}":                                                                          "needs layout",
+		"attestation: {type: intoto, by: builder, layout: none.json}":                                                       "none.json",
+		"config: {}":                                        "asks for nothing",
+		"config: {platforms: [linux]}":                      "platforms",
+		"config: {baseImages: [alpine]}":                    "baseImages",
+		"config: {minVersion: one}":                         "minVersion",
+		"config: {createdWithin: -1h}":                      "duration",
+		"signature: {by: release}\nidentities: {x: {a: b}}": "not linked",
+	} {
+		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c))
+		if err == nil || !strings.Contains(err.Error(), wants) || !strings.Contains(err.Error(), "line ") {
+			t.Errorf("%s: %v, want %q with its line", require, err, wants)
+		}
+	}
+}
+
+// pushConfig makes the world's image one with this config and these annotations.
+func (w *world) pushConfig(config v1.Config, annotations map[string]string, created time.Time, history string) {
+	w.t.Helper()
+	image, err := mutate.Config(empty.Image, config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture, file.Created = "linux", "amd64", v1.Time{Time: created}
+	file.History = []v1.History{{CreatedBy: history}}
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		w.t.Fatal(err)
+	}
+	annotated := mutate.Annotations(image, annotations).(v1.Image)
+	if w.image, err = registry.Push(context.Background(), w.store, w.repo, annotated); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAttack_I7_EveryConditionOfTheConfigIsKept(t *testing.T) {
+	user := v1.Config{User: "65532"}
+	env := func(e ...string) v1.Config { return v1.Config{User: "65532", Env: e} }
+	for label, c := range map[string]struct {
+		require     string
+		config      v1.Config
+		annotations map[string]string
+		created     time.Time
+		history     string
+		reason      verify.Reason
+	}{
+		"user":                 {"nonRoot: true", user, nil, now, "", ""},
+		"user by name":         {"nonRoot: true", v1.Config{User: "app:app"}, nil, now, "", ""},
+		"no user":              {"nonRoot: true", v1.Config{}, nil, now, "", verify.ReasonRoot},
+		"root":                 {"nonRoot: true", v1.Config{User: "root"}, nil, now, "", verify.ReasonRoot},
+		"root in case":         {"nonRoot: true", v1.Config{User: "Root"}, nil, now, "", verify.ReasonRoot},
+		"root with group":      {"nonRoot: true", v1.Config{User: "root:app"}, nil, now, "", verify.ReasonRoot},
+		"0":                    {"nonRoot: true", v1.Config{User: "0"}, nil, now, "", verify.ReasonRoot},
+		"00":                   {"nonRoot: true", v1.Config{User: "00"}, nil, now, "", verify.ReasonRoot},
+		"+0":                   {"nonRoot: true", v1.Config{User: "+0"}, nil, now, "", verify.ReasonRoot},
+		"0:1000":               {"nonRoot: true", v1.Config{User: "0:1000"}, nil, now, "", verify.ReasonRoot},
+		"blank":                {"nonRoot: true", v1.Config{User: " "}, nil, now, "", verify.ReasonRoot},
+		"root and a blank":     {"nonRoot: true", v1.Config{User: "root "}, nil, now, "", verify.ReasonRoot},
+		"only a group":         {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
+		"no secret":            {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
+		"secret variable":      {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
+		"secret by its form":   {"noSecrets: true", env("X=ghp_0123456789abcdefABCDEF0123"), nil, now, "", verify.ReasonSecret},
+		"secret key":           {"noSecrets: true", env("K=-----BEGIN RSA PRIVATE KEY-----"), nil, now, "", verify.ReasonSecret},
+		"secret in a URL":      {"noSecrets: true", env("DB=postgres://u:p4ss@db/x"), nil, now, "", verify.ReasonSecret},
+		"secret label":         {"noSecrets: true", v1.Config{Labels: map[string]string{"api_key": "abc123xyz"}}, nil, now, "", verify.ReasonSecret},
+		"secret annotation":    {"noSecrets: true", user, map[string]string{"my.token": "abc123xyz"}, now, "", verify.ReasonSecret},
+		"secret argument":      {"noSecrets: true", v1.Config{Cmd: []string{"serve", "--password=hunter2"}}, nil, now, "", verify.ReasonSecret},
+		"secret in history":    {"noSecrets: true", user, nil, now, "RUN |1 NPM_TOKEN=abcdef123 /bin/sh -c npm ci", verify.ReasonSecret},
+		"port":                 {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9000-9010/udp": {}}}, nil, now, "", ""},
+		"port 80":              {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80/tcp": {}}}, nil, now, "", verify.ReasonPort},
+		"ports 80-9000":        {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80-9000": {}}}, nil, now, "", verify.ReasonPort},
+		"port that is none":    {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"http": {}}}, nil, now, "", verify.ReasonPort},
+		"port too large":       {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"99999999999999": {}}}, nil, now, "", verify.ReasonPort},
+		"created":              {"createdWithin: 48h", user, nil, now.Add(-24 * time.Hour), "", ""},
+		"created long ago":     {"createdWithin: 48h", user, nil, now.Add(-72 * time.Hour), "", verify.ReasonCreated},
+		"created never":        {"createdWithin: 48h", user, nil, time.Time{}, "", verify.ReasonCreated},
+		"created in 1970":      {"createdWithin: 48h", user, nil, time.Unix(0, 0), "", verify.ReasonCreated},
+		"created tomorrow":     {"createdWithin: 48h", user, nil, now.Add(24 * time.Hour), "", verify.ReasonFuture},
+		"base by digest":       {`baseImages: ["sha256:` + strings.Repeat("ab", 32) + `"]`, user, map[string]string{"org.opencontainers.image.base.digest": "sha256:" + strings.Repeat("ab", 32)}, now, "", ""},
+		"base by name":         {"baseImages: [index.docker.io/library/*]", user, map[string]string{"org.opencontainers.image.base.name": "alpine:3"}, now, "", ""},
+		"other base":           {"baseImages: [registry.example/base/**]", user, map[string]string{"org.opencontainers.image.base.name": "registry.example/base-evil/x"}, now, "", verify.ReasonBaseImage},
+		"no base":              {"baseImages: [registry.example/base/**]", user, nil, now, "", verify.ReasonBaseImage},
+		"platform":             {"platforms: [linux/amd64]", user, nil, now, "", ""},
+		"other platform":       {"platforms: [linux/arm64]", user, nil, now, "", verify.ReasonPlatform},
+		"label":                {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", ""},
+		"other label":          {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "c"}}, nil, now, "", verify.ReasonLabels},
+		"no annotation":        {"annotations: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", verify.ReasonLabels},
+		"E13 version":          {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "v1.10.0"}, now, "", ""},
+		"E13 version too low":  {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "1.2.3-rc.1"}, now, "", verify.ReasonVersion},
+		"E13 version missing":  {"minVersion: 1.2.3", user, nil, now, "", verify.ReasonVersion},
+		"E13 version is a tag": {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "latest"}, now, "", verify.ReasonVersion},
+	} {
+		w := newWorld(t)
+		w.pushConfig(c.config, c.annotations, c.created, c.history)
+		text := strings.Replace(policyText, "signature: {by: release}", "config: {"+c.require+"}", 1)
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		if c.reason == "" {
+			if err != nil {
+				t.Errorf("%s: %v", label, err)
+			}
+			continue
+		}
+		denial, ok := err.(*verify.Error)
+		if !ok || res != nil || denial.Reason != c.reason {
+			t.Errorf("%s: %v, %v; want %s", label, res, err, c.reason)
+		} else if text := denial.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "p4ss") || strings.Contains(text, "ghp_0") {
+			t.Errorf("%s: the secret is told: %s", label, text)
+		}
+	}
+}
+
+func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.image
+	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
+	bad := w.image
+	text := strings.Replace(policyText, "signature: {by: release}", "config: {nonRoot: true}", 1)
+	for label, c := range map[string]struct {
+		children []name.Digest
+		reason   verify.Reason
+	}{"good": {[]name.Digest{good}, ""}, "one is bad": {[]name.Digest{good, bad}, verify.ReasonRoot}} {
+		var manifests []v1.Descriptor
+		for _, d := range c.children {
+			desc, err := w.store.Resolve(context.Background(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifests = append(manifests, desc)
+		}
+		content, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: "application/vnd.oci.image.index.v1+json", Manifests: manifests})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := registry.NewManifest("application/vnd.oci.image.index.v1+json", content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.image = w.repo.Digest(m.Descriptor.Digest.String())
+		if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		if c.reason == "" && err != nil {
+			t.Errorf("%s: %v", label, err)
+		} else if c.reason != "" {
+			isDenied(t, res, err, c.reason)
+		}
+	}
+}
+
+func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	owner, b, c, builder, stranger := newPerson(t), newPerson(t), newPerson(t), newPerson(t), newPerson(t)
+	layout, err := steps.SignLayout(ctx, steps.Layout{
+		Expires: now.Add(24 * time.Hour),
+		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{builder.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
+	}, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := func(at time.Time) (*verify.Result, error) {
+		t.Helper()
+		text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: intoto, by: release, layout: layout.json}", 1)
+		path := written(t, text, owner, b, c)
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := verify.LoadPolicy(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Image(ctx, w.store, w.image)
+	}
+	carry := func(by person, image string) {
+		t.Helper()
+		link, err := steps.SignLink(ctx, steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": image})}, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Anybody may attach links: their own signatures count.
+		if _, err := attest.Image(ctx, w.store, w.image, steps.LinkPredicate{Links: [][]byte{link}}, attest.Options{}, stranger); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hex := strings.TrimPrefix(w.image.DigestStr(), "sha256:")
+	res, err := policy(now)
+	isDenied(t, res, err, verify.ReasonNoAttestation)
+	carry(stranger, hex)
+	res, err = policy(now)
+	isDenied(t, res, err, verify.ReasonLayout)
+	carry(builder, strings.Repeat("0", 64))
+	res, err = policy(now)
+	isDenied(t, res, err, verify.ReasonLayout)
+	carry(builder, hex)
+	if res, err = policy(now); err != nil || !res.ValidUntil.Equal(now.Add(24*time.Hour)) {
+		t.Errorf("%+v, %v", res, err)
+	}
+	res, err = policy(now.Add(25 * time.Hour))
+	isDenied(t, res, err, verify.ReasonLayout)
+}

@@ -1,0 +1,118 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// imageView is what an image says about itself.
+//
+// Source: OCI Image Format Specification v1.1, config.md.
+type imageView struct {
+	annotations  map[string]string
+	OS           string        `json:"os"`
+	Architecture string        `json:"architecture"`
+	Variant      string        `json:"variant"`
+	Created      string        `json:"created"`
+	Config       processView   `json:"config"`
+	History      []historyView `json:"history"`
+}
+
+type processView struct {
+	User         string            `json:"User"`
+	Env          []string          `json:"Env"`
+	Entrypoint   []string          `json:"Entrypoint"`
+	Cmd          []string          `json:"Cmd"`
+	Labels       map[string]string `json:"Labels"`
+	ExposedPorts map[string]any    `json:"ExposedPorts"`
+}
+
+type historyView struct {
+	CreatedBy string `json:"created_by"`
+	Comment   string `json:"comment"`
+}
+
+// parseImage reads the manifest and the config of an image.
+func parseImage(manifest, config []byte) (*imageView, error) {
+	doc, err := oci.Parse("", manifest)
+	if err != nil {
+		return nil, err
+	}
+	root, err := strictjson.Parse(config)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if root.Kind() != strictjson.Object {
+		return nil, fmt.Errorf("config: it is no object")
+	}
+	view := &imageView{annotations: doc.Annotations}
+	if err := strictjson.Decode(root, view, strictjson.DecodeOptions{}); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return view, nil
+}
+
+func (v *imageView) platform() string {
+	return strings.TrimSuffix(v.OS+"/"+v.Architecture+"/"+v.Variant, "/")
+}
+
+// created is when the image says that it was created; zero where it says nothing
+// that could be so.
+func (v *imageView) created() time.Time {
+	t, err := time.Parse(time.RFC3339, v.Created)
+	if err != nil || t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t
+}
+
+// label is a label, or an annotation of the same name.
+func (v *imageView) label(name string) string {
+	if text := v.Config.Labels[name]; text != "" {
+		return text
+	}
+	return v.annotations[name]
+}
+
+// runsAsRoot reports whether the image runs as user 0, by whatever name, or does
+// not say as whom. A name other than root is the image's to define in its
+// /etc/passwd, which is not looked at.
+func (v *imageView) runsAsRoot() bool {
+	user, _, _ := strings.Cut(strings.TrimSpace(v.Config.User), ":")
+	user = strings.TrimSpace(user)
+	if user == "" || strings.EqualFold(user, "root") {
+		return true
+	}
+	digits := strings.TrimLeft(user, "+-")
+	return strings.Trim(digits, "0123456789") == "" && strings.Trim(digits, "0") == ""
+}
+
+// privilegedPort is the first exposed port that is below 1024, or that cannot be
+// read.
+func (v *imageView) privilegedPort() string {
+	var ports []string
+	for port := range v.Config.ExposedPorts {
+		ports = append(ports, port)
+	}
+	slices.Sort(ports)
+	for _, port := range ports {
+		number, _, _ := strings.Cut(port, "/")
+		first, _, _ := strings.Cut(number, "-")
+		n := 0
+		for _, c := range []byte(first) {
+			if c < '0' || c > '9' || n > 65535 {
+				return port
+			}
+			n = 10*n + int(c-'0')
+		}
+		if first == "" || n < 1024 || n > 65535 {
+			return port
+		}
+	}
+	return ""
+}

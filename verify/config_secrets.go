@@ -1,0 +1,78 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	// secretNames are what variables and labels that hold secrets are called.
+	secretNames = regexp.MustCompile(`(?i)(^|[_.-])(passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)`)
+	// notSecret are values that no secret has: empty, references, paths,
+	// placeholders, yes and no, small numbers.
+	notSecret = regexp.MustCompile(`(?i)^(|\$.*|/.*|<.*>|\*+|x+|true|false|yes|no|on|off|none|null|nil|changeme|redacted|\[redacted\]|[0-9]{1,4})$`)
+	// secretForms are the forms of well-known secrets.
+	secretForms = regexp.MustCompile(strings.Join([]string{
+		`-----BEGIN [A-Z ]*PRIVATE KEY-----`, `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`, `\bgh[pousr]_[A-Za-z0-9]{20,}`, `\bgithub_pat_[A-Za-z0-9_]{22,}`,
+		`\bglpat-[A-Za-z0-9_-]{20,}`, `\bxox[abprs]-[A-Za-z0-9-]{10,}`, `\bAIza[A-Za-z0-9_-]{35}`, `\bnpm_[A-Za-z0-9]{36}`,
+		`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
+	}, "|"))
+	// loginURL is a URL with a password in it.
+	loginURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"']+:[^/\s@"'$]+@`)
+	// assignment is NAME=VALUE in a command line of the history.
+	assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s;&|]*)`)
+)
+
+// secretAt says where the image holds what looks like a secret; "" where nothing
+// does. The secret itself is never told. What is looked at: the environment,
+// labels, annotations, the command line, and the history, in which builders record
+// arguments and variables. Files in layers are not.
+func (v *imageView) secretAt() string {
+	for _, e := range v.Config.Env {
+		name, value, _ := strings.Cut(e, "=")
+		if isSecret(name, value) {
+			return fmt.Sprintf("variable %.100q", name)
+		}
+	}
+	for what, m := range map[string]map[string]string{"label": v.Config.Labels, "annotation": v.annotations} {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if isSecret(name, m[name]) {
+				return fmt.Sprintf("%s %.100q", what, name)
+			}
+		}
+	}
+	for i, arg := range slices.Concat(v.Config.Entrypoint, v.Config.Cmd) {
+		if textHoldsSecret(arg) {
+			return fmt.Sprintf("argument %d of its command line", i+1)
+		}
+	}
+	for i, h := range v.History {
+		if textHoldsSecret(h.CreatedBy) || textHoldsSecret(h.Comment) {
+			return fmt.Sprintf("entry %d of its history", i+1)
+		}
+	}
+	return ""
+}
+
+func isSecret(name, value string) bool {
+	return secretNames.MatchString(name) && !notSecret.MatchString(value) || hasSecretForm(value)
+}
+
+func hasSecretForm(text string) bool {
+	return secretForms.MatchString(text) || loginURL.MatchString(text)
+}
+
+func textHoldsSecret(text string) bool {
+	if hasSecretForm(text) {
+		return true
+	}
+	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
+		if isSecret(strings.TrimLeft(m[1], "-"), strings.Trim(m[2], `"'`)) {
+			return true
+		}
+	}
+	return false
+}

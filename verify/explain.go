@@ -1,0 +1,222 @@
+package verify
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Explanation is what a policy asks of a repository, in words.
+type Explanation struct {
+	// Repository is the one asked about, in full.
+	Repository string `json:"repository"`
+	// Rule is the pattern of the rule that decides; empty where there is none, so
+	// that everything is denied.
+	Rule string `json:"rule,omitempty"`
+	// Mode is how it is applied: enforce, warn or deny.
+	Mode Mode `json:"mode,omitempty"`
+	// Reason is that of a rule that denies.
+	Reason string `json:"reason,omitempty"`
+	// Requirements are what it asks for, as a tree.
+	Requirements []Explained `json:"requirements,omitempty"`
+}
+
+// Explained is a requirement in words.
+type Explained struct {
+	// Requirement is its path in the policy, Text says what it asks for.
+	Requirement string `json:"requirement"`
+	Text        string `json:"text"`
+	// Conditions are what counts for it.
+	Conditions []string `json:"conditions,omitempty"`
+	// Of are the requirements that "any of these" and "all of these" are about.
+	Of []Explained `json:"of,omitempty"`
+}
+
+// modeDeny is what a rule that denies is called in explanations.
+const modeDeny Mode = "deny"
+
+// Explain says in words what the policy asks of a repository.
+func (v *Verifier) Explain(repo name.Repository) *Explanation {
+	e := &Explanation{Repository: repo.Name()}
+	entry, ok := v.policy.patterns.Match(repo)
+	if !ok {
+		return e
+	}
+	r := v.policy.rules[entry.Rule]
+	e.Rule, e.Mode = entry.Pattern.String(), r.Mode
+	switch {
+	case r.Deny:
+		e.Mode, e.Reason = modeDeny, r.Reason
+		return e
+	case e.Mode == "":
+		e.Mode = ModeEnforce
+	}
+	for _, n := range r.root.children {
+		e.Requirements = append(e.Requirements, v.policy.explain(n))
+	}
+	return e
+}
+
+func (c *compiled) explain(n *need) Explained {
+	x := Explained{Requirement: n.path}
+	switch {
+	case n.signature != nil:
+		x.Text = "a signature by " + c.who(n.role)
+		for _, key := range sortedKeys(n.signature.Annotations) {
+			x.Conditions = append(x.Conditions, fmt.Sprintf("with the annotation %s=%s", key, n.signature.Annotations[key]))
+		}
+		if n.signature.SameRepository {
+			x.Conditions = append(x.Conditions, "made for this repository")
+		}
+	case n.attestation != nil:
+		x.Text = fmt.Sprintf("an attestation of type %s by %s", n.attestation.Type, c.who(n.role))
+		x.Conditions = n.attestation.words()
+	case n.config != nil:
+		x.Text, x.Conditions = "of the image itself", n.config.words()
+	default:
+		x.Text = "all of these"
+		if n.any {
+			x.Text = "any of these"
+		}
+		for _, child := range n.children {
+			x.Of = append(x.Of, c.explain(child))
+		}
+	}
+	return x
+}
+
+// who names a role with its keys.
+func (c *compiled) who(r *role) string {
+	var names []string
+	for _, k := range c.keys {
+		if !r.keys[k.ID()] {
+			continue
+		}
+		text := k.Name
+		if k.revoked {
+			text += " (revoked)"
+		} else if !k.notAfter.IsZero() {
+			text += " (until " + k.notAfter.UTC().Format(time.RFC3339) + ")"
+		}
+		names = append(names, text)
+	}
+	of := ""
+	if len(names) > 1 {
+		of = fmt.Sprintf("%d of ", r.threshold)
+	}
+	return fmt.Sprintf("%s: %s%s", r.name, of, strings.Join(names, ", "))
+}
+
+// words lists the conditions that are set, by the names of their fields.
+func (a *AttestationRequirement) words() []string {
+	var all []string
+	add := func(set bool, format string, args ...any) {
+		if set {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	list := func(what string, values []string) {
+		add(len(values) > 0, "%s: %s", what, strings.Join(values, " or "))
+	}
+	add(a.MaxAge != 0, "not older than %s", time.Duration(a.MaxAge))
+	list("builder", a.Builder)
+	add(a.MinLevel > 0, "builder trusted to reach SLSA level %d", a.MinLevel)
+	list("source", a.Source)
+	list("ref", a.Ref)
+	list("commit", a.Commit)
+	list("build type", a.BuildType)
+	for _, key := range sortedKeys(a.Parameters) {
+		add(true, "external parameter %s is %v", key, a.Parameters[key])
+	}
+	add(len(a.AbsentParameters) > 0, "no external parameter %s", strings.Join(a.AbsentParameters, " or "))
+	add(a.OnlyKnownParameters, "no other external parameters than %s", strings.Join(append(sortedKeys(a.Parameters), a.KnownParameters...), ", "))
+	add(!a.BuiltAfter.IsZero(), "built after %s", a.BuiltAfter.UTC().Format(time.RFC3339))
+	add(a.MaxSeverity == severityNone, "nothing found")
+	add(a.MaxSeverity != "" && a.MaxSeverity != severityNone, "nothing worse than %s found", a.MaxSeverity)
+	for _, x := range a.Accept {
+		add(true, "but for %s until %s: %s", x.ID, x.Until.UTC().Format(time.RFC3339), x.Reason)
+	}
+	add(a.VEXBy != "", "but for what OpenVEX documents by %s call not_affected or fixed", a.VEXBy)
+	list("without the package", a.DenyPackages)
+	list("without the licence", a.DenyLicenses)
+	list("result", a.Result)
+	list("verifier", a.Verifier)
+	list("resource", a.Resource)
+	add(len(a.VerifiedLevels) > 0, "reaches %s", strings.Join(a.VerifiedLevels, " and "))
+	add(a.PolicyURI != "", "by the policy %s", a.PolicyURI)
+	add(a.PolicyDigest != "", "by the policy %s", a.PolicyDigest)
+	add(a.Layout != "", "its links complete the layout %s", a.Layout)
+	return all
+}
+
+func (q *ConfigRequirement) words() []string {
+	var all []string
+	add := func(set bool, format string, args ...any) {
+		if set {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	add(q.NonRoot, "does not run as root")
+	add(q.NoSecrets, "holds nothing that looks like a secret in its config")
+	add(q.NoPrivilegedPorts, "exposes no port below 1024")
+	add(q.CreatedWithin != 0, "created within %s", time.Duration(q.CreatedWithin))
+	add(len(q.BaseImages) > 0, "base image: %s", strings.Join(q.BaseImages, " or "))
+	add(len(q.Platforms) > 0, "platform: %s", strings.Join(q.Platforms, " or "))
+	for _, key := range sortedKeys(q.Labels) {
+		add(true, "label %s=%s", key, q.Labels[key])
+	}
+	for _, key := range sortedKeys(q.Annotations) {
+		add(true, "annotation %s=%s", key, q.Annotations[key])
+	}
+	add(q.MinVersion != "", "version %s or higher", q.MinVersion)
+	return all
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// LogValue implements slog.LogValuer.
+func (r *Result) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.Bool("verified", r.Warning == nil), slog.String("reference", r.Reference), slog.String("digest", r.Digest.DigestStr()),
+		slog.String("policy", r.PolicyDigest), slog.String("rule", r.Rule), slog.Any("keys", keyIDs(r.Keys)),
+	}
+	if !r.ValidUntil.IsZero() {
+		attrs = append(attrs, slog.Time("validUntil", r.ValidUntil))
+	}
+	if r.Warning != nil {
+		attrs = append(attrs, slog.Any("warning", r.Warning))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// LogValue implements slog.LogValuer.
+func (e *Error) LogValue() slog.Value {
+	unmet := make([]string, 0, len(e.Unmet))
+	for _, u := range e.Unmet {
+		unmet = append(unmet, u.Requirement+": "+string(u.Reason))
+	}
+	return slog.GroupValue(
+		slog.Bool("verified", false), slog.String("reason", string(e.Reason)), slog.String("reference", e.Reference),
+		slog.String("digest", e.Digest.DigestStr()), slog.String("policy", e.PolicyDigest), slog.String("rule", e.Rule),
+		slog.String("detail", e.Detail), slog.Any("unmet", unmet), slog.String("evidence", summary(e.Evidence)),
+	)
+}
+
+func keyIDs(keys []Signer) []string {
+	ids := make([]string, 0, len(keys))
+	for _, k := range keys {
+		ids = append(ids, k.ID)
+	}
+	return ids
+}

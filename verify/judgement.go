@@ -1,0 +1,447 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// judgement is the state of one decision.
+type judgement struct {
+	v         *Verifier
+	ctx       context.Context
+	r         registry.Reader
+	reference string
+	digest    name.Digest
+	now       time.Time
+
+	rule    *rule
+	pattern string
+	// leaves are the states of the rule's leaves.
+	leaves   []leafState
+	seen     []Evidence
+	causes   []error
+	overflow error
+	// bytesSums are further digests of the manifest, once a statement asked.
+	bytesSums map[string]string
+}
+
+// leafState is how far a requirement is met.
+type leafState struct {
+	// counted are the keys that count, in the order of their evidence.
+	counted []Signer
+	byKey   map[string]bool
+	// statements are what the keys that count have said.
+	statements []Statement
+	// until is when what counts ends by itself; zero: never.
+	until time.Time
+	// offered: something was there that claims to be what is asked for.
+	offered bool
+	// problem is why what a key of the role has signed did not count.
+	problem *problem
+	// met is the answer about the image's config, or an in-toto layout, and links
+	// what was gathered for that.
+	met   bool
+	links [][]byte
+	// vex gathers the OpenVEX statements of a scan's requirement, and waiting
+	// the scans that may count once there are more of them.
+	vex     vexStatements
+	waiting []fact
+}
+
+// fact is something that a valid key of the policy has signed about the image.
+type fact struct {
+	item        registry.Item
+	key         *trustedKey
+	annotations map[string]string
+	repository  string     // that a simple signing payload names
+	statement   *statement // nil: an image signature
+}
+
+func (j *judgement) run() (*Result, error) {
+	if err := j.findRule(); err != nil {
+		return nil, err
+	}
+	j.leaves = make([]leafState, len(j.rule.leaves))
+	for i := range j.leaves {
+		j.leaves[i].byKey = make(map[string]bool)
+	}
+	images := j.readImages()
+	if j.rule.needsEvidence() {
+		j.gather()
+	}
+	j.judgeImages(<-images)
+	if j.met(j.rule.root) {
+		return j.result(), nil
+	}
+	return j.refuse()
+}
+
+// findRule finds what the image needs.
+func (j *judgement) findRule() error {
+	deny := func(reason Reason, format string, args ...any) error {
+		return &Error{
+			Reason: reason, Reference: j.reference, Digest: j.digest, PolicyDigest: j.v.policy.digest, Rule: j.pattern,
+			Detail: registry.SafeText(fmt.Sprintf(format, args...), maxDetail),
+		}
+	}
+	if ends := j.v.policy.expires; !ends.IsZero() && !j.now.Before(ends) {
+		return deny(ReasonPolicyExpired, "the policy has expired on %s", ends.UTC().Format(time.RFC3339))
+	}
+	if reason, denied := j.v.policy.denied[j.digest.DigestStr()]; denied {
+		return deny(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
+	}
+	entry, ok := j.v.policy.patterns.Match(j.digest.Context())
+	if !ok {
+		return deny(ReasonNoRule, "no rule of the policy is about %s", j.digest.Context().Name())
+	}
+	j.rule, j.pattern = j.v.policy.rules[entry.Rule], entry.Pattern.String()
+	if j.rule.Deny {
+		return deny(ReasonDeniedByRule, "the policy denies %s: %s", j.pattern, j.rule.Reason)
+	}
+	return nil
+}
+
+// needsEvidence reports whether anything but the image itself is asked for.
+func (r *rule) needsEvidence() bool {
+	for _, leaf := range r.leaves {
+		if leaf.config == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// gather looks at evidence until nothing more is needed of it.
+func (j *judgement) gather() {
+	for item, err := range registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits) {
+		if err != nil {
+			j.unread(item, err)
+			continue
+		}
+		j.look(item)
+		if j.enough(j.rule.root) {
+			return
+		}
+	}
+}
+
+const maxDetail = 300
+
+// record notes why a piece of evidence counted or did not; for a requirement,
+// where it was looked at for one.
+func (j *judgement) record(item registry.Item, keyID string, leaf *need, reason Reason, detail string) {
+	e := Evidence{Place: item.Place, Format: item.Format, KeyID: keyID, Reason: reason, Detail: registry.SafeText(detail, maxDetail)}
+	if leaf != nil {
+		e.Requirement = leaf.path
+	}
+	if item.Manifest.Digest.Hex != "" {
+		e.Manifest = item.Manifest.Digest.String()
+	}
+	j.seen = append(j.seen, e)
+}
+
+// unread records an error of the gathering.
+func (j *judgement) unread(item registry.Item, err error) {
+	reason := ReasonMalformed
+	switch {
+	case registry.Unreadable(err):
+		reason = ReasonUnreadable
+		j.causes = append(j.causes, err)
+	case errors.Is(err, registry.ErrTooMany):
+		reason = ReasonTooMuchEvidence
+		j.overflow = err
+	case errors.Is(err, registry.ErrNotFound):
+		reason = ReasonMissing
+	case errors.Is(err, registry.ErrDigestMismatch):
+		reason = ReasonDigestMismatch
+	case errors.Is(err, registry.ErrTooLarge):
+		reason = ReasonTooLarge
+	}
+	j.record(item, "", nil, reason, err.Error())
+}
+
+// look judges one piece of evidence.
+func (j *judgement) look(item registry.Item) {
+	if item.Format == registry.FormatOther {
+		j.record(item, "", nil, ReasonWrongType, "not a format that is read: "+item.Manifest.ArtifactType+" "+string(item.Layer.MediaType))
+		return
+	}
+	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	if err != nil {
+		j.record(item, "", nil, openReason(err), err.Error())
+		return
+	}
+	if j.takeLinks(item, claim) {
+		return
+	}
+	keys := j.v.policy.signers(claim)
+	if len(keys) == 0 {
+		reason := ReasonUntrustedKey
+		if j.v.policy.byHint[claim.Hint] != nil {
+			reason = ReasonBadSignature
+		}
+		j.record(item, "", nil, reason, "no trusted key has made its signature")
+		j.offer(item, claim)
+		return
+	}
+	f, p := j.read(claim)
+	f.item = item
+	for _, key := range keys {
+		f.key = key
+		switch invalid := key.at(j.now); {
+		case invalid != nil:
+			j.record(item, key.ID(), nil, invalid.reason, invalid.detail)
+			j.offer(item, claim)
+		case p != nil:
+			j.record(item, key.ID(), nil, p.reason, p.detail)
+		default:
+			j.weigh(f)
+		}
+	}
+}
+
+// offer notes that something was there which claims to be what is asked for, so
+// that a denial can say so. Nothing else rests on it.
+func (j *judgement) offer(item registry.Item, claim *evidence.Claim) {
+	content, err := claim.Content()
+	for _, leaf := range j.rule.leaves {
+		switch {
+		case leaf.attestation != nil:
+			j.leaves[leaf.leaf].offered = j.leaves[leaf.leaf].offered || err == nil && content.Statement != nil &&
+				leaf.attestation.matchesType(content.Statement.PredicateType)
+		}
+	}
+}
+
+// read parses what a trusted key has signed, and checks that it is about the
+// image.
+func (j *judgement) read(claim *evidence.Claim) (fact, *problem) {
+	content, err := claim.Content()
+	if err != nil {
+		return fact{}, &problem{ReasonMalformed, err.Error()}
+	}
+	if p := content.Simple; p != nil {
+		if p.ManifestDigest != j.digest.DigestStr() {
+			return fact{}, problemf(ReasonWrongSubject, "it is about %s", p.ManifestDigest)
+		}
+		return fact{annotations: p.Annotations, repository: p.DockerReference}, nil
+	}
+	s := content.Statement
+	subject, err := s.Match(j.digestBy)
+	switch {
+	case err != nil:
+		j.causes = append(j.causes, err)
+		return fact{}, &problem{ReasonUnreadable, err.Error()}
+	case subject == nil:
+		return fact{}, &problem{ReasonWrongSubject, "none of its subjects is this digest"}
+	}
+	f := fact{annotations: subject.Annotations}
+	if s.PredicateType != intoto.PredicateSignature {
+		f.statement = &statement{predicateType: s.PredicateType, predicate: s.Predicate}
+	}
+	return f, nil
+}
+
+// weigh judges a fact for every requirement that it may count for.
+func (j *judgement) weigh(f fact) {
+	asked := false
+	for _, leaf := range j.rule.leaves {
+		if leaf.vexBy != nil && f.statement != nil && isVEX(f.statement.predicateType) && leaf.vexBy.keys[f.key.ID()] {
+			asked = true
+			j.believe(leaf, f)
+		}
+		if leaf.asksFor(f) {
+			asked = true
+			j.try(leaf, f)
+		}
+	}
+	if asked {
+		return
+	}
+	detail := "no requirement asks for a signature"
+	if f.statement != nil {
+		detail = "no requirement asks for an attestation of type " + f.statement.predicateType
+	}
+	j.record(f.item, f.key.ID(), nil, ReasonWrongType, detail)
+}
+
+// asksFor reports whether a requirement is about facts of this kind.
+func (n *need) asksFor(f fact) bool {
+	switch {
+	case n.signature != nil:
+		return f.statement == nil
+	case n.attestation != nil:
+		return f.statement != nil && n.attestation.matchesType(f.statement.predicateType)
+	}
+	return false
+}
+
+// try counts a fact for a requirement, or notes why not.
+func (j *judgement) try(leaf *need, f fact) {
+	state := &j.leaves[leaf.leaf]
+	state.offered = true
+	id := f.key.ID()
+	if !leaf.role.keys[id] {
+		j.record(f.item, id, leaf, ReasonWrongRole, fmt.Sprintf("the key %s is not in the role %s", f.key.Name, leaf.role.name))
+		return
+	}
+	until, p := j.conditions(leaf, f)
+	if p != nil {
+		state.problem = p
+		if leaf.vexBy != nil && p.reason == ReasonVulnerable {
+			state.waiting = append(state.waiting, f)
+		}
+		j.record(f.item, id, leaf, p.reason, p.detail)
+		return
+	}
+	if state.byKey[id] {
+		j.record(f.item, id, leaf, ReasonRepeated, "another signature of this key has counted")
+		return
+	}
+	state.byKey[id] = true
+	state.counted = append(state.counted, Signer{
+		ID: id, Name: f.key.Name, Evidence: f.item.Manifest.Digest.String(), Annotations: f.annotations,
+	})
+	state.until = earlier(state.until, earlier(until, f.key.notAfter))
+	if f.statement != nil {
+		state.statements = append(state.statements, Statement{
+			PredicateType: f.statement.predicateType, Predicate: f.statement.predicate,
+			KeyID: id, Evidence: f.item.Manifest.Digest.String(),
+		})
+	}
+	j.record(f.item, id, leaf, ReasonCounted, "")
+}
+
+// earlier is the earlier of two times of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// conditions judges what was signed.
+func (j *judgement) conditions(leaf *need, f fact) (time.Time, *problem) {
+	if leaf.attestation != nil {
+		return leaf.attestation.judge(f.statement, &circumstances{
+			now: j.now, skew: j.v.policy.skew, image: j.digest, builders: j.v.policy.builders, vex: j.leaves[leaf.leaf].vex.believed,
+		})
+	}
+	q := leaf.signature
+	if q.SameRepository && !sameRepository(f.repository, j.digest.Context()) {
+		return time.Time{}, problemf(ReasonWrongRepository, "it names the repository %q", f.repository)
+	}
+	for k, want := range q.Annotations {
+		if got, there := f.annotations[k]; !there || got != want {
+			return time.Time{}, problemf(ReasonAnnotations, "it lacks %s=%s", k, want)
+		}
+	}
+	return time.Time{}, nil
+}
+
+// isVEX reports whether a predicate is an OpenVEX document.
+func isVEX(predicateType string) bool {
+	return (&AttestationRequirement{Type: "openvex"}).matchesType(predicateType)
+}
+
+// vexStatements are OpenVEX predicates by how many keys of a role have signed
+// them.
+type vexStatements struct {
+	believed [][]byte
+	signed   map[[sha256.Size]byte]map[string]bool
+}
+
+// believe takes an OpenVEX statement into account once as many keys as the role
+// needs have signed it, and judges again what waits for it.
+func (j *judgement) believe(leaf *need, f fact) {
+	state := &j.leaves[leaf.leaf]
+	sum := sha256.Sum256(f.statement.predicate)
+	if state.vex.signed == nil {
+		state.vex.signed = make(map[[sha256.Size]byte]map[string]bool)
+	}
+	if state.vex.signed[sum] == nil {
+		state.vex.signed[sum] = make(map[string]bool)
+	}
+	before := len(state.vex.signed[sum])
+	state.vex.signed[sum][f.key.ID()] = true
+	j.record(f.item, f.key.ID(), leaf, ReasonCounted, "an OpenVEX document of the role "+leaf.vexBy.name)
+	if len(state.vex.signed[sum]) != leaf.vexBy.threshold || before == leaf.vexBy.threshold {
+		return
+	}
+	state.vex.believed = append(state.vex.believed, f.statement.predicate)
+	waiting := state.waiting
+	state.waiting = nil
+	for _, w := range waiting {
+		j.try(leaf, w)
+	}
+}
+
+func openReason(err error) Reason {
+	switch {
+	case errors.Is(err, evidence.ErrNotByKey):
+		return ReasonCertificate
+	case errors.Is(err, evidence.ErrWrongType):
+		return ReasonWrongType
+	}
+	return ReasonMalformed
+}
+
+// signers finds the policy's keys that have made one of the claim's signatures.
+// The hint decides only which key is tried first.
+func (c *compiled) signers(claim *evidence.Claim) []*trustedKey {
+	var found []*trustedKey
+	hinted := c.byHint[claim.Hint]
+	if hinted != nil && claim.VerifiedBy(hinted.key) {
+		found = append(found, hinted)
+	}
+	for _, k := range c.keys {
+		// One signature has one maker.
+		if len(found) >= len(claim.Signatures) {
+			break
+		}
+		if k != hinted && claim.VerifiedBy(k.key) {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// sameRepository compares a docker-reference, which may be a short name or
+// carry a tag, with the repository asked about.
+func sameRepository(reference string, repo name.Repository) bool {
+	ref, err := name.ParseReference(reference)
+	return err == nil && ref.Context().Name() == repo.Name()
+}
+
+// digestBy gives the manifest's digest by the algorithms that a subject may
+// name. All but sha256 need the manifest itself, which is fetched for the rare
+// statement that names them.
+func (j *judgement) digestBy(algorithm string) (string, bool, error) {
+	switch algorithm {
+	case "sha256":
+		h, err := registry.HashOf(j.digest)
+		return h.Hex, true, err
+	case "sha384", "sha512":
+		if j.bytesSums == nil {
+			m, err := registry.ReadManifest(j.ctx, j.r, j.digest)
+			if err != nil {
+				return "", true, err
+			}
+			s384, s512 := sha512.Sum384(m.Bytes), sha512.Sum512(m.Bytes)
+			j.bytesSums = map[string]string{"sha384": hex.EncodeToString(s384[:]), "sha512": hex.EncodeToString(s512[:])}
+		}
+		return j.bytesSums[algorithm], true, nil
+	}
+	return "", false, nil
+}

@@ -1,0 +1,192 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// ErrPolicy is the error of every policy that is refused. Where the policy was
+// read from a file, the text begins with line and column.
+var ErrPolicy = errors.New("unusable policy")
+
+// Policy says what an image needs so that it may be used. It is written as Go
+// values, or read by ParsePolicy and LoadPolicy. The zero Policy is refused by
+// New. In a file each field has the name that stands behind it, lower case
+// first.
+type Policy struct {
+	// Version is that of the policy's form. It must be 1. Zero: refused.
+	Version int `json:"version"`
+	// Serial counts a policy's versions up: a source takes no lower one after a
+	// higher one. Zero: versions are not told apart.
+	Serial int64 `json:"serial,omitempty"`
+	// Expires is when the policy stops to allow anything. Zero: never.
+	Expires time.Time `json:"expires,omitzero"`
+	// Keys are those that the policy speaks of, by names of its own. At least
+	// one. The same key under two names is refused. Empty: refused.
+	Keys map[string]PolicyKey `json:"keys"`
+	// Roles are groups of keys, of which several must act together where the
+	// role says so. At least one.
+	Roles map[string]Role `json:"roles"`
+	// Identities are authorities that packages beside this one provide, such as
+	// certificates. None is linked into this program, so that a policy that names
+	// one is refused. Empty: none.
+	Identities map[string]any `json:"identities,omitempty"`
+	// Builders maps the builder IDs of provenance to the SLSA build level that
+	// they are trusted to reach, 1 to 4. Empty: level says nothing.
+	Builders map[string]int `json:"builders,omitempty"`
+	// DenyDigests are never allowed, whatever else a rule says. Empty: none.
+	DenyDigests []DeniedDigest `json:"denyDigests,omitempty"`
+	// ClockSkew is how far clocks may be apart: a time that far in the future
+	// counts as now. Zero: five minutes.
+	ClockSkew Duration `json:"clockSkew,omitempty"`
+	// Files says whose signatures files need, for Verifier.Blob. SameRepository
+	// does not apply. Nil: every file is denied.
+	Files *SignatureRequirement `json:"files,omitempty"`
+	// Rules say what images need. The one with the most specific pattern
+	// decides; an image that no rule is about is denied. At least one.
+	Rules []Rule `json:"rules"`
+}
+
+// PolicyKey is a public key with the time in which it counts. Exactly one of
+// PEM, File and Key is given.
+type PolicyKey struct {
+	// PEM is the text of the key.
+	PEM string `json:"pem,omitempty"`
+	// File names a file that holds it, from the directory of the policy.
+	File string `json:"file,omitempty"`
+	// NotBefore and NotAfter are when the key counts. Zero: no bound. As no
+	// signature tells when it was made, the time of the judgement is what must
+	// lie between them.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	NotAfter  time.Time `json:"notAfter,omitzero"`
+	// Revoked is when the key was revoked. Zero: it is not. A key that is
+	// revoked never counts, also not before this time: whoever has it can write
+	// any time.
+	Revoked time.Time `json:"revoked,omitzero"`
+
+	// Key is the key itself, for policies in Go. Zero: see PEM and File.
+	Key Key `json:"-"`
+}
+
+// Role is a group of keys.
+type Role struct {
+	// Keys are names of Policy.Keys. At least one.
+	Keys []string `json:"keys"`
+	// Threshold is how many distinct keys must have signed the same thing: 1 to
+	// len(Keys). Zero: 1 where the role has one key; otherwise it must be given.
+	Threshold int `json:"threshold,omitempty"`
+
+	noDefault bool // Threshold is what it is
+}
+
+// DeniedDigest is an image that must not be used.
+type DeniedDigest struct {
+	// Digest is that of a manifest or index, "sha256:…".
+	Digest string `json:"digest"`
+	// Reason is told to whoever asks.
+	Reason string `json:"reason"`
+}
+
+// Mode is how a rule is applied.
+type Mode string
+
+// Modes. The zero Mode is ModeEnforce.
+const (
+	// ModeEnforce denies what does not meet the rule.
+	ModeEnforce Mode = "enforce"
+	// ModeWarn judges all the same, and allows: Result.Warning then holds what
+	// would have been the denial.
+	ModeWarn Mode = "warn"
+)
+
+// Rule says what some images need.
+type Rule struct {
+	// Images are patterns of repositories: a registry's host and path segments,
+	// in which * is one segment and ** any number; see package documentation.
+	// At least one.
+	Images []string `json:"images"`
+	// Deny refuses the images, for Reason. False: Require decides.
+	Deny   bool   `json:"deny,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Mode is how Require is applied. Empty: ModeEnforce.
+	Mode Mode `json:"mode,omitempty"`
+	// SeparateDuties refuses keys that stand in two of the roles that Require
+	// names, when the policy is loaded. False: one key may act in two roles.
+	SeparateDuties bool `json:"separateDuties,omitempty"`
+	// Require must all be met. At least one, unless Deny.
+	Require []Requirement `json:"require,omitempty"`
+}
+
+// Requirement is one condition. Exactly one field is set.
+type Requirement struct {
+	// Signature asks for signatures of the image.
+	Signature *SignatureRequirement `json:"signature,omitempty"`
+	// Attestation asks for a statement about the image.
+	Attestation *AttestationRequirement `json:"attestation,omitempty"`
+	// Config asks something of the image itself.
+	Config *ConfigRequirement `json:"config,omitempty"`
+	// AnyOf is met by one of these, AllOf by all of them. At least one.
+	AnyOf []Requirement `json:"anyOf,omitempty"`
+	AllOf []Requirement `json:"allOf,omitempty"`
+}
+
+// SignatureRequirement is met by image signatures of as many distinct keys of a
+// role as its threshold says.
+type SignatureRequirement struct {
+	// By is the role. Required.
+	By string `json:"by"`
+	// Annotations must all stand in a signature for it to count. Empty: none.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// SameRepository makes a signature count only where it names the repository
+	// that is asked about. Bundles name none, so that only simple signing
+	// payloads count then. False: a signature counts wherever it was copied to.
+	SameRepository bool `json:"sameRepository,omitempty"`
+}
+
+// Duration is a time.Duration that is written as in "168h" or "5m".
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed <= 0 {
+		return fmt.Errorf("%.40q is no duration such as 168h or 5m", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Signatures is the policy of one role and one rule for all images: so many of
+// these keys must have signed.
+type Signatures struct {
+	// Keys are trusted. At least one; the same key twice is refused, under
+	// whatever name.
+	Keys []Key
+	// Threshold is how many distinct keys must have signed: 1 to len(Keys). It
+	// has no default.
+	Threshold int
+	// Annotations and SameRepository are as in SignatureRequirement.
+	Annotations    map[string]string
+	SameRepository bool
+}
+
+// Policy returns it as a Policy. A file is judged by the same keys.
+func (s Signatures) Policy() *Policy {
+	const role = "signers"
+	p := &Policy{Version: 1, Keys: make(map[string]PolicyKey, len(s.Keys)), Roles: map[string]Role{}}
+	r := Role{Threshold: s.Threshold, noDefault: true}
+	for i, k := range s.Keys {
+		name := fmt.Sprintf("key %d", i)
+		p.Keys[name] = PolicyKey{Key: k}
+		r.Keys = append(r.Keys, name)
+	}
+	p.Roles[role] = r
+	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations), SameRepository: s.SameRepository}
+	p.Rules = []Rule{{Images: []string{"**"}, Require: []Requirement{{Signature: p.Files}}}}
+	return p
+}

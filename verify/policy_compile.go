@@ -1,0 +1,422 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/pattern"
+)
+
+// Bounds of a policy.
+const (
+	maxKeys         = 10_000
+	maxRules        = 100_000
+	maxRequirements = 1000 // of one rule
+	maxNesting      = 8
+	defaultSkew     = 5 * time.Minute
+)
+
+// compiled is a policy that has been checked, in the form that decisions need.
+type compiled struct {
+	// keys are distinct; byHint finds them by the hint of evidence.
+	keys   []*trustedKey
+	byHint map[string]*trustedKey
+	roles  map[string]*role
+	rules  []*rule
+	// patterns find the rule of a repository.
+	patterns *pattern.Set
+	denied   map[string]string
+	// files is what files need; nil: nothing that they have counts.
+	files    *need
+	builders map[string]int
+	skew     time.Duration
+	expires  time.Time
+	// digest identifies the policy: the SHA-256 of its canonical form, with the
+	// keys themselves in place of files.
+	digest string
+}
+
+// trustedKey is a key of the policy.
+type trustedKey struct {
+	Key
+	notBefore, notAfter time.Time
+	revoked             bool
+}
+
+// at says why the key does not count at a time; nil: it does.
+func (k *trustedKey) at(now time.Time) *problem {
+	switch {
+	case k.revoked:
+		return problemf(ReasonRevokedKey, "the key %s is revoked", k.Name)
+	case !k.notBefore.IsZero() && now.Before(k.notBefore):
+		return problemf(ReasonKeyNotYetValid, "the key %s counts from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
+	case !k.notAfter.IsZero() && now.After(k.notAfter):
+		return problemf(ReasonExpiredKey, "the key %s counted until %s", k.Name, k.notAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// role is a group of keys.
+type role struct {
+	name      string
+	keys      map[string]bool // by ID
+	threshold int
+}
+
+// rule is a rule with its requirements as a tree.
+type rule struct {
+	Rule
+	index int
+	root  *need
+	// leaves are all of root's, in order.
+	leaves []*need
+}
+
+// need is a requirement: a leaf, or a node that is met by any or all of others.
+type need struct {
+	// path leads to it in the policy: "rules[0].require[1]".
+	path string
+	// title says in words what is needed.
+	title string
+
+	signature   *SignatureRequirement
+	attestation *AttestationRequirement
+	config      *ConfigRequirement
+	role        *role // of signature and attestation
+	vexBy       *role
+
+	any      bool
+	children []*need
+	// leaf is the number of a leaf within its rule.
+	leaf int
+}
+
+// isLayout reports whether the requirement is about an in-toto layout.
+func (n *need) isLayout() bool { return n.attestation != nil && n.attestation.kind() == kindLayout }
+
+// compile checks a policy. Errors are of type *fault.
+func compile(p *Policy) (*compiled, error) {
+	c := &compiled{byHint: make(map[string]*trustedKey), roles: make(map[string]*role), builders: maps.Clone(p.Builders)}
+	if p.Version != 1 {
+		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
+	}
+	for _, step := range []func(*Policy) error{c.addKeys, c.addRoles, c.addSettings, c.addRules, c.addFiles} {
+		if err := step(p); err != nil {
+			return nil, err
+		}
+	}
+	return c, c.sum(p)
+}
+
+func (c *compiled) addKeys(p *Policy) error {
+	if len(p.Keys) == 0 {
+		return faultf("keys", "has no key: a policy that trusts nobody allows nothing")
+	}
+	if len(p.Keys) > maxKeys {
+		return faultf("keys", "has more than %d keys", maxKeys)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
+		k, path := p.Keys[name], "keys."+name
+		switch {
+		case k.Key.key == nil:
+			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey")
+		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
+			return faultf(path, "never counts: notAfter is not after notBefore")
+		}
+		if first, twice := c.byHint[k.Key.key.Hint()]; twice {
+			return faultf(path, "is the same key as %s, %s", first.Name, k.Key.ID())
+		}
+		t := &trustedKey{Key: k.Key, notBefore: k.NotBefore, notAfter: k.NotAfter, revoked: !k.Revoked.IsZero()}
+		if t.Name == "" {
+			t.Name = name
+		}
+		c.keys = append(c.keys, t)
+		c.byHint[k.Key.key.Hint()] = t
+	}
+	return nil
+}
+
+func (c *compiled) addRoles(p *Policy) error {
+	if len(p.Roles) == 0 {
+		return faultf("roles", "has no role")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
+		made, err := c.newRole(p, name)
+		if err != nil {
+			return err
+		}
+		c.roles[name] = made
+	}
+	return nil
+}
+
+// newRole counts revoked keys too: a policy that revokes a key must not be
+// refused for it, or the policy before would go on to trust the key.
+func (c *compiled) newRole(p *Policy, name string) (*role, error) {
+	r, path := p.Roles[name], "roles."+name
+	made := &role{name: name, keys: make(map[string]bool), threshold: r.Threshold}
+	for i, key := range r.Keys {
+		at := fmt.Sprintf("%s.keys[%d]", path, i)
+		k, known := p.Keys[key]
+		if !known {
+			return nil, faultf(at, "names the key %.100q, which is not among keys", key)
+		}
+		if made.keys[k.Key.ID()] {
+			return nil, faultf(at, "names the key %.100q a second time", key)
+		}
+		made.keys[k.Key.ID()] = true
+	}
+	switch {
+	case len(r.Keys) == 0:
+		return nil, faultf(path, "has no keys")
+	case r.Threshold == 0 && len(r.Keys) == 1 && !r.noDefault:
+		made.threshold = 1
+	case r.Threshold < 1 || r.Threshold > len(r.Keys):
+		return nil, faultf(path, "has threshold %d with %d distinct keys; say how many of them must sign", r.Threshold, len(r.Keys))
+	}
+	return made, nil
+}
+
+func (c *compiled) addSettings(p *Policy) error {
+	if c.skew = time.Duration(p.ClockSkew); c.skew == 0 {
+		c.skew = defaultSkew
+	}
+	if c.skew < 0 || c.skew > 24*time.Hour {
+		return faultf("clockSkew", "is %s, want at most 24h", c.skew)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.Builders)) {
+		if level := p.Builders[id]; level < 1 || level > 4 {
+			return faultf("builders."+id, "has level %d, want 1 to 4", level)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		return faultf("identities."+name, "names an authority whose package is not linked into this program")
+	}
+	if p.Serial < 0 {
+		return faultf("serial", "is %d, want 1 or more", p.Serial)
+	}
+	c.expires = p.Expires
+	c.denied = make(map[string]string, len(p.DenyDigests))
+	for i, d := range p.DenyDigests {
+		path := fmt.Sprintf("denyDigests[%d]", i)
+		if !isDigest(d.Digest) {
+			return faultf(path, "needs a digest as in sha256:…, with 64 lower-case hex digits")
+		}
+		if d.Reason == "" {
+			return faultf(path, "needs a reason")
+		}
+		c.denied[d.Digest] = d.Reason
+	}
+	return nil
+}
+
+func isDigest(s string) bool {
+	hexDigits, found := strings.CutPrefix(s, "sha256:")
+	raw, err := hex.DecodeString(hexDigits)
+	return found && err == nil && len(raw) == 32 && strings.ToLower(s) == s
+}
+
+func (c *compiled) addRules(p *Policy) error {
+	if len(p.Rules) == 0 {
+		return faultf("rules", "has no rule: nothing would be allowed")
+	}
+	if len(p.Rules) > maxRules {
+		return faultf("rules", "has more than %d rules", maxRules)
+	}
+	var entries []pattern.Entry
+	for i, r := range p.Rules {
+		made, err := c.newRule(i, r)
+		if err != nil {
+			return err
+		}
+		c.rules = append(c.rules, made)
+		for n, text := range r.Images {
+			parsed, err := pattern.Parse(text)
+			if err != nil {
+				return &fault{fmt.Sprintf("rules[%d].images[%d]", i, n), err}
+			}
+			entries = append(entries, pattern.Entry{Pattern: parsed, Rule: i})
+		}
+	}
+	var err error
+	c.patterns, err = pattern.NewSet(entries)
+	var conflict *pattern.ConflictError
+	if errors.As(err, &conflict) {
+		return faultf(fmt.Sprintf("rules[%d].images", conflict.B.Rule), "is ambiguous with rules[%d]: %w; add a rule that is more specific than both, or change one", conflict.A.Rule, err)
+	}
+	return err
+}
+
+func (c *compiled) addFiles(p *Policy) (err error) {
+	if p.Files != nil {
+		c.files, err = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files}, 1)
+	}
+	return err
+}
+
+func (c *compiled) newRule(i int, r Rule) (*rule, error) {
+	path := fmt.Sprintf("rules[%d]", i)
+	made := &rule{Rule: r, index: i}
+	switch {
+	case len(r.Images) == 0:
+		return nil, faultf(path, "needs images: the repositories that it is about")
+	case r.Mode != "" && r.Mode != ModeEnforce && r.Mode != ModeWarn:
+		return nil, faultf(path+".mode", "is %.40q, want %s or %s", r.Mode, ModeEnforce, ModeWarn)
+	case r.Deny && (len(r.Require) > 0 || r.Mode == ModeWarn || r.SeparateDuties):
+		return nil, faultf(path, "denies, so that it cannot require anything, warn or separate duties")
+	case r.Deny && r.Reason == "":
+		return nil, faultf(path, "denies and needs a reason, for whoever asks")
+	case r.Deny:
+		return made, nil
+	case r.Reason != "":
+		return nil, faultf(path+".reason", "is that of a denial; with require there is none")
+	case len(r.Require) == 0:
+		return nil, faultf(path, "requires nothing; say what is needed, or deny")
+	}
+	var err error
+	made.root, err = c.newNeed(made, path+".require", Requirement{AllOf: r.Require}, 0)
+	if err != nil {
+		return nil, err
+	}
+	if r.SeparateDuties {
+		err = made.separate(c)
+	}
+	return made, err
+}
+
+// separate refuses a key in two of the roles that the rule names.
+func (r *rule) separate(c *compiled) error {
+	var all []*role
+	for _, leaf := range r.leaves {
+		for _, role := range []*role{leaf.role, leaf.vexBy} {
+			if role != nil && !slices.Contains(all, role) {
+				all = append(all, role)
+			}
+		}
+	}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			for _, k := range c.keys {
+				if a.keys[k.ID()] && b.keys[k.ID()] {
+					return faultf(fmt.Sprintf("rules[%d].separateDuties", r.index), "is not kept: the key %s is in the roles %s and %s", k.Name, b.name, a.name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *compiled) newNeed(r *rule, path string, q Requirement, depth int) (*need, error) {
+	n := &need{path: path, signature: q.Signature, attestation: q.Attestation, config: q.Config}
+	set := 0
+	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set != 1:
+		return nil, faultf(path, "needs exactly one of signature, attestation, config, anyOf and allOf")
+	case depth > maxNesting:
+		return nil, faultf(path, "nests deeper than %d", maxNesting)
+	case q.AnyOf != nil:
+		n.any = true
+		return n, c.newChildren(r, n, path+".anyOf", q.AnyOf, depth)
+	case q.AllOf != nil:
+		list := path + ".allOf"
+		if depth == 0 {
+			list = path // the rule's own list
+		}
+		return n, c.newChildren(r, n, list, q.AllOf, depth)
+	}
+	if len(r.leaves) >= maxRequirements {
+		return nil, faultf(path, "is more than %d requirements", maxRequirements)
+	}
+	n.leaf = len(r.leaves)
+	r.leaves = append(r.leaves, n)
+	return n, c.leaf(n)
+}
+
+func (c *compiled) newChildren(r *rule, n *need, path string, list []Requirement, depth int) error {
+	if len(list) == 0 {
+		return faultf(path, "is empty: it would be met by nothing, or by everything")
+	}
+	for i, q := range list {
+		child, err := c.newNeed(r, fmt.Sprintf("%s[%d]", path, i), q, depth+1)
+		if err != nil {
+			return err
+		}
+		n.children = append(n.children, child)
+	}
+	return nil
+}
+
+func (c *compiled) leaf(n *need) error {
+	var by string
+	switch {
+	case n.signature != nil:
+		by, n.title = n.signature.By, "signature by "+n.signature.By
+	case n.attestation != nil:
+		by, n.title = n.attestation.By, "attestation "+n.attestation.Type+" by "+n.attestation.By
+		if err := n.attestation.check(); err != nil {
+			return &fault{n.path + ".attestation", err}
+		}
+		if vex := n.attestation.VEXBy; vex != "" {
+			if n.vexBy = c.roles[vex]; n.vexBy == nil {
+				return faultf(n.path+".attestation.vexBy", "names the role %.100q, which is not among roles", vex)
+			}
+		}
+	default:
+		n.title = "config of the image"
+		if err := n.config.check(); err != nil {
+			return &fault{n.path + ".config", err}
+		}
+		return nil
+	}
+	if by == "" {
+		return faultf(n.path, "needs by: the role whose keys count")
+	}
+	if n.role = c.roles[by]; n.role == nil {
+		return faultf(n.path, "names the role %.100q, which is not among roles", by)
+	}
+	return nil
+}
+
+// sum identifies the policy by its content: encoding/json sorts maps, and the
+// keys stand in for the files that they were read from.
+func (c *compiled) sum(p *Policy) error {
+	type key struct {
+		ID                           string
+		NotBefore, NotAfter, Revoked time.Time
+	}
+	canonical := struct {
+		Policy
+		Keys    map[string]key
+		Layouts [][]byte
+	}{Policy: *p, Keys: make(map[string]key, len(p.Keys))}
+	for name, k := range p.Keys {
+		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked}
+	}
+	canonical.Policy.Keys = nil
+	for _, r := range c.rules {
+		for _, leaf := range r.leaves {
+			if leaf.isLayout() {
+				canonical.Layouts = append(canonical.Layouts, leaf.attestation.LayoutEnvelope)
+			}
+		}
+	}
+	text, err := json.Marshal(canonical)
+	if err != nil {
+		return &fault{"", err}
+	}
+	sum := sha256.Sum256(text)
+	c.digest = "sha256:" + hex.EncodeToString(sum[:])
+	return nil
+}

@@ -1,0 +1,174 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/strictyaml"
+)
+
+// maxPolicyBytes bounds a policy file, maxLayoutBytes an in-toto layout.
+const (
+	maxPolicyBytes = 4 << 20
+	maxLayoutBytes = 4 << 20
+)
+
+// ParseOptions say how ParsePolicy finds what a policy names.
+type ParseOptions struct {
+	// ReadFile reads a file that the policy names, as it names it. Nil: a policy
+	// that names files is refused.
+	ReadFile func(name string, maxBytes int64) ([]byte, error)
+}
+
+// ParsePolicy reads a policy from strict YAML or JSON and checks it as New does.
+// Unknown and repeated fields, anchors, aliases, tags, several documents, values
+// that are missing, names that lead nowhere, and all that New refuses are
+// ErrPolicy, with line and column.
+//
+// Files that it names are read now: what changes in them later changes nothing.
+func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
+	doc, err := strictyaml.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	p := &Policy{}
+	if err := doc.Decode(p); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	if err := p.readFiles(o); err != nil {
+		return nil, positioned(doc, err)
+	}
+	if _, err := compile(p); err != nil {
+		return nil, positioned(doc, err)
+	}
+	return p, nil
+}
+
+// LoadPolicy is ParsePolicy for a file. Files that it names are looked for in its
+// directory, and must lie there or below.
+func LoadPolicy(path string) (*Policy, error) {
+	text, _, err := file.Read(path, maxPolicyBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	p, err := ParsePolicy(text, ParseOptions{ReadFile: beside(path)})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// beside reads files from the directory of another one, and below it.
+func beside(path string) func(string, int64) ([]byte, error) {
+	return func(name string, maxBytes int64) ([]byte, error) {
+		if !filepath.IsLocal(name) {
+			return nil, errors.New("it must lie beside the policy, or below")
+		}
+		text, _, err := file.Read(filepath.Join(filepath.Dir(path), name), maxBytes)
+		var pathError *os.PathError
+		if errors.As(err, &pathError) {
+			err = pathError.Err // the path is said already
+		}
+		return text, err
+	}
+}
+
+// fault is what is wrong with a policy, and where.
+type fault struct {
+	// path is that of strictyaml: "rules[0].images".
+	path string
+	err  error
+}
+
+func (f *fault) Error() string {
+	if f.path == "" {
+		return f.err.Error()
+	}
+	return f.path + " " + f.err.Error()
+}
+
+func (f *fault) Unwrap() error { return f.err }
+
+func faultf(path, format string, args ...any) error {
+	return &fault{path, fmt.Errorf(format, args...)}
+}
+
+// positioned tells line and column of what is wrong.
+func positioned(doc *strictyaml.Document, err error) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	return fmt.Errorf("%w: %w", ErrPolicy, doc.Fail(f.path, "%v", f.err))
+}
+
+// readFiles reads the keys and layouts that the policy names.
+func (p *Policy) readFiles(o ParseOptions) error {
+	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
+		k := p.Keys[name]
+		if err := k.read(o); err != nil {
+			return &fault{"keys." + name, err}
+		}
+		p.Keys[name] = k
+	}
+	for i := range p.Rules {
+		if err := readLayouts(fmt.Sprintf("rules[%d].require", i), p.Rules[i].Require, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readLayouts reads the layouts that requirements name.
+func readLayouts(path string, list []Requirement, o ParseOptions) error {
+	for i, q := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
+			return err
+		}
+		if q.Attestation == nil || q.Attestation.Layout == "" {
+			continue
+		}
+		if o.ReadFile == nil {
+			return faultf(at+".attestation.layout", "names a file, and files are not read here")
+		}
+		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
+		if err != nil {
+			return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
+		}
+		if _, err := steps.ReadLayout(text); err != nil {
+			return faultf(at+".attestation.layout", "is no usable layout: %w", err)
+		}
+		q.Attestation.LayoutEnvelope = text
+	}
+	return nil
+}
+
+func (k *PolicyKey) read(o ParseOptions) error {
+	text := []byte(k.PEM)
+	switch {
+	case (k.PEM == "") == (k.File == ""):
+		return errors.New("needs either pem or file")
+	case k.File != "":
+		if o.ReadFile == nil {
+			return errors.New("names a file, and files are not read here; give pem")
+		}
+		var err error
+		if text, err = o.ReadFile(k.File, sigkey.MaxFileSize); err != nil {
+			return fmt.Errorf("names the file %.200q: %w", k.File, err)
+		}
+	}
+	key, err := ParseKey(text)
+	if err != nil {
+		return fmt.Errorf("is no usable public key: %w", err)
+	}
+	k.Key = key
+	return nil
+}

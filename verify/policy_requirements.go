@@ -1,0 +1,156 @@
+package verify
+
+import "time"
+
+// AttestationRequirement is met by statements about the image that meet all
+// conditions, signed by as many distinct keys of a role as its threshold says.
+// Where the threshold is above one, each key may have signed a statement of its
+// own. Which conditions a type has stands with each of them; a condition of
+// another type is refused when the policy is loaded.
+type AttestationRequirement struct {
+	// Type is the predicate's type: a short name of package attest or a URI.
+	// "slsaprovenance" is SLSA provenance v1 and v0.2, "intoto" an in-toto layout.
+	// Required.
+	Type string `json:"type"`
+	// By is the role. Required.
+	By string `json:"by"`
+	// MaxAge is how old the statement may be, by the time that it states itself
+	// and its signers vouch for: the end of a build or scan, timeVerified of a
+	// VSA, timestamp of an OpenVEX document. Zero: any age.
+	MaxAge Duration `json:"maxAge,omitempty"`
+
+	ProvenanceConditions
+	ScanConditions
+	DocumentConditions
+	VSAConditions
+	LayoutConditions
+}
+
+// ProvenanceConditions are about SLSA provenance. Lists are of alternatives, of
+// which one must be equal, byte for byte.
+type ProvenanceConditions struct {
+	// Builder are builder IDs. Required for provenance.
+	Builder []string `json:"builder,omitempty"`
+	// MinLevel is the SLSA build level that the builder must be trusted to
+	// reach, by Policy.Builders. Zero: any.
+	MinLevel int `json:"minLevel,omitempty"`
+	// Source are URIs of the source, without a ref: that of the resolved
+	// dependency which the build was started from. Empty: any.
+	Source []string `json:"source,omitempty"`
+	// Ref are refs of the source, such as refs/heads/main. Empty: any.
+	Ref []string `json:"ref,omitempty"`
+	// Commit are commits of the source, in hex. Empty: any.
+	Commit []string `json:"commit,omitempty"`
+	// BuildType are URIs. Empty: any.
+	BuildType []string `json:"buildType,omitempty"`
+	// Parameters are external parameters that must have these values. Empty:
+	// none.
+	Parameters map[string]any `json:"parameters,omitempty"`
+	// AbsentParameters are external parameters that must not be there. Empty:
+	// none.
+	AbsentParameters []string `json:"absentParameters,omitempty"`
+	// KnownParameters are external parameters that may be there beside those of
+	// Parameters; with OnlyKnownParameters all others are refused.
+	KnownParameters     []string `json:"knownParameters,omitempty"`
+	OnlyKnownParameters bool     `json:"onlyKnownParameters,omitempty"`
+	// BuiltAfter denies what was built before: a guard against old images that
+	// were validly attested. Zero: no bound.
+	BuiltAfter time.Time `json:"builtAfter,omitzero"`
+}
+
+// ScanConditions are about vulnerability scans (vuln, vulns).
+type ScanConditions struct {
+	// MaxSeverity is the worst severity that is accepted: none, negligible, low,
+	// medium, high or critical. A severity that is not known counts as
+	// critical. Empty: it must be given for scans.
+	MaxSeverity string `json:"maxSeverity,omitempty"`
+	// Accept are vulnerabilities that are accepted all the same. Empty: none.
+	Accept []AcceptedVulnerability `json:"accept,omitempty"`
+	// VEXBy is a role whose OpenVEX statements are believed: what it calls
+	// not_affected or fixed in this image does not count. Empty: nobody's.
+	VEXBy string `json:"vexBy,omitempty"`
+}
+
+// AcceptedVulnerability is a vulnerability that somebody has decided to live
+// with for a time.
+type AcceptedVulnerability struct {
+	// ID is that of the scanner, such as CVE-2026-1234. Required.
+	ID string `json:"id"`
+	// Until is when the decision ends. Required.
+	Until time.Time `json:"until"`
+	// Reason is why. Required.
+	Reason string `json:"reason"`
+}
+
+// DocumentConditions are about bills of materials (spdx, cyclonedx) and test
+// results.
+type DocumentConditions struct {
+	// DenyPackages are names or package URLs, without version, of packages that
+	// must not be in a bill of materials. Empty: none.
+	DenyPackages []string `json:"denyPackages,omitempty"`
+	// DenyLicenses are SPDX identifiers that no package may have. Empty: none.
+	DenyLicenses []string `json:"denyLicenses,omitempty"`
+	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty:
+	// PASSED.
+	Result []string `json:"result,omitempty"`
+}
+
+// VSAConditions are about SLSA verification summaries, which must say PASSED.
+type VSAConditions struct {
+	// Verifier are verifier IDs. Required for a VSA.
+	Verifier []string `json:"verifier,omitempty"`
+	// Resource are resource URIs that the summary must be about. Empty: one
+	// that names the image's repository, as REPOSITORY, oci://REPOSITORY,
+	// pkg:oci/NAME, or one of them with the digest.
+	Resource []string `json:"resource,omitempty"`
+	// VerifiedLevels must all be reached: SLSA_BUILD_LEVEL_2 is reached by
+	// SLSA_BUILD_LEVEL_3. Empty: none.
+	VerifiedLevels []string `json:"verifiedLevels,omitempty"`
+	// PolicyURI and PolicyDigest ("sha256:…") are those of the policy that the
+	// image was verified against. Empty: any.
+	PolicyURI    string `json:"policyUri,omitempty"`
+	PolicyDigest string `json:"policyDigest,omitempty"`
+}
+
+// LayoutConditions are about in-toto links that travel with the image (type
+// intoto).
+type LayoutConditions struct {
+	// Layout names a file that holds the signed layout, from the directory of
+	// the policy; its owners are the requirement's role. The links are those of
+	// attestations of the image (package attest/steps, LinkPredicate), whoever
+	// attached them: the functionaries that the layout names must have signed
+	// them. The image must be a product of the layout's last step. Required for
+	// intoto.
+	Layout string `json:"layout,omitempty"`
+	// LayoutEnvelope is the layout itself, for policies in Go. Nil: see Layout.
+	LayoutEnvelope []byte `json:"-"`
+}
+
+// ConfigRequirement asks something of the image itself; of an index, of every
+// image that it lists.
+type ConfigRequirement struct {
+	// NonRoot denies images that run as root, however it is spelt, or that do
+	// not say as whom they run. False: any user.
+	NonRoot bool `json:"nonRoot,omitempty"`
+	// NoSecrets denies images with what looks like a secret in their
+	// environment, labels, command line or history. False: not looked for.
+	NoSecrets bool `json:"noSecrets,omitempty"`
+	// NoPrivilegedPorts denies images that expose ports below 1024. False: any
+	// ports.
+	NoPrivilegedPorts bool `json:"noPrivilegedPorts,omitempty"`
+	// CreatedWithin denies images whose config says that they were created
+	// longer ago, or does not say. Zero: any time.
+	CreatedWithin Duration `json:"createdWithin,omitempty"`
+	// BaseImages are digests ("sha256:…") or patterns of repositories of base
+	// images, by the annotations org.opencontainers.image.base.digest and .name.
+	// Empty: any.
+	BaseImages []string `json:"baseImages,omitempty"`
+	// Platforms are those that are allowed, as in linux/amd64. Empty: any.
+	Platforms []string `json:"platforms,omitempty"`
+	// Labels and Annotations must have these values. Empty: none.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// MinVersion is the least org.opencontainers.image.version, by semantic
+	// versioning: a guard against old images. Empty: any.
+	MinVersion string `json:"minVersion,omitempty"`
+}

@@ -1,0 +1,275 @@
+package verify_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+func pemOf(t testing.TB, p person) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(p.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// policyText is a policy whose keys are in the files a.pub, b.pub and c.pub.
+const policyText = `version: 1
+keys:
+  a: {file: a.pub}
+  b: {file: b.pub}
+  c: {file: c.pub}
+roles:
+  release: {keys: [a]}
+  pair: {keys: [a, b], threshold: 2}
+  builder: {keys: [c]}
+rules:
+  - images: [registry.example/team/**]
+    require:
+      - signature: {by: release}
+`
+
+// written is a directory with the policy and its keys.
+func written(t testing.TB, text string, people ...person) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, p := range people {
+		if err := os.WriteFile(filepath.Join(dir, string(rune('a'+i))+".pub"), []byte(pemOf(t, p)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func loaded(t testing.TB, text string, people ...person) *verify.Policy {
+	t.Helper()
+	p, err := verify.LoadPolicy(written(t, text, people...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestAttack_T1_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition(t *testing.T) {
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	change := func(old, new string) string {
+		t.Helper()
+		if !strings.Contains(policyText, old) {
+			t.Fatalf("the policy does not hold %q", old)
+		}
+		return strings.Replace(policyText, old, new, 1)
+	}
+	for name, text := range map[string]struct{ text, at, says string }{
+		"empty":                   {"", "", "empty"},
+		"no version":              {change("version: 1\n", ""), "line 1", "version"},
+		"other version":           {change("version: 1", "version: 2"), "line 1, column 1", "version"},
+		"unknown field":           {change("images:", "image:"), "line 11, column 5", "image"},
+		"field twice":             {change("version: 1", "version: 1\nversion: 1"), "line 2, column 1", "twice"},
+		"anchor":                  {change("keys:\n", "keys: &k\n"), "line 2", "anchors"},
+		"no keys":                 {change("  a: {file: a.pub}\n  b: {file: b.pub}\n  c: {file: c.pub}\n", "  {}\n"), "line 2", "no key"},
+		"dangling key":            {change("[a, b]", "[a, x]"), "line 8, column 20", `"x"`},
+		"T4: key twice in a role": {change("[a, b]", "[a, a]"), "line 8, column 20", "second time"},
+		"T4: threshold above":     {change("threshold: 2", "threshold: 3"), "line 8, column 3", "threshold 3"},
+		"T4: threshold negative":  {change("threshold: 2", "threshold: -1"), "line 8, column 3", "threshold -1"},
+		"T4: threshold missing":   {change(", threshold: 2", ""), "line 8, column 3", "threshold 0"},
+		"empty role":              {change("{keys: [c]}", "{keys: []}"), "line 9, column 3", "no keys"},
+		"key without anything":    {change("c: {file: c.pub}", "c: {}"), "line 5, column 3", "pem or file"},
+		"key with both":           {change("c: {file: c.pub}", "c: {file: c.pub, pem: x}"), "line 5, column 3", "pem or file"},
+		"F3: key outside":         {change("file: c.pub", "file: ../c.pub"), "line 5, column 3", "beside"},
+		"F3: key absolute":        {change("file: c.pub", "file: /dev/zero"), "line 5, column 3", "beside"},
+		"key file missing":        {change("file: c.pub", "file: d.pub"), "line 5, column 3", "no such file"},
+		"key malformed":           {change("{file: c.pub}", "{pem: nonsense}"), "line 5, column 3", "public key"},
+		"key twice":               {change("file: c.pub", "file: a.pub"), "line 5, column 3", "same key"},
+		"key that never counts":   {change("c: {file: c.pub}", "c: {file: c.pub, notBefore: 2026-01-02T00:00:00Z, notAfter: 2026-01-01T00:00:00Z}"), "line 5, column 3", "never"},
+		"no rules":                {change(policyText[strings.Index(policyText, "rules:"):], ""), "line 1", "rule"},
+		"zero rule":               {change("    require:\n      - signature: {by: release}\n", ""), "line 11, column 5", "requires nothing"},
+		"require nothing":         {change("    require:\n      - signature: {by: release}\n", "    require: []\n"), "line 11, column 5", "requires nothing"},
+		"empty requirement":       {change("signature: {by: release}", "anyOf: []"), "", "empty"},
+		"zero requirement":        {change("- signature: {by: release}", "- {}"), "line 13, column 9", "exactly one"},
+		"two in one":              {change("- signature: {by: release}", "- {signature: {by: release}, config: {nonRoot: true}}"), "line 13, column 9", "exactly one"},
+		"signature by nobody":     {change("{by: release}", "{}"), "line 13, column 9", "by"},
+		"signature by unknown":    {change("{by: release}", "{by: somebody}"), "line 13, column 9", "somebody"},
+		"no images":               {change("[registry.example/team/**]", "[]"), "line 11", "images"},
+		"T2: partial segment":     {change("team/**", "team*"), "line 11, column 14", "whole segment"},
+		"T2: no host":             {change("registry.example/team/**", "team/app"), "line 11, column 14", "registry"},
+		"mode":                    {change("    require:", "    mode: audit\n    require:"), "line 12", "audit"},
+		"deny without reason":     {change("    require:\n      - signature: {by: release}\n", "    deny: true\n"), "line 11", "reason"},
+		"deny and require":        {change("    require:", "    deny: true\n    reason: x\n    require:"), "line 11", "denies"},
+		"T3: ambiguous rules":     {policyText + "  - images: [registry.example/team/**]\n    require: [{signature: {by: pair}}]\n", "line 14, column 5", "neither is more specific"},
+		"T7: duties":              {change("    require:\n      - signature: {by: release}\n", "    separateDuties: true\n    require:\n      - signature: {by: release}\n      - signature: {by: pair}\n"), "line 12", "release and pair"},
+		"denied digest":           {policyText + "denyDigests: [{digest: sha256:00, reason: x}]\n", "line 14", "64"},
+		"denied without reason":   {policyText + "denyDigests: [{digest: \"sha256:" + strings.Repeat("0", 64) + "\"}]\n", "line 14", "reason"},
+		"builder level":           {policyText + "builders: {\"https://b.example\": 5}\n", "line 14", "level 5"},
+		"clock skew":              {policyText + "clockSkew: 48h\n", "line 14", "24h"},
+		"duration":                {policyText + "clockSkew: soon\n", "line 14", "duration"},
+		"files by unknown":        {policyText + "files: {by: nobody}\n", "line 14", "nobody"},
+	} {
+		_, err := verify.LoadPolicy(written(t, text.text, a, b, c))
+		if !errors.Is(err, verify.ErrPolicy) {
+			t.Errorf("%s: %v, want ErrPolicy", name, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), text.at) || !strings.Contains(err.Error(), text.says) {
+			t.Errorf("%s: %v; want %q and %q", name, err, text.at, text.says)
+		}
+	}
+	loaded(t, policyText, a, b, c)
+}
+
+// judged judges the world's image by a policy text about its repository.
+func (w *world) judged(text string, now time.Time, people ...person) (*verify.Result, error) {
+	w.t.Helper()
+	v, err := verify.New(loaded(w.t, text, people...), verify.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v.Image(context.Background(), w.store, w.image)
+}
+
+func TestKeysCountOnlyInTheirTimeAndNeverOnceRevoked(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	w.sign(w.image, sign.ImageOptions{}, a)
+	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	for label, x := range map[string]struct {
+		key    string
+		reason verify.Reason
+	}{
+		"in time":               {"{file: a.pub, notBefore: 2026-05-01T00:00:00Z, notAfter: 2026-07-01T00:00:00Z}", ""},
+		"T5: expired":           {"{file: a.pub, notAfter: 2026-05-31T23:59:59Z}", verify.ReasonExpiredKey},
+		"T5: not yet valid":     {"{file: a.pub, notBefore: 2026-06-01T00:00:01Z}", verify.ReasonKeyNotYetValid},
+		"T5: revoked":           {"{file: a.pub, revoked: 2026-01-01T00:00:00Z}", verify.ReasonRevokedKey},
+		"T5: revoked in future": {"{file: a.pub, revoked: 2026-12-01T00:00:00Z}", verify.ReasonRevokedKey},
+	} {
+		res, err := w.judged(strings.Replace(policyText, "{file: a.pub}", x.key, 1), now, a, b, c)
+		if x.reason == "" {
+			if err != nil || !res.ValidUntil.Equal(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) || !res.ValidAt(now) {
+				t.Errorf("%s: %+v, %v", label, res, err)
+			}
+			continue
+		}
+		isDenied(t, res, err, verify.ReasonNoTrustedSignature, x.reason)
+	}
+}
+
+func TestTheMostSpecificRuleDecidesAndNoRuleDenies(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	w.sign(w.image, sign.ImageOptions{}, a)
+	now := time.Now()
+	res, err := w.judged(policyText, now, a, b, c)
+	if err != nil || res.Rule != "registry.example/team/**" || len(res.Requirements) != 1 || res.Requirements[0].By != "release" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	for label, x := range map[string]struct {
+		text   string
+		reason verify.Reason
+	}{
+		"no rule":          {strings.Replace(policyText, "team/**", "team-evil/**", 1), verify.ReasonNoRule},
+		"specific denies":  {policyText + "  - images: [registry.example/team/app]\n    deny: true\n    reason: retired\n", verify.ReasonDeniedByRule},
+		"digest denied":    {policyText + fmt.Sprintf("denyDigests: [{digest: %q, reason: CVE}]\n", w.image.DigestStr()), verify.ReasonDeniedDigest},
+		"more keys needed": {policyText + "  - images: [registry.example/team/*]\n    require: [{signature: {by: pair}}]\n", verify.ReasonThreshold},
+		"wrong role":       {strings.Replace(policyText, "by: release", "by: builder", 1), verify.ReasonNoTrustedSignature},
+	} {
+		res, err := w.judged(x.text, now, a, b, c)
+		denial := isDenied(t, res, err, x.reason)
+		if denial.PolicyDigest == "" || denial.Detail == "" {
+			t.Errorf("%s: %+v", label, denial)
+		}
+	}
+}
+
+func TestAnyOfAndAllOfCombineRequirements(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	w.sign(w.image, sign.ImageOptions{}, a)
+	by := func(require string) (*verify.Result, error) {
+		return w.judged(strings.Replace(policyText, "- signature: {by: release}", "- "+require, 1), time.Now(), a, b, c)
+	}
+	for require, ok := range map[string]bool{
+		"anyOf: [{signature: {by: pair}}, {signature: {by: release}}]":                                        true,
+		"anyOf: [{signature: {by: pair}}, {signature: {by: builder}}]":                                        false,
+		"allOf: [{signature: {by: release}}, {signature: {by: pair}}]":                                        false,
+		"allOf: [{signature: {by: release}}, {anyOf: [{signature: {by: pair}}, {signature: {by: release}}]}]": true,
+	} {
+		res, err := by(require)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v, %v", require, res, err)
+		}
+		var denial *verify.Error
+		if errors.As(err, &denial) && len(denial.Unmet) == 0 {
+			t.Errorf("%s: nothing is said to be unmet", require)
+		}
+	}
+}
+
+func TestARuleThatWarnsJudgesAndAllows(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	warn := strings.Replace(policyText, "    require:", "    mode: warn\n    require:", 1)
+	res, err := w.judged(warn, time.Now(), a, b, c)
+	if err != nil || res.Warning == nil || res.Warning.Reason != verify.ReasonNoSignature {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	w.sign(w.image, sign.ImageOptions{}, a)
+	if res, err = w.judged(warn, time.Now(), a, b, c); err != nil || res.Warning != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	denied := warn + fmt.Sprintf("denyDigests: [{digest: %q, reason: CVE}]\n", w.image.DigestStr())
+	res, err = w.judged(denied, time.Now(), a, b, c)
+	isDenied(t, res, err, verify.ReasonDeniedDigest)
+}
+
+func TestAttestationsCountForTheRoleThatIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	require := `attestation: {type: slsaprovenance, by: builder, builder: ["https://ci.example/builder"]}`
+	text := strings.Replace(policyText, "- signature: {by: release}", "- "+require, 1)
+	res, err := w.judged(text, time.Now(), a, b, c)
+	isDenied(t, res, err, verify.ReasonNoAttestation)
+
+	provenance := attest.Provenance{
+		BuildDefinition: attest.BuildDefinition{BuildType: "https://ci.example/v1", ExternalParameters: map[string]any{"a": "b"}},
+		RunDetails:      attest.RunDetails{Builder: attest.Builder{ID: "https://ci.example/builder"}},
+	}
+	say := func(p attest.Provenance, by person) {
+		t.Helper()
+		if _, err := attest.Image(context.Background(), w.store, w.image, p, attest.Options{}, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(provenance, newPerson(t))
+	res, err = w.judged(text, time.Now(), a, b, c)
+	isDenied(t, res, err, verify.ReasonNoTrustedAttestation, verify.ReasonUntrustedKey)
+	// T7: a key of the policy, in another role.
+	say(provenance, a)
+	res, err = w.judged(text, time.Now(), a, b, c)
+	isDenied(t, res, err, verify.ReasonNoTrustedAttestation, verify.ReasonUntrustedKey, verify.ReasonWrongRole)
+	// E3: what is signed as an image signature is no attestation.
+	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatBundle}}, c)
+	res, err = w.judged(text, time.Now(), a, b, c)
+	isDenied(t, res, err, verify.ReasonNoTrustedAttestation)
+	say(provenance, c)
+	res, err = w.judged(text, time.Now(), a, b, c)
+	if err != nil || len(res.Statements) != 1 || res.Statements[0].KeyID != c.key.ID() || !strings.Contains(string(res.Statements[0].Predicate), "ci.example") {
+		t.Errorf("%+v, %v", res, err)
+	}
+}

@@ -1,0 +1,80 @@
+package verify
+
+import (
+	"context"
+	"sync"
+)
+
+// sharing lets callers that ask the same question at the same time share one
+// answer. The zero value is ready.
+type sharing[K comparable, V any] struct {
+	mu      sync.Mutex
+	flights map[K]*flight[V]
+}
+
+// flight is work that is under way.
+type flight[V any] struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	callers int
+	value   V
+	err     error
+}
+
+// do returns what work returns, for the caller or for another one who asked
+// before. A caller's context ends that caller's wait alone; the work is cancelled
+// once nobody waits for it. What the contexts of later callers carry does not
+// reach the work.
+func (s *sharing[K, V]) do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
+	s.mu.Lock()
+	f := s.flights[key]
+	if f == nil {
+		f = s.begin(ctx, key, work)
+	}
+	f.callers++
+	s.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		s.leave(key, f)
+		var none V
+		return none, ctx.Err()
+	}
+}
+
+func (s *sharing[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight[V]{done: make(chan struct{}), cancel: cancel}
+	if s.flights == nil {
+		s.flights = make(map[K]*flight[V])
+	}
+	s.flights[key] = f
+	go func() {
+		defer cancel()
+		f.value, f.err = work(own)
+		s.forget(key, f)
+		close(f.done)
+	}()
+	return f
+}
+
+// leave cancels the work with its last caller; who asks then begins anew.
+func (s *sharing[K, V]) leave(key K, f *flight[V]) {
+	s.mu.Lock()
+	f.callers--
+	last := f.callers == 0
+	s.mu.Unlock()
+	if last {
+		s.forget(key, f)
+		f.cancel()
+	}
+}
+
+func (s *sharing[K, V]) forget(key K, f *flight[V]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flights[key] == f {
+		delete(s.flights, key)
+	}
+}
