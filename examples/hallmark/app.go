@@ -139,7 +139,7 @@ Results go to stdout, messages to stderr. Exit codes:
 	suggest(root, "output", "text", "json")
 	root.AddCommand(
 		a.keygenCommand(), a.signCommand(), a.verifyCommand(), a.inspectCommand(), a.copyCommand(),
-		a.attestCommand(), a.provenanceCommand(), a.scanReportCommand(), a.downloadCommand(),
+		a.attestCommand(), a.provenanceCommand(), a.scanReportCommand(), a.downloadCommand(), a.policyCommand(),
 		a.signBlobCommand(), a.verifyBlobCommand(), a.versionCommand(),
 	)
 	return root

@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
@@ -201,6 +203,20 @@ func everywhere(t *testing.T, test func(*testing.T, target)) {
 func (x target) push(tag string) name.Digest {
 	x.t.Helper()
 	d, err := registrytest.PushImage(x.t.Context(), x.store, x.repo.Tag(tag), registrytest.ImageOptions{Seed: tag})
+	must(x.t, err)
+	return d
+}
+
+// pushApp makes an image that does not run as root.
+func (x target) pushApp(tag string) name.Digest {
+	x.t.Helper()
+	image, err := mutate.Config(empty.Image, v1.Config{User: "65532", Entrypoint: []string{"/app"}})
+	must(x.t, err)
+	d, err := registry.Push(x.t.Context(), x.store, x.repo, image)
+	must(x.t, err)
+	m, err := registry.ReadManifest(x.t.Context(), x.store, d)
+	must(x.t, err)
+	_, err = x.store.PushManifest(x.t.Context(), x.repo.Tag(tag), m, registry.PushOptions{})
 	must(x.t, err)
 	return d
 }

@@ -94,7 +94,13 @@ func TestThereIsAdviceOnEveryKindOfErrorAndEveryDenial(t *testing.T) {
 			t.Errorf("no advice on %q", reason)
 		}
 	}
-	if len(denials) < 8 {
+	conditions := constantsOf(t, "../../verify/reason_conditions.go", "Reason")
+	for _, reason := range conditions {
+		if reasonAdvice[verify.Reason(reason)] == "" {
+			t.Errorf("no advice on %q", reason)
+		}
+	}
+	if len(denials) < 8 || len(conditions) < 20 {
 		t.Errorf("only %d denials found: %v", len(denials), denials)
 	}
 	unauthorized := &registry.Error{Kind: registry.ErrUnauthorized, Ref: "registry.example:5000/team/app:v1"}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -19,7 +20,9 @@ import (
 type status string
 
 const (
-	verified  status = "verified"
+	verified status = "verified"
+	// warned: a rule that only warns would have denied it.
+	warned    status = "warned"
 	denied    status = "denied"
 	undecided status = "undecided"
 )
@@ -35,6 +38,14 @@ type verdict struct {
 	Digest string `json:"digest,omitempty"`
 	// Index is the signed index that vouches for Digest.
 	Index string `json:"index,omitempty"`
+	// Policy identifies the policy, Rule is the pattern of the rule that decided.
+	Policy string `json:"policy,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	// ValidUntil is when the first thing that the verdict rests on ends.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
+	// Requirements are those that were met, Unmet those that were not.
+	Requirements []verify.Met   `json:"requirements,omitempty"`
+	Unmet        []verify.Unmet `json:"unmet,omitempty"`
 	opinion
 }
 
@@ -66,10 +77,10 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 }
 
-func (f *policyFlags) policy() (verify.Policy, error) {
-	p := verify.Policy{Threshold: f.threshold}
+func (f *policyFlags) policy() (verify.Signatures, error) {
+	p := verify.Signatures{Threshold: f.threshold}
 	if len(f.keys) == 0 {
-		return p, usageError("--key is missing: name the public key of whom you trust")
+		return p, usageError("--key is missing: name the public key of whom you trust, or of images a policy with --policy")
 	}
 	for _, path := range f.keys {
 		key, err := verify.LoadKey(path)
@@ -85,6 +96,7 @@ func (f *policyFlags) policy() (verify.Policy, error) {
 
 type verifyFlags struct {
 	policyFlags
+	policyFile     string
 	sameRepository bool
 	platform       string
 	explain        bool
@@ -93,11 +105,12 @@ type verifyFlags struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify --key FILE [--key FILE --threshold N] IMAGE...",
-		Short: "Verify that trusted keys have signed images",
-		Long: `Verify that each IMAGE has been signed by as many distinct trusted keys as
---threshold says. The digest printed is what was verified: deploy that, not the
-tag, which may be moved at any time.
+		Use:   "verify --policy FILE | --key FILE [--key FILE --threshold N] IMAGE...",
+		Short: "Verify images by a policy, or that trusted keys have signed them",
+		Long: `Verify that each IMAGE meets what the policy in --policy requires of it, or that it
+has been signed by as many distinct keys of --key as --threshold says. The digest
+printed is what was verified: deploy that, not the tag, which may be moved at any
+time.
 
 An attestation is no signature. Evidence that does not count is ignored, and
 listed with the reason: for a denied image always, otherwise with --explain.
@@ -105,20 +118,25 @@ listed with the reason: for a denied image always, otherwise with --explain.
 --platform picks the manifest of one platform out of a signed index, and prints
 its digest: who signed the index signed the digests in it.
 
-Exit codes: 0 all verified; 1 decided, at least one denied; 2 at least one could
-not be decided, or wrong use. Nothing but 0 allows anything.
+Exit codes: 0 all verified, or warned of by a rule that only warns; 1 decided, at
+least one denied; 2 at least one could not be decided, or wrong use. Nothing but 0
+allows anything.
 
 JSON is one list with an object for each IMAGE in the order of the arguments:
-image, status (verified, denied, undecided), digest, index, reason, detail,
-advice, keys (id, name, evidence, annotations), evidence (place, format,
-manifest, keyId, reason, detail).`,
-		Example: `  hallmark verify --key release.pub registry.example/team/app:v1
+image, status (verified, warned, denied, undecided), digest, index, policy, rule,
+validUntil, requirements (requirement, title, by, keys), unmet (requirement, title,
+reason, detail), reason, detail, advice, keys (id, name, evidence, annotations),
+evidence (place, format, manifest, keyId, requirement, reason, detail). Its schema:
+hallmark policy schema --of verify.`,
+		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
+  hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args) },
 	}
 	f.flags(cmd)
+	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository (bundles name none)")
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for verified images too")
@@ -126,12 +144,7 @@ manifest, keyId, reason, detail).`,
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
-	policy, err := f.policy()
-	if err != nil {
-		return err
-	}
-	policy.SameRepository = f.sameRepository
-	verifier, err := verify.New(policy, verify.Options{})
+	verifier, err := f.verifier()
 	if err != nil {
 		return err
 	}
@@ -146,6 +159,26 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 		return err
 	}
 	return worst(b.verdicts)
+}
+
+// verifier is made of the policy, or of the keys.
+func (f *verifyFlags) verifier() (*verify.Verifier, error) {
+	if f.policyFile == "" {
+		signatures, err := f.policy()
+		if err != nil {
+			return nil, err
+		}
+		signatures.SameRepository = f.sameRepository
+		return verify.New(signatures.Policy(), verify.Options{})
+	}
+	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
+		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
+	}
+	policy, err := verify.LoadPolicy(f.policyFile)
+	if err != nil {
+		return nil, err
+	}
+	return verify.New(policy, verify.Options{})
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
@@ -229,8 +262,16 @@ func verdictOn(p place, result *verify.Result, err error) verdict {
 	var unread *verify.UndecidedError
 	switch {
 	case err == nil:
-		v.Status, v.Digest, v.Keys = verified, p.at(result.Digest), result.Keys
+		v.Status, v.Digest = verified, p.at(result.Digest)
+		v.Keys = append(v.Keys, result.Keys...)
 		v.Evidence = append(v.Evidence, result.Evidence...)
+		v.Policy, v.Rule, v.Requirements = result.PolicyDigest, result.Rule, result.Requirements
+		if !result.ValidUntil.IsZero() {
+			v.ValidUntil = &result.ValidUntil
+		}
+		if w := result.Warning; w != nil {
+			v.Status, v.Reason, v.Detail, v.Advice, v.Unmet = warned, w.Reason, w.Detail, reasonAdvice[w.Reason], w.Unmet
+		}
 		if result.Index != nil {
 			v.Index = p.at(result.Index.Digest)
 			v.Evidence = append(v.Evidence, result.Index.Evidence...)
@@ -239,6 +280,7 @@ func verdictOn(p place, result *verify.Result, err error) verdict {
 	case errors.As(err, &refused):
 		v.Status, v.Digest = denied, p.at(refused.Digest)
 		v.Reason, v.Detail, v.Advice = refused.Reason, refused.Detail, reasonAdvice[refused.Reason]
+		v.Policy, v.Rule, v.Unmet = refused.PolicyDigest, refused.Rule, refused.Unmet
 		v.Evidence = append(v.Evidence, refused.Evidence...)
 		return v
 	case errors.As(err, &unread):
@@ -250,6 +292,7 @@ func verdictOn(p place, result *verify.Result, err error) verdict {
 }
 
 func (a *app) printVerdicts(all []verdict, explain bool) error {
+	a.summarize(all)
 	if a.json() {
 		return a.out.document(all)
 	}
@@ -258,9 +301,53 @@ func (a *app) printVerdicts(all []verdict, explain bool) error {
 		if subject == "" {
 			subject = v.Image
 		}
-		a.printVerdict(v.Status, words{subject, v.from()}, v.opinion, explain)
+		a.printVerdict(v.Status, words{subject, v.from()}, v.why(explain), v.opinion, explain)
 	}
 	return nil
+}
+
+// summarize counts the verdicts on many images, for people.
+func (a *app) summarize(all []verdict) {
+	if len(all) < 2 {
+		return
+	}
+	counts := make(map[status]int)
+	for _, v := range all {
+		counts[v.Status]++
+	}
+	text := fmt.Sprintf("%d images:", len(all))
+	for _, s := range []status{verified, warned, denied, undecided} {
+		if counts[s] > 0 {
+			text += fmt.Sprintf(" %d %s", counts[s], s)
+		}
+	}
+	a.console.say("hallmark: %s", text)
+}
+
+// why tells which requirements were met and which were not.
+func (v verdict) why(explain bool) (nodes []node) {
+	if len(v.Unmet) > 1 || len(v.Unmet) == 1 && explain {
+		for _, u := range v.Unmet {
+			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
+		}
+	}
+	if !explain {
+		return nodes
+	}
+	if v.Rule != "" {
+		nodes = append(nodes, node{words: words{"rule", v.Rule, faint.of("policy %s", v.Policy)}})
+	}
+	for _, m := range v.Requirements {
+		n := node{words: words{good.of("met"), m.Title, faint.of("%s", m.Requirement)}}
+		for _, k := range m.Keys {
+			n.add("key "+shortID(k.ID), k.Name, k.Evidence)
+		}
+		nodes = append(nodes, n)
+	}
+	if v.ValidUntil != nil {
+		nodes = append(nodes, node{words: words{"valid until", timeText(*v.ValidUntil)}})
+	}
+	return nodes
 }
 
 // from says what led to the digest, where that is not plain.
@@ -279,8 +366,8 @@ const maxEvidenceShown = 50
 
 // printVerdict prints one line about an image or file and, where it is not
 // verified or explain is set, what the verdict rests on.
-func (a *app) printVerdict(s status, subject words, o opinion, explain bool) {
-	n := node{words: append(words{s.styled()}, subject...)}
+func (a *app) printVerdict(s status, subject words, why []node, o opinion, explain bool) {
+	n := node{words: append(words{s.styled()}, subject...), children: why}
 	if s == verified {
 		n.words = append(n.words, "by "+signers(o.Keys))
 	} else {
@@ -307,6 +394,8 @@ func (s status) styled() styled {
 		return good.of("verified")
 	case denied:
 		return bad.of("denied")
+	case warned:
+		return doubt.of("warned")
 	}
 	return doubt.of("undecided")
 }

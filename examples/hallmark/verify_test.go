@@ -220,10 +220,14 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 	var signed []signedImage
 	c.must("sign", "-o", "json", "--key", k.private, "-a", "env=prod", x.tag("v1")).decode(&signed)
 	_, evidence, _ := strings.Cut(signed[0].Signatures[0].Evidence, "@")
+	by := []verify.Signer{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}}
+	var verdicts []verdict
+	must(t, json.Unmarshal([]byte(got), &verdicts))
+	const first = "rules[0].require[0]"
 	want, err := json.MarshalIndent([]any{orderedVerdict{
-		Image: x.tag("v1"), Status: "verified", Digest: x.at(digest),
-		Keys:     []verify.Signer{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}},
-		Evidence: []orderedEvidence{{"referrers", "bundle", evidence, k.id, "counted"}},
+		Image: x.tag("v1"), Status: "verified", Digest: x.at(digest), Policy: verdicts[0].Policy, Rule: "**",
+		Requirements: []orderedMet{{first, "signature by signers", "signers", by}}, Keys: by,
+		Evidence: []orderedEvidence{{"referrers", "bundle", evidence, k.id, first, "counted"}},
 	}}, "", "  ")
 	must(t, err)
 	if got != string(want)+"\n" {
@@ -232,17 +236,28 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 }
 
 type orderedVerdict struct {
-	Image    string            `json:"image"`
-	Status   string            `json:"status"`
-	Digest   string            `json:"digest"`
-	Keys     []verify.Signer   `json:"keys"`
-	Evidence []orderedEvidence `json:"evidence"`
+	Image        string            `json:"image"`
+	Status       string            `json:"status"`
+	Digest       string            `json:"digest"`
+	Policy       string            `json:"policy"`
+	Rule         string            `json:"rule"`
+	Requirements []orderedMet      `json:"requirements"`
+	Keys         []verify.Signer   `json:"keys"`
+	Evidence     []orderedEvidence `json:"evidence"`
+}
+
+type orderedMet struct {
+	Requirement string          `json:"requirement"`
+	Title       string          `json:"title"`
+	By          string          `json:"by"`
+	Keys        []verify.Signer `json:"keys"`
 }
 
 type orderedEvidence struct {
-	Place    string `json:"place"`
-	Format   string `json:"format"`
-	Manifest string `json:"manifest"`
-	KeyID    string `json:"keyId"`
-	Reason   string `json:"reason"`
+	Place       string `json:"place"`
+	Format      string `json:"format"`
+	Manifest    string `json:"manifest"`
+	KeyID       string `json:"keyId"`
+	Requirement string `json:"requirement"`
+	Reason      string `json:"reason"`
 }

@@ -42,8 +42,8 @@ func (a *app) verifyBlobCommand() *cobra.Command {
 --bundle' wrote. Exit codes are those of verify.
 
 JSON is one object: file, status, sha256, size, reason, detail, advice, keys (id,
-name, annotations), evidence (format, keyId, reason, detail; never place and
-manifest).`,
+name, annotations), evidence (format, keyId, reason, detail; never place, manifest
+and requirement).`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -60,7 +60,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	if err != nil {
 		return err
 	}
-	verifier, err := verify.New(policy, verify.Options{})
+	verifier, err := verify.New(policy.Policy(), verify.Options{})
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,6 @@ func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, ex
 	if a.json() {
 		return errors.Join(a.out.document(v), err)
 	}
-	a.printVerdict(v.Status, words{v.File, "sha256:" + v.SHA256}, v.opinion, explain)
+	a.printVerdict(v.Status, words{v.File, "sha256:" + v.SHA256}, nil, v.opinion, explain)
 	return err
 }
