@@ -23,14 +23,19 @@ import (
 // appPackage is what is built.
 const appPackage = "examples/build/app"
 
+// moduleRoot is where this repository lies.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	return filepath.Dir(strings.TrimSpace(string(out))), err
+}
+
 // sourceTree copies what the build needs into a tree of its own: the build step
 // sees the sources of the program and nothing else.
 func sourceTree(ctx context.Context, dir string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
-	root := filepath.Dir(strings.TrimSpace(string(out)))
 	for _, file := range []string{"go.mod", "go.sum", appPackage + "/main.go"} {
 		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // TestMain lets the test's own program be the release that it starts.
@@ -29,8 +30,8 @@ func TestTheBuildGoesAsItShould(t *testing.T) {
 	}
 	text := out.String()
 	for what, want := range map[string]int{
-		"VERIFIED ": 1, "DENIED ": 2, "attested https://slsa.dev/provenance/v1": 1, "attested https://cyclonedx.org/bom": 1,
-		"provenance by " + builderID: 2, `"id": "` + builderID + `"`: 1, "pkg:golang/github.com/google/go-containerregistry": 1, "   signed sha256:": 1,
+		"VERIFIED ": 1, "DENIED ": 4, "      attestation vulns by scanner": 1, "attested https://slsa.dev/provenance/v1": 1, "attested https://cyclonedx.org/bom": 1,
+		"built by " + builderID: 1, `"id": "` + builderID + `"`: 1, "pkg:golang/github.com/google/go-containerregistry": 1, "   signed sha256:": 1,
 	} {
 		if got := strings.Count(text, what); got < want {
 			t.Errorf("%q stands %d times in the story, want %d\n%s", what, got, want, text)
@@ -75,8 +76,9 @@ func TestTheReleaseSignsNothingWithoutProvenance(t *testing.T) {
 	if err := s.makeKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err = release(t.Context(), []string{digest.String(), s.path("provenance.pub"), s.path("release.key")}, &bytes.Buffer{})
-	if !errors.Is(err, errNoProvenance) {
-		t.Errorf("%v, want errNoProvenance", err)
+	err = release(t.Context(), []string{digest.String(), s.path("builder.pub"), s.path("release.key")}, &bytes.Buffer{})
+	var denied *verify.Error
+	if !errors.As(err, &denied) || denied.Reason != verify.ReasonNoAttestation {
+		t.Errorf("%v, want a denial", err)
 	}
 }

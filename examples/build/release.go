@@ -2,24 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
-	"github.com/sigstore/sigstore/pkg/signature"
 
-	"github.com/hallmark-oci/hallmark/attest"
-	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // releaseCommand starts the release, as a process of its own.
@@ -33,7 +25,7 @@ func (s *story) release(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, program, releaseCommand, s.digest.String(), s.path("provenance.pub"), s.path("release.key"))
+	cmd := exec.CommandContext(ctx, program, releaseCommand, s.digest.String(), s.path("builder.pub"), s.path("release.key"))
 	cmd.Env = append(goEnvironment(), "HALLMARK_PASSWORD="+string(password))
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Run(); err != nil {
@@ -55,9 +47,15 @@ func release(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkProvenance(ctx, client, digest, args[1], out); err != nil {
+	built, err := wellBuilt(args[1])
+	if err != nil {
 		return err
 	}
+	result, err := built.Image(ctx, client, digest)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "   built by %s, as key %s… says\n", builderID, result.Keys[0].ID[:16])
 	key, err := sign.Load(ctx, args[2], sign.LoadOptions{
 		Password: func(context.Context) ([]byte, error) { return []byte(os.Getenv("HALLMARK_PASSWORD")), nil },
 	})
@@ -72,63 +70,21 @@ func release(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-var errNoProvenance = errors.New("no provenance of the expected builder, signed by the provenance key")
-
-// checkProvenance wants provenance of this build system about the image, signed
-// with the provenance key, in which the build succeeded.
-func checkProvenance(ctx context.Context, r registry.Reader, digest name.Digest, keyFile string, out io.Writer) error {
-	key, err := loadVerifier(keyFile)
-	if err != nil {
-		return err
-	}
-	for claim, err := range attest.Claims(ctx, r, digest, registry.Limits{}) {
-		if err != nil || !claim.Names || claim.Statement.PredicateType != attest.TypeProvenance || !signedBy(claim.Envelope, key) {
-			continue
-		}
-		document, err := attest.ParsePredicate(attest.TypeProvenance, claim.Statement.Predicate)
-		if err != nil {
-			continue
-		}
-		p, ok := document.Value().(*attest.Provenance)
-		if !ok || p.RunDetails.Builder.ID != builderID || fmt.Sprint(p.BuildDefinition.InternalParameters["exitCode"]) != "0" {
-			continue
-		}
-		fmt.Fprintf(out, "   provenance by %s, started %s: %d dependencies, command %v\n", p.RunDetails.Builder.ID,
-			p.RunDetails.Metadata.StartedOn.Format("2006-01-02 15:04:05Z"), len(p.BuildDefinition.ResolvedDependencies),
-			p.BuildDefinition.ExternalParameters["command"])
-		return nil
-	}
-	return errors.Join(errNoProvenance, ctx.Err())
-}
-
-func loadVerifier(keyFile string) (signature.Verifier, error) {
-	text, err := os.ReadFile(keyFile)
+// wellBuilt is the policy of the release: provenance of this build system, signed
+// with the provenance key.
+func wellBuilt(keyFile string) (*verify.Verifier, error) {
+	key, err := verify.LoadKey(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	public, err := cryptoutils.UnmarshalPEMToPublicKey(text)
-	if err != nil {
-		return nil, err
-	}
-	return signature.LoadVerifier(public, crypto.SHA256)
-}
-
-// signedBy reports whether one of an envelope's signatures is the key's.
-func signedBy(envelope []byte, key signature.Verifier) bool {
-	var e dsse.Envelope
-	if json.Unmarshal(envelope, &e) != nil {
-		return false
-	}
-	payload, err := e.DecodeB64Payload()
-	if err != nil {
-		return false
-	}
-	signed := string(dsse.PAE(e.PayloadType, payload))
-	for _, s := range e.Signatures {
-		sig, err := base64.StdEncoding.DecodeString(s.Sig)
-		if err == nil && key.VerifySignature(strings.NewReader(string(sig)), strings.NewReader(signed)) == nil {
-			return true
-		}
-	}
-	return false
+	return verify.New(&verify.Policy{
+		Version: 1,
+		Keys:    map[string]verify.PolicyKey{"provenance": {Key: key}},
+		Roles:   map[string]verify.Role{"builder": {Keys: []string{"provenance"}}},
+		Rules: []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{{
+			Attestation: &verify.AttestationRequirement{
+				Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{builderID}},
+			},
+		}}}},
+	}, verify.Options{})
 }

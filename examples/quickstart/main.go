@@ -117,7 +117,7 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 	trusted.Name = "release.pub"
 	s.say("   release.key is encrypted and stays with whoever releases; release.pub goes to whoever pulls.")
 	s.say("   key ID %s…, derived from the key itself", s.keys.ID[:16])
-	s.verifier, err = verify.New(verify.Policy{Keys: []verify.Key{trusted}, Threshold: 1}, verify.Options{})
+	s.verifier, err = verify.New(verify.Signatures{Keys: []verify.Key{trusted}, Threshold: 1}.Policy(), verify.Options{})
 	return err
 }
 
