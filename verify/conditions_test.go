@@ -89,7 +89,7 @@ func state(t testing.TB, w *world, image name.Digest, s says, by person) {
 	w.attach(image, bundleItem(t, "application/vnd.in-toto+json", payload, by))
 }
 
-func TestEveryConditionOfAttestationsIsKept(t *testing.T) {
+func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *testing.T) {
 	provenance := func(more string) string {
 		return "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]" + more + "}"
 	}
@@ -195,17 +195,19 @@ func TestEveryConditionOfAttestationsIsKept(t *testing.T) {
 		"any other type":                      {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
 		"any other type, longer":              {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
-		res, err := required(t, c.require+levels, c.statements...)
-		if c.reason == "" {
-			if err != nil || len(res.Statements) == 0 {
-				t.Errorf("%s: %v", label, err)
+		t.Run(label, func(t *testing.T) {
+			res, err := required(t, c.require+levels, c.statements...)
+			if c.reason == "" {
+				if err != nil || len(res.Statements) == 0 {
+					t.Errorf("%v", err)
+				}
+				return
 			}
-			continue
-		}
-		denial, ok := err.(*verify.Error)
-		if !ok || res != nil || denial.Reason != c.reason {
-			t.Errorf("%s: %v, %v; want %s", label, res, err, c.reason)
-		}
+			denial, ok := err.(*verify.Error)
+			if !ok || res != nil || denial.Reason != c.reason {
+				t.Errorf("%v, %v; want %s", res, err, c.reason)
+			}
+		})
 	}
 }
 
@@ -281,7 +283,7 @@ func (w *world) pushConfig(config v1.Config, annotations map[string]string, crea
 	}
 }
 
-func TestAttack_I7_EveryConditionOfTheConfigIsKept(t *testing.T) {
+func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 	user := v1.Config{User: "65532"}
 	env := func(e ...string) v1.Config { return v1.Config{User: "65532", Env: e} }
 	for label, c := range map[string]struct {

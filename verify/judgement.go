@@ -192,7 +192,7 @@ func (j *judgement) look(item registry.Item) {
 			reason = ReasonBadSignature
 		}
 		j.record(item, "", nil, reason, "no trusted key has made its signature")
-		j.offer(item, claim)
+		j.offer(claim)
 		return
 	}
 	f, p := j.read(claim)
@@ -202,7 +202,7 @@ func (j *judgement) look(item registry.Item) {
 		switch invalid := key.at(j.now); {
 		case invalid != nil:
 			j.record(item, key.ID(), nil, invalid.reason, invalid.detail)
-			j.offer(item, claim)
+			j.offer(claim)
 		case p != nil:
 			j.record(item, key.ID(), nil, p.reason, p.detail)
 		default:
@@ -213,13 +213,14 @@ func (j *judgement) look(item registry.Item) {
 
 // offer notes that something was there which claims to be what is asked for, so
 // that a denial can say so. Nothing else rests on it.
-func (j *judgement) offer(item registry.Item, claim *evidence.Claim) {
+func (j *judgement) offer(claim *evidence.Claim) {
 	content, err := claim.Content()
+	if err != nil || content.Statement == nil {
+		return
+	}
 	for _, leaf := range j.rule.leaves {
-		switch {
-		case leaf.attestation != nil:
-			j.leaves[leaf.leaf].offered = j.leaves[leaf.leaf].offered || err == nil && content.Statement != nil &&
-				leaf.attestation.matchesType(content.Statement.PredicateType)
+		if leaf.attestation != nil && leaf.attestation.matchesType(content.Statement.PredicateType) {
+			j.leaves[leaf.leaf].offered = true
 		}
 	}
 }

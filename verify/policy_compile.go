@@ -107,12 +107,34 @@ func compile(p *Policy) (*compiled, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
+	p, err := p.withParsedKeys()
+	if err != nil {
+		return nil, err
+	}
 	for _, step := range []func(*Policy) error{c.addKeys, c.addRoles, c.addSettings, c.addRules, c.addFiles} {
 		if err := step(p); err != nil {
 			return nil, err
 		}
 	}
 	return c, c.sum(p)
+}
+
+// withParsedKeys is the policy with the keys that Go code gives as PEM; the
+// caller's own stays as it is.
+func (p *Policy) withParsedKeys() (*Policy, error) {
+	parsed := *p
+	parsed.Keys = maps.Clone(p.Keys)
+	for name, k := range p.Keys {
+		if k.Key.key != nil || k.PEM == "" {
+			continue
+		}
+		var err error
+		if k.Key, err = ParseKey([]byte(k.PEM)); err != nil {
+			return nil, faultf("keys."+name, "is no usable public key: %w", err)
+		}
+		parsed.Keys[name] = k
+	}
+	return &parsed, nil
 }
 
 func (c *compiled) addKeys(p *Policy) error {
@@ -126,7 +148,7 @@ func (c *compiled) addKeys(p *Policy) error {
 		k, path := p.Keys[name], "keys."+name
 		switch {
 		case k.Key.key == nil:
-			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey")
+			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey, and for a file LoadPolicy")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
 			return faultf(path, "never counts: notAfter is not after notBefore")
 		}

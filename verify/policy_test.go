@@ -68,7 +68,7 @@ func loaded(t testing.TB, text string, people ...person) *verify.Policy {
 	return p
 }
 
-func TestAttack_T1_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition(t *testing.T) {
+func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	change := func(old, new string) string {
 		t.Helper()
@@ -144,7 +144,53 @@ func (w *world) judged(text string, now time.Time, people ...person) (*verify.Re
 	return v.Image(context.Background(), w.store, w.image)
 }
 
-func TestKeysCountOnlyInTheirTimeAndNeverOnceRevoked(t *testing.T) {
+func TestPoliciesInGoTakeKeysAsPEM(t *testing.T) {
+	w := newWorld(t)
+	a := newPerson(t)
+	w.sign(w.image, sign.ImageOptions{}, a)
+	policy := func(keys map[string]verify.PolicyKey) *verify.Policy {
+		return &verify.Policy{
+			Version: 1,
+			Keys:    keys,
+			Roles:   map[string]verify.Role{"both": {Keys: []string{"a", "b"}, Threshold: 1}},
+			Rules:   []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{{Signature: &verify.SignatureRequirement{By: "both"}}}}},
+		}
+	}
+	other := pemOf(t, newPerson(t))
+	byPEM := policy(map[string]verify.PolicyKey{"a": {PEM: pemOf(t, a)}, "b": {PEM: other}})
+	v, err := verify.New(byPEM, verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := v.Image(context.Background(), w.store, w.image); err != nil || len(res.Keys) != 1 || res.Keys[0].ID != a.key.ID() {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if byPEM.Keys["a"].Key.ID() != "" {
+		t.Error("New has changed the policy")
+	}
+	b, err := verify.New(policy(map[string]verify.PolicyKey{"a": {Key: a.key}, "b": {PEM: other}}), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := verify.New(policy(map[string]verify.PolicyKey{"a": {PEM: other}, "b": {PEM: pemOf(t, a)}}), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.PolicyDigest() == v.PolicyDigest() || b.PolicyDigest() == c.PolicyDigest() {
+		t.Error("policies with other keys have one digest")
+	}
+	for name, keys := range map[string]map[string]verify.PolicyKey{
+		"garbage":        {"a": {PEM: "garbage"}, "b": {PEM: other}},
+		"one key twice":  {"a": {PEM: other}, "b": {PEM: other}},
+		"file, no bytes": {"a": {File: "a.pub"}, "b": {PEM: other}},
+	} {
+		if _, err := verify.New(policy(keys), verify.Options{}); !errors.Is(err, verify.ErrPolicy) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAttack_T5_KeysCountOnlyInTheirTimeAndNeverOnceRevoked(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	w.sign(w.image, sign.ImageOptions{}, a)
@@ -218,6 +264,15 @@ func TestAnyOfAndAllOfCombineRequirements(t *testing.T) {
 		if errors.As(err, &denial) && len(denial.Unmet) == 0 {
 			t.Errorf("%s: nothing is said to be unmet", require)
 		}
+		// What is told is what the decision rests on: the role that has signed.
+		for i := 0; err == nil && i < len(res.Requirements); i++ {
+			if m := res.Requirements[i]; m.By != "release" || len(m.Keys) != 1 {
+				t.Errorf("%s: rests on %+v", require, m)
+			}
+		}
+		if err == nil && len(res.Keys) != len(res.Requirements) {
+			t.Errorf("%s: %d keys for %d requirements", require, len(res.Keys), len(res.Requirements))
+		}
 	}
 }
 
@@ -238,7 +293,7 @@ func TestARuleThatWarnsJudgesAndAllows(t *testing.T) {
 	isDenied(t, res, err, verify.ReasonDeniedDigest)
 }
 
-func TestAttestationsCountForTheRoleThatIsAskedFor(t *testing.T) {
+func TestAttack_T7_AttestationsCountForTheRoleThatIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	require := `attestation: {type: slsaprovenance, by: builder, builder: ["https://ci.example/builder"]}`

@@ -12,7 +12,8 @@ import (
 )
 
 // Result is a positive decision. Only a Verifier makes one that its methods
-// accept. As JSON it has the fields of the tags below, digests as strings.
+// accept. What it refers to may be shared with other callers, and must not be
+// changed. As JSON it has the fields of the tags below, digests as strings.
 type Result struct {
 	// Reference is what was asked about, as text.
 	Reference string

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
@@ -84,6 +86,25 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 	writeFile(t, blob, []byte("changed"))
 	c.run("verify-blob", blob, "--bundle", bundle, "--key", k.public).exits(exitDenied).prints("wrong-subject")
 	c.run("verify-blob", blob, "--key", k.public).exits(exitUndecided).says("--bundle is missing")
+}
+
+// The tag names another image with every request.
+func TestAttack_S1_TheDigestThatIsReportedIsTheOneThatIsSignedWhileTheTagMoves(t *testing.T) {
+	x := registryTarget(t, registrytest.Options{})
+	c, k := newCLI(t), newKey(t)
+	first, second := x.push("v1"), x.pushApp("v2")
+	x.reg.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: "v1", Do: registrytest.AlternateTag(first.DigestStr(), second.DigestStr())})
+	for _, want := range []name.Digest{first, second} {
+		var signed []signedImage
+		c.must("sign", "--key", k.private, "-o", "json", x.tag("v1")).decode(&signed)
+		if len(signed) != 1 || signed[0].Digest != x.at(want) {
+			t.Fatalf("%+v, want %s", signed, want)
+		}
+		c.must("verify", "--key", k.public, x.at(want))
+		if want == first {
+			c.run("verify", "--key", k.public, x.at(second)).exits(exitDenied).prints("no-signature")
+		}
+	}
 }
 
 func TestSignTellsWhatItSignedBeforeItFailed(t *testing.T) {
