@@ -246,14 +246,14 @@ func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
 		"attestation: {type: vsa, by: builder, verifier: [https://v], policyDigest: abc}":                                   "policyDigest",
 		"attestation: {type: intoto, by: builder}":                                                                          "needs layout",
 		"attestation: {type: intoto, by: builder, layout: none.json}":                                                       "none.json",
-		"config: {}":                                        "asks for nothing",
-		"config: {platforms: [linux]}":                      "platforms",
-		"config: {baseImages: [alpine]}":                    "baseImages",
-		"config: {minVersion: one}":                         "minVersion",
-		"config: {createdWithin: -1h}":                      "duration",
-		"signature: {by: release}\nidentities: {x: {a: b}}": "not linked",
+		"config: {}":                     "asks for nothing",
+		"config: {platforms: [linux]}":   "platforms",
+		"config: {baseImages: [alpine]}": "baseImages",
+		"config: {minVersion: one}":      "minVersion",
+		"config: {createdWithin: -1h}":   "duration",
+		"signature: {by: release}\nidentities: {x: {authority: fulcio, settings: {a: b}}}": "not linked",
 	} {
-		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c))
+		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c), verify.ParseOptions{})
 		if err == nil || !strings.Contains(err.Error(), wants) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", require, err, wants)
 		}
@@ -417,7 +417,7 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p, err := verify.LoadPolicy(path)
+		p, err := verify.LoadPolicy(path, verify.ParseOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@
 //
 // A [Verifier] is made once of a [Policy] and used from many goroutines:
 //
-//	policy, err := verify.LoadPolicy("policy.yaml")
+//	policy, err := verify.LoadPolicy("policy.yaml", verify.ParseOptions{})
 //	v, err := verify.New(policy, verify.Options{})
 //	res, err := v.Image(ctx, client, ref)
 //	// run res.Digest, never ref
@@ -28,8 +28,8 @@
 // have is known to nobody but the registry, so deploy by the digest returned.
 //
 // Not verified: the image's content, which the digest pins and whoever pulls
-// it checks; when a signature was made; certificates and transparency logs; and
-// what a statement says beyond the conditions of the requirement: its signer
+// it checks; when a signature was made; certificates and transparency logs, unless
+// an [Authority] is linked that does; and what a statement says beyond the conditions of the requirement: its signer
 // vouches for that.
 //
 // # Policies

@@ -178,14 +178,22 @@ func (j *judgement) look(item registry.Item) {
 		return
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil {
+	var keys []*trustedKey
+	switch {
+	case errors.Is(err, evidence.ErrNotByKey):
+		var why error
+		if keys, why = j.vouchers(item, claim); len(keys) == 0 {
+			j.record(item, "", nil, ReasonCertificate, errors.Join(err, why).Error())
+			return
+		}
+	case err != nil:
 		j.record(item, "", nil, openReason(err), err.Error())
 		return
-	}
-	if j.takeLinks(item, claim) {
+	case j.takeLinks(item, claim):
 		return
+	default:
+		keys = j.v.policy.signers(claim)
 	}
-	keys := j.v.policy.signers(claim)
 	if len(keys) == 0 {
 		reason := ReasonUntrustedKey
 		if j.v.policy.byHint[claim.Hint] != nil {
@@ -389,10 +397,7 @@ func (j *judgement) believe(leaf *need, f fact) {
 }
 
 func openReason(err error) Reason {
-	switch {
-	case errors.Is(err, evidence.ErrNotByKey):
-		return ReasonCertificate
-	case errors.Is(err, evidence.ErrWrongType):
+	if errors.Is(err, evidence.ErrWrongType) {
 		return ReasonWrongType
 	}
 	return ReasonMalformed

@@ -29,10 +29,10 @@ type Policy struct {
 	// Roles are groups of keys, of which several must act together where the
 	// role says so. At least one.
 	Roles map[string]Role `json:"roles"`
-	// Identities are authorities that packages beside this one provide, such as
-	// certificates. None is linked into this program, so that a policy that names
-	// one is refused. Empty: none.
-	Identities map[string]any `json:"identities,omitempty"`
+	// Identities are signers whom authorities recognise, by names of its own that
+	// no key has. A policy that names an authority whose package is not linked
+	// (Options.Authorities) is refused. Empty: none.
+	Identities map[string]PolicyIdentity `json:"identities,omitempty"`
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
 	Builders map[string]int `json:"builders,omitempty"`
@@ -70,12 +70,24 @@ type PolicyKey struct {
 	Key Key `json:"-"`
 }
 
-// Role is a group of keys.
+// PolicyIdentity is a signer whom an Authority recognises.
+type PolicyIdentity struct {
+	// Authority is its name in Options.Authorities. Required.
+	Authority string `json:"authority"`
+	// Settings say who it is, in the authority's own terms.
+	Settings map[string]any `json:"settings,omitempty"`
+	// Revoked is when it was revoked: then it never counts. Zero: it is not.
+	Revoked time.Time `json:"revoked,omitzero"`
+}
+
+// Role is a group of keys and identities.
 type Role struct {
-	// Keys are names of Policy.Keys. At least one.
-	Keys []string `json:"keys"`
-	// Threshold is how many distinct keys must have signed the same thing: 1 to
-	// len(Keys). Zero: 1 where the role has one key; otherwise it must be given.
+	// Keys are names of Policy.Keys, Identities of Policy.Identities. At least
+	// one in all.
+	Keys       []string `json:"keys,omitempty"`
+	Identities []string `json:"identities,omitempty"`
+	// Threshold is how many distinct ones of them must have signed the same
+	// thing. Zero: 1 where the role has one; otherwise it must be given.
 	Threshold int `json:"threshold,omitempty"`
 
 	noDefault bool // Threshold is what it is

@@ -28,8 +28,10 @@ type compiled struct {
 	// keys are distinct; byHint finds them by the hint of evidence.
 	keys   []*trustedKey
 	byHint map[string]*trustedKey
-	roles  map[string]*role
-	rules  []*rule
+	// identities are asked about evidence that offers a certificate.
+	identities []*trustedKey
+	roles      map[string]*role
+	rules      []*rule
 	// patterns find the rule of a repository.
 	patterns *pattern.Set
 	denied   map[string]string
@@ -43,11 +45,20 @@ type compiled struct {
 	digest string
 }
 
-// trustedKey is a key of the policy.
+// trustedKey is a key of the policy, or an identity in place of one.
 type trustedKey struct {
 	Key
+	identity            Identity // nil: the key
 	notBefore, notAfter time.Time
 	revoked             bool
+}
+
+// ID is what thresholds count.
+func (k *trustedKey) ID() string {
+	if k.identity != nil {
+		return k.identity.ID()
+	}
+	return k.Key.ID()
 }
 
 // at says why the key does not count at a time; nil: it does.
@@ -102,7 +113,7 @@ type need struct {
 func (n *need) isLayout() bool { return n.attestation != nil && n.attestation.kind() == kindLayout }
 
 // compile checks a policy. Errors are of type *fault.
-func compile(p *Policy) (*compiled, error) {
+func compile(p *Policy, linked map[string]Authority) (*compiled, error) {
 	c := &compiled{byHint: make(map[string]*trustedKey), roles: make(map[string]*role), builders: maps.Clone(p.Builders)}
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
@@ -111,7 +122,13 @@ func compile(p *Policy) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(*Policy) error{c.addKeys, c.addRoles, c.addSettings, c.addRules, c.addFiles} {
+	if err := c.addKeys(p); err != nil {
+		return nil, err
+	}
+	if err := c.addIdentities(p, linked); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(*Policy) error{c.addRoles, c.addSettings, c.addRules, c.addFiles} {
 		if err := step(p); err != nil {
 			return nil, err
 		}
@@ -138,7 +155,7 @@ func (p *Policy) withParsedKeys() (*Policy, error) {
 }
 
 func (c *compiled) addKeys(p *Policy) error {
-	if len(p.Keys) == 0 {
+	if len(p.Keys)+len(p.Identities) == 0 {
 		return faultf("keys", "has no key: a policy that trusts nobody allows nothing")
 	}
 	if len(p.Keys) > maxKeys {
@@ -195,15 +212,34 @@ func (c *compiled) newRole(p *Policy, name string) (*role, error) {
 		}
 		made.keys[k.Key.ID()] = true
 	}
-	switch {
-	case len(r.Keys) == 0:
+	if err := c.addMembers(made, r.Identities, path); err != nil {
+		return nil, err
+	}
+	switch all := len(made.keys); {
+	case all == 0:
 		return nil, faultf(path, "has no keys")
-	case r.Threshold == 0 && len(r.Keys) == 1 && !r.noDefault:
+	case r.Threshold == 0 && all == 1 && !r.noDefault:
 		made.threshold = 1
-	case r.Threshold < 1 || r.Threshold > len(r.Keys):
-		return nil, faultf(path, "has threshold %d with %d distinct keys; say how many of them must sign", r.Threshold, len(r.Keys))
+	case r.Threshold < 1 || r.Threshold > all:
+		return nil, faultf(path, "has threshold %d with %d distinct keys; say how many of them must sign", r.Threshold, all)
 	}
 	return made, nil
+}
+
+// addMembers adds the identities of a role.
+func (c *compiled) addMembers(to *role, names []string, path string) error {
+	for i, name := range names {
+		at := fmt.Sprintf("%s.identities[%d]", path, i)
+		n := slices.IndexFunc(c.identities, func(k *trustedKey) bool { return k.Name == name })
+		switch {
+		case n < 0:
+			return faultf(at, "names the identity %.100q, which is not among identities", name)
+		case to.keys[c.identities[n].ID()]:
+			return faultf(at, "names the identity %.100q a second time", name)
+		}
+		to.keys[c.identities[n].ID()] = true
+	}
+	return nil
 }
 
 func (c *compiled) addSettings(p *Policy) error {
@@ -217,9 +253,6 @@ func (c *compiled) addSettings(p *Policy) error {
 		if level := p.Builders[id]; level < 1 || level > 4 {
 			return faultf("builders."+id, "has level %d, want 1 to 4", level)
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
-		return faultf("identities."+name, "names an authority whose package is not linked into this program")
 	}
 	if p.Serial < 0 {
 		return faultf("serial", "is %d, want 1 or more", p.Serial)
@@ -277,10 +310,16 @@ func (c *compiled) addRules(p *Policy) error {
 }
 
 func (c *compiled) addFiles(p *Policy) (err error) {
-	if p.Files != nil {
-		c.files, err = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files}, 1)
+	if p.Files == nil {
+		return nil
 	}
-	return err
+	if c.files, err = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files}, 1); err != nil {
+		return err
+	}
+	if len(p.Roles[p.Files.By].Identities) > 0 {
+		return faultf("files.by", "names the role %s, which has identities; those count for images only", p.Files.By)
+	}
+	return nil
 }
 
 func (c *compiled) newRule(i int, r Rule) (*rule, error) {
@@ -325,7 +364,7 @@ func (r *rule) separate(c *compiled) error {
 	}
 	for i, a := range all {
 		for _, b := range all[:i] {
-			for _, k := range c.keys {
+			for _, k := range slices.Concat(c.keys, c.identities) {
 				if a.keys[k.ID()] && b.keys[k.ID()] {
 					return faultf(fmt.Sprintf("rules[%d].separateDuties", r.index), "is not kept: the key %s is in the roles %s and %s", k.Name, b.name, a.name)
 				}
@@ -420,9 +459,13 @@ func (c *compiled) sum(p *Policy) error {
 	}
 	canonical := struct {
 		Policy
-		Keys    map[string]key
-		Layouts [][]byte
+		Keys       map[string]key
+		Identities []string // IDs in the order of their names
+		Layouts    [][]byte
 	}{Policy: *p, Keys: make(map[string]key, len(p.Keys))}
+	for _, i := range c.identities {
+		canonical.Identities = append(canonical.Identities, fmt.Sprintf("%s %t %s", i.Name, i.revoked, i.ID()))
+	}
 	for name, k := range p.Keys {
 		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked}
 	}

@@ -25,6 +25,9 @@ type ParseOptions struct {
 	// ReadFile reads a file that the policy names, as it names it. Nil: a policy
 	// that names files is refused.
 	ReadFile func(name string, maxBytes int64) ([]byte, error)
+	// Authorities are those of Options. Nil: a policy that names identities is
+	// refused.
+	Authorities map[string]Authority
 }
 
 // ParsePolicy reads a policy from strict YAML or JSON and checks it as New does.
@@ -45,20 +48,23 @@ func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
 	if err := p.readFiles(o); err != nil {
 		return nil, positioned(doc, err)
 	}
-	if _, err := compile(p); err != nil {
+	if _, err := compile(p, o.Authorities); err != nil {
 		return nil, positioned(doc, err)
 	}
 	return p, nil
 }
 
 // LoadPolicy is ParsePolicy for a file. Files that it names are looked for in its
-// directory, and must lie there or below.
-func LoadPolicy(path string) (*Policy, error) {
+// directory, and must lie there or below, unless ReadFile is given.
+func LoadPolicy(path string, o ParseOptions) (*Policy, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
-	p, err := ParsePolicy(text, ParseOptions{ReadFile: beside(path)})
+	if o.ReadFile == nil {
+		o.ReadFile = beside(path)
+	}
+	p, err := ParsePolicy(text, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

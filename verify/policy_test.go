@@ -61,7 +61,7 @@ func written(t testing.TB, text string, people ...person) string {
 
 func loaded(t testing.TB, text string, people ...person) *verify.Policy {
 	t.Helper()
-	p, err := verify.LoadPolicy(written(t, text, people...))
+	p, err := verify.LoadPolicy(written(t, text, people...), verify.ParseOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTh
 		"duration":                {policyText + "clockSkew: soon\n", "line 14", "duration"},
 		"files by unknown":        {policyText + "files: {by: nobody}\n", "line 14", "nobody"},
 	} {
-		_, err := verify.LoadPolicy(written(t, text.text, a, b, c))
+		_, err := verify.LoadPolicy(written(t, text.text, a, b, c), verify.ParseOptions{})
 		if !errors.Is(err, verify.ErrPolicy) {
 			t.Errorf("%s: %v, want ErrPolicy", name, err)
 			continue

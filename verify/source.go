@@ -121,7 +121,7 @@ func (s *FileSource) load(sum io.Writer) (*Policy, error) {
 	}
 	_, _ = sum.Write(text) // a hash does not fail
 	read := beside(s.path)
-	p, err := ParsePolicy(text, ParseOptions{ReadFile: func(name string, maxBytes int64) ([]byte, error) {
+	p, err := ParsePolicy(text, ParseOptions{Authorities: s.o.Options.Authorities, ReadFile: func(name string, maxBytes int64) ([]byte, error) {
 		content, err := read(name, maxBytes)
 		_, _ = fmt.Fprintf(sum, "\n%q %d %v\n", name, len(content), err)
 		_, _ = sum.Write(content)

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// Limits bound the evidence that is read. Zero: the defaults.
 	Limits registry.Limits
+	// Authorities recognise the identities of policies, by the names that those
+	// give them. Nil: a policy that names identities is refused.
+	Authorities map[string]Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	// Cache keeps decisions. Nil: every image is judged anew; callers that ask
@@ -43,7 +46,7 @@ func New(p *Policy, o Options) (*Verifier, error) {
 	if p == nil {
 		return nil, fmt.Errorf("%w: there is none", ErrPolicy)
 	}
-	c, err := compile(p)
+	c, err := compile(p, o.Authorities)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
@@ -81,7 +84,8 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 //     of this holds: it could be read and hashes to its digest; its manifest's
 //     subject, if any, is the digest; it is well-formed; a key of the policy has
 //     made at least one of its signatures over exactly the bytes that are then
-//     parsed; that key is neither revoked nor outside of its time, and is in the
+//     parsed, or, where it offers a certificate, an identity of the policy has;
+//     that key is neither revoked nor outside of its time, and is in the
 //     requirement's role; what was signed is what the requirement asks for (a
 //     simple signing payload of cosign's type or an in-toto statement of
 //     predicate type https://sigstore.dev/cosign/sign/v1 for a signature, a

@@ -308,7 +308,7 @@ func (s *story) production(ctx context.Context) (*verify.Verifier, error) {
 	if err := os.WriteFile(s.path("production.yaml"), text, 0o600); err != nil {
 		return nil, err
 	}
-	policy, err := verify.LoadPolicy(s.path("production.yaml"))
+	policy, err := verify.LoadPolicy(s.path("production.yaml"), verify.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 }
 
 func loadVerifier(path string) (*verify.Verifier, error) {
-	policy, err := verify.LoadPolicy(path)
+	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}

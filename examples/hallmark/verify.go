@@ -174,7 +174,7 @@ func (f *verifyFlags) verifier() (*verify.Verifier, error) {
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	policy, err := verify.LoadPolicy(f.policyFile)
+	policy, err := verify.LoadPolicy(f.policyFile, verify.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 var ErrMalformed = errors.New("malformed evidence")
 
 // ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's.
+// can be the signer's. Open returns the Claim with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrWrongType says that evidence is well-formed but of another purpose.
@@ -61,20 +61,26 @@ func Open(mediaType string, annotations map[string]string, data []byte) (*Claim,
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
-		if annotations[simplesigning.AnnotationCertificate] != "" {
-			return nil, ErrNotByKey
+		c, err := openEnvelope(dsse.Parse(root))
+		if err != nil {
+			return nil, err
 		}
-		return openEnvelope(dsse.Parse(root))
+		return c, offered(annotations)
 	case bundle.IsMediaType(mediaType):
 		return openBundle(data)
 	}
 	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)
 }
 
-func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
+// offered is ErrNotByKey where a layer's annotations offer a certificate.
+func offered(annotations map[string]string) error {
 	if annotations[simplesigning.AnnotationCertificate] != "" {
-		return nil, ErrNotByKey
+		return ErrNotByKey
 	}
+	return nil
+}
+
+func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
 	text, there := annotations[simplesigning.AnnotationSignature]
 	if !there {
 		return nil, fmt.Errorf("%w: layer without %s", ErrMalformed, simplesigning.AnnotationSignature)
@@ -83,7 +89,8 @@ func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
-	return &Claim{Signed: &sigkey.Message{Bytes: data}, Signatures: [][]byte{sig}, payload: data, simple: true}, nil
+	c := &Claim{Signed: &sigkey.Message{Bytes: data}, Signatures: [][]byte{sig}, payload: data, simple: true}
+	return c, offered(annotations)
 }
 
 func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
@@ -101,8 +108,6 @@ func openBundle(data []byte) (*Claim, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	case b.Certificate:
-		return nil, ErrNotByKey
 	case b.Envelope == nil:
 		return nil, fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
 	}
@@ -111,6 +116,9 @@ func openBundle(data []byte) (*Claim, error) {
 		return nil, err
 	}
 	c.Hint = b.Hint
+	if b.Certificate {
+		return c, ErrNotByKey
+	}
 	return c, nil
 }
 

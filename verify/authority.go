@@ -1,0 +1,98 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Authority is a way to trust who signs by other means than keys, such as
+// certificates and the authorities behind them. Packages beside this one provide
+// them; a program links those that it wants and names them in
+// Options.Authorities. It is safe for concurrent use.
+type Authority interface {
+	// Identity checks what a policy says of an identity, and returns it. Settings
+	// that would match anybody, and names that it does not know, are errors.
+	Identity(settings map[string]any) (Identity, error)
+}
+
+// Identity is somebody whom an Authority can recognise. It is safe for concurrent
+// use.
+type Identity interface {
+	// ID tells it from all others, and is the same for the same settings in every
+	// process: distinct IDs are what thresholds count.
+	ID() string
+	// Signed returns nil where the identity has made a signature over exactly
+	// e.Message, and an error that says why it does not count otherwise. until is
+	// when that ends to hold by itself, zero for never. It asks nobody over a
+	// network: what an attacker attaches must not make requests.
+	Signed(ctx context.Context, e SignedEvidence) (until time.Time, err error)
+}
+
+// SignedEvidence is a piece of evidence that offers a certificate.
+type SignedEvidence struct {
+	// MediaType and Annotations are those of the layer, Content is the layer: a
+	// Sigstore bundle, a DSSE envelope or a simple signing payload. An attacker
+	// may have written all of it.
+	MediaType   string
+	Annotations map[string]string
+	Content     []byte
+	// Message is what the signature must cover, and Signatures are the ones that
+	// were found. Once Signed has returned nil, what stands in Message is
+	// believed, and nothing else of the evidence.
+	Message    []byte
+	Signatures [][]byte
+	// Now is the time of the judgement.
+	Now time.Time
+}
+
+// addIdentities resolves the identities that the policy names.
+func (c *compiled) addIdentities(p *Policy, linked map[string]Authority) error {
+	seen := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		i, path := p.Identities[name], "identities."+name
+		authority := linked[i.Authority]
+		switch _, key := p.Keys[name]; {
+		case authority == nil:
+			return faultf(path+".authority", "names %.100q, whose package is not linked into this program", i.Authority)
+		case key:
+			return faultf(path, "has the name of a key")
+		}
+		identity, err := authority.Identity(i.Settings)
+		if err != nil {
+			return &fault{path + ".settings", err}
+		}
+		if first, twice := seen[identity.ID()]; twice {
+			return faultf(path, "is the same identity as %s", first)
+		}
+		seen[identity.ID()] = name
+		c.identities = append(c.identities, &trustedKey{Key: Key{Name: name}, identity: identity, revoked: !i.Revoked.IsZero()})
+	}
+	return nil
+}
+
+// vouchers finds the policy's identities that have signed a piece of evidence
+// that offers a certificate; failing that, it says why.
+func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, error) {
+	var found []*trustedKey
+	var why error
+	for _, i := range j.v.policy.identities {
+		until, err := i.identity.Signed(j.ctx, SignedEvidence{
+			MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,
+			Message: claim.Signed.Bytes, Signatures: claim.Signatures, Now: j.now,
+		})
+		if err != nil {
+			why = errors.Join(why, err)
+			continue
+		}
+		vouched := *i
+		vouched.notAfter = until
+		found = append(found, &vouched)
+	}
+	return found, why
+}
