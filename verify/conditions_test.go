@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,9 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -366,11 +369,22 @@ func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {
 	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
 	bad := w.image
 	text := strings.Replace(policyText, "signature: {by: release}", "config: {nonRoot: true}", 1)
+	w.pushText("application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}`)
+	bare := w.image
+	huge := `{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:` + strings.Repeat("0", 64) + `","size":1000000000}`
+	w.pushText("application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":`+huge+`,"layers":[]}`)
+	heavy := w.image
 	for label, c := range map[string]struct {
 		children []name.Digest
 		reason   verify.Reason
-	}{"good": {[]name.Digest{good}, ""}, "one is bad": {[]name.Digest{good, bad}, verify.ReasonRoot}} {
-		var manifests []v1.Descriptor
+	}{
+		"good":            {[]name.Digest{good}, ""},
+		"one is bad":      {[]name.Digest{good, bad}, verify.ReasonRoot},
+		"nothing":         {nil, verify.ReasonConfig},
+		"no config":       {[]name.Digest{good, bare}, verify.ReasonConfig},
+		"config too long": {[]name.Digest{good, heavy}, verify.ReasonConfig},
+	} {
+		manifests := []v1.Descriptor{}
 		for _, d := range c.children {
 			desc, err := w.store.Resolve(context.Background(), d)
 			if err != nil {
@@ -382,20 +396,46 @@ func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := registry.NewManifest("application/vnd.oci.image.index.v1+json", content)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.image = w.repo.Digest(m.Descriptor.Digest.String())
-		if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		w.pushText("application/vnd.oci.image.index.v1+json", string(content))
 		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
 		if c.reason == "" && err != nil {
 			t.Errorf("%s: %v", label, err)
 		} else if c.reason != "" {
 			isDenied(t, res, err, c.reason)
 		}
+	}
+}
+
+// pushText stores a manifest of exactly this text, and makes it the world's
+// image.
+func (w *world) pushText(mediaType, text string) {
+	w.t.Helper()
+	m, err := registry.NewManifest(mediaType, []byte(text))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.image = w.repo.Digest(m.Descriptor.Digest.String())
+	if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: pair}", 1)
+	state(t, w, w.image, scan("high", recently), c)
+	state(t, w, w.image, vex("not_affected"), a)
+	state(t, w, w.image, vex("not_affected"), a)
+	state(t, w, w.image, vex("fixed"), b)
+	state(t, w, w.image, vex("not_affected"), c)
+	res, err := w.judged(text, now, a, b, c)
+	if denial, ok := err.(*verify.Error); !ok || denial.Reason != verify.ReasonVulnerable {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	state(t, w, w.image, vex("not_affected"), b)
+	if res, err = w.judged(text, now, a, b, c); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -410,23 +450,26 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := func(at time.Time) (*verify.Result, error) {
-		t.Helper()
-		text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: intoto, by: release, layout: layout.json}", 1)
-		path := written(t, text, owner, b, c)
-		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
-			t.Fatal(err)
+	policyOf := func(release, third person) func(at time.Time) (*verify.Result, error) {
+		return func(at time.Time) (*verify.Result, error) {
+			t.Helper()
+			text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: intoto, by: release, layout: layout.json}", 1)
+			path := written(t, text, release, b, third)
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, err := verify.LoadPolicy(path, verify.ParseOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.Image(ctx, w.store, w.image)
 		}
-		p, err := verify.LoadPolicy(path, verify.ParseOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v.Image(ctx, w.store, w.image)
 	}
+	policy := policyOf(owner, c)
 	carry := func(by person, image string) {
 		t.Helper()
 		link, err := steps.SignLink(ctx, steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": image})}, by)
@@ -439,6 +482,7 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 		}
 	}
 	hex := strings.TrimPrefix(w.image.DigestStr(), "sha256:")
+	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, builder)
 	res, err := policy(now)
 	isDenied(t, res, err, verify.ReasonNoAttestation)
 	carry(stranger, hex)
@@ -447,7 +491,25 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	carry(builder, strings.Repeat("0", 64))
 	res, err = policy(now)
 	isDenied(t, res, err, verify.ReasonLayout)
+	// Good links in a statement about another image.
+	link, err := steps.SignLink(ctx, steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": hex})}, builder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	predicate, err := json.Marshal(steps.LinkPredicate{Links: [][]byte{link}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[%s],"predicate":%s}`,
+		steps.TypeLinkSet, about(w.repo.Digest("sha256:"+strings.Repeat("0", 64))), predicate), builder))
+	res, err = policy(now)
+	if denial := isDenied(t, res, err, verify.ReasonLayout); !slices.ContainsFunc(denial.Evidence, func(e verify.Evidence) bool { return e.Reason == verify.ReasonWrongSubject }) {
+		t.Errorf("%+v", denial.Evidence)
+	}
 	carry(builder, hex)
+	if _, err = policyOf(c, owner)(now); err == nil {
+		t.Error("the layout counts though its owner is not in the role")
+	}
 	if res, err = policy(now); err != nil || !res.ValidUntil.Equal(now.Add(24*time.Hour)) {
 		t.Errorf("%+v, %v", res, err)
 	}

@@ -3,6 +3,7 @@ package verify
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestVersionsAreOrderedAsSemanticVersioningSays(t *testing.T) {
@@ -54,4 +55,13 @@ func FuzzParseImage(f *testing.F) {
 			t.Fatal("nobody runs it")
 		}
 	})
+}
+
+func TestTheEarlierOfTwoTimesOfWhichZeroIsNever(t *testing.T) {
+	never, soon, late := time.Time{}, time.Unix(1, 0), time.Unix(2, 0)
+	for _, x := range [][3]time.Time{{never, never, never}, {never, soon, soon}, {soon, never, soon}, {soon, late, soon}, {late, soon, soon}, {soon, soon, soon}} {
+		if got := earlier(x[0], x[1]); !got.Equal(x[2]) {
+			t.Errorf("of %v and %v: %v", x[0], x[1], got)
+		}
+	}
 }
