@@ -143,7 +143,7 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 	if !reflect.TypeOf(r).Comparable() {
 		return v.judgeAndKeep(ctx, key, judge)
 	}
-	return v.sharing.do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
+	return v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
 		return v.judgeAndKeep(ctx, key, judge)
 	})
 }

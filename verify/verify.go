@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -31,7 +32,7 @@ type Options struct {
 type Verifier struct {
 	policy  *compiled
 	o       Options
-	sharing sharing[question, *Result]
+	sharing share.Group[question, *Result]
 }
 
 // New checks a policy and makes a Verifier of it, which later changes to the
@@ -61,6 +62,9 @@ func New(p *Policy, o Options) (*Verifier, error) {
 	}
 	return &Verifier{policy: c, o: o}, nil
 }
+
+// Verifier implements Source: the policy never changes.
+func (v *Verifier) Verifier(context.Context) (*Verifier, error) { return v, nil }
 
 // PolicyDigest identifies the policy, "sha256:…": two policies that mean the same
 // text for text have the same.

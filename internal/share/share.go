@@ -1,13 +1,14 @@
-package verify
+// Package share lets callers that want the same at the same time share the work.
+package share
 
 import (
 	"context"
 	"sync"
 )
 
-// sharing lets callers that ask the same question at the same time share one
+// Group lets callers that ask the same question at the same time share one
 // answer. The zero value is ready.
-type sharing[K comparable, V any] struct {
+type Group[K comparable, V any] struct {
 	mu      sync.Mutex
 	flights map[K]*flight[V]
 }
@@ -21,11 +22,11 @@ type flight[V any] struct {
 	err     error
 }
 
-// do returns what work returns, for the caller or for another one who asked
+// Do returns what work returns, for the caller or for another one who asked
 // before. A caller's context ends that caller's wait alone; the work is cancelled
 // once nobody waits for it. What the contexts of later callers carry does not
 // reach the work.
-func (s *sharing[K, V]) do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
+func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
 	s.mu.Lock()
 	f := s.flights[key]
 	if f == nil {
@@ -43,7 +44,7 @@ func (s *sharing[K, V]) do(ctx context.Context, key K, work func(context.Context
 	}
 }
 
-func (s *sharing[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
+func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight[V]{done: make(chan struct{}), cancel: cancel}
 	if s.flights == nil {
@@ -60,7 +61,7 @@ func (s *sharing[K, V]) begin(ctx context.Context, key K, work func(context.Cont
 }
 
 // leave cancels the work with its last caller; who asks then begins anew.
-func (s *sharing[K, V]) leave(key K, f *flight[V]) {
+func (s *Group[K, V]) leave(key K, f *flight[V]) {
 	s.mu.Lock()
 	f.callers--
 	last := f.callers == 0
@@ -71,7 +72,7 @@ func (s *sharing[K, V]) leave(key K, f *flight[V]) {
 	}
 }
 
-func (s *sharing[K, V]) forget(key K, f *flight[V]) {
+func (s *Group[K, V]) forget(key K, f *flight[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flights[key] == f {

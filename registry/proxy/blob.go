@@ -1,0 +1,346 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// span is the part of a blob that was asked for: from, up to but without to.
+type span struct {
+	from, to int64
+	part     bool
+}
+
+// blob answers with a blob that a manifest lists which passes.
+func (x *exchange) blob() error {
+	ctx, digest := x.r.Context(), x.l.ref
+	allowed, err := x.g.blob(ctx, x.p, digest)
+	if err != nil {
+		return err
+	}
+	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
+		return err
+	}
+	if allowed.Size < 0 {
+		return x.openBlob()
+	}
+	want, refused := spanOf(x.r.Header.Get("Range"), allowed.Size)
+	if refused != nil {
+		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", allowed.Size))
+		return refused
+	}
+	if f, size, ok := x.g.storedBlob(digest); ok {
+		defer func() { _ = f.Close() }() // it was only read
+		if size == allowed.Size {
+			return x.fromStore(f, allowed, want)
+		}
+	}
+	if x.r.Method == http.MethodHead {
+		there, err := x.p.from.client.HasBlob(ctx, x.p.from.digest(x.p.digest(digest)))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return refuse(http.StatusNotFound, codeBlob, "the upstream registry does not have this blob")
+		}
+		x.blobHeaders(allowed, want)
+		return nil
+	}
+	return x.fromUpstream(allowed, want)
+}
+
+func (g *gate) storedBlob(digest string) (*os.File, int64, bool) {
+	if g.c.Store == nil {
+		return nil, 0, false
+	}
+	return g.c.Store.open(digest)
+}
+
+// spanOf reads a Range header of one range. What it does not understand is
+// answered with the whole, as RFC 9110, section 14.2, has it.
+func spanOf(header string, size int64) (span, *refusal) {
+	whole := span{0, size, false}
+	text, ok := strings.CutPrefix(header, "bytes=")
+	if !ok || strings.Contains(text, ",") {
+		return whole, nil
+	}
+	first, last, ok := strings.Cut(strings.TrimSpace(text), "-")
+	if !ok {
+		return whole, nil
+	}
+	from, errFrom := strconv.ParseUint(first, 10, 63)
+	to, errTo := strconv.ParseUint(last, 10, 63)
+	s := span{int64(from), int64(to) + 1, true} //nolint:gosec // both fit in 63 bits
+	switch {
+	case first == "" && errTo == nil:
+		s = span{max(0, size-int64(to)), size, true} //nolint:gosec // it fits in 63 bits
+	case errFrom != nil, last != "" && errTo != nil, last != "" && to < from:
+		return whole, nil
+	case last == "" || s.to > size || s.to < 0:
+		s.to = size
+	}
+	if s.from >= s.to {
+		return whole, refuse(http.StatusRequestedRangeNotSatisfiable, codeRange, "the blob has %d bytes", size)
+	}
+	return s, nil
+}
+
+// blobHeaders begins the answer.
+func (x *exchange) blobHeaders(allowed permit, s span) {
+	h := x.w.Header()
+	warn(h, allowed.Warning)
+	h["Content-Type"] = octets
+	h["Docker-Content-Digest"] = []string{x.l.ref}
+	h["Docker-Distribution-Api-Version"] = apiVersion
+	h["Etag"] = []string{`"` + x.l.ref + `"`}
+	h["Accept-Ranges"] = []string{"bytes"}
+	h["X-Content-Type-Options"] = noSniff
+	h["Content-Length"] = []string{strconv.FormatInt(s.to-s.from, 10)}
+	status := http.StatusOK
+	if s.part {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.from, s.to-1, allowed.Size))
+		status = http.StatusPartialContent
+	}
+	x.w.WriteHeader(status)
+}
+
+var octets = []string{"application/octet-stream"}
+
+// piece is how much is sent within one WriteTimeout.
+const piece = 4 << 20
+
+// fromStore sends a file. Where the kernel can copy, it does.
+func (x *exchange) fromStore(f *os.File, allowed permit, s span) error {
+	if allowed.Evidence {
+		if err := notArchive(f); err != nil {
+			return err
+		}
+	}
+	if x.r.Method == http.MethodHead {
+		x.blobHeaders(allowed, s)
+		return nil
+	}
+	if x.g.c.Store.o.AlwaysVerify {
+		return x.checked(f, allowed, s)
+	}
+	if _, err := f.Seek(s.from, io.SeekStart); err != nil {
+		return err
+	}
+	x.blobHeaders(allowed, s)
+	for left := s.to - s.from; left > 0; left -= min(left, piece) {
+		x.deadline()
+		if _, err := io.CopyN(x.w, f, min(left, piece)); err != nil {
+			x.abort()
+		}
+	}
+	return nil
+}
+
+// notArchive refuses evidence that is none.
+func notArchive(r io.ReaderAt) error {
+	start := make([]byte, sniffLength)
+	n, err := r.ReadAt(start, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if isArchive(start[:n]) {
+		return errArchive
+	}
+	return nil
+}
+
+var errArchive = refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive or a program")
+
+// abort ends the connection in the middle, so that the client knows that it does
+// not have all.
+func (x *exchange) abort() { panic(http.ErrAbortHandler) }
+
+// fromUpstream sends a blob while it is fetched, together with all others who want
+// it now. Where the temporary file fails, it is fetched for this client alone.
+func (x *exchange) fromUpstream(allowed permit, s span) error {
+	ctx := x.r.Context()
+	l, err := x.g.loads.join(ctx, x.p, x.l.ref, allowed.Size)
+	if errors.Is(err, errSpool) {
+		return x.alone(allowed, s)
+	}
+	if err != nil {
+		return err
+	}
+	defer l.leave()
+	sent := false
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	for at := s.from; at < s.to || !sent; {
+		to, err := l.available(ctx, at)
+		switch {
+		case errors.Is(err, errSpool):
+			return x.restAlone(allowed, span{at, s.to, s.part}, s, sent)
+		case err != nil && sent:
+			x.abort()
+		case err != nil:
+			return err
+		}
+		if !sent {
+			if allowed.Evidence {
+				if err := notArchive(l.file); err != nil {
+					return err
+				}
+			}
+			x.blobHeaders(allowed, s)
+			sent = true
+		}
+		if at, err = x.copyPart(l.file, at, min(to, s.to), *buffer); err != nil {
+			x.abort()
+		}
+	}
+	return nil
+}
+
+// buffers are small: there may be thousands of clients.
+var buffers = sync32k()
+
+// copyPart sends a part of a file.
+func (x *exchange) copyPart(f io.ReaderAt, from, to int64, buffer []byte) (int64, error) {
+	x.deadline()
+	for from < to {
+		n, err := f.ReadAt(buffer[:min(int64(len(buffer)), to-from)], from)
+		if n == 0 && err != nil {
+			return from, err
+		}
+		if _, err := x.w.Write(buffer[:n]); err != nil {
+			return from, err
+		}
+		from += int64(n)
+	}
+	return from, nil
+}
+
+// restAlone goes on where the temporary file failed.
+func (x *exchange) restAlone(allowed permit, rest, whole span, sent bool) error {
+	if !sent {
+		return x.alone(allowed, whole)
+	}
+	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), allowed.Size)
+	if err != nil {
+		x.abort()
+	}
+	defer func() { _ = body.Close() }() // read to its end, or failed already
+	if err := x.stream(body, rest); err != nil {
+		x.abort()
+	}
+	return nil
+}
+
+// alone fetches a blob for this client only.
+func (x *exchange) alone(allowed permit, s span) error {
+	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), allowed.Size)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or failed already
+	return x.guarded(body, allowed, s)
+}
+
+// checked sends a file that is hashed while it is read.
+func (x *exchange) checked(f *os.File, allowed permit, s span) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return x.guarded(&hashing{r: f, want: x.l.ref}, allowed, s)
+}
+
+// guarded sends content of a reader that knows at its end whether it was the blob.
+func (x *exchange) guarded(body io.Reader, allowed permit, s span) error {
+	start := make([]byte, sniffLength)
+	n, err := io.ReadFull(body, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	if allowed.Evidence && isArchive(start[:n]) {
+		return errArchive
+	}
+	x.blobHeaders(allowed, s)
+	if err := x.stream(io.MultiReader(strings.NewReader(string(start[:n])), body), s); err != nil {
+		x.mismatch(err)
+		x.abort()
+	}
+	return nil
+}
+
+// stream sends a span of what is read to its end. The last byte is withheld until
+// the end was reached: only then was it the blob.
+func (x *exchange) stream(body io.Reader, s span) error {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	var at int64
+	var last []byte
+	for {
+		n, err := body.Read(*buffer)
+		part := (*buffer)[:n]
+		begin, end := clamp(s.from-at, n), clamp(s.to-at, n)
+		at += int64(n)
+		if begin < end {
+			x.deadline()
+			// What was withheld goes first, then all but the last byte.
+			if _, werr := x.w.Write(append(last, part[begin:end-1]...)); werr != nil {
+				return werr
+			}
+			last = []byte{part[end-1]}
+		}
+		if err == io.EOF {
+			_, err = x.w.Write(last)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func clamp(v int64, n int) int64 { return max(0, min(v, int64(n))) }
+
+// mismatch tells of content that is not what its digest says.
+func (x *exchange) mismatch(err error) {
+	if isMismatch(err) {
+		e := x.event(EventMismatch)
+		e.Digest, e.Reason, e.Message = x.l.ref, "digest-mismatch", registry.SafeText(err.Error(), maxMessage)
+		x.g.report(x.r.Context(), e)
+	}
+}
+
+// openBlob passes on a blob that no manifest lists (Config.OpenBlobs): of unknown
+// length, and hashed all the same.
+func (x *exchange) openBlob() error {
+	if x.r.Method == http.MethodHead {
+		there, err := x.p.from.client.HasBlob(x.r.Context(), x.p.from.digest(x.p.digest(x.l.ref)))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return refuse(http.StatusNotFound, codeBlob, "the upstream registry does not have this blob")
+		}
+	}
+	h := x.w.Header()
+	h["Content-Type"] = octets
+	h["Docker-Content-Digest"] = []string{x.l.ref}
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), -1)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or failed already
+	if err := x.stream(body, span{0, 1 << 62, false}); err != nil {
+		x.mismatch(err)
+		x.abort()
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+// Package proxy is the gate: it lets only verified images through.
+//
+// It has two faces with one decision engine behind them. [New] makes an
+// http.Handler that stands before registries and speaks their pull API, so that
+// every client is protected without being changed. [NewTransport] makes an
+// http.RoundTripper that a program gives to the OCI client it uses already.
+//
+//	source, err := verify.NewFileSource("policy.yaml", verify.FileSourceOptions{})
+//	gate, err := proxy.New(proxy.Config{
+//		Verifier:  source,
+//		Upstreams: []proxy.Upstream{{Registry: "registry.example"}},
+//	})
+//	err = http.ListenAndServe("127.0.0.1:5000", gate)
+//
+// # What passes
+//
+// A manifest or index passes when the policy allows it, when an index that passes
+// lists it, or when it is evidence whose subject passes: a referrer, or what the
+// tags sha256-….sig, .att and .sbom hold. The bytes that are sent are the bytes that
+// were judged. A tag is resolved first, and is taken to name the same digest for
+// Config.TagFor; HEAD is judged as GET is. A blob passes while a manifest of the
+// same repository passes that lists it. Referrers are listed for a subject that
+// passes; the fallback tag of the referrers API holds the same list, whichever of
+// the two the upstream has. Lists of tags are passed on as they are.
+//
+// Evidence must look like evidence: no layer has a media type that an image's has,
+// no blob begins as an archive or a program does, and none exceeds
+// Config.MaxEvidenceBytes. So an image that names a good one as its subject does
+// not pass for that.
+//
+// Blobs are hashed on their way, and the last byte is withheld until the whole was
+// seen to be what its digest says; otherwise the connection is broken off. All who
+// want a blob at the same time share one download, through a file.
+//
+// # Refusals
+//
+// Errors have the form of the distribution specification. 403 with code DENIED is
+// a decision: the message says which image, what was missing and which rule
+// decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided,
+// so that nothing passes; they are never remembered. HEAD has no body: what its
+// client cannot show stands in the log and the audit log, of which each refusal is
+// a line.
+//
+// # What is not verified
+//
+// That a tag names the right image: only its upstream knows. Whether the content
+// of an image is what its attestations say. Where clients fetch images from
+// elsewhere: let them have no other way out.
+//
+// # Clients' logins
+//
+// With LoginsOfOperator the gate reads with its own login, and everybody who
+// reaches it can read what it can. With LoginsOfClients each client's login is
+// passed on to the one upstream, and content that is held already is given to a
+// client only after the upstream was asked about that client, at most
+// Config.AccessFor ago for each repository.
+//
+// # Sources
+//
+//   - OCI Distribution Specification v1.1: the pull API, errors, referrers, warnings
+//   - containerd's hosts.toml: the ns parameter
+//   - RFC 9110 (ranges, conditions, Retry-After), RFC 7617 (Basic)
+package proxy

@@ -1,0 +1,198 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// downloads are the blobs that are being fetched. All who want one at the same time
+// read from one file while it grows.
+type downloads struct {
+	g  *gate
+	mu sync.Mutex
+	by map[string]*download
+}
+
+// download is a blob on its way from an upstream to a file. The registry's client
+// hashes it: until that has seen the whole blob, the last byte is withheld.
+type download struct {
+	digest string
+	size   int64
+	file   *os.File
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	written int64
+	done    bool // with err
+	err     error
+	grown   chan struct{} // closed when any of these changes
+	users   int
+}
+
+// errSpool says that the file failed, not the content.
+var errSpool = errors.New("the temporary file cannot be written")
+
+// join returns the download of a blob, begun where there is none. Each who joins
+// must leave.
+func (d *downloads) join(ctx context.Context, p pull, digest string, size int64) (*download, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.by[digest]; l != nil && l.size == size && l.enter() {
+		return l, nil
+	}
+	file, err := d.file(size)
+	if err != nil {
+		return nil, errors.Join(errSpool, err)
+	}
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &download{digest: digest, size: size, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
+	if d.by == nil {
+		d.by = make(map[string]*download)
+	}
+	d.by[digest] = l
+	go d.run(own, l, p)
+	return l, nil
+}
+
+// file makes the file: in the store, where it can stay there.
+func (d *downloads) file(size int64) (*os.File, error) {
+	if s := d.g.c.Store; s != nil && size <= s.o.MaxBytes {
+		return s.create()
+	}
+	f, err := os.CreateTemp(d.g.c.TempDir, "hallmark-gate-*")
+	if err == nil {
+		// Where an open file can be deleted, a crash leaves nothing behind.
+		_ = os.Remove(f.Name())
+	}
+	return f, err
+}
+
+func (d *downloads) run(ctx context.Context, l *download, p pull) {
+	err := l.fetch(ctx, p)
+	l.finish(err)
+	d.g.fetched(ctx, p, l, err)
+	if s := d.g.c.Store; err == nil && s != nil && l.size <= s.o.MaxBytes {
+		if err := s.commit(l.file, l.digest); err != nil {
+			d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
+		}
+	}
+	d.mu.Lock()
+	if d.by[l.digest] == l {
+		delete(d.by, l.digest)
+	}
+	d.mu.Unlock()
+	l.leave()
+}
+
+// chunk is how much is read from an upstream at once.
+const chunk = 256 << 10
+
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
+
+// fetch copies the blob to the file. Its end is reached only where the content is
+// the blob.
+func (l *download) fetch(ctx context.Context, p pull) error {
+	body, err := p.from.Blob(ctx, p.digest(l.digest), l.size)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or failed already
+	buffer := chunks.Get().(*[]byte)
+	defer chunks.Put(buffer)
+	for {
+		n, err := io.ReadAtLeast(body, *buffer, chunk)
+		if n > 0 {
+			if _, err := l.file.Write((*buffer)[:n]); err != nil {
+				return errors.Join(errSpool, err)
+			}
+			l.grow(int64(n))
+		}
+		// Compared, not asked with errors.Is: a connection that broke off is an error
+		// that wraps io.ErrUnexpectedEOF. ReadAtLeast's own follows on the io.EOF that
+		// means verified content.
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func (l *download) grow(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written += n
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+func (l *download) finish(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done, l.err = true, err
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+// enter joins, unless everybody has left already.
+func (l *download) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.users == 0 || l.err != nil {
+		return false
+	}
+	l.users++
+	return true
+}
+
+// leave ends the download with the last who wants it. The download itself counts
+// as one until it has ended.
+func (l *download) leave() {
+	l.mu.Lock()
+	l.users--
+	alone, none := l.users == 1 && !l.done, l.users == 0
+	l.mu.Unlock()
+	if alone {
+		l.cancel()
+	}
+	if none {
+		l.cancel()
+		_ = l.file.Close()           // nobody reads it any more
+		_ = os.Remove(l.file.Name()) // renamed or deleted before, mostly
+	}
+}
+
+// available waits until there is content from an offset that may be given out, and
+// says how far it goes.
+func (l *download) available(ctx context.Context, from int64) (int64, error) {
+	for {
+		l.mu.Lock()
+		to, done, err, grown := min(l.written, l.size-1), l.done, l.err, l.grown
+		l.mu.Unlock()
+		switch {
+		case done && err == nil:
+			return l.size, nil
+		case done:
+			return from, err
+		case to > from:
+			return to, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return from, ctx.Err()
+		}
+	}
+}
+
+// isMismatch reports whether an upstream gave other content than it should.
+func isMismatch(err error) bool {
+	return errors.Is(err, registry.ErrDigestMismatch) || errors.Is(err, registry.ErrTooLarge)
+}

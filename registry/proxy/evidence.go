@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// knownEvidence are media types of layers that hold evidence. What runs is in none
+// of them: an image that names an allowed one as its subject does not pass for
+// that.
+var knownEvidence = []string{
+	"application/vnd.dev.cosign.*",
+	"application/vnd.dev.sigstore.*",
+	"application/vnd.in-toto*",
+	"application/vnd.dsse.envelope.*",
+	"application/vnd.cncf.notary.*",
+	"application/jose+json",
+	"application/cose",
+	"application/spdx+json",
+	"text/spdx*",
+	"application/vnd.cyclonedx*",
+	"application/vnd.syft+json",
+	"application/sarif+json",
+	"application/vnd.openvex*",
+	"application/openvex+json",
+	"application/json",
+	oci.MediaTypeEmpty,
+}
+
+// evidenceTypes tell evidence from images.
+type evidenceTypes []string
+
+func newEvidenceTypes(more []string) evidenceTypes { return slices.Concat(knownEvidence, more) }
+
+func (e evidenceTypes) has(mediaType string) bool {
+	return slices.ContainsFunc(e, func(known string) bool {
+		prefix, open := strings.CutSuffix(known, "*")
+		return mediaType == known || open && strings.HasPrefix(mediaType, prefix)
+	})
+}
+
+// fits reports whether a manifest can be nothing but evidence: each layer is of a
+// type that evidence has, and not too large.
+func (e evidenceTypes) fits(d *oci.Document, maxBytes int64) bool {
+	if d.IsIndex || len(d.Layers) == 0 || d.Config.Size > maxBytes {
+		return false
+	}
+	for _, l := range d.Layers {
+		if !e.has(string(l.MediaType)) || l.Size > maxBytes {
+			return false
+		}
+	}
+	return true
+}
+
+// sniffLength is how much of a blob tells whether it is an archive.
+const sniffLength = 512
+
+// isArchive reports whether a blob begins as layers of images do, whatever its
+// media type says: some clients unpack without looking at that.
+func isArchive(start []byte) bool {
+	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ", "PK\x03\x04", "hsqs", "\x7fELF", "\x1f\x9d"} {
+		if bytes.HasPrefix(start, []byte(magic)) {
+			return true
+		}
+	}
+	return len(start) >= 262 && string(start[257:262]) == "ustar"
+}
+
+// evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and
+// returns the digest that they are about.
+// Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
+func evidenceTag(tag string) (subject, suffix string, ok bool) {
+	rest, ok := strings.CutPrefix(tag, "sha256-")
+	if !ok || len(rest) < 64 || !isHex(rest[:64]) {
+		return "", "", false
+	}
+	switch suffix = rest[64:]; suffix {
+	case "", ".sig", ".att", ".sbom":
+		return "sha256:" + rest[:64], suffix, true
+	}
+	return "", "", false
+}

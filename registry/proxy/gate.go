@@ -1,0 +1,318 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// gate decides what passes. Proxy and Transport are its two faces.
+type gate struct {
+	c         Config
+	permits   *permits
+	manifests *lru[string, *manifest]
+	tags      *tags
+	evidence  evidenceTypes
+	limits    *limits
+	grants    *lru[grantKey, time.Time]
+
+	judging share.Group[judgeKey, permit]
+	reading share.Group[readKey, *manifest]
+	listing share.Group[readKey, *manifest]
+	loads   downloads
+	audit   auditLog
+}
+
+func newGate(c Config) *gate {
+	g := &gate{
+		c:         c,
+		permits:   newPermits(&c),
+		manifests: newLRU[string](c.MaxManifests, (*manifest).weight),
+		tags:      newTags(&c),
+		evidence:  newEvidenceTypes(c.EvidenceTypes),
+		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
+		grants:    newLRU[grantKey, time.Time](maxLogins*10, nil),
+		audit:     auditLog{w: c.Audit},
+	}
+	g.loads.g = g
+	return g
+}
+
+// judgeKey names a judgement that is under way. Logins are not mixed.
+type judgeKey struct {
+	from *origin
+	key  permitKey
+}
+
+// maxNesting bounds how many manifests may vouch for one another.
+const maxNesting = 5
+
+// decide says whether a manifest passes now: by a decision that still holds, or by
+// judging it, once for all who ask. A permit that is returned without an error is
+// allowed, or denied; errors are no decisions.
+//
+// A manifest passes if and only if one of these holds, looked for in this order:
+//
+//   - a manifest that lists it passes, and the policy does not deny its digest;
+//   - it is evidence (see evidenceTypes) and its subject passes;
+//   - the verifier allows it.
+func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (permit, bool, error) {
+	v, err := g.c.Verifier.Verifier(ctx)
+	if err != nil {
+		return permit{}, false, err
+	}
+	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
+	known, ok := g.permits.get(ctx, key)
+	if ok && g.c.Now().Before(known.Until) && (known.Allowed || known.denied != nil) {
+		return known, true, nil
+	}
+	if depth > maxNesting {
+		return permit{}, false, &registry.Error{Op: "judge", Ref: digest, Kind: registry.ErrTooMany, Detail: "manifests refer to one another too deeply"}
+	}
+	decided, err := g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
+		return g.judge(ctx, v, p, key, known.Parents, depth)
+	})
+	return decided, false, err
+}
+
+// judge reaches a decision and keeps it.
+func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permitKey, parents []string, depth int) (permit, error) {
+	m, err := g.byDigest(ctx, p, key.digest)
+	if err != nil {
+		return permit{}, err
+	}
+	for _, parent := range parents {
+		if by, err := g.byParent(ctx, v, p, key, parent, depth); err != nil || by != nil {
+			if err == nil {
+				g.keepDecision(ctx, p, key, m, by)
+				return *by, nil
+			}
+			return permit{}, err
+		}
+	}
+	if by, err := g.bySubject(ctx, p, m, depth); by != nil || err != nil {
+		if err == nil {
+			g.keepDecision(ctx, p, key, m, by)
+			return *by, nil
+		}
+		return permit{}, err
+	}
+	decided, err := g.verified(ctx, v, p, key.digest)
+	if err != nil {
+		return permit{}, err
+	}
+	decided.Parents = parents
+	g.keepDecision(ctx, p, key, m, decided)
+	return *decided, nil
+}
+
+// verified asks the verifier.
+func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
+	result, err := v.Image(ctx, p.from, p.digest(digest))
+	var denied *verify.Error
+	if errors.As(err, &denied) {
+		return g.denied(denied), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.allowed(result), nil
+}
+
+func (g *gate) denied(e *verify.Error) *permit {
+	return &permit{Until: g.c.Now().Add(g.c.DeniedFor), Size: -1, Rule: e.Rule, denied: e}
+}
+
+func (g *gate) allowed(result *verify.Result) *permit {
+	until := g.c.Now().Add(g.c.AllowedFor)
+	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(until) {
+		until = ends
+	}
+	d := &permit{Allowed: true, Until: until, Size: -1, Rule: result.Rule, result: result}
+	if result.Warning != nil {
+		d.Warning = result.Warning.Error()
+	}
+	return d
+}
+
+// byParent decides by a manifest that was seen to list this one. Nil: it does not
+// let it through.
+func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key permitKey, parent string, depth int) (*permit, error) {
+	if parent == key.digest {
+		return nil, nil
+	}
+	above, _, err := g.decide(ctx, p, parent, depth+1)
+	if err != nil || !above.Allowed {
+		return nil, gone(err)
+	}
+	list, err := g.byDigest(ctx, p, parent)
+	if err != nil {
+		return nil, gone(err)
+	}
+	if !list.doc.IsIndex {
+		// A tag of evidence was about the parent.
+		return g.asEvidence(ctx, p, key.digest, above, parent)
+	}
+	if above.result == nil {
+		// Another gate has judged the index; what lists its children must be a
+		// result of this verifier.
+		if fresh, err := g.verified(ctx, v, p, parent); err != nil || !fresh.Allowed {
+			return nil, err
+		} else {
+			above = *fresh
+		}
+	}
+	result, err := v.Child(ctx, p.from, above.result, p.digest(key.digest))
+	var denied *verify.Error
+	switch {
+	case errors.As(err, &denied) && denied.Reason == verify.ReasonNotListed:
+		return g.asEvidence(ctx, p, key.digest, above, parent)
+	case errors.As(err, &denied):
+		return g.denied(denied), nil
+	case errors.Is(err, verify.ErrResult): // the policy was replaced by an equal one
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	d := g.allowed(result)
+	d.Parents = []string{parent}
+	return d, nil
+}
+
+// gone makes of a parent that is not there any more one that decides nothing.
+func gone(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// bySubject lets evidence pass for what it is about.
+func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*permit, error) {
+	if m.doc.Subject == nil || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
+		return nil, nil
+	}
+	subject := m.doc.Subject.Digest.String()
+	if checkDigest(subject) != nil || subject == m.digest {
+		return nil, nil
+	}
+	above, _, err := g.decide(ctx, p, subject, depth+1)
+	if err != nil || !above.Allowed {
+		return nil, gone(err)
+	}
+	return evidenceOf(above, subject), nil
+}
+
+// asEvidence lets a manifest pass that a tag of evidence has named.
+func (g *gate) asEvidence(ctx context.Context, p pull, digest string, above permit, parent string) (*permit, error) {
+	m, err := g.byDigest(ctx, p, digest)
+	if err != nil || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
+		return nil, err
+	}
+	if s := m.doc.Subject; s != nil && s.Digest.String() != parent {
+		return nil, nil
+	}
+	return evidenceOf(above, parent), nil
+}
+
+func evidenceOf(above permit, subject string) *permit {
+	return &permit{Allowed: true, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, Parents: []string{subject}}
+}
+
+// keepDecision keeps a decision, and what follows from it for what the manifest
+// lists.
+func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manifest, d *permit) {
+	keep := d.Until.Sub(g.c.Now())
+	if !d.Allowed {
+		g.permits.put(ctx, key, *d, keep)
+		return
+	}
+	known, _ := g.permits.allowed.get(key)
+	if len(d.Parents) == 0 {
+		d.Parents = known.Parents
+	}
+	g.permits.put(ctx, key, *d, keep)
+	// What is linked is looked at again once the decision has ended: keep it
+	// longer, so that a slow pull still finds what its blobs rest on.
+	keep += g.c.AllowedFor
+	link := func(digest v1.Hash, below permit) {
+		g.permits.link(ctx, permitKey{key.policy, key.repo, digest.String()}, key.digest, below, keep)
+	}
+	for _, child := range m.doc.Manifests {
+		link(child.Digest, permit{Size: -1})
+	}
+	for _, blob := range blobsOf(m) {
+		link(blob.Digest, permit{Allowed: true, Until: d.Until, Size: blob.Size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning})
+	}
+	g.save(ctx, m)
+}
+
+// save puts a manifest that passes into the store. One that cannot be stored
+// passes all the same.
+func (g *gate) save(ctx context.Context, m *manifest) {
+	if g.c.Store == nil {
+		return
+	}
+	if err := g.c.Store.putBytes(m.digest, m.bytes); err != nil {
+		g.c.Logger.WarnContext(ctx, "manifest not stored", "digest", m.digest, "error", err)
+	}
+}
+
+func blobsOf(m *manifest) []v1.Descriptor {
+	if m.doc.IsIndex {
+		return nil
+	}
+	return append([]v1.Descriptor{*m.doc.Config}, m.doc.Layers...)
+}
+
+// blob says whether a blob passes now: while a manifest passes that lists it.
+func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) {
+	v, err := g.c.Verifier.Verifier(ctx)
+	if err != nil {
+		return permit{}, err
+	}
+	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
+	known, ok := g.permits.get(ctx, key)
+	if ok && known.Allowed && known.Size >= 0 && g.c.Now().Before(known.Until) {
+		return known, nil
+	}
+	var last *refusal
+	for _, parent := range known.Parents {
+		above, _, err := g.decide(ctx, p, parent, 0)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return permit{}, err
+		}
+		if !above.Allowed {
+			last = g.denial(above.denied, p.digest(digest).String())
+			continue
+		}
+		// Judging it has linked the blob anew; a decision of another gate has not.
+		known.Allowed, known.Until = true, above.Until
+		if known.Size >= 0 {
+			g.permits.link(ctx, key, parent, known, above.Until.Sub(g.c.Now()))
+			return known, nil
+		}
+	}
+	if last != nil {
+		return permit{}, last
+	}
+	if g.c.OpenBlobs {
+		return permit{Allowed: true, Size: -1}, nil
+	}
+	r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: no manifest that was let through here lists this blob; pull the image that it belongs to", p.digest(digest))
+	r.reason = "unlisted-blob"
+	return permit{}, r
+}
+
+// moment is the time from now until then, for headers.
+func (g *gate) moment(until time.Time) time.Duration { return max(0, until.Sub(g.c.Now())) }

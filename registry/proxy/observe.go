@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Kinds of events.
+const (
+	// EventAllowed and EventDenied are decisions about manifests.
+	EventAllowed = "allowed"
+	EventDenied  = "denied"
+	// EventRefused is any other answer that is an error.
+	EventRefused = "refused"
+	// EventMismatch is content of an upstream that was not what its digest says.
+	EventMismatch = "mismatch"
+)
+
+// Event is something that the gate has decided or found. As JSON it is a line of
+// the audit log.
+type Event struct {
+	Time time.Time `json:"time"`
+	// Kind is one of the constants.
+	Kind string `json:"event"`
+	// Image is the repository with the tag or digest that was asked for.
+	Image string `json:"image,omitempty"`
+	// Digest is that of the manifest or blob, once it is known.
+	Digest string `json:"digest,omitempty"`
+	// Rule is the pattern of the policy's rule that decided.
+	Rule string `json:"rule,omitempty"`
+	// Reason is a reason of package verify, or a word of this package; Message is
+	// what the client was told.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Warning is what a rule that only warns would have denied for.
+	Warning string `json:"warning,omitempty"`
+	// Client is the address of who asked, Agent its User-Agent header.
+	Client string `json:"client,omitempty"`
+	Agent  string `json:"agent,omitempty"`
+	// Status is the HTTP status of the answer.
+	Status int `json:"status,omitempty"`
+	// Latency is the time until the decision.
+	Latency time.Duration `json:"latencyNanoseconds,omitempty"`
+	// Cached: the decision had been reached before.
+	Cached bool `json:"cached,omitempty"`
+}
+
+// Download is a blob that was fetched from an upstream.
+type Download struct {
+	Image, Digest string
+	Size          int64
+	Err           error // nil: it was what its digest says
+}
+
+// Observer is told what happens, while it happens: it must be quick, and safe for
+// concurrent use. Metrics and tracing hang on it.
+type Observer interface {
+	Event(ctx context.Context, e Event)
+	Download(ctx context.Context, d Download)
+}
+
+// report logs an event, writes it down and tells the observer.
+func (g *gate) report(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	switch {
+	case e.Kind == EventAllowed && e.Cached:
+		level = slog.LevelDebug
+	case e.Kind != EventAllowed:
+		level = slog.LevelWarn
+	}
+	if g.c.Logger.Enabled(ctx, level) {
+		g.c.Logger.LogAttrs(ctx, level, e.Kind,
+			slog.String("image", e.Image), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
+			slog.String("message", e.Message), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
+			slog.Int("status", e.Status), slog.Duration("latency", e.Latency), slog.Bool("cached", e.Cached))
+	}
+	if level != slog.LevelDebug {
+		if err := g.audit.write(e); err != nil {
+			g.c.Logger.ErrorContext(ctx, "audit log cannot be written", "error", err)
+		}
+	}
+	if g.c.Observer != nil {
+		g.c.Observer.Event(ctx, e)
+	}
+}
+
+// auditLog writes lines of JSON.
+type auditLog struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (a *auditLog) write(e Event) error {
+	if a.w == nil {
+		return nil
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err = a.w.Write(append(line, '\n'))
+	return err
+}
+
+// fetched tells of a download's end.
+func (g *gate) fetched(ctx context.Context, p pull, l *download, err error) {
+	image := p.digest(l.digest).String()
+	if g.c.Observer != nil {
+		g.c.Observer.Download(ctx, Download{Image: image, Digest: l.digest, Size: l.size, Err: err})
+	}
+	if isMismatch(err) {
+		g.report(ctx, Event{Time: g.c.Now(), Kind: EventMismatch, Image: image, Digest: l.digest, Reason: "digest-mismatch", Message: registry.SafeText(err.Error(), maxMessage)})
+	}
+}

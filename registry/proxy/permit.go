@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// permitKey names a decision about a digest.
+type permitKey struct {
+	policy, repo, digest string
+}
+
+// permit is what was decided about a manifest, or what a blob rests on.
+type permit struct {
+	// Allowed is the decision until Until. Parents alone decide nothing.
+	Allowed bool      `json:"allowed,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
+	// Parents are manifests that list this digest, or that it is evidence about,
+	// the latest first: while one of them is allowed, this is.
+	Parents []string `json:"parents,omitempty"`
+	// Size is the blob's, as the manifest says; -1 for manifests.
+	Size int64 `json:"size"`
+	// Evidence: it passes for what it is about, and must look like evidence.
+	Evidence bool   `json:"evidence,omitempty"`
+	Rule     string `json:"rule,omitempty"`
+	// Warning is the denial that a rule which only warns did not enforce.
+	Warning string `json:"warning,omitempty"`
+
+	// result is the decision itself, where this process made it.
+	result *verify.Result
+	// denied is the refusal, where the decision is negative.
+	denied *verify.Error
+}
+
+// maxParents bounds what is remembered of manifests that share a blob.
+const maxParents = 4
+
+// DecisionStore shares decisions between gates. It is safe for concurrent use. It
+// may forget at any time; what it gives back is authenticated and checked, so
+// that whoever can write to it can neither allow nor make the gate fail, only
+// forget. A store that is slow or gone costs what judging costs: it should give up
+// after some milliseconds.
+type DecisionStore interface {
+	Get(ctx context.Context, key string) (value []byte, ok bool)
+	Put(ctx context.Context, key string, value []byte, keep time.Duration)
+}
+
+// permits are the decisions that are known. Those that allow and those that deny
+// are bounded apart: no flood of refused names drives out what is good.
+type permits struct {
+	allowed, refused *lru[permitKey, permit]
+	shared           DecisionStore
+	key              []byte
+}
+
+func newPermits(c *Config) *permits {
+	most := int64(c.MaxDecisions)
+	return &permits{
+		allowed: newLRU[permitKey, permit](most, nil), refused: newLRU[permitKey, permit](most, nil),
+		shared: c.Decisions, key: c.DecisionKey,
+	}
+}
+
+// get returns what is known. It may be out of date; Until says.
+func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
+	if known, ok := p.allowed.get(key); ok {
+		return known, true
+	}
+	if known, ok := p.refused.get(key); ok {
+		return known, true
+	}
+	if p.shared == nil {
+		return permit{}, false
+	}
+	value, ok := p.shared.Get(ctx, p.name(key))
+	if !ok {
+		return permit{}, false
+	}
+	known, ok := p.open(key, value)
+	if ok {
+		p.allowed.put(key, known)
+	}
+	return known, ok
+}
+
+// put remembers a decision. keep is how long others may find it.
+func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Duration) {
+	if v.denied != nil {
+		p.allowed.remove(key)
+		p.refused.put(key, v)
+		return
+	}
+	p.refused.remove(key)
+	p.allowed.put(key, v)
+	if p.shared != nil && keep > 0 {
+		if value, err := p.seal(key, v); err == nil {
+			p.shared.Put(ctx, p.name(key), value, keep)
+		}
+	}
+}
+
+// link remembers that a manifest lists a digest.
+func (p *permits) link(ctx context.Context, key permitKey, parent string, v permit, keep time.Duration) {
+	known, _ := p.allowed.get(key)
+	parents := []string{parent}
+	for _, other := range known.Parents {
+		if other != parent && len(parents) < maxParents {
+			parents = append(parents, other)
+		}
+	}
+	if known.Allowed && known.result != nil {
+		// It was judged by itself; that stays what it rests on.
+		known.Parents = parents
+		v = known
+	}
+	v.Parents = parents
+	p.put(ctx, key, v, keep)
+}
+
+// name is the key in a shared store: nothing in it tells who pulls what.
+func (p *permits) name(key permitKey) string {
+	return "hallmark-gate-1:" + hexOf(p.mac("name", key, nil))
+}
+
+// mac authenticates a value together with what it is about, so that entries can
+// be neither forged nor moved.
+func (p *permits) mac(purpose string, key permitKey, value []byte) []byte {
+	m := hmac.New(sha256.New, p.key)
+	for _, part := range []string{"hallmark-gate-1", purpose, key.policy, key.repo, key.digest, string(value)} {
+		var length [8]byte
+		for i, n := 0, uint64(len(part)); i < 8; i, n = i+1, n>>8 {
+			length[i] = byte(n)
+		}
+		_, _ = m.Write(length[:]) // a hash does not fail
+		_, _ = m.Write([]byte(part))
+	}
+	return m.Sum(nil)
+}
+
+func (p *permits) seal(key permitKey, v permit) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(p.mac("value", key, text), text), nil
+}
+
+// open checks what a shared store gave back. An old entry that is put back is no
+// more than it was: Until still ends it, and its policy is part of its key.
+func (p *permits) open(key permitKey, value []byte) (permit, bool) {
+	if len(value) < sha256.Size {
+		return permit{}, false
+	}
+	sum, text := value[:sha256.Size], value[sha256.Size:]
+	if !hmac.Equal(sum, p.mac("value", key, text)) {
+		return permit{}, false
+	}
+	var v permit
+	if err := json.Unmarshal(text, &v); err != nil {
+		return permit{}, false
+	}
+	return v, true
+}

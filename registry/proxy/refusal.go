@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// Error codes.
+// Source: OCI Distribution Specification v1.1, "Error Codes".
+const (
+	codeDenied       = "DENIED"
+	codeName         = "NAME_INVALID"
+	codeNameUnknown  = "NAME_UNKNOWN"
+	codeDigest       = "DIGEST_INVALID"
+	codeTag          = "TAG_INVALID"
+	codeManifest     = "MANIFEST_UNKNOWN"
+	codeBlob         = "BLOB_UNKNOWN"
+	codeUnsupported  = "UNSUPPORTED"
+	codeUnauthorized = "UNAUTHORIZED"
+	codeTooMany      = "TOOMANYREQUESTS"
+	codeUnavailable  = "UNAVAILABLE"
+	codeRange        = "SIZE_INVALID"
+)
+
+// refusal is an answer that is an error. It is an error itself, so that work
+// which is shared can return it.
+type refusal struct {
+	status  int
+	code    string
+	message string
+	// detail is added for machines; nil: nothing.
+	detail any
+	// retryAfter is told to the client; zero: nothing.
+	retryAfter time.Duration
+	// reason is the policy's, or a word of ours, for the log.
+	reason string
+	rule   string
+	// challenge asks for a login.
+	challenge string
+}
+
+func refuse(status int, code, format string, args ...any) *refusal {
+	return &refusal{status: status, code: code, message: fmt.Sprintf(format, args...), reason: strings.ToLower(code)}
+}
+
+func (r *refusal) Error() string { return r.code + ": " + r.message }
+
+// maxMessage bounds the sentence that clients show.
+const maxMessage = 1200
+
+// denial explains a negative decision: what, why, and what to do.
+func (g *gate) denial(e *verify.Error, asked string) *refusal {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", asked)
+	if digest := e.Digest.DigestStr(); digest != "" && !strings.Contains(asked, digest) {
+		fmt.Fprintf(&b, " (%s)", digest)
+	}
+	fmt.Fprintf(&b, " is not let through: %s: %s", e.Reason, e.Detail)
+	for i, u := range e.Unmet {
+		if i == 0 && u.Reason == e.Reason {
+			continue // it was said
+		}
+		fmt.Fprintf(&b, "; %s: %s: %s", u.Title, u.Reason, u.Detail)
+	}
+	if e.Rule != "" {
+		fmt.Fprintf(&b, "; the rule for %s decides", e.Rule)
+	}
+	r := refuse(http.StatusForbidden, codeDenied, "%s", b.String())
+	r.reason, r.rule = string(e.Reason), e.Rule
+	r.detail = map[string]any{"digest": e.Digest.DigestStr(), "reason": e.Reason, "rule": e.Rule, "unmet": e.Unmet, "policy": e.PolicyDigest}
+	return r
+}
+
+// failure maps an error of reading or judging: none of them is a decision.
+func failure(err error, code string) *refusal {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	var undecided *verify.UndecidedError
+	var e *registry.Error
+	switch {
+	case errors.As(err, &undecided) && errors.As(err, &e):
+		return unavailable(e, "it cannot be judged now: "+safe(undecided.Error()))
+	case errors.Is(err, context.Canceled):
+		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "the request was given up")
+		r.reason = "canceled"
+		return r
+	case errors.As(err, &e):
+		return ofRegistry(e, code)
+	}
+	r = refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now: %s", safe(err.Error()))
+	r.retryAfter, r.reason = retryLater, "undecided"
+	return r
+}
+
+// retryLater is told where the upstream names no time.
+const retryLater = 5 * time.Second
+
+func safe(s string) string { return registry.SafeText(s, maxMessage/2) }
+
+// ofRegistry maps an upstream's answers.
+func ofRegistry(e *registry.Error, code string) *refusal {
+	said := "the upstream registry says: " + safe(e.Error())
+	switch e.Kind {
+	case registry.ErrNotFound:
+		return refuse(http.StatusNotFound, code, "%s", said)
+	case registry.ErrUnauthorized:
+		return refuse(http.StatusUnauthorized, codeUnauthorized, "%s", said)
+	case registry.ErrDenied:
+		// Not DENIED with our own words: the gate's policy has not spoken.
+		return refuse(http.StatusForbidden, codeDenied, "%s", said)
+	case registry.ErrReference:
+		return refuse(http.StatusBadRequest, codeName, "%s", said)
+	case registry.ErrMalformed, registry.ErrUnsupported:
+		r := refuse(http.StatusForbidden, codeDenied, "it cannot be judged: %s", said)
+		r.reason = "malformed"
+		return r
+	}
+	return unavailable(e, said)
+}
+
+// unavailable says that asking again may help.
+func unavailable(e *registry.Error, message string) *refusal {
+	r := refuse(http.StatusServiceUnavailable, codeUnavailable, "%s", message)
+	r.reason = "upstream-unavailable"
+	r.retryAfter = max(e.RetryAfter, retryLater)
+	switch {
+	case e.Kind == registry.ErrRateLimited:
+		r.status, r.code, r.reason = http.StatusTooManyRequests, codeTooMany, "upstream-rate-limited"
+	case e.Kind == registry.ErrDigestMismatch || e.Kind == registry.ErrTooLarge || e.Kind == registry.ErrInsecure || e.Kind == registry.ErrTooMany:
+		r.status, r.reason = http.StatusBadGateway, "upstream-lies"
+	case e.Status >= 500 && e.Status != http.StatusServiceUnavailable:
+		r.status = http.StatusBadGateway
+	case e.Kind == registry.ErrUnauthorized || e.Kind == registry.ErrDenied:
+		r.status, r.reason = http.StatusBadGateway, "upstream-denies-evidence"
+	}
+	return r
+}
+
+// write answers with the refusal.
+func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
+	message := r.message
+	if help != "" && r.status == http.StatusForbidden {
+		message += ". " + help
+	}
+	message = registry.SafeText(message, maxMessage)
+	body, err := json.Marshal(map[string]any{"errors": []any{ociError{r.code, message, r.detail}}})
+	if err != nil { // a detail that has no JSON
+		body, _ = json.Marshal(map[string]any{"errors": []any{ociError{r.code, message, nil}}})
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if r.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((r.retryAfter+time.Second-1)/time.Second)))
+	}
+	if r.challenge != "" {
+		h.Set("WWW-Authenticate", r.challenge)
+	}
+	if r.status == http.StatusMethodNotAllowed {
+		h.Set("Allow", "GET, HEAD")
+	}
+	w.WriteHeader(r.status)
+	if req.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client has gone
+	}
+}
+
+type ociError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Detail  any    `json:"detail,omitempty"`
+}

@@ -1,0 +1,286 @@
+package proxy
+
+import (
+	"bytes"
+	"container/list"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// StoreOptions say how content is kept. The zero value is usable.
+type StoreOptions struct {
+	// MaxBytes bounds what is kept; what was used longest ago goes first. Zero:
+	// 64 GiB. A file that is being served stays until that ends.
+	MaxBytes int64
+	// AlwaysVerify hashes content each time it is read, and not only before its
+	// first use by this process and after its file has changed: for disks that
+	// others can write to. False: the kernel copies, which is faster.
+	AlwaysVerify bool
+}
+
+// Store keeps manifests and blobs on disk by their digest, as an OCI image layout
+// does. One process at a time may use a directory. It is safe for concurrent use.
+//
+// Content is written to a temporary file, hashed, synced and renamed: what bears a
+// digest's name has had that digest. What a crash leaves behind is deleted when the
+// directory is opened. Nothing in a store is a decision: content in it is served
+// only where a decision about it holds.
+//
+// Source: OCI Image Format Specification v1.1, image-layout.md.
+type Store struct {
+	dir string
+	o   StoreOptions
+
+	mu    sync.Mutex
+	order *list.List // of *stored, the last used in front
+	byHex map[string]*list.Element
+	used  int64
+}
+
+// stored is a file of the store.
+type stored struct {
+	hex  string
+	size int64
+	// seen is what the file was when it was last hashed; zero: not by this
+	// process.
+	seen fingerprint
+}
+
+// fingerprint changes when a file does, unless somebody takes care that it does
+// not.
+type fingerprint struct {
+	size     int64
+	modified time.Time
+}
+
+func fingerprintOf(i fs.FileInfo) fingerprint { return fingerprint{i.Size(), i.ModTime()} }
+
+const (
+	blobsDir = "blobs/sha256"
+	tempDir  = "ingest"
+)
+
+// OpenStore opens a directory, which is made where it is missing.
+func OpenStore(dir string, o StoreOptions) (*Store, error) {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 64 << 30
+	}
+	s := &Store{dir: dir, o: o, order: list.New(), byHex: make(map[string]*list.Element)}
+	if err := s.prepare(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.scan(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) prepare() error {
+	// Others must not be able to change what is served.
+	for _, d := range []string{s.dir, filepath.Join(s.dir, blobsDir), filepath.Join(s.dir, tempDir)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	for name, text := range map[string]string{
+		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
+		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`,
+	} {
+		path := filepath.Join(s.dir, name)
+		if held, err := os.ReadFile(path); err == nil && json.Valid(held) {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(s.dir, tempDir))
+	for _, e := range left {
+		err = errors.Join(err, os.Remove(filepath.Join(s.dir, tempDir, e.Name())))
+	}
+	return err
+}
+
+// scan finds what is there, the oldest first.
+func (s *Store) scan() error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, blobsDir))
+	if err != nil {
+		return err
+	}
+	type found struct {
+		stored
+		at time.Time
+	}
+	var all []found
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || len(e.Name()) != 64 || !isHex(e.Name()) {
+			continue // not ours; nothing asks for it
+		}
+		all = append(all, found{stored{hex: e.Name(), size: info.Size()}, info.ModTime()})
+	}
+	slices.SortFunc(all, func(a, b found) int { return a.at.Compare(b.at) })
+	for _, f := range all {
+		s.add(f.stored)
+	}
+	return nil
+}
+
+func (s *Store) path(hex string) string { return filepath.Join(s.dir, blobsDir, hex) }
+
+// add counts a file, and deletes others where there are too many.
+func (s *Store) add(f stored) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(f.hex)
+	s.byHex[f.hex] = s.order.PushFront(&f)
+	s.used += f.size
+	for s.used > s.o.MaxBytes && s.order.Len() > 1 {
+		oldest := s.order.Back().Value.(*stored).hex
+		s.forget(oldest)
+		_ = os.Remove(s.path(oldest)) // what stays is found at the next start
+	}
+}
+
+func (s *Store) forget(hex string) {
+	if e, ok := s.byHex[hex]; ok {
+		s.used -= e.Value.(*stored).size
+		s.order.Remove(e)
+		delete(s.byHex, hex)
+	}
+}
+
+// open opens content that is what its digest says, as far as its options have it
+// looked at.
+func (s *Store) open(digest string) (*os.File, int64, bool) {
+	hex := strings.TrimPrefix(digest, "sha256:")
+	s.mu.Lock()
+	e, ok := s.byHex[hex]
+	var known stored
+	if ok {
+		s.order.MoveToFront(e)
+		known = *e.Value.(*stored)
+	}
+	s.mu.Unlock()
+	if !ok {
+		return nil, 0, false
+	}
+	f, err := os.Open(s.path(hex))
+	if err != nil {
+		s.drop(digest)
+		return nil, 0, false
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, 0, s.discard(f, digest)
+	}
+	if now := fingerprintOf(info); known.seen != now {
+		if !matches(f, hex) {
+			return nil, 0, s.discard(f, digest)
+		}
+		s.add(stored{hex: hex, size: now.size, seen: now})
+	}
+	return f, info.Size(), true
+}
+
+// discard gets rid of a file that is not what its name says.
+func (s *Store) discard(f *os.File, digest string) bool {
+	_ = f.Close() // it was only read
+	s.drop(digest)
+	return false
+}
+
+// matches hashes a file and goes back to its start.
+func matches(f *os.File, hex string) bool {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return false
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err == nil && hexOf(sum.Sum(nil)) == hex
+}
+
+// has reports whether content is there, unseen.
+func (s *Store) has(digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.byHex[strings.TrimPrefix(digest, "sha256:")]
+	return ok
+}
+
+// drop deletes content.
+func (s *Store) drop(digest string) {
+	hex := strings.TrimPrefix(digest, "sha256:")
+	s.mu.Lock()
+	s.forget(hex)
+	s.mu.Unlock()
+	_ = os.Remove(s.path(hex)) // what stays is hashed before it is served
+}
+
+// create makes a file to write to.
+func (s *Store) create() (*os.File, error) {
+	return os.CreateTemp(filepath.Join(s.dir, tempDir), "blob-*")
+}
+
+// commit takes over a file whose content was hashed while it was written.
+func (s *Store) commit(f *os.File, digest string) error {
+	hex := strings.TrimPrefix(digest, "sha256:")
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), s.path(hex)); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Join(s.dir, blobsDir)); err != nil {
+		return err
+	}
+	s.add(stored{hex: hex, size: info.Size(), seen: fingerprintOf(info)})
+	return nil
+}
+
+// putBytes stores content that was hashed.
+func (s *Store) putBytes(digest string, content []byte) error {
+	if s.has(digest) || int64(len(content)) > s.o.MaxBytes {
+		return nil
+	}
+	f, err := s.create()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = f.Close()           // it was synced, or is of no use
+		_ = os.Remove(f.Name()) // renamed, where all went well
+	}()
+	if _, err := io.Copy(f, bytes.NewReader(content)); err != nil {
+		return err
+	}
+	return s.commit(f, digest)
+}
+
+// syncDir makes a rename last. Where directories cannot be synced, the file
+// system decides.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
+		return err
+	}
+	return nil
+}

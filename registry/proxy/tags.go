@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// tags remembers what tags and lists were a moment ago. Those that were not there
+// are bounded apart from those that were.
+type tags struct {
+	found, missing *lru[readKey, tagged]
+}
+
+// tagged is what a tag named, and how long that is taken for granted.
+type tagged struct {
+	digest string
+	until  time.Time
+	// list is a list of referrers in place of a tag's digest.
+	list *manifest
+	// missing is the upstream's answer where there is none.
+	missing error
+}
+
+const maxTags = 20_000
+
+func newTags(*Config) *tags {
+	return &tags{found: newLRU[readKey, tagged](maxTags, nil), missing: newLRU[readKey, tagged](maxTags, nil)}
+}
+
+func (t *tags) get(key readKey) (tagged, bool) {
+	if known, ok := t.found.get(key); ok {
+		return known, true
+	}
+	return t.missing.get(key)
+}
+
+func (t *tags) put(key readKey, v tagged) {
+	if v.missing != nil {
+		t.found.remove(key)
+		t.missing.put(key, v)
+		return
+	}
+	t.missing.remove(key)
+	t.found.put(key, v)
+}
+
+// resolve says which digest a tag names, as the upstream said within TagFor. Where
+// the upstream cannot be reached, its last word holds: what it named is judged all
+// the same.
+func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) {
+	key := readKey{p.from, p.repo.Name() + ":" + tag}
+	known, ok := g.tags.get(key)
+	if ok && g.c.Now().Before(known.until) {
+		return known.digest, known.missing
+	}
+	m, err := g.reading.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
+		m, err := registry.ReadManifest(ctx, p.from, p.repo.Tag(tag))
+		if err != nil {
+			g.noteMissing(key, err)
+			return nil, err
+		}
+		read, err := g.keep(m)
+		if err != nil {
+			return nil, err
+		}
+		g.tags.put(key, tagged{digest: read.digest, until: g.c.Now().Add(g.c.TagFor)})
+		return read, nil
+	})
+	if err == nil {
+		return m.digest, nil
+	}
+	if ok && known.missing == nil && ctx.Err() == nil && down(err) {
+		g.c.Logger.WarnContext(ctx, "upstream cannot be reached; its last word holds", "tag", p.repo.Tag(tag).String(), "digest", known.digest)
+		return known.digest, nil
+	}
+	return "", err
+}
+
+// noteMissing remembers that there is no such tag.
+func (g *gate) noteMissing(key readKey, err error) {
+	if errors.Is(err, registry.ErrNotFound) {
+		g.tags.put(key, tagged{missing: err, until: g.c.Now().Add(g.c.MissingFor)})
+	}
+}
+
+// down reports whether an upstream could not answer, as opposed to what it said.
+func down(err error) bool {
+	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrStalled)
+}
