@@ -70,16 +70,24 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 	}
 	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
 	known, ok := g.permits.get(ctx, key)
-	if ok && g.c.Now().Before(known.Until) && (known.Allowed || known.denied != nil) {
+	if ok && g.holds(known) {
 		return known, true, nil
 	}
 	if depth > maxNesting {
 		return permit{}, false, &registry.Error{Op: "judge", Ref: digest, Kind: registry.ErrTooMany, Detail: "manifests refer to one another too deeply"}
 	}
 	decided, err := g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
+		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
+			return known, nil // decided between the look above and now
+		}
 		return g.judge(ctx, v, p, key, known.Parents, depth)
 	})
 	return decided, false, err
+}
+
+// holds reports whether a decision can be used now.
+func (g *gate) holds(d permit) bool {
+	return g.c.Now().Before(d.Until) && (d.Allowed || d.denied != nil)
 }
 
 // judge reaches a decision and keeps it.

@@ -51,6 +51,9 @@ func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, 
 		return m, nil
 	}
 	return g.reading.Do(ctx, readKey{p.from, p.repo.Name() + "@" + digest}, func(ctx context.Context) (*manifest, error) {
+		if m, ok := g.manifests.get(digest); ok {
+			return m, nil // read between the look above and now
+		}
 		m, err := registry.ReadManifest(ctx, p.from, p.digest(digest))
 		if err != nil {
 			return nil, err

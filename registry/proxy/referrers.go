@@ -21,6 +21,9 @@ func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest
 		return known.list, nil
 	}
 	list, err := g.listing.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
+		if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) {
+			return known.list, nil // read between the look above and now
+		}
 		all := []v1.Descriptor{}
 		for d, err := range p.from.Referrers(ctx, p.digest(subject)) {
 			if err != nil {

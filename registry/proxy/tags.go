@@ -57,6 +57,10 @@ func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) 
 		return known.digest, known.missing
 	}
 	m, err := g.reading.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
+		// Somebody may have read it between the look above and now.
+		if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) && known.missing == nil {
+			return g.byDigest(ctx, p, known.digest)
+		}
 		m, err := registry.ReadManifest(ctx, p.from, p.repo.Tag(tag))
 		if err != nil {
 			g.noteMissing(key, err)

@@ -1,0 +1,377 @@
+package proxy_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/proxy"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+// bigImage pushes and signs an image whose layer has a size.
+func (s *scene) bigImage(tag string, size int64) (name.Digest, string) {
+	s.t.Helper()
+	image, err := registrytest.PushImage(context.Background(), s.store, s.repo.Tag(tag), registrytest.ImageOptions{Seed: tag, LayerSize: size})
+	must(s.t, err)
+	s.sign(image)
+	return image, s.parts(image)[1].Digest.String()
+}
+
+func storeScene(t *testing.T, dir string, o proxy.StoreOptions) *scene {
+	t.Helper()
+	return newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.Store = openStore(t, dir, o) })
+}
+
+func blobFiles(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	all, err := os.ReadDir(filepath.Join(dir, "blobs", "sha256"))
+	must(t, err)
+	for _, e := range all {
+		names = append(names, "sha256:"+e.Name())
+	}
+	return names
+}
+
+// eventually waits for what happens after an answer.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 500 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("it never came to this: %s", what)
+}
+
+func TestStoredContentIsServedWhileTheUpstreamIsDown(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{})
+	_, layer := s.bigImage("big", 1<<20)
+	s.passes("big")
+	blob := "/v2/team/app/blobs/" + layer
+	want := s.get(blob).body
+	eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
+
+	s.hosted.Inject(registrytest.Fault{Do: registrytest.HangUp()})
+	for _, header := range [][]string{nil, {"Range", "bytes=10-19"}, {"Range", "bytes=-5"}, {"Range", "bytes=1048000-"}} {
+		r := s.get(blob, header...)
+		if r.err != nil || r.status != http.StatusOK && r.status != http.StatusPartialContent || !bytes.Contains(want, r.body) {
+			t.Errorf("%v: %d, %d bytes", header, r.status, len(r.body))
+		}
+	}
+	if r := s.get(blob, "Range", "bytes=10-19"); r.status != http.StatusPartialContent || !bytes.Equal(r.body, want[10:20]) || !strings.HasPrefix(r.header.Get("Content-Range"), "bytes 10-19/") {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	if r := s.get(blob, "Range", "bytes=99999999-"); r.status != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("%d", r.status)
+	}
+	s.passes("big")
+	// What was never judged is not served because it is stored.
+	if r := s.get("/v2/team/app/manifests/unsigned"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("%d", r.status)
+	}
+}
+
+func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		dir := t.TempDir()
+		s := storeScene(t, dir, proxy.StoreOptions{AlwaysVerify: always})
+		image, layer := s.bigImage("big", 1<<20)
+		s.passes("big")
+		blob := "/v2/team/app/blobs/" + layer
+		want := s.get(blob).body
+		eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
+		for i, digest := range []string{layer, image.DigestStr()} {
+			path := filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+			content, err := os.ReadFile(path)
+			must(t, err)
+			content[len(content)/2] ^= 1
+			must(t, os.WriteFile(path, content, 0o600))
+			if r := s.get(blob); r.status != http.StatusOK && r.status != 0 || r.err == nil && !bytes.Equal(r.body, want) {
+				t.Errorf("%d: %d, %d bytes", i, r.status, len(r.body))
+			}
+			if r := s.get(blob); r.status != http.StatusOK || !bytes.Equal(r.body, want) {
+				t.Errorf("%d: it is not fetched again: %d, %d bytes", i, r.status, len(r.body))
+			}
+			s.passes(image.DigestStr())
+		}
+		// At the next start, too.
+		path := filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(layer, "sha256:"))
+		eventually(t, "the layer is stored", func() bool { _, err := os.Stat(path); return err == nil })
+		must(t, os.WriteFile(path, []byte("something else"), 0o600))
+		s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Store = openStore(t, dir, proxy.StoreOptions{AlwaysVerify: always}) })
+		s.passes("big")
+		if r := s.get(blob); r.status != http.StatusOK || !bytes.Equal(r.body, want) {
+			t.Errorf("after a start: %d, %d bytes", r.status, len(r.body))
+		}
+	}
+}
+
+func TestTheStoreKeepsWhatWasUsedLast(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{MaxBytes: 5 << 20})
+	var layers []string
+	for _, tag := range []string{"a", "b", "c", "d", "e"} {
+		_, layer := s.bigImage(tag, 2<<20)
+		layers = append(layers, layer)
+		s.passes(tag)
+		s.get("/v2/team/app/blobs/" + layer)
+		eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
+	}
+	eventually(t, "no more than the limit is kept", func() bool {
+		var used int64
+		for _, f := range blobFiles(t, dir) {
+			if info, err := os.Stat(filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(f, "sha256:"))); err == nil {
+				used += info.Size()
+			}
+		}
+		return used <= 5<<20
+	})
+	if held := strings.Join(blobFiles(t, dir), " "); strings.Contains(held, layers[0]) || !strings.Contains(held, layers[4]) {
+		t.Error(held)
+	}
+}
+
+func TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload(t *testing.T) {
+	for _, withStore := range []bool{true, false} {
+		const size = 4 << 20
+		s := newScene(t, registrytest.Options{}, func(c *proxy.Config) {
+			c.MaxRequests, c.MaxPerClient = 10_000, 10_000
+			c.Client = registry.Options{Keychain: nobody{}} // patient: all share this machine
+			if withStore {
+				c.Store = openStore(t, t.TempDir(), proxy.StoreOptions{})
+			}
+		})
+		_, layer := s.bigImage("big", size)
+		want, _ := s.hosted.Blob("team/app", layer)
+		s.hosted.ResetRequests()
+		// The upstream is slow, so that all are there before it has ended.
+		s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Ref: layer, Do: registrytest.Delay(1500 * time.Millisecond)})
+		s.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
+		pulls := 2000
+		if raceEnabled {
+			pulls = 200
+		}
+		var wg sync.WaitGroup
+		var good atomic.Int64
+		var most atomic.Uint64
+		stop := make(chan struct{})
+		go watchMemory(&most, stop)
+		for range pulls {
+			wg.Go(func() {
+				if r := s.drain("/v2/team/app/manifests/big"); r.status != http.StatusOK {
+					return
+				}
+				if r := s.drain("/v2/team/app/blobs/" + layer); r.status == http.StatusOK && r.err == nil && r.n == int64(len(want)) {
+					good.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		close(stop)
+		var manifests, blobs, referrers int
+		for _, r := range s.hosted.Requests() {
+			switch {
+			case r.Kind == registrytest.KindManifest && r.Ref == "big":
+				manifests++
+			case r.Kind == registrytest.KindBlob && r.Ref == layer:
+				blobs++
+			case r.Kind == registrytest.KindReferrers:
+				referrers++
+			}
+		}
+		if good.Load() != int64(pulls) || manifests != 1 || blobs != 1 || referrers != 1 {
+			t.Errorf("store %v: %d of %d came through; %d requests for the manifest, %d for the blob, %d judgements", withStore, good.Load(), pulls, manifests, blobs, referrers)
+		}
+		t.Logf("store %v: %d pulls, peak of client, gate and upstream together %d MB", withStore, pulls, most.Load()>>20)
+		// No body is held whole: 2,000 of them would be 8 GB.
+		if most.Load() > 700<<20 {
+			t.Errorf("store %v: %d MB", withStore, most.Load()>>20)
+		}
+	}
+}
+
+func watchMemory(most *atomic.Uint64, stop chan struct{}) {
+	var m runtime.MemStats
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+			runtime.ReadMemStats(&m)
+			most.Store(max(most.Load(), m.HeapInuse+m.StackInuse))
+		}
+	}
+}
+
+// drained is an answer whose body was only counted.
+type drained struct {
+	status int
+	n      int64
+	err    error
+}
+
+func (s *scene) drain(path string) drained {
+	resp, err := s.server.Client().Get(s.server.URL + path)
+	if err != nil {
+		return drained{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	n, err := io.Copy(io.Discard, resp.Body)
+	return drained{resp.StatusCode, n, err}
+}
+
+// The test binary again, as a gate of its own that can be killed.
+const (
+	childDir      = "HALLMARK_GATE_TEST_DIR"
+	childUpstream = "HALLMARK_GATE_TEST_UPSTREAM"
+	childFileSize = "HALLMARK_GATE_TEST_FILE_SIZE"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		if err := childGate(dir); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// child starts a gate in a process of its own, whose files are bounded, and
+// returns where it listens.
+func (s *scene) child(dir, upstream, fileSize string) (url string, kill func()) {
+	s.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childUpstream+"="+upstream, childFileSize+"="+fileSize)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	must(s.t, err)
+	must(s.t, cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	must(s.t, err)
+	var once sync.Once
+	kill = func() {
+		once.Do(func() {
+			_ = cmd.Process.Kill() // SIGKILL; it may have ended
+			_ = cmd.Wait()         // it was killed
+		})
+	}
+	s.t.Cleanup(kill)
+	return strings.TrimSpace(line), kill
+}
+
+func TestAttack_P10_KillingTheGateWhileItWritesLosesNothingAndLeavesNothingHalfWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, t.TempDir(), proxy.StoreOptions{})
+	upstream := registrytest.Start(t, s.hosted)
+	_, layer := s.bigImage("big", 8<<20)
+	want, _ := s.hosted.Blob("team/app", layer)
+	small := s.parts(s.signed)[1].Digest.String()
+	for round := range 8 {
+		url, kill := s.child(dir, upstream, "")
+		// Slower in each round, so that the kill meets another step.
+		remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Ref: layer, Do: registrytest.Drip(1<<20, time.Duration(round)*4*time.Millisecond)})
+		get := func(path string) ([]byte, int) {
+			resp, err := http.Get(url + path)
+			if err != nil {
+				return nil, 0
+			}
+			defer func() { _ = resp.Body.Close() }()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				return nil, 0
+			}
+			return body, resp.StatusCode
+		}
+		for _, path := range []string{"manifests/signed", "blobs/" + small, "manifests/big"} {
+			if _, status := get("/v2/team/app/" + path); status != http.StatusOK {
+				t.Fatalf("round %d: %s: %d", round, path, status)
+			}
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = get("/v2/team/app/blobs/" + layer) }()
+		time.Sleep(time.Duration(round) * 3 * time.Millisecond)
+		kill()
+		<-done
+		remove()
+		// What bears a digest's name has it, whatever happened.
+		for _, name := range blobFiles(t, dir) {
+			content, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(name, "sha256:")))
+			must(t, err)
+			if registryDigest(t, content) != name {
+				t.Fatalf("round %d: %s holds other content, %d bytes", round, name, len(content))
+			}
+		}
+	}
+	url, _ := s.child(dir, upstream, "")
+	resp, err := http.Get(url + "/v2/team/app/manifests/big")
+	must(t, err)
+	_ = resp.Body.Close()
+	if left, err := os.ReadDir(filepath.Join(dir, "ingest")); err != nil || len(left) != 0 {
+		t.Errorf("what the crashes left is still there: %v, %v", left, err)
+	}
+	resp, err = http.Get(url + "/v2/team/app/blobs/" + layer)
+	must(t, err)
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || !bytes.Equal(body, want) {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+func TestAttack_P10_AFullDiskDegradesToPassingThrough(t *testing.T) {
+	s := storeScene(t, t.TempDir(), proxy.StoreOptions{})
+	upstream := registrytest.Start(t, s.hosted)
+	_, layer := s.bigImage("big", 4<<20)
+	want, _ := s.hosted.Blob("team/app", layer)
+	// No file of the child can grow beyond a mebibyte.
+	url, _ := s.child(t.TempDir(), upstream, "1048576")
+	for _, path := range []string{"manifests/big", "blobs/" + layer} {
+		resp, err := http.Get(url + "/v2/team/app/" + path)
+		must(t, err)
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || path != "manifests/big" && !bytes.Equal(body, want) {
+			t.Errorf("%s: %d, %d bytes, %v", path, resp.StatusCode, len(body), err)
+		}
+	}
+}
+
+func TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	if _, err := proxy.OpenStore(file, proxy.StoreOptions{}); err == nil {
+		t.Error("a file is a store")
+	}
+	// One that can no longer be written later passes content through.
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{})
+	must(t, os.RemoveAll(filepath.Join(dir, "ingest")))
+	_, layer := s.bigImage("big", 1<<20)
+	want, _ := s.hosted.Blob("team/app", layer)
+	s.passes("big")
+	for _, header := range [][]string{nil, {"Range", "bytes=5-"}} {
+		r := s.get("/v2/team/app/blobs/"+layer, header...)
+		if r.err != nil || !bytes.HasSuffix(want, r.body) || len(r.body) < len(want)-5 {
+			t.Errorf("%v: %d, %d bytes, %v", header, r.status, len(r.body), r.err)
+		}
+	}
+}
