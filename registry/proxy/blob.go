@@ -151,12 +151,16 @@ func notArchive(r io.ReaderAt) error {
 		return err
 	}
 	if isArchive(start[:n]) {
-		return errArchive
+		return noEvidence()
 	}
 	return nil
 }
 
-var errArchive = refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive or a program")
+func noEvidence() *refusal {
+	r := refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive or a program")
+	r.reason = "not-evidence"
+	return r
+}
 
 // abort ends the connection in the middle, so that the client knows that it does
 // not have all.
@@ -175,8 +179,8 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 	}
 	defer l.leave()
 	sent := false
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer := x.g.buffers.Get().(*[]byte)
+	defer x.g.buffers.Put(buffer)
 	for at := s.from; at < s.to || !sent; {
 		to, err := l.available(ctx, at)
 		switch {
@@ -202,9 +206,6 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 	}
 	return nil
 }
-
-// buffers are small: there may be thousands of clients.
-var buffers = sync32k()
 
 // copyPart sends a part of a file.
 func (x *exchange) copyPart(f io.ReaderAt, from, to int64, buffer []byte) (int64, error) {
@@ -264,7 +265,7 @@ func (x *exchange) guarded(body io.Reader, allowed permit, s span) error {
 		return err
 	}
 	if allowed.Evidence && isArchive(start[:n]) {
-		return errArchive
+		return noEvidence()
 	}
 	x.blobHeaders(allowed, s)
 	if err := x.stream(io.MultiReader(strings.NewReader(string(start[:n])), body), s); err != nil {
@@ -277,8 +278,8 @@ func (x *exchange) guarded(body io.Reader, allowed permit, s span) error {
 // stream sends a span of what is read to its end. The last byte is withheld until
 // the end was reached: only then was it the blob.
 func (x *exchange) stream(body io.Reader, s span) error {
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer := x.g.buffers.Get().(*[]byte)
+	defer x.g.buffers.Put(buffer)
 	var at int64
 	var last []byte
 	for {

@@ -67,7 +67,8 @@ type Config struct {
 	OpenBlobs bool
 	// EvidenceTypes are further media types of layers of evidence, which passes
 	// when its subject was allowed. A type that ends in * is a prefix. The known
-	// ones are those of cosign, Sigstore, in-toto, Notation and SBOMs.
+	// ones are those of cosign, Sigstore, in-toto, Notation and SBOMs. Empty: no
+	// others.
 	EvidenceTypes []string
 	// MaxEvidenceBytes bounds each blob of evidence. Default 32 MiB.
 	MaxEvidenceBytes int64

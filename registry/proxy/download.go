@@ -92,8 +92,6 @@ func (d *downloads) run(ctx context.Context, l *download, p pull) {
 // chunk is how much is read from an upstream at once.
 const chunk = 256 << 10
 
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
-
 // fetch copies the blob to the file. Its end is reached only where the content is
 // the blob.
 func (l *download) fetch(ctx context.Context, p pull) error {
@@ -102,8 +100,8 @@ func (l *download) fetch(ctx context.Context, p pull) error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
-	buffer := chunks.Get().(*[]byte)
-	defer chunks.Put(buffer)
+	buffer := p.from.g.chunks.Get().(*[]byte)
+	defer p.from.g.chunks.Put(buffer)
 	for {
 		n, err := io.ReadAtLeast(body, *buffer, chunk)
 		if n > 0 {

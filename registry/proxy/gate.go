@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -27,7 +28,10 @@ type gate struct {
 	reading share.Group[readKey, *manifest]
 	listing share.Group[readKey, *manifest]
 	loads   downloads
-	audit   auditLog
+	// chunks are for reading from upstreams; buffers, for sending to clients, are
+	// small: there may be thousands of those.
+	chunks, buffers *sync.Pool
+	audit           auditLog
 }
 
 func newGate(c Config) *gate {
@@ -40,6 +44,8 @@ func newGate(c Config) *gate {
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
 		grants:    newLRU[grantKey, time.Time](maxLogins*10, nil),
 		audit:     auditLog{w: c.Audit},
+		chunks:    pool(chunk),
+		buffers:   pool(32 << 10),
 	}
 	g.loads.g = g
 	return g

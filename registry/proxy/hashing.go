@@ -10,9 +10,9 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// sync32k pools buffers of 32 KiB.
-func sync32k() *sync.Pool {
-	return &sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+// pool keeps buffers of one size.
+func pool(size int) *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]byte, size); return &b }}
 }
 
 // hashing fails in place of io.EOF where what was read is not what its digest says.

@@ -44,6 +44,9 @@ type refusal struct {
 	// reason is the policy's, or a word of ours, for the log.
 	reason string
 	rule   string
+	// digest is what was refused, and cached tells that it had been before.
+	digest string
+	cached bool
 	// challenge asks for a login.
 	challenge string
 }
@@ -75,7 +78,7 @@ func (g *gate) denial(e *verify.Error, asked string) *refusal {
 		fmt.Fprintf(&b, "; the rule for %s decides", e.Rule)
 	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s", b.String())
-	r.reason, r.rule = string(e.Reason), e.Rule
+	r.reason, r.rule, r.digest = string(e.Reason), e.Rule, e.Digest.DigestStr()
 	r.detail = map[string]any{"digest": e.Digest.DigestStr(), "reason": e.Reason, "rule": e.Rule, "unmet": e.Unmet, "policy": e.PolicyDigest}
 	return r
 }
@@ -172,10 +175,43 @@ func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
 	if r.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD")
 	}
-	w.WriteHeader(r.status)
-	if req.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client has gone
+	if req.Method == http.MethodHead {
+		if r.status != http.StatusForbidden || !inStatusLine(w, req, r.status, r.code+": "+message) {
+			w.WriteHeader(r.status)
+		}
+		return
 	}
+	w.WriteHeader(r.status)
+	_, _ = w.Write(body) // the client has gone
+}
+
+// maxPhrase bounds a status line: some clients read no longer ones.
+const maxPhrase = 400
+
+// inStatusLine answers HEAD with the sentence as the reason phrase of the status
+// line, and reports whether it could. An answer to HEAD has no body, and
+// containerd, which resolves by HEAD, shows its user nothing but that line. It
+// takes the connection, as net/http writes phrases of its own, and closes it.
+// HTTP/2 has no reason phrases.
+// Source: RFC 9112, section 4.
+func inStatusLine(w http.ResponseWriter, req *http.Request, status int, sentence string) bool {
+	if req.ProtoMajor != 1 || req.ProtoMinor != 1 {
+		return false
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // the client has its answer, or has gone
+	_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	_, _ = fmt.Fprintf(buffered, "HTTP/1.1 %d %s\r\n", status, ascii(registry.SafeText(sentence, maxPhrase)))
+	header := w.Header()
+	header.Set("Connection", "close")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	_ = header.Write(buffered)
+	_, _ = buffered.WriteString("\r\n")
+	_ = buffered.Flush()
+	return true
 }
 
 type ociError struct {

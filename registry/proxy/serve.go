@@ -95,7 +95,7 @@ func (x *exchange) refuse(r *refusal) {
 	if r.code == codeDenied {
 		e.Kind = EventDenied
 	}
-	e.Reason, e.Rule, e.Message, e.Status = r.reason, r.rule, r.message, r.status
+	e.Reason, e.Rule, e.Message, e.Status, e.Digest, e.Cached = r.reason, r.rule, r.message, r.status, r.digest, r.cached
 	if x.r.Context().Err() == nil { // nobody was refused who had gone
 		x.g.report(x.r.Context(), e)
 	}
@@ -121,7 +121,9 @@ func (x *exchange) manifest() error {
 		return err
 	}
 	if !decided.Allowed {
-		return x.g.denial(decided.denied, x.image())
+		r := x.g.denial(decided.denied, x.image())
+		r.cached = cached
+		return r
 	}
 	m, err := x.g.byDigest(ctx, x.p, digest)
 	if err != nil {

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/registry/proxy"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+const (
+	defaultGrace = 5 * time.Minute
+	// certificateInterval is how often the certificate's files are looked at.
+	certificateInterval = 10 * time.Second
+)
+
+// serve runs the gate until ctx ends, and then lets running pulls end.
+func serve(ctx context.Context, c settings, log *slog.Logger) error {
+	source, err := verify.NewFileSource(c.Policy, verify.FileSourceOptions{Logger: log})
+	if err != nil {
+		return errors.Join(errUsage, err)
+	}
+	g, err := c.gate(log)
+	if err != nil {
+		return errors.Join(errUsage, err)
+	}
+	g.Verifier = source
+	if c.Audit != "" {
+		file, err := os.OpenFile(c.Audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }() // each line was written in one call
+		g.Audit = file
+	}
+	s, err := newServer(c, log, source, g)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+func newServer(c settings, log *slog.Logger, source *verify.FileSource, g proxy.Config) (*server, error) {
+	handler, err := proxy.New(g)
+	if err != nil {
+		return nil, errors.Join(errUsage, err)
+	}
+	return &server{c: c, log: log, source: source, handler: handler}, nil
+}
+
+// server is the gate with its listeners.
+type server struct {
+	c       settings
+	log     *slog.Logger
+	source  *verify.FileSource
+	handler http.Handler
+	ending  atomic.Bool
+	// started is called with the address once clients can connect; nil: nobody
+	// wants to know.
+	started func(address string)
+}
+
+func (s *server) run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", s.c.Listen)
+	if err != nil {
+		return err
+	}
+	gate := s.bounded(s.handler)
+	if s.c.TLS.Cert != "" {
+		certificate := &certificate{c: s.c.TLS, log: s.log}
+		if _, err := certificate.get(nil); err != nil {
+			return errors.Join(errUsage, err, listener.Close())
+		}
+		gate.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get, // Without HTTP/2, whose status has no text: containerd shows no other.
+			NextProtos: []string{"http/1.1"}}
+		listener = tls.NewListener(listener, gate.TLSConfig)
+	}
+	servers := []*http.Server{gate}
+	failed := make(chan error, 2)
+	go func() { failed <- gate.Serve(listener) }()
+	if s.c.Admin != "" {
+		at, err := net.Listen("tcp", s.c.Admin)
+		if err != nil {
+			return errors.Join(err, gate.Close())
+		}
+		admin := s.bounded(s.admin())
+		servers = append(servers, admin)
+		go func() { failed <- admin.Serve(at) }()
+	}
+	s.log.Info("the gate is open", "address", listener.Addr().String(), "tls", s.c.TLS.Cert != "", "policy", s.c.Policy)
+	if s.started != nil {
+		s.started(listener.Addr().String())
+	}
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, s.end(servers))
+}
+
+// bounded is a server whose clients cannot hold it up: times for headers, for
+// idling, and the size of headers. What a body may take the gate bounds itself,
+// while it is read.
+func (s *server) bounded(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// end lets what is running end.
+func (s *server) end(servers []*http.Server) error {
+	s.ending.Store(true)
+	grace := time.Duration(s.c.Grace)
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	s.log.Info("the gate closes; running pulls may end", "grace", grace)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var all error
+	for _, x := range servers {
+		if err := x.Shutdown(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("pulls were cut off: %w", err), x.Close())
+		}
+	}
+	return all
+}
+
+// admin answers those who watch over the gate.
+func (s *server) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		v, err := s.source.Verifier(r.Context())
+		switch {
+		case s.ending.Load():
+			http.Error(w, "closing", http.StatusServiceUnavailable)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		case s.source.Err() != nil:
+			// The last good policy holds: this is no reason to send clients away.
+			_, _ = fmt.Fprintf(w, "ready, by the last good policy %s: %v\n", v.PolicyDigest(), s.source.Err())
+		default:
+			_, _ = fmt.Fprintf(w, "ready, by policy %s\n", v.PolicyDigest())
+		}
+	})
+	return mux
+}
+
+// certificate is read again when its file changes. A broken one changes nothing.
+type certificate struct {
+	c   tlsSettings
+	log *slog.Logger
+
+	mu       sync.Mutex
+	held     *tls.Certificate
+	looked   time.Time
+	modified time.Time
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != nil && time.Since(c.looked) < certificateInterval {
+		return c.held, nil
+	}
+	c.looked = time.Now()
+	info, err := os.Stat(c.c.Cert)
+	if err == nil && c.held != nil && info.ModTime().Equal(c.modified) {
+		return c.held, nil
+	}
+	var read tls.Certificate
+	if err == nil {
+		read, err = tls.LoadX509KeyPair(c.c.Cert, c.c.Key)
+	}
+	switch {
+	case err == nil:
+		c.held, c.modified = &read, info.ModTime()
+		c.log.Info("certificate loaded", "file", c.c.Cert)
+	case c.held == nil:
+		return nil, err
+	default:
+		c.log.Error("certificate refused; the last good one is used", "error", err)
+	}
+	return c.held, nil
+}

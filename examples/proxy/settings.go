@@ -1,0 +1,199 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/strictyaml"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/proxy"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// settings are what the YAML file holds. Names of files in it are looked for from
+// its directory.
+type settings struct {
+	// Listen is where clients connect. Empty: 127.0.0.1:5000.
+	Listen string `json:"listen,omitempty"`
+	// Admin serves /healthz and /readyz. Empty: nothing does.
+	Admin string `json:"admin,omitempty"`
+	// Policy is the policy file. Required.
+	Policy string `json:"policy,omitempty"`
+	// Upstreams are the registries behind the gate. At least one.
+	Upstreams []upstreamSettings `json:"upstreams,omitempty"`
+	// TLS is the server's certificate. Empty: plain HTTP, on loopback only.
+	TLS tlsSettings `json:"tls,omitempty"`
+	// UpstreamCA holds roots, as PEM, in place of the system's. Empty: those.
+	UpstreamCA string `json:"upstreamCA,omitempty"`
+	// Logins is operator, clients or clients-or-nobody. Empty: operator.
+	Logins string `json:"logins,omitempty"`
+	// Store keeps content on disk. Empty: nothing is kept.
+	Store storeSettings `json:"store,omitempty"`
+	// Audit is the audit log, which is only ever appended to. Empty: none.
+	Audit string `json:"audit,omitempty"`
+	// Log is the level. Empty: info.
+	Log string `json:"log,omitempty"`
+	// Help ends each refusal. Empty: nothing.
+	Help string `json:"help,omitempty"`
+	// MaxRequests and MaxPerClient bound the requests at once. Zero: 4096, 1024.
+	MaxRequests  int `json:"maxRequests,omitempty"`
+	MaxPerClient int `json:"maxPerClient,omitempty"`
+	// TagFor is how long a tag is taken to name the same. Zero: 10s.
+	TagFor verify.Duration `json:"tagFor,omitempty"`
+	// Grace is how long running pulls may take to end. Zero: 5m.
+	Grace verify.Duration `json:"grace,omitempty"`
+
+	// Demo and Once are flags only.
+	Demo bool `json:"-"`
+	Once bool `json:"-"`
+
+	level slog.Level
+}
+
+type upstreamSettings struct {
+	// Registry is its name, Address where it is reached. Address empty: there.
+	Registry string `json:"registry"`
+	Address  string `json:"address,omitempty"`
+	// InsecurePlainHTTP speaks plain HTTP to it although it is not on loopback.
+	InsecurePlainHTTP bool `json:"insecurePlainHTTP,omitempty"`
+}
+
+type tlsSettings struct {
+	Cert string `json:"cert,omitempty"`
+	Key  string `json:"key,omitempty"`
+}
+
+type storeSettings struct {
+	Dir string `json:"dir,omitempty"`
+	// MaxBytes bounds it. Zero: 64 GiB.
+	MaxBytes int64 `json:"maxBytes,omitempty"`
+	// AlwaysVerify hashes content on each read.
+	AlwaysVerify bool `json:"alwaysVerify,omitempty"`
+}
+
+// readSettings reads the file.
+func readSettings(path string) (c settings, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	doc, err := strictyaml.Parse(text)
+	if err == nil {
+		err = doc.Decode(&c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, name := range []*string{&c.Policy, &c.TLS.Cert, &c.TLS.Key, &c.UpstreamCA, &c.Store.Dir, &c.Audit} {
+		if *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(filepath.Dir(path), *name)
+		}
+	}
+	return c, nil
+}
+
+// overrule applies flags, and checks the whole.
+func (c *settings) overrule(given settings, upstreams []string) error {
+	for _, x := range []struct{ to, from *string }{
+		{&c.Listen, &given.Listen},
+		{&c.Admin, &given.Admin},
+		{&c.Policy, &given.Policy},
+		{&c.TLS.Cert, &given.TLS.Cert},
+		{&c.TLS.Key, &given.TLS.Key},
+		{&c.Store.Dir, &given.Store.Dir},
+		{&c.Audit, &given.Audit},
+		{&c.Log, &given.Log},
+	} {
+		if *x.from != "" {
+			*x.to = *x.from
+		}
+	}
+	c.Demo, c.Once = given.Demo, given.Once
+	if len(upstreams) > 0 {
+		c.Upstreams = nil
+		for _, u := range upstreams {
+			host, address, _ := strings.Cut(u, "=")
+			c.Upstreams = append(c.Upstreams, upstreamSettings{Registry: host, Address: address})
+		}
+	}
+	return c.check()
+}
+
+func (c *settings) check() error {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:5000"
+	}
+	if c.Log != "" {
+		if err := c.level.UnmarshalText([]byte(c.Log)); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+	}
+	switch {
+	case c.Once && !c.Demo:
+		return errors.New("-once is for -demo")
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		return errors.New("a certificate needs its key, and a key its certificate")
+	case c.TLS.Cert == "" && !isLoopback(c.Listen):
+		return fmt.Errorf("%s is not on loopback, and there is no certificate: clients could not know whom they ask; give -tls-cert and -tls-key", c.Listen)
+	case c.Demo:
+		return nil
+	case c.Policy == "":
+		return errors.New("give -policy, or policy in the file: there is no default that allows anything")
+	case len(c.Upstreams) == 0:
+		return errors.New("give -upstream, or upstreams in the file")
+	}
+	return nil
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// gate makes what package proxy needs of the settings.
+func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
+	g := proxy.Config{
+		Logins: proxy.Logins(c.Logins), Help: c.Help, Logger: log,
+		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagFor: time.Duration(c.TagFor),
+		Client: registry.Options{UserAgent: "hallmark-gate", Logger: log},
+	}
+	for _, u := range c.Upstreams {
+		g.Upstreams = append(g.Upstreams, proxy.Upstream{Registry: u.Registry, Address: u.Address})
+		if u.InsecurePlainHTTP {
+			at := u.Address
+			if at == "" {
+				at = u.Registry
+			}
+			g.Client.InsecurePlainHTTP = append(g.Client.InsecurePlainHTTP, at)
+		}
+	}
+	if c.UpstreamCA != "" {
+		text, err := os.ReadFile(c.UpstreamCA)
+		if err != nil {
+			return g, err
+		}
+		g.Client.RootCAs = x509.NewCertPool()
+		if !g.Client.RootCAs.AppendCertsFromPEM(text) {
+			return g, fmt.Errorf("%s holds no certificate", c.UpstreamCA)
+		}
+	}
+	if c.Store.Dir != "" {
+		store, err := proxy.OpenStore(c.Store.Dir, proxy.StoreOptions{MaxBytes: c.Store.MaxBytes, AlwaysVerify: c.Store.AlwaysVerify})
+		if err != nil {
+			return g, err
+		}
+		g.Store = store
+	}
+	return g, nil
+}
