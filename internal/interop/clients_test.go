@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +90,7 @@ func (o outcome) sentence() string {
 	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
 	last := lines[len(lines)-1]
 	if m := logLine.FindStringSubmatch(last); m != nil {
-		var message string
-		if json.Unmarshal([]byte(m[1]), &message) == nil {
+		if message, err := strconv.Unquote(m[1]); err == nil {
 			return message
 		}
 	}
@@ -109,7 +110,31 @@ func pullWithSkopeo(t testing.TB, s pullSpec) outcome {
 func pullWithPodman(t testing.TB, s pullSpec) outcome {
 	t.Helper()
 	p := newContainersProgram(t, "podman", s)
-	return p.run(t, "--tmpdir="+filepath.Join(p.dir, "tmp"), "pull", "--"+p.trust(t, s), s.ref)
+	t.Cleanup(func() { unlock(p.dir) })
+	path, args := asRoot(p.path, "--tmpdir="+filepath.Join(p.dir, "tmp"), "pull", "--"+p.trust(t, s), s.ref)
+	p.path = path
+	return p.run(t, args...)
+}
+
+// asRoot makes a command of one that mounts, or gives files away, for those who
+// are not root: it runs in a namespace where they are. Podman does so itself, but
+// leaves a process behind that keeps the namespace.
+func asRoot(path string, args ...string) (string, []string) {
+	if os.Geteuid() == 0 {
+		return path, args
+	}
+	return "unshare", append([]string{"--map-root-user", "--mount", path}, args...)
+}
+
+// unlock makes folders writable: those that podman unpacks layers into are not,
+// and only root can remove what is in them nevertheless.
+func unlock(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			err = os.Chmod(path, 0o700)
+		}
+		return err
+	})
 }
 
 const (
@@ -127,14 +152,15 @@ runroot = %q
 `
 )
 
-// newContainersProgram makes a program of containers/image's that neither reads
-// nor writes what is the machine's.
+// newContainersProgram makes a program of containers/image's that does without
+// what is configured and stored for the machine.
 func newContainersProgram(t testing.TB, name string, s pullSpec) program {
 	t.Helper()
 	p := newProgram(t, name)
 	in := func(path string) string { return filepath.Join(p.dir, path) }
 	p.write(t, ".config/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
 	p.write(t, ".config/containers/registries.conf", registriesConf(s))
+	p.write(t, ".config/containers/registries.d/default.yaml", fmt.Sprintf("default-docker: {lookaside: %q}\n", "file://"+in("signatures")))
 	p.env = append(p.env,
 		"CONTAINERS_CONF="+p.write(t, "containers.conf", fmt.Sprintf(containersConf, in("networks"))),
 		"CONTAINERS_STORAGE_CONF="+p.write(t, "storage.conf", fmt.Sprintf(storageConf, in("root"), in("runroot"))))

@@ -35,7 +35,8 @@ func startContainerd(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer logged.Close() // the daemon has its own handle
-	cmd := exec.Command(p.path, "--config", config)
+	path, args := asRoot(p.path, "--config", config)
+	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, logged, logged
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
