@@ -179,8 +179,8 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 	}
 	defer l.leave()
 	sent := false
-	buffer := x.g.buffers.Get().(*[]byte)
-	defer x.g.buffers.Put(buffer)
+	file := l.view()
+	defer file.close()
 	for at := s.from; at < s.to || !sent; {
 		to, err := l.available(ctx, at)
 		switch {
@@ -200,27 +200,29 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 			x.blobHeaders(allowed, s)
 			sent = true
 		}
-		if at, err = x.copyPart(l.file, at, min(to, s.to), *buffer); err != nil {
+		if err := x.copyPart(file, at, min(to, s.to)); err != nil {
 			x.abort()
 		}
+		at = min(to, s.to)
 	}
 	return nil
 }
 
-// copyPart sends a part of a file.
-func (x *exchange) copyPart(f io.ReaderAt, from, to int64, buffer []byte) (int64, error) {
+// copyPart sends a part of a file that is being written. Where it could be opened
+// once more, the kernel copies.
+func (x *exchange) copyPart(f view, from, to int64) error {
 	x.deadline()
-	for from < to {
-		n, err := f.ReadAt(buffer[:min(int64(len(buffer)), to-from)], from)
-		if n == 0 && err != nil {
-			return from, err
+	if f.own != nil {
+		if _, err := f.own.Seek(from, io.SeekStart); err != nil {
+			return err
 		}
-		if _, err := x.w.Write(buffer[:n]); err != nil {
-			return from, err
-		}
-		from += int64(n)
+		_, err := io.CopyN(x.w, f.own, to-from)
+		return err
 	}
-	return from, nil
+	buffer := x.g.buffers.Get().(*[]byte)
+	defer x.g.buffers.Put(buffer)
+	_, err := io.CopyBuffer(struct{ io.Writer }{x.w}, io.NewSectionReader(f.shared, from, to-from), *buffer)
+	return err
 }
 
 // restAlone goes on where the temporary file failed.

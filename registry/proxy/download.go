@@ -190,6 +190,33 @@ func (l *download) available(ctx context.Context, from int64) (int64, error) {
 	}
 }
 
+// view is the file as one client reads it.
+type view struct {
+	own    *os.File // nil: it could not be opened again
+	shared *os.File
+}
+
+func (l *download) view() view {
+	own, err := os.Open(l.file.Name())
+	if err != nil {
+		return view{nil, l.file}
+	}
+	// The name may be another file's by now: this one was renamed or deleted.
+	mine, err := own.Stat()
+	theirs, err2 := l.file.Stat()
+	if err != nil || err2 != nil || !os.SameFile(mine, theirs) {
+		_ = own.Close() // it was not read
+		return view{nil, l.file}
+	}
+	return view{own, l.file}
+}
+
+func (v view) close() {
+	if v.own != nil {
+		_ = v.own.Close() // it was only read
+	}
+}
+
 // isMismatch reports whether an upstream gave other content than it should.
 func isMismatch(err error) bool {
 	return errors.Is(err, registry.ErrDigestMismatch) || errors.Is(err, registry.ErrTooLarge)

@@ -94,16 +94,31 @@ func freeAddress() (string, error) {
 
 // peakMemory is the largest resident set so far, in megabytes (proc(5), VmHWM).
 func (p *process) peakMemory() (float64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	kilobytes, ok := field(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmHWM:")
+	if !ok {
+		return 0, errors.New("this system does not tell the peak of memory")
+	}
+	return float64(kilobytes) / 1024, nil
+}
+
+// availableMemory is how many bytes can be used; 0 where the system does not tell.
+func availableMemory() int64 {
+	kilobytes, _ := field("/proc/meminfo", "MemAvailable:")
+	return kilobytes << 10
+}
+
+// field reads a number of kilobytes (proc(5)).
+func field(path, name string) (int64, bool) {
+	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, false
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
-			return kilobytes / 1024, err
+		if value, ok := strings.CutPrefix(lines.Text(), name); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(value, "kB")), 10, 64)
+			return n, err == nil
 		}
 	}
-	return 0, errors.New("this system does not tell the peak of memory")
+	return 0, false
 }
