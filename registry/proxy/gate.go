@@ -323,9 +323,32 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	if g.c.OpenBlobs {
 		return permit{Allowed: true, Size: -1}, nil
 	}
+	if err := g.unlisted(ctx, p, digest); err != nil {
+		return permit{}, err
+	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: no manifest that was let through here lists this blob; pull the image that it belongs to", p.digest(digest))
 	r.reason = "unlisted-blob"
 	return permit{}, r
+}
+
+// unlisted is an error where the upstream does not have a blob that no manifest
+// lists: then the answer is the one that the specification has for it.
+func (g *gate) unlisted(ctx context.Context, p pull, digest string) error {
+	key := readKey{p.from, p.repo.Name() + " blob " + digest}
+	if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) {
+		return known.missing
+	}
+	there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		missing := &registry.Error{Op: "read blob", Ref: p.digest(digest).String(), Kind: registry.ErrNotFound}
+		g.tags.put(key, tagged{missing: missing, until: g.c.Now().Add(g.c.MissingFor)})
+		return missing
+	}
+	g.tags.put(key, tagged{until: g.c.Now().Add(g.c.MissingFor)})
+	return nil
 }
 
 // moment is the time from now until then, for headers.

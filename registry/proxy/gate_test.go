@@ -89,10 +89,23 @@ func TestAttack_P3_OnlyBlobsOfManifestsThatPassedInThisRepositoryPass(t *testing
 			s.denied(blobPath(part), "no manifest that was let through")
 		}
 	}
+	s.hosted.PutBlob("team/other", mustBlob(t, s, mine[0]))
 	s.denied(strings.Replace(blobPath(mine[0]), "team/app", "team/other", 1), "no manifest that was let through")
+	if r := s.get(strings.Replace(blobPath(mine[0]), "team/app", "team/none", 1)); r.status != http.StatusNotFound {
+		t.Errorf("a blob that is nowhere: %d", r.status)
+	}
 	if r := s.get(blobPath(mine[0])); r.status != http.StatusOK {
 		t.Errorf("%d %s", r.status, r.body)
 	}
+}
+
+func mustBlob(t *testing.T, s *scene, d v1.Descriptor) []byte {
+	t.Helper()
+	content, ok := s.hosted.Blob("team/app", d.Digest.String())
+	if !ok {
+		t.Fatalf("no blob %s", d.Digest)
+	}
+	return content
 }
 
 func TestAttack_I3_ChildrenPassOnceAVerifiedIndexWasSeen(t *testing.T) {

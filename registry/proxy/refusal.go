@@ -79,7 +79,8 @@ func (g *gate) denial(e *verify.Error, asked string) *refusal {
 	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s", b.String())
 	r.reason, r.rule, r.digest = string(e.Reason), e.Rule, e.Digest.DigestStr()
-	r.detail = map[string]any{"digest": e.Digest.DigestStr(), "reason": e.Reason, "rule": e.Rule, "unmet": e.Unmet, "policy": e.PolicyDigest}
+	// Little: some clients print it behind the message.
+	r.detail = map[string]any{"reason": e.Reason}
 	return r
 }
 
