@@ -434,7 +434,7 @@ func TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame(t 
 		t.Fatalf("%+v, %v", res, err)
 	}
 	state(t, w, w.image, vex("not_affected"), b)
-	if res, err = w.judged(text, now, a, b, c); err != nil {
+	if _, err = w.judged(text, now, a, b, c); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -187,6 +191,20 @@ func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	if err := readmeCopy(ctx, client, tag, verifier); err != nil {
 		t.Fatal(err)
 	}
+	if err := readmeTransport(verifier, tag); err != nil {
+		t.Fatal(err)
+	}
+	gate, err := readmeGate(verifier, tag.RegistryStr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := name.NewTag(registrytest.Start(t, gate) + "/" + tag.RepositoryStr() + ":" + tag.TagStr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Manifest(ctx, behind); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // pretendToBeGitHub gives this process the environment of one build system,
@@ -206,6 +224,40 @@ func pretendToBeGitHub(t *testing.T) {
 	} {
 		t.Setenv(variable, value)
 	}
+}
+
+func readmeGate(policies verify.Source, host string) (http.Handler, error) {
+	var result http.Handler
+	err := func() error {
+		// README: gate
+		gate, err := proxy.New(proxy.Config{
+			Verifier:  policies,
+			Upstreams: []proxy.Upstream{{Registry: host}},
+		})
+		if err != nil {
+			return err
+		}
+		server := &http.Server{Addr: "127.0.0.1:5000", Handler: gate, ReadHeaderTimeout: 10 * time.Second}
+		// end
+		result = server.Handler
+		return nil
+	}()
+	return result, err
+}
+
+func readmeTransport(policies verify.Source, tag name.Tag) error {
+	// README: transport
+	guarded, err := proxy.NewTransport(proxy.Config{Verifier: policies})
+	if err != nil {
+		return err
+	}
+	image, err := remote.Image(tag, remote.WithTransport(guarded)) // go-containerregistry's, as an example
+	if err != nil {
+		return err
+	}
+	// end
+	_, err = image.Digest()
+	return err
 }
 
 func TestReadmeSnippetsAreTheCodeThatIsTested(t *testing.T) {

@@ -34,8 +34,6 @@ import (
 type Transport struct {
 	gate *gate
 	base http.RoundTripper
-	own  bool // base was made here
-	once sync.Once
 	key  []byte
 	by   *lru[string, *origin]
 }
