@@ -7,8 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -42,4 +45,10 @@ func registryDigest(t *testing.T, content []byte) string {
 	m, err := registry.NewManifest("", content)
 	must(t, err)
 	return m.Descriptor.Digest.String()
+}
+
+func signOn(t *testing.T, hosted *registrytest.Registry, image name.Digest, signer sign.Signer) {
+	t.Helper()
+	_, err := sign.Image(context.Background(), hosted.Store(), image, sign.ImageOptions{}, signer)
+	must(t, err)
 }

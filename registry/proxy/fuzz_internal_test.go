@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What is accepted of a path says the same when it is written anew.
+func FuzzLocate(f *testing.F) {
+	for _, path := range []string{
+		"/v2/", "/v2/team/app/manifests/v1", "/v2/a/blobs/sha256:" + strings.Repeat("0", 64), "/v2/manifests/manifests/v1", "/v2/registry.example:5000/a/tags/list",
+		"/v2/a/referrers/sha256:" + strings.Repeat("f", 64), "/v2/a/../b/manifests/v1", "/v2/a%2fb/manifests/v1", "//v2/a/manifests/x", "/v2/a/blobs/uploads/",
+	} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := url.ParseRequestURI(text)
+		if err != nil {
+			return
+		}
+		l, refused := locate(u)
+		if refused != nil {
+			if refused.status < 400 || refused.message == "" {
+				t.Fatalf("%+v", refused)
+			}
+			return
+		}
+		word := map[endpoint]string{atManifest: "/manifests/" + l.ref, atBlob: "/blobs/" + l.ref, atReferrers: "/referrers/" + l.ref, atTags: "/tags/list"}[l.at]
+		again := "/v2/" + l.repo + word
+		if l.at == atPing {
+			again = strings.TrimSuffix("/v2/", "/") + strings.TrimPrefix(u.Path, "/v2")
+		}
+		if again != u.Path || strings.Contains(l.repo, "..") || strings.ContainsAny(u.EscapedPath(), "%\\") {
+			t.Fatalf("%q was read as %+v", text, l)
+		}
+	})
+}
+
+// What is accepted of a range lies within the blob.
+func FuzzSpan(f *testing.F) {
+	for _, header := range []string{"bytes=0-", "bytes=-5", "bytes=3-9", "bytes=9-3", "bytes=0-0,2-3", "bytes=9223372036854775807-", "bytes=-9223372036854775807", "bytes=0-9223372036854775807", "items=0-1"} {
+		f.Add(header, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, header string, size int64) {
+		if size < 0 {
+			return
+		}
+		s, refused := spanOf(header, size)
+		if refused == nil && (s.from < 0 || s.to > size || s.from > s.to || s.part && s.from == s.to) {
+			t.Fatalf("%q of %d: %+v", header, size, s)
+		}
+	})
+}
+
+// Nothing that a shared store gives back is believed that was not put there under
+// that key.
+func FuzzOpenPermit(f *testing.F) {
+	p := newPermits(&Config{MaxDecisions: 10, DecisionKey: []byte(strings.Repeat("k", 32))})
+	key := permitKey{"sha256:p", "registry.example/a", "sha256:d"}
+	sealed, err := p.seal(key, permit{Allowed: true, Until: time.Unix(1, 0), Size: 5})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed, key.repo)
+	f.Add(sealed[:20], key.repo)
+	f.Add(sealed, "registry.example/b")
+	f.Fuzz(func(t *testing.T, value []byte, repo string) {
+		_, ok := p.open(permitKey{key.policy, repo, key.digest}, value)
+		if genuine := repo == key.repo && string(value) == string(sealed); ok != genuine {
+			t.Fatalf("%v for %q", ok, repo)
+		}
+	})
+}
