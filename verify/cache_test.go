@@ -177,12 +177,18 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	good := w.verified(verify.Signatures{})
 	evil := w.push()
+	other, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for label, d := range map[string]verify.Decision{
-		"of another verifier": {Result: good, Until: time.Now().Add(time.Hour)},
-		"empty":               {Until: time.Now().Add(time.Hour)},
-		"made up":             {Result: &verify.Result{Digest: evil}, Until: time.Now().Add(time.Hour)},
-		"both":                {Result: good, Denied: &verify.Error{}, Until: time.Now().Add(time.Hour)},
-		"another denial":      {Denied: &verify.Error{Digest: w.image}, Until: time.Now().Add(time.Hour)},
+		"denial of another digest under this policy": {Denied: &verify.Error{Digest: w.image, PolicyDigest: other.PolicyDigest()}, Until: time.Now().Add(time.Hour)},
+		"denial of this digest under another policy": {Denied: &verify.Error{Digest: evil, PolicyDigest: "sha256:x", Reason: verify.ReasonDeniedDigest}, Until: time.Now().Add(time.Hour)},
+		"of another verifier":                        {Result: good, Until: time.Now().Add(time.Hour)},
+		"empty":                                      {Until: time.Now().Add(time.Hour)},
+		"made up":                                    {Result: &verify.Result{Digest: evil}, Until: time.Now().Add(time.Hour)},
+		"both":                                       {Result: good, Denied: &verify.Error{}, Until: time.Now().Add(time.Hour)},
+		"another denial":                             {Denied: &verify.Error{Digest: w.image}, Until: time.Now().Add(time.Hour)},
 	} {
 		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: lyingCache{d}})
 		if err != nil {

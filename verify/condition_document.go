@@ -83,8 +83,9 @@ func packagesOf(root strictjson.Value) func(yield func(listed) bool) {
 				return
 			}
 		}
-		walkComponents(root.Get("components"), yield)
-		walkComponents(root.Get("metadata").Get("component"), yield)
+		if walkComponents(root.Get("components"), yield) {
+			walkComponents(root.Get("metadata").Get("component"), yield)
+		}
 	}
 }
 

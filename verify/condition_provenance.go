@@ -86,14 +86,16 @@ func viewProvenance(v any) provenanceView {
 		return view
 	case *attest.Provenance02:
 		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType}
-		view.parameters, _ = p.Invocation.Parameters.(map[string]any)
 		if m := p.Metadata; m != nil && m.BuildFinishedOn != nil {
 			view.finished = *m.BuildFinishedOn
 		} else if m != nil && m.BuildStartedOn != nil {
 			view.finished = *m.BuildStartedOn
 		}
-		if view.from(p.Invocation.ConfigSource.URI, p.Invocation.ConfigSource.Digest) {
-			return view
+		if i := p.Invocation; i != nil {
+			view.parameters, _ = i.Parameters.(map[string]any)
+			if c := i.ConfigSource; c != nil && view.from(c.URI, c.Digest) {
+				return view
+			}
 		}
 		for _, m := range p.Materials {
 			if view.from(m.URI, m.Digest) {

@@ -113,6 +113,8 @@ func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTh
 		"mode":                    {change("    require:", "    mode: audit\n    require:"), "line 12", "audit"},
 		"deny without reason":     {change("    require:\n      - signature: {by: release}\n", "    deny: true\n"), "line 11", "reason"},
 		"deny and require":        {change("    require:", "    deny: true\n    reason: x\n    require:"), "line 11", "denies"},
+		"deny and warn":           {change("    require:\n      - signature: {by: release}\n", "    deny: true\n    reason: x\n    mode: warn\n"), "line 11", "denies"},
+		"deny and duties":         {change("    require:\n      - signature: {by: release}\n", "    deny: true\n    reason: x\n    separateDuties: true\n"), "line 11", "denies"},
 		"T3: ambiguous rules":     {policyText + "  - images: [registry.example/team/**]\n    require: [{signature: {by: pair}}]\n", "line 14, column 5", "neither is more specific"},
 		"T7: duties":              {change("    require:\n      - signature: {by: release}\n", "    separateDuties: true\n    require:\n      - signature: {by: release}\n      - signature: {by: pair}\n"), "line 12", "release and pair"},
 		"denied digest":           {policyText + "denyDigests: [{digest: sha256:00, reason: x}]\n", "line 14", "64"},
@@ -214,6 +216,11 @@ func TestAttack_T5_KeysCountOnlyInTheirTimeAndNeverOnceRevoked(t *testing.T) {
 		}
 		isDenied(t, res, err, verify.ReasonNoTrustedSignature, x.reason)
 	}
+}
+
+func TestDutiesThatAreSeparateAreTaken(t *testing.T) {
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	loaded(t, strings.Replace(policyText, "    require:\n", "    separateDuties: true\n    require:\n      - attestation: {type: spdx, by: builder}\n", 1), a, b, c)
 }
 
 func TestTheMostSpecificRuleDecidesAndNoRuleDenies(t *testing.T) {

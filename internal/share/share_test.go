@@ -1,0 +1,55 @@
+package share
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+func TestAPanicIsAnErrorForThoseWhoAskedAndNobodyElse(t *testing.T) {
+	var g Group[string, int]
+	_, err := g.Do(t.Context(), "a", func(context.Context) (int, error) { panic("unforeseen") })
+	if err == nil || !strings.Contains(err.Error(), "internal failure: unforeseen") {
+		t.Errorf("%v", err)
+	}
+	if v, err := g.Do(t.Context(), "a", func(context.Context) (int, error) { return 7, nil }); v != 7 || err != nil {
+		t.Errorf("%d, %v", v, err)
+	}
+}
+
+func TestCallersShareWorkAndTheLastOneEndsIt(t *testing.T) {
+	var g Group[string, int]
+	started, ended := make(chan struct{}), make(chan struct{})
+	work := func(ctx context.Context) (int, error) {
+		close(started)
+		<-ctx.Done()
+		close(ended)
+		return 0, ctx.Err()
+	}
+	first, cancelFirst := context.WithCancel(t.Context())
+	second, cancelSecond := context.WithCancel(t.Context())
+	left := make(chan error, 2)
+	go func() { _, err := g.Do(first, "a", work); left <- err }()
+	<-started
+	go func() { _, err := g.Do(second, "a", work); left <- err }() // closing started again would panic
+	for {
+		g.mu.Lock()
+		n := g.flights["a"].callers
+		g.mu.Unlock()
+		if n == 2 {
+			break
+		}
+	}
+	cancelFirst()
+	if err := <-left; err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-ended:
+		t.Fatal("the work ended with one of two callers")
+	default:
+	}
+	cancelSecond()
+	<-left
+	<-ended
+}
