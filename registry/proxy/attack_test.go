@@ -484,3 +484,74 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		t.Errorf("transport with upstreams: %v", err)
 	}
 }
+
+// An attacker who can push names the good image as the subject of a manifest that
+// looks like evidence, and moves a tag there.
+func TestAttack_P3_EvidenceUnderATagIsNoImage(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	archive := make([]byte, 1024) // of the seventh edition: without a magic number
+	copy(archive, "bin/sh\x00")
+	copy(archive[100:], "0000755\x000000000\x000000000\x0000000000000\x0000000000000\x00")
+	sum := 8 * int(' ')
+	for _, b := range archive[:512] {
+		sum += int(b)
+	}
+	copy(archive[148:], fmt.Sprintf("%06o\x00 ", sum))
+	layer, config := s.hosted.PutBlob("team/app", archive), s.hosted.PutBlob("team/app", []byte("{}"))
+	for name, configType := range map[string]string{"image": "application/vnd.oci.image.config.v1+json", "artifact": "application/vnd.oci.empty.v1+json"} {
+		text := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"` + configType + `","digest":"` + config + `","size":2},"layers":[{"mediaType":"application/json","digest":"` +
+			layer + `","size":1024}],"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + s.signed.DigestStr() + `","size":1}}`
+		digest := s.hosted.Put("team/app", name, "application/vnd.oci.image.manifest.v1+json", []byte(text))
+		s.denied("/v2/team/app/manifests/"+name, "no-signature")
+		byDigest := s.get("/v2/team/app/manifests/" + digest)
+		if wants := map[string]int{"image": http.StatusForbidden, "artifact": http.StatusOK}[name]; byDigest.status != wants {
+			t.Errorf("%s by digest: %d, want %d", name, byDigest.status, wants)
+		}
+		s.denied("/v2/team/app/manifests/"+name, "no-signature") // also once it has passed
+		s.denied("/v2/team/app/blobs/"+layer, "")
+	}
+}
+
+// Evidence that was moved so that two pieces vouch for one another neither passes
+// for that nor makes anybody wait.
+func TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) {
+		c.AllowedFor, c.TagFor, c.DeniedFor = 20*time.Millisecond, time.Nanosecond, time.Nanosecond
+	})
+	piece := func(n int) string {
+		payload := fmt.Appendf(nil, `{"n":%d}`, n)
+		layer, config := s.hosted.PutBlob("team/app", payload), s.hosted.PutBlob("team/app", []byte("{}"))
+		return s.hosted.Put("team/app", fmt.Sprintf("piece%d", n), "application/vnd.oci.image.manifest.v1+json", []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"`+
+			config+`","size":2},"layers":[{"mediaType":"application/json","digest":"`+layer+`","size":`+itoa(len(payload))+`}]}`))
+	}
+	tagOf := func(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".sig" }
+	a, b := piece(1), piece(2)
+	s.hosted.SetTag("team/app", tagOf(s.signed.DigestStr()), a)
+	s.hosted.SetTag("team/app", tagOf(a), b)
+	s.hosted.SetTag("team/app", tagOf(b), a)
+	for _, subject := range []string{s.signed.DigestStr(), a, b} {
+		if r := s.get("/v2/team/app/manifests/" + tagOf(subject)); r.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", subject, r.status, r.body)
+		}
+	}
+	time.Sleep(30 * time.Millisecond) // all has ended
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Hide()})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var wg sync.WaitGroup
+		for _, digest := range []string{a, b, a, b} {
+			wg.Go(func() {
+				if r := s.get("/v2/team/app/manifests/" + digest); r.status != http.StatusForbidden {
+					t.Errorf("%s: %d", digest, r.status)
+				}
+			})
+		}
+		wg.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("they wait for one another")
+	}
+}

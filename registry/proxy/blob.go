@@ -256,7 +256,8 @@ func (x *exchange) checked(f *os.File, allowed permit, s span) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return x.guarded(&hashing{r: f, want: x.l.ref}, allowed, s)
+	content := &hashing{r: f, want: x.l.ref, failed: func() { x.g.c.Store.drop(x.l.ref) }}
+	return x.guarded(content, allowed, s)
 }
 
 // guarded sends content of a reader that knows at its end whether it was the blob.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -15,12 +17,20 @@ import (
 type downloads struct {
 	g  *gate
 	mu sync.Mutex
-	by map[string]*download
+	by map[downloadKey]*download
+}
+
+// downloadKey names a download. An upstream that is slow holds up nobody who asks
+// another one.
+type downloadKey struct {
+	address name.Registry
+	digest  string
 }
 
 // download is a blob on its way from an upstream to a file. The registry's client
 // hashes it: until that has seen the whole blob, the last byte is withheld.
 type download struct {
+	key    downloadKey
 	digest string
 	size   int64
 	file   *os.File
@@ -42,7 +52,8 @@ var errSpool = errors.New("the temporary file cannot be written")
 func (d *downloads) join(ctx context.Context, p pull, digest string, size int64) (*download, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l := d.by[digest]; l != nil && l.size == size && l.enter() {
+	key := downloadKey{p.from.address, digest}
+	if l := d.by[key]; l != nil && l.size == size && l.enter() {
 		return l, nil
 	}
 	file, err := d.file(size)
@@ -50,11 +61,11 @@ func (d *downloads) join(ctx context.Context, p pull, digest string, size int64)
 		return nil, errors.Join(errSpool, err)
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &download{digest: digest, size: size, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
+	l := &download{key: key, digest: digest, size: size, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
 	if d.by == nil {
-		d.by = make(map[string]*download)
+		d.by = make(map[downloadKey]*download)
 	}
-	d.by[digest] = l
+	d.by[key] = l
 	go d.run(own, l, p)
 	return l, nil
 }
@@ -82,8 +93,8 @@ func (d *downloads) run(ctx context.Context, l *download, p pull) {
 		}
 	}
 	d.mu.Lock()
-	if d.by[l.digest] == l {
-		delete(d.by, l.digest)
+	if d.by[l.key] == l {
+		delete(d.by, l.key)
 	}
 	d.mu.Unlock()
 	l.leave()

@@ -3,7 +3,10 @@ package proxy
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
@@ -42,6 +45,12 @@ func (e evidenceTypes) has(mediaType string) bool {
 	})
 }
 
+// isImageConfig reports whether a manifest says that it can be run. What cosign
+// puts under its tags says so too; a referrer does not need to.
+func isImageConfig(mediaType types.MediaType) bool {
+	return mediaType == types.OCIConfigJSON || mediaType == types.DockerConfigJSON
+}
+
 // fits reports whether a manifest can be nothing but evidence: each layer is of a
 // type that evidence has, and not too large.
 func (e evidenceTypes) fits(d *oci.Document, maxBytes int64) bool {
@@ -67,7 +76,24 @@ func isArchive(start []byte) bool {
 			return true
 		}
 	}
-	return len(start) >= 262 && string(start[257:262]) == "ustar"
+	return isTar(start)
+}
+
+// isTar recognises the header of an archive's first file by its checksum, which
+// tar of all ages has (POSIX.1, ustar): the sum of all bytes, those of the checksum
+// itself counted as blanks.
+func isTar(start []byte) bool {
+	if len(start) < sniffLength {
+		return false
+	}
+	want, err := strconv.ParseUint(strings.Trim(string(start[148:156]), " \x00"), 8, 32)
+	sum := uint64(8 * ' ')
+	for i, b := range start[:sniffLength] {
+		if i < 148 || i >= 156 {
+			sum += uint64(b)
+		}
+	}
+	return err == nil && want == sum
 }
 
 // evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and

@@ -67,7 +67,8 @@ const maxNesting = 5
 // A manifest passes if and only if one of these holds, looked for in this order:
 //
 //   - a manifest that lists it passes, and the policy does not deny its digest;
-//   - it is evidence (see evidenceTypes) and its subject passes;
+//   - it is evidence (see evidenceTypes) and its subject passes; what a tag other
+//     than those of evidence names must pass by itself, though;
 //   - the verifier allows it.
 func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (permit, bool, error) {
 	v, err := g.c.Verifier.Verifier(ctx)
@@ -80,7 +81,12 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		return known, true, nil
 	}
 	if depth > maxNesting {
-		return permit{}, false, &registry.Error{Op: "judge", Ref: digest, Kind: registry.ErrTooMany, Detail: "manifests refer to one another too deeply"}
+		return permit{}, false, nil // what vouches from so far away does not count
+	}
+	if depth > 0 {
+		// Not shared: two that wait for one another would wait for ever.
+		decided, err := g.judge(ctx, v, p, key, known.Parents, depth)
+		return decided, false, err
 	}
 	decided, err := g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
 		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
@@ -138,6 +144,21 @@ func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, digest 
 		return nil, err
 	}
 	return g.allowed(result), nil
+}
+
+// byItself judges what is evidence about something as what it is itself: a tag
+// names what somebody wants to run, and that evidence may pass says nothing about
+// that.
+func (g *gate) byItself(ctx context.Context, p pull, digest string) (permit, error) {
+	v, err := g.c.Verifier.Verifier(ctx)
+	if err != nil {
+		return permit{}, err
+	}
+	decided, err := g.verified(ctx, v, p, digest)
+	if err != nil {
+		return permit{}, err
+	}
+	return *decided, nil
 }
 
 func (g *gate) denied(e *verify.Error) *permit {
@@ -210,7 +231,7 @@ func gone(err error) error {
 
 // bySubject lets evidence pass for what it is about.
 func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*permit, error) {
-	if m.doc.Subject == nil || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
+	if m.doc.Subject == nil || m.doc.Config != nil && isImageConfig(m.doc.Config.MediaType) || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
 		return nil, nil
 	}
 	subject := m.doc.Subject.Digest.String()

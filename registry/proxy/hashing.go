@@ -17,9 +17,10 @@ func pool(size int) *sync.Pool {
 
 // hashing fails in place of io.EOF where what was read is not what its digest says.
 type hashing struct {
-	r    io.Reader
-	want string
-	sum  hash.Hash
+	r      io.Reader
+	want   string
+	failed func() // called once it is known that it is not
+	sum    hash.Hash
 }
 
 func (h *hashing) Read(p []byte) (int, error) {
@@ -29,6 +30,7 @@ func (h *hashing) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	h.sum.Write(p[:n])
 	if err == io.EOF && hexOf(h.sum.Sum(nil)) != strings.TrimPrefix(h.want, "sha256:") {
+		h.failed()
 		err = &registry.Error{Op: "read blob", Ref: h.want, Kind: registry.ErrDigestMismatch}
 	}
 	return n, err

@@ -120,6 +120,11 @@ func (x *exchange) manifest() error {
 	if err != nil {
 		return err
 	}
+	if decided.Evidence && !x.l.isDigest() {
+		if decided, err = x.g.byItself(ctx, x.p, digest); err != nil {
+			return err
+		}
+	}
 	if !decided.Allowed {
 		r := x.g.denial(decided.denied, x.image())
 		r.cached = cached
