@@ -1,12 +1,12 @@
 package verify
 
 import (
-	"container/list"
 	"context"
 	"reflect"
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -48,8 +48,8 @@ type MemoryCacheOptions struct {
 
 // MemoryCache keeps decisions in this process, those that were used last.
 type MemoryCache struct {
-	mu               sync.Mutex
-	allowed, refused lru
+	mu               sync.Mutex // over both, so that a decision is in one of them
+	allowed, refused *lru.Cache[CacheKey, Decision]
 }
 
 // NewMemoryCache makes an empty cache.
@@ -57,69 +57,29 @@ func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
 	if o.MaxEntries <= 0 {
 		o.MaxEntries = 10_000
 	}
-	return &MemoryCache{allowed: newLRU(o.MaxEntries), refused: newLRU(o.MaxEntries)}
+	return &MemoryCache{allowed: lru.New[CacheKey, Decision](int64(o.MaxEntries), nil), refused: lru.New[CacheKey, Decision](int64(o.MaxEntries), nil)}
 }
 
 // Get implements Cache.
 func (c *MemoryCache) Get(_ context.Context, key CacheKey) (Decision, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if d, ok := c.allowed.get(key); ok {
+	if d, ok := c.allowed.Get(key); ok {
 		return d, true
 	}
-	return c.refused.get(key)
+	return c.refused.Get(key)
 }
 
 // Put implements Cache.
 func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	into, other := &c.allowed, &c.refused
+	into, other := c.allowed, c.refused
 	if d.Denied != nil {
 		into, other = other, into
 	}
-	other.remove(key)
-	into.put(key, d)
-}
-
-// lru keeps the entries that were used last.
-type lru struct {
-	most  int
-	order *list.List // of lruEntry, the last used in front
-	byKey map[CacheKey]*list.Element
-}
-
-type lruEntry struct {
-	key CacheKey
-	d   Decision
-}
-
-func newLRU(most int) lru {
-	return lru{most: most, order: list.New(), byKey: make(map[CacheKey]*list.Element)}
-}
-
-func (l *lru) get(key CacheKey) (Decision, bool) {
-	e, ok := l.byKey[key]
-	if !ok {
-		return Decision{}, false
-	}
-	l.order.MoveToFront(e)
-	return e.Value.(lruEntry).d, true
-}
-
-func (l *lru) put(key CacheKey, d Decision) {
-	l.remove(key)
-	l.byKey[key] = l.order.PushFront(lruEntry{key, d})
-	if l.order.Len() > l.most {
-		l.remove(l.order.Back().Value.(lruEntry).key)
-	}
-}
-
-func (l *lru) remove(key CacheKey) {
-	if e, ok := l.byKey[key]; ok {
-		l.order.Remove(e)
-		delete(l.byKey, key)
-	}
+	other.Remove(key)
+	into.Put(key, d)
 }
 
 // question is what callers share the answer to. Readers are not mixed: what one

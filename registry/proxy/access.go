@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -17,7 +18,7 @@ import (
 type logins struct {
 	once  sync.Once
 	key   []byte
-	known *lru[string, *origin]
+	known *lru.Cache[string, *origin]
 
 	operatorOnce sync.Mutex
 	operators    map[*upstream]*origin
@@ -82,7 +83,7 @@ func (p *Proxy) operatorOrigin(up *upstream) *origin {
 func (p *Proxy) personal(up *upstream, user, password string) (*origin, *refusal) {
 	p.logins.once.Do(func() {
 		p.logins.key = randomKey()
-		p.logins.known = newLRU[string, *origin](maxLogins, nil)
+		p.logins.known = lru.New[string, *origin](maxLogins, nil)
 	})
 	m := hmac.New(sha256.New, p.logins.key)
 	for _, part := range []string{up.address.Name(), user, password} {
@@ -90,7 +91,7 @@ func (p *Proxy) personal(up *upstream, user, password string) (*origin, *refusal
 		_, _ = m.Write(sum[:]) // a hash does not fail
 	}
 	id := hexOf(m.Sum(nil))
-	if o, ok := p.logins.known.get(id); ok {
+	if o, ok := p.logins.known.Get(id); ok {
 		return o, nil
 	}
 	options := p.gate.c.Client
@@ -103,7 +104,7 @@ func (p *Proxy) personal(up *upstream, user, password string) (*origin, *refusal
 		return nil, failure(err, codeName)
 	}
 	o := &origin{g: p.gate, client: client, address: up.address, personal: true, challenge: func() string { return challenge }}
-	p.logins.known.put(id, o)
+	p.logins.known.Put(id, o)
 	return o, nil
 }
 
@@ -146,12 +147,12 @@ func (g *gate) ask(p pull, question func() error) error {
 		return nil
 	}
 	key := grantKey{p.from, p.repo.Name()}
-	if until, ok := g.grants.get(key); ok && g.c.Now().Before(until) {
+	if until, ok := g.grants.Get(key); ok && g.c.Now().Before(until) {
 		return nil
 	}
 	err := question()
 	if err == nil {
-		g.grants.put(key, g.c.Now().Add(g.c.AccessFor))
+		g.grants.Put(key, g.c.Now().Add(g.c.AccessFor))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -18,11 +19,11 @@ import (
 type gate struct {
 	c         Config
 	permits   *permits
-	manifests *lru[string, *manifest]
+	manifests *lru.Cache[string, *manifest]
 	tags      *tags
 	evidence  evidenceTypes
 	limits    *limits
-	grants    *lru[grantKey, time.Time]
+	grants    *lru.Cache[grantKey, time.Time]
 
 	judging share.Group[judgeKey, permit]
 	reading share.Group[readKey, *manifest]
@@ -38,11 +39,11 @@ func newGate(c Config) *gate {
 	g := &gate{
 		c:         c,
 		permits:   newPermits(&c),
-		manifests: newLRU[string](c.MaxManifests, (*manifest).weight),
+		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
 		tags:      newTags(&c),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
-		grants:    newLRU[grantKey, time.Time](maxLogins*10, nil),
+		grants:    lru.New[grantKey, time.Time](maxLogins*10, nil),
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
 		buffers:   pool(32 << 10),
@@ -269,7 +270,7 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 		g.permits.put(ctx, key, *d, keep)
 		return
 	}
-	known, _ := g.permits.allowed.get(key)
+	known, _ := g.permits.allowed.Get(key)
 	if len(d.Parents) == 0 {
 		d.Parents = known.Parents
 	}

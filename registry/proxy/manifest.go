@@ -43,15 +43,15 @@ func newManifest(m registry.Manifest) (*manifest, error) {
 
 // byDigest returns a manifest from memory, the store or the upstream.
 func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, error) {
-	if m, ok := g.manifests.get(digest); ok {
+	if m, ok := g.manifests.Get(digest); ok {
 		return m, nil
 	}
 	if m := g.stored(digest); m != nil {
-		g.manifests.put(digest, m)
+		g.manifests.Put(digest, m)
 		return m, nil
 	}
 	return g.reading.Do(ctx, readKey{p.from, p.repo.Name() + "@" + digest}, func(ctx context.Context) (*manifest, error) {
-		if m, ok := g.manifests.get(digest); ok {
+		if m, ok := g.manifests.Get(digest); ok {
 			return m, nil // read between the look above and now
 		}
 		m, err := registry.ReadManifest(ctx, p.from, p.digest(digest))
@@ -68,7 +68,7 @@ func (g *gate) keep(read registry.Manifest) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.manifests.put(m.digest, m)
+	g.manifests.Put(m.digest, m)
 	return m, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -54,7 +55,7 @@ type DecisionStore interface {
 // permits are the decisions that are known. Those that allow and those that deny
 // are bounded apart: no flood of refused names drives out what is good.
 type permits struct {
-	allowed, refused *lru[permitKey, permit]
+	allowed, refused *lru.Cache[permitKey, permit]
 	shared           DecisionStore
 	key              []byte
 }
@@ -62,17 +63,17 @@ type permits struct {
 func newPermits(c *Config) *permits {
 	most := int64(c.MaxDecisions)
 	return &permits{
-		allowed: newLRU[permitKey, permit](most, nil), refused: newLRU[permitKey, permit](most, nil),
+		allowed: lru.New[permitKey, permit](most, nil), refused: lru.New[permitKey, permit](most, nil),
 		shared: c.Decisions, key: c.DecisionKey,
 	}
 }
 
 // get returns what is known. It may be out of date; Until says.
 func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
-	if known, ok := p.allowed.get(key); ok {
+	if known, ok := p.allowed.Get(key); ok {
 		return known, true
 	}
-	if known, ok := p.refused.get(key); ok {
+	if known, ok := p.refused.Get(key); ok {
 		return known, true
 	}
 	if p.shared == nil {
@@ -84,7 +85,7 @@ func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
 	}
 	known, ok := p.open(key, value)
 	if ok {
-		p.allowed.put(key, known)
+		p.allowed.Put(key, known)
 	}
 	return known, ok
 }
@@ -92,12 +93,12 @@ func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
 // put remembers a decision. keep is how long others may find it.
 func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Duration) {
 	if v.denied != nil {
-		p.allowed.remove(key)
-		p.refused.put(key, v)
+		p.allowed.Remove(key)
+		p.refused.Put(key, v)
 		return
 	}
-	p.refused.remove(key)
-	p.allowed.put(key, v)
+	p.refused.Remove(key)
+	p.allowed.Put(key, v)
 	if p.shared != nil && keep > 0 {
 		if value, err := p.seal(key, v); err == nil {
 			p.shared.Put(ctx, p.name(key), value, keep)
@@ -107,7 +108,7 @@ func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Du
 
 // link remembers that a manifest lists a digest.
 func (p *permits) link(ctx context.Context, key permitKey, parent string, v permit, keep time.Duration) {
-	known, _ := p.allowed.get(key)
+	known, _ := p.allowed.Get(key)
 	parents := []string{parent}
 	for _, other := range known.Parents {
 		if other != parent && len(parents) < maxParents {

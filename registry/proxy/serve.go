@@ -164,7 +164,7 @@ func (x *exchange) evidenceTag(subject, suffix string) error {
 		}
 		// A client may ask for it by its digest next: what it lists, it does not
 		// vouch for.
-		x.g.manifests.put(list.digest, list)
+		x.g.manifests.Put(list.digest, list)
 		x.g.permitEvidence(ctx, x.p, list, evidenceOf(above, subject))
 		return x.sendManifest(list, above.Warning)
 	}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // tags remembers what tags and lists were a moment ago. Those that were not there
 // are bounded apart from those that were.
 type tags struct {
-	found, missing *lru[readKey, tagged]
+	found, missing *lru.Cache[readKey, tagged]
 }
 
 // tagged is what a tag named, and how long that is taken for granted.
@@ -27,24 +28,24 @@ type tagged struct {
 const maxTags = 20_000
 
 func newTags(*Config) *tags {
-	return &tags{found: newLRU[readKey, tagged](maxTags, nil), missing: newLRU[readKey, tagged](maxTags, nil)}
+	return &tags{found: lru.New[readKey, tagged](maxTags, nil), missing: lru.New[readKey, tagged](maxTags, nil)}
 }
 
 func (t *tags) get(key readKey) (tagged, bool) {
-	if known, ok := t.found.get(key); ok {
+	if known, ok := t.found.Get(key); ok {
 		return known, true
 	}
-	return t.missing.get(key)
+	return t.missing.Get(key)
 }
 
 func (t *tags) put(key readKey, v tagged) {
 	if v.missing != nil {
-		t.found.remove(key)
-		t.missing.put(key, v)
+		t.found.Remove(key)
+		t.missing.Put(key, v)
 		return
 	}
-	t.missing.remove(key)
-	t.found.put(key, v)
+	t.missing.Remove(key)
+	t.found.Put(key, v)
 }
 
 // resolve says which digest a tag names, as the upstream said within TagFor. Where

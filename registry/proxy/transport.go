@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -35,7 +36,7 @@ type Transport struct {
 	gate *gate
 	base http.RoundTripper
 	key  []byte
-	by   *lru[string, *origin]
+	by   *lru.Cache[string, *origin]
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -60,7 +61,7 @@ func NewTransport(c Config) (*Transport, error) {
 		}
 		base = plain
 	}
-	return &Transport{gate: newGate(c), base: base, key: randomKey(), by: newLRU[string, *origin](maxLogins, nil)}, nil
+	return &Transport{gate: newGate(c), base: base, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}, nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -124,7 +125,7 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 		_, _ = m.Write(sum[:]) // a hash does not fail
 	}
 	id := hexOf(m.Sum(nil))
-	if o, ok := t.by.get(id); ok {
+	if o, ok := t.by.Get(id); ok {
 		return o, nil
 	}
 	options := t.gate.c.Client
@@ -144,7 +145,7 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 		return nil, err
 	}
 	o := &origin{g: t.gate, client: client, address: reg, personal: true, challenge: sender.wanted}
-	t.by.put(id, o)
+	t.by.Put(id, o)
 	return o, nil
 }
 
