@@ -91,6 +91,11 @@ func (x *exchange) login(r *refusal) {
 // not every client shows it.
 func (x *exchange) refuse(r *refusal) {
 	x.login(r)
+	if x.p.from != nil {
+		// Clients know the registry by its name; where it is reached is the
+		// operator's business.
+		r.message = strings.ReplaceAll(r.message, x.p.from.address.Name(), x.p.repo.RegistryStr())
+	}
 	e := x.event(EventRefused)
 	if r.code == codeDenied {
 		e.Kind = EventDenied
@@ -392,6 +397,9 @@ func (p *Proxy) route(path string, query url.Values) (*upstream, name.Repository
 	// Written out in full and read again, so that one name has one form: Docker
 	// Hub's short names get their "library/".
 	repo, err := name.NewRepository(up.registry.Name() + "/" + repository)
+	if err == nil {
+		repo, err = name.NewRepository(up.registry.Name() + "/" + repo.RepositoryStr())
+	}
 	if err != nil || len(repo.RepositoryStr()) > maxRepository || !nameSyntax.MatchString(repo.RepositoryStr()) {
 		return nil, name.Repository{}, refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
 	}
