@@ -44,6 +44,9 @@ type MemoryCacheOptions struct {
 	// MaxEntries bounds the positive decisions, and apart from them the negative
 	// ones, so that no flood of denied images drives out the others. Zero: 10,000.
 	MaxEntries int
+	// MaxBytes bounds what statements and records of evidence in the positive
+	// ones weigh, and apart from them in the negative ones. Zero: 128 MiB.
+	MaxBytes int64
 }
 
 // MemoryCache keeps decisions in this process, those that were used last.
@@ -57,7 +60,30 @@ func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
 	if o.MaxEntries <= 0 {
 		o.MaxEntries = 10_000
 	}
-	return &MemoryCache{allowed: lru.New[CacheKey, Decision](int64(o.MaxEntries), nil), refused: lru.New[CacheKey, Decision](int64(o.MaxEntries), nil)}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 128 << 20
+	}
+	// Where each weighs at least its share, there are no more than MaxEntries.
+	share := max(1, o.MaxBytes/int64(o.MaxEntries))
+	weigh := func(d Decision) int64 { return max(share, d.weight()) }
+	most := share * int64(o.MaxEntries)
+	return &MemoryCache{allowed: lru.New[CacheKey](most, weigh), refused: lru.New[CacheKey](most, weigh)}
+}
+
+// weight is about how many bytes a decision holds in memory.
+func (d Decision) weight() int64 {
+	const each = 256
+	if d.Denied != nil {
+		return each * int64(4+len(d.Denied.Evidence)+len(d.Denied.Unmet))
+	}
+	var n int64
+	for r := d.Result; r != nil; r = r.Index {
+		n += each * int64(4+len(r.Evidence)+len(r.Keys)+len(r.Requirements))
+		for _, s := range r.Statements {
+			n += each + int64(len(s.Predicate))
+		}
+	}
+	return n
 }
 
 // Get implements Cache.

@@ -227,6 +227,23 @@ func TestAttack_P6_AFloodOfDeniedImagesDrivesNothingGoodOut(t *testing.T) {
 	}
 }
 
+func TestDecisionsThatWeighMuchAreFewer(t *testing.T) {
+	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxBytes: 10 << 20})
+	key := func(i int) verify.CacheKey { return verify.CacheKey{Digest: fmt.Sprint(i)} }
+	for i := range 30 {
+		c.Put(context.Background(), key(i), verify.Decision{Result: &verify.Result{Statements: []verify.Statement{{Predicate: make([]byte, 1<<20)}}}})
+	}
+	held := 0
+	for i := range 30 {
+		if _, ok := c.Get(context.Background(), key(i)); ok {
+			held++
+		}
+	}
+	if _, last := c.Get(context.Background(), key(29)); held > 10 || held < 8 || !last {
+		t.Errorf("%d of 10 MB are held", held)
+	}
+}
+
 func TestAttack_T6_APolicyFileIsTakenWholeOrNotAtAll(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)

@@ -66,6 +66,13 @@ func New(p *Policy, o Options) (*Verifier, error) {
 // Verifier implements Source: the policy never changes.
 func (v *Verifier) Verifier(context.Context) (*Verifier, error) { return v, nil }
 
+// Denies reports whether the policy denies a digest whatever stands for it, and
+// why (Policy.DenyDigests). False allows nothing: ask Image.
+func (v *Verifier) Denies(digest string) (reason string, denied bool) {
+	reason, denied = v.policy.denied[digest]
+	return reason, denied
+}
+
 // PolicyDigest identifies the policy, "sha256:…": two policies that mean the same
 // text for text have the same.
 func (v *Verifier) PolicyDigest() string { return v.policy.digest }

@@ -40,7 +40,7 @@ func newGate(c Config) *gate {
 		c:         c,
 		permits:   newPermits(&c),
 		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
-		tags:      newTags(&c),
+		tags:      newTags(),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
 		grants:    lru.New[grantKey, time.Time](maxLogins*10, nil),
@@ -65,9 +65,10 @@ const maxNesting = 5
 // judging it, once for all who ask. A permit that is returned without an error is
 // allowed, or denied; errors are no decisions.
 //
-// A manifest passes if and only if one of these holds, looked for in this order:
+// A manifest passes if and only if the policy does not deny its digest, and one of
+// these holds, looked for in this order:
 //
-//   - a manifest that lists it passes, and the policy does not deny its digest;
+//   - a manifest that lists it passes;
 //   - it is evidence (see evidenceTypes) and its subject passes; what a tag other
 //     than those of evidence names must pass by itself, though;
 //   - the verifier allows it.
@@ -77,6 +78,9 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		return permit{}, false, err
 	}
 	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
+	if d := g.forbidden(v, p, digest); d != nil {
+		return *d, true, nil
+	}
 	known, ok := g.permits.get(ctx, key)
 	if ok && g.holds(known) {
 		return known, true, nil
@@ -96,6 +100,19 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		return g.judge(ctx, v, p, key, known.Parents, depth)
 	})
 	return decided, false, err
+}
+
+// forbidden is the decision about a digest that the policy denies whatever it is;
+// nil: it does not.
+func (g *gate) forbidden(v *verify.Verifier, p pull, digest string) *permit {
+	reason, denied := v.Denies(digest)
+	if !denied {
+		return nil
+	}
+	return g.denied(&verify.Error{
+		Reason: verify.ReasonDeniedDigest, Reference: p.digest(digest).String(), Digest: p.digest(digest), PolicyDigest: v.PolicyDigest(),
+		Detail: registry.SafeText("the policy denies this digest: "+reason, maxMessage/2),
+	})
 }
 
 // holds reports whether a decision can be used now.
@@ -163,7 +180,10 @@ func (g *gate) byItself(ctx context.Context, p pull, digest string) (permit, err
 }
 
 func (g *gate) denied(e *verify.Error) *permit {
-	return &permit{Until: g.c.Now().Add(g.c.DeniedFor), Size: -1, Rule: e.Rule, denied: e}
+	// What was seen is in nobody's answer, and may be much.
+	kept := *e
+	kept.Evidence = nil
+	return &permit{Until: g.c.Now().Add(g.c.DeniedFor), Size: -1, Rule: e.Rule, denied: &kept}
 }
 
 func (g *gate) allowed(result *verify.Result) *permit {
@@ -171,9 +191,15 @@ func (g *gate) allowed(result *verify.Result) *permit {
 	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(until) {
 		until = ends
 	}
-	d := &permit{Allowed: true, Until: until, Size: -1, Rule: result.Rule, result: result}
+	// Statements may be large, and nothing here reads them.
+	kept := *result
+	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
+	d := &permit{Allowed: true, Until: until, Size: -1, Rule: result.Rule, result: &kept}
 	if result.Warning != nil {
 		d.Warning = result.Warning.Error()
+		warning := *result.Warning
+		warning.Evidence = nil
+		kept.Warning = &warning
 	}
 	return d
 }

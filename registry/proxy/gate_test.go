@@ -230,6 +230,70 @@ func TestAttack_P3_AnImageThatNamesAGoodSubjectIsNoEvidence(t *testing.T) {
 	s.denied("/v2/team/app/manifests/"+strings.Replace(s.signed.DigestStr(), ":", "-", 1)+".att", "no evidence")
 }
 
+func TestADeniedDigestDoesNotPassAsEvidence(t *testing.T) {
+	source := &replaceable{}
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) {
+		source.v = c.Verifier.(*verify.Verifier)
+		c.Verifier = source
+	})
+	s.sign(s.signed, registry.FormatSimpleSigning)
+	tag := strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig"
+	digest := s.passes(tag).header.Get("Docker-Content-Digest")
+	source.set(s.verifier(func(p *verify.Policy) {
+		p.DenyDigests = []verify.DeniedDigest{{Digest: digest, Reason: "forged"}}
+	}))
+	s.denied("/v2/team/app/manifests/"+digest, "forged")
+	s.denied("/v2/team/app/manifests/"+tag, "forged")
+	s.passes("signed")
+}
+
+func TestEvidenceDoesNotPassForASubjectThatDoesNot(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	bad, err := registrytest.PushReferrer(t.Context(), s.store, s.unsigned, "application/spdx+json", []byte(`{"of":"unsigned"}`), nil)
+	must(t, err)
+	good, err := registrytest.PushReferrer(t.Context(), s.store, s.signed, "application/spdx+json", []byte(`{"of":"signed"}`), nil)
+	must(t, err)
+	s.denied("/v2/team/app/manifests/"+bad.Digest.String(), "no-signature")
+	s.passes(good.Digest.String())
+	for _, d := range []v1.Descriptor{good, bad} {
+		for _, part := range s.parts(s.repo.Digest(d.Digest.String())) {
+			if part.Size == 2 {
+				continue // the empty config, which is everybody's
+			}
+			if r, passes := s.get(blobPath(part)), d.Digest == good.Digest; (r.status == http.StatusOK) != passes {
+				t.Errorf("%s: %d", part.Digest, r.status)
+			}
+		}
+	}
+	// What a tag of evidence names must be about the tag's digest.
+	tag := strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".att"
+	s.hosted.SetTag("team/app", tag, bad.Digest.String())
+	s.denied("/v2/team/app/manifests/"+tag, "no evidence about")
+}
+
+func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
+	shared := &sharedDecisions{all: make(map[string][]byte)}
+	share := func(c *proxy.Config) { c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32) }
+	s := newScene(t, registrytest.Options{}, share)
+	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
+	must(t, err)
+	s.sign(index)
+	s.passes("index")
+	s.start(registrytest.Start(t, s.hosted), share)
+	s.passes(children[0].DigestStr())
+	if r := s.get(blobPath(s.parts(children[0])[1])); r.status != http.StatusOK {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	// The other gate's policy denies the index by now.
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) {
+		share(c)
+		c.Verifier = s.verifier(func(p *verify.Policy) {
+			p.DenyDigests = []verify.DeniedDigest{{Digest: index.DigestStr(), Reason: "withdrawn"}}
+		})
+	})
+	s.denied("/v2/team/app/manifests/"+children[1].DigestStr(), "no-signature")
+}
+
 func TestWarnRulesPassAndAreMarked(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) {

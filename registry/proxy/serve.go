@@ -160,19 +160,31 @@ func (x *exchange) evidenceTag(subject, suffix string) error {
 		return x.g.denial(above.denied, x.p.digest(subject).String())
 	}
 	if suffix == "" {
-		list, err := x.g.referrers(ctx, x.p, subject)
-		if err != nil {
-			return err
-		}
-		if len(list.doc.Manifests) == 0 {
-			return refuse(http.StatusNotFound, codeManifest, "nothing refers to %s", subject)
-		}
-		// A client may ask for it by its digest next: what it lists, it does not
-		// vouch for.
-		x.g.manifests.Put(list.digest, list)
-		x.g.permitEvidence(ctx, x.p, list, evidenceOf(above, subject))
-		return x.sendManifest(list, above.Warning)
+		return x.fallbackTag(subject, above)
 	}
+	return x.cosignTag(subject, above)
+}
+
+// fallbackTag serves the list of referrers as the manifest of a tag.
+func (x *exchange) fallbackTag(subject string, above permit) error {
+	ctx := x.r.Context()
+	list, err := x.g.referrers(ctx, x.p, subject)
+	if err != nil {
+		return err
+	}
+	if len(list.doc.Manifests) == 0 {
+		return refuse(http.StatusNotFound, codeManifest, "nothing refers to %s", subject)
+	}
+	// A client may ask for it by its digest next: what it lists, it does not
+	// vouch for.
+	x.g.manifests.Put(list.digest, list)
+	x.g.permitEvidence(ctx, x.p, list, evidenceOf(above, subject))
+	return x.sendManifest(list, above.Warning)
+}
+
+// cosignTag serves what a tag of cosign's names, if it is evidence.
+func (x *exchange) cosignTag(subject string, above permit) error {
+	ctx := x.r.Context()
 	digest, err := x.g.resolve(ctx, x.p, x.l.ref)
 	if err != nil {
 		return err
@@ -180,6 +192,13 @@ func (x *exchange) evidenceTag(subject, suffix string) error {
 	m, err := x.g.byDigest(ctx, x.p, digest)
 	if err != nil {
 		return err
+	}
+	v, err := x.g.c.Verifier.Verifier(ctx)
+	if err != nil {
+		return err
+	}
+	if d := x.g.forbidden(v, x.p, digest); d != nil {
+		return x.g.denial(d.denied, x.image())
 	}
 	decided, err := x.g.asEvidence(ctx, x.p, digest, above, subject)
 	switch {

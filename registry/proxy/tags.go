@@ -25,10 +25,22 @@ type tagged struct {
 	missing error
 }
 
-const maxTags = 20_000
+// maxTags and maxTagBytes bound what is remembered: lists may be long.
+const (
+	maxTags     = 20_000
+	maxTagBytes = 32 << 20
+)
 
-func newTags(*Config) *tags {
-	return &tags{found: lru.New[readKey, tagged](maxTags, nil), missing: lru.New[readKey, tagged](maxTags, nil)}
+func (t tagged) weight() int64 {
+	n := int64(maxTagBytes / maxTags)
+	if t.list != nil {
+		n += 4 * t.list.weight() // parsed, too
+	}
+	return n
+}
+
+func newTags() *tags {
+	return &tags{found: lru.New[readKey](maxTagBytes, tagged.weight), missing: lru.New[readKey](maxTagBytes, tagged.weight)}
 }
 
 func (t *tags) get(key readKey) (tagged, bool) {
