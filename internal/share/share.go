@@ -76,18 +76,22 @@ func safely[V any](ctx context.Context, work func(context.Context) (V, error)) (
 // leave cancels the work with its last caller; who asks then begins anew.
 func (s *Group[K, V]) leave(key K, f *flight[V]) {
 	s.mu.Lock()
-	f.callers--
-	last := f.callers == 0
-	s.mu.Unlock()
-	if last {
-		s.forget(key, f)
-		f.cancel()
+	defer s.mu.Unlock()
+	if f.callers--; f.callers > 0 {
+		return
 	}
+	// Within the lock: nobody may join what is about to be cancelled.
+	s.forgetLocked(key, f)
+	f.cancel()
 }
 
 func (s *Group[K, V]) forget(key K, f *flight[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgetLocked(key, f)
+}
+
+func (s *Group[K, V]) forgetLocked(key K, f *flight[V]) {
 	if s.flights[key] == f {
 		delete(s.flights, key)
 	}

@@ -3,7 +3,9 @@ package share
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestAPanicIsAnErrorForThoseWhoAskedAndNobodyElse(t *testing.T) {
@@ -52,4 +54,40 @@ func TestCallersShareWorkAndTheLastOneEndsIt(t *testing.T) {
 	cancelSecond()
 	<-left
 	<-ended
+}
+
+// Callers who stay must not get the cancellation of those who left just before
+// they came.
+func TestNobodyJoinsWorkThatIsBeingCancelled(t *testing.T) {
+	var g Group[string, int]
+	work := func(ctx context.Context) (int, error) {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(100 * time.Microsecond):
+			return 7, nil
+		}
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 500 {
+				ctx, cancel := context.WithCancel(t.Context())
+				go cancel()
+				_, _ = g.Do(ctx, "a", work) // it has left, or not
+				cancel()
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() {
+			for range 500 {
+				if _, err := g.Do(t.Context(), "a", work); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

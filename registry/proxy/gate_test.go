@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -292,6 +293,58 @@ func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 		})
 	})
 	s.denied("/v2/team/app/manifests/"+children[1].DigestStr(), "no-signature")
+}
+
+func TestAttack_P4_BlobsOfADecisionThatHasEndedPassOnlyOnceItIsReachedAnew(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	layer := s.parts(s.signed)[1]
+	for range 2 {
+		s.passes("signed")
+		s.hosted.ResetRequests()
+		time.Sleep(40 * time.Millisecond)
+		if r := s.get(blobPath(layer)); r.status != http.StatusOK {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		judged := false
+		for _, r := range s.hosted.Requests() {
+			judged = judged || r.Kind == registrytest.KindReferrers
+		}
+		if !judged {
+			t.Error("the blob passed by a decision that had ended")
+		}
+	}
+	time.Sleep(40 * time.Millisecond)
+	remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Hide()})
+	for range 2 {
+		s.denied(blobPath(layer), "no-signature")
+		time.Sleep(5 * time.Millisecond)
+	}
+	remove()
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(500)})
+	if r := s.get(blobPath(layer)); r.status != http.StatusBadGateway {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// A blob of two images passes while one of them does.
+func TestABlobOfTwoImagesPassesWhileOneOfThemDoes(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	// The same layer, under another config.
+	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
+	must(t, err)
+	s.sign(other)
+	layer := s.parts(s.signed)[1]
+	if s.parts(other)[1].Digest != layer.Digest {
+		t.Fatal("the images share no layer")
+	}
+	s.passes("signed")
+	s.passes("other")
+	time.Sleep(40 * time.Millisecond)
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Ref: other.DigestStr(), Do: registrytest.Hide()})
+	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	s.denied("/v2/team/app/manifests/other", "no-signature")
 }
 
 func TestWarnRulesPassAndAreMarked(t *testing.T) {
