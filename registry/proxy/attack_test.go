@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -356,6 +357,61 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 		if r := s.get("/v2/"); r.status != want {
 			t.Errorf("%s: ping %d", logins, r.status)
 		}
+	}
+}
+
+func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	var revoked atomic.Bool
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, ok := r.BasicAuth(); !ok || password != "secret" || revoked.Load() {
+			w.Header().Set("WWW-Authenticate", `Basic realm="upstream"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		s.hosted.ServeHTTP(w, r)
+	}))
+	t.Cleanup(upstream.Close)
+	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *proxy.Config) {
+		c.Logins, c.AccessFor, c.TagFor = proxy.LoginsOfClients, 50*time.Millisecond, time.Nanosecond
+		c.Store = openStore(t, t.TempDir(), proxy.StoreOptions{})
+	})
+	req := httptest.NewRequest(http.MethodGet, "/", nil)
+	req.SetBasicAuth("jane", "secret")
+	login := []string{"Authorization", req.Header.Get("Authorization")}
+	path, blob := "/v2/team/app/manifests/"+s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])
+	for _, p := range []string{path, blob} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if r := s.ask(method, p, login...); r.status != http.StatusOK {
+				t.Fatalf("%s: %d %s", p, r.status, r.body)
+			}
+		}
+	}
+	revoked.Store(true)
+	time.Sleep(60 * time.Millisecond)
+	for _, p := range []string{path, blob} {
+		if r := s.get(p, login...); r.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, although the login was revoked", p, r.status)
+		}
+	}
+}
+
+func TestHEADOfABlobSaysWhetherTheUpstreamHasIt(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	layer := s.parts(s.signed)[1]
+	s.passes("signed")
+	r := s.ask(http.MethodHead, blobPath(layer))
+	if r.status != http.StatusOK || r.header.Get("Content-Length") != itoa(int(layer.Size)) || r.header.Get("Docker-Content-Digest") != layer.Digest.String() {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.Status(http.StatusNotFound)})
+	if r := s.ask(http.MethodHead, blobPath(layer)); r.status != http.StatusNotFound {
+		t.Errorf("%d", r.status)
+	}
+	remove()
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.Status(http.StatusInternalServerError)})
+	if r := s.ask(http.MethodHead, blobPath(layer)); r.status != http.StatusBadGateway {
+		t.Errorf("%d", r.status)
 	}
 }
 

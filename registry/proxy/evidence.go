@@ -76,7 +76,7 @@ func isArchive(start []byte) bool {
 			return true
 		}
 	}
-	return isTar(start)
+	return isTar(start) || len(start) >= 262 && string(start[257:262]) == "ustar"
 }
 
 // isTar recognises the header of an archive's first file by its checksum, which
