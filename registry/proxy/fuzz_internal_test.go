@@ -10,6 +10,7 @@ import (
 // What is accepted of a path says the same when it is written anew.
 func FuzzLocate(f *testing.F) {
 	f.Add("/v2/team/app/manifests/../x")
+	f.Add("/v2/00000000../0/tags/list")
 	for _, path := range []string{
 		"/v2/", "/v2/team/app/manifests/v1", "/v2/a/blobs/sha256:" + strings.Repeat("0", 64), "/v2/manifests/manifests/v1", "/v2/registry.example:5000/a/tags/list",
 		"/v2/a/referrers/sha256:" + strings.Repeat("f", 64), "/v2/a/../b/manifests/v1", "/v2/a%2fb/manifests/v1", "//v2/a/manifests/x", "/v2/a/blobs/uploads/",
