@@ -111,6 +111,9 @@ const maxErrorText = 512
 // control and formatting characters and invalid UTF-8 become visible escapes,
 // and what exceeds max bytes is cut.
 func SafeText(s string, limit int) string {
+	if len(s) < limit && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])

@@ -96,7 +96,8 @@ type Limits struct {
 	Concurrency int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits that hold: each that is zero by its default.
+func (l Limits) WithDefaults() Limits {
 	set := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d
@@ -164,7 +165,7 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		g := &gatherer{
-			r: r, subject: subject, digest: digest, limits: limits.withDefaults(),
+			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(),
 		}
 		g.slots = make(chan struct{}, g.limits.Concurrency)
 		defer g.wg.Wait()

@@ -53,17 +53,11 @@ func (a *AttestationRequirement) uris() []string {
 	return []string{t.URI}
 }
 
-// matchesType reports whether a predicate type is what the requirement asks for.
-func (a *AttestationRequirement) matchesType(predicateType string) bool {
-	for _, uri := range a.uris() {
-		if predicateType == uri {
-			return true
-		}
-		if slices.Contains(versionedTypes, uri) && strings.HasPrefix(predicateType, uri+"/v") {
-			return true
-		}
-	}
-	return false
+// isOfType reports whether a predicate type is the one of a URI, or, where that
+// type is versioned, a version of it.
+func isOfType(predicateType, uri string) bool {
+	rest, begins := strings.CutPrefix(predicateType, uri)
+	return begins && (rest == "" || strings.HasPrefix(rest, "/v") && slices.Contains(versionedTypes, uri))
 }
 
 func (a *AttestationRequirement) kind() kindOf {

@@ -16,7 +16,7 @@ type images struct {
 // leafMet reports whether a requirement is met.
 func (j *judgement) leafMet(n *need) bool {
 	state := &j.leaves[n.leaf]
-	if n.config != nil || n.isLayout() {
+	if n.config != nil || n.layout {
 		return state.met
 	}
 	return len(state.counted) >= n.role.threshold
@@ -44,19 +44,18 @@ func (n *need) holds(leaf func(*need) bool) bool {
 	return !n.any
 }
 
-// decisive are the leaves that a positive decision rests on: of each anyOf those
-// of the first alternative that is met.
-func (j *judgement) decisive(n *need) []*need {
+// decisive appends the leaves that a positive decision rests on: of each anyOf
+// those of the first alternative that is met.
+func (j *judgement) decisive(all []*need, n *need) []*need {
 	if n.children == nil {
-		return []*need{n}
+		return append(all, n)
 	}
-	var all []*need
 	for _, child := range n.children {
 		switch {
 		case !n.any:
-			all = append(all, j.decisive(child)...)
+			all = j.decisive(all, child)
 		case j.met(child):
-			return j.decisive(child)
+			return j.decisive(all, child)
 		}
 	}
 	return all
@@ -66,7 +65,7 @@ func (j *judgement) decisive(n *need) []*need {
 func (j *judgement) result() *Result {
 	r := j.newResult()
 	r.ValidUntil = j.v.policy.expires
-	for _, leaf := range j.decisive(j.rule.root) {
+	for _, leaf := range j.decisive(nil, j.rule.root) {
 		state := &j.leaves[leaf.leaf]
 		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted}
 		if leaf.role != nil {
@@ -135,7 +134,7 @@ func (j *judgement) why(n *need) (Reason, string) {
 		return ReasonConfig, "the image's config could not be read"
 	case n.config != nil:
 		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
-	case n.isLayout() && state.problem != nil:
+	case n.layout && state.problem != nil:
 		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
 	case len(state.counted) > 0:
 		return ReasonThreshold, fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(state.counted), n.role.threshold)

@@ -22,11 +22,11 @@ const (
 var errTooManyImages = fmt.Errorf("the index lists more than %d images", maxImages)
 
 // readImages begins to read the image itself, beside the evidence, where a
-// requirement is about it.
+// requirement is about it; nil where none is.
 func (j *judgement) readImages() <-chan images {
-	done := make(chan images, 1)
 	for _, leaf := range j.rule.leaves {
 		if leaf.config != nil {
+			done := make(chan images, 1)
 			go func() {
 				views, err := readViews(j.ctx, j.r, j.digest, 0)
 				done <- images{views, err}
@@ -34,8 +34,7 @@ func (j *judgement) readImages() <-chan images {
 			return done
 		}
 	}
-	done <- images{}
-	return done
+	return nil
 }
 
 // readViews reads an image, or all that an index lists but for attestation

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -21,6 +24,7 @@ type judgement struct {
 	v         *Verifier
 	ctx       context.Context
 	r         registry.Reader
+	evidence  iter.Seq2[registry.Item, error]
 	reference string
 	digest    name.Digest
 	now       time.Time
@@ -40,7 +44,6 @@ type judgement struct {
 type leafState struct {
 	// counted are the keys that count, in the order of their evidence.
 	counted []Signer
-	byKey   map[string]bool
 	// statements are what the keys that count have said.
 	statements []Statement
 	// until is when what counts ends by itself; zero: never.
@@ -73,14 +76,13 @@ func (j *judgement) run() (*Result, error) {
 		return nil, err
 	}
 	j.leaves = make([]leafState, len(j.rule.leaves))
-	for i := range j.leaves {
-		j.leaves[i].byKey = make(map[string]bool)
-	}
 	images := j.readImages()
 	if j.rule.needsEvidence() {
 		j.gather()
 	}
-	j.judgeImages(<-images)
+	if images != nil {
+		j.judgeImages(<-images)
+	}
 	if j.met(j.rule.root) {
 		return j.result(), nil
 	}
@@ -124,7 +126,7 @@ func (r *rule) needsEvidence() bool {
 
 // gather looks at evidence until nothing more is needed of it.
 func (j *judgement) gather() {
-	for item, err := range registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits) {
+	for item, err := range j.evidence {
 		if err != nil {
 			j.unread(item, err)
 			continue
@@ -145,10 +147,17 @@ func (j *judgement) record(item registry.Item, keyID string, leaf *need, reason 
 	if leaf != nil {
 		e.Requirement = leaf.path
 	}
-	if item.Manifest.Digest.Hex != "" {
-		e.Manifest = item.Manifest.Digest.String()
-	}
+	e.Manifest = manifestOf(item)
 	j.seen = append(j.seen, e)
+}
+
+// manifestOf is the digest of the manifest that carries a piece of evidence; ""
+// where none does.
+func manifestOf(item registry.Item) string {
+	if item.Manifest.Digest.Hex == "" {
+		return ""
+	}
+	return item.Manifest.Digest.String()
 }
 
 // unread records an error of the gathering.
@@ -227,7 +236,7 @@ func (j *judgement) offer(claim *evidence.Claim) {
 		return
 	}
 	for _, leaf := range j.rule.leaves {
-		if leaf.attestation != nil && leaf.attestation.matchesType(content.Statement.PredicateType) {
+		if leaf.attestation != nil && leaf.matchesType(content.Statement.PredicateType) {
 			j.leaves[leaf.leaf].offered = true
 		}
 	}
@@ -291,7 +300,7 @@ func (n *need) asksFor(f fact) bool {
 	case n.signature != nil:
 		return f.statement == nil
 	case n.attestation != nil:
-		return f.statement != nil && n.attestation.matchesType(f.statement.predicateType)
+		return f.statement != nil && n.matchesType(f.statement.predicateType)
 	}
 	return false
 }
@@ -314,19 +323,18 @@ func (j *judgement) try(leaf *need, f fact) {
 		j.record(f.item, id, leaf, p.reason, p.detail)
 		return
 	}
-	if state.byKey[id] {
+	if slices.ContainsFunc(state.counted, func(s Signer) bool { return s.ID == id }) {
 		j.record(f.item, id, leaf, ReasonRepeated, "another signature of this key has counted")
 		return
 	}
-	state.byKey[id] = true
 	state.counted = append(state.counted, Signer{
-		ID: id, Name: f.key.Name, Evidence: f.item.Manifest.Digest.String(), Annotations: f.annotations,
+		ID: id, Name: f.key.Name, Evidence: manifestOf(f.item), Annotations: f.annotations,
 	})
 	state.until = earlier(state.until, earlier(until, f.key.notAfter))
 	if f.statement != nil {
 		state.statements = append(state.statements, Statement{
 			PredicateType: f.statement.predicateType, Predicate: f.statement.predicate,
-			KeyID: id, Evidence: f.item.Manifest.Digest.String(),
+			KeyID: id, Evidence: manifestOf(f.item),
 		})
 	}
 	j.record(f.item, id, leaf, ReasonCounted, "")
@@ -360,9 +368,7 @@ func (j *judgement) conditions(leaf *need, f fact) (time.Time, *problem) {
 }
 
 // isVEX reports whether a predicate is an OpenVEX document.
-func isVEX(predicateType string) bool {
-	return (&AttestationRequirement{Type: "openvex"}).matchesType(predicateType)
-}
+func isVEX(predicateType string) bool { return isOfType(predicateType, attest.TypeOpenVEX) }
 
 // vexStatements are OpenVEX predicates by how many keys of a role have signed
 // them.

@@ -15,7 +15,7 @@ import (
 // count, and those steps.Verify checks.
 func (j *judgement) takeLinks(item registry.Item, claim *evidence.Claim) (taken bool) {
 	for _, leaf := range j.rule.leaves {
-		if !leaf.isLayout() || j.leaves[leaf.leaf].met {
+		if !leaf.layout || j.leaves[leaf.leaf].met {
 			continue
 		}
 		content, err := claim.Content()

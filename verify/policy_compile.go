@@ -102,6 +102,8 @@ type need struct {
 	config      *ConfigRequirement
 	role        *role // of signature and attestation
 	vexBy       *role
+	types       []string // predicate types that attestation asks for
+	layout      bool     // attestation is about an in-toto layout
 
 	any      bool
 	children []*need
@@ -109,8 +111,15 @@ type need struct {
 	leaf int
 }
 
-// isLayout reports whether the requirement is about an in-toto layout.
-func (n *need) isLayout() bool { return n.attestation != nil && n.attestation.kind() == kindLayout }
+// matchesType reports whether a predicate type is what an attestation must have.
+func (n *need) matchesType(predicateType string) bool {
+	for _, uri := range n.types {
+		if isOfType(predicateType, uri) {
+			return true
+		}
+	}
+	return false
+}
 
 // compile checks a policy. Errors are of type *fault.
 func compile(p *Policy, linked map[string]Authority) (*compiled, error) {
@@ -376,6 +385,9 @@ func (r *rule) separate(c *compiled) error {
 
 func (c *compiled) newNeed(r *rule, path string, q Requirement, depth int) (*need, error) {
 	n := &need{path: path, signature: q.Signature, attestation: q.Attestation, config: q.Config}
+	if q.Attestation != nil {
+		n.types, n.layout = q.Attestation.uris(), q.Attestation.kind() == kindLayout
+	}
 	set := 0
 	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
 		if is {
@@ -472,7 +484,7 @@ func (c *compiled) sum(p *Policy) error {
 	canonical.Policy.Keys = nil
 	for _, r := range c.rules {
 		for _, leaf := range r.leaves {
-			if leaf.isLayout() {
+			if leaf.layout {
 				canonical.Layouts = append(canonical.Layouts, leaf.attestation.LayoutEnvelope)
 			}
 		}

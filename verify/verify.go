@@ -126,7 +126,10 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	}
 	key := CacheKey{Policy: v.policy.digest, Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
-		j := &judgement{v: v, ctx: ctx, r: r, reference: digest.String(), digest: digest, now: v.o.Now()}
+		j := &judgement{
+			v: v, ctx: ctx, r: r, evidence: registry.Evidence(ctx, r, digest, v.o.Limits),
+			reference: digest.String(), digest: digest, now: v.o.Now(),
+		}
 		return j.run()
 	})
 	return asked(result, err, ref.String())

@@ -62,7 +62,10 @@ func Parse(data []byte) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	b := &Bundle{}
-	if b.MediaType, _ = root.Get("mediaType").Str(); !IsMediaType(b.MediaType) {
+	// What is known is not copied.
+	if mediaType := root.Get("mediaType"); mediaType.Is(MediaTypeV03) {
+		b.MediaType = MediaTypeV03
+	} else if b.MediaType, _ = mediaType.Str(); !IsMediaType(b.MediaType) {
 		return nil, fmt.Errorf("%w: mediaType %.80q", ErrMalformed, b.MediaType)
 	}
 	if err := b.material(root.Get("verificationMaterial")); err != nil {

@@ -56,7 +56,9 @@ func New(payloadType string, parts ...[]byte) *Envelope {
 func Parse(v strictjson.Value) (*Envelope, error) {
 	var e Envelope
 	var ok bool
-	if e.PayloadType, ok = v.Get("payloadType").Str(); !ok {
+	if payloadType := v.Get("payloadType"); payloadType.Is(PayloadTypeInToto) {
+		e.PayloadType = PayloadTypeInToto // what is known is not copied
+	} else if e.PayloadType, ok = payloadType.Str(); !ok {
 		return nil, fmt.Errorf("%w: no payloadType", ErrMalformed)
 	}
 	if err := e.decodePayload(v.Get("payload")); err != nil {

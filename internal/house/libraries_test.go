@@ -91,6 +91,11 @@ func TestLibrariesHaveNoGlobalStateAndNoInit(t *testing.T) {
 	}
 }
 
+// allowedState is state that nobody can observe.
+var allowedState = map[string]string{
+	"internal/strictjson.known": "what a Go type looks like never changes; looking it up each time cost more than a signature",
+}
+
 func reportState(t *testing.T, s source, d *ast.GenDecl) {
 	t.Helper()
 	if d.Tok != token.VAR {
@@ -100,6 +105,9 @@ func reportState(t *testing.T, s source, d *ast.GenDecl) {
 		value := spec.(*ast.ValueSpec)
 		if value.Names[0].Name == "_" {
 			continue // an assertion about types
+		}
+		if allowedState[s.dir+"."+value.Names[0].Name] != "" {
+			continue
 		}
 		if len(value.Values) == 0 {
 			t.Errorf("%s: %s has no value, so something sets it later: make it a field", s.at(value), value.Names[0].Name)

@@ -63,7 +63,9 @@ func Parse(payload []byte) (*Statement, error) {
 		return nil, fmt.Errorf("%w: _type is not %s or v0.1", ErrMalformed, StatementV1)
 	}
 	var ok bool
-	if s.PredicateType, ok = root.Get("predicateType").Str(); !ok || s.PredicateType == "" {
+	if predicateType := root.Get("predicateType"); predicateType.Is(PredicateSignature) {
+		s.PredicateType = PredicateSignature // what is known is not copied
+	} else if s.PredicateType, ok = predicateType.Str(); !ok || s.PredicateType == "" {
 		return nil, fmt.Errorf("%w: no predicateType", ErrMalformed)
 	}
 	switch predicate := root.Get("predicate"); predicate.Kind() {

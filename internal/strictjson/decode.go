@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // ErrType is wrapped by every error of Decode.
@@ -64,16 +65,34 @@ func Decode(v Value, into any, o DecodeOptions) error {
 // decoder keeps the path to where it is, for errors.
 type decoder struct {
 	o    DecodeOptions
-	path []string
+	path []step
+}
+
+// step leads to a member by its name, or to an element of a list by its number.
+type step struct {
+	name      string
+	isElement bool
+	element   int
 }
 
 func (d *decoder) fail(format string, args ...any) error {
-	return &TypeError{Path: strings.TrimPrefix(strings.Join(d.path, ""), "."), Detail: fmt.Sprintf(format, args...)}
+	var path strings.Builder
+	for _, s := range d.path {
+		switch {
+		case s.isElement:
+			fmt.Fprintf(&path, "[%d]", s.element)
+		case path.Len() > 0:
+			path.WriteString("." + s.name)
+		default:
+			path.WriteString(s.name)
+		}
+	}
+	return &TypeError{Path: path.String(), Detail: fmt.Sprintf(format, args...)}
 }
 
 // in decodes one step further down.
-func (d *decoder) in(step string, v Value, to reflect.Value) error {
-	d.path = append(d.path, step)
+func (d *decoder) in(s step, v Value, to reflect.Value) error {
+	d.path = append(d.path, s)
 	err := d.value(v, to)
 	d.path = d.path[:len(d.path)-1]
 	return err
@@ -144,25 +163,39 @@ func (d *decoder) structure(v Value, to reflect.Value) error {
 		return d.fail("is no object")
 	}
 	fields := fieldsOf(to.Type())
-	for name, member := range v.Members() {
-		index, known := fields[name]
-		if !known {
-			if d.o.RefuseUnknown {
-				d.path = append(d.path, "."+name)
+	for key, member := range v.rawMembers() {
+		i := slices.IndexFunc(fields, func(f field) bool { return key.equal(f.name) })
+		if i < 0 {
+			if name, _ := key.Str(); d.o.RefuseUnknown {
+				d.path = append(d.path, step{name: name})
 				return d.fail("is no field that is known (%.100q)", name)
 			}
 			continue
 		}
-		if err := d.in("."+name, member, to.FieldByIndex(index)); err != nil {
+		if err := d.in(step{name: fields[i].name}, member, to.FieldByIndex(fields[i].index)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fieldsOf maps JSON names to fields, those of embedded structs included.
-func fieldsOf(t reflect.Type) map[string][]int {
-	fields := make(map[string][]int)
+// field is a field of a struct, by its name in JSON.
+type field struct {
+	name  string
+	index []int
+}
+
+// known are the fields of the struct types that were met. What a type looks like
+// never changes, so that nobody can tell whether it was met before, but by the
+// time that it takes.
+var known sync.Map // of reflect.Type to []field
+
+// fieldsOf are the fields of a struct, those of embedded structs included.
+func fieldsOf(t reflect.Type) []field {
+	if fields, met := known.Load(t); met {
+		return fields.([]field)
+	}
+	var fields []field
 	for _, f := range reflect.VisibleFields(t) {
 		tag := f.Tag.Get("json")
 		if f.Anonymous && tag == "" || !f.IsExported() || tag == "-" {
@@ -172,8 +205,9 @@ func fieldsOf(t reflect.Type) map[string][]int {
 		if name == "" {
 			name = f.Name
 		}
-		fields[name] = f.Index
+		fields = append(fields, field{name, f.Index})
 	}
+	known.Store(t, fields)
 	return fields
 }
 
@@ -184,7 +218,7 @@ func (d *decoder) mapping(v Value, to reflect.Value) error {
 	m := reflect.MakeMap(to.Type())
 	for name, member := range v.Members() {
 		element := reflect.New(to.Type().Elem()).Elem()
-		if err := d.in("."+name, member, element); err != nil {
+		if err := d.in(step{name: name}, member, element); err != nil {
 			return err
 		}
 		m.SetMapIndex(reflect.ValueOf(name).Convert(to.Type().Key()), element)
@@ -200,7 +234,7 @@ func (d *decoder) slice(v Value, to reflect.Value) error {
 	list := reflect.MakeSlice(to.Type(), v.Len(), v.Len())
 	i := 0
 	for element := range v.Elems() {
-		if err := d.in("["+strconv.Itoa(i)+"]", element, list.Index(i)); err != nil {
+		if err := d.in(step{isElement: true, element: i}, element, list.Index(i)); err != nil {
 			return err
 		}
 		i++

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// parts are what the benchmarks of single parts work on.
+type parts struct {
+	digest   name.Digest
+	bundle   []byte
+	verifier *verify.Verifier
+}
+
+func newParts(b *testing.B, p attest.Predicate, require verify.Requirement) parts {
+	b.Helper()
+	check := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	pair, err := sign.Generate(b.Context(), sign.KeyOptions{Password: []byte("bench")})
+	check(err)
+	key, err := verify.ParseKey(pair.PublicPEM)
+	check(err)
+	const hex = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	digest, err := name.NewDigest("registry.example/team/app@sha256:" + hex)
+	check(err)
+	s, err := attest.NewStatement(p, attest.Subject{Digest: map[string]string{"sha256": hex}})
+	check(err)
+	text, err := attest.Bundle(b.Context(), s, pair.Signer)
+	check(err)
+	v, err := verify.New(&verify.Policy{
+		Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: key}}, Roles: map[string]verify.Role{"builder": {Keys: []string{"key"}}},
+		Rules: []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{require}}},
+	}, verify.Options{})
+	check(err)
+	return parts{digest, text, v}
+}
+
+func (p parts) judge(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.verifier.Bundles(b.Context(), p.digest, p.bundle); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What a bundle at hand costs that holds provenance.
+func BenchmarkAttestationInMemory(b *testing.B) {
+	newParts(b, provenanceOf(1), verify.Requirement{Attestation: &verify.AttestationRequirement{
+		Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{"https://ci.example/builder"}},
+	}}).judge(b)
+}
+
+// What a bundle at hand costs that holds a signature.
+func BenchmarkSignatureInMemory(b *testing.B) {
+	newParts(b, signature{}, verify.Requirement{Signature: &verify.SignatureRequirement{By: "builder"}}).judge(b)
+}
+
+// signature is the predicate of a signature (cosign's sign/v1).
+type signature struct{}
+
+func (signature) PredicateType() string { return "https://sigstore.dev/cosign/sign/v1" }

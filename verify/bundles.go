@@ -1,0 +1,95 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// PlaceGiven is where evidence was found that Bundles was given.
+const PlaceGiven registry.Place = "given"
+
+// Bundles judges subject by Sigstore bundles (JSON, v0.1 to v0.3) that the caller
+// holds, and by nothing else: no registry is asked, nothing is cached. That is for
+// admission controllers, offline checks and tests; the image itself may be
+// anywhere.
+//
+// The decision is that of Image, in the same order, with the bundles as the only
+// evidence. What rests on the image itself cannot be judged: a requirement about
+// its config, or a subject that is named by SHA-384 or SHA-512 alone, ends in an
+// *UndecidedError where it is needed. A bundle above Limits.MaxPayloadBytes is
+// ignored with ReasonTooLarge; more bundles than Limits.MaxItems are
+// ReasonTooMuchEvidence, unless those before are enough.
+//
+// The bundles must not be changed until Bundles has returned.
+func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...[]byte) (*Result, error) {
+	if _, err := registry.HashOf(subject); err != nil {
+		return nil, err
+	}
+	j := &judgement{
+		v: v, ctx: ctx, r: noRegistry{}, evidence: given(ctx, bundles, v.o.Limits.WithDefaults()),
+		reference: subject.String(), digest: subject, now: v.o.Now(),
+	}
+	return j.run()
+}
+
+// given are bundles as registry.Evidence would yield them.
+func given(ctx context.Context, bundles [][]byte, limits registry.Limits) iter.Seq2[registry.Item, error] {
+	return func(yield func(registry.Item, error) bool) {
+		item := registry.Item{
+			Place: PlaceGiven, Format: registry.FormatBundle,
+			Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+		}
+		for i, text := range bundles {
+			var err error
+			item.Payload = text
+			switch {
+			case ctx.Err() != nil:
+				return // run tells of it
+			case i >= limits.MaxItems:
+				yield(registry.Item{Place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
+				return
+			case int64(len(text)) > limits.MaxPayloadBytes:
+				err = &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge}
+			}
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+var errNoRegistry = errors.New("the image itself is needed, and no registry was given")
+
+// noRegistry is a registry.Reader for judgements by what the caller holds.
+type noRegistry struct{}
+
+func (noRegistry) refuse(op string, ref name.Reference) error {
+	return &registry.Error{Op: op, Ref: ref.String(), Kind: registry.ErrUnavailable, Err: errNoRegistry}
+}
+
+func (r noRegistry) Resolve(_ context.Context, ref name.Reference) (v1.Descriptor, error) {
+	return v1.Descriptor{}, r.refuse("resolve", ref)
+}
+
+func (r noRegistry) Manifest(_ context.Context, ref name.Reference) (registry.Manifest, error) {
+	return registry.Manifest{}, r.refuse("read manifest", ref)
+}
+
+func (r noRegistry) Blob(_ context.Context, ref name.Digest, _ int64) (io.ReadCloser, error) {
+	return nil, r.refuse("read blob", ref)
+}
+
+func (r noRegistry) Referrers(_ context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
+	return func(yield func(v1.Descriptor, error) bool) {
+		yield(v1.Descriptor{}, r.refuse("list referrers", subject))
+	}
+}
