@@ -113,7 +113,7 @@ func TestAttestationsAreWrittenInTheFormatsAskedFor(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, by := range []sign.Signer{a, b} {
-		want := []string{"bundle " + testType + " " + predicate, "dsse-envelope " + testType + " " + predicate}
+		want := []string{"dsse-envelope " + testType + " " + predicate, "bundle " + testType + " " + predicate}
 		if all := said(t, store, subject, by); fmt.Sprint(all) != fmt.Sprint(want) {
 			t.Errorf("stored: %q, want %q", all, want)
 		}

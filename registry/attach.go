@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
 
-// MaxInlineBytes is up to what size Attach repeats a bundle inside the manifest
-// that carries it (the descriptor's "data", OCI descriptor.md), which saves a
-// verifier a round trip.
+// MaxInlineBytes is up to what size, in all, Attach repeats payloads inside the
+// manifest that carries them (the descriptor's "data", OCI descriptor.md), which
+// saves a verifier a round trip.
 const MaxInlineBytes = 16 << 10
 
 // The fallback tag and cosign's tags are changed by reading, merging and
@@ -97,9 +98,6 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	if err != nil {
 		return name.Digest{}, err
 	}
-	if item.Payload != nil && len(item.Payload) <= MaxInlineBytes {
-		layer.Data = item.Payload
-	}
 	m, err := marshalManifest(wireManifest{
 		Config: config.Descriptor, Layers: []v1.Descriptor{layer}, Annotations: item.ManifestAnnotations,
 		Subject:      &v1.Descriptor{MediaType: about.MediaType, Size: about.Size, Digest: about.Digest},
@@ -133,6 +131,9 @@ func layerOf(item Item) (v1.Descriptor, error) {
 	}
 	layer := m.Descriptor
 	layer.Annotations = item.Layer.Annotations
+	if len(item.Payload) <= MaxInlineBytes {
+		layer.Data = item.Payload
+	}
 	return layer, nil
 }
 
@@ -234,11 +235,25 @@ func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManife
 		return nil, err
 	}
 	w.Config = config.Descriptor
+	w.Layers = inlineWithin(w.Layers, MaxInlineBytes)
 	if err := pushBytes(ctx, s, repo, config.Bytes); err != nil {
 		return nil, err
 	}
 	m, err := marshalManifest(w)
 	return &m, err
+}
+
+// inlineWithin drops what is repeated inside a manifest beyond so many bytes in
+// all: a tag's manifest gathers all that is attached this way, and must stay small
+// enough for registries.
+func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
+	layers = slices.Clone(layers)
+	for i := range layers {
+		if most -= len(layers[i].Data); most < 0 {
+			layers[i].Data = nil
+		}
+	}
+	return layers
 }
 
 func union(have, add []v1.Descriptor, same func(a, b v1.Descriptor) bool) []v1.Descriptor {

@@ -135,9 +135,11 @@ type Client struct {
 	own     http.RoundTripper
 	foreign http.RoundTripper // for redirects to other hosts
 	slots   chan struct{}
-	mu      sync.Mutex
-	hosts   map[string]*host
-	tags    keyLock // tags that Attach and Copy are changing
+	// userAgent is the header that every request has.
+	userAgent []string
+	mu        sync.Mutex
+	hosts     map[string]*host
+	tags      keyLock // tags that Attach and Copy are changing
 }
 
 var _ Store = (*Client)(nil)
@@ -151,7 +153,7 @@ func NewClient(o Options) (*Client, error) {
 		}
 	}
 	o = o.withDefaults()
-	c := &Client{o: o, slots: make(chan struct{}, o.MaxInFlight), hosts: make(map[string]*host)}
+	c := &Client{o: o, userAgent: []string{o.UserAgent}, slots: make(chan struct{}, o.MaxInFlight), hosts: make(map[string]*host)}
 	c.own, c.foreign = o.Transport, o.Transport
 	if o.Transport == nil {
 		own := newTransport(o)

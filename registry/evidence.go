@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -92,7 +93,7 @@ type Limits struct {
 	MaxPayloadBytes int64
 	// MaxTotalBytes bounds all payloads together. Default 128 MiB.
 	MaxTotalBytes int64
-	// Concurrency is how many reads are under way at once. Default 8.
+	// Concurrency is how many reads are under way at once. Default 32.
 	Concurrency int
 }
 
@@ -105,7 +106,7 @@ func (l Limits) WithDefaults() Limits {
 	}
 	set(&l.MaxItems, 1000)
 	set(&l.MaxReferrers, 10_000)
-	set(&l.Concurrency, 8)
+	set(&l.Concurrency, 32)
 	if l.MaxPayloadBytes <= 0 {
 		l.MaxPayloadBytes = 32 << 20
 	}
@@ -130,11 +131,12 @@ func Unreadable(err error) bool {
 	return err != nil
 }
 
-// Evidence gathers everything that is attached to subject: bundles and other
-// referrers, the .sig tag and the .att tag. The three places are probed at the
-// same time and what they list is fetched in parallel, so that the round trips
-// in sequence are those of one item; items come in the order of the places and
-// of their lists, whatever arrives first.
+// Evidence gathers what is attached to subject in the places given; none: the .sig
+// tag, the .att tag, and the referrers, bundles and others. The places are probed
+// at the same time and what they list is fetched in parallel, so that the round
+// trips in sequence are those of one item; items come in the order of the places
+// and of their lists, whatever arrives first. The tags come first: what they hold
+// can be there one round trip earlier.
 //
 // An error beside an Item says that this place (Format is then empty) or this
 // one piece could not be read or is malformed; the sequence goes on. Use
@@ -145,13 +147,16 @@ func Unreadable(err error) bool {
 // Verified: payloads against the digest in their manifest, manifests against
 // the digest in the list, and their subject against subject. Not verified: any
 // signature, and that the lists are complete.
-func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits) iter.Seq2[Item, error] {
+func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits, places ...Place) iter.Seq2[Item, error] {
 	return gather(ctx, r, subject, limits, func(ctx context.Context, g *gatherer) []listing {
-		return []listing{
-			g.referrers(ctx),
-			g.tag(ctx, PlaceSignatureTag, ".sig"),
-			g.tag(ctx, PlaceAttestationTag, ".att"),
+		if len(places) == 0 {
+			places = []Place{PlaceSignatureTag, PlaceAttestationTag, PlaceReferrers}
 		}
+		all := make([]listing, 0, len(places))
+		for _, place := range places {
+			all = append(all, g.place(ctx, place))
+		}
+		return all
 	})
 }
 
@@ -163,15 +168,31 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 			yield(Item{}, err)
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		reading, cancel := context.WithCancel(ctx)
+		ctx, leave := context.WithCancel(ctx)
 		g := &gatherer{
-			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(),
+			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), reading: reading,
 		}
 		g.slots = make(chan struct{}, g.limits.Concurrency)
-		defer g.wg.Wait()
-		defer cancel()
+		defer func() {
+			leave()
+			g.end(cancel)
+		}()
 		g.deliver(ctx, search(ctx, g), yield)
 	}
+}
+
+// grace is how long what is under way may take to end by itself once nobody wants
+// it any more: a request that is cancelled costs its connection. Requests that
+// were sent side by side are answered at about the same time.
+const grace = 5 * time.Millisecond
+
+// end waits for what is under way.
+func (g *gatherer) end(cancel func()) {
+	timer := time.AfterFunc(grace, cancel)
+	g.wg.Wait()
+	timer.Stop()
+	cancel()
 }
 
 // found is one element of the sequence; a future of it lets fetches overlap
@@ -194,6 +215,9 @@ type gatherer struct {
 	subject name.Digest
 	digest  v1.Hash
 	limits  Limits
+	// reading is the context of requests. It ends a little later than that of
+	// the rest, which ends when nobody reads on.
+	reading context.Context
 	slots   chan struct{}
 	ahead   atomic.Int64 // bytes of payloads that are fetched before their turn
 	wg      sync.WaitGroup
@@ -211,6 +235,10 @@ func (g *gatherer) spawn(f func()) {
 func (g *gatherer) slot(ctx context.Context) (release func(), err error) {
 	select {
 	case g.slots <- struct{}{}:
+		if ctx.Err() != nil {
+			<-g.slots
+			return nil, ctx.Err()
+		}
 		return func() { <-g.slots }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -283,7 +311,7 @@ func (g *gatherer) referrers(ctx context.Context) listing {
 		defer close(out)
 		seen := make(map[v1.Hash]bool)
 		n := 0
-		for desc, err := range g.r.Referrers(ctx, g.subject) {
+		for desc, err := range g.r.Referrers(g.reading, g.subject) {
 			if err != nil {
 				send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: errors.Is(err, ErrTooMany)}))
 				return
@@ -324,6 +352,16 @@ func (g *gatherer) referrer(ctx context.Context, desc v1.Descriptor) future {
 		return single(found{item: item})
 	}
 	return g.manifest(ctx, item, g.subject.Context().Digest(desc.Digest.String()))
+}
+
+func (g *gatherer) place(ctx context.Context, place Place) listing {
+	switch place {
+	case PlaceSignatureTag:
+		return g.tag(ctx, place, ".sig")
+	case PlaceAttestationTag:
+		return g.tag(ctx, place, ".att")
+	}
+	return g.referrers(ctx)
 }
 
 func (g *gatherer) tag(ctx context.Context, place Place, suffix string) listing {
@@ -384,7 +422,7 @@ func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manif
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	m, err := ReadManifest(ctx, g.r, ref)
+	m, err := ReadManifest(g.reading, g.r, ref)
 	release()
 	if err != nil {
 		return m, nil, err
@@ -488,7 +526,7 @@ func (g *gatherer) readLayer(ctx context.Context, layer v1.Descriptor) ([]byte, 
 		return nil, err
 	}
 	defer release()
-	return ReadBlob(ctx, g.r, ref, layer.Size)
+	return ReadBlob(g.reading, g.r, ref, layer.Size)
 }
 
 // inline reports whether the descriptor carries its own content; content that

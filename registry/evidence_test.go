@@ -72,11 +72,11 @@ func TestEvidenceOfEveryFormatAndPlaceIsGathered(t *testing.T) {
 			h := host(t, ro, registry.Options{})
 			attach(t, h.client, h.image, bundleItem("b1"), bundleItem("b2"), simpleItem("s1"), simpleItem("s2"), envelopeItem("a1"))
 			words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
-			want := "[referrers/bundle/b1 referrers/bundle/b2 signature tag/simple-signing/s1 signature tag/simple-signing/s2 attestation tag/dsse-envelope/a1]"
+			want := "[signature tag/simple-signing/s1 signature tag/simple-signing/s2 attestation tag/dsse-envelope/a1 referrers/bundle/b1 referrers/bundle/b2]"
 			if ro.ReferrersPageSize == 0 && !ro.NoReferrers {
 				// The API's order is the registry's own.
 				if strings.Contains(fmt.Sprint(words), "b2 referrers/bundle/b1") {
-					words[0], words[1] = words[1], words[0]
+					words[3], words[4] = words[4], words[3]
 				}
 			}
 			if got := fmt.Sprint(words); got != want && got != strings.Replace(want, "b1 referrers/bundle/b2", "b2 referrers/bundle/b1", 1) || len(errs) > 0 {
@@ -104,7 +104,7 @@ func TestAbsentIsToldFromUnreadableForEachPlace(t *testing.T) {
 		"payloads":      {Kind: registrytest.KindBlob, Do: registrytest.HangUp()},
 	} {
 		h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 2})
-		attach(t, h.client, h.image, simpleItem("s"), envelopeItem("a"))
+		attach(t, h.client, h.image, simpleItem(strings.Repeat("s", registry.MaxInlineBytes+1)), envelopeItem("a"))
 		h.Inject(f)
 		words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
 		if len(errs) == 0 || !registry.Unreadable(errs[0]) {
@@ -281,8 +281,9 @@ func TestAttack_E18_InlineContentThatIsNotTheBlobIsNotUsed(t *testing.T) {
 
 func TestAttack_E18_PayloadsAndManifestsThatChangeAreIgnored(t *testing.T) {
 	h := host(t, registrytest.Options{}, registry.Options{})
-	attach(t, h.client, h.image, simpleItem("payload"))
-	h.PutBlobAs("team/app", hashOf("payload").String(), []byte("PAYLOAD"))
+	large := strings.Repeat("payload", registry.MaxInlineBytes/4) // has to be fetched
+	attach(t, h.client, h.image, simpleItem(large))
+	h.PutBlobAs("team/app", hashOf(large).String(), []byte(strings.ToUpper(large)))
 	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
 	if len(words) != 0 || len(errs) != 1 || !errors.Is(errs[0], registry.ErrDigestMismatch) || registry.Unreadable(errs[0]) {
 		t.Errorf("%v %v", words, errs)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -248,22 +250,8 @@ func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url
 	if r.open != nil {
 		body = r.open()
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), body)
-	if err != nil {
-		return nil, r.fail(ErrReference, nil, "the request cannot be written")
-	}
-	for k, v := range r.header {
-		req.Header[k] = v
-	}
-	req.Header.Set("User-Agent", c.o.UserAgent)
-	if body != nil {
-		req.ContentLength = r.size
-	}
-	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
-	}
 	start := time.Now()
-	resp, err := transport.RoundTrip(req)
+	resp, err := transport.RoundTrip(c.wire(ctx, r, target, body, authorization))
 	c.logged(ctx, r, target, resp, err, start)
 	if err != nil {
 		return nil, r.transportError(ctx, err)
@@ -271,7 +259,30 @@ func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url
 	return resp, nil
 }
 
+// wire is the request as it is sent. Its parts have been checked.
+func (c *Client) wire(ctx context.Context, r *request, target *url.URL, body io.Reader, authorization string) *http.Request {
+	req := &http.Request{
+		Method: r.method, URL: target, Host: target.Host, Header: make(http.Header, len(r.header)+2),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	maps.Copy(req.Header, r.header)
+	req.Header["User-Agent"] = c.userAgent
+	if authorization != "" {
+		req.Header["Authorization"] = []string{authorization}
+	}
+	if body != nil {
+		req.Body, req.ContentLength = io.NopCloser(body), r.size
+		if r.open != nil {
+			req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(r.open()), nil }
+		}
+	}
+	return req.WithContext(ctx)
+}
+
 func (c *Client) logged(ctx context.Context, r *request, target *url.URL, resp *http.Response, err error, start time.Time) {
+	if !c.o.Logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
 	status := 0
 	if resp != nil {
 		status = resp.StatusCode

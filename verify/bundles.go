@@ -35,7 +35,7 @@ func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...
 		return nil, err
 	}
 	j := &judgement{
-		v: v, ctx: ctx, r: noRegistry{}, evidence: given(ctx, bundles, v.o.Limits.WithDefaults()),
+		v: v, ctx: ctx, r: noRegistry{}, given: given(ctx, bundles, v.o.Limits.WithDefaults()),
 		reference: subject.String(), digest: subject, now: v.o.Now(),
 	}
 	return j.run()

@@ -24,7 +24,7 @@ type judgement struct {
 	v         *Verifier
 	ctx       context.Context
 	r         registry.Reader
-	evidence  iter.Seq2[registry.Item, error]
+	given     iter.Seq2[registry.Item, error] // nil: what is attached in r
 	reference string
 	digest    name.Digest
 	now       time.Time
@@ -126,7 +126,11 @@ func (r *rule) needsEvidence() bool {
 
 // gather looks at evidence until nothing more is needed of it.
 func (j *judgement) gather() {
-	for item, err := range j.evidence {
+	evidence := j.given
+	if evidence == nil {
+		evidence = registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)
+	}
+	for item, err := range evidence {
 		if err != nil {
 			j.unread(item, err)
 			continue
@@ -213,6 +217,9 @@ func (j *judgement) look(item registry.Item) {
 		return
 	}
 	f, p := j.read(claim)
+	if p == nil && misplaced(item.Place, f) {
+		p = problemf(ReasonWrongType, "it is under the tag of the other kind")
+	}
 	f.item = item
 	for _, key := range keys {
 		f.key = key
@@ -269,6 +276,13 @@ func (j *judgement) read(claim *evidence.Claim) (fact, *problem) {
 		f.statement = &statement{predicateType: s.PredicateType, predicate: s.Predicate}
 	}
 	return f, nil
+}
+
+// misplaced reports whether a signature is under the tag of attestations, or the
+// other way round. Neither counts: which tags are read depends on what a rule
+// requires, and what counts must not.
+func misplaced(place registry.Place, f fact) bool {
+	return place == registry.PlaceAttestationTag && f.statement == nil || place == registry.PlaceSignatureTag && f.statement != nil
 }
 
 // weigh judges a fact for every requirement that it may count for.

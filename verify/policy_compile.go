@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // Bounds of a policy.
@@ -88,6 +89,19 @@ type rule struct {
 	root  *need
 	// leaves are all of root's, in order.
 	leaves []*need
+	// places are where evidence is looked for.
+	places []registry.Place
+}
+
+// setPlaces leaves out the tags that can hold nothing of what is required.
+func (r *rule) setPlaces() {
+	if slices.ContainsFunc(r.leaves, func(n *need) bool { return n.signature != nil }) {
+		r.places = append(r.places, registry.PlaceSignatureTag)
+	}
+	if slices.ContainsFunc(r.leaves, func(n *need) bool { return n.attestation != nil }) {
+		r.places = append(r.places, registry.PlaceAttestationTag)
+	}
+	r.places = append(r.places, registry.PlaceReferrers)
 }
 
 // need is a requirement: a leaf, or a node that is met by any or all of others.
@@ -352,6 +366,7 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 	}
 	var err error
 	made.root, err = c.newNeed(made, path+".require", Requirement{AllOf: r.Require}, 0)
+	made.setPlaces()
 	if err != nil {
 		return nil, err
 	}

@@ -91,9 +91,11 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 //     DenyDigests: ReasonDeniedDigest. No rule's pattern matches the repository:
 //     ReasonNoRule. The rule denies: ReasonDeniedByRule.
 //   - Every piece of evidence in every format is looked at in turn, until what
-//     the rule requires is met. One counts for a requirement if and only if all
+//     the rule requires is met: the .sig tag where it requires a signature, the
+//     .att tag where it requires an attestation, and all referrers. One counts for a requirement if and only if all
 //     of this holds: it could be read and hashes to its digest; its manifest's
-//     subject, if any, is the digest; it is well-formed; a key of the policy has
+//     subject, if any, is the digest; it is no attestation under the .sig tag and
+//     no signature under the .att tag; it is well-formed; a key of the policy has
 //     made at least one of its signatures over exactly the bytes that are then
 //     parsed, or, where it offers a certificate, an identity of the policy has;
 //     that key is neither revoked nor outside of its time, and is in the
@@ -126,10 +128,7 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	}
 	key := CacheKey{Policy: v.policy.digest, Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
-		j := &judgement{
-			v: v, ctx: ctx, r: r, evidence: registry.Evidence(ctx, r, digest, v.o.Limits),
-			reference: digest.String(), digest: digest, now: v.o.Now(),
-		}
+		j := &judgement{v: v, ctx: ctx, r: r, reference: digest.String(), digest: digest, now: v.o.Now()}
 		return j.run()
 	})
 	return asked(result, err, ref.String())

@@ -326,10 +326,6 @@ func TestAttack_E3_NothingCountsAsWhatItIsNot(t *testing.T) {
 		"VSA that says FAILED": {func(w *world) registry.Item {
 			return bundleItem(t, dsse.PayloadTypeInToto, fmt.Sprintf(vsa, about(w.image)), w.trusted)
 		}, verify.ReasonWrongType},
-		"attestation under .att": {func(w *world) registry.Item {
-			return registry.Item{Format: registry.FormatEnvelope, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
-				Payload: envelope(t, dsse.PayloadTypeInToto, statement("https://spdx.dev/Document", about(w.image)), w.trusted)}
-		}, verify.ReasonWrongType},
 		"other payloadType": {func(w *world) registry.Item {
 			return bundleItem(t, "application/json", statement(intoto.PredicateSignature, about(w.image)), w.trusted)
 		}, verify.ReasonWrongType},
@@ -408,6 +404,48 @@ func TestAttack_E5_AmbiguousEvidenceIsMalformed(t *testing.T) {
 }
 
 // newWorldLike is the same image and keys, with nothing attached.
+// Which tags are read depends on what a rule requires, and what counts must not.
+func TestAttack_E3_NothingCountsUnderTheTagOfTheOtherKind(t *testing.T) {
+	const anyType = "https://example.com/own"
+	for name, test := range map[string]struct {
+		place         registry.Format
+		predicateType string
+		require       verify.Requirement
+	}{
+		"signature under .att": {registry.FormatEnvelope, intoto.PredicateSignature,
+			verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}}},
+		"attestation under .sig": {registry.FormatSimpleSigning, anyType,
+			verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.attach(w.image, registry.Item{Format: test.place, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
+				Payload: envelope(t, dsse.PayloadTypeInToto, statement(test.predicateType, about(w.image)), w.trusted)})
+			alone := []verify.Requirement{test.require}
+			both := append(alone[:1:1], verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}},
+				verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release"}})
+			for _, require := range [][]verify.Requirement{alone, both} {
+				v, err := verify.New(&verify.Policy{
+					Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: w.trusted.key}}, Roles: map[string]verify.Role{"release": {Keys: []string{"key"}}},
+					Rules: []verify.Rule{{Images: []string{"**"}, Require: require}},
+				}, verify.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var denied *verify.Error
+				if res, err := v.Image(t.Context(), w.store, w.image); !errors.As(err, &denied) {
+					t.Fatalf("%v, %v; want a denial", res, err)
+				}
+				for _, e := range denied.Evidence {
+					if e.Reason != verify.ReasonWrongType {
+						t.Errorf("%+v, want %s", e, verify.ReasonWrongType)
+					}
+				}
+			}
+		})
+	}
+}
+
 func newWorldLike(t *testing.T, like *world) *world {
 	t.Helper()
 	w := *like
@@ -484,9 +522,10 @@ func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
 
 	many := envelope(t, dsse.PayloadTypeInToto, text, w.other, w.trusted, w.trusted)
 	many = []byte(strings.Replace(string(many), `"signatures":[`, `"signatures":[{"sig":"!"},{"sig":"AAAA","keyid":"x"},`, 1))
-	att := registry.Item{Format: registry.FormatEnvelope, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"}, Payload: many}
 	w = newWorldLike(t, w)
-	w.attach(w.image, att)
+	if _, err := registrytest.PushReferrer(t.Context(), w.store, w.image, "application/vnd.dsse.envelope.v1+json", many, nil); err != nil {
+		t.Fatal(err)
+	}
 	w.verified(verify.Signatures{})
 	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted)
 	w.verified(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})

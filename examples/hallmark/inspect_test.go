@@ -138,10 +138,10 @@ func TestInspectReadsCertificatesAttestationsAndBuildKitsManifests(t *testing.T)
 			t.Errorf("%+v", p)
 		}
 	}
-	if !reflect.DeepEqual(i.Evidence[1].Signer, signer{}) {
-		t.Errorf("an envelope names no signer: %+v", i.Evidence[1].Signer)
+	if !reflect.DeepEqual(i.Evidence[0].Signer, signer{}) {
+		t.Errorf("an envelope names no signer: %+v", i.Evidence[0].Signer)
 	}
-	s := i.Evidence[0].Signer
+	s := i.Evidence[1].Signer
 	if !s.Certificate || s.Issuer != "https://accounts.example" || !slices.Equal(s.Identities, []string{"dev@example.com", "https://ci.example/build"}) {
 		t.Errorf("signer %+v", s)
 	}

@@ -8,6 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/bench/work"
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
@@ -140,7 +141,7 @@ func (s *stage) pushMany(ctx context.Context, p *place, n int) ([]string, error)
 
 // commandLine measures whole processes without latency.
 func (s *stage) commandLine(ctx context.Context) error {
-	images, err := s.signed(ctx, s.memory, 1)
+	images, err := s.signed(ctx, s.memory, 1, registry.FormatSimpleSigning)
 	if err != nil {
 		return err
 	}

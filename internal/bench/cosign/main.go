@@ -27,6 +27,7 @@ func main() {
 		"signature in memory":           signatureInMemory,
 		"bundle in memory, sigstore-go": sigstoreGo,
 		"attest":                        attesting,
+		"sign":                          signing,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cosign worker:", err)
