@@ -210,9 +210,14 @@ const (
 
 func (w *world) simple(payload string, by person) registry.Item {
 	w.t.Helper()
+	return simpleItem(w.t, payload, by)
+}
+
+func simpleItem(t testing.TB, payload string, by person) registry.Item {
+	t.Helper()
 	sig, err := by.Sign(context.Background(), []byte(payload))
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return registry.Item{
 		Format: registry.FormatSimpleSigning, Payload: []byte(payload),

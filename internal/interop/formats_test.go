@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,7 +93,8 @@ func (w *twins) renew() {
 
 // With an RSA key, whose signatures are the same each time, the manifest that
 // we write under the .sig tag is cosign's: the same fields, the same layers,
-// the same config, for one signature and for several.
+// the same config, for one signature and for several. But for one field: we repeat
+// the payload in the layer's descriptor.
 func TestSigTagManifestIsThatOfCosign(t *testing.T) {
 	keys := []key{newKey(t, "release", sign.RSA2048), newKey(t, "second", sign.RSA2048)}
 	for n := 1; n <= len(keys); n++ {
@@ -109,10 +111,16 @@ func TestSigTagManifestIsThatOfCosign(t *testing.T) {
 			s.sign(t, s.image, sign.ImageOptions{Formats: onlyTag, Annotations: map[string]string{"env": "prod"}}, k.pair.Signer)
 		}
 		manifest, config := sigTag(t, s)
-		sameJSON(t, "manifest", manifest, wantManifest)
+		sameJSON(t, "manifest", withoutData.ReplaceAll(manifest, nil), wantManifest)
+		if !withoutData.Match(manifest) {
+			t.Errorf("no payload is repeated in %s", manifest)
+		}
 		sameJSON(t, "config", config, wantConfig)
 	}
 }
+
+// withoutData finds the content that descriptors carry.
+var withoutData = regexp.MustCompile(`"data":"[^"]*",`)
 
 func sigTag(t testing.TB, s *scene) (manifest, config []byte) {
 	t.Helper()
