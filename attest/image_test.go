@@ -507,3 +507,22 @@ func FuzzParseStatement(f *testing.F) {
 		}
 	})
 }
+
+func TestCancellationAtEveryReadAndWriteOfAnAttestation(t *testing.T) {
+	signer := newSigner(t)
+	var subject name.Digest
+	calls := registrytest.TestCancellation(t, func() registry.Store {
+		var store registry.Store
+		store, subject = pushed(t)
+		return store
+	}, func(ctx context.Context, store registry.Store) error {
+		attested, err := attest.Image(ctx, store, subject, rawText{testType, "{}"}, attest.Options{Formats: bothFormats, Replace: true}, signer)
+		if (attested == nil) == (err == nil) {
+			t.Errorf("%v, %v", attested, err)
+		}
+		return err
+	})
+	if calls < 10 {
+		t.Errorf("only %d reads and writes", calls)
+	}
+}

@@ -21,6 +21,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
 // scene is a signed index at a source, and what of it must arrive.
@@ -961,4 +962,36 @@ func TestCopyMakesNoTagOfRubbishAlone(t *testing.T) {
 		t.Errorf("the tag was made: %v", err)
 	}
 	s.wantAll(t, dst)
+}
+
+func TestCancellationAtEveryReadAndWriteOfACopy(t *testing.T) {
+	from, to := mustRepo("registry.example/team/app"), mustRepo("mirror.example/team/app")
+	source := registrytest.New(registrytest.Options{}).Store()
+	index, _, err := registrytest.PushIndex(t.Context(), source, from.Tag("v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach(t, source, index, bundleItem("b"), simpleItem("s"), envelopeItem("a"))
+	for name, cancelled := range map[string]func(ctx context.Context, store registry.Store) error{
+		"the source's": func(ctx context.Context, store registry.Store) error {
+			_, err := registry.Copy(ctx, store, from.Tag("v1"), registrytest.New(registrytest.Options{}).Store(), to.Tag("v1"), registry.CopyOptions{})
+			return err
+		},
+		"the destination's": func(ctx context.Context, store registry.Store) error {
+			_, err := registry.Copy(ctx, source, from.Tag("v1"), store, to.Tag("v1"), registry.CopyOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := registrytest.TestCancellation(t, func() registry.Store {
+				if name == "the source's" {
+					return source
+				}
+				return registrytest.New(registrytest.Options{}).Store()
+			}, cancelled)
+			if calls < 8 {
+				t.Errorf("only %d reads and writes", calls)
+			}
+		})
+	}
 }

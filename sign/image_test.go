@@ -353,3 +353,28 @@ func TestBlobsLargerThanMemoryNeedAPrehashingSigner(t *testing.T) {
 type zeroReader struct{}
 
 func (zeroReader) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestCancellationAtEveryReadAndWriteOfASignature(t *testing.T) {
+	repo, err := name.NewRepository("registry.example/team/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := newSigner(t)
+	var index name.Digest
+	calls := registrytest.TestCancellation(t, func() registry.Store {
+		store := registrytest.New(registrytest.Options{}).Store()
+		if index, _, err = registrytest.PushIndex(t.Context(), store, repo.Tag("v1")); err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}, func(ctx context.Context, store registry.Store) error {
+		signed, err := sign.Image(ctx, store, index, sign.ImageOptions{Recursive: true, Formats: bothFormats}, signer)
+		if (signed == nil) == (err == nil) {
+			t.Errorf("%v, %v", signed, err)
+		}
+		return err
+	})
+	if calls < 20 {
+		t.Errorf("only %d reads and writes", calls)
+	}
+}

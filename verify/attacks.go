@@ -196,6 +196,7 @@
 //   - P8: registry/proxy.TestAttack_P8_SharedDecisionsAreAuthenticated
 //   - P8: registry/proxy.TestAttack_P8_StoredContentThatWasChangedIsNeverServed
 //   - P8: verify.TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed
+//   - P9: registry/proxy.TestAttack_P9_ASoakWithFaultsLetsNothingThrough
 //   - P9: registry/proxy.TestAttack_P9_BlobsThatAreNotWhatTheirDigestSaysNeverArriveInFull
 //   - P9: registry/proxy.TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload
 //   - P9: registry/proxy.TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision

@@ -58,8 +58,9 @@ func (c *cast) seeds(f *testing.F) (policies []*verify.Verifier, pieces []piece,
 func FuzzDecisionByPayloads(f *testing.F) {
 	c := newCast(f)
 	policies, pieces, results := c.seeds(f)
-	for i, p := range pieces {
-		f.Add(i, p.item.Payload)
+	f.Add(0, pieces[0].item.Payload)
+	for i, p := range pieces[1:] {
+		f.Add(i+1, p.item.Payload)
 	}
 	f.Fuzz(func(t *testing.T, form int, payload []byte) {
 		form = int(uint(form) % uint(len(pieces)))
@@ -74,6 +75,7 @@ func FuzzDecisionByPayloads(f *testing.F) {
 func FuzzDecisionByManifests(f *testing.F) {
 	c := newCast(f)
 	policies, pieces, results := c.seeds(f)
+	f.Add(0, []byte(`{}`))
 	for i, p := range pieces {
 		for _, m := range newPile(f, c.image, p).manifests {
 			f.Add(i, m.Bytes)
@@ -97,6 +99,7 @@ func FuzzDecisionByManifests(f *testing.F) {
 func FuzzDecisionByBundles(f *testing.F) {
 	c := newCast(f)
 	policies, pieces, results := c.seeds(f)
+	f.Add([]byte(`{}`), []byte(`{}`))
 	for _, i := range []int{0, 3} {
 		var bundle map[string]json.RawMessage
 		if err := json.Unmarshal(pieces[i].item.Payload, &bundle); err != nil {

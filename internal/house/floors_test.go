@@ -30,6 +30,7 @@ var floors = []floor{
 	{packages: "internal/house/...", tool: true},
 	{packages: "internal/interop/...", tool: true},
 	{packages: "internal/bench/...", tool: true},
+	{packages: "internal/leak/...", tool: true},
 
 	{packages: "registry", may: []string{"internal/..."}, library: true, core: true},
 	{packages: "registry/registrytest", may: []string{"registry", "internal/..."}, library: true},

@@ -67,7 +67,7 @@ func (p *Payload) Marshal() ([]byte, error) {
 }
 
 // Parse reads a payload. "critical" may hold nothing that is not understood;
-// "optional" may hold anything.
+// "optional", an object, may hold anything.
 func Parse(data []byte) (*Payload, error) {
 	root, err := strictjson.Parse(data)
 	if err != nil {
@@ -101,7 +101,13 @@ func Parse(data []byte) (*Payload, error) {
 	if p.DockerReference, ok = identity.Get("docker-reference").Str(); !ok {
 		return nil, fmt.Errorf("%w: no docker-reference", ErrMalformed)
 	}
-	for k, v := range root.Get("optional").Members() {
+	optional := root.Get("optional")
+	switch optional.Kind() {
+	case strictjson.Object, strictjson.Null, strictjson.Missing:
+	default:
+		return nil, fmt.Errorf("%w: optional is no object", ErrMalformed)
+	}
+	for k, v := range optional.Members() {
 		if s, ok := v.Str(); ok {
 			if p.Annotations == nil {
 				p.Annotations = make(map[string]string)

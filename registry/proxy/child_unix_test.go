@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/leak"
 	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -81,7 +82,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(leak.Run(m))
 }
 
 // child starts a gate in a process of its own, whose files are bounded, and
