@@ -200,12 +200,14 @@
 //   - P9: registry/proxy.TestAttack_P9_BlobsThatAreNotWhatTheirDigestSaysNeverArriveInFull
 //   - P9: registry/proxy.TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload
 //   - P9: registry/proxy.TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision
+//   - P10: registry/proxy.TestAttack_P10_WithoutTemporaryFilesContentIsVerifiedOnItsWay
 //   - P10: registry/proxy.TestAttack_P10_AFullDiskDegradesToPassingThrough
 //   - P10: registry/proxy.TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart
 //   - P10: registry/proxy.TestAttack_P10_KillingTheGateWhileItWritesLosesNothingAndLeavesNothingHalfWritten
 //   - P11: registry/proxy.TestAttack_P11_ClientsThatTakeTooMuchAreBounded
 //   - P12: registry/proxy.TestAttack_P12_NothingIsWritten
 //   - P13: not built: there is no status page
+//   - P14: registry/proxy.TestAttack_P14_TransportBreaksOffWhatIsNotItsDigest
 //   - P14: registry/proxy.TestAttack_P14_TransportLetsOnlyVerifiedContentIn
 //
 // S, signing and attesting:
