@@ -131,8 +131,9 @@ func Unreadable(err error) bool {
 	return err != nil
 }
 
-// Evidence gathers what is attached to subject in the places given; none: the .sig
-// tag, the .att tag, and the referrers, bundles and others. The places are probed
+// Evidence gathers what is attached to subject in the places given (those of others
+// are found otherwise: IndexEvidence); none: the .sig tag, the .att tag, and the
+// referrers, bundles and others. The places are probed
 // at the same time and what they list is fetched in parallel, so that the round
 // trips in sequence are those of one item; items come in the order of the places
 // and of their lists, whatever arrives first. The tags come first: what they hold
@@ -360,8 +361,12 @@ func (g *gatherer) place(ctx context.Context, place Place) listing {
 		return g.tag(ctx, place, ".sig")
 	case PlaceAttestationTag:
 		return g.tag(ctx, place, ".att")
+	case PlaceReferrers:
+		return g.referrers(ctx)
 	}
-	return g.referrers(ctx)
+	none := make(listing)
+	close(none)
+	return none
 }
 
 func (g *gatherer) tag(ctx context.Context, place Place, suffix string) listing {

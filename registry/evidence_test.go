@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -483,5 +484,55 @@ func TestAttachOverwritesNothingThatIsNoEvidence(t *testing.T) {
 	}
 	if _, err := registry.Attach(context.Background(), h.client, h.repo.Digest("sha256:00"), bundleItem("b")); !errors.Is(err, registry.ErrReference) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestEvidenceIsLookedForOnlyWhereThatIsAsked(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	attach(t, h.client, h.image, bundleItem("b"), simpleItem("s"), envelopeItem("a"))
+	for want, places := range map[string][]registry.Place{
+		"[b]": {registry.PlaceReferrers}, "[s]": {registry.PlaceSignatureTag}, "[a]": {registry.PlaceAttestationTag},
+		"[a s]": {registry.PlaceAttestationTag, registry.PlaceSignatureTag}, "[]": {registry.PlaceIndex}, "[s a b]": nil,
+	} {
+		h.ResetRequests()
+		got := []string{}
+		for item, err := range registry.Evidence(t.Context(), h.client, h.image, registry.Limits{}, places...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(item.Payload))
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%v: %v, want %s", places, got, want)
+		}
+		if len(places) == 1 && places[0] == registry.PlaceSignatureTag && len(h.Requests()) != 1 {
+			t.Errorf("%d requests for one tag", len(h.Requests()))
+		}
+	}
+}
+
+// A reader that has seen enough costs no connection: what was sent at the same time
+// is answered, not cancelled.
+func TestBreakingOffKeepsConnections(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	attach(t, h.client, h.image, simpleItem("s"))
+	var mu sync.Mutex
+	connections := make(map[string]bool)
+	remove := h.Inject(registrytest.Fault{Do: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			connections[r.RemoteAddr] = true
+			mu.Unlock()
+			next.ServeHTTP(w, r)
+		})
+	}})
+	defer remove()
+	for range 20 {
+		for range registry.Evidence(t.Context(), h.client, h.image, registry.Limits{}) {
+			break
+		}
+	}
+	if len(connections) == 0 || len(connections) > 12 {
+		t.Errorf("%d connections for three or four requests at a time, twenty times over", len(connections))
 	}
 }

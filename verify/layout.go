@@ -14,6 +14,9 @@ import (
 // signed the attestation only attached them: the functionaries' own signatures
 // count, and those steps.Verify checks.
 func (j *judgement) takeLinks(item registry.Item, claim *evidence.Claim) (taken bool) {
+	if item.Place == registry.PlaceSignatureTag {
+		return false // it is misplaced
+	}
 	for _, leaf := range j.rule.leaves {
 		if !leaf.layout || j.leaves[leaf.leaf].met {
 			continue

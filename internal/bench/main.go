@@ -25,7 +25,6 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -44,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.cold, "cold", false, "measure how long a first build takes, too (minutes)")
 	jsonPath := flag.String("json", "", "write the table as JSON to this file")
 	svgPath := flag.String("svg", "", "write the plot of cost against evidence to this file")
+	markdownPath := flag.String("markdown", "", "write the table as the README shows it to this file")
 	report := flag.Bool("report", false, "exit with 0 whatever was measured")
 	flag.Parse()
 
@@ -51,7 +51,7 @@ func main() {
 	t, err := run(ctx, o, *only)
 	stop()
 	if err == nil {
-		err = errors.Join(write(*jsonPath, t.json), write(*svgPath, t.svg))
+		err = errors.Join(write(*jsonPath, t.json), write(*svgPath, t.svg), write(*markdownPath, t.markdown))
 	}
 	switch {
 	case err != nil:
@@ -87,7 +87,7 @@ func run(ctx context.Context, o options, only string) (*table, error) {
 	t := &table{
 		Date: time.Now().UTC().Format(time.DateOnly), out: os.Stdout,
 		Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
-		Command: "go run ./internal/bench " + strings.Join(os.Args[1:], " "),
+		Command: "go run ./internal/bench",
 	}
 	s, err := newStage(ctx, o, t)
 	if err != nil {

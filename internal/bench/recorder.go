@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -81,6 +83,7 @@ func longestChain(all []span) int {
 func before(address string) *recorder {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // clients that give up are no news
 	// The registry must see the name that the client used, as it writes it into
 	// the addresses of uploads.
 	director := proxy.Director
