@@ -231,7 +231,7 @@ func decodePart(name string, part strictjson.Value, into any) error {
 	if !part.Exists() {
 		return nil
 	}
-	whole, err := strictjson.Parse(part.Raw())
+	whole, err := part.Whole()
 	if err == nil {
 		err = strictjson.Decode(whole, into, strictjson.DecodeOptions{})
 	}

@@ -81,16 +81,14 @@ func longestChain(all []span) int {
 
 // before makes a recorder for a registry at another address.
 func before(address string) *recorder {
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
-	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // clients that give up are no news
-	// The registry must see the name that the client used, as it writes it into
-	// the addresses of uploads.
-	director := proxy.Director
-	proxy.Director = func(r *http.Request) {
-		host := r.Host
-		director(r)
-		r.Host = host
-	}
-	return &recorder{next: proxy}
+	return &recorder{next: &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			// The registry must see the name that the client used, as it writes
+			// it into the addresses of uploads.
+			r.Out.Host = r.In.Host
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+		ErrorLog:  log.New(io.Discard, "", 0), // clients that give up are no news
+	}}
 }

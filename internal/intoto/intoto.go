@@ -75,7 +75,7 @@ func Parse(payload []byte) (*Statement, error) {
 	default:
 		return nil, fmt.Errorf("%w: predicate is neither an object nor a string", ErrMalformed)
 	}
-	subjects, err := strictjson.Parse(root.Get("subject").Raw())
+	subjects, err := root.Get("subject").Whole()
 	if err != nil {
 		return nil, fmt.Errorf("%w: subject: %w", ErrMalformed, err)
 	}

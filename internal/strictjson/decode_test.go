@@ -1,8 +1,10 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -107,7 +109,8 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 }
 
 func TestShallowParsingChecksAllAndKeepsLittle(t *testing.T) {
-	const text = `{"a":{"b":[1,2],"c":{}},"d":[[3],"e"],"f":{}}`
+	// Of a small document all is kept, so this one is made a large one.
+	text := large(`{"a":{"b":[1,2],"c":{}},"d":[[3],"e"],"f":{},"padding":"%s"}`)
 	v, err := strictjson.ParseShallow([]byte(text), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +132,39 @@ func TestShallowParsingChecksAllAndKeepsLittle(t *testing.T) {
 		t.Errorf("decoding what was not kept: %v, %v", m, err)
 	}
 	for _, bad := range []string{`{"a":{"b":{"c":1,"C":2}}}`, `[[[1,]]]`, `[[{"a":1}]`, "[[\"\xff\"]]", strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
-		if _, err := strictjson.ParseShallow([]byte(bad), 1); !errors.Is(err, strictjson.ErrSyntax) {
-			t.Errorf("%.40s: %v", bad, err)
+		for _, bad := range []string{bad, large(`{"padding":"%s","of":` + bad + `}`)} {
+			if _, err := strictjson.ParseShallow([]byte(bad), 1); !errors.Is(err, strictjson.ErrSyntax) {
+				t.Errorf("%d bytes, %.40s: %v", len(bad), bad, err)
+			}
+		}
+	}
+}
+
+// large fills the one %s of a text so that it is no longer a small document.
+func large(format string) string { return fmt.Sprintf(format, strings.Repeat("x", 8<<10)) }
+
+func TestWholeHasWhatShallowParsingDidNotKeep(t *testing.T) {
+	const text = `{"a":{"b":[1,2]},"c":"d","padding":"%s"}`
+	for _, text := range []string{fmt.Sprintf(text, ""), large(text)} {
+		v, err := strictjson.ParseShallow([]byte(text), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []strictjson.Value{v, v.Get("a"), v.Get("c")} {
+			whole, err := part.Whole()
+			if err != nil || !bytes.Equal(whole.Raw(), part.Raw()) || whole.Opaque() {
+				t.Errorf("%d bytes: %v, %.40s for %.40s", len(text), err, whole.Raw(), part.Raw())
+			}
+		}
+		a, err := v.Get("a").Whole()
+		if err != nil || a.Get("b").Len() != 2 {
+			t.Errorf("%d bytes: a has %d, %v", len(text), a.Get("b").Len(), err)
+		}
+		if whole, err := v.Whole(); err != nil || whole.Get("a").Get("b").Len() != 2 {
+			t.Errorf("%d bytes: all of it, %v", len(text), err)
+		}
+		if _, err := v.Get("nothing").Whole(); !errors.Is(err, strictjson.ErrSyntax) {
+			t.Errorf("%d bytes: what is missing: %v", len(text), err)
 		}
 	}
 }

@@ -75,9 +75,18 @@ func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, true)
 // ParseShallow is Parse for documents of any number of values: all of it is
 // checked, but what lies in arrays and objects that are nested deeper than depth
 // is not kept. Such an array or object is Opaque: it has its Raw text, and no
-// elements or members until that text is parsed by itself. A depth of 1 keeps
-// the members of the outermost object.
-func ParseShallow(data []byte, depth int) (Value, error) { return parse(data, depth, false) }
+// elements or members until that text is parsed by itself; see Whole. A depth of 1
+// keeps the members of the outermost object. Of a small document all is kept.
+func ParseShallow(data []byte, depth int) (Value, error) {
+	if len(data) <= smallDocument {
+		depth = MaxDepth
+	}
+	return parse(data, depth, false)
+}
+
+// smallDocument is up to what size, in bytes, keeping all of a document costs less
+// than parsing parts of it again.
+const smallDocument = 8 << 10
 
 func parse(data []byte, keep int, exact bool) (Value, error) {
 	if len(data) > 1<<30 {
@@ -112,6 +121,21 @@ func (v Value) Exists() bool { return v.Kind() != Missing }
 // Opaque reports whether the value is an array or object that holds something
 // which ParseShallow did not keep.
 func (v Value) Opaque() bool { return v.node().opaque }
+
+// Whole is the value with all that it holds: itself, or its text parsed again where
+// something in it was not kept.
+func (v Value) Whole() (Value, error) {
+	n := v.node()
+	for at := v.at; at < n.next; at++ {
+		if v.nodes[at].opaque {
+			return Parse(v.Raw())
+		}
+	}
+	if n.kind == Missing {
+		return Parse(nil)
+	}
+	return v, nil
+}
 
 // Raw returns the text of the value as it stood in the document.
 func (v Value) Raw() []byte {
