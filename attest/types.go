@@ -41,7 +41,7 @@ type Type struct {
 
 // form is a type together with how its predicates are read.
 type form struct {
-	Type
+	name, alias, uri, title string // of the Type; an empty alias is none
 	// versioned types also have URIs that end in the document's version, such
 	// as https://spdx.dev/Document/v2.3.
 	versioned bool
@@ -50,35 +50,46 @@ type form struct {
 	parse func(uri string, root strictjson.Value) (any, error)
 }
 
-// forms is the table of types. cosign means SLSA v0.2 by "slsaprovenance", and
-// scripts rely on that.
-func forms() []form {
-	return []form{
-		{Type{"slsaprovenance1", nil, TypeProvenance, "SLSA provenance v1"}, false, parseProvenance},
-		{Type{"slsaprovenance02", []string{"slsaprovenance"}, TypeProvenance02, "SLSA provenance v0.2"}, false, parseProvenance02},
-		{Type{"vsa", nil, TypeVSA, "SLSA verification summary"}, false, typed[VSA]},
-		{Type{"spdx", []string{"spdxjson"}, TypeSPDX, "SPDX bill of materials"}, true, parseSPDX},
-		{Type{"cyclonedx", nil, TypeCycloneDX, "CycloneDX bill of materials"}, true, parseCycloneDX},
-		{Type{"openvex", nil, TypeOpenVEX, "OpenVEX document"}, true, parseOpenVEX},
-		{Type{"vuln", nil, TypeCosignVuln, "vulnerability scan (cosign)"}, false, parseCosignVuln},
-		{Type{"vulns", nil, TypeVulns, "vulnerability scan (in-toto)"}, false, parseVulns},
-		{Type{"vulns01", nil, TypeVulns01, "vulnerability scan (in-toto v0.1)"}, false, parseVulns01},
-		{Type{"testresult", nil, TypeTestResult, "test result"}, false, typed[TestResult]},
-		{Type{"link", nil, TypeLink, "in-toto link"}, false, typed[Link]},
-		{Type{"link03", nil, TypeLink03, "in-toto link v0.3"}, false, typed[Link03]},
-		{Type{"release", nil, TypeRelease, "release of a package"}, false, typed[Release]},
-		{Type{"custom", nil, TypeCustom, "custom data (cosign)"}, false, typed[Custom]},
+// forms yields the table of types. cosign means SLSA v0.2 by "slsaprovenance",
+// and scripts rely on that.
+func forms(yield func(form) bool) {
+	for _, f := range [...]form{
+		{"slsaprovenance1", "", TypeProvenance, "SLSA provenance v1", false, parseProvenance},
+		{"slsaprovenance02", "slsaprovenance", TypeProvenance02, "SLSA provenance v0.2", false, parseProvenance02},
+		{"vsa", "", TypeVSA, "SLSA verification summary", false, typed[VSA]},
+		{"spdx", "spdxjson", TypeSPDX, "SPDX bill of materials", true, parseSPDX},
+		{"cyclonedx", "", TypeCycloneDX, "CycloneDX bill of materials", true, parseCycloneDX},
+		{"openvex", "", TypeOpenVEX, "OpenVEX document", true, parseOpenVEX},
+		{"vuln", "", TypeCosignVuln, "vulnerability scan (cosign)", false, parseCosignVuln},
+		{"vulns", "", TypeVulns, "vulnerability scan (in-toto)", false, parseVulns},
+		{"vulns01", "", TypeVulns01, "vulnerability scan (in-toto v0.1)", false, parseVulns01},
+		{"testresult", "", TypeTestResult, "test result", false, typed[TestResult]},
+		{"link", "", TypeLink, "in-toto link", false, typed[Link]},
+		{"link03", "", TypeLink03, "in-toto link v0.3", false, typed[Link03]},
+		{"release", "", TypeRelease, "release of a package", false, typed[Release]},
+		{"custom", "", TypeCustom, "custom data (cosign)", false, typed[Custom]},
+	} {
+		if !yield(f) {
+			return
+		}
 	}
 }
 
 // Types lists the types whose specification this package knows.
 func Types() []Type {
-	all := forms()
-	types := make([]Type, len(all))
-	for i, f := range all {
-		types[i] = f.Type
+	var types []Type
+	for f := range forms {
+		types = append(types, f.describe())
 	}
 	return types
+}
+
+func (f form) describe() Type {
+	t := Type{Name: f.name, URI: f.uri, Title: f.title}
+	if f.alias != "" {
+		t.Aliases = []string{f.alias}
+	}
+	return t
 }
 
 // LookupType finds a type by its short name or URI. Any absolute URI is a type:
@@ -87,28 +98,26 @@ func Types() []Type {
 // then has that URI. Names and URIs are compared exactly.
 func LookupType(nameOrURI string) (Type, bool) {
 	f, ok := lookupForm(nameOrURI)
-	return f.Type, ok
+	return f.describe(), ok
 }
 
 func lookupForm(nameOrURI string) (form, bool) {
-	for _, f := range forms() {
-		if nameOrURI == f.Name || nameOrURI == f.URI {
+	for f := range forms {
+		if nameOrURI == f.name || nameOrURI == f.uri || f.alias != "" && nameOrURI == f.alias {
 			return f, true
 		}
-		for _, alias := range f.Aliases {
-			if nameOrURI == alias {
-				return f, true
-			}
+		if !f.versioned {
+			continue
 		}
-		if f.versioned && strings.HasPrefix(nameOrURI, f.URI+"/v") && isURI(nameOrURI) {
-			f.URI = nameOrURI
+		if version, begins := strings.CutPrefix(nameOrURI, f.uri); begins && strings.HasPrefix(version, "/v") && isURI(nameOrURI) {
+			f.uri = nameOrURI
 			return f, true
 		}
 	}
 	if !isURI(nameOrURI) {
 		return form{}, false
 	}
-	return form{Type: Type{URI: nameOrURI}, parse: parseRaw}, true
+	return form{uri: nameOrURI, parse: parseRaw}, true
 }
 
 // Document is a predicate that was read from its JSON text. That text is what is
@@ -157,14 +166,14 @@ func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{uri: f.URI, text: data, value: value}, nil
+	return &Document{uri: f.uri, text: data, value: value}, nil
 }
 
 // object parses the object that a predicate is. Of type "spdx" cosign writes a
 // string that holds the document (spdxjson is the object itself); it is read, but
 // cannot be attested again, as it is no object.
 func (f form) object(data []byte) (strictjson.Value, error) {
-	if f.Name != "spdx" || len(data) == 0 || data[0] != '"' {
+	if f.name != "spdx" || len(data) == 0 || data[0] != '"' {
 		return parseObject(data)
 	}
 	text, err := strictjson.Parse(data)
@@ -179,9 +188,9 @@ func (f form) object(data []byte) (strictjson.Value, error) {
 // that a type does not have are passed over, so that those of another type would
 // be.
 func (f form) read(root strictjson.Value) (any, error) {
-	value, err := f.parse(f.URI, root)
+	value, err := f.parse(f.uri, root)
 	name, looks := lookalike(root)
-	mistaken := f.Name != "" && looks != "" && name != f.Name
+	mistaken := f.name != "" && looks != "" && name != f.name
 	switch {
 	case mistaken && err != nil:
 		err = fmt.Errorf("%w (it looks like %s)", err, looks)
@@ -196,10 +205,10 @@ func (f form) read(root strictjson.Value) (any, error) {
 
 // wrap says which type an error is about.
 func (f form) wrap(err error) error {
-	if f.Name != "" {
-		return fmt.Errorf("%s: %w", f.Name, err)
+	if f.name != "" {
+		return fmt.Errorf("%s: %w", f.name, err)
 	}
-	return fmt.Errorf("%.200s: %w", f.URI, err)
+	return fmt.Errorf("%.200s: %w", f.uri, err)
 }
 
 // parseObject parses the outermost object of a predicate; all of it is checked.

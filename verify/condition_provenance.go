@@ -151,11 +151,15 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 }
 
 func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {
-	for _, name := range slices.Sorted(maps.Keys(q.Parameters)) {
+	wrong, all := "", true
+	for name, want := range q.Parameters {
 		got, there := have[name]
-		if !there || !sameJSON(got, q.Parameters[name]) {
-			return problemf(ReasonParameters, "its external parameter %q is not what it must be", name)
+		if (!there || !sameJSON(got, want)) && (all || name < wrong) {
+			wrong, all = name, false
 		}
+	}
+	if !all {
+		return problemf(ReasonParameters, "its external parameter %q is not what it must be", wrong)
 	}
 	for _, name := range q.AbsentParameters {
 		if _, there := have[name]; there {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/registry"
@@ -65,18 +66,28 @@ func (j *judgement) decisive(all []*need, n *need) []*need {
 func (j *judgement) result() *Result {
 	r := j.newResult()
 	r.ValidUntil = j.v.policy.expires
-	for _, leaf := range j.decisive(nil, j.rule.root) {
+	var room [4]*need // saves most rules an allocation
+	for _, leaf := range j.decisive(room[:0], j.rule.root) {
 		state := &j.leaves[leaf.leaf]
 		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted}
 		if leaf.role != nil {
 			met.By = leaf.role.name
 		}
 		r.Requirements = append(r.Requirements, met)
-		r.Keys = append(r.Keys, state.counted...)
-		r.Statements = append(r.Statements, state.statements...)
+		r.Keys = joined(r.Keys, state.counted)
+		r.Statements = joined(r.Statements, state.statements)
 		r.ValidUntil = earlier(r.ValidUntil, state.until)
 	}
 	return r
+}
+
+// joined is append that leaves what it is given as it is, and copies only where
+// there is something on both sides.
+func joined[T any](have, more []T) []T {
+	if len(have) == 0 {
+		return slices.Clip(more)
+	}
+	return append(have, more...)
 }
 
 func (j *judgement) newResult() *Result {

@@ -130,16 +130,17 @@ func (j *judgement) gather() {
 	if evidence == nil {
 		evidence = registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)
 	}
-	for item, err := range evidence {
-		if err != nil {
-			j.unread(item, err)
-			continue
-		}
-		j.look(item)
-		if j.enough(j.rule.root) {
-			return
-		}
+	evidence(j.take)
+}
+
+// take looks at a piece of evidence, and reports whether more is needed.
+func (j *judgement) take(item registry.Item, err error) bool {
+	if err != nil {
+		j.unread(item, err)
+		return true
 	}
+	j.look(item)
+	return !j.enough(j.rule.root)
 }
 
 const maxDetail = 300

@@ -35,6 +35,8 @@ type Envelope struct {
 	// pae is what is signed, which Payload is the end of; nil where the
 	// envelope was put together by hand.
 	pae []byte
+	// room is for Signatures where there is one, as most often.
+	room [1][]byte
 }
 
 // New makes an envelope without signatures whose payload is the given parts in
@@ -69,7 +71,7 @@ func Parse(v strictjson.Value) (*Envelope, error) {
 	if list.Kind() != strictjson.Array || n == 0 || n > MaxSignatures {
 		return nil, fmt.Errorf("%w: %d signatures, want 1 to %d", ErrMalformed, n, MaxSignatures)
 	}
-	e.Signatures = make([][]byte, 0, n)
+	e.Signatures = slices.Grow(e.room[:0], n)
 	for s := range list.Elems() {
 		sig, err := decode(s.Get("sig"))
 		if err != nil {

@@ -42,6 +42,7 @@ type Claim struct {
 	// payload is the part of Signed that Content reads; the same bytes.
 	payload []byte
 	simple  bool
+	message sigkey.Message // what Signed points at
 }
 
 // Content is what a claim says. Exactly one field is set.
@@ -89,8 +90,14 @@ func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
-	c := &Claim{Signed: &sigkey.Message{Bytes: data}, Signatures: [][]byte{sig}, payload: data, simple: true}
-	return c, offered(annotations)
+	return newClaim(data, Claim{Signatures: [][]byte{sig}, payload: data, simple: true}), offered(annotations)
+}
+
+// newClaim is a claim whose signatures cover these bytes.
+func newClaim(signed []byte, c Claim) *Claim {
+	c.message.Bytes = signed
+	c.Signed = &c.message
+	return &c
 }
 
 func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
@@ -100,7 +107,7 @@ func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
 	if e.PayloadType != dsse.PayloadTypeInToto {
 		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
 	}
-	return &Claim{Signed: &sigkey.Message{Bytes: e.PAE()}, Signatures: e.Signatures, payload: e.Payload}, nil
+	return newClaim(e.PAE(), Claim{Signatures: e.Signatures, payload: e.Payload}), nil
 }
 
 func openBundle(data []byte) (*Claim, error) {

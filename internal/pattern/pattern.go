@@ -263,7 +263,8 @@ func prefixes(path string) func(yield func(string) bool) {
 // Match returns the most specific pattern that matches a repository.
 func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
 	path := repo.Name()
-	segments := strings.Split(path, "/")
+	var room [8]string // saves the usual name an allocation
+	segments := slices.AppendSeq(room[:0], strings.SplitSeq(path, "/"))
 	var best *Entry
 	for prefix := range prefixes(path) {
 		for i, e := range s.byFixed[prefix] {

@@ -158,6 +158,7 @@ type Message struct {
 	sha384 []byte
 	sha512 []byte
 	hashed bool // Bytes are not at hand
+	room   [sha256.Size]byte
 }
 
 // Hashed is a message of which only the hashes are known, as of a large file:
@@ -183,8 +184,8 @@ func (m *Message) Sum(h crypto.Hash) []byte {
 		return m.sha512
 	}
 	if m.sha256 == nil {
-		s := sha256.Sum256(m.Bytes)
-		m.sha256 = s[:]
+		m.room = sha256.Sum256(m.Bytes)
+		m.sha256 = m.room[:]
 	}
 	return m.sha256
 }

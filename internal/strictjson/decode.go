@@ -59,13 +59,16 @@ func Decode(v Value, into any, o DecodeOptions) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return fmt.Errorf("%w: cannot decode into %T", ErrType, into)
 	}
-	return (&decoder{o: o}).value(v, target.Elem())
+	d := decoder{o: o}
+	d.path = d.room[:0]
+	return d.value(v, target.Elem())
 }
 
 // decoder keeps the path to where it is, for errors.
 type decoder struct {
 	o    DecodeOptions
 	path []step
+	room [8]step // for path, where it does not get longer
 }
 
 // step leads to a member by its name, or to an element of a list by its number.

@@ -93,7 +93,7 @@ func parse(data []byte, keep int, exact bool) (Value, error) {
 		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
 	}
 	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
-	p := parser{data: data, nodes: make([]node, 0, min(len(data)/24+8, 4096)), keep: keep, exact: exact}
+	p := parser{data: data, nodes: make([]node, 0, min(len(data)/12+8, 4096)), keep: keep, exact: exact}
 	p.space()
 	if err := p.value(0); err != nil {
 		return Value{}, err
