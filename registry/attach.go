@@ -106,18 +106,34 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	if err != nil {
 		return name.Digest{}, err
 	}
+	entry := m.Descriptor
+	entry.ArtifactType = string(layer.MediaType)
+	entry.Annotations = item.ManifestAnnotations
+	return pushReferrer(ctx, s, subject, m, entry)
+}
+
+// pushReferrer stores a manifest that has a subject, and lists it under the
+// fallback tag where the store does not index subjects. A store that may be such
+// a one is asked for the tag while the manifest is sent.
+func pushReferrer(ctx context.Context, s Store, subject name.Digest, m Manifest, entry v1.Descriptor) (name.Digest, error) {
 	at := subject.Context().Digest(m.Descriptor.Digest.String())
-	report, err := s.PushManifest(ctx, at, m, PushOptions{})
-	if err != nil {
-		return name.Digest{}, err
+	var stored name.Digest
+	push := func(ctx context.Context) (unlisted bool, err error) {
+		report, err := s.PushManifest(ctx, at, m, PushOptions{})
+		if err == nil {
+			stored = at
+		}
+		return !report.SubjectIndexed, err
 	}
-	if !report.SubjectIndexed {
-		entry := m.Descriptor
-		entry.ArtifactType = string(layer.MediaType)
-		entry.Annotations = item.ManifestAnnotations
-		err = addToFallback(ctx, s, subject, entry)
+	if w, ok := s.(tagWriter); ok && w.mayLackReferrers(subject.Context()) {
+		err := addToFallback(ctx, s, subject, push, entry)
+		return stored, err
 	}
-	return at, err
+	unlisted, err := push(ctx)
+	if err == nil && unlisted {
+		err = addToFallback(ctx, s, subject, nil, entry)
+	}
+	return stored, err
 }
 
 // layerOf describes the item's payload.
@@ -309,14 +325,15 @@ type wireIndex struct {
 }
 
 // addToFallback adds referrers to the index under the fallback tag (OCI
-// Distribution Specification v1.1, "Referrers Tag Schema").
-func addToFallback(ctx context.Context, s Store, subject name.Digest, entries ...v1.Descriptor) error {
+// Distribution Specification v1.1, "Referrers Tag Schema"). first is as in
+// changeTagAfter.
+func addToFallback(ctx context.Context, s Store, subject name.Digest, first func(context.Context) (bool, error), entries ...v1.Descriptor) error {
 	digest, err := HashOf(subject)
 	if err != nil {
 		return err
 	}
 	tag := subject.Context().Tag(digestTag(digest))
-	_, err = changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+	_, err = changeTagAfter(ctx, s, tag, first, func(doc *oci.Document) (*Manifest, error) {
 		w := wireIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex}
 		if doc != nil {
 			if !doc.IsIndex {
@@ -350,12 +367,22 @@ func occupied(tag name.Tag) error {
 // gets the tag's document, or nil where there is no tag, and returns what to
 // write, or nil where nothing is missing.
 func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (name.Digest, error) {
+	return changeTagAfter(ctx, s, tag, nil, merge)
+}
+
+// changeTagAfter is changeTag that does something first, unless that is nil, while
+// it reads the tag: what the tag is to list must be there before it. first reports
+// whether the tag is to be changed at all.
+func changeTagAfter(
+	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
+) (name.Digest, error) {
 	for range tagAttempts {
 		start := time.Now()
-		held, done, err := changeOnce(ctx, s, tag, merge)
+		held, done, err := changeOnce(ctx, s, tag, first, merge)
+		first = nil
 		wait := max(tagSettle, tagPatience*time.Since(start))
 		switch {
-		case errors.Is(err, ErrConflict):
+		case !done && errors.Is(err, ErrConflict):
 			wait = 0 // nothing was written that could get lost
 		case err != nil || done:
 			return held, err
@@ -369,25 +396,30 @@ func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docum
 		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
 }
 
-// tagLocker is a Store that lets the writers of this process change a tag one
-// after another.
-type tagLocker interface {
+// tagWriter is a Store that many may write to at a time.
+type tagWriter interface {
+	// lockTag lets the writers of this process change a tag one after another.
 	lockTag(ctx context.Context, tag string) (unlock func(), err error)
+	// mayLackReferrers reports whether the store has not shown that it has the
+	// referrers API.
+	mayLackReferrers(repo name.Repository) bool
 }
 
-// changeOnce reads, merges and writes. done: held is what the tag holds, and
-// nothing more is to be done.
-func changeOnce(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (held name.Digest, done bool, err error) {
-	if l, ok := s.(tagLocker); ok {
-		unlock, err := l.lockTag(ctx, tag.String())
+// changeOnce reads, merges and writes. done: nothing more is to be done, and held,
+// without an error, is what the tag holds.
+func changeOnce(
+	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
+) (held name.Digest, done bool, err error) {
+	if w, ok := s.(tagWriter); ok {
+		unlock, err := w.lockTag(ctx, tag.String())
 		if err != nil {
 			return name.Digest{}, false, err
 		}
 		defer unlock()
 	}
-	current, doc, err := readTag(ctx, s, tag)
-	if err != nil {
-		return name.Digest{}, false, err
+	current, doc, wanted, err := readTagBeside(ctx, s, tag, first)
+	if err != nil || !wanted {
+		return name.Digest{}, true, err
 	}
 	next, err := merge(doc)
 	if err != nil {
@@ -398,6 +430,33 @@ func changeOnce(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docu
 	}
 	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
 	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
+}
+
+// readTagBeside reads a tag while it does something else, unless that is nil,
+// which reports whether the tag is wanted. Where it is not, nothing about the tag
+// is an error.
+func readTagBeside(
+	ctx context.Context, s Store, tag name.Tag, something func(context.Context) (bool, error),
+) (m Manifest, doc *oci.Document, wanted bool, err error) {
+	if something == nil {
+		m, doc, err = readTag(ctx, s, tag)
+		return m, doc, true, err
+	}
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	read := background(func() (_ struct{}, err error) {
+		m, doc, err = readTag(reading, s, tag)
+		return struct{}{}, err
+	})
+	if wanted, failed = something(ctx); failed != nil || !wanted {
+		cancel() // and wait, so that nothing is left behind
+	}
+	_, err = read()
+	if failed != nil || !wanted {
+		err = failed
+	}
+	return m, doc, wanted, err
 }
 
 func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {

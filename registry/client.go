@@ -174,6 +174,8 @@ func (c *Client) CloseIdleConnections() {
 	}
 }
 
+func (c *Client) mayLackReferrers(repo name.Repository) bool { return !c.host(repo).referrers.get() }
+
 func (c *Client) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
 	return c.tags.lock(ctx, tag)
 }

@@ -213,7 +213,7 @@ func (c *copier) writeLists(ctx context.Context) error {
 	}
 	return forEach(ctx, c, subjects, func(ctx context.Context, subject v1.Hash) error {
 		_, err := slotted(ctx, c, func() (struct{}, error) {
-			return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), c.lists[subject].missing...)
+			return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), nil, c.lists[subject].missing...)
 		})
 		return err
 	})

@@ -153,6 +153,48 @@ func inSequence(all []registrytest.Request) int {
 	return deepest
 }
 
+func TestTheFallbackTagIsReadWhileTheManifestIsSent(t *testing.T) {
+	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h.ResetRequests()
+	h.Inject(registrytest.Fault{Do: registrytest.Delay(100 * time.Millisecond)})
+	attach(t, h.client, h.image, bundleItem("a"))
+	// A blob begun and sent, the manifest, the tag, and a look at the tag.
+	if n := inSequence(h.Requests()); n != 5 {
+		t.Errorf("%d requests had to follow one another, want 5", n)
+	}
+	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
+	if fmt.Sprint(words) != "[referrers/bundle/a]" || len(errs) > 0 {
+		t.Error(words, errs)
+	}
+}
+
+func TestWhatIsWrongWithTheFallbackTagIsNoErrorWhereItIsNotNeeded(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 1})
+	tag := strings.Replace(h.image.DigestStr(), ":", "-", 1)
+	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: tag, Do: registrytest.Status(http.StatusInternalServerError)})
+	attach(t, h.client, h.image, bundleItem("a"))
+	if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); fmt.Sprint(words) != "[referrers/bundle/a]" || len(errs) > 0 {
+		t.Error(words, errs)
+	}
+}
+
+func TestNothingIsListedThatWasNotStored(t *testing.T) {
+	for _, status := range []int{http.StatusPreconditionFailed, http.StatusConflict, http.StatusForbidden, http.StatusInternalServerError} {
+		h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{MaxAttempts: 1})
+		isManifest := func(r registrytest.Request) bool { return strings.HasPrefix(r.Ref, "sha256:") }
+		h.Inject(registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Match: isManifest, Do: registrytest.Status(status)})
+		at, err := registry.Attach(context.Background(), h.client, h.image, bundleItem("a"))
+		if err == nil || at.DigestStr() != "" {
+			t.Errorf("%d: attached as %v, %v", status, at, err)
+		}
+		for _, r := range h.Requests() {
+			if r.Method == http.MethodPut && r.Kind == registrytest.KindManifest && !isManifest(r) && strings.HasPrefix(r.Ref, "sha256-") {
+				t.Errorf("%d: %s was written", status, r.Ref)
+			}
+		}
+	}
+}
+
 func TestSmallPayloadsAreReadFromTheirManifest(t *testing.T) {
 	h := host(t, registrytest.Options{}, registry.Options{})
 	attach(t, h.client, h.image, bundleItem("small"))
