@@ -35,34 +35,33 @@ func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...
 		return nil, err
 	}
 	j := &judgement{
-		v: v, ctx: ctx, r: noRegistry{}, given: given(ctx, bundles, v.o.Limits.WithDefaults()),
+		v: v, ctx: ctx, r: noRegistry{}, hasGiven: true, given: bundles,
 		reference: subject.String(), digest: subject, now: v.o.Now(),
 	}
 	return j.run()
 }
 
-// given are bundles as registry.Evidence would yield them.
-func given(ctx context.Context, bundles [][]byte, limits registry.Limits) iter.Seq2[registry.Item, error] {
-	return func(yield func(registry.Item, error) bool) {
-		item := registry.Item{
-			Place: PlaceGiven, Format: registry.FormatBundle,
-			Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+// lookAtGiven looks at bundles as registry.Evidence would yield them.
+func (j *judgement) lookAtGiven() {
+	limits := j.v.o.Limits.WithDefaults()
+	item := registry.Item{
+		Place: PlaceGiven, Format: registry.FormatBundle,
+		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+	}
+	for i, text := range j.given {
+		var err error
+		item.Payload = text
+		switch {
+		case j.ctx.Err() != nil:
+			return // run tells of it
+		case i >= limits.MaxItems:
+			j.take(registry.Item{Place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
+			return
+		case int64(len(text)) > limits.MaxPayloadBytes:
+			err = &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge}
 		}
-		for i, text := range bundles {
-			var err error
-			item.Payload = text
-			switch {
-			case ctx.Err() != nil:
-				return // run tells of it
-			case i >= limits.MaxItems:
-				yield(registry.Item{Place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
-				return
-			case int64(len(text)) > limits.MaxPayloadBytes:
-				err = &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge}
-			}
-			if !yield(item, err) {
-				return
-			}
+		if !j.take(item, err) {
+			return
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -21,10 +20,13 @@ import (
 
 // judgement is the state of one decision.
 type judgement struct {
-	v         *Verifier
-	ctx       context.Context
-	r         registry.Reader
-	given     iter.Seq2[registry.Item, error] // nil: what is attached in r
+	v   *Verifier
+	ctx context.Context
+	r   registry.Reader
+	// given are bundles that the caller holds; they count in place of what is
+	// attached in r where hasGiven is true.
+	given     [][]byte
+	hasGiven  bool
 	reference string
 	digest    name.Digest
 	now       time.Time
@@ -126,11 +128,11 @@ func (r *rule) needsEvidence() bool {
 
 // gather looks at evidence until nothing more is needed of it.
 func (j *judgement) gather() {
-	evidence := j.given
-	if evidence == nil {
-		evidence = registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)
+	if j.hasGiven {
+		j.lookAtGiven()
+		return
 	}
-	evidence(j.take)
+	registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)(j.take)
 }
 
 // take looks at a piece of evidence, and reports whether more is needed.

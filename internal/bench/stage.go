@@ -226,8 +226,12 @@ func (s *stage) push(ctx context.Context, p *place) (name.Tag, name.Digest, erro
 // rounds measures something several times, each contender in turn, and gives each
 // one's figures. At the start of each round things are made ready.
 func (s *stage) rounds(ready func() error, contenders ...func() (float64, error)) ([]figure, error) {
+	return rounds(s.repeat, ready, contenders...)
+}
+
+func rounds(n int, ready func() error, contenders ...func() (float64, error)) ([]figure, error) {
 	all := make([][]float64, len(contenders))
-	for range s.repeat {
+	for range n {
 		if ready != nil {
 			if err := ready(); err != nil {
 				return nil, err
