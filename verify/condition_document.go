@@ -42,14 +42,17 @@ func (q *DocumentConditions) judgeTests(v *attest.TestResult) *problem {
 
 // listed is a package in a bill of materials.
 type listed struct {
-	name, purl string
-	licenses   []string
+	name            string
+	purls, licenses []string
 }
 
 // judgeBill looks for packages and licences that are denied.
 func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
 	if len(q.DenyPackages) == 0 && len(q.DenyLicenses) == 0 {
 		return nil
+	}
+	if bill, ok := document.Value().(*attest.SPDX); ok && !strings.HasPrefix(bill.Version, "2.") {
+		return problemf(ReasonPredicate, "its packages cannot be read: it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", bill.Version)
 	}
 	root, err := strictjson.Parse(document.RawPredicate())
 	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
@@ -111,7 +114,8 @@ func spdxPackage(v strictjson.Value) listed {
 	}
 	for ref := range v.Get("externalRefs").Elems() {
 		if ref.Get("referenceType").Is("purl") {
-			p.purl, _ = ref.Get("referenceLocator").Str()
+			purl, _ := ref.Get("referenceLocator").Str()
+			p.purls = append(p.purls, purl)
 		}
 	}
 	return p
@@ -120,7 +124,9 @@ func spdxPackage(v strictjson.Value) listed {
 func cyclonePackage(v strictjson.Value) listed {
 	var p listed
 	p.name, _ = v.Get("name").Str()
-	p.purl, _ = v.Get("purl").Str()
+	if purl, ok := v.Get("purl").Str(); ok {
+		p.purls = append(p.purls, purl)
+	}
 	if group, ok := v.Get("group").Str(); ok && group != "" {
 		p.name = group + "/" + p.name
 	}
@@ -137,14 +143,15 @@ func cyclonePackage(v strictjson.Value) listed {
 // is reports whether the package has a name, or a package URL apart from version,
 // qualifiers and subpath.
 func (p listed) is(denied string) bool {
-	purl := p.purl
-	if i := strings.IndexAny(purl, "?#"); i >= 0 {
-		purl = purl[:i]
-	}
-	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
-		purl = purl[:i]
-	}
-	return p.name == denied || purl == denied
+	return p.name == denied || slices.ContainsFunc(p.purls, func(purl string) bool {
+		if i := strings.IndexAny(purl, "?#"); i >= 0 {
+			purl = purl[:i]
+		}
+		if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
+			purl = purl[:i]
+		}
+		return purl == denied
+	})
 }
 
 // hasLicense reports whether an identifier stands anywhere in the package's

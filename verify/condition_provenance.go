@@ -60,7 +60,9 @@ type provenanceView struct {
 	// with its scheme, without ref. ref and commit may be empty.
 	source, ref, commit string
 	parameters          map[string]any
-	finished            time.Time
+	// unreadable says that there are parameters, in a form that has no names.
+	unreadable bool
+	finished   time.Time
 }
 
 // viewProvenance reads what matters. The source is the first dependency that is a
@@ -92,7 +94,9 @@ func viewProvenance(v any) provenanceView {
 			view.finished = *m.BuildStartedOn
 		}
 		if i := p.Invocation; i != nil {
-			view.parameters, _ = i.Parameters.(map[string]any)
+			var known bool
+			view.parameters, known = i.Parameters.(map[string]any)
+			view.unreadable = i.Parameters != nil && !known
 			if c := i.ConfigSource; c != nil && view.from(c.URI, c.Digest) {
 				return view
 			}
@@ -146,6 +150,9 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 	}
 	if !q.BuiltAfter.IsZero() && !v.finished.After(q.BuiltAfter) {
 		return problemf(ReasonStale, "it was not built after %s, or does not say when", q.BuiltAfter.UTC().Format(time.RFC3339))
+	}
+	if v.unreadable && (q.Parameters != nil || q.AbsentParameters != nil || q.OnlyKnownParameters) {
+		return problemf(ReasonParameters, "its external parameters are no object, so that none of them has a name")
 	}
 	return q.judgeParameters(v.parameters)
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,8 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 		return nil, fmt.Errorf("config: it is no object")
 	}
 	view := &imageView{annotations: doc.Annotations}
-	if err := strictjson.Decode(root, view, strictjson.DecodeOptions{}); err != nil {
+	// Runtimes read the config without regard to the case of names.
+	if err := strictjson.Decode(root, view, strictjson.DecodeOptions{RefuseOtherCase: true}); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	return view, nil
@@ -80,8 +82,9 @@ func (v *imageView) label(name string) string {
 }
 
 // runsAsRoot reports whether the image runs as user 0, by whatever name, or does
-// not say as whom. A name other than root is the image's to define in its
-// /etc/passwd, which is not looked at.
+// not say as whom. A number that is none of the IDs from 1 to 2^31-1 is root too:
+// runtimes have cut such ones to 32 bits (CVE-2024-40635). A name other than root
+// is the image's to define in its /etc/passwd, which is not looked at.
 func (v *imageView) runsAsRoot() bool {
 	user, _, _ := strings.Cut(strings.TrimSpace(v.Config.User), ":")
 	user = strings.TrimSpace(user)
@@ -89,7 +92,11 @@ func (v *imageView) runsAsRoot() bool {
 		return true
 	}
 	digits := strings.TrimLeft(user, "+-")
-	return strings.Trim(digits, "0123456789") == "" && strings.Trim(digits, "0") == ""
+	if strings.Trim(digits, "0123456789") != "" {
+		return false
+	}
+	id, err := strconv.ParseInt(digits, 10, 32)
+	return err != nil || id == 0 || strings.HasPrefix(user, "-")
 }
 
 // privilegedPort is the first exposed port that is below 1024, or that cannot be

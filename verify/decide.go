@@ -27,9 +27,10 @@ func (j *judgement) leafMet(n *need) bool {
 func (j *judgement) met(n *need) bool { return n.holds(j.leafMet) }
 
 // enough reports whether no further evidence is needed. What is asked of the
-// image itself is judged apart.
+// image itself is judged apart: where it must be met anyway, no evidence changes
+// that; where it is an alternative, it may turn out not to be met.
 func (j *judgement) enough(n *need) bool {
-	return n.holds(func(leaf *need) bool { return leaf.config != nil || j.leafMet(leaf) })
+	return n.holds(func(leaf *need) bool { return leaf.config != nil && !leaf.optional || j.leafMet(leaf) })
 }
 
 // holds evaluates the tree.

@@ -2,9 +2,9 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -12,14 +12,14 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Bounds of what is read of the image itself.
+// Bounds of what is read of the image itself, before anybody is known to have
+// signed it.
 const (
-	maxImages      = 200 // of one index
-	maxConfigBytes = 8 << 20
-	parallelImages = 4
+	maxManifests    = 200 // an index, those that it lists, and so on
+	maxConfigBytes  = 8 << 20
+	maxConfigsBytes = 32 << 20 // of all configs
+	parallelImages  = 4
 )
-
-var errTooManyImages = fmt.Errorf("the index lists more than %d images", maxImages)
 
 // readImages begins to read the image itself, beside the evidence, where a
 // requirement is about it; nil where none is.
@@ -28,7 +28,7 @@ func (j *judgement) readImages() <-chan images {
 		if leaf.config != nil {
 			done := make(chan images, 1)
 			go func() {
-				views, err := readViews(j.ctx, j.r, j.digest, 0)
+				views, err := (&imageReader{r: j.r, repo: j.digest.Context()}).read(j.ctx, j.digest)
 				done <- images{views, err}
 			}()
 			return done
@@ -37,71 +37,122 @@ func (j *judgement) readImages() <-chan images {
 	return nil
 }
 
-// readViews reads an image, or all that an index lists but for attestation
+// imageReader reads an image, or all that an index lists but for attestation
 // manifests, which are never run.
-func readViews(ctx context.Context, r registry.Reader, digest name.Digest, depth int) ([]*imageView, error) {
-	m, err := registry.ReadManifest(ctx, r, digest)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
-		return nil, &registry.Error{Op: "read manifest", Ref: digest.String(), Kind: registry.ErrMalformed, Err: err}
-	}
-	if !doc.IsIndex {
-		view, err := readView(ctx, r, digest, doc, m.Bytes)
-		return []*imageView{view}, err
-	}
-	if depth >= maxIndexDepth {
-		return nil, fmt.Errorf("indexes nest deeper than %d: %w", maxIndexDepth, registry.ErrMalformed)
-	}
-	var children []name.Digest
-	for _, d := range doc.Manifests {
-		if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
-			children = append(children, digest.Context().Digest(d.Digest.String()))
-		}
-	}
-	if len(children) > maxImages || len(children) == 0 {
-		return nil, &registry.Error{Op: "read index", Ref: digest.String(), Kind: registry.ErrMalformed,
-			Detail: fmt.Sprintf("it lists %d images, want 1 to %d", len(children), maxImages)}
-	}
-	return readChildren(ctx, r, children, depth+1)
+type imageReader struct {
+	r    registry.Reader
+	repo name.Repository
+	// configs is how many bytes the configs have that were met.
+	configs atomic.Int64
 }
 
-func readChildren(ctx context.Context, r registry.Reader, children []name.Digest, depth int) ([]*imageView, error) {
-	views, errs := make([][]*imageView, len(children)), make([]error, len(children))
+// opened is one manifest: an image, or an index of others.
+type opened struct {
+	view     *imageView
+	children []name.Digest
+}
+
+// read reads level by level, and each manifest once, however often it is listed.
+func (i *imageReader) read(ctx context.Context, root name.Digest) ([]*imageView, error) {
+	var views []*imageView
+	seen := map[string]bool{root.DigestStr(): true}
+	level := []name.Digest{root}
+	for depth := 0; len(level) > 0; depth++ {
+		if depth > maxIndexDepth {
+			return nil, i.malformed(root, fmt.Sprintf("indexes nest deeper than %d", maxIndexDepth))
+		}
+		all, err := i.open(ctx, level)
+		if err != nil {
+			return nil, err
+		}
+		level = nil
+		for _, o := range all {
+			if o.view != nil {
+				views = append(views, o.view)
+			}
+			for _, child := range o.children {
+				if !seen[child.DigestStr()] {
+					seen[child.DigestStr()] = true
+					level = append(level, child)
+				}
+			}
+		}
+		if len(seen) > maxManifests {
+			return nil, i.malformed(root, fmt.Sprintf("it lists more than %d manifests", maxManifests))
+		}
+	}
+	return views, nil
+}
+
+func (i *imageReader) malformed(ref name.Digest, detail string) error {
+	return &registry.Error{Op: "read image", Ref: ref.String(), Kind: registry.ErrMalformed, Detail: detail}
+}
+
+// open reads manifests side by side, until one cannot be read.
+func (i *imageReader) open(ctx context.Context, level []name.Digest) ([]opened, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	all := make([]opened, len(level))
 	slots := make(chan struct{}, parallelImages)
 	var wg sync.WaitGroup
-	for i, child := range children {
+	for n, digest := range level {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			views[i], errs[i] = readViews(ctx, r, child, depth)
+			o, err := i.openOne(ctx, digest)
+			if err != nil {
+				cancel(err)
+			}
+			all[n] = o
 		})
 	}
 	wg.Wait()
-	var all []*imageView
-	for _, v := range views {
-		all = append(all, v...)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	if len(all) > maxImages {
-		return nil, errTooManyImages
-	}
-	return all, errors.Join(errs...)
+	return all, nil
 }
 
-func readView(ctx context.Context, r registry.Reader, digest name.Digest, doc *oci.Document, manifest []byte) (*imageView, error) {
-	if doc.Config == nil || doc.Config.Size > maxConfigBytes {
-		return nil, &registry.Error{Op: "read config", Ref: digest.String(), Kind: registry.ErrMalformed,
-			Detail: fmt.Sprintf("the manifest has no config, or one of more than %d bytes", maxConfigBytes)}
+func (i *imageReader) openOne(ctx context.Context, digest name.Digest) (opened, error) {
+	if ctx.Err() != nil {
+		return opened{}, ctx.Err()
 	}
-	config, err := registry.ReadBlob(ctx, r, digest.Context().Digest(doc.Config.Digest.String()), doc.Config.Size)
+	m, err := registry.ReadManifest(ctx, i.r, digest)
+	if err != nil {
+		return opened{}, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return opened{}, i.malformed(digest, err.Error())
+	}
+	if !doc.IsIndex {
+		view, err := i.config(ctx, digest, doc, m.Bytes)
+		return opened{view: view}, err
+	}
+	var o opened
+	for _, d := range doc.Manifests {
+		if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
+			o.children = append(o.children, i.repo.Digest(d.Digest.String()))
+		}
+	}
+	if len(o.children) == 0 {
+		return opened{}, i.malformed(digest, "it is an index that lists no image")
+	}
+	return o, nil
+}
+
+func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.Document, manifest []byte) (*imageView, error) {
+	if doc.Config == nil || doc.Config.Size > maxConfigBytes || i.configs.Add(doc.Config.Size) > maxConfigsBytes {
+		return nil, i.malformed(digest, fmt.Sprintf("the manifest has no config, or one of more than %d bytes, or all configs have more than %d",
+			maxConfigBytes, maxConfigsBytes))
+	}
+	config, err := registry.ReadBlob(ctx, i.r, i.repo.Digest(doc.Config.Digest.String()), doc.Config.Size)
 	if err != nil {
 		return nil, err
 	}
 	view, err := parseImage(manifest, config)
 	if err != nil {
-		return nil, &registry.Error{Op: "read config", Ref: digest.String(), Kind: registry.ErrMalformed, Err: err}
+		return nil, i.malformed(digest, err.Error())
 	}
 	return view, nil
 }

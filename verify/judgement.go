@@ -387,11 +387,16 @@ func (j *judgement) conditions(leaf *need, f fact) (time.Time, *problem) {
 // isVEX reports whether a predicate is an OpenVEX document.
 func isVEX(predicateType string) bool { return isOfType(predicateType, attest.TypeOpenVEX) }
 
-// vexStatements are OpenVEX predicates by how many keys of a role have signed
-// them.
+// vexStatements are OpenVEX predicates, and who of a role has signed them.
 type vexStatements struct {
 	believed [][]byte
-	signed   map[[sha256.Size]byte]map[string]bool
+	signed   map[[sha256.Size]byte]*vexSigners
+}
+
+type vexSigners struct {
+	keys map[string]bool
+	// until is when the first of the keys ends; zero for never.
+	until time.Time
 }
 
 // believe takes an OpenVEX statement into account once as many keys as the role
@@ -400,18 +405,25 @@ func (j *judgement) believe(leaf *need, f fact) {
 	state := &j.leaves[leaf.leaf]
 	sum := sha256.Sum256(f.statement.predicate)
 	if state.vex.signed == nil {
-		state.vex.signed = make(map[[sha256.Size]byte]map[string]bool)
+		state.vex.signed = make(map[[sha256.Size]byte]*vexSigners)
 	}
-	if state.vex.signed[sum] == nil {
-		state.vex.signed[sum] = make(map[string]bool)
+	by := state.vex.signed[sum]
+	if by == nil {
+		by = &vexSigners{keys: make(map[string]bool)}
+		state.vex.signed[sum] = by
 	}
-	before := len(state.vex.signed[sum])
-	state.vex.signed[sum][f.key.ID()] = true
+	before := len(by.keys)
+	by.keys[f.key.ID()] = true
 	j.record(f.item, f.key.ID(), leaf, ReasonCounted, "an OpenVEX document of the role "+leaf.vexBy.name)
-	if len(state.vex.signed[sum]) != leaf.vexBy.threshold || before == leaf.vexBy.threshold {
+	if before >= leaf.vexBy.threshold {
+		return
+	}
+	by.until = earlier(by.until, f.key.notAfter)
+	if len(by.keys) < leaf.vexBy.threshold {
 		return
 	}
 	state.vex.believed = append(state.vex.believed, f.statement.predicate)
+	state.until = earlier(state.until, by.until)
 	waiting := state.waiting
 	state.waiting = nil
 	for _, w := range waiting {

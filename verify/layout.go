@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto"
+	"slices"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/steps"
@@ -56,7 +57,7 @@ func (j *judgement) judgeLayout(leaf *need, item registry.Item) {
 		j.record(item, "", leaf, state.problem.reason, state.problem.detail)
 		return
 	}
-	_, err = steps.Verify(j.ctx, leaf.attestation.LayoutEnvelope, state.links, hash, steps.VerifyOptions{
+	result, err := steps.Verify(j.ctx, leaf.attestation.LayoutEnvelope, state.links, hash, steps.VerifyOptions{
 		OwnerKeys: owners, OwnerThreshold: leaf.role.threshold, Now: func() time.Time { return j.now },
 	})
 	if err != nil {
@@ -65,8 +66,11 @@ func (j *judgement) judgeLayout(leaf *need, item registry.Item) {
 		return
 	}
 	state.met, state.problem = true, nil
-	if layout, err := steps.ReadLayout(leaf.attestation.LayoutEnvelope); err == nil {
-		state.until = layout.Expires
+	state.until = result.Expires
+	for _, k := range j.v.policy.keys {
+		if slices.Contains(result.Owners, k.ID()) {
+			state.until = earlier(state.until, k.notAfter)
+		}
 	}
 	j.record(item, "", leaf, ReasonCounted, "its links complete the layout")
 }

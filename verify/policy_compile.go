@@ -123,6 +123,16 @@ type need struct {
 	children []*need
 	// leaf is the number of a leaf within its rule.
 	leaf int
+	// optional leaves are below an anyOf: the rule may be met without them.
+	optional bool
+}
+
+// mark tells the leaves whether they are optional.
+func (n *need) mark(optional bool) {
+	n.optional = optional
+	for _, child := range n.children {
+		child.mark(optional || n.any)
+	}
 }
 
 // matchesType reports whether a predicate type is what an attestation must have.
@@ -366,10 +376,11 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 	}
 	var err error
 	made.root, err = c.newNeed(made, path+".require", Requirement{AllOf: r.Require}, 0)
-	made.setPlaces()
 	if err != nil {
 		return nil, err
 	}
+	made.root.mark(false)
+	made.setPlaces()
 	if r.SeparateDuties {
 		err = made.separate(c)
 	}

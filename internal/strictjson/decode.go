@@ -42,6 +42,10 @@ type DecodeOptions struct {
 	// RefuseUnknown refuses members that the struct has no field for. False:
 	// they are passed over.
 	RefuseUnknown bool
+	// RefuseOtherCase refuses members whose names differ from a field's in case
+	// alone, which others (encoding/json) take for that field. False: they are
+	// unknown fields.
+	RefuseOtherCase bool
 }
 
 // Decode stores a value into what the pointer into points at: structs by their
@@ -169,15 +173,33 @@ func (d *decoder) structure(v Value, to reflect.Value) error {
 	for key, member := range v.rawMembers() {
 		i := slices.IndexFunc(fields, func(f field) bool { return key.equal(f.name) })
 		if i < 0 {
-			if name, _ := key.Str(); d.o.RefuseUnknown {
-				d.path = append(d.path, step{name: name})
-				return d.fail("is no field that is known (%.100q)", name)
+			if err := d.unknown(fields, key); err != nil {
+				return err
 			}
 			continue
 		}
 		if err := d.in(step{name: fields[i].name}, member, to.FieldByIndex(fields[i].index)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// unknown refuses a member that no field is there for, where that is asked for.
+func (d *decoder) unknown(fields []field, key Value) error {
+	if !d.o.RefuseUnknown && !d.o.RefuseOtherCase {
+		return nil
+	}
+	name, _ := key.Str()
+	for _, f := range fields {
+		if d.o.RefuseOtherCase && strings.EqualFold(name, f.name) {
+			d.path = append(d.path, step{name: name})
+			return d.fail("is not written %q, and would be read as that by some", f.name)
+		}
+	}
+	if d.o.RefuseUnknown {
+		d.path = append(d.path, step{name: name})
+		return d.fail("is no field that is known (%.100q)", name)
 	}
 	return nil
 }
