@@ -85,7 +85,7 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 	if v.policy.files == nil {
 		return nil, &BlobError{Reason: ReasonNoRule, SHA256: sum, Detail: "the policy says nothing about files"}
 	}
-	j := &blobJudgement{v: v, need: v.policy.files, message: m, counted: make(map[string]bool)}
+	j := &blobJudgement{v: v, ctx: ctx, checks: checks{maxChecks}, need: v.policy.files, message: m, counted: make(map[string]bool)}
 	for i, text := range bundles {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -116,6 +116,8 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 type blobJudgement struct {
 	v       *Verifier
+	ctx     context.Context
+	checks  checks
 	need    *need
 	message *sigkey.Message
 	signers []Signer
@@ -166,8 +168,10 @@ func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reas
 		return j.statement(text)
 	}
 	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
-	keys := j.v.policy.signers(claim)
+	keys, err := j.checks.signers(j.ctx, j.v.policy, claim)
 	switch {
+	case err != nil:
+		return nil, nil, ReasonTooMuchEvidence, err.Error()
 	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
 		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
 	case len(keys) == 0:
@@ -196,7 +200,10 @@ func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, 
 	if err != nil {
 		return nil, nil, openReason(err), err.Error()
 	}
-	keys := j.v.policy.signers(claim)
+	keys, err := j.checks.signers(j.ctx, j.v.policy, claim)
+	if err != nil {
+		return nil, nil, ReasonTooMuchEvidence, err.Error()
+	}
 	if len(keys) == 0 {
 		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature"
 	}

@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -38,7 +40,8 @@ func (j *judgement) readImages() <-chan images {
 }
 
 // imageReader reads an image, or all that an index lists but for attestation
-// manifests, which are never run.
+// manifests that nobody can run: listed as such, for no platform, and with in-toto
+// statements in place of layers.
 type imageReader struct {
 	r    registry.Reader
 	repo name.Repository
@@ -46,17 +49,23 @@ type imageReader struct {
 	configs atomic.Int64
 }
 
-// opened is one manifest: an image, or an index of others.
+// listedAs is how an index lists a manifest.
+type listedAs struct {
+	digest      name.Digest
+	attestation bool
+}
+
+// opened is one manifest: an image, or an index of others, or neither.
 type opened struct {
 	view     *imageView
-	children []name.Digest
+	children []listedAs
 }
 
 // read reads level by level, and each manifest once, however often it is listed.
 func (i *imageReader) read(ctx context.Context, root name.Digest) ([]*imageView, error) {
 	var views []*imageView
-	seen := map[string]bool{root.DigestStr(): true}
-	level := []name.Digest{root}
+	level := []listedAs{{digest: root}}
+	seen := map[listedAs]bool{level[0]: true}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxIndexDepth {
 			return nil, i.malformed(root, fmt.Sprintf("indexes nest deeper than %d", maxIndexDepth))
@@ -71,8 +80,8 @@ func (i *imageReader) read(ctx context.Context, root name.Digest) ([]*imageView,
 				views = append(views, o.view)
 			}
 			for _, child := range o.children {
-				if !seen[child.DigestStr()] {
-					seen[child.DigestStr()] = true
+				if !seen[child] {
+					seen[child] = true
 					level = append(level, child)
 				}
 			}
@@ -89,17 +98,17 @@ func (i *imageReader) malformed(ref name.Digest, detail string) error {
 }
 
 // open reads manifests side by side, until one cannot be read.
-func (i *imageReader) open(ctx context.Context, level []name.Digest) ([]opened, error) {
+func (i *imageReader) open(ctx context.Context, level []listedAs) ([]opened, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	all := make([]opened, len(level))
 	slots := make(chan struct{}, parallelImages)
 	var wg sync.WaitGroup
-	for n, digest := range level {
+	for n, entry := range level {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			o, err := i.openOne(ctx, digest)
+			o, err := i.openOne(ctx, entry)
 			if err != nil {
 				cancel(err)
 			}
@@ -113,7 +122,8 @@ func (i *imageReader) open(ctx context.Context, level []name.Digest) ([]opened, 
 	return all, nil
 }
 
-func (i *imageReader) openOne(ctx context.Context, digest name.Digest) (opened, error) {
+func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, error) {
+	digest := entry.digest
 	if ctx.Err() != nil {
 		return opened{}, ctx.Err()
 	}
@@ -125,20 +135,40 @@ func (i *imageReader) openOne(ctx context.Context, digest name.Digest) (opened, 
 	if err != nil {
 		return opened{}, i.malformed(digest, err.Error())
 	}
+	if entry.attestation && holdsStatements(doc) {
+		return opened{}, nil
+	}
 	if !doc.IsIndex {
 		view, err := i.config(ctx, digest, doc, m.Bytes)
 		return opened{view: view}, err
 	}
 	var o opened
 	for _, d := range doc.Manifests {
-		if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
-			o.children = append(o.children, i.repo.Digest(d.Digest.String()))
-		}
+		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d)})
 	}
 	if len(o.children) == 0 {
 		return opened{}, i.malformed(digest, "it is an index that lists no image")
 	}
 	return o, nil
+}
+
+// isAttestation reports whether an index lists a manifest as BuildKit lists
+// attestations (BuildKit, docs/attestations/attestation-storage.md).
+func isAttestation(d v1.Descriptor) bool {
+	const none = "unknown"
+	return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest" &&
+		d.Platform != nil && d.Platform.OS == none && d.Platform.Architecture == none
+}
+
+// holdsStatements reports whether all layers are in-toto statements, so that
+// nothing of the manifest can be unpacked and run.
+func holdsStatements(doc *oci.Document) bool {
+	for _, l := range doc.Layers {
+		if string(l.MediaType) != dsse.PayloadTypeInToto {
+			return false
+		}
+	}
+	return !doc.IsIndex && len(doc.Layers) > 0
 }
 
 func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.Document, manifest []byte) (*imageView, error) {

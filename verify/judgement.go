@@ -38,6 +38,7 @@ type judgement struct {
 	seen     []Evidence
 	causes   []error
 	overflow error
+	checks   checks
 	// bytesSums are further digests of the manifest, once a statement asked.
 	bytesSums map[string]string
 }
@@ -57,7 +58,7 @@ type leafState struct {
 	// met is the answer about the image's config, or an in-toto layout, and links
 	// what was gathered for that.
 	met   bool
-	links [][]byte
+	links layoutLinks
 	// vex gathers the OpenVEX statements of a scan's requirement, and waiting
 	// the scans that may count once there are more of them.
 	vex     vexStatements
@@ -80,7 +81,9 @@ func (j *judgement) run() (*Result, error) {
 	j.leaves = make([]leafState, len(j.rule.leaves))
 	images := j.readImages()
 	if j.rule.needsEvidence() {
+		j.checks.left = maxChecks
 		j.gather()
+		j.judgeLayouts()
 	}
 	if images != nil {
 		j.judgeImages(<-images)
@@ -142,7 +145,7 @@ func (j *judgement) take(item registry.Item, err error) bool {
 		return true
 	}
 	j.look(item)
-	return !j.enough(j.rule.root)
+	return j.overflow == nil && !j.enough(j.rule.root)
 }
 
 const maxDetail = 300
@@ -208,7 +211,10 @@ func (j *judgement) look(item registry.Item) {
 	case j.takeLinks(item, claim):
 		return
 	default:
-		keys = j.v.policy.signers(claim)
+		if keys, err = j.checks.signers(j.ctx, j.v.policy, claim); err != nil {
+			j.unread(item, err)
+			return
+		}
 	}
 	if len(keys) == 0 {
 		reason := ReasonUntrustedKey
@@ -436,26 +442,6 @@ func openReason(err error) Reason {
 		return ReasonWrongType
 	}
 	return ReasonMalformed
-}
-
-// signers finds the policy's keys that have made one of the claim's signatures.
-// The hint decides only which key is tried first.
-func (c *compiled) signers(claim *evidence.Claim) []*trustedKey {
-	var found []*trustedKey
-	hinted := c.byHint[claim.Hint]
-	if hinted != nil && claim.VerifiedBy(hinted.key) {
-		found = append(found, hinted)
-	}
-	for _, k := range c.keys {
-		// One signature has one maker.
-		if len(found) >= len(claim.Signatures) {
-			break
-		}
-		if k != hinted && claim.VerifiedBy(k.key) {
-			found = append(found, k)
-		}
-	}
-	return found
 }
 
 // sameRepository compares a docker-reference, which may be a short name or

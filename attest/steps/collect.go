@@ -14,6 +14,43 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
+// SignedLinks returns those of links that a functionary of the layout, of whatever
+// step, has signed, and how many checks of a signature by a key that took. It makes
+// at most so many; where more are needed, the error is an *Error with
+// ReasonTooMany. Nothing else is checked of the links, and nothing but its form of
+// the layout, so that nothing follows from it: it spares Verify what anybody can
+// add. A layout that cannot be read is an *Error, a context that has ended its
+// error.
+func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (signed [][]byte, checks int, err error) {
+	_, e, err := openEnvelope(layout)
+	if err != nil {
+		return nil, 0, refuse(ReasonLayoutMalformed, "", "%v", err)
+	}
+	l, refusal := parseLayout(e.Payload)
+	if refusal != nil {
+		return nil, 0, refusal
+	}
+	c, err := newCollection(l, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, text := range links {
+		if err := ctx.Err(); err != nil {
+			return nil, most - c.checks, err
+		}
+		_, e, err := openEnvelope(text)
+		if err != nil {
+			continue
+		}
+		if len(c.signers(e)) > 0 {
+			signed = append(signed, text)
+		} else if c.checks == 0 {
+			return nil, most, refuse(ReasonTooMany, "", "more than %d checks of signatures", most)
+		}
+	}
+	return signed, most - c.checks, nil
+}
+
 // maxChecks bounds how often a signature is checked with a key.
 const maxChecks = 10_000
 
@@ -42,21 +79,9 @@ type collection struct {
 
 // collect looks at each link and sorts those that may count by what they say.
 func collect(ctx context.Context, l *Layout, links [][]byte, o VerifyOptions) (*collection, error) {
-	c := &collection{
-		layout: l, groups: make([][]*group, len(l.Steps)),
-		content: make(map[[sha256.Size]byte]*group), checks: maxChecks,
-	}
-	everyone := make(map[string]*sigkey.Key)
-	for _, s := range l.Steps {
-		keys, err := distinct(s.Functionaries)
-		if err != nil {
-			return nil, err
-		}
-		c.may = append(c.may, keys)
-		maps.Copy(everyone, keys)
-	}
-	for _, id := range slices.Sorted(maps.Keys(everyone)) {
-		c.keys = append(c.keys, everyone[id])
+	c, err := newCollection(l, maxChecks)
+	if err != nil {
+		return nil, err
 	}
 	for i, text := range links {
 		if err := ctx.Err(); err != nil {
@@ -71,6 +96,26 @@ func collect(ctx context.Context, l *Layout, links [][]byte, o VerifyOptions) (*
 			c.ignore(i, "", LinkUnread, fmt.Sprintf("this one and all after it, %d links", c.unread))
 			break
 		}
+	}
+	return c, nil
+}
+
+func newCollection(l *Layout, checks int) (*collection, error) {
+	c := &collection{
+		layout: l, groups: make([][]*group, len(l.Steps)),
+		content: make(map[[sha256.Size]byte]*group), checks: checks,
+	}
+	everyone := make(map[string]*sigkey.Key)
+	for _, s := range l.Steps {
+		keys, err := distinct(s.Functionaries)
+		if err != nil {
+			return nil, err
+		}
+		c.may = append(c.may, keys)
+		maps.Copy(everyone, keys)
+	}
+	for _, id := range slices.Sorted(maps.Keys(everyone)) {
+		c.keys = append(c.keys, everyone[id])
 	}
 	return c, nil
 }

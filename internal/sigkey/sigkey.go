@@ -203,6 +203,20 @@ func NaturalHash(public crypto.PublicKey) crypto.Hash {
 	return crypto.SHA256
 }
 
+// Effort is about how long a check takes with the key, in checks with a P-256 key.
+// It counts that a check may have to try two hashes.
+func (k *Key) Effort() int {
+	if public, ok := k.public.(*ecdsa.PublicKey); ok {
+		switch public.Curve {
+		case elliptic.P384():
+			return 12
+		case elliptic.P521():
+			return 32
+		}
+	}
+	return 1
+}
+
 // Verify returns nil where sig is the key's signature over the message:
 //
 //   - ECDSA: ASN.1 signature over the curve's natural hash (SHA-256, SHA-384,

@@ -168,7 +168,9 @@ func (p *parser) member(keys *keySet, depth int) error {
 	p.pos++
 	p.space()
 	p.free = usersKeys(key)
-	return p.value(depth)
+	err = p.value(depth)
+	p.free = false // also where the value was none that has keys
+	return err
 }
 
 // usersKeys reports whether a member's own members are no fields: their names
