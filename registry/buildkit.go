@@ -143,6 +143,9 @@ func (g *gatherer) attestation(ctx context.Context, in Item, wrong error) future
 		defer close(out)
 		ref := g.subject.Context().Digest(in.Manifest.Digest.String())
 		m, doc, err := g.fetchManifest(ctx, ref)
+		if n := int64(len(m.Bytes)); n > 0 && !send(ctx, out, found{manifest: n}) {
+			return
+		}
 		switch {
 		case err != nil:
 		case !sameContent(m.Descriptor, in.Manifest):

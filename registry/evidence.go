@@ -38,7 +38,8 @@ const (
 	// FormatStatement is an in-toto statement that nobody has signed (BuildKit).
 	// IndexEvidence alone yields it.
 	FormatStatement Format = "statement"
-	// FormatOther is a referrer or layer that this package does not read.
+	// FormatOther is a referrer that this package does not read, or the first
+	// such layer of a manifest: there may be many, and nothing is made of them.
 	FormatOther Format = "other"
 )
 
@@ -91,7 +92,8 @@ type Limits struct {
 	MaxReferrers int
 	// MaxPayloadBytes bounds one payload. Default 32 MiB.
 	MaxPayloadBytes int64
-	// MaxTotalBytes bounds all payloads together. Default 128 MiB.
+	// MaxTotalBytes bounds all payloads together. Default 128 MiB. The manifests
+	// that carry them have 128 MiB of their own.
 	MaxTotalBytes int64
 	// Concurrency is how many reads are under way at once. Default 32.
 	Concurrency int
@@ -175,6 +177,7 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), reading: reading,
 		}
 		g.slots = make(chan struct{}, g.limits.Concurrency)
+		g.parsing = make(chan struct{}, min(parallelParsing, g.limits.Concurrency))
 		defer func() {
 			leave()
 			g.end(cancel)
@@ -182,6 +185,12 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 		g.deliver(ctx, search(ctx, g), yield)
 	}
 }
+
+// Manifests are bounded in all, and few are parsed at the same time.
+const (
+	maxManifestsBytes = 128 << 20
+	parallelParsing   = 2
+)
 
 // grace is how long what is under way may take to end by itself once nobody wants
 // it any more: a request that is cancelled costs its connection. Requests that
@@ -206,6 +215,9 @@ type (
 		// unread: the payload was not fetched ahead, since what was fetched is
 		// all that may be held.
 		unread bool
+		// manifest, where it is not zero, tells only how large the manifest is
+		// that was fetched.
+		manifest int64
 	}
 	future  chan found    // one manifest's items, closed after the last
 	listing chan (future) // one place's manifests, closed after the last
@@ -221,6 +233,9 @@ type gatherer struct {
 	reading context.Context
 	slots   chan struct{}
 	ahead   atomic.Int64 // bytes of payloads that are fetched before their turn
+	// parsing is taken while a manifest is parsed, which takes many times its
+	// size in memory.
+	parsing chan struct{}
 	wg      sync.WaitGroup
 }
 
@@ -247,10 +262,17 @@ func (g *gatherer) slot(ctx context.Context) (release func(), err error) {
 }
 
 func (g *gatherer) deliver(ctx context.Context, places []listing, yield func(Item, error) bool) {
-	items, size := 0, int64(0)
+	items, size, manifests := 0, int64(0), int64(0)
 	for _, place := range places {
 		for manifest := range place {
 			for f := range manifest {
+				if manifests += f.manifest; manifests > maxManifestsBytes {
+					yield(Item{}, g.tooMany(fmt.Sprintf("manifests of more than %d bytes", maxManifestsBytes)))
+					return
+				}
+				if f.manifest > 0 {
+					continue
+				}
 				if f.item.Format != "" && f.item.Format != FormatOther {
 					items++
 				}
@@ -391,6 +413,9 @@ func (g *gatherer) manifest(ctx context.Context, in Item, ref name.Reference) fu
 		if errors.Is(err, ErrNotFound) && in.Place != PlaceReferrers {
 			return // no such tag: nothing is attached this way
 		}
+		if n := int64(len(m.Bytes)); n > 0 && !send(ctx, out, found{manifest: n}) {
+			return
+		}
 		if err != nil {
 			send(ctx, out, found{item: in, err: err})
 			return
@@ -432,7 +457,9 @@ func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manif
 	if err != nil {
 		return m, nil, err
 	}
+	g.parsing <- struct{}{}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	<-g.parsing
 	if err != nil {
 		return m, nil, g.malformed(ref, err.Error())
 	}
@@ -446,6 +473,7 @@ func (g *gatherer) malformed(ref name.Reference, detail string) error {
 // layers sends each layer's evidence in order, fetching them side by side.
 func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Document) {
 	pending := make([]future, 0, min(len(doc.Layers), g.limits.MaxItems+1))
+	others := false
 	for i, layer := range doc.Layers {
 		if i > g.limits.MaxItems {
 			err := g.tooMany(fmt.Sprintf("a manifest of %d layers", len(doc.Layers)))
@@ -456,7 +484,10 @@ func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Doc
 		item.Layer = layer
 		item.Format = formatOf(in.Place, string(layer.MediaType))
 		if item.Format == FormatOther {
-			pending = append(pending, single(found{item: item}))
+			if !others {
+				pending = append(pending, single(found{item: item}))
+			}
+			others = true
 			continue
 		}
 		pending = append(pending, g.payload(ctx, item))
