@@ -27,11 +27,22 @@ type Identity interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process: distinct IDs are what thresholds count.
 	ID() string
-	// Signed returns nil where the identity has made a signature over exactly
-	// e.Message, and an error that says why it does not count otherwise. until is
-	// when that ends to hold by itself, zero for never. It asks nobody over a
-	// network: what an attacker attaches must not make requests.
-	Signed(ctx context.Context, e SignedEvidence) (until time.Time, err error)
+	// Signed says who has made a signature over exactly e.Message, if it is
+	// somebody whom the identity stands for, and an error that says why it does
+	// not count otherwise. It asks nobody over a network: what an attacker
+	// attaches must not make requests.
+	Signed(ctx context.Context, e SignedEvidence) (Recognized, error)
+}
+
+// Recognized is a person or machine whom an Identity has recognised.
+type Recognized struct {
+	// Who tells them from all others whom the same Authority can recognise, such
+	// as issuer and subject of a certificate, and is the same whichever Identity
+	// recognises them: where several do, they still count once in a threshold.
+	// Empty is an error.
+	Who string
+	// Until is when this ends to hold by itself; zero is never.
+	Until time.Time
 }
 
 // SignedEvidence is a piece of evidence that offers a certificate.
@@ -71,27 +82,34 @@ func (c *compiled) addIdentities(p *Policy, linked map[string]Authority) error {
 			return faultf(path, "is the same identity as %s", first)
 		}
 		seen[identity.ID()] = name
-		c.identities = append(c.identities, &trustedKey{Key: Key{Name: name}, identity: identity, revoked: !i.Revoked.IsZero()})
+		c.identities = append(c.identities, &trustedKey{Key: Key{Name: name}, identity: identity, authority: i.Authority, revoked: !i.Revoked.IsZero()})
 	}
 	return nil
 }
 
 // vouchers finds the policy's identities that have signed a piece of evidence
-// that offers a certificate; failing that, it says why.
+// that offers a certificate; failing that, it says why. Somebody whom a revoked
+// identity stands for counts as no other one either.
 func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, error) {
 	var found []*trustedKey
 	var why error
 	for _, i := range j.v.policy.identities {
-		until, err := i.identity.Signed(j.ctx, SignedEvidence{
+		known, err := i.identity.Signed(j.ctx, SignedEvidence{
 			MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,
 			Message: claim.Signed.Bytes, Signatures: claim.Signatures, Now: j.now,
 		})
+		if err == nil && known.Who == "" {
+			err = errors.New("the authority of " + i.Name + " does not say who it is")
+		}
 		if err != nil {
 			why = errors.Join(why, err)
 			continue
 		}
 		vouched := *i
-		vouched.notAfter = until
+		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Who
+		if vouched.revoked {
+			return []*trustedKey{&vouched}, nil
+		}
 		found = append(found, &vouched)
 	}
 	return found, why

@@ -79,32 +79,32 @@ type houseIdentity struct {
 
 func (i *houseIdentity) ID() string { return "house:" + i.address }
 
-func (i *houseIdentity) Signed(_ context.Context, e verify.SignedEvidence) (time.Time, error) {
+func (i *houseIdentity) Signed(_ context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
 	var b struct {
 		VerificationMaterial struct {
 			Certificate struct{ RawBytes []byte }
 		}
 	}
 	if err := json.Unmarshal(e.Content, &b); err != nil {
-		return time.Time{}, err
+		return verify.Recognized{}, err
 	}
 	leaf, err := x509.ParseCertificate(b.VerificationMaterial.Certificate.RawBytes)
 	if err != nil {
-		return time.Time{}, err
+		return verify.Recognized{}, err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(i.ca.root)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: e.Now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}); err != nil {
-		return time.Time{}, err
+		return verify.Recognized{}, err
 	}
 	if len(leaf.EmailAddresses) != 1 || leaf.EmailAddresses[0] != i.address {
-		return time.Time{}, fmt.Errorf("it is %v, not %s", leaf.EmailAddresses, i.address)
+		return verify.Recognized{}, fmt.Errorf("it is %v, not %s", leaf.EmailAddresses, i.address)
 	}
 	sum := sha256.Sum256(e.Message)
 	if len(e.Signatures) != 1 || !ecdsa.VerifyASN1(leaf.PublicKey.(*ecdsa.PublicKey), sum[:], e.Signatures[0]) {
-		return time.Time{}, errors.New("the signature is not its key's")
+		return verify.Recognized{}, errors.New("the signature is not its key's")
 	}
-	return leaf.NotAfter, nil
+	return verify.Recognized{Who: leaf.EmailAddresses[0], Until: leaf.NotAfter}, nil
 }
 
 const identityPolicy = `version: 1

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -45,8 +44,7 @@ type judgement struct {
 
 // leafState is how far a requirement is met.
 type leafState struct {
-	// counted are the keys that count, in the order of their evidence.
-	counted []Signer
+	tally
 	// statements are what the keys that count have said.
 	statements []Statement
 	// until is when what counts ends by itself; zero: never.
@@ -346,13 +344,10 @@ func (j *judgement) try(leaf *need, f fact) {
 		j.record(f.item, id, leaf, p.reason, p.detail)
 		return
 	}
-	if slices.ContainsFunc(state.counted, func(s Signer) bool { return s.ID == id }) {
-		j.record(f.item, id, leaf, ReasonRepeated, "another signature of this key has counted")
+	if !state.count(f) {
+		j.record(f.item, id, leaf, ReasonRepeated, "another signature of this key, or of the same person, has counted")
 		return
 	}
-	state.counted = append(state.counted, Signer{
-		ID: id, Name: f.key.Name, Evidence: manifestOf(f.item), Annotations: f.annotations,
-	})
 	state.until = earlier(state.until, earlier(until, f.key.notAfter))
 	if f.statement != nil {
 		state.statements = append(state.statements, Statement{
@@ -400,7 +395,7 @@ type vexStatements struct {
 }
 
 type vexSigners struct {
-	keys map[string]bool
+	tally
 	// until is when the first of the keys ends; zero for never.
 	until time.Time
 }
@@ -415,17 +410,17 @@ func (j *judgement) believe(leaf *need, f fact) {
 	}
 	by := state.vex.signed[sum]
 	if by == nil {
-		by = &vexSigners{keys: make(map[string]bool)}
+		by = &vexSigners{}
 		state.vex.signed[sum] = by
 	}
-	before := len(by.keys)
-	by.keys[f.key.ID()] = true
+	before := len(by.counted)
+	by.count(f)
 	j.record(f.item, f.key.ID(), leaf, ReasonCounted, "an OpenVEX document of the role "+leaf.vexBy.name)
 	if before >= leaf.vexBy.threshold {
 		return
 	}
 	by.until = earlier(by.until, f.key.notAfter)
-	if len(by.keys) < leaf.vexBy.threshold {
+	if len(by.counted) < leaf.vexBy.threshold {
 		return
 	}
 	state.vex.believed = append(state.vex.believed, f.statement.predicate)

@@ -50,6 +50,8 @@ type compiled struct {
 type trustedKey struct {
 	Key
 	identity            Identity // nil: the key
+	authority           string   // of identity
+	who                 string   // whom identity has recognised in a piece of evidence
 	notBefore, notAfter time.Time
 	revoked             bool
 }
