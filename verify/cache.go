@@ -70,18 +70,39 @@ func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
 	return &MemoryCache{allowed: lru.New[CacheKey](most, weigh), refused: lru.New[CacheKey](most, weigh)}
 }
 
+// recordWeight is about what one record holds, and the digests in it.
+const recordWeight = 256
+
 // weight is about how many bytes a decision holds in memory.
 func (d Decision) weight() int64 {
-	const each = 256
-	if d.Denied != nil {
-		return each * int64(4+len(d.Denied.Evidence)+len(d.Denied.Unmet))
+	const each = recordWeight
+	if e := d.Denied; e != nil {
+		n := each*int64(4+len(e.Unmet)) + evidenceWeight(e.Evidence)
+		for _, u := range e.Unmet {
+			n += int64(len(u.Title) + len(u.Detail))
+		}
+		return n
 	}
 	var n int64
 	for r := d.Result; r != nil; r = r.Index {
-		n += each * int64(4+len(r.Evidence)+len(r.Keys)+len(r.Requirements))
+		n += each*int64(4+len(r.Requirements)) + evidenceWeight(r.Evidence)
+		for _, k := range r.Keys {
+			n += each
+			for name, value := range k.Annotations {
+				n += int64(len(name) + len(value))
+			}
+		}
 		for _, s := range r.Statements {
 			n += each + int64(len(s.Predicate))
 		}
+	}
+	return n
+}
+
+func evidenceWeight(all []Evidence) int64 {
+	n := recordWeight * int64(len(all))
+	for _, e := range all {
+		n += int64(len(e.Detail))
 	}
 	return n
 }
@@ -126,7 +147,7 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 			return d.Result, nil
 		}
 	}
-	if !reflect.TypeOf(r).Comparable() {
+	if !reflect.ValueOf(r).Comparable() {
 		return v.judgeAndKeep(ctx, key, judge)
 	}
 	return v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {

@@ -90,6 +90,9 @@ func (i *imageReader) read(ctx context.Context, root name.Digest) ([]*imageView,
 			return nil, i.malformed(root, fmt.Sprintf("it lists more than %d manifests", maxManifests))
 		}
 	}
+	if len(views) == 0 {
+		return nil, i.malformed(root, "it lists no image")
+	}
 	return views, nil
 }
 

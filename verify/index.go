@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -15,19 +16,20 @@ import (
 // maxIndexDepth bounds how many indexes may vouch for one another.
 const maxIndexDepth = 4
 
-// ErrResult says that a Result was not made by this Verifier, so that nothing
-// can rest on it.
-var ErrResult = errors.New("not a result of this verifier")
+// ErrResult says that a Result was not made by this Verifier, or is no longer
+// valid, so that nothing can rest on it.
+var ErrResult = errors.New("not a valid result of this verifier")
 
 // Child allows a manifest because a verified index lists it: whoever signed the
 // index signed the digests in it. index comes from Image, Child or Platform of
 // the same Verifier; child is a manifest or index in the same repository.
 //
-// The decision: index was not made by v, ErrResult; the index cannot be read or
-// is other bytes than were verified, the store's error; it is no index,
-// *Error with ReasonNotIndex; it does not list child, ReasonNotListed;
-// the policy denies its digest, ReasonDeniedDigest; otherwise Result, with
-// Result.Index telling what it rests on. What the rule asks of images' configs
+// The decision: index was not made by v, or has ended by its ValidUntil,
+// ErrResult; the index cannot be read or is other bytes than were verified, the
+// store's error; it is no index, *Error with ReasonNotIndex; it does not list
+// child, or child is in another repository, ReasonNotListed; the policy denies its
+// digest, ReasonDeniedDigest; otherwise Result, with Result.Index telling what it
+// rests on. What the rule asks of images' configs
 // was judged for all that the index lists.
 func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
 	want, err := registry.HashOf(child)
@@ -39,7 +41,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 		return nil, err
 	}
 	for _, d := range entries {
-		if d.Digest == want {
+		if d.Digest == want && child.Context().Name() == index.Digest.Context().Name() {
 			return v.vouched(index, d)
 		}
 	}
@@ -104,6 +106,9 @@ func (v *Verifier) vouched(index *Result, d v1.Descriptor) (*Result, error) {
 func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result) ([]v1.Descriptor, error) {
 	if index == nil || index.by != v {
 		return nil, ErrResult
+	}
+	if !index.ValidAt(v.o.Now()) {
+		return nil, fmt.Errorf("%w: it was valid until %s; judge the index again", ErrResult, index.ValidUntil.UTC().Format(time.RFC3339))
 	}
 	depth := 0
 	for i := index; i.Index != nil; i = i.Index {

@@ -29,13 +29,7 @@ type flight[V any] struct {
 // once nobody waits for it. What the contexts of later callers carry does not
 // reach the work.
 func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
-	s.mu.Lock()
-	f := s.flights[key]
-	if f == nil {
-		f = s.begin(ctx, key, work)
-	}
-	f.callers++
-	s.mu.Unlock()
+	f := s.join(ctx, key, work)
 	select {
 	case <-f.done:
 		return f.value, f.err
@@ -44,6 +38,19 @@ func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) 
 		var none V
 		return none, ctx.Err()
 	}
+}
+
+// join begins the work where nobody has yet. A key that cannot be a map's panics,
+// and must leave no lock behind.
+func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.flights[key]
+	if f == nil {
+		f = s.begin(ctx, key, work)
+	}
+	f.callers++
+	return f
 }
 
 func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
