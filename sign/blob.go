@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/hallmark-oci/hallmark/internal/bundle"
+	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/signer"
 )
@@ -18,6 +19,10 @@ const maxHeldBlob = 64 << 20
 // Blob signs the bytes of a file and returns a Sigstore bundle v0.3 (JSON, with
 // a messageSignature over the bytes, as cosign sign-blob writes it), which
 // verify.Verifier.Blob and cosign verify-blob check.
+//
+// A file that is a simple signing payload, or begins as what is signed of a DSSE
+// envelope does, is refused (ErrOptions): its signature would be one about an
+// image, and whoever may have files signed must not sign images.
 //
 // ECDSA, RSA and Ed25519ph signers from New stream a blob of any size; others
 // take up to 64 MiB (ErrOptions beyond).
@@ -35,6 +40,9 @@ func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
 	}), maxHeldBlob)
 	if err != nil {
 		return nil, err
+	}
+	if evidence.IsSigned(m.Start(), m.Bytes) {
+		return nil, fmt.Errorf("%w: the file is what a signature about an image covers, and its signature would be one; sign the image", ErrOptions)
 	}
 	sig, err := signHashed(ctx, s, m, size)
 	if err != nil {

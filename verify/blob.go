@@ -68,7 +68,8 @@ func (r *BlobResult) MarshalJSON() ([]byte, error) {
 // may differ from what was verified, so compare SHA256 or keep the bytes.
 //
 // A bundle counts if and only if it is well-formed, offers a key, and either
-// holds a signature of a trusted key over the bytes, or a statement signed by
+// holds a signature of a trusted key over the bytes, which are not those that a
+// signature about an image covers, or a statement signed by
 // one whose predicate type says that it is a signature and one of whose
 // subjects is the file's digest; if the key is in the role of Policy.Files and
 // neither revoked nor outside of its time; and if the key has not counted before.
@@ -166,6 +167,9 @@ func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reas
 	}
 	if b.Envelope != nil {
 		return j.statement(text)
+	}
+	if evidence.IsSigned(j.message.Start(), j.message.Bytes) {
+		return nil, nil, ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"
 	}
 	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
 	keys, err := j.checks.signers(j.ctx, j.v.policy, claim)

@@ -6,6 +6,7 @@
 package evidence
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -127,6 +128,19 @@ func openBundle(data []byte) (*Claim, error) {
 		return c, ErrNotByKey
 	}
 	return c, nil
+}
+
+// IsSigned reports whether bytes are what a signature of evidence covers: a DSSE
+// envelope's pre-authentication encoding (DSSE protocol.md, "Signature
+// Definition"), or what resembles a simple signing payload. A signature over them
+// as a file would be one about an image too, and the other way round. start is how they begin,
+// seven bytes at least where there are as many; all is nil where they are too many
+// to be held, and then too many for evidence.
+func IsSigned(start, all []byte) bool {
+	if bytes.HasPrefix(start, []byte("DSSEv1 ")) {
+		return true
+	}
+	return simplesigning.Resembles(all)
 }
 
 // VerifiedBy reports whether any of the claim's signatures is the key's.

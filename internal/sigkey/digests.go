@@ -18,19 +18,26 @@ func HashAll(r io.Reader, keep int64) (*Message, int64, error) {
 		return nil, n, err
 	}
 	m := Hashed(s256.Sum(nil), s384.Sum(nil), s512.Sum(nil))
+	m.start = kept.start
 	if n <= keep {
 		m.Bytes, m.hashed = kept.data, false
 	}
 	return m, n, nil
 }
 
+const startBytes = 16
+
 // head keeps what is written to it until it is more than the limit.
 type head struct {
 	data  []byte
+	start []byte
 	limit int64
 }
 
 func (h *head) Write(p []byte) (int, error) {
+	if room := startBytes - len(h.start); room > 0 {
+		h.start = append(h.start, p[:min(room, len(p))]...)
+	}
 	if int64(len(h.data)+len(p)) > h.limit {
 		h.data, h.limit = nil, -1
 	} else {

@@ -158,6 +158,7 @@ type Message struct {
 	sha384 []byte
 	sha512 []byte
 	hashed bool // Bytes are not at hand
+	start  []byte
 	room   [sha256.Size]byte
 }
 
@@ -165,6 +166,14 @@ type Message struct {
 // all but pure Ed25519 signatures can be verified over it.
 func Hashed(sha256, sha384, sha512 []byte) *Message {
 	return &Message{sha256: sha256, sha384: sha384, sha512: sha512, hashed: true}
+}
+
+// Start is how the message begins: 16 bytes at least, if it has as many.
+func (m *Message) Start() []byte {
+	if m.hashed {
+		return m.start
+	}
+	return m.Bytes
 }
 
 // Sum returns the message's hash by SHA-256, SHA-384 or SHA-512.

@@ -133,3 +133,12 @@ members:
 	}
 	return nil
 }
+
+// Resembles reports whether somebody could take data for a payload: it names a
+// manifest's digest where payloads do, as readers see that are less strict than
+// Parse (names in another case, given twice, or beside others).
+func Resembles(data []byte) bool {
+	var p wirePayload
+	_ = json.Unmarshal(data, &p) // members of another type hide none of the others
+	return p.Critical.Image.ManifestDigest != ""
+}

@@ -70,6 +70,25 @@ func TestPayloadsOfAnotherMeaningAreRefused(t *testing.T) {
 	}
 }
 
+// What readers that are less strict would take for a payload resembles one.
+func TestResembles(t *testing.T) {
+	for text, want := range map[string]bool{
+		good: true,
+		strings.Replace(good, `"critical"`, `"Critical"`, 1):                             true,
+		strings.Replace(good, `{"critical"`, `{"x":1,"critical":{},"critical"`, 1):       true,
+		strings.Replace(good, `"docker-reference":`, `"docker-reference":1,"other":`, 1): true,
+		"  " + good + "\n":         true,
+		"":                         false,
+		"{}":                       false,
+		"a file\n":                 false,
+		`{"critical":"no object"}`: false,
+	} {
+		if got := simplesigning.Resembles([]byte(text)); got != want {
+			t.Errorf("%q: %t, want %t", text, got, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	f.Fuzz(func(t *testing.T, text []byte) {
