@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,6 +311,69 @@ func TestAttack_E9_TheByteLimitCountsInOrder(t *testing.T) {
 	}
 	if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{MaxTotalBytes: 1000}); len(words) != 10 || len(errs) > 0 {
 		t.Errorf("%d items, %v; want all ten", len(words), errs)
+	}
+}
+
+// heavy answers with referrers whose manifests are all as large as they may be.
+type heavy struct {
+	registry.Reader
+	subject name.Digest
+	texts   map[string]int // which of them, by digest
+	list    []v1.Descriptor
+	read    atomic.Int64
+}
+
+func newHeavy(t *testing.T, n int) *heavy {
+	t.Helper()
+	h := &heavy{Reader: registrytest.New(registrytest.Options{}).Store(), texts: make(map[string]int)}
+	var err error
+	if h.subject, err = name.NewDigest("registry.example/team/app@sha256:" + strings.Repeat("ab", 32)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		text := h.text(i)
+		d := v1.Descriptor{MediaType: manifestType, ArtifactType: bundleType, Size: int64(len(text)), Digest: hashOf(string(text))}
+		h.texts[d.Digest.String()], h.list = i, append(h.list, d)
+	}
+	return h
+}
+
+func (h *heavy) text(i int) []byte {
+	text := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[],"subject":{"mediaType":%[1]q,"digest":%q,"size":1},"annotations":{"n":"%d"}}`,
+		manifestType, h.subject.DigestStr(), i)
+	return append(text, bytes.Repeat([]byte(" "), 4<<20-len(text))...)
+}
+
+func (h *heavy) Referrers(context.Context, name.Digest) iter.Seq2[v1.Descriptor, error] {
+	return func(yield func(v1.Descriptor, error) bool) {
+		for _, d := range h.list {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (h *heavy) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
+	i, there := h.texts[ref.Identifier()]
+	if !there {
+		return h.Reader.Manifest(ctx, ref)
+	}
+	h.read.Add(1)
+	return registry.NewManifest(manifestType, h.text(i))
+}
+
+func TestAttack_E9_TheManifestsOfEvidenceAreBoundedInAll(t *testing.T) {
+	within, beyond := newHeavy(t, 32), newHeavy(t, 100)
+	if _, errs := gather(context.Background(), within, within.subject, registry.Limits{}); len(errs) > 0 {
+		t.Errorf("128 MiB: %v", errs)
+	}
+	_, errs := gather(context.Background(), beyond, beyond.subject, registry.Limits{})
+	if len(errs) != 1 || !errors.Is(errs[0], registry.ErrTooMany) {
+		t.Errorf("400 MiB: %v, want ErrTooMany", errs)
+	}
+	if n := beyond.read.Load(); n > 80 { // those that were counted, and those under way at once
+		t.Errorf("%d manifests were read", n)
 	}
 }
 

@@ -87,12 +87,19 @@ func (c *compiled) addIdentities(p *Policy, linked map[string]Authority) error {
 	return nil
 }
 
+// identityEffort is what asking an identity counts as, in checks: the signature,
+// and those of a chain of certificates.
+const identityEffort = 4
+
 // vouchers finds the policy's identities that have signed a piece of evidence
 // that offers a certificate; failing that, it says why. Somebody whom a revoked
 // identity stands for counts as no other one either.
 func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, error) {
 	var found []*trustedKey
 	var why error
+	if j.checks.left -= identityEffort * len(j.v.policy.identities); j.checks.left < 0 {
+		return nil, errTooManyChecks()
+	}
 	for _, i := range j.v.policy.identities {
 		known, err := i.identity.Signed(j.ctx, SignedEvidence{
 			MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,

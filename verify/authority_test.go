@@ -128,7 +128,7 @@ func (w *world) certified(cert []byte, by person) registry.Item {
 		string(envelope(w.t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), by)) + `}`)
 }
 
-func (w *world) judgedBy(ca *houseCA, text string, people ...person) (*verify.Result, error) {
+func (w *world) judgedBy(ca verify.Authority, text string, people ...person) (*verify.Result, error) {
 	w.t.Helper()
 	linked := map[string]verify.Authority{"house": ca}
 	p, err := verify.LoadPolicy(written(w.t, text, people...), verify.ParseOptions{Authorities: linked})
@@ -173,6 +173,115 @@ func TestIdentitiesAndKeysAddUpToAThreshold(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, a)
 	if res, err = w.judgedBy(ca, text, a); err != nil || len(res.Keys) != 2 {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// domainCA also knows identities of whole domains.
+type domainCA struct{ *houseCA }
+
+func (a domainCA) Identity(settings map[string]any) (verify.Identity, error) {
+	if domain, _ := settings["domain"].(string); domain != "" {
+		return domainIdentity{a.houseCA, domain}, nil
+	}
+	return a.houseCA.Identity(settings)
+}
+
+type domainIdentity struct {
+	ca     *houseCA
+	domain string
+}
+
+func (i domainIdentity) ID() string { return "house domain:" + i.domain }
+
+func (i domainIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
+	for _, who := range []string{"jane", "ken"} {
+		if known, err := (&houseIdentity{i.ca, who + "@" + i.domain}).Signed(ctx, e); err == nil {
+			return known, nil
+		}
+	}
+	return verify.Recognized{}, errors.New("nobody of the domain")
+}
+
+const overlappingPolicy = `version: 1
+identities:
+  jane: {authority: house, settings: {address: jane@house.example}}
+  anyone: {authority: house, settings: {domain: house.example}}
+roles:
+  pair: {identities: [jane, anyone], threshold: 2}
+  one: {identities: [jane, anyone], threshold: 1}
+rules:
+  - images: [registry.example/team/**]
+    require:
+      - signature: {by: pair}
+`
+
+func TestAttack_T11_OnePersonWhomTwoIdentitiesRecogniseCountsOnce(t *testing.T) {
+	ca, jane, ken := newHouseCA(t), newPerson(t), newPerson(t)
+	ends := time.Now().Add(time.Hour)
+	byJane, byKen := ca.issue(t, jane, "jane@house.example", ends), ca.issue(t, ken, "ken@house.example", ends)
+	alone := newWorld(t)
+	alone.attach(alone.image, alone.certified(byJane, jane))
+	res, err := alone.judgedBy(domainCA{ca}, overlappingPolicy)
+	isDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
+	alone.attach(alone.image, alone.certified(ca.issue(t, ken, "jane@house.example", ends), ken))
+	res, err = alone.judgedBy(domainCA{ca}, overlappingPolicy)
+	isDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated, verify.ReasonRepeated, verify.ReasonRepeated)
+
+	// Jane's may count for either identity, and Ken's for one: the order decides
+	// nothing.
+	for _, janeFirst := range []bool{true, false} {
+		w := newWorld(t)
+		pieces := []registry.Item{w.certified(byJane, jane), w.certified(byKen, ken)}
+		if !janeFirst {
+			pieces[0], pieces[1] = pieces[1], pieces[0]
+		}
+		for _, p := range pieces {
+			w.attach(w.image, p)
+		}
+		if res, err := w.judgedBy(domainCA{ca}, overlappingPolicy); err != nil || len(res.Keys) != 2 {
+			t.Errorf("Jane first: %t: %+v, %v", janeFirst, res, err)
+		}
+	}
+}
+
+func TestAttack_T11_ARevokedIdentityCountsUnderNoOther(t *testing.T) {
+	w, ca, jane := newWorld(t), newHouseCA(t), newPerson(t)
+	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour)), jane))
+	text := strings.Replace(overlappingPolicy, "by: pair", "by: one", 1)
+	if _, err := w.judgedBy(domainCA{ca}, text); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(text, "jane@house.example}}", "jane@house.example}, revoked: 2026-01-01T00:00:00Z}", 1)
+	res, err := w.judgedBy(domainCA{ca}, text)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonRevokedKey)
+}
+
+func TestAttack_E9_CertificatesAreLookedAtWithinTheBoundOfChecks(t *testing.T) {
+	w, ca, mallory := newWorld(t), newHouseCA(t), newPerson(t)
+	foreign := w.certified(newHouseCA(t).issue(t, mallory, "jane@house.example", time.Now().Add(time.Hour)), mallory)
+	text := "version: 1\nidentities:\n"
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("p%d", i))
+		text += fmt.Sprintf("  p%d: {authority: house, settings: {address: p%d@house.example}}\n", i, i)
+	}
+	text += "roles:\n  release: {threshold: 1, identities: [" + strings.Join(names, ", ") + "]}\nrules:\n  - images: ['**']\n    require:\n      - signature: {by: release}\n"
+	linked := map[string]verify.Authority{"house": ca}
+	p, err := verify.LoadPolicy(written(t, text), verify.ParseOptions{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verify.New(p, verify.Options{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundles := make([][]byte, 200)
+	for i := range bundles {
+		bundles[i] = foreign.Payload
+	}
+	res, err := v.Bundles(context.Background(), w.image, bundles...)
+	if denied := isDenied(t, res, err, verify.ReasonTooMuchEvidence); len(denied.Evidence) != 51 {
+		t.Errorf("%d pieces were looked at, want 50 and the one that was too much", len(denied.Evidence))
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/internal/dsse"
@@ -121,3 +123,30 @@ func TestAFileThatCannotBeReadIsNotJudged(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// The signature of evidence is no signature of the file that its signed bytes
+// would be, and nobody is made to sign such a file.
+func TestAttack_E3_WhatASignatureAboutAnImageCoversIsNoFile(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	simple := payloadFor(w.repo.Name(), w.image.DigestStr())
+	for label, file := range map[string][]byte{
+		"an attestation":          dsse.PAE(dsse.PayloadTypeInToto, []byte(statement("https://slsa.dev/provenance/v1", about(w.image)))),
+		"an image signature":      dsse.PAE(dsse.PayloadTypeInToto, []byte(statement(intoto.PredicateSignature, about(w.image)))),
+		"simple signing":          []byte(simple),
+		"simple signing, loosely": []byte(strings.Replace(simple, `"critical"`, `"Critical"`, 1) + "\n"),
+	} {
+		sig, err := w.trusted.Sign(ctx, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(file)
+		bundle := fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"publicKey":{}},"messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":%q},"signature":%q}}`,
+			bundleType, base64.StdEncoding.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(sig))
+		res, err := w.verifier(verify.Signatures{}).Blob(ctx, bytes.NewReader(file), bundle)
+		blobDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongType)
+		if out, err := sign.Blob(ctx, bytes.NewReader(file), w.trusted); out != nil || !errors.Is(err, sign.ErrOptions) {
+			t.Errorf("%s is signed as a file: %v", label, err)
+		}
+	}
+}

@@ -378,3 +378,35 @@ func FuzzParsePolicy(f *testing.F) {
 		_ = v.Explain(repo)
 	})
 }
+
+// wrapped is a reader whose type can be compared and whose value cannot.
+type wrapped struct{ registry.Reader }
+
+type withHeaders struct {
+	registry.Store
+	headers map[string]string
+}
+
+func TestAReaderThatCannotBeComparedIsJudgedByItself(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v := w.verifier(verify.Signatures{})
+	for _, r := range []registry.Reader{wrapped{withHeaders{w.store, nil}}, w.store} {
+		if _, err := v.Image(context.Background(), r, w.image); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMemoryCacheWeighsWhatDenialsTell(t *testing.T) {
+	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10, MaxBytes: 10 << 10})
+	put := func(repository string, details int) bool {
+		key := verify.CacheKey{Repository: repository}
+		c.Put(context.Background(), key, verify.Decision{Denied: &verify.Error{Evidence: []verify.Evidence{{Detail: strings.Repeat("x", details)}}}})
+		_, kept := c.Get(context.Background(), key)
+		return kept
+	}
+	if !put("short", 300) || put("long", 10<<10) {
+		t.Error("a denial that tells more than the cache may hold is kept, or one that does not is not")
+	}
+}

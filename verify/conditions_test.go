@@ -3,8 +3,11 @@ package verify_test
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,6 +213,13 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"T9 VSA of another policy digest":      {vsaRequired(", policyDigest: \"sha256:" + strings.Repeat("cd", 32) + "\""), []says{vsa()}, verify.ReasonVerifiedPolicy},
 		"VSA of the policy digest":             {vsaRequired(", policyDigest: \"sha256:" + strings.Repeat("ab", 32) + "\""), []says{vsa()}, ""},
 		"VSA of a resource that is named":      {vsaRequired(", resource: [\"https://elsewhere.example\"]"), []says{vsa("oci://registry.example/team/app", "https://elsewhere.example")}, ""},
+		"SPDX 3 is present":                    {"attestation: {type: spdx, by: builder}", []says{spdx3}, ""},
+		"denied package of SPDX 3":             {"attestation: {type: spdx, by: builder, denyPackages: [left-pad]}", []says{spdx3}, verify.ReasonPredicate},
+		"denied licence of SPDX 3":             {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{spdx3}, verify.ReasonPredicate},
+		"denied package, another purl behind":  {"attestation: {type: spdx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{twoPurls}, verify.ReasonDeniedPackage},
+		"E17 parameters that are a list":       {provenance(", onlyKnownParameters: true"), []says{listedParameters}, verify.ReasonParameters},
+		"E17 absent from a list":               {provenance(", absentParameters: [evil]"), []says{listedParameters}, verify.ReasonParameters},
+		"a list that nobody asks about":        {provenance(""), []says{listedParameters}, ""},
 		"any other type":                       {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
 		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
@@ -228,6 +238,16 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		})
 	}
 }
+
+// Documents whose parts a condition cannot read are not taken to have none.
+var (
+	spdx3 = says{attest.TypeSPDX, `{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","@graph":[
+{"type":"CreationInfo","@id":"_:c","created":"2026-03-01T10:05:00Z"},{"type":"SpdxDocument","spdxId":"urn:d","name":"app"},
+{"type":"software_Package","spdxId":"urn:p","name":"left-pad","software_packageUrl":"pkg:npm/left-pad@1.3.0"}]}`}
+	twoPurls = says{attest.TypeSPDX, strings.Replace(spdx, `"referenceLocator":"pkg:npm/left-pad@1.3.0?x=y"}`,
+		`"referenceLocator":"pkg:npm/left-pad@1.3.0"},{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/other@1"}`, 1)}
+	listedParameters = says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"parameters":["--source=git+https://evil.example/x","evil"]}}`}
+)
 
 // levels follow a requirement: what the builder is trusted to reach.
 const levels = "\nbuilders: {\"https://ci.example/builder\": 3}"
@@ -340,6 +360,11 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 		"0:1000":               {"nonRoot: true", v1.Config{User: "0:1000"}, nil, now, "", verify.ReasonRoot},
 		"blank":                {"nonRoot: true", v1.Config{User: " "}, nil, now, "", verify.ReasonRoot},
 		"root and a blank":     {"nonRoot: true", v1.Config{User: "root "}, nil, now, "", verify.ReasonRoot},
+		"2^32":                 {"nonRoot: true", v1.Config{User: "4294967296"}, nil, now, "", verify.ReasonRoot}, // 0 in 32 bits
+		"2^31":                 {"nonRoot: true", v1.Config{User: "2147483648:1"}, nil, now, "", verify.ReasonRoot},
+		"2^64":                 {"nonRoot: true", v1.Config{User: "18446744073709551616"}, nil, now, "", verify.ReasonRoot},
+		"-1":                   {"nonRoot: true", v1.Config{User: "-1"}, nil, now, "", verify.ReasonRoot},
+		"2^31 - 1":             {"nonRoot: true", v1.Config{User: "2147483647"}, nil, now, "", ""},
 		"only a group":         {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
 		"no secret":            {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
 		"secret variable":      {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
@@ -391,6 +416,71 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 			t.Errorf("%s: the secret is told: %s", label, text)
 		}
 	}
+}
+
+// Runtimes read configs without regard to case, so that what is spelt otherwise
+// must not pass unseen.
+func TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused(t *testing.T) {
+	for label, c := range map[string]struct{ require, config string }{
+		"variables":     {"noSecrets: true", `{"config":{"User":"1","env":["DB_PASSWORD=hunter2hunter2"]}}`},
+		"ports":         {"noPrivilegedPorts: true", `{"Config":{"User":"1","ExposedPorts":{"22/tcp":{}}}}`},
+		"history":       {"noSecrets: true", `{"config":{"User":"1"},"History":[{"created_by":"RUN |1 NPM_TOKEN=abcdef123 npm ci"}]}`},
+		"its commands":  {"noSecrets: true", `{"config":{"User":"1"},"history":[{"Created_By":"RUN |1 NPM_TOKEN=abcdef123 npm ci"}]}`},
+		"a second user": {"nonRoot: true", `{"config":{"User":"1","user":"0"}}`},
+	} {
+		w := newWorld(t)
+		sum := sha256.Sum256([]byte(c.config))
+		digest := "sha256:" + hex.EncodeToString(sum[:])
+		if err := w.store.PushBlob(context.Background(), w.repo.Digest(digest), int64(len(c.config)), func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(c.config)), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.pushText("application/vnd.oci.image.manifest.v1+json", fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[]}`, digest, len(c.config)))
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {"+c.require+"}", 1), now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(label, err)
+		isDenied(t, res, err, verify.ReasonConfig)
+	}
+}
+
+// Only what nobody can run is passed over: an entry for no platform that holds
+// statements in place of layers.
+func TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged(t *testing.T) {
+	text := strings.Replace(policyText, signatureRequired, configText, 1)
+	called := map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+	unknown := &v1.Platform{OS: "unknown", Architecture: "unknown"}
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.listed(w.image)
+	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
+	evil := w.listed(w.image)
+	statements := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},
+"layers":[{"mediaType":"application/vnd.in-toto+json","digest":"sha256:%s","size":1}]}`, "sha256:"+hex64(1), hex64(2))
+	w.pushText("application/vnd.oci.image.manifest.v1+json", statements)
+	real := w.listed(w.image)
+	real.Platform, real.Annotations = unknown, called
+	for label, c := range map[string]struct {
+		platform    *v1.Platform
+		annotations map[string]string
+	}{
+		"for a platform": {&amd64, called},
+		"for none":       {unknown, called},
+		"without a word": {nil, called},
+	} {
+		evil.Platform, evil.Annotations = c.platform, c.annotations
+		w.indexOf(good, real, evil)
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(label, err)
+		isDenied(t, res, err, verify.ReasonRoot)
+	}
+	w.indexOf(good, real)
+	if _, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t)); err != nil {
+		t.Errorf("an attestation manifest beside the image: %v", err)
+	}
+	w.indexOf(real)
+	res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+	isDenied(t, res, err, verify.ReasonConfig) // there is no image
 }
 
 func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {
@@ -467,6 +557,33 @@ func TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame(t 
 	state(t, w, w.image, vex("not_affected"), b)
 	if _, err = w.judged(text, now, a, b, c); err != nil {
 		t.Error(err)
+	}
+}
+
+// A decision ends with the shortest-lived thing it rests on: the key that has
+// signed a VEX document, or owns a layout, is one.
+func TestADecisionEndsWithTheKeysOfItsVEXDocuments(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	ends := now.Add(time.Minute)
+	text := strings.Replace(policyText, signatureRequired, "attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: release}", 1)
+	text = strings.Replace(text, "a: {file: a.pub}", "a: {file: a.pub, notAfter: "+ends.Format(time.RFC3339)+"}", 1)
+	state(t, w, w.image, scan("high", recently), c)
+	state(t, w, w.image, vex("not_affected"), a)
+	res, err := w.judged(text, now, a, b, c)
+	if err != nil || !res.ValidUntil.Equal(ends) {
+		t.Fatalf("%+v, %v; want it to end with the key", res, err)
+	}
+	res, err = w.judged(text, ends.Add(time.Second), a, b, c)
+	isDenied(t, res, err, verify.ReasonVulnerable)
+}
+
+func TestADecisionEndsWithTheOwnersOfItsLayout(t *testing.T) {
+	ends := now.Add(time.Minute)
+	l := newLayoutWorld(t, "a: {file: a.pub}", "a: {file: a.pub, notAfter: "+ends.Format(time.RFC3339)+"}")
+	bundle := l.carry(l.link(l.builder, map[string]string{"image": strings.TrimPrefix(l.image.DigestStr(), "sha256:")}))
+	if res, err := l.v.Bundles(context.Background(), l.image, bundle); err != nil || !res.ValidUntil.Equal(ends) {
+		t.Errorf("%+v, %v; want it to end with the owner", res, err)
 	}
 }
 

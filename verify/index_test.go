@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -174,4 +177,68 @@ func TestAResultOfAnotherVerifierVouchesForNothing(t *testing.T) {
 			t.Errorf("%s: %v, %v; want ErrResult", name, res, err)
 		}
 	}
+}
+
+func TestAttack_E5_TwoDigestsInOneEntryOfAnIndexAreMalformed(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.listed(w.image)
+	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
+	evil := w.listed(w.image)
+	// What stands behind a member whose keys are users' is as strict as all else.
+	text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[
+{"mediaType":%[1]q,"size":%[2]d,"digest":%[3]q,"annotations":null},
+{"mediaType":%[1]q,"size":%[2]d,"digest":%[3]q,"Digest":%[4]q,"Size":%[5]d,"platform":{"os":"linux","architecture":"amd64"}}]}`,
+		good.MediaType, good.Size, good.Digest, evil.Digest, evil.Size)
+	var theirs v1.IndexManifest // as all read it who use encoding/json
+	if err := json.Unmarshal([]byte(text), &theirs); err != nil || theirs.Manifests[1].Digest != evil.Digest {
+		t.Fatalf("%+v, %v", theirs, err)
+	}
+	w.pushText(string(types.OCIImageIndex), text)
+	res, err := w.judged(strings.Replace(policyText, signatureRequired, configText, 1), now, newPerson(t), newPerson(t), newPerson(t))
+	isDenied(t, res, err, verify.ReasonConfig)
+}
+
+func TestAResultThatHasEndedVouchesForNothing(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	policy.Expires = now.Add(time.Hour)
+	at, ctx := now, context.Background()
+	v, err := verify.New(policy, verify.Options{Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Child(ctx, w.store, index, children[0]); err != nil {
+		t.Fatal(err)
+	}
+	at = now.Add(time.Hour)
+	if res, err := v.Child(ctx, w.store, index, children[0]); res != nil || !errors.Is(err, verify.ErrResult) {
+		t.Errorf("child: %v, %v; want ErrResult", res, err)
+	}
+	if res, err := v.Platform(ctx, w.store, index, amd64); res != nil || !errors.Is(err, verify.ErrResult) {
+		t.Errorf("platform: %v, %v; want ErrResult", res, err)
+	}
+}
+
+func TestAttack_I3_AnIndexVouchesForNothingInAnotherRepository(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	index, err := v.Image(ctx, w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := name.NewRepository("registry.example/evil/other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Child(ctx, w.store, index, elsewhere.Digest(children[0].DigestStr()))
+	isDenied(t, res, err, verify.ReasonNotListed)
 }

@@ -199,7 +199,12 @@ func (j *judgement) look(item registry.Item) {
 	switch {
 	case errors.Is(err, evidence.ErrNotByKey):
 		var why error
-		if keys, why = j.vouchers(item, claim); len(keys) == 0 {
+		keys, why = j.vouchers(item, claim)
+		if errors.Is(why, registry.ErrTooMany) {
+			j.unread(item, why)
+			return
+		}
+		if len(keys) == 0 {
 			j.record(item, "", nil, ReasonCertificate, errors.Join(err, why).Error())
 			return
 		}
@@ -344,11 +349,14 @@ func (j *judgement) try(leaf *need, f fact) {
 		j.record(f.item, id, leaf, p.reason, p.detail)
 		return
 	}
-	if !state.count(f) {
+	counted := state.count(f)
+	if counted || f.key.identity != nil { // what an identity has signed may count later
+		state.until = earlier(state.until, earlier(until, f.key.notAfter))
+	}
+	if !counted {
 		j.record(f.item, id, leaf, ReasonRepeated, "another signature of this key, or of the same person, has counted")
 		return
 	}
-	state.until = earlier(state.until, earlier(until, f.key.notAfter))
 	if f.statement != nil {
 		state.statements = append(state.statements, Statement{
 			PredicateType: f.statement.predicateType, Predicate: f.statement.predicate,

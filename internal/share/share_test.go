@@ -19,6 +19,21 @@ func TestAPanicIsAnErrorForThoseWhoAskedAndNobodyElse(t *testing.T) {
 	}
 }
 
+func TestAKeyThatIsNoMapKeyLeavesNoLockBehind(t *testing.T) {
+	var g Group[any, int]
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a slice is no key")
+			}
+		}()
+		_, _ = g.Do(t.Context(), []int{1}, func(context.Context) (int, error) { return 0, nil })
+	}()
+	if v, err := g.Do(t.Context(), "a", func(context.Context) (int, error) { return 7, nil }); v != 7 || err != nil {
+		t.Errorf("%d, %v", v, err)
+	}
+}
+
 func TestCallersShareWorkAndTheLastOneEndsIt(t *testing.T) {
 	var g Group[string, int]
 	started, ended := make(chan struct{}), make(chan struct{})
