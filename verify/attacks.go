@@ -153,6 +153,7 @@
 //   - T7: verify.TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition
 //   - T7: verify.TestAttack_T7_AttestationsCountForTheRoleThatIsAskedFor
 //   - T7: verify.TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame
+//   - T7: verify.TestAttack_T7_WhoeverIsRecognisedInTwoSeparateRolesCountsInNeither
 //   - T8: internal/sigkey.TestAttack_T8_OnlyOnePublicKeyIsAPublicKeyFile
 //   - T9: verify.TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept
 //   - T10: attest/steps.TestAttack_T10_ADissentingFunctionaryDeniesNoService

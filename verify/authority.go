@@ -93,12 +93,13 @@ const identityEffort = 4
 
 // vouchers finds the policy's identities that have signed a piece of evidence
 // that offers a certificate; failing that, it says why. Somebody whom a revoked
-// identity stands for counts as no other one either.
-func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, error) {
+// identity stands for counts as no other one either, and somebody who stands in two
+// roles that are to be separate counts in neither.
+func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
-	var why error
+	why := []error{evidence.ErrNotByKey}
 	if j.checks.left -= identityEffort * len(j.v.policy.identities); j.checks.left < 0 {
-		return nil, errTooManyChecks()
+		return nil, nil, errTooManyChecks()
 	}
 	for _, i := range j.v.policy.identities {
 		known, err := i.identity.Signed(j.ctx, SignedEvidence{
@@ -109,15 +110,36 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
 		if err != nil {
-			why = errors.Join(why, err)
+			why = append(why, err)
 			continue
 		}
 		vouched := *i
 		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Who
 		if vouched.revoked {
-			return []*trustedKey{&vouched}, nil
+			return []*trustedKey{&vouched}, nil, nil
 		}
 		found = append(found, &vouched)
 	}
-	return found, why
+	if len(found) == 0 {
+		return nil, &problem{ReasonCertificate, errors.Join(why...).Error()}, nil
+	}
+	if a, b := j.rule.rolesOf(found); b != nil {
+		return nil, problemf(ReasonWrongRole, "its signer stands in the roles %s and %s, which are to be separate", a.name, b.name), nil
+	}
+	return found, nil, nil
+}
+
+// rolesOf finds two of the roles that are to be separate in which some of these
+// stand.
+func (r *rule) rolesOf(these []*trustedKey) (a, b *role) {
+	for _, role := range r.separate {
+		if !slices.ContainsFunc(these, func(k *trustedKey) bool { return role.keys[k.ID()] }) {
+			continue
+		}
+		if a != nil {
+			return a, role
+		}
+		a = role
+	}
+	return a, nil
 }

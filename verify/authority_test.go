@@ -244,6 +244,24 @@ func TestAttack_T11_OnePersonWhomTwoIdentitiesRecogniseCountsOnce(t *testing.T) 
 	}
 }
 
+func TestAttack_T7_WhoeverIsRecognisedInTwoSeparateRolesCountsInNeither(t *testing.T) {
+	ca, jane, ken := newHouseCA(t), newPerson(t), newPerson(t)
+	ends := time.Now().Add(time.Hour)
+	text := strings.NewReplacer("pair: {identities: [jane, anyone], threshold: 2}", "narrow: {identities: [jane]}", "one: {identities: [jane, anyone], threshold: 1}", "wide: {identities: [anyone]}",
+		"- signature: {by: pair}", "- signature: {by: narrow}\n      - signature: {by: wide}").Replace(overlappingPolicy)
+	separate := strings.Replace(text, "    require:", "    separateDuties: true\n    require:", 1)
+	w := newWorld(t)
+	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", ends), jane))
+	if _, err := w.judgedBy(domainCA{ca}, text); err != nil {
+		t.Fatal(err)
+	}
+	res, err := w.judgedBy(domainCA{ca}, separate)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole)
+	w.attach(w.image, w.certified(ca.issue(t, ken, "ken@house.example", ends), ken))
+	res, err = w.judgedBy(domainCA{ca}, separate)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole, verify.ReasonWrongRole, verify.ReasonCounted)
+}
+
 func TestAttack_T11_ARevokedIdentityCountsUnderNoOther(t *testing.T) {
 	w, ca, jane := newWorld(t), newHouseCA(t), newPerson(t)
 	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour)), jane))

@@ -198,14 +198,13 @@ func (j *judgement) look(item registry.Item) {
 	var keys []*trustedKey
 	switch {
 	case errors.Is(err, evidence.ErrNotByKey):
-		var why error
-		keys, why = j.vouchers(item, claim)
-		if errors.Is(why, registry.ErrTooMany) {
-			j.unread(item, why)
+		var p *problem
+		switch keys, p, err = j.vouchers(item, claim); {
+		case err != nil:
+			j.unread(item, err)
 			return
-		}
-		if len(keys) == 0 {
-			j.record(item, "", nil, ReasonCertificate, errors.Join(err, why).Error())
+		case p != nil:
+			j.record(item, "", nil, p.reason, p.detail)
 			return
 		}
 	case err != nil:

@@ -125,7 +125,8 @@ type Rule struct {
 	// Mode is how Require is applied. Empty: ModeEnforce.
 	Mode Mode `json:"mode,omitempty"`
 	// SeparateDuties refuses keys that stand in two of the roles that Require
-	// names, when the policy is loaded. False: one key may act in two roles.
+	// names, when the policy is loaded; whoever is recognised by identities of two
+	// of them counts in neither. False: one key may act in two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
 	// Require must all be met. At least one, unless Deny.
 	Require []Requirement `json:"require,omitempty"`

@@ -93,6 +93,9 @@ type rule struct {
 	leaves []*need
 	// places are where evidence is looked for.
 	places []registry.Place
+	// separate are the roles in two of which nobody may stand; none where the rule
+	// does not separate duties.
+	separate []*role
 }
 
 // setPlaces leaves out the tags that can hold nothing of what is required.
@@ -384,23 +387,27 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 	made.root.mark(false)
 	made.setPlaces()
 	if r.SeparateDuties {
-		err = made.separate(c)
+		made.setSeparate()
+		err = made.keysAreSeparate(c)
 	}
 	return made, err
 }
 
-// separate refuses a key in two of the roles that the rule names.
-func (r *rule) separate(c *compiled) error {
-	var all []*role
+// setSeparate collects the roles that the rule names.
+func (r *rule) setSeparate() {
 	for _, leaf := range r.leaves {
 		for _, role := range []*role{leaf.role, leaf.vexBy} {
-			if role != nil && !slices.Contains(all, role) {
-				all = append(all, role)
+			if role != nil && !slices.Contains(r.separate, role) {
+				r.separate = append(r.separate, role)
 			}
 		}
 	}
-	for i, a := range all {
-		for _, b := range all[:i] {
+}
+
+// keysAreSeparate refuses a key in two roles that are to be separate.
+func (r *rule) keysAreSeparate(c *compiled) error {
+	for i, a := range r.separate {
+		for _, b := range r.separate[:i] {
 			for _, k := range slices.Concat(c.keys, c.identities) {
 				if a.keys[k.ID()] && b.keys[k.ID()] {
 					return faultf(fmt.Sprintf("rules[%d].separateDuties", r.index), "is not kept: the key %s is in the roles %s and %s", k.Name, b.name, a.name)

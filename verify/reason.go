@@ -57,7 +57,7 @@ const (
 	// ReasonBadSignature: it names a trusted key whose signature it is not.
 	ReasonBadSignature Reason = "bad-signature"
 	// ReasonWrongRole: a key of the policy has made it, in another role than the
-	// requirement asks for.
+	// requirement asks for; or somebody who stands in two that are to be separate.
 	ReasonWrongRole Reason = "wrong-role"
 	// ReasonRevokedKey, ReasonExpiredKey, ReasonKeyNotYetValid: the policy says
 	// that the key does not count now.

@@ -92,8 +92,8 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 //     ReasonNoRule. The rule denies: ReasonDeniedByRule.
 //   - Every piece of evidence in every format is looked at in turn, until what
 //     the rule requires is met: the .sig tag where it requires a signature, the
-//     .att tag where it requires an attestation, and all referrers. One counts for a requirement if and only if all
-//     of this holds: it could be read and hashes to its digest; its manifest's
+//     .att tag where it requires an attestation, and all referrers. One counts for
+//     a requirement if and only if all of this holds: it could be read and hashes to its digest; its manifest's
 //     subject, if any, is the digest; it is no attestation under the .sig tag and
 //     no signature under the .att tag; it is well-formed; a key of the policy has
 //     made at least one of its signatures over exactly the bytes that are then
@@ -103,13 +103,18 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 //     simple signing payload of cosign's type or an in-toto statement of
 //     predicate type https://sigstore.dev/cosign/sign/v1 for a signature, a
 //     statement of the type for an attestation) and names the digest as its
-//     subject; it meets the requirement's conditions; no evidence of the same key
-//     has counted for the requirement before.
+//     subject; it meets the requirement's conditions; no evidence of the same key,
+//     or of the same person as identities recognise them, has counted for the
+//     requirement before. Somebody whom a revoked identity recognises counts as no
+//     other, and where duties are to be separate, nobody who is recognised in two
+//     roles counts.
 //   - A requirement about the image's config is met where the config, of an index
 //     those of all images that it lists, meets all conditions.
 //   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
 //   - Otherwise, the context has ended: its error.
-//   - Otherwise, a limit was reached: *Error, ReasonTooMuchEvidence.
+//   - Otherwise, a limit was reached, one of Options.Limits or 20,000 checks of
+//     signatures (each signature with each key, until one fits; keys that are slower
+//     than P-256 count more): *Error, ReasonTooMuchEvidence.
 //   - Otherwise, something could not be read: *UndecidedError.
 //   - Otherwise *Error: its Reason is that of the first requirement that is not
 //     met, and Unmet lists all of them. Where the rule only warns: Result, with
