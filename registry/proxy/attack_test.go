@@ -296,6 +296,15 @@ func TestAttack_P14_TransportLetsOnlyVerifiedContentIn(t *testing.T) {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}
+	// What is asked for stands at the end, whatever the repository is called.
+	for _, repo := range []string{"blobs/uploads", "team/blobs/uploads", "team/blobs/uploads/app", "_catalog/x", "team/blobs/uploads/blobs/uploads"} {
+		digest := s.hosted.Put(repo, "v1", "application/vnd.oci.image.manifest.v1+json", text)
+		for _, path := range []string{"/manifests/v1", "/manifests/" + digest, "/blobs/" + s.parts(s.signed)[0].Digest.String(), "/referrers/" + digest} {
+			if r := ask(http.MethodGet, "/v2/"+repo+path); r.status < 400 {
+				t.Errorf("%s%s: %d %s", repo, path, r.status, r.body)
+			}
+		}
+	}
 	// Left alone: what brings in no content of an image.
 	for _, path := range []string{"/v2/", "/v2/team/app/tags/list"} {
 		if r := ask(http.MethodGet, path); r.status != http.StatusOK {
@@ -566,6 +575,50 @@ func TestAttack_P3_EvidenceUnderATagIsNoImage(t *testing.T) {
 		s.denied("/v2/team/app/manifests/"+name, "no-signature") // also once it has passed
 		s.denied("/v2/team/app/blobs/"+layer, "")
 	}
+}
+
+// An attacker who can push attaches evidence that lists a layer of the good image:
+// as evidence, of another size, and more often than parents are remembered.
+func TestAttack_P3_EvidenceThatListsAnImagesLayerChangesNothingForTheImage(t *testing.T) {
+	const lives = 50 * time.Millisecond
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.AllowedFor, c.TagFor = lives, time.Nanosecond })
+	layer := s.parts(s.signed)[1]
+	s.passes("signed")
+	config := s.hosted.PutBlob("team/app", []byte("{}"))
+	manifest := func(size int64, n int) string {
+		return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"` + config + `","size":2},"layers":[{"mediaType":"application/json","digest":"` +
+			layer.Digest.String() + `","size":` + itoa(int(size)) + `}],"annotations":{"n":"` + itoa(n) + `"},"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + s.signed.DigestStr() + `","size":1}}`
+	}
+	for n := range 6 {
+		digest := s.hosted.Put("team/app", "", "application/vnd.oci.image.manifest.v1+json", []byte(manifest(layer.Size+int64(n%2), n)))
+		if r := s.get("/v2/team/app/manifests/" + digest); r.status != http.StatusOK {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	if r := s.get(blobPath(layer)); r.status != http.StatusOK || int64(len(r.body)) != layer.Size {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	time.Sleep(lives + 10*time.Millisecond) // all has ended, and is looked at anew
+	if r := s.get(blobPath(layer)); r.status != http.StatusOK || int64(len(r.body)) != layer.Size {
+		t.Errorf("later: %d %s", r.status, r.body)
+	}
+}
+
+// The other way round: what only evidence lists stays evidence, also where an image
+// lists it that does not pass.
+func TestAttack_P3_ALayerOfADeniedImagePassesForNoEvidence(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	unsigned, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Seed: "other"})
+	must(t, err)
+	layer := s.parts(unsigned)[1]
+	config := s.hosted.PutBlob("team/app", []byte("{}"))
+	digest := s.hosted.Put("team/app", "", "application/vnd.oci.image.manifest.v1+json", []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"`+
+		config+`","size":2},"layers":[{"mediaType":"application/json","digest":"`+layer.Digest.String()+`","size":`+itoa(int(layer.Size))+`}],"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"`+s.signed.DigestStr()+`","size":1}}`))
+	if r := s.get("/v2/team/app/manifests/" + digest); r.status != http.StatusOK {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	s.denied("/v2/team/app/manifests/other", "no-signature")
+	s.denied(blobPath(layer), "")
 }
 
 // Evidence that was moved so that two pieces vouch for one another neither passes

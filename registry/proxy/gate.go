@@ -346,24 +346,31 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 		return known, nil
 	}
 	var last *refusal
+	var evidence *permit
 	for _, parent := range known.Parents {
 		above, _, err := g.decide(ctx, p, parent, 0)
-		if errors.Is(err, registry.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return permit{}, err
-		}
-		if !above.Allowed {
+		if err == nil && !above.Allowed {
 			last = g.denial(above.denied, p.digest(digest).String())
 			continue
 		}
-		// Judging it has linked the blob anew; a decision of another gate has not.
-		known.Allowed, known.Until = true, above.Until
-		if known.Size >= 0 {
-			g.permits.link(ctx, key, parent, known, above.Until.Sub(g.c.Now()))
-			return known, nil
+		var listed *permit
+		if err == nil {
+			listed, err = g.listed(ctx, p, digest, parent, above)
 		}
+		switch {
+		case errors.Is(err, registry.ErrNotFound) || err == nil && listed == nil:
+			continue
+		case err != nil:
+			return permit{}, err
+		case !listed.Evidence:
+			g.permits.link(ctx, key, parent, *listed, above.Until.Sub(g.c.Now()))
+			return *listed, nil
+		case evidence == nil:
+			evidence = listed // unless an image lists it, too
+		}
+	}
+	if evidence != nil {
+		return *evidence, nil
 	}
 	if last != nil {
 		return permit{}, last
@@ -377,6 +384,21 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: no manifest that was let through here lists this blob; pull the image that it belongs to", p.digest(digest))
 	r.reason = "unlisted-blob"
 	return permit{}, r
+}
+
+// listed is what a blob rests on that a manifest lists which passes; nil: it does
+// not list it.
+func (g *gate) listed(ctx context.Context, p pull, digest, parent string, above permit) (*permit, error) {
+	m, err := g.byDigest(ctx, p, parent)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range blobsOf(m) {
+		if d.Digest.String() == digest {
+			return &permit{Allowed: true, Until: above.Until, Size: d.Size, Evidence: above.Evidence, Rule: above.Rule, Warning: above.Warning}, nil
+		}
+	}
+	return nil, nil
 }
 
 // unlisted is an error where the upstream does not have a blob that no manifest

@@ -23,7 +23,8 @@ type permit struct {
 	Allowed bool      `json:"allowed,omitempty"`
 	Until   time.Time `json:"until,omitzero"`
 	// Parents are manifests that list this digest, or that it is evidence about,
-	// the latest first: while one of them is allowed, this is.
+	// the latest first, but evidence after images: while one of them is allowed,
+	// this is.
 	Parents []string `json:"parents,omitempty"`
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`
@@ -106,8 +107,19 @@ func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Du
 	}
 }
 
-// link remembers that a manifest lists a digest.
+// link remembers that a manifest lists a digest. What images list is not changed by
+// evidence that lists it too: whoever can attach that could have it taken for
+// evidence, or for something of another size.
 func (p *permits) link(ctx context.Context, key permitKey, parent string, v permit, keep time.Duration) {
+	if v.Evidence {
+		if known, ok := p.get(ctx, key); ok && known.Size >= 0 && !known.Evidence && len(known.Parents) > 0 {
+			if len(known.Parents) < maxParents && !slices.Contains(known.Parents, parent) {
+				known.Parents = append(slices.Clone(known.Parents), parent)
+				p.put(ctx, key, known, keep)
+			}
+			return
+		}
+	}
 	known, _ := p.allowed.Get(key)
 	parents := []string{parent}
 	for _, other := range known.Parents {

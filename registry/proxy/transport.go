@@ -95,7 +95,17 @@ func judged(req *http.Request) bool {
 	if !strings.HasPrefix(path, "/v2/") {
 		return strings.Contains(strings.ToLower(path), "/v2/")
 	}
-	return path != "/v2/_catalog" && !strings.Contains(path, "/blobs/uploads/")
+	return path != "/v2/_catalog" && !isUpload(path)
+}
+
+// isUpload reports whether a path is that of an upload's session, which brings in
+// nothing. It is read from its end: "blobs/uploads" may also be a part of a
+// repository's name.
+// Source: OCI Distribution Specification v1.1, "Pushing blobs".
+func isUpload(path string) bool {
+	front, session := cutLast(strings.TrimPrefix(path, "/v2/"))
+	repo, found := strings.CutSuffix(front, "/blobs/uploads")
+	return found && nameSyntax.MatchString(repo) && strings.Trim(session, ".") != ""
 }
 
 // target says what a request is about, and where that is read.
@@ -263,10 +273,16 @@ func (r *response) end() {
 		r.WriteHeader(http.StatusOK)
 		_ = r.body.Close() // it never fails
 	case reason == http.ErrAbortHandler:
-		err := errors.New("the content is not what its digest says, or could not be read to its end: " + io.ErrUnexpectedEOF.Error())
-		r.once.Do(func() { r.failed = err; close(r.begun) })
-		_ = r.body.CloseWithError(err) // it never fails
+		r.fail(errors.New("the content is not what its digest says, or could not be read to its end: " + io.ErrUnexpectedEOF.Error()))
 	default:
-		panic(reason)
+		// Nobody could recover from a panic here: it is another goroutine's than the
+		// caller's.
+		r.fail(fmt.Errorf("internal failure: %v", reason))
 	}
+}
+
+// fail makes an error of the response, or of its body where it has begun.
+func (r *response) fail(err error) {
+	r.once.Do(func() { r.failed = err; close(r.begun) })
+	_ = r.body.CloseWithError(err) // it never fails
 }
