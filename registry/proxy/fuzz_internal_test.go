@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,30 @@ func FuzzLocate(f *testing.F) {
 		}
 		if again != u.Path || strings.Contains(l.repo, "..") || strings.ContainsAny(u.EscapedPath(), "%\\") {
 			t.Fatalf("%q was read as %+v", text, l)
+		}
+	})
+}
+
+// What the transport leaves alone names no content, neither as it stands nor as
+// somebody might read it who cleans paths first.
+func FuzzJudged(f *testing.F) {
+	f.Add("/v2/team/blobs/uploads/app/manifests/v1")
+	for _, seed := range []string{
+		"/v2/", "/v2/_catalog", "/v2/team/app/blobs/uploads/0123?x=y", "/v2/team/app/tags/list", "/token", "/v2/a/blobs/uploads/../../manifests/x", "/v2/a/manifests/x/blobs/uploads/..",
+		"/v2/blobs/uploads/blobs/uploads/manifests", "/v2/a/blobs%2fuploads/x", "/V2/a/manifests/x", "//v2/a/manifests/x", "/v2/_catalog/manifests/x",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := url.ParseRequestURI(text)
+		if err != nil || u.Host != "" || judged(&http.Request{Method: http.MethodGet, URL: u}) {
+			return
+		}
+		for _, read := range []string{u.Path, path.Clean(u.Path)} {
+			rest, is := strings.CutPrefix(strings.ToLower(read), "/v2/")
+			if l := split(rest); is && (l.at == atManifest || l.at == atBlob || l.at == atReferrers) {
+				t.Fatalf("%q is not judged, and is %+v", text, l)
+			}
 		}
 	})
 }

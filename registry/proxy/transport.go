@@ -26,7 +26,9 @@ import (
 // of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
 // body, which clients turn into their own errors. For the judgement, and for the
 // content, the registry is asked with the Authorization header of the request and
-// no other; redirects are followed here, so that the client never sees them.
+// no other; redirects are followed here, so that the client never sees them. Those
+// to private addresses are refused where they are named by number; one by a host
+// name is followed, unless Config.Client.Transport refuses to connect.
 //
 // Passed on unchanged, and never judged, is what brings in no content of an image:
 // requests with other methods (pushes), the ping /v2/, lists of tags, the
@@ -95,7 +97,8 @@ func judged(req *http.Request) bool {
 	if !strings.HasPrefix(path, "/v2/") {
 		return strings.Contains(strings.ToLower(path), "/v2/")
 	}
-	return path != "/v2/_catalog" && !isUpload(path)
+	encoded := req.URL.EscapedPath() != path
+	return encoded || path != "/v2/_catalog" && !isUpload(path)
 }
 
 // isUpload reports whether a path is that of an upload's session, which brings in
