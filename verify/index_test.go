@@ -117,18 +117,7 @@ func TestAttack_I2_NestedIndexesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		chain = append(chain, w.image)
-		text, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{inner.Descriptor}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := registry.NewManifest(string(types.OCIImageIndex), text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.image = w.repo.Digest(m.Descriptor.Digest.String())
-		if _, err := w.store.PushManifest(ctx, w.image, m, registry.PushOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		w.indexOf(inner.Descriptor)
 	}
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	res, err := v.Image(ctx, w.store, w.image)

@@ -1,0 +1,248 @@
+package verify_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// pushConfig makes the world's image one with this config and these annotations.
+func (w *world) pushConfig(config v1.Config, annotations map[string]string, created time.Time, history string) {
+	w.t.Helper()
+	image, err := mutate.Config(empty.Image, config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture, file.Created = "linux", "amd64", v1.Time{Time: created}
+	file.History = []v1.History{{CreatedBy: history}}
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		w.t.Fatal(err)
+	}
+	annotated := mutate.Annotations(image, annotations).(v1.Image)
+	if w.image, err = registry.Push(context.Background(), w.store, w.repo, annotated); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
+	user := v1.Config{User: "65532"}
+	env := func(e ...string) v1.Config { return v1.Config{User: "65532", Env: e} }
+	for label, c := range map[string]struct {
+		require     string
+		config      v1.Config
+		annotations map[string]string
+		created     time.Time
+		history     string
+		reason      verify.Reason
+	}{
+		"user":                 {"nonRoot: true", user, nil, now, "", ""},
+		"user by name":         {"nonRoot: true", v1.Config{User: "app:app"}, nil, now, "", ""},
+		"no user":              {"nonRoot: true", v1.Config{}, nil, now, "", verify.ReasonRoot},
+		"root":                 {"nonRoot: true", v1.Config{User: "root"}, nil, now, "", verify.ReasonRoot},
+		"root in case":         {"nonRoot: true", v1.Config{User: "Root"}, nil, now, "", verify.ReasonRoot},
+		"root with group":      {"nonRoot: true", v1.Config{User: "root:app"}, nil, now, "", verify.ReasonRoot},
+		"0":                    {"nonRoot: true", v1.Config{User: "0"}, nil, now, "", verify.ReasonRoot},
+		"00":                   {"nonRoot: true", v1.Config{User: "00"}, nil, now, "", verify.ReasonRoot},
+		"+0":                   {"nonRoot: true", v1.Config{User: "+0"}, nil, now, "", verify.ReasonRoot},
+		"0:1000":               {"nonRoot: true", v1.Config{User: "0:1000"}, nil, now, "", verify.ReasonRoot},
+		"blank":                {"nonRoot: true", v1.Config{User: " "}, nil, now, "", verify.ReasonRoot},
+		"root and a blank":     {"nonRoot: true", v1.Config{User: "root "}, nil, now, "", verify.ReasonRoot},
+		"2^32":                 {"nonRoot: true", v1.Config{User: "4294967296"}, nil, now, "", verify.ReasonRoot}, // 0 in 32 bits
+		"2^31":                 {"nonRoot: true", v1.Config{User: "2147483648:1"}, nil, now, "", verify.ReasonRoot},
+		"2^64":                 {"nonRoot: true", v1.Config{User: "18446744073709551616"}, nil, now, "", verify.ReasonRoot},
+		"-1":                   {"nonRoot: true", v1.Config{User: "-1"}, nil, now, "", verify.ReasonRoot},
+		"2^31 - 1":             {"nonRoot: true", v1.Config{User: "2147483647"}, nil, now, "", ""},
+		"only a group":         {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
+		"no secret":            {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
+		"secret variable":      {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
+		"secret by its form":   {"noSecrets: true", env("X=ghp_0123456789abcdefABCDEF0123"), nil, now, "", verify.ReasonSecret},
+		"secret key":           {"noSecrets: true", env("K=-----BEGIN RSA PRIVATE KEY-----"), nil, now, "", verify.ReasonSecret},
+		"secret in a URL":      {"noSecrets: true", env("DB=postgres://u:p4ss@db/x"), nil, now, "", verify.ReasonSecret},
+		"secret label":         {"noSecrets: true", v1.Config{Labels: map[string]string{"api_key": "abc123xyz"}}, nil, now, "", verify.ReasonSecret},
+		"secret annotation":    {"noSecrets: true", user, map[string]string{"my.token": "abc123xyz"}, now, "", verify.ReasonSecret},
+		"secret argument":      {"noSecrets: true", v1.Config{Cmd: []string{"serve", "--password=hunter2"}}, nil, now, "", verify.ReasonSecret},
+		"secret in history":    {"noSecrets: true", user, nil, now, "RUN |1 NPM_TOKEN=abcdef123 /bin/sh -c npm ci", verify.ReasonSecret},
+		"port":                 {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9000-9010/udp": {}}}, nil, now, "", ""},
+		"port 80":              {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80/tcp": {}}}, nil, now, "", verify.ReasonPort},
+		"ports 80-9000":        {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80-9000": {}}}, nil, now, "", verify.ReasonPort},
+		"port that is none":    {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"http": {}}}, nil, now, "", verify.ReasonPort},
+		"port too large":       {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"99999999999999": {}}}, nil, now, "", verify.ReasonPort},
+		"created":              {"createdWithin: 48h", user, nil, now.Add(-24 * time.Hour), "", ""},
+		"created long ago":     {"createdWithin: 48h", user, nil, now.Add(-72 * time.Hour), "", verify.ReasonCreated},
+		"created never":        {"createdWithin: 48h", user, nil, time.Time{}, "", verify.ReasonCreated},
+		"created in 1970":      {"createdWithin: 48h", user, nil, time.Unix(0, 0), "", verify.ReasonCreated},
+		"created tomorrow":     {"createdWithin: 48h", user, nil, now.Add(24 * time.Hour), "", verify.ReasonFuture},
+		"base by digest":       {`baseImages: ["sha256:` + strings.Repeat("ab", 32) + `"]`, user, map[string]string{"org.opencontainers.image.base.digest": "sha256:" + strings.Repeat("ab", 32)}, now, "", ""},
+		"base by name":         {"baseImages: [index.docker.io/library/*]", user, map[string]string{"org.opencontainers.image.base.name": "alpine:3"}, now, "", ""},
+		"other base":           {"baseImages: [registry.example/base/**]", user, map[string]string{"org.opencontainers.image.base.name": "registry.example/base-evil/x"}, now, "", verify.ReasonBaseImage},
+		"no base":              {"baseImages: [registry.example/base/**]", user, nil, now, "", verify.ReasonBaseImage},
+		"platform":             {"platforms: [linux/amd64]", user, nil, now, "", ""},
+		"other platform":       {"platforms: [linux/arm64]", user, nil, now, "", verify.ReasonPlatform},
+		"label":                {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", ""},
+		"other label":          {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "c"}}, nil, now, "", verify.ReasonLabels},
+		"no annotation":        {"annotations: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", verify.ReasonLabels},
+		"E13 version":          {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "v1.10.0"}, now, "", ""},
+		"E13 version too low":  {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "1.2.3-rc.1"}, now, "", verify.ReasonVersion},
+		"E13 version missing":  {"minVersion: 1.2.3", user, nil, now, "", verify.ReasonVersion},
+		"E13 version is a tag": {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "latest"}, now, "", verify.ReasonVersion},
+	} {
+		w := newWorld(t)
+		w.pushConfig(c.config, c.annotations, c.created, c.history)
+		text := strings.Replace(policyText, "signature: {by: release}", "config: {"+c.require+"}", 1)
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		if c.reason == "" {
+			if err != nil {
+				t.Errorf("%s: %v", label, err)
+			}
+			continue
+		}
+		denial, ok := err.(*verify.Error)
+		if !ok || res != nil || denial.Reason != c.reason {
+			t.Errorf("%s: %v, %v; want %s", label, res, err, c.reason)
+		} else if text := denial.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "p4ss") || strings.Contains(text, "ghp_0") {
+			t.Errorf("%s: the secret is told: %s", label, text)
+		}
+	}
+}
+
+// Runtimes read configs without regard to case, so that what is spelt otherwise
+// must not pass unseen.
+func TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused(t *testing.T) {
+	for label, c := range map[string]struct{ require, config string }{
+		"variables":     {"noSecrets: true", `{"config":{"User":"1","env":["DB_PASSWORD=hunter2hunter2"]}}`},
+		"ports":         {"noPrivilegedPorts: true", `{"Config":{"User":"1","ExposedPorts":{"22/tcp":{}}}}`},
+		"history":       {"noSecrets: true", `{"config":{"User":"1"},"History":[{"created_by":"RUN |1 NPM_TOKEN=abcdef123 npm ci"}]}`},
+		"its commands":  {"noSecrets: true", `{"config":{"User":"1"},"history":[{"Created_By":"RUN |1 NPM_TOKEN=abcdef123 npm ci"}]}`},
+		"a second user": {"nonRoot: true", `{"config":{"User":"1","user":"0"}}`},
+	} {
+		w := newWorld(t)
+		sum := sha256.Sum256([]byte(c.config))
+		digest := "sha256:" + hex.EncodeToString(sum[:])
+		if err := w.store.PushBlob(context.Background(), w.repo.Digest(digest), int64(len(c.config)), func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(c.config)), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.pushText("application/vnd.oci.image.manifest.v1+json", fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[]}`, digest, len(c.config)))
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {"+c.require+"}", 1), now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(label, err)
+		isDenied(t, res, err, verify.ReasonConfig)
+	}
+}
+
+// Only what nobody can run is passed over: an entry for no platform that holds
+// statements in place of layers.
+func TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged(t *testing.T) {
+	text := strings.Replace(policyText, signatureRequired, configText, 1)
+	called := map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+	unknown := &v1.Platform{OS: "unknown", Architecture: "unknown"}
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.listed(w.image)
+	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
+	evil := w.listed(w.image)
+	statements := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},
+"layers":[{"mediaType":"application/vnd.in-toto+json","digest":"sha256:%s","size":1}]}`, "sha256:"+hex64(1), hex64(2))
+	w.pushText("application/vnd.oci.image.manifest.v1+json", statements)
+	real := w.listed(w.image)
+	real.Platform, real.Annotations = unknown, called
+	for label, c := range map[string]struct {
+		platform    *v1.Platform
+		annotations map[string]string
+	}{
+		"for a platform": {&amd64, called},
+		"for none":       {unknown, called},
+		"without a word": {nil, called},
+	} {
+		evil.Platform, evil.Annotations = c.platform, c.annotations
+		w.indexOf(good, real, evil)
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(label, err)
+		isDenied(t, res, err, verify.ReasonRoot)
+	}
+	w.indexOf(good, real)
+	if _, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t)); err != nil {
+		t.Errorf("an attestation manifest beside the image: %v", err)
+	}
+	w.indexOf(real)
+	res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+	isDenied(t, res, err, verify.ReasonConfig) // there is no image
+}
+
+func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.image
+	w.pushConfig(v1.Config{User: "0"}, nil, now, "")
+	bad := w.image
+	text := strings.Replace(policyText, "signature: {by: release}", "config: {nonRoot: true}", 1)
+	w.pushText("application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}`)
+	bare := w.image
+	huge := `{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:` + strings.Repeat("0", 64) + `","size":1000000000}`
+	w.pushText("application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":`+huge+`,"layers":[]}`)
+	heavy := w.image
+	for label, c := range map[string]struct {
+		children []name.Digest
+		reason   verify.Reason
+	}{
+		"good":            {[]name.Digest{good}, ""},
+		"one is bad":      {[]name.Digest{good, bad}, verify.ReasonRoot},
+		"nothing":         {nil, verify.ReasonConfig},
+		"no config":       {[]name.Digest{good, bare}, verify.ReasonConfig},
+		"config too long": {[]name.Digest{good, heavy}, verify.ReasonConfig},
+	} {
+		manifests := []v1.Descriptor{}
+		for _, d := range c.children {
+			desc, err := w.store.Resolve(context.Background(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifests = append(manifests, desc)
+		}
+		content, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: "application/vnd.oci.image.index.v1+json", Manifests: manifests})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.pushText("application/vnd.oci.image.index.v1+json", string(content))
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		if c.reason == "" && err != nil {
+			t.Errorf("%s: %v", label, err)
+		} else if c.reason != "" {
+			isDenied(t, res, err, c.reason)
+		}
+	}
+}
+
+// pushText stores a manifest of exactly this text, and makes it the world's
+// image.
+func (w *world) pushText(mediaType, text string) {
+	w.t.Helper()
+	m, err := registry.NewManifest(mediaType, []byte(text))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.image = w.repo.Digest(m.Descriptor.Digest.String())
+	if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
