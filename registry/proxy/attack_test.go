@@ -621,6 +621,47 @@ func TestAttack_P3_ALayerOfADeniedImagePassesForNoEvidence(t *testing.T) {
 	s.denied(blobPath(layer), "")
 }
 
+// What cannot be read in one way only is judged by nobody, and served to nobody.
+func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	_, text, _ := s.hosted.Manifest("team/app", "signed")
+	const manifestType = "application/vnd.oci.image.manifest.v1+json"
+	for name, c := range map[string]struct{ mediaType, text string }{
+		"two configs":     {manifestType, strings.Replace(string(text), `"config"`, `"config":{},"config"`, 1)},
+		"another case":    {manifestType, strings.Replace(string(text), `"layers"`, `"Layers":[],"layers"`, 1)},
+		"both kinds":      {manifestType, strings.Replace(string(text), `"layers"`, `"manifests":[],"layers"`, 1)},
+		"no JSON":         {manifestType, "manifest"},
+		"another version": {"application/vnd.docker.distribution.manifest.v1+json", `{"schemaVersion":1,"name":"team/app","fsLayers":[]}`},
+	} {
+		tag := strings.ReplaceAll(name, " ", "-")
+		digest := s.hosted.Put("team/app", tag, c.mediaType, []byte(c.text))
+		for _, ref := range []string{tag, digest} {
+			if r := s.get("/v2/team/app/manifests/" + ref); r.status != http.StatusForbidden || !strings.Contains(r.message(), "cannot be judged") {
+				t.Errorf("%s as %s: %d %s", name, ref, r.status, r.body)
+			}
+		}
+	}
+}
+
+// An observer, verifier or clock of the embedder's that panics ends one request of a
+// transport, and not the program.
+func TestAPanicBehindTheTransportIsAnErrorOfItsRequest(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	host := registrytest.Start(t, s.hosted)
+	transport, err := proxy.NewTransport(proxy.Config{Verifier: s.verifier(nil), Observer: panicking{}, TempDir: t.TempDir()})
+	must(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/v2/team/app/manifests/signed", nil)
+	must(t, err)
+	if r := send(t, &http.Client{Transport: transport}, req); r.err == nil || !strings.Contains(r.err.Error(), "internal failure: unforeseen") {
+		t.Errorf("%d %s %v", r.status, r.body, r.err)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Event(context.Context, proxy.Event)       { panic("unforeseen") }
+func (panicking) Download(context.Context, proxy.Download) {}
+
 // Evidence that was moved so that two pieces vouch for one another neither passes
 // for that nor makes anybody wait.
 func TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject(t *testing.T) {

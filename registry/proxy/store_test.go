@@ -121,6 +121,36 @@ func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
 	}
 }
 
+// A disk that changes content and leaves size and time as they were is found out
+// where all is hashed each time it is read.
+func TestAttack_P8_ContentThatChangesBehindItsTimeIsFoundWhereAllIsHashed(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{AlwaysVerify: true})
+	_, layer := s.bigImage("big", 1<<20)
+	s.passes("big")
+	blob := "/v2/team/app/blobs/" + layer
+	want := s.get(blob).body
+	path := filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(layer, "sha256:"))
+	eventually(t, "the layer is stored", func() bool { _, err := os.Stat(path); return err == nil })
+	s.get(blob) // hashed, and known by its size and time
+	info, err := os.Stat(path)
+	must(t, err)
+	content, err := os.ReadFile(path)
+	must(t, err)
+	content[len(content)/2] ^= 1
+	must(t, os.WriteFile(path, content, 0o600))
+	must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+	if r := s.get(blob); r.err == nil {
+		t.Errorf("%d, %d bytes arrived in full", r.status, len(r.body))
+	}
+	if got := s.events.reasons(proxy.EventMismatch); len(got) != 1 || got[0] != "digest-mismatch" {
+		t.Errorf("told of %v", got)
+	}
+	if r := s.get(blob); r.status != http.StatusOK || !bytes.Equal(r.body, want) {
+		t.Errorf("it is not fetched again: %d, %d bytes", r.status, len(r.body))
+	}
+}
+
 func TestTheStoreKeepsWhatWasUsedLast(t *testing.T) {
 	dir := t.TempDir()
 	s := storeScene(t, dir, proxy.StoreOptions{MaxBytes: 5 << 20})
