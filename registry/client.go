@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 )
 
 // Options say how a Client talks to registries. The zero value is safe and
@@ -157,10 +159,7 @@ func NewClient(o Options) (*Client, error) {
 	c.own, c.foreign = o.Transport, o.Transport
 	if o.Transport == nil {
 		own := newTransport(o)
-		guarded := newTransport(o)
-		guarded.DialContext = (&net.Dialer{Timeout: dialTimeout, ControlContext: refusePrivate}).DialContext
-		guarded.Proxy = nil
-		c.own, c.foreign = own, &throughProxy{proxied: own, direct: guarded}
+		c.own, c.foreign = own, netguard.Guard(own)
 	}
 	return c, nil
 }
@@ -256,7 +255,7 @@ func isLocal(h string) bool {
 		return true
 	}
 	if ip, err := netip.ParseAddr(bare); err == nil {
-		return isPrivate(ip)
+		return netguard.IsPrivate(ip)
 	}
 	return endsInNumber(bare)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -292,8 +293,7 @@ func (c *Client) logged(ctx context.Context, r *request, target *url.URL, resp *
 }
 
 func (r *request) transportError(ctx context.Context, err error) error {
-	var private errPrivate
-	if errors.As(err, &private) {
+	if private := (*netguard.Error)(nil); errors.As(err, &private) {
 		return r.fail(ErrInsecure, nil, "the registry redirects into a private network: "+private.Error())
 	}
 	if ctx.Err() != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -26,9 +27,10 @@ import (
 // of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
 // body, which clients turn into their own errors. For the judgement, and for the
 // content, the registry is asked with the Authorization header of the request and
-// no other; redirects are followed here, so that the client never sees them. Those
-// to private addresses are refused where they are named by number; one by a host
-// name is followed, unless Config.Client.Transport refuses to connect.
+// no other; redirects are followed here, so that the client never sees them, and
+// not into private networks, unless the registry itself is in one. (With
+// Config.Client.Transport that is so for addresses that are named by number; what
+// a host's name resolves to is for that transport to look at.)
 //
 // Passed on unchanged, and never judged, is what brings in no content of an image:
 // requests with other methods (pushes), the ping /v2/, lists of tags, the
@@ -37,8 +39,10 @@ import (
 type Transport struct {
 	gate *gate
 	base http.RoundTripper
-	key  []byte
-	by   *lru.Cache[string, *origin]
+	// foreign sends to hosts that a registry has chosen. Nil: base does.
+	foreign http.RoundTripper
+	key     []byte
+	by      *lru.Cache[string, *origin]
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -53,17 +57,18 @@ func NewTransport(c Config) (*Transport, error) {
 	if c.Logins != LoginsOfOperator || len(c.Upstreams) > 0 || c.Select != nil {
 		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Logins: requests say where they go", ErrConfig)
 	}
-	base := c.Client.Transport
-	if base == nil {
+	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}
+	if t.base == nil {
 		plain := http.DefaultTransport.(*http.Transport).Clone()
 		plain.DisableCompression = true
 		plain.MaxIdleConnsPerHost = 64
 		if c.Client.RootCAs != nil {
 			plain.TLSClientConfig.RootCAs = c.Client.RootCAs
 		}
-		base = plain
+		t.base, t.foreign = plain, netguard.Guard(plain)
 	}
-	return &Transport{gate: newGate(c), base: base, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}, nil
+	t.gate = newGate(c)
+	return t, nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -145,7 +150,7 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 	options.Keychain = oneLogin{reg.RegistryStr(), authn.Anonymous}
 	// The base follows no redirects and asks for no compression; the client on
 	// top of it does what there is to do.
-	sender := &authorized{base: t.base, scheme: req.URL.Scheme, host: req.URL.Host, authorization: authorization}
+	sender := &authorized{base: t.base, foreign: t.foreign, scheme: req.URL.Scheme, host: req.URL.Host, authorization: authorization}
 	options.Transport = sender
 	options.TLSHosts, options.InsecurePlainHTTP = nil, nil
 	if req.URL.Scheme == "http" {
@@ -164,10 +169,12 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 
 // authorized adds a request's own authorization to what is asked of the same host.
 type authorized struct {
-	base                        http.RoundTripper
+	base, foreign               http.RoundTripper
 	scheme, host, authorization string
 	// challenge is what the registry asked for last.
 	challenge atomic.Value
+	// private is set once the registry has shown that it is in a private network.
+	private atomic.Bool
 }
 
 // wanted is the registry's challenge, for the client to answer.
@@ -182,7 +189,14 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Header.Set("Authorization", a.authorization)
 	}
-	resp, err := a.base.RoundTrip(req)
+	sender := a.base
+	switch {
+	case same && netguard.Direct(req.URL):
+		req = req.WithContext(netguard.WatchPeer(req.Context(), func() { a.private.Store(true) }))
+	case !same && a.foreign != nil && !a.private.Load():
+		sender = a.foreign
+	}
+	resp, err := sender.RoundTrip(req)
 	if err == nil && same && resp.StatusCode == http.StatusUnauthorized {
 		a.challenge.Store(resp.Header.Get("WWW-Authenticate"))
 	}
