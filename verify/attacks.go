@@ -104,6 +104,7 @@
 //   - I7: verify.TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged
 //   - I7: verify.TestAttack_I7_E13_EveryConditionOfTheConfigIsKept
 //   - I7: verify.TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused
+//   - I7: verify.TestAttack_I7_SecretsInLayersNamesAreFound
 //
 // R, registry client: the attacker is the registry, or on the network:
 //
@@ -150,7 +151,10 @@
 //   - T3: internal/pattern.TestAttack_T3_PatternsOfWhichNeitherIsMoreSpecificAreRefused
 //   - T3: verify.TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition
 //   - T4: verify.TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition
+//   - T5: verify.TestAttack_T5_DecisionsOfAnEarlierTrustAreNotUsed
 //   - T5: verify.TestAttack_T5_KeysCountOnlyInTheirTimeAndNeverOnceRevoked
+//   - T5: verify.TestAttack_T5_LaterSignaturesOfARevokedKeyHideNoEarlierOne
+//   - T5: verify.TestAttack_T5_OfARevokedKeyOnlyThatStandsWhichWasSeenBefore
 //   - T6: verify.TestAttack_T6_APolicyFileIsTakenWholeOrNotAtAll
 //   - T7: verify.TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition
 //   - T7: verify.TestAttack_T7_AttestationsCountForTheRoleThatIsAskedFor
@@ -214,10 +218,12 @@
 //   - P6: verify.TestAttack_P6_CallersShareOneJudgementButNotTheirCancellation
 //   - P7: registry/proxy.TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile
 //   - P7: registry/proxy.TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother
+//   - P8: internal/seal.TestAttack_P8_OnlyWhatWasSealedAboutTheSameIsOpened
 //   - P8: registry/proxy.TestAttack_P8_ContentThatChangesBehindItsTimeIsFoundWhereAllIsHashed
 //   - P8: registry/proxy.TestAttack_P8_SharedDecisionsAreAuthenticated
 //   - P8: registry/proxy.TestAttack_P8_StoredContentThatWasChangedIsNeverServed
 //   - P8: verify.TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed
+//   - P8: verify.TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut
 //   - P9: registry/proxy.TestAttack_P9_ASoakWithFaultsLetsNothingThrough
 //   - P9: registry/proxy.TestAttack_P9_BlobsThatAreNotWhatTheirDigestSaysNeverArriveInFull
 //   - P9: registry/proxy.TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/evidence"
@@ -19,6 +21,44 @@ type Authority interface {
 	// Identity checks what a policy says of an identity, and returns it. Settings
 	// that would match anybody, and names that it does not know, are errors.
 	Identity(settings map[string]any) (Identity, error)
+}
+
+// ChangingAuthority is an Authority whose trust changes while the process runs, as
+// where a trust root is renewed.
+type ChangingAuthority interface {
+	Authority
+	// Generation tells what is trusted now from what was trusted before, in every
+	// process alike: a digest of the trust root, say. Decisions that were kept for
+	// another one are not used. It is asked for each decision, and is quick.
+	Generation() string
+}
+
+// trust is what the authorities that the policy names trust now.
+func (c *compiled) trust() string {
+	if len(c.changing) == 0 {
+		return ""
+	}
+	var all []string
+	for _, a := range c.changing {
+		all = append(all, strconv.Quote(a.Generation()))
+	}
+	return strings.Join(all, " ")
+}
+
+// addChanging notes which of the authorities that the policy names change.
+func (c *compiled) addChanging(p *Policy, linked map[string]Authority) {
+	named := make(map[string]bool)
+	for _, i := range p.Identities {
+		named[i.Authority] = true
+	}
+	for _, t := range p.Timestamps {
+		named[t.Authority] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if a, ok := linked[name].(ChangingAuthority); ok {
+			c.changing = append(c.changing, a)
+		}
+	}
 }
 
 // Identity is somebody whom an Authority can recognise. It is safe for concurrent
@@ -45,7 +85,8 @@ type Recognized struct {
 	Until time.Time
 }
 
-// SignedEvidence is a piece of evidence that offers a certificate.
+// SignedEvidence is a piece of evidence that offers a certificate, or, for a Clock,
+// one that a key has signed.
 type SignedEvidence struct {
 	// MediaType and Annotations are those of the layer, Content is the layer: a
 	// Sigstore bundle, a DSSE envelope or a simple signing payload. An attacker
@@ -102,10 +143,7 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 		return nil, nil, errTooManyChecks()
 	}
 	for _, i := range j.v.policy.identities {
-		known, err := i.identity.Signed(j.ctx, SignedEvidence{
-			MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,
-			Message: claim.Signed.Bytes, Signatures: claim.Signatures, Now: j.now,
-		})
+		known, err := i.identity.Signed(j.ctx, signedEvidence(item, claim, claim.Signatures, j.now))
 		if err == nil && known.Who == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}

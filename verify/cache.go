@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -15,6 +17,9 @@ type CacheKey struct {
 	// Policy is Verifier.PolicyDigest: a decision of one policy never serves
 	// another.
 	Policy string
+	// Trust is that of the authorities behind the policy's identities, now; empty
+	// where none of them changes (ChangingAuthority).
+	Trust string
 	// Repository is the full name of the repository asked about, Digest that of
 	// the manifest.
 	Repository, Digest string
@@ -141,10 +146,7 @@ type question struct {
 func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
 	if v.o.Cache != nil {
 		if d, ok := v.o.Cache.Get(ctx, key); ok && v.o.Now().Before(d.Until) && v.usable(d, key) {
-			if d.Denied != nil {
-				return nil, d.Denied
-			}
-			return d.Result, nil
+			return v.adopt(d)
 		}
 	}
 	if !reflect.ValueOf(r).Comparable() {
@@ -161,9 +163,28 @@ func (v *Verifier) usable(d Decision, key CacheKey) bool {
 	case (d.Result == nil) == (d.Denied == nil):
 		return false
 	case d.Denied != nil:
-		return d.Denied.PolicyDigest == key.Policy && d.Denied.Digest.DigestStr() == key.Digest
+		return d.Denied.PolicyDigest == key.Policy && names(d.Denied.Digest, key)
 	}
-	return d.Result.by == v && d.Result.Digest.DigestStr() == key.Digest && d.Result.Digest.Context().Name() == key.Repository
+	r := d.Result
+	return (r.by == v || r.shared && r.PolicyDigest == key.Policy) && r.ValidAt(v.o.Now()) && names(r.Digest, key)
+}
+
+// names reports whether a digest is the one of a key, in its repository.
+func names(d name.Digest, key CacheKey) bool {
+	return d.DigestStr() == key.Digest && d.Context().Name() == key.Repository
+}
+
+// adopt returns a usable decision as this verifier's own.
+func (v *Verifier) adopt(d Decision) (*Result, error) {
+	switch {
+	case d.Denied != nil:
+		return nil, d.Denied
+	case d.Result.by == v:
+		return d.Result, nil
+	}
+	own := *d.Result
+	own.by, own.shared = v, false
+	return &own, nil
 }
 
 func (v *Verifier) judgeAndKeep(ctx context.Context, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {

@@ -46,6 +46,8 @@
 // # Time
 //
 // Nothing tells when a signature was made, so that keys count as the policy says
-// for the time of the judgement. Times in statements are those that their signers
+// for the time of the judgement, and one that is revoked does not. What a
+// [TimeAuthority] vouches for can be an exception to the last, where the policy
+// asks for it. Times in statements are those that their signers
 // state; they count only in statements that the requirement's role has signed.
 package verify

@@ -98,7 +98,7 @@ func (c *compiled) who(r *role) string {
 		}
 		text := k.Name
 		if k.revoked {
-			text += " (revoked)"
+			text += k.revokedWords()
 		} else if !k.notAfter.IsZero() {
 			text += " (until " + k.notAfter.UTC().Format(time.RFC3339) + ")"
 		}

@@ -67,6 +67,7 @@ type leafState struct {
 type fact struct {
 	item        registry.Item
 	key         *trustedKey
+	seenAt      time.Time // when a clock saw the signature, where that matters
 	annotations map[string]string
 	repository  string     // that a simple signing payload names
 	statement   *statement // nil: an image signature
@@ -233,8 +234,12 @@ func (j *judgement) look(item registry.Item) {
 	}
 	f.item = item
 	for _, key := range keys {
-		f.key = key
-		switch invalid := key.at(j.now); {
+		seen, invalid, err := j.usable(item, claim, key)
+		f.key, f.seenAt = key, seen
+		switch {
+		case err != nil:
+			j.unread(item, err)
+			return
 		case invalid != nil:
 			j.record(item, key.ID(), nil, invalid.reason, invalid.detail)
 			j.offer(claim)

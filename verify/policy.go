@@ -33,6 +33,9 @@ type Policy struct {
 	// no key has. A policy that names an authority whose package is not linked
 	// (Options.Authorities) is refused. Empty: none.
 	Identities map[string]PolicyIdentity `json:"identities,omitempty"`
+	// Timestamps are parties whose word about when a signature was there is
+	// believed (PolicyKey.StandsBefore), by names of its own. Empty: nobody's.
+	Timestamps map[string]PolicyTimestamps `json:"timestamps,omitempty"`
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
 	Builders map[string]int `json:"builders,omitempty"`
@@ -62,9 +65,14 @@ type PolicyKey struct {
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
 	// Revoked is when the key was revoked. Zero: it is not. A key that is
-	// revoked never counts, also not before this time: whoever has it can write
+	// revoked does not count, also not before this time: whoever has it can write
 	// any time.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// StandsBefore lets a signature of an image stand that somebody of
+	// Policy.Timestamps has seen before Revoked. Set Revoked to when the key can
+	// first have been in wrong hands. Of files, nothing stands. False: nothing
+	// stands.
+	StandsBefore bool `json:"standsBefore,omitempty"`
 
 	// Key is the key itself, for policies in Go. Zero: see PEM and File.
 	Key Key `json:"-"`
@@ -78,6 +86,14 @@ type PolicyIdentity struct {
 	Settings map[string]any `json:"settings,omitempty"`
 	// Revoked is when it was revoked: then it never counts. Zero: it is not.
 	Revoked time.Time `json:"revoked,omitzero"`
+}
+
+// PolicyTimestamps is a party that vouches for when a signature was there.
+type PolicyTimestamps struct {
+	// Authority is its name in Options.Authorities, a TimeAuthority. Required.
+	Authority string `json:"authority"`
+	// Settings say who it is, in the authority's own terms.
+	Settings map[string]any `json:"settings,omitempty"`
 }
 
 // Role is a group of keys and identities.

@@ -31,8 +31,12 @@ type compiled struct {
 	byHint map[string]*trustedKey
 	// identities are asked about evidence that offers a certificate.
 	identities []*trustedKey
-	roles      map[string]*role
-	rules      []*rule
+	// clocks are asked about signatures of revoked keys that may stand.
+	clocks []*trustedClock
+	// changing are the authorities behind both whose trust may change.
+	changing []ChangingAuthority
+	roles    map[string]*role
+	rules    []*rule
 	// patterns find the rule of a repository.
 	patterns *pattern.Set
 	denied   map[string]string
@@ -54,6 +58,8 @@ type trustedKey struct {
 	who                 string   // whom identity has recognised in a piece of evidence
 	notBefore, notAfter time.Time
 	revoked             bool
+	revokedAt           time.Time // of a key
+	standsBefore        bool      // what clocks have seen before revokedAt
 }
 
 // ID is what thresholds count.
@@ -66,9 +72,15 @@ func (k *trustedKey) ID() string {
 
 // at says why the key does not count at a time; nil: it does.
 func (k *trustedKey) at(now time.Time) *problem {
-	switch {
-	case k.revoked:
+	if k.revoked {
 		return problemf(ReasonRevokedKey, "the key %s is revoked", k.Name)
+	}
+	return k.within(now)
+}
+
+// within says why a time is none of the key's; nil: it is one.
+func (k *trustedKey) within(now time.Time) *problem {
+	switch {
 	case !k.notBefore.IsZero() && now.Before(k.notBefore):
 		return problemf(ReasonKeyNotYetValid, "the key %s counts from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
 	case !k.notAfter.IsZero() && now.After(k.notAfter):
@@ -166,6 +178,10 @@ func compile(p *Policy, linked map[string]Authority) (*compiled, error) {
 	if err := c.addIdentities(p, linked); err != nil {
 		return nil, err
 	}
+	if err := c.addClocks(p, linked); err != nil {
+		return nil, err
+	}
+	c.addChanging(p, linked)
 	for _, step := range []func(*Policy) error{c.addRoles, c.addSettings, c.addRules, c.addFiles} {
 		if err := step(p); err != nil {
 			return nil, err
@@ -206,11 +222,18 @@ func (c *compiled) addKeys(p *Policy) error {
 			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey, and for a file LoadPolicy")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
 			return faultf(path, "never counts: notAfter is not after notBefore")
+		case k.StandsBefore && k.Revoked.IsZero():
+			return faultf(path+".standsBefore", "is about a key that is revoked, and this one is not")
+		case k.StandsBefore && len(p.Timestamps) == 0:
+			return faultf(path+".standsBefore", "needs timestamps: nobody says when a signature was there")
 		}
 		if first, twice := c.byHint[k.Key.key.Hint()]; twice {
 			return faultf(path, "is the same key as %s, %s", first.Name, k.Key.ID())
 		}
-		t := &trustedKey{Key: k.Key, notBefore: k.NotBefore, notAfter: k.NotAfter, revoked: !k.Revoked.IsZero()}
+		t := &trustedKey{
+			Key: k.Key, notBefore: k.NotBefore, notAfter: k.NotAfter,
+			revoked: !k.Revoked.IsZero(), revokedAt: k.Revoked, standsBefore: k.StandsBefore,
+		}
 		if t.Name == "" {
 			t.Name = name
 		}
@@ -503,18 +526,23 @@ func (c *compiled) sum(p *Policy) error {
 	type key struct {
 		ID                           string
 		NotBefore, NotAfter, Revoked time.Time
+		StandsBefore                 bool
 	}
 	canonical := struct {
 		Policy
 		Keys       map[string]key
 		Identities []string // IDs in the order of their names
+		Clocks     []string // likewise
 		Layouts    [][]byte
 	}{Policy: *p, Keys: make(map[string]key, len(p.Keys))}
 	for _, i := range c.identities {
 		canonical.Identities = append(canonical.Identities, fmt.Sprintf("%s %t %s", i.Name, i.revoked, i.ID()))
 	}
+	for _, t := range c.clocks {
+		canonical.Clocks = append(canonical.Clocks, t.name+" "+t.clock.ID())
+	}
 	for name, k := range p.Keys {
-		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked}
+		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
 	}
 	canonical.Policy.Keys = nil
 	for _, r := range c.rules {

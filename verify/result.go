@@ -43,6 +43,8 @@ type Result struct {
 	Index *Result
 
 	by *Verifier
+	// shared: a SharedCache has read it, and by is whoever asked.
+	shared bool
 }
 
 // Met is a requirement that was met.
@@ -89,6 +91,9 @@ type Signer struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Annotations are those that were signed along.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// SeenAt is when somebody whom the policy believes (Policy.Timestamps) has seen
+	// the signature; zero where that did not matter.
+	SeenAt time.Time `json:"seenAt,omitzero"`
 }
 
 // Evidence is one piece of evidence that was looked at. Text in it may come

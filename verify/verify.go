@@ -77,6 +77,16 @@ func (v *Verifier) Denies(digest string) (reason string, denied bool) {
 // text for text have the same.
 func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 
+// Generation identifies what decisions rest on beside evidence: PolicyDigest, and
+// what the authorities behind the policy's identities trust now. Whoever keeps
+// decisions apart from Options.Cache keeps none for another Generation.
+func (v *Verifier) Generation() string {
+	if trust := v.policy.trust(); trust != "" {
+		return v.policy.digest + " " + trust
+	}
+	return v.policy.digest
+}
+
 // Image judges the digest that ref names. A tag is resolved once; what it
 // resolved to is judged and returned as Result.Digest.
 //
@@ -98,7 +108,8 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 //     no signature under the .att tag; it is well-formed; a key of the policy has
 //     made at least one of its signatures over exactly the bytes that are then
 //     parsed, or, where it offers a certificate, an identity of the policy has;
-//     that key is neither revoked nor outside of its time, and is in the
+//     that key is neither outside of its time nor revoked, unless its StandsBefore
+//     is set and a clock of the policy has seen the signature before, and is in the
 //     requirement's role; what was signed is what the requirement asks for (a
 //     simple signing payload of cosign's type or an in-toto statement of
 //     predicate type https://sigstore.dev/cosign/sign/v1 for a signature, a
@@ -131,35 +142,35 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	if _, err := registry.HashOf(digest); err != nil {
 		return nil, err
 	}
-	key := CacheKey{Policy: v.policy.digest, Repository: digest.Context().Name(), Digest: digest.DigestStr()}
+	key := CacheKey{Policy: v.policy.digest, Trust: v.policy.trust(), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
 		j := &judgement{v: v, ctx: ctx, r: r, reference: digest.String(), digest: digest, now: v.o.Now()}
 		return j.run()
 	})
-	return asked(result, err, ref.String())
+	return asked(result, err, ref.String(), digest)
 }
 
 // asked gives a decision, which others may share, the reference that this caller
-// asked about.
-func asked(result *Result, err error, reference string) (*Result, error) {
+// asked about, and the digest as this caller writes its repository.
+func asked(result *Result, err error, reference string, digest name.Digest) (*Result, error) {
 	switch e := err.(type) {
 	case *Error:
 		own := *e
-		own.Reference = reference
+		own.Reference, own.Digest = reference, digest
 		return nil, &own
 	case *UndecidedError:
 		own := *e
-		own.Reference = reference
+		own.Reference, own.Digest = reference, digest
 		return nil, &own
 	}
 	if err != nil {
 		return nil, err
 	}
 	own := *result
-	own.Reference = reference
+	own.Reference, own.Digest = reference, digest
 	if w := result.Warning; w != nil {
 		warning := *w
-		warning.Reference = reference
+		warning.Reference, warning.Digest = reference, digest
 		own.Warning = &warning
 	}
 	return &own, nil

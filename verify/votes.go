@@ -12,7 +12,7 @@ type tally struct {
 
 // count counts who has signed, and reports whether that adds to what there is.
 func (t *tally) count(f fact) bool {
-	signer := Signer{ID: f.key.ID(), Name: f.key.Name, Evidence: manifestOf(f.item), Annotations: f.annotations}
+	signer := Signer{ID: f.key.ID(), Name: f.key.Name, Evidence: manifestOf(f.item), Annotations: f.annotations, SeenAt: f.seenAt}
 	if f.key.identity == nil {
 		if slices.ContainsFunc(t.counted, func(o Signer) bool { return o.ID == signer.ID }) {
 			return false

@@ -143,6 +143,16 @@ func IsSigned(start, all []byte) bool {
 	return simplesigning.Resembles(all)
 }
 
+// SignaturesBy lists the claim's signatures that are the key's.
+func (c *Claim) SignaturesBy(k *sigkey.Key) (made [][]byte) {
+	for _, sig := range c.Signatures {
+		if k.Verify(c.Signed, sig) == nil {
+			made = append(made, sig)
+		}
+	}
+	return made
+}
+
 // VerifiedBy reports whether any of the claim's signatures is the key's.
 func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
 	for _, sig := range c.Signatures {

@@ -21,11 +21,12 @@ type span struct {
 // blob answers with a blob that a manifest lists which passes.
 func (x *exchange) blob() error {
 	ctx, digest := x.r.Context(), x.l.ref
-	allowed, err := x.g.blob(ctx, x.p, digest)
-	if err != nil {
+	// First of all: who may not read it is not told what is known of it, either.
+	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
 		return err
 	}
-	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
+	allowed, err := x.g.blob(ctx, x.p, digest)
+	if err != nil {
 		return err
 	}
 	if allowed.Size < 0 {

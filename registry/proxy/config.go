@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -178,8 +179,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: Verifier is missing", ErrConfig)
 	case c.Logins != LoginsOfOperator && len(c.Upstreams) > 1:
 		return fmt.Errorf("%w: clients' logins can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
-	case c.Decisions != nil && len(c.DecisionKey) < 32:
-		return fmt.Errorf("%w: Decisions needs a DecisionKey of at least 32 bytes", ErrConfig)
+	case c.Decisions != nil && len(c.DecisionKey) < seal.MinKeyBytes:
+		return fmt.Errorf("%w: Decisions needs a DecisionKey of at least %d bytes", ErrConfig, seal.MinKeyBytes)
 	}
 	return nil
 }

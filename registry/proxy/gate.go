@@ -77,7 +77,7 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 	if err != nil {
 		return permit{}, false, err
 	}
-	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
+	key := permitKey{v.Generation(), p.repo.Name(), digest}
 	if d := g.forbidden(v, p, digest); d != nil {
 		return *d, true, nil
 	}
@@ -340,7 +340,7 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	if err != nil {
 		return permit{}, err
 	}
-	key := permitKey{v.PolicyDigest(), p.repo.Name(), digest}
+	key := permitKey{v.Generation(), p.repo.Name(), digest}
 	known, ok := g.permits.get(ctx, key)
 	if ok && known.Allowed && known.Size >= 0 && g.c.Now().Before(known.Until) {
 		return known, nil

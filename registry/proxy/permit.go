@@ -2,17 +2,16 @@ package proxy
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
+	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// permitKey names a decision about a digest.
+// permitKey names a decision about a digest. policy is Verifier.Generation.
 type permitKey struct {
 	policy, repo, digest string
 }
@@ -43,29 +42,22 @@ type permit struct {
 // maxParents bounds what is remembered of manifests that share a blob.
 const maxParents = 4
 
-// DecisionStore shares decisions between gates. It is safe for concurrent use. It
-// may forget at any time; what it gives back is authenticated and checked, so
-// that whoever can write to it can neither allow nor make the gate fail, only
-// forget. A store that is slow or gone costs what judging costs: it should give up
-// after some milliseconds.
-type DecisionStore interface {
-	Get(ctx context.Context, key string) (value []byte, ok bool)
-	Put(ctx context.Context, key string, value []byte, keep time.Duration)
-}
+// DecisionStore shares decisions between gates.
+type DecisionStore = verify.DecisionStore
 
 // permits are the decisions that are known. Those that allow and those that deny
 // are bounded apart: no flood of refused names drives out what is good.
 type permits struct {
 	allowed, refused *lru.Cache[permitKey, permit]
 	shared           DecisionStore
-	key              []byte
+	box              seal.Box
 }
 
 func newPermits(c *Config) *permits {
 	most := int64(c.MaxDecisions)
 	return &permits{
 		allowed: lru.New[permitKey, permit](most, nil), refused: lru.New[permitKey, permit](most, nil),
-		shared: c.Decisions, key: c.DecisionKey,
+		shared: c.Decisions, box: seal.Box{Kind: "hallmark-gate-1", Key: c.DecisionKey},
 	}
 }
 
@@ -80,7 +72,7 @@ func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
 	if p.shared == nil {
 		return permit{}, false
 	}
-	value, ok := p.shared.Get(ctx, p.name(key))
+	value, ok := p.shared.Get(ctx, p.box.Name(key.parts()...))
 	if !ok {
 		return permit{}, false
 	}
@@ -101,8 +93,8 @@ func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Du
 	p.refused.Remove(key)
 	p.allowed.Put(key, v)
 	if p.shared != nil && keep > 0 {
-		if value, err := p.seal(key, v); err == nil {
-			p.shared.Put(ctx, p.name(key), value, keep)
+		if text, err := json.Marshal(v); err == nil {
+			p.shared.Put(ctx, p.box.Name(key.parts()...), p.box.Seal(text, key.parts()...), keep)
 		}
 	}
 }
@@ -136,42 +128,14 @@ func (p *permits) link(ctx context.Context, key permitKey, parent string, v perm
 	p.put(ctx, key, v, keep)
 }
 
-// name is the key in a shared store: nothing in it tells who pulls what.
-func (p *permits) name(key permitKey) string {
-	return "hallmark-gate-1:" + hexOf(p.mac("name", key, nil))
-}
+// parts are what a decision is about.
+func (k permitKey) parts() []string { return []string{k.policy, k.repo, k.digest} }
 
-// mac authenticates a value together with what it is about, so that entries can
-// be neither forged nor moved.
-func (p *permits) mac(purpose string, key permitKey, value []byte) []byte {
-	m := hmac.New(sha256.New, p.key)
-	for _, part := range []string{"hallmark-gate-1", purpose, key.policy, key.repo, key.digest, string(value)} {
-		var length [8]byte
-		for i, n := 0, uint64(len(part)); i < 8; i, n = i+1, n>>8 {
-			length[i] = byte(n)
-		}
-		_, _ = m.Write(length[:]) // a hash does not fail
-		_, _ = m.Write([]byte(part))
-	}
-	return m.Sum(nil)
-}
-
-func (p *permits) seal(key permitKey, v permit) ([]byte, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(p.mac("value", key, text), text), nil
-}
-
-// open checks what a shared store gave back. An old entry that is put back is no
+// open reads what a shared store gave back. An old entry that is put back is no
 // more than it was: Until still ends it, and its policy is part of its key.
 func (p *permits) open(key permitKey, value []byte) (permit, bool) {
-	if len(value) < sha256.Size {
-		return permit{}, false
-	}
-	sum, text := value[:sha256.Size], value[sha256.Size:]
-	if !hmac.Equal(sum, p.mac("value", key, text)) {
+	text, ok := p.box.Open(value, key.parts()...)
+	if !ok {
 		return permit{}, false
 	}
 	var v permit

@@ -219,7 +219,7 @@ func (g *gate) permitEvidence(ctx context.Context, p pull, m *manifest, d *permi
 	if err != nil {
 		return // the next request meets the same error
 	}
-	key := permitKey{v.PolicyDigest(), p.repo.Name(), m.digest}
+	key := permitKey{v.Generation(), p.repo.Name(), m.digest}
 	if m.doc.IsIndex {
 		g.permits.put(ctx, key, *d, g.moment(d.Until))
 		return

@@ -1,0 +1,168 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/seal"
+)
+
+// DecisionStore keeps values outside of this process, such as in Redis, so that
+// several processes share decisions. It is safe for concurrent use. It may forget
+// at any time; what it gives back is authenticated and checked, so that whoever can
+// write to it can neither allow nor make a decision fail, only have it forgotten. A
+// store that is slow or gone costs what judging costs: it should give up after some
+// milliseconds.
+type DecisionStore interface {
+	Get(ctx context.Context, key string) (value []byte, ok bool)
+	Put(ctx context.Context, key string, value []byte, keep time.Duration)
+}
+
+// maxSharedBytes bounds a decision in a DecisionStore; one whose statements are
+// larger is not shared.
+const maxSharedBytes = 1 << 20
+
+// SharedCache is a Cache in a DecisionStore. Processes share what they have the
+// same policy, key and authorities for. It is safe for concurrent use.
+type SharedCache struct {
+	store DecisionStore
+	box   seal.Box
+}
+
+// NewSharedCache makes a Cache of a store. key authenticates what the store gives
+// back: whoever has it can allow anything. It has at least 32 bytes.
+func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
+	if store == nil || len(key) < seal.MinKeyBytes {
+		return nil, fmt.Errorf("a shared cache needs a store, and a key of at least %d bytes", seal.MinKeyBytes)
+	}
+	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}}, nil
+}
+
+func (k CacheKey) parts() []string { return []string{k.Policy, k.Trust, k.Repository, k.Digest} }
+
+// Get implements Cache.
+func (c *SharedCache) Get(ctx context.Context, key CacheKey) (Decision, bool) {
+	sealed, ok := c.store.Get(ctx, c.box.Name(key.parts()...))
+	if !ok || len(sealed) > maxSharedBytes {
+		return Decision{}, false
+	}
+	text, ok := c.box.Open(sealed, key.parts()...)
+	if !ok {
+		return Decision{}, false
+	}
+	var w wireDecision
+	if err := json.Unmarshal(text, &w); err != nil {
+		return Decision{}, false
+	}
+	d, err := w.decision()
+	return d, err == nil
+}
+
+// Put implements Cache.
+func (c *SharedCache) Put(ctx context.Context, key CacheKey, d Decision) {
+	text, err := json.Marshal(newWireDecision(d))
+	if err != nil {
+		return // it is judged again
+	}
+	if sealed := c.box.Seal(text, key.parts()...); len(sealed) <= maxSharedBytes {
+		c.store.Put(ctx, c.box.Name(key.parts()...), sealed, time.Until(d.Until))
+	}
+}
+
+// wireDecision is a decision as a store holds it.
+type wireDecision struct {
+	Result *wireResult `json:"result,omitempty"`
+	Denied *wireError  `json:"denied,omitempty"`
+	Until  time.Time   `json:"until"`
+}
+
+// wireResult is a Result of Image: none of those rests on an index.
+type wireResult struct {
+	Reference, Digest, PolicyDigest, Rule string
+	JudgedAt, ValidUntil                  time.Time
+	Requirements                          []Met
+	Keys                                  []Signer
+	Statements                            []wireStatement
+	Evidence                              []Evidence
+	Warning                               *wireError
+}
+
+type wireStatement struct {
+	Statement
+	Predicate []byte
+}
+
+type wireError struct {
+	Reason                                        Reason
+	Reference, Digest, Detail, PolicyDigest, Rule string
+	Unmet                                         []Unmet
+	Evidence                                      []Evidence
+}
+
+func newWireDecision(d Decision) wireDecision {
+	w := wireDecision{Denied: newWireError(d.Denied), Until: d.Until}
+	if r := d.Result; r != nil {
+		w.Result = &wireResult{
+			Reference: r.Reference, Digest: r.Digest.String(), PolicyDigest: r.PolicyDigest, Rule: r.Rule, JudgedAt: r.JudgedAt, ValidUntil: r.ValidUntil,
+			Requirements: r.Requirements, Keys: r.Keys, Evidence: r.Evidence, Warning: newWireError(r.Warning),
+		}
+		for _, s := range r.Statements {
+			w.Result.Statements = append(w.Result.Statements, wireStatement{s, s.Predicate})
+		}
+	}
+	return w
+}
+
+func newWireError(e *Error) *wireError {
+	if e == nil {
+		return nil
+	}
+	return &wireError{e.Reason, e.Reference, e.Digest.String(), e.Detail, e.PolicyDigest, e.Rule, e.Unmet, e.Evidence}
+}
+
+func (w *wireDecision) decision() (d Decision, err error) {
+	d.Until = w.Until
+	if d.Denied, err = w.Denied.decision(); err != nil || w.Result == nil {
+		return d, err
+	}
+	d.Result, err = w.Result.result()
+	return d, err
+}
+
+func (w *wireResult) result() (*Result, error) {
+	digest, err := name.NewDigest(w.Digest)
+	if err != nil {
+		return nil, err
+	}
+	warning, err := w.Warning.decision()
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{
+		Reference: w.Reference, Digest: digest, PolicyDigest: w.PolicyDigest, Rule: w.Rule, JudgedAt: w.JudgedAt, ValidUntil: w.ValidUntil,
+		Requirements: w.Requirements, Keys: w.Keys, Evidence: w.Evidence, Warning: warning, shared: true,
+	}
+	for _, s := range w.Statements {
+		s.Statement.Predicate = s.Predicate
+		r.Statements = append(r.Statements, s.Statement)
+	}
+	return r, nil
+}
+
+func (w *wireError) decision() (*Error, error) {
+	if w == nil {
+		return nil, nil
+	}
+	digest, err := name.NewDigest(w.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return &Error{
+		Reason: w.Reason, Reference: w.Reference, Digest: digest, Detail: w.Detail, PolicyDigest: w.PolicyDigest, Rule: w.Rule,
+		Unmet: w.Unmet, Evidence: w.Evidence,
+	}, nil
+}
