@@ -16,12 +16,13 @@ import (
 // Source: OCI Image Format Specification v1.1, config.md.
 type imageView struct {
 	annotations  map[string]string
-	OS           string        `json:"os"`
-	Architecture string        `json:"architecture"`
-	Variant      string        `json:"variant"`
-	Created      string        `json:"created"`
-	Config       processView   `json:"config"`
-	History      []historyView `json:"history"`
+	layers       []map[string]string // their annotations, and the config's behind them
+	OS           string              `json:"os"`
+	Architecture string              `json:"architecture"`
+	Variant      string              `json:"variant"`
+	Created      string              `json:"created"`
+	Config       processView         `json:"config"`
+	History      []historyView       `json:"history"`
 }
 
 type processView struct {
@@ -29,8 +30,14 @@ type processView struct {
 	Env          []string          `json:"Env"`
 	Entrypoint   []string          `json:"Entrypoint"`
 	Cmd          []string          `json:"Cmd"`
+	OnBuild      []string          `json:"OnBuild"`
+	Healthcheck  healthView        `json:"Healthcheck"`
 	Labels       map[string]string `json:"Labels"`
 	ExposedPorts map[string]any    `json:"ExposedPorts"`
+}
+
+type healthView struct {
+	Test []string `json:"Test"`
 }
 
 type historyView struct {
@@ -52,6 +59,12 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 		return nil, fmt.Errorf("config: it is no object")
 	}
 	view := &imageView{annotations: doc.Annotations}
+	for _, l := range doc.Layers {
+		view.layers = append(view.layers, l.Annotations)
+	}
+	if doc.Config != nil {
+		view.layers = append(view.layers, doc.Config.Annotations)
+	}
 	// Runtimes read the config without regard to the case of names.
 	if err := strictjson.Decode(root, view, strictjson.DecodeOptions{RefuseOtherCase: true}); err != nil {
 		return nil, fmt.Errorf("config: %w", err)

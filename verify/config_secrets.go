@@ -20,15 +20,22 @@ var (
 		`\bglpat-[A-Za-z0-9_-]{20,}`, `\bxox[abprs]-[A-Za-z0-9-]{10,}`, `\bAIza[A-Za-z0-9_-]{35}`, `\bnpm_[A-Za-z0-9]{36}`,
 		`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
 	}, "|"))
+	// secretFiles are what files with keys or logins are called.
+	secretFiles = regexp.MustCompile(`(?i)(^|/)(id_(rsa|dsa|ecdsa|ed25519)|\.env(\.(local|prod|production|staging|dev|development|test))?|\.(npmrc|pypirc|netrc|pgpass|git-credentials|dockercfg)|\.docker/config\.json|[^/]*\.(key|p12|pfx|jks|keystore|kdbx))$`)
 	// loginURL is a URL with a password in it.
 	loginURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"']+:[^/\s@"'$]+@`)
 	// assignment is NAME=VALUE in a command line of the history.
 	assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s;&|]*)`)
 )
 
+// titleKey is what a layer that is a file is called (OCI Image Format
+// Specification v1.1, annotations.md).
+const titleKey = "org.opencontainers.image.title"
+
 // secretAt says where the image holds what looks like a secret; "" where nothing
 // does. The secret itself is never told. What is looked at: the environment,
-// labels, annotations, the command line, and the history, in which builders record
+// labels, annotations of the manifest and of its layers, layers that are called as
+// files that hold secrets, command lines, and the history, in which builders record
 // arguments and variables. Files in layers are not.
 func (v *imageView) secretAt() string {
 	for _, e := range v.Config.Env {
@@ -37,21 +44,38 @@ func (v *imageView) secretAt() string {
 			return fmt.Sprintf("variable %.100q", name)
 		}
 	}
-	for what, m := range map[string]map[string]string{"label": v.Config.Labels, "annotation": v.annotations} {
-		for _, name := range slices.Sorted(maps.Keys(m)) {
-			if isSecret(name, m[name]) {
-				return fmt.Sprintf("%s %.100q", what, name)
-			}
+	if name := secretIn(v.Config.Labels); name != "" {
+		return fmt.Sprintf("label %.100q", name)
+	}
+	if name := secretIn(v.annotations); name != "" {
+		return fmt.Sprintf("annotation %.100q", name)
+	}
+	for i, of := range v.layers {
+		if name := secretIn(of); name != "" {
+			return fmt.Sprintf("annotation %.100q of layer %d", name, i+1)
+		}
+		if secretFiles.MatchString(of[titleKey]) {
+			return fmt.Sprintf("layer %d, which is called %.100q,", i+1, of[titleKey])
 		}
 	}
-	for i, arg := range slices.Concat(v.Config.Entrypoint, v.Config.Cmd) {
+	for i, arg := range slices.Concat(v.Config.Entrypoint, v.Config.Cmd, v.Config.Healthcheck.Test, v.Config.OnBuild) {
 		if textHoldsSecret(arg) {
-			return fmt.Sprintf("argument %d of its command line", i+1)
+			return fmt.Sprintf("argument %d of its command lines", i+1)
 		}
 	}
 	for i, h := range v.History {
 		if textHoldsSecret(h.CreatedBy) || textHoldsSecret(h.Comment) {
 			return fmt.Sprintf("entry %d of its history", i+1)
+		}
+	}
+	return ""
+}
+
+// secretIn is the first name in a map under which there is a secret.
+func secretIn(m map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if isSecret(name, m[name]) {
+			return name
 		}
 	}
 	return ""

@@ -15,6 +15,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -54,56 +56,58 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 		history     string
 		reason      verify.Reason
 	}{
-		"user":                 {"nonRoot: true", user, nil, now, "", ""},
-		"user by name":         {"nonRoot: true", v1.Config{User: "app:app"}, nil, now, "", ""},
-		"no user":              {"nonRoot: true", v1.Config{}, nil, now, "", verify.ReasonRoot},
-		"root":                 {"nonRoot: true", v1.Config{User: "root"}, nil, now, "", verify.ReasonRoot},
-		"root in case":         {"nonRoot: true", v1.Config{User: "Root"}, nil, now, "", verify.ReasonRoot},
-		"root with group":      {"nonRoot: true", v1.Config{User: "root:app"}, nil, now, "", verify.ReasonRoot},
-		"0":                    {"nonRoot: true", v1.Config{User: "0"}, nil, now, "", verify.ReasonRoot},
-		"00":                   {"nonRoot: true", v1.Config{User: "00"}, nil, now, "", verify.ReasonRoot},
-		"+0":                   {"nonRoot: true", v1.Config{User: "+0"}, nil, now, "", verify.ReasonRoot},
-		"0:1000":               {"nonRoot: true", v1.Config{User: "0:1000"}, nil, now, "", verify.ReasonRoot},
-		"blank":                {"nonRoot: true", v1.Config{User: " "}, nil, now, "", verify.ReasonRoot},
-		"root and a blank":     {"nonRoot: true", v1.Config{User: "root "}, nil, now, "", verify.ReasonRoot},
-		"2^32":                 {"nonRoot: true", v1.Config{User: "4294967296"}, nil, now, "", verify.ReasonRoot}, // 0 in 32 bits
-		"2^31":                 {"nonRoot: true", v1.Config{User: "2147483648:1"}, nil, now, "", verify.ReasonRoot},
-		"2^64":                 {"nonRoot: true", v1.Config{User: "18446744073709551616"}, nil, now, "", verify.ReasonRoot},
-		"-1":                   {"nonRoot: true", v1.Config{User: "-1"}, nil, now, "", verify.ReasonRoot},
-		"2^31 - 1":             {"nonRoot: true", v1.Config{User: "2147483647"}, nil, now, "", ""},
-		"only a group":         {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
-		"no secret":            {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
-		"secret variable":      {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
-		"secret by its form":   {"noSecrets: true", env("X=ghp_0123456789abcdefABCDEF0123"), nil, now, "", verify.ReasonSecret},
-		"secret key":           {"noSecrets: true", env("K=-----BEGIN RSA PRIVATE KEY-----"), nil, now, "", verify.ReasonSecret},
-		"secret in a URL":      {"noSecrets: true", env("DB=postgres://u:p4ss@db/x"), nil, now, "", verify.ReasonSecret},
-		"secret label":         {"noSecrets: true", v1.Config{Labels: map[string]string{"api_key": "abc123xyz"}}, nil, now, "", verify.ReasonSecret},
-		"secret annotation":    {"noSecrets: true", user, map[string]string{"my.token": "abc123xyz"}, now, "", verify.ReasonSecret},
-		"secret argument":      {"noSecrets: true", v1.Config{Cmd: []string{"serve", "--password=hunter2"}}, nil, now, "", verify.ReasonSecret},
-		"secret in history":    {"noSecrets: true", user, nil, now, "RUN |1 NPM_TOKEN=abcdef123 /bin/sh -c npm ci", verify.ReasonSecret},
-		"port":                 {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9000-9010/udp": {}}}, nil, now, "", ""},
-		"port 80":              {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80/tcp": {}}}, nil, now, "", verify.ReasonPort},
-		"ports 80-9000":        {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80-9000": {}}}, nil, now, "", verify.ReasonPort},
-		"port that is none":    {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"http": {}}}, nil, now, "", verify.ReasonPort},
-		"port too large":       {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"99999999999999": {}}}, nil, now, "", verify.ReasonPort},
-		"created":              {"createdWithin: 48h", user, nil, now.Add(-24 * time.Hour), "", ""},
-		"created long ago":     {"createdWithin: 48h", user, nil, now.Add(-72 * time.Hour), "", verify.ReasonCreated},
-		"created never":        {"createdWithin: 48h", user, nil, time.Time{}, "", verify.ReasonCreated},
-		"created in 1970":      {"createdWithin: 48h", user, nil, time.Unix(0, 0), "", verify.ReasonCreated},
-		"created tomorrow":     {"createdWithin: 48h", user, nil, now.Add(24 * time.Hour), "", verify.ReasonFuture},
-		"base by digest":       {`baseImages: ["sha256:` + strings.Repeat("ab", 32) + `"]`, user, map[string]string{"org.opencontainers.image.base.digest": "sha256:" + strings.Repeat("ab", 32)}, now, "", ""},
-		"base by name":         {"baseImages: [index.docker.io/library/*]", user, map[string]string{"org.opencontainers.image.base.name": "alpine:3"}, now, "", ""},
-		"other base":           {"baseImages: [registry.example/base/**]", user, map[string]string{"org.opencontainers.image.base.name": "registry.example/base-evil/x"}, now, "", verify.ReasonBaseImage},
-		"no base":              {"baseImages: [registry.example/base/**]", user, nil, now, "", verify.ReasonBaseImage},
-		"platform":             {"platforms: [linux/amd64]", user, nil, now, "", ""},
-		"other platform":       {"platforms: [linux/arm64]", user, nil, now, "", verify.ReasonPlatform},
-		"label":                {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", ""},
-		"other label":          {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "c"}}, nil, now, "", verify.ReasonLabels},
-		"no annotation":        {"annotations: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", verify.ReasonLabels},
-		"E13 version":          {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "v1.10.0"}, now, "", ""},
-		"E13 version too low":  {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "1.2.3-rc.1"}, now, "", verify.ReasonVersion},
-		"E13 version missing":  {"minVersion: 1.2.3", user, nil, now, "", verify.ReasonVersion},
-		"E13 version is a tag": {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "latest"}, now, "", verify.ReasonVersion},
+		"user":                  {"nonRoot: true", user, nil, now, "", ""},
+		"user by name":          {"nonRoot: true", v1.Config{User: "app:app"}, nil, now, "", ""},
+		"no user":               {"nonRoot: true", v1.Config{}, nil, now, "", verify.ReasonRoot},
+		"root":                  {"nonRoot: true", v1.Config{User: "root"}, nil, now, "", verify.ReasonRoot},
+		"root in case":          {"nonRoot: true", v1.Config{User: "Root"}, nil, now, "", verify.ReasonRoot},
+		"root with group":       {"nonRoot: true", v1.Config{User: "root:app"}, nil, now, "", verify.ReasonRoot},
+		"0":                     {"nonRoot: true", v1.Config{User: "0"}, nil, now, "", verify.ReasonRoot},
+		"00":                    {"nonRoot: true", v1.Config{User: "00"}, nil, now, "", verify.ReasonRoot},
+		"+0":                    {"nonRoot: true", v1.Config{User: "+0"}, nil, now, "", verify.ReasonRoot},
+		"0:1000":                {"nonRoot: true", v1.Config{User: "0:1000"}, nil, now, "", verify.ReasonRoot},
+		"blank":                 {"nonRoot: true", v1.Config{User: " "}, nil, now, "", verify.ReasonRoot},
+		"root and a blank":      {"nonRoot: true", v1.Config{User: "root "}, nil, now, "", verify.ReasonRoot},
+		"2^32":                  {"nonRoot: true", v1.Config{User: "4294967296"}, nil, now, "", verify.ReasonRoot}, // 0 in 32 bits
+		"2^31":                  {"nonRoot: true", v1.Config{User: "2147483648:1"}, nil, now, "", verify.ReasonRoot},
+		"2^64":                  {"nonRoot: true", v1.Config{User: "18446744073709551616"}, nil, now, "", verify.ReasonRoot},
+		"-1":                    {"nonRoot: true", v1.Config{User: "-1"}, nil, now, "", verify.ReasonRoot},
+		"2^31 - 1":              {"nonRoot: true", v1.Config{User: "2147483647"}, nil, now, "", ""},
+		"only a group":          {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
+		"no secret":             {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
+		"secret variable":       {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
+		"secret by its form":    {"noSecrets: true", env("X=ghp_0123456789abcdefABCDEF0123"), nil, now, "", verify.ReasonSecret},
+		"secret key":            {"noSecrets: true", env("K=-----BEGIN RSA PRIVATE KEY-----"), nil, now, "", verify.ReasonSecret},
+		"secret in a URL":       {"noSecrets: true", env("DB=postgres://u:p4ss@db/x"), nil, now, "", verify.ReasonSecret},
+		"secret label":          {"noSecrets: true", v1.Config{Labels: map[string]string{"api_key": "abc123xyz"}}, nil, now, "", verify.ReasonSecret},
+		"secret annotation":     {"noSecrets: true", user, map[string]string{"my.token": "abc123xyz"}, now, "", verify.ReasonSecret},
+		"secret argument":       {"noSecrets: true", v1.Config{Cmd: []string{"serve", "--password=hunter2"}}, nil, now, "", verify.ReasonSecret},
+		"secret in healthcheck": {"noSecrets: true", v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "curl -u x --password=hunter2 localhost"}}}, nil, now, "", verify.ReasonSecret},
+		"secret in a trigger":   {"noSecrets: true", v1.Config{OnBuild: []string{"ENV DB_PASSWORD=hunter2"}}, nil, now, "", verify.ReasonSecret},
+		"secret in history":     {"noSecrets: true", user, nil, now, "RUN |1 NPM_TOKEN=abcdef123 /bin/sh -c npm ci", verify.ReasonSecret},
+		"port":                  {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"8080/tcp": {}, "9000-9010/udp": {}}}, nil, now, "", ""},
+		"port 80":               {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80/tcp": {}}}, nil, now, "", verify.ReasonPort},
+		"ports 80-9000":         {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"80-9000": {}}}, nil, now, "", verify.ReasonPort},
+		"port that is none":     {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"http": {}}}, nil, now, "", verify.ReasonPort},
+		"port too large":        {"noPrivilegedPorts: true", v1.Config{ExposedPorts: map[string]struct{}{"99999999999999": {}}}, nil, now, "", verify.ReasonPort},
+		"created":               {"createdWithin: 48h", user, nil, now.Add(-24 * time.Hour), "", ""},
+		"created long ago":      {"createdWithin: 48h", user, nil, now.Add(-72 * time.Hour), "", verify.ReasonCreated},
+		"created never":         {"createdWithin: 48h", user, nil, time.Time{}, "", verify.ReasonCreated},
+		"created in 1970":       {"createdWithin: 48h", user, nil, time.Unix(0, 0), "", verify.ReasonCreated},
+		"created tomorrow":      {"createdWithin: 48h", user, nil, now.Add(24 * time.Hour), "", verify.ReasonFuture},
+		"base by digest":        {`baseImages: ["sha256:` + strings.Repeat("ab", 32) + `"]`, user, map[string]string{"org.opencontainers.image.base.digest": "sha256:" + strings.Repeat("ab", 32)}, now, "", ""},
+		"base by name":          {"baseImages: [index.docker.io/library/*]", user, map[string]string{"org.opencontainers.image.base.name": "alpine:3"}, now, "", ""},
+		"other base":            {"baseImages: [registry.example/base/**]", user, map[string]string{"org.opencontainers.image.base.name": "registry.example/base-evil/x"}, now, "", verify.ReasonBaseImage},
+		"no base":               {"baseImages: [registry.example/base/**]", user, nil, now, "", verify.ReasonBaseImage},
+		"platform":              {"platforms: [linux/amd64]", user, nil, now, "", ""},
+		"other platform":        {"platforms: [linux/arm64]", user, nil, now, "", verify.ReasonPlatform},
+		"label":                 {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", ""},
+		"other label":           {"labels: {a: b}", v1.Config{Labels: map[string]string{"a": "c"}}, nil, now, "", verify.ReasonLabels},
+		"no annotation":         {"annotations: {a: b}", v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "", verify.ReasonLabels},
+		"E13 version":           {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "v1.10.0"}, now, "", ""},
+		"E13 version too low":   {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "1.2.3-rc.1"}, now, "", verify.ReasonVersion},
+		"E13 version missing":   {"minVersion: 1.2.3", user, nil, now, "", verify.ReasonVersion},
+		"E13 version is a tag":  {"minVersion: 1.2.3", user, map[string]string{"org.opencontainers.image.version": "latest"}, now, "", verify.ReasonVersion},
 	} {
 		w := newWorld(t)
 		w.pushConfig(c.config, c.annotations, c.created, c.history)
@@ -119,6 +123,46 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 		if !ok || res != nil || denial.Reason != c.reason {
 			t.Errorf("%s: %v, %v; want %s", label, res, err, c.reason)
 		} else if text := denial.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "p4ss") || strings.Contains(text, "ghp_0") {
+			t.Errorf("%s: the secret is told: %s", label, text)
+		}
+	}
+}
+
+// What layers are called, and what is noted of them, is seen by whoever pulls.
+func TestAttack_I7_SecretsInLayersNamesAreFound(t *testing.T) {
+	for label, c := range map[string]struct {
+		annotations map[string]string
+		found       bool
+	}{
+		"none":            {nil, false},
+		"an archive":      {map[string]string{"org.opencontainers.image.title": "rootfs.tar.gz"}, false},
+		"an example":      {map[string]string{"org.opencontainers.image.title": ".env.example"}, false},
+		"a public key":    {map[string]string{"org.opencontainers.image.title": "id_rsa.pub"}, false},
+		"a private key":   {map[string]string{"org.opencontainers.image.title": "home/app/.ssh/id_ed25519"}, true},
+		"a TLS key":       {map[string]string{"org.opencontainers.image.title": "etc/tls/Server.KEY"}, true},
+		"an environment":  {map[string]string{"org.opencontainers.image.title": ".env.production"}, true},
+		"by its name":     {map[string]string{"example.token": "hunter2hunter2"}, true},
+		"a login in it":   {map[string]string{"org.opencontainers.image.title": "https://u:hunter2@host/layer.tar"}, true},
+		"a form of token": {map[string]string{"note": "ghp_0123456789abcdefABCDEF0123"}, true},
+	} {
+		w := newWorld(t)
+		layer := mutate.Addendum{Layer: static.NewLayer([]byte("x"), types.OCIUncompressedLayer), Annotations: c.annotations}
+		image, err := mutate.Append(empty.Image, layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.image, err = registry.Push(context.Background(), w.store, w.repo, image); err != nil {
+			t.Fatal(err)
+		}
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {noSecrets: true}", 1), now, newPerson(t), newPerson(t), newPerson(t))
+		if !c.found {
+			if err != nil {
+				t.Errorf("%s: %v", label, err)
+			}
+			continue
+		}
+		t.Log(label)
+		if text := isDenied(t, res, err, verify.ReasonSecret).Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "ghp_0") {
 			t.Errorf("%s: the secret is told: %s", label, text)
 		}
 	}
