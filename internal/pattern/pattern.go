@@ -89,8 +89,27 @@ func (p *Pattern) normalise(text string) error {
 	if err != nil {
 		return fail("the registry is malformed")
 	}
-	p.segments[0] = registry.RegistryStr()
+	p.segments[0] = canonicalHost(registry.RegistryStr())
+	if p.segments[0] == name.DefaultRegistry && len(p.segments) == 2 && p.many < 0 {
+		return fail("repositories of Docker Hub have two segments; that of an official image is index.docker.io/library/nginx")
+	}
 	return nil
+}
+
+// canonicalHost writes a registry in one way: hosts have no case, a dot at the end
+// says nothing, 443 is what HTTPS has anyway, ports do not begin with 0, and Docker
+// Hub has several names.
+func canonicalHost(host string) string {
+	host, port, _ := strings.Cut(strings.ToLower(host), ":")
+	host = strings.TrimSuffix(host, ".")
+	if port = strings.TrimLeft(port, "0"); port != "" && port != "443" {
+		return host + ":" + port
+	}
+	switch host {
+	case "docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return name.DefaultRegistry
+	}
+	return host
 }
 
 // String returns the pattern as it was written.
@@ -214,7 +233,13 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%q and %q match the same repositories, and neither is more specific", e.A.Pattern, e.B.Pattern)
 }
 
-// NewSet makes a set. An error is a *ConflictError.
+// maxComparisons bounds what it takes to find conflicts: about a second.
+const maxComparisons = 4_000_000
+
+// ErrTooMany says that too many patterns may match the same names.
+var ErrTooMany = errors.New("too many patterns have wildcards behind the same part; use fewer, or put the wildcards further behind")
+
+// NewSet makes a set. An error is a *ConflictError, or ErrTooMany.
 func NewSet(entries []Entry) (*Set, error) {
 	s := &Set{byFixed: make(map[string][]Entry, len(entries))}
 	for _, e := range entries {
@@ -222,8 +247,12 @@ func NewSet(entries []Entry) (*Set, error) {
 		s.byFixed[fixed] = append(s.byFixed[fixed], e)
 	}
 	// Of two patterns that meet, one's fixed part is a prefix of the other's.
+	comparisons := 0
 	for _, e := range entries {
 		for prefix := range prefixes(e.Pattern.fixed()) {
+			if comparisons += len(s.byFixed[prefix]); comparisons > maxComparisons {
+				return nil, ErrTooMany
+			}
 			for _, other := range s.byFixed[prefix] {
 				if !e.conflicts(other) {
 					continue
@@ -262,7 +291,14 @@ func prefixes(path string) func(yield func(string) bool) {
 
 // Match returns the most specific pattern that matches a repository.
 func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
+	host, rest, _ := strings.Cut(repo.Name(), "/")
 	path := repo.Name()
+	if canonical := canonicalHost(host); canonical != host {
+		path = canonical + "/" + rest
+		if canonical == name.DefaultRegistry && !strings.Contains(rest, "/") {
+			path = canonical + "/library/" + rest
+		}
+	}
 	var room [8]string // saves the usual name an allocation
 	segments := slices.AppendSeq(room[:0], strings.SplitSeq(path, "/"))
 	var best *Entry

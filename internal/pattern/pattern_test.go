@@ -189,3 +189,56 @@ func BenchmarkMatchAmongTenThousand(b *testing.B) {
 		}
 	}
 }
+
+// Who writes a reference must not choose the rule by the way he spells it.
+func TestAttack_R9_ARegistryHasOneNameHoweverItIsSpelt(t *testing.T) {
+	s := set(t, "registry.example/bad/**", "docker.io/library/**", "registry.example:8443/**")
+	for _, n := range []string{
+		"registry.example/bad/x", "REGISTRY.example/bad/x", "registry.example:443/bad/x", "registry.example./bad/x", "registry.example:0443/bad/x", "Registry.Example.:443/bad/x",
+		"nginx", "docker.io/nginx", "DOCKER.io/library/nginx", "registry-1.docker.io/library/nginx", "index.docker.io:443/library/nginx", "index.docker.io:443/nginx", "docker.io./nginx",
+		"registry.example:8443/x", "registry.example:08443/x",
+	} {
+		r, err := name.NewRepository(n)
+		if err != nil {
+			t.Logf("%s is no name: %v", n, err)
+			continue
+		}
+		if _, ok := s.Match(r); !ok {
+			t.Errorf("%s (%s) escapes", n, r.Name())
+		}
+	}
+	for _, n := range []string{"registry.example:80/bad/x", "registry.example:4433/bad/x", "xregistry.example/bad/x", "registry.example.evil/bad/x"} {
+		if e, ok := s.Match(repo(t, n)); ok {
+			t.Errorf("%s matches %s", n, e.Pattern)
+		}
+	}
+}
+
+func TestAttack_T2_PatternsOfDockerHubThatMatchNothingAreRefused(t *testing.T) {
+	for _, text := range []string{"docker.io/nginx", "index.docker.io/nginx", "docker.io/*", "registry-1.docker.io/nginx"} {
+		if p, err := pattern.Parse(text); !errors.Is(err, pattern.ErrPattern) || !strings.Contains(err.Error(), "library/nginx") {
+			t.Errorf("%s is %v, %v", text, p, err)
+		}
+	}
+	if _, ok := set(t, "docker.io/**").Match(repo(t, "nginx")); !ok {
+		t.Error("docker.io/** does not match nginx")
+	}
+}
+
+// What it takes to find conflicts is bounded: a policy may have many rules.
+func TestPatternsThatMayOverlapAreBoundedInNumber(t *testing.T) {
+	var many []string
+	for i := range 3000 {
+		many = append(many, fmt.Sprintf("registry.example/*/app-%d", i))
+	}
+	if _, err := newSet(many...); !errors.Is(err, pattern.ErrTooMany) {
+		t.Errorf("%v, want ErrTooMany", err)
+	}
+	many = nil
+	for i := range 20_000 {
+		many = append(many, fmt.Sprintf("registry.example/team-%d/**", i))
+	}
+	if _, err := newSet(many...); err != nil {
+		t.Error(err)
+	}
+}
