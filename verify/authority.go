@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -139,10 +140,10 @@ const identityEffort = 4
 func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
-	if j.checks.left -= identityEffort * len(j.v.policy.identities); j.checks.left < 0 {
-		return nil, nil, errTooManyChecks()
-	}
-	for _, i := range j.v.policy.identities {
+	for i, err := range j.candidates() {
+		if err != nil {
+			return nil, nil, err
+		}
 		known, err := i.identity.Signed(j.ctx, signedEvidence(item, claim, claim.Signatures, j.now))
 		if err == nil && known.Who == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
@@ -165,6 +166,31 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 		return nil, problemf(ReasonWrongRole, "its signer stands in the roles %s and %s, which are to be separate", a.name, b.name), nil
 	}
 	return found, nil, nil
+}
+
+// candidates yields the identities that are to be asked about a piece of evidence,
+// within the bound of checks: first those that decide, by standing in a role of the
+// rule or by being revoked, and then the others, only to say whose signature it is.
+func (j *judgement) candidates() iter.Seq2[*trustedKey, error] {
+	return func(yield func(*trustedKey, error) bool) {
+		for _, decides := range []bool{true, false} {
+			for _, i := range j.v.policy.identities {
+				if (i.revoked || j.rule.asked[i.ID()]) != decides {
+					continue
+				}
+				if !decides && !j.checks.mayAskOthers(identityEffort) {
+					return
+				}
+				var err error
+				if j.checks.left -= identityEffort; j.checks.left < 0 {
+					err = errTooManyChecks()
+				}
+				if !yield(i, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // rolesOf finds two of the roles that are to be separate in which some of these

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,10 +14,15 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -325,6 +331,100 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 		_, err := verify.LoadPolicy(written(t, text, a), verify.ParseOptions{Authorities: linked})
 		if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", name, err, x.says)
+		}
+	}
+}
+
+func TestExplanationsNameIdentities(t *testing.T) {
+	linked := map[string]verify.Authority{"house": newHouseCA(t)}
+	p, err := verify.LoadPolicy(written(t, strings.Replace(identityPolicy, "by: release", "by: pair", 1), newPerson(t)), verify.ParseOptions{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verify.New(p, verify.Options{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := name.NewRepository("registry.example/team/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := v.Explain(repo).Requirements[0].Text; text != "a signature by pair: 2 of a, jane, ken" {
+		t.Errorf("%q", text)
+	}
+}
+
+// Whoever pushes certificates must not be able to have so many identities asked
+// that those which count are not.
+func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
+	w, ca, a, jane := newWorld(t), newHouseCA(t), newPerson(t), newPerson(t)
+	var many strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&many, "  other-%d: {authority: house, settings: {address: other-%d@house.example}}\n", i, i)
+	}
+	text := strings.Replace(identityPolicy, "roles:\n", many.String()+"roles:\n", 1)
+	ends := time.Now().Add(time.Hour)
+	for range 20 {
+		w.attach(w.image, w.certified(newHouseCA(t).issue(t, jane, "nobody@house.example", ends), jane))
+	}
+	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", ends), jane))
+	if _, err := w.judgedBy(ca, text, a); err != nil {
+		t.Errorf("%.300v", err)
+	}
+}
+
+// layoutOf is identityPolicy with an in-toto layout whose owners are of a role, and
+// a link that meets it.
+func layoutOf(t *testing.T, w *world, ca *houseCA, role string) (v *verify.Verifier, payload string, err error) {
+	t.Helper()
+	owner, builder := newPerson(t), newPerson(t)
+	layout, err := steps.SignLayout(t.Context(), steps.Layout{
+		Expires: time.Now().Add(24 * time.Hour),
+		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{builder.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
+	}, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(identityPolicy, "signature: {by: release}", "attestation: {type: intoto, by: "+role+", layout: layout.json}", 1)
+	path := written(t, strings.Replace(text, "roles:\n", "roles:\n  owner: {keys: [a]}\n", 1), owner)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, err := steps.SignLink(t.Context(), steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": strings.TrimPrefix(w.image.DigestStr(), "sha256:")})}, builder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload = fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, steps.TypeLinkSet, about(w.image), steps.LinkPredicate{Links: [][]byte{link}}.RawPredicate())
+	linked := map[string]verify.Authority{"house": ca}
+	p, err := verify.LoadPolicy(path, verify.ParseOptions{Authorities: linked})
+	if err != nil {
+		return nil, "", err
+	}
+	v, err = verify.New(p, verify.Options{Authorities: linked})
+	return v, payload, err
+}
+
+// Links count by their functionaries, whoever attached them, and by what.
+func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
+	w, ca, carrier := newWorld(t), newHouseCA(t), newPerson(t)
+	v, payload, err := layoutOf(t, w, ca, "owner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := ca.issue(t, carrier, "nobody@house.example", time.Now().Add(time.Hour))
+	byCertificate := bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"` + base64.StdEncoding.EncodeToString(cert) + `"}},"dsseEnvelope":` +
+		string(envelope(t, dsse.PayloadTypeInToto, payload, carrier)) + `}`)
+	for _, item := range []registry.Item{bundleItem(t, dsse.PayloadTypeInToto, payload, carrier), byCertificate} {
+		if _, err := v.Bundles(t.Context(), w.image, item.Payload); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestALayoutThatIdentitiesWouldHaveToOwnIsRefused(t *testing.T) {
+	for _, role := range []string{"release", "pair"} {
+		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "owners") {
+			t.Errorf("%s: %v", role, err)
 		}
 	}
 }

@@ -25,7 +25,8 @@ type BatchOptions struct {
 // Images judges many references side by side and yields each outcome as it
 // comes, in no particular order. Every reference gets exactly one outcome,
 // unless the iteration is broken off, which cancels what is under way. When the
-// context ends, the references not judged yet get its error.
+// context ends, the references not judged yet get its error. refs is iterated over
+// in a goroutine of its own, which ends once refs does, or asks whether to go on.
 func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[name.Reference], o BatchOptions) iter.Seq2[name.Reference, Outcome] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 16
@@ -37,35 +38,36 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 	return func(yield func(name.Reference, Outcome) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		todo, done, broken := make(chan name.Reference), make(chan judged), make(chan struct{})
-		var wg sync.WaitGroup
+		var workers sync.WaitGroup
 		// Once broken off, nobody receives: cancel and let go of all senders.
-		defer wg.Wait()
+		defer workers.Wait()
 		defer cancel()
 		defer close(broken)
 
-		var workers sync.WaitGroup
 		for range o.Concurrency {
-			workers.Add(1)
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				defer workers.Done()
-				for ref := range todo {
-					var j judged
-					j.ref = ref
-					if j.out.Err = ctx.Err(); j.out.Err == nil {
-						j.out.Result, j.out.Err = v.Image(ctx, r, ref)
-					}
+			workers.Go(func() {
+				for {
 					select {
-					case done <- j:
+					case ref, more := <-todo:
+						if !more {
+							return
+						}
+						j := judged{ref: ref}
+						if j.out.Err = ctx.Err(); j.out.Err == nil {
+							j.out.Result, j.out.Err = v.Image(ctx, r, ref)
+						}
+						select {
+						case done <- j:
+						case <-broken:
+							return
+						}
 					case <-broken:
+						return
 					}
 				}
-			}()
+			})
 		}
-		wg.Add(1)
 		go func() {
-			defer wg.Done()
 			defer close(done)
 			defer workers.Wait()
 			defer close(todo)

@@ -75,3 +75,19 @@ func TestImagesGivesTheContextsErrorToTheRest(t *testing.T) {
 		t.Errorf("%d outcomes, %d of them cancelled; want %d", n, canceled, len(refs))
 	}
 }
+
+// An iteration that is broken off ends, also where the references come from
+// something that waits.
+func TestImagesReturnsWhenItIsBrokenOffWhileReferencesAreWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	release := make(chan struct{})
+	defer close(release)
+	refs := func(yield func(name.Reference) bool) {
+		if yield(w.image) {
+			<-release
+		}
+	}
+	for range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, refs, verify.BatchOptions{}) {
+		break
+	}
+}

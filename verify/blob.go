@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/bundle"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
@@ -38,8 +39,8 @@ type BlobResult struct {
 // BlobError is a negative decision about a file.
 type BlobError struct {
 	// Reason is ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold,
-	// ReasonTooMuchEvidence, or ReasonNoRule where the policy says nothing about
-	// files.
+	// ReasonTooMuchEvidence, ReasonPolicyExpired, ReasonDeniedDigest, or
+	// ReasonNoRule where the policy says nothing about files.
 	Reason Reason `json:"reason"`
 	// SHA256 is the digest of what was read, in hex.
 	SHA256 string `json:"sha256"`
@@ -74,8 +75,9 @@ func (r *BlobResult) MarshalJSON() ([]byte, error) {
 // subjects is the file's digest; if the key is in the role of Policy.Files and
 // neither revoked nor outside of its time; and if the key has not counted before.
 // The annotations that are asked for must stand in the statement; a signature
-// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, or no
-// Policy.Files: *BlobError. The file cannot be read, or the context has ended:
+// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, no
+// Policy.Files, a policy that has expired, or a file whose SHA-256 is among
+// DenyDigests: *BlobError. The file cannot be read, or the context has ended:
 // that error.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
@@ -86,7 +88,13 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 	if v.policy.files == nil {
 		return nil, &BlobError{Reason: ReasonNoRule, SHA256: sum, Detail: "the policy says nothing about files"}
 	}
-	j := &blobJudgement{v: v, ctx: ctx, checks: checks{maxChecks}, need: v.policy.files, message: m, counted: make(map[string]bool)}
+	if ends := v.policy.expires; !ends.IsZero() && !v.o.Now().Before(ends) {
+		return nil, &BlobError{Reason: ReasonPolicyExpired, SHA256: sum, Detail: "the policy has expired on " + ends.UTC().Format(time.RFC3339)}
+	}
+	if reason, denied := v.policy.denied["sha256:"+sum]; denied {
+		return nil, &BlobError{Reason: ReasonDeniedDigest, SHA256: sum, Detail: registry.SafeText("the policy denies this digest: "+reason, maxDetail)}
+	}
+	j := &blobJudgement{v: v, ctx: ctx, checks: newChecks(), need: v.policy.files, message: m, counted: make(map[string]bool)}
 	for i, text := range bundles {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -172,7 +180,7 @@ func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reas
 		return nil, nil, ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"
 	}
 	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
-	keys, err := j.checks.signers(j.ctx, j.v.policy, claim)
+	keys, err := j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
 	switch {
 	case err != nil:
 		return nil, nil, ReasonTooMuchEvidence, err.Error()
@@ -204,7 +212,7 @@ func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, 
 	if err != nil {
 		return nil, nil, openReason(err), err.Error()
 	}
-	keys, err := j.checks.signers(j.ctx, j.v.policy, claim)
+	keys, err := j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
 	if err != nil {
 		return nil, nil, ReasonTooMuchEvidence, err.Error()
 	}

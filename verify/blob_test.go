@@ -12,6 +12,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
@@ -147,6 +148,29 @@ func TestAttack_E3_WhatASignatureAboutAnImageCoversIsNoFile(t *testing.T) {
 		blobDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongType)
 		if out, err := sign.Blob(ctx, bytes.NewReader(file), w.trusted); out != nil || !errors.Is(err, sign.ErrOptions) {
 			t.Errorf("%s is signed as a file: %v", label, err)
+		}
+	}
+}
+
+// What ends a policy, and what it denies whatever stands for it, holds for files
+// too.
+func TestAttack_T6_FilesAreDeniedByWhatDeniesImages(t *testing.T) {
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	const hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+	bundle := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, `{"digest":{"sha256":"`+hello+`"}}`), a).Payload
+	for more, reason := range map[string]verify.Reason{
+		"":                                "",
+		"expires: 2020-01-01T00:00:00Z\n": verify.ReasonPolicyExpired,
+		"denyDigests: [{digest: \"sha256:" + hello + "\", reason: x}]\n": verify.ReasonDeniedDigest,
+	} {
+		v, err := verify.New(loaded(t, policyText+"files: {by: release}\n"+more, a, b, c), verify.Options{Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := v.Blob(context.Background(), strings.NewReader("hello"), bundle)
+		var denied *verify.BlobError
+		if reason == "" && err != nil || reason != "" && (res != nil || !errors.As(err, &denied) || denied.Reason != reason) {
+			t.Errorf("%q: %v, %v; want %q", more, res, err, reason)
 		}
 	}
 }

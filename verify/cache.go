@@ -145,7 +145,7 @@ type question struct {
 // time. Only definite decisions are kept, and none longer than what it rests on.
 func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
 	if v.o.Cache != nil {
-		if d, ok := v.o.Cache.Get(ctx, key); ok && v.o.Now().Before(d.Until) && v.usable(d, key) {
+		if d, ok := v.o.Cache.Get(ctx, key); ok && v.current(d) && v.usable(d, key) {
 			return v.adopt(d)
 		}
 	}
@@ -155,6 +155,17 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 	return v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
 		return v.judgeAndKeep(ctx, key, judge)
 	})
+}
+
+// current reports whether a decision may still be used. One that would hold for
+// longer than any is kept was made while the clock was ahead, or comes from a store
+// that says what it wants.
+func (v *Verifier) current(d Decision) bool {
+	now, most := v.o.Now(), v.o.AllowedFor
+	if d.Denied != nil {
+		most = v.o.DeniedFor
+	}
+	return now.Before(d.Until) && !d.Until.After(now.Add(most))
 }
 
 // usable checks again that a cache gave back what was asked for.

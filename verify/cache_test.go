@@ -410,3 +410,170 @@ func TestMemoryCacheWeighsWhatDenialsTell(t *testing.T) {
 		t.Error("a denial that tells more than the cache may hold is kept, or one that does not is not")
 	}
 }
+
+// What a rule that only warns lets through ends with the policy, too.
+func TestAttack_T6_WarningsEndWithThePolicy(t *testing.T) {
+	w, ends, at := newWorld(t), now.Add(time.Minute), now
+	w.pushIndex(amd64)
+	text := strings.Replace(policyText, "    require:", "    mode: warn\n    require:", 1) + "expires: " + ends.Format(time.RFC3339) + "\n"
+	v, err := verify.New(loaded(t, text, newPerson(t), newPerson(t), newPerson(t)), verify.Options{
+		Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := v.Image(context.Background(), w.store, w.image)
+	if err != nil || res.Warning == nil || !res.ValidUntil.Equal(ends) {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	at = ends.Add(time.Second)
+	after, err := v.Image(context.Background(), w.store, w.image)
+	isDenied(t, after, err, verify.ReasonPolicyExpired)
+	if _, err := v.Platform(context.Background(), w.store, res, amd64); !errors.Is(err, verify.ErrResult) {
+		t.Errorf("%v, want ErrResult", err)
+	}
+}
+
+// A clock that was wrong for a while leaves no decision behind that holds for longer
+// than any may.
+func TestAttack_P10_DecisionsOfAClockThatRanAheadAreNotUsed(t *testing.T) {
+	w, a, b, c, at := newWorld(t), newPerson(t), newPerson(t), newPerson(t), now
+	state(t, w, w.image, scan("low", recently), c)
+	text := strings.Replace(policyText, signatureRequired, "attestation: {type: vulns, by: builder, maxSeverity: low, maxAge: 48h}", 1)
+	v, err := verify.New(loaded(t, text, a, b, c), verify.Options{Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = now.Add(365 * 24 * time.Hour)
+	res, err := v.Image(context.Background(), w.store, w.image)
+	isDenied(t, res, err, verify.ReasonStale)
+	at = now.Add(time.Hour)
+	if _, err := v.Image(context.Background(), w.store, w.image); err != nil {
+		t.Error(err)
+	}
+}
+
+// sourceOf watches a policy with a clock of its own.
+func sourceOf(t *testing.T, path string, log *bytes.Buffer) (s *verify.FileSource, later func()) {
+	t.Helper()
+	at := now
+	s, err := verify.NewFileSource(path, verify.FileSourceOptions{
+		Options: verify.Options{Now: func() time.Time { return at }}, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, func() {
+		t.Helper()
+		at = at.Add(time.Minute)
+		if _, err := s.Verifier(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAPolicyThatIsRefusedIsToldOnce(t *testing.T) {
+	path := written(t, policyText+"serial: 5\n", newPerson(t), newPerson(t), newPerson(t))
+	var log bytes.Buffer
+	_, later := sourceOf(t, path, &log)
+	for label, text := range map[string]string{"rolled back": policyText + "serial: 4\n", "broken": "nonsense"} {
+		log.Reset()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			later()
+		}
+		if n := strings.Count(log.String(), "policy refused"); n != 1 {
+			t.Errorf("%s: told %d times", label, n)
+		}
+	}
+}
+
+// Files that are replaced while a policy is loaded from them may be of two policies:
+// what was read is not taken, and they are read again.
+func TestAttack_T6_APolicyWhoseFilesChangeWhileTheyAreReadIsNotTaken(t *testing.T) {
+	a, b, c, other := newPerson(t), newPerson(t), newPerson(t), newPerson(t)
+	path := written(t, policyText, a, b, c)
+	hook := &hooked{houseCA: newHouseCA(t)}
+	at := now
+	s, err := verify.NewFileSource(path, verify.FileSourceOptions{Options: verify.Options{
+		Now: func() time.Time { return at }, Authorities: map[string]verify.Authority{"house": hook},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() string {
+		t.Helper()
+		at = at.Add(time.Minute)
+		v, err := s.Verifier(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.PolicyDigest()
+	}
+	first := look()
+	hook.then = func() {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "a.pub"), []byte(pemOf(t, other)), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	text := policyText + "serial: 9\nidentities:\n  x: {authority: house, settings: {address: x@house.example}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(); got != first || s.Err() == nil || !strings.Contains(s.Err().Error(), "changed while") {
+		t.Errorf("%s holds, %v", got, s.Err())
+	}
+	if got := look(); got == first || s.Err() != nil {
+		t.Errorf("%s holds still, %v", got, s.Err())
+	}
+}
+
+// hooked is an authority that does something once, while a policy is loaded.
+type hooked struct {
+	*houseCA
+	then func()
+}
+
+func (h *hooked) Identity(settings map[string]any) (verify.Identity, error) {
+	if then := h.then; then != nil {
+		h.then = nil
+		then()
+	}
+	return h.houseCA.Identity(settings)
+}
+
+// While one request loads a new policy, the others go on by the one that holds.
+func TestNobodyWaitsForAPolicyThatIsLoaded(t *testing.T) {
+	path := written(t, policyText, newPerson(t), newPerson(t), newPerson(t))
+	loading, release := make(chan struct{}), make(chan struct{})
+	hook := &hooked{newHouseCA(t), func() { close(loading); <-release }}
+	text := policyText + "identities:\n  x: {authority: house, settings: {address: x@house.example}}\n"
+	var at atomic.Int64
+	s, err := verify.NewFileSource(path, verify.FileSourceOptions{Options: verify.Options{
+		Now: func() time.Time { return now.Add(time.Duration(at.Load())) }, Authorities: map[string]verify.Authority{"house": hook},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := s.Verifier(context.Background())
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at.Store(int64(time.Minute))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = s.Verifier(context.Background())
+	}()
+	<-loading
+	if v, err := s.Verifier(context.Background()); err != nil || v != before {
+		t.Errorf("%v", err)
+	}
+	close(release)
+	<-done
+	if v, err := s.Verifier(context.Background()); err != nil || v == before {
+		t.Errorf("the new policy does not hold: %v, %v", err, s.Err())
+	}
+}

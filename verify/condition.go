@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
 )
 
 // kindOf is what an attestation requirement is about, by the conditions that its
@@ -70,13 +71,13 @@ func (a *AttestationRequirement) kind() kindOf {
 		return kindProvenance
 	case uris[0] == attest.TypeCosignVuln, uris[0] == attest.TypeVulns, uris[0] == attest.TypeVulns01:
 		return kindScan
-	case strings.HasPrefix(uris[0], attest.TypeSPDX), strings.HasPrefix(uris[0], attest.TypeCycloneDX):
+	case isOfType(uris[0], attest.TypeSPDX), isOfType(uris[0], attest.TypeCycloneDX):
 		return kindSBOM
 	case uris[0] == attest.TypeTestResult:
 		return kindTest
 	case uris[0] == attest.TypeVSA:
 		return kindVSA
-	case strings.HasPrefix(uris[0], attest.TypeOpenVEX):
+	case isOfType(uris[0], attest.TypeOpenVEX):
 		return kindVEX
 	}
 	return kindOther
@@ -84,9 +85,15 @@ func (a *AttestationRequirement) kind() kindOf {
 
 // check refuses a requirement that cannot mean what it says.
 func (a *AttestationRequirement) check() error {
-	kind := a.kind()
-	if a.Type == "" || a.uris() == nil {
+	kind, uris := a.kind(), a.uris()
+	switch {
+	case a.Type == "" || uris == nil:
 		return fmt.Errorf("needs a type: a short name such as %s, vuln, spdx or cyclonedx, or an absolute URI", typeName)
+	case slices.Contains(uris, intoto.PredicateSignature):
+		return fmt.Errorf("has the type of signatures, which are no attestations: require a signature")
+	}
+	if err := a.emptyLists(); err != nil {
+		return err
 	}
 	for _, group := range []struct {
 		kinds []kindOf
@@ -109,6 +116,8 @@ func (a *AttestationRequirement) check() error {
 		return a.ProvenanceConditions.check()
 	case kindScan:
 		return a.ScanConditions.check()
+	case kindSBOM:
+		return a.checkBills()
 	case kindTest:
 		return a.checkTests()
 	case kindVSA:
@@ -117,6 +126,27 @@ func (a *AttestationRequirement) check() error {
 		if len(a.LayoutEnvelope) == 0 {
 			return fmt.Errorf("needs layout: the file of a signed in-toto layout")
 		}
+	}
+	return nil
+}
+
+// emptyLists refuses lists that are given and empty. They would mean that anything
+// is accepted, and whoever empties a list may mean that nothing is.
+func (a *AttestationRequirement) emptyLists() error {
+	return emptyLists(map[string]bool{
+		"builder": isEmpty(a.Builder), "source": isEmpty(a.Source), "ref": isEmpty(a.Ref), "commit": isEmpty(a.Commit), "buildType": isEmpty(a.BuildType),
+		"absentParameters": isEmpty(a.AbsentParameters), "knownParameters": isEmpty(a.KnownParameters), "parameters": a.Parameters != nil && len(a.Parameters) == 0,
+		"accept": isEmpty(a.Accept), "denyPackages": isEmpty(a.DenyPackages), "denyLicenses": isEmpty(a.DenyLicenses), "result": isEmpty(a.Result),
+		"verifier": isEmpty(a.Verifier), "resource": isEmpty(a.Resource), "verifiedLevels": isEmpty(a.VerifiedLevels),
+	})
+}
+
+// isEmpty reports whether a list is given, with nothing in it.
+func isEmpty[T any](list []T) bool { return list != nil && len(list) == 0 }
+
+func emptyLists(empty map[string]bool) error {
+	if names := setNames(empty); len(names) > 0 {
+		return fmt.Errorf("has nothing in %s: leave it out for any, or say what is accepted", strings.Join(names, " and "))
 	}
 	return nil
 }

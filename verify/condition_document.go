@@ -2,8 +2,11 @@ package verify
 
 import (
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -15,6 +18,47 @@ func (q *DocumentConditions) setForBills() []string {
 
 func (q *DocumentConditions) setForTests() []string {
 	return setNames(map[string]bool{"result": q.Result != nil})
+}
+
+// licenseForm is an SPDX identifier of a licence (SPDX specification, annex D).
+var licenseForm = regexp.MustCompile(`^(?:DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9.-]+$`)
+
+// checkBills refuses what could never deny anything.
+func (q *DocumentConditions) checkBills() error {
+	for _, p := range q.DenyPackages {
+		if p == "" || strings.HasPrefix(p, "pkg:") && plainPURL(p) != canonicalPURL(p) {
+			return fmt.Errorf("has in denyPackages %.200q: package URLs stand without version, qualifiers and subpath", p)
+		}
+	}
+	for _, l := range q.DenyLicenses {
+		if !licenseForm.MatchString(l) {
+			return fmt.Errorf("has in denyLicenses %.100q, which is no SPDX identifier; those that end in + are written without", l)
+		}
+	}
+	return nil
+}
+
+// canonicalPURL is a package URL whose type has no case and whose escapes are
+// decoded, so that pkg:npm/%40a/b and pkg:npm/@a/b are one.
+func canonicalPURL(purl string) string {
+	if kind, rest, found := strings.Cut(purl, "/"); found {
+		purl = strings.ToLower(kind) + "/" + rest
+	}
+	if text, err := url.PathUnescape(purl); err == nil {
+		return text
+	}
+	return purl
+}
+
+// plainPURL is a package URL without version, qualifiers and subpath.
+func plainPURL(purl string) string {
+	if i := strings.IndexAny(purl, "?#"); i >= 0 {
+		purl = purl[:i]
+	}
+	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/')+1 {
+		purl = purl[:i]
+	}
+	return canonicalPURL(purl)
 }
 
 // testPassed is what tests must have ended with where nothing else is asked for.
@@ -42,7 +86,7 @@ func (q *DocumentConditions) judgeTests(v *attest.TestResult) *problem {
 
 // listed is a package in a bill of materials.
 type listed struct {
-	name            string
+	names           []string // as a bill has it, and behind a group
 	purls, licenses []string
 }
 
@@ -70,7 +114,7 @@ func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
 		}
 		for _, denied := range q.DenyLicenses {
 			if p.hasLicense(denied) {
-				return problemf(ReasonDeniedLicense, "its package %s has the licence %s", p.name, denied)
+				return problemf(ReasonDeniedLicense, "its package %s has the licence %s", p.names[len(p.names)-1], denied)
 			}
 		}
 	}
@@ -106,7 +150,8 @@ func walkComponents(v strictjson.Value, yield func(listed) bool) bool {
 
 func spdxPackage(v strictjson.Value) listed {
 	var p listed
-	p.name, _ = v.Get("name").Str()
+	name, _ := v.Get("name").Str()
+	p.names = []string{name}
 	for _, field := range []string{"licenseConcluded", "licenseDeclared"} {
 		if text, ok := v.Get(field).Str(); ok {
 			p.licenses = append(p.licenses, text)
@@ -123,12 +168,13 @@ func spdxPackage(v strictjson.Value) listed {
 
 func cyclonePackage(v strictjson.Value) listed {
 	var p listed
-	p.name, _ = v.Get("name").Str()
+	name, _ := v.Get("name").Str()
+	p.names = []string{name}
 	if purl, ok := v.Get("purl").Str(); ok {
 		p.purls = append(p.purls, purl)
 	}
 	if group, ok := v.Get("group").Str(); ok && group != "" {
-		p.name = group + "/" + p.name
+		p.names = append(p.names, group+"/"+name)
 	}
 	for l := range v.Get("licenses").Elems() {
 		for _, text := range []strictjson.Value{l.Get("expression"), l.Get("license").Get("id"), l.Get("license").Get("name")} {
@@ -143,22 +189,14 @@ func cyclonePackage(v strictjson.Value) listed {
 // is reports whether the package has a name, or a package URL apart from version,
 // qualifiers and subpath.
 func (p listed) is(denied string) bool {
-	return p.name == denied || slices.ContainsFunc(p.purls, func(purl string) bool {
-		if i := strings.IndexAny(purl, "?#"); i >= 0 {
-			purl = purl[:i]
-		}
-		if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
-			purl = purl[:i]
-		}
-		return purl == denied
-	})
+	return slices.Contains(p.names, denied) || slices.ContainsFunc(p.purls, func(purl string) bool { return plainPURL(purl) == canonicalPURL(denied) })
 }
 
 // hasLicense reports whether an identifier stands anywhere in the package's
 // licence expressions, whatever its case (SPDX specification, annex D).
 func (p listed) hasLicense(id string) bool {
 	for _, expression := range p.licenses {
-		words := strings.FieldsFunc(expression, func(r rune) bool { return r == '(' || r == ')' || r == ' ' || r == '+' })
+		words := strings.FieldsFunc(expression, func(r rune) bool { return r == '(' || r == ')' || r == '+' || unicode.IsSpace(r) })
 		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, id) }) {
 			return true
 		}

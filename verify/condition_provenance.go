@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -45,10 +46,24 @@ func (q *ProvenanceConditions) check() error {
 	if q.MinLevel < 0 || q.MinLevel > 4 {
 		return fmt.Errorf("has minLevel %d, want 1 to 4", q.MinLevel)
 	}
-	for _, name := range slices.Concat(q.AbsentParameters, q.KnownParameters) {
-		if _, both := q.Parameters[name]; both && slices.Contains(q.AbsentParameters, name) {
+	if q.KnownParameters != nil && !q.OnlyKnownParameters {
+		return fmt.Errorf("has knownParameters, which says nothing without onlyKnownParameters")
+	}
+	for _, name := range q.AbsentParameters {
+		if slices.Contains(q.KnownParameters, name) {
+			return fmt.Errorf("wants the parameter %.100q to be known and to be absent", name)
+		}
+		if _, both := q.Parameters[name]; both {
 			return fmt.Errorf("wants the parameter %.100q to have a value and to be absent", name)
 		}
+	}
+	return nil
+}
+
+// reachable refuses a level that none of the builders is trusted to reach.
+func (q *ProvenanceConditions) reachable(levels map[string]int) error {
+	if q.MinLevel > 0 && !slices.ContainsFunc(q.Builder, func(id string) bool { return levels[id] >= q.MinLevel }) {
+		return fmt.Errorf("has minLevel %d, which none of its builders is trusted to reach: say so in the policy's builders", q.MinLevel)
 	}
 	return nil
 }
@@ -122,8 +137,12 @@ func (v *provenanceView) from(uri string, digest map[string]string) bool {
 	}
 	v.source, v.commit = uri, commit
 	scheme, rest, found := strings.Cut(uri, "://")
-	if at := strings.LastIndexByte(rest, '@'); found && at > strings.IndexByte(rest, '/') {
-		v.source, v.ref = scheme+"://"+rest[:at], rest[at+1:]
+	// The first @ of the path: refs may hold others, as refs/heads/x@refs/heads/main
+	// does, and whoever may push a branch chooses its name.
+	if slash := strings.IndexByte(rest, '/'); found && slash >= 0 {
+		if path, ref, has := strings.Cut(rest[slash:], "@"); has {
+			v.source, v.ref = scheme+"://"+rest[:slash]+path, ref
+		}
 	}
 	return true
 }
@@ -193,6 +212,8 @@ func plainJSON(v any) (plain any) {
 	if err != nil {
 		return err
 	}
-	_ = json.Unmarshal(text, &plain) // it was marshalled one line above
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()        // float64 has no room for every int64
+	_ = d.Decode(&plain) // it was marshalled above
 	return plain
 }

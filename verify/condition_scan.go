@@ -6,19 +6,21 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // severityNone is what maxSeverity is called where nothing is accepted.
 const severityNone = "none"
 
 func (q *ScanConditions) set() []string {
-	return setNames(map[string]bool{"maxSeverity": q.MaxSeverity != "", "accept": q.Accept != nil, "vexBy": q.VEXBy != ""})
+	return setNames(map[string]bool{"maxSeverity": q.MaxSeverity != "", "accept": q.Accept != nil, "vexBy": q.VEXBy != "", "vexMaxAge": q.VEXMaxAge != 0})
 }
 
 func (q *ScanConditions) check() error {
 	if _, known := attest.ParseSeverity(q.MaxSeverity); q.MaxSeverity != severityNone && (!known || q.MaxSeverity != strings.ToLower(q.MaxSeverity)) {
 		return fmt.Errorf("needs maxSeverity: none, negligible, low, medium, high or critical")
+	}
+	if q.VEXMaxAge != 0 && q.VEXBy == "" {
+		return fmt.Errorf("has vexMaxAge without vexBy")
 	}
 	for _, a := range q.Accept {
 		if a.ID == "" || a.Until.IsZero() || a.Reason == "" {
@@ -68,10 +70,9 @@ func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstan
 // judgeFindings judges what was found; until is when the first exception that
 // mattered ends.
 func (a *AttestationRequirement) judgeFindings(all []found, c *circumstances) (until time.Time, p *problem) {
-	harmless := harmlessByVEX(c.vex)
 	var bad []string
 	for _, f := range all {
-		if a.tolerates(f.severity) || harmless[f.id] {
+		if a.tolerates(f.severity) || c.excused[f.id] {
 			continue
 		}
 		ends, accepted := a.accepts(f.id, c.now)
@@ -104,41 +105,4 @@ func (a *AttestationRequirement) accepts(id string, now time.Time) (until time.T
 		}
 	}
 	return time.Time{}, false
-}
-
-// harmlessByVEX lists the vulnerabilities that believed OpenVEX documents call
-// not_affected or fixed. A document is attested of the image, so that its
-// statements are about it, whichever products they name: a role that is believed
-// is believed about that. A vulnerability of which any document says affected or
-// under_investigation is not harmless.
-func harmlessByVEX(documents [][]byte) map[string]bool {
-	harmless, doubtful := make(map[string]bool), make(map[string]bool)
-	for _, text := range documents {
-		root, err := strictjson.Parse(text)
-		if err != nil {
-			continue // too large to be read as a whole, or no JSON: nothing is believed
-		}
-		for s := range root.Get("statements").Elems() {
-			status, _ := s.Get("status").Str()
-			ids := []string{}
-			if name, ok := s.Get("vulnerability").Get("name").Str(); ok {
-				ids = append(ids, name)
-			}
-			for alias := range s.Get("vulnerability").Get("aliases").Elems() {
-				if name, ok := alias.Str(); ok {
-					ids = append(ids, name)
-				}
-			}
-			for _, id := range ids {
-				harmless[id] = harmless[id] || status == attest.VEXNotAffected || status == attest.VEXFixed
-				doubtful[id] = doubtful[id] || status != attest.VEXNotAffected && status != attest.VEXFixed
-			}
-		}
-	}
-	for id := range doubtful {
-		if doubtful[id] {
-			delete(harmless, id)
-		}
-	}
-	return harmless
 }

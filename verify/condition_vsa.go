@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -25,6 +26,11 @@ func (q *VSAConditions) check() error {
 	}
 	if err := checkURIs("verifier", q.Verifier); err != nil {
 		return err
+	}
+	for _, level := range q.VerifiedLevels {
+		if strings.HasPrefix(level, "SLSA_") && !levelForm.MatchString(level) {
+			return fmt.Errorf("has in verifiedLevels %.100q, which no summary reaches; want one as in SLSA_BUILD_LEVEL_3", level)
+		}
 	}
 	if q.PolicyDigest != "" && !isDigest(q.PolicyDigest) {
 		return fmt.Errorf("has policyDigest %.100q, want sha256:… with 64 lower-case hex digits", q.PolicyDigest)

@@ -131,7 +131,7 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"E17 unknown parameter":                {provenance(", onlyKnownParameters: true, knownParameters: [target]"), []says{good}, verify.ReasonParameters},
 		"known parameters":                     {provenance(", onlyKnownParameters: true, knownParameters: [target], parameters: {n: 1}"), []says{good}, ""},
 		"level":                                {provenance(", minLevel: 3"), []says{good}, ""},
-		"level too low":                        {provenance(", minLevel: 4"), []says{good}, verify.ReasonBuilder},
+		"level too low":                        {strings.Replace(provenance(", minLevel: 4"), someBuilder, someBuilder+", https://best.example", 1), []says{good}, verify.ReasonBuilder},
 		"age":                                  {provenance(", maxAge: 25h"), []says{good}, ""},
 		"E14 too old":                          {provenance(", maxAge: 23h"), []says{good}, verify.ReasonStale},
 		"E14 without a time":                   {provenance(", maxAge: 23h"), []says{provenanceBy(someBuilder, "finishedOn", "other")}, verify.ReasonStale},
@@ -214,6 +214,15 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"E17 parameters that are a list":       {provenance(", onlyKnownParameters: true"), []says{listedParameters}, verify.ReasonParameters},
 		"E17 absent from a list":               {provenance(", absentParameters: [evil]"), []says{listedParameters}, verify.ReasonParameters},
 		"a list that nobody asks about":        {provenance(""), []says{listedParameters}, ""},
+		"denied package, scoped, escaped":      {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/@evil/core"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:npm/%40evil/core@1.0.0")}, verify.ReasonDeniedPackage},
+		"denied package, escaped in policy":    {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/%40evil/core"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:npm/@evil/core")}, verify.ReasonDeniedPackage},
+		"denied package, type in capitals":     {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/left-pad"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:NPM/left-pad@1.3.0")}, verify.ReasonDeniedPackage},
+		"denied package behind a group":        {`attestation: {type: cyclonedx, by: builder, denyPackages: [inner]}`, []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"denied licence behind a line's end":   {`attestation: {type: spdx, by: builder, denyLicenses: [AGPL-3.0-only]}`, []says{spdxWith("GPL-3.0-or-later WITH Classpath-exception-2.0", `MIT AND\nAGPL-3.0-only`)}, verify.ReasonDeniedLicense},
+		"E16 branch that is called as a ref":   {provenance(", ref: [refs/heads/main]"), []says{provenanceBy(someBuilder, "@refs/heads/main", "@refs/heads/evil@refs/heads/main")}, verify.ReasonSource},
+		"E16 branch with an @":                 {provenance(", ref: [\"refs/heads/v1@next\"], source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "@refs/heads/main", "@refs/heads/v1@next")}, ""},
+		"parameter beyond what floats hold":    {provenance(", parameters: {n: 9007199254740993}"), []says{provenanceBy(someBuilder, `"n":1`, `"n":9007199254740992`)}, verify.ReasonParameters},
+		"parameter of that size":               {provenance(", parameters: {n: 9007199254740993}"), []says{provenanceBy(someBuilder, `"n":1`, `"n":9007199254740993`)}, ""},
 		"any other type":                       {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
 		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
@@ -244,11 +253,13 @@ var (
 )
 
 // levels follow a requirement: what the builder is trusted to reach.
-const levels = "\nbuilders: {\"https://ci.example/builder\": 3}"
+const levels = "\nbuilders: {\"https://ci.example/builder\": 3, \"https://best.example\": 4}"
 
 func vsaRequired(more string) string {
 	return "attestation: {type: vsa, by: builder, verifier: [https://verifier.example]" + more + "}"
 }
+
+func spdxWith(old, new string) says { return says{attest.TypeSPDX, strings.Replace(spdx, old, new, 1)} }
 
 func quoted(s string) string {
 	text, _ := json.Marshal(s) // a string always can

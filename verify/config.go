@@ -30,6 +30,9 @@ func (q *ConfigRequirement) check() error {
 		len(q.Labels) == 0 && len(q.Annotations) == 0 && q.MinVersion == "" {
 		return fmt.Errorf("asks for nothing")
 	}
+	if err := emptyLists(map[string]bool{"baseImages": isEmpty(q.BaseImages), "platforms": isEmpty(q.Platforms)}); err != nil {
+		return err
+	}
 	for _, p := range q.Platforms {
 		if !platformForm.MatchString(p) {
 			return fmt.Errorf("has in platforms %.100q, want OS/ARCHITECTURE[/VARIANT] as in linux/amd64", p)
@@ -62,18 +65,38 @@ func (q *ConfigRequirement) judge(v *imageView, now time.Time, skew time.Duratio
 	if len(q.Platforms) > 0 && !slices.Contains(q.Platforms, v.platform()) && !slices.Contains(q.Platforms, v.OS+"/"+v.Architecture) {
 		return until, problemf(ReasonPlatform, "it is for %q", v.platform())
 	}
+	if own := v.OS + "/" + v.Architecture; len(q.Platforms) > 0 && v.listedFor != "" && v.listedFor != own {
+		return until, problemf(ReasonPlatform, "it is for %q, and the index lists it for %q", own, v.listedFor)
+	}
 	if len(q.BaseImages) > 0 && !q.allowsBase(v) {
-		return until, problemf(ReasonBaseImage, "its base is %q, %q", v.label(baseNameKey), v.label(baseDigestKey))
+		return until, problemf(ReasonBaseImage, "its base is %q, %q", v.annotations[baseNameKey], v.annotations[baseDigestKey])
 	}
 	if p := q.judgeLabels(v); p != nil {
 		return until, p
 	}
 	if q.MinVersion != "" {
-		if order, ok := compareVersions(v.label(versionKey), q.MinVersion); !ok || order < 0 {
-			return until, problemf(ReasonVersion, "its version is %q, less than %s", v.label(versionKey), q.MinVersion)
+		if p := q.judgeVersion(v); p != nil {
+			return until, p
 		}
 	}
 	return q.judgeCreated(v, now, skew)
+}
+
+// judgeVersion judges the version in the manifest's annotations and the one in the
+// labels, which may be that of the base image: whichever is there must do.
+func (q *ConfigRequirement) judgeVersion(v *imageView) *problem {
+	stated := false
+	for _, of := range []map[string]string{v.annotations, v.Config.Labels} {
+		version, there := of[versionKey]
+		if order, ok := compareVersions(version, q.MinVersion); there && (!ok || order < 0) {
+			return problemf(ReasonVersion, "its version is %q, less than %s", version, q.MinVersion)
+		}
+		stated = stated || there
+	}
+	if !stated {
+		return problemf(ReasonVersion, "it does not say its version")
+	}
+	return nil
 }
 
 func (q *ConfigRequirement) judgeLabels(v *imageView) *problem {
@@ -111,10 +134,10 @@ func (q *ConfigRequirement) judgeCreated(v *imageView, now time.Time, skew time.
 // allowsBase reports whether the base that the image names is allowed: by its
 // digest, or by a pattern of its repository.
 func (q *ConfigRequirement) allowsBase(v *imageView) bool {
-	if digest := v.label(baseDigestKey); digest != "" && slices.Contains(q.BaseImages, digest) {
+	if digest := v.annotations[baseDigestKey]; digest != "" && slices.Contains(q.BaseImages, digest) {
 		return true
 	}
-	ref, err := name.ParseReference(strings.TrimSpace(v.label(baseNameKey)))
+	ref, err := name.ParseReference(strings.TrimSpace(v.annotations[baseNameKey]))
 	if err != nil {
 		return false
 	}

@@ -17,6 +17,7 @@ import (
 type imageView struct {
 	annotations  map[string]string
 	layers       []map[string]string // their annotations, and the config's behind them
+	listedFor    string              // the platform that an index says, as OS/ARCHITECTURE; or empty
 	OS           string              `json:"os"`
 	Architecture string              `json:"architecture"`
 	Variant      string              `json:"variant"`
@@ -84,14 +85,6 @@ func (v *imageView) created() time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// label is a label, or an annotation of the same name.
-func (v *imageView) label(name string) string {
-	if text := v.Config.Labels[name]; text != "" {
-		return text
-	}
-	return v.annotations[name]
 }
 
 // runsAsRoot reports whether the image runs as user 0, by whatever name, or does

@@ -9,21 +9,29 @@ import (
 )
 
 var (
-	// secretNames are what variables and labels that hold secrets are called.
-	secretNames = regexp.MustCompile(`(?i)(^|[_.-])(passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)`)
+	// secretNames are what variables and labels that hold secrets are called, and
+	// passwordNames those of them whose value may be a short number, too.
+	secretNames   = regexp.MustCompile(`(?i)((^|[_.-])(passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)|[_.-](pat|auth)$)`)
+	passwordNames = regexp.MustCompile(`(?i)((^|[_.-])passw(or)?d([_.-]|$)|passw(or)?d$|[_.-](pass|pwd)$)`)
 	// notSecret are values that no secret has: empty, references, paths,
-	// placeholders, yes and no, small numbers.
-	notSecret = regexp.MustCompile(`(?i)^(|\$.*|/.*|<.*>|\*+|x+|true|false|yes|no|on|off|none|null|nil|changeme|redacted|\[redacted\]|[0-9]{1,4})$`)
+	// placeholders, yes and no.
+	notSecret = regexp.MustCompile(`(?i)^(|\$[a-z_]\w*|\$\{[^}]*\}|\$\(.*\)|(/[a-z0-9._-]+){2,}/?|<.*>|\*+|x+|true|false|yes|no|on|off|none|null|nil|changeme|redacted|\[redacted\])$`)
+	// pathNames are those of variables that say where a secret is; smallNumber is
+	// what other settings of one may be.
+	pathNames   = regexp.MustCompile(`(?i)(file|path|dir)$`)
+	smallNumber = regexp.MustCompile(`^[0-9]{1,4}$`)
 	// secretForms are the forms of well-known secrets.
 	secretForms = regexp.MustCompile(strings.Join([]string{
 		`-----BEGIN [A-Z ]*PRIVATE KEY-----`, `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`, `\bgh[pousr]_[A-Za-z0-9]{20,}`, `\bgithub_pat_[A-Za-z0-9_]{22,}`,
 		`\bglpat-[A-Za-z0-9_-]{20,}`, `\bxox[abprs]-[A-Za-z0-9-]{10,}`, `\bAIza[A-Za-z0-9_-]{35}`, `\bnpm_[A-Za-z0-9]{36}`,
-		`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
+		`(?i:authorization:\s*(?:bearer|basic|token)\s+[a-z0-9._~+/=-]{8,})`, `\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
 	}, "|"))
 	// secretFiles are what files with keys or logins are called.
 	secretFiles = regexp.MustCompile(`(?i)(^|/)(id_(rsa|dsa|ecdsa|ed25519)|\.env(\.(local|prod|production|staging|dev|development|test))?|\.(npmrc|pypirc|netrc|pgpass|git-credentials|dockercfg)|\.docker/config\.json|[^/]*\.(key|p12|pfx|jks|keystore|kdbx))$`)
 	// loginURL is a URL with a password in it.
 	loginURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"']+:[^/\s@"'$]+@`)
+	// option is --NAME VALUE or --NAME=VALUE in a command line.
+	option = regexp.MustCompile(`(?i)(?:^|\s)--?((?:[a-z0-9]+-)*(?:password|passwd|passphrase|token|secret|api-?key))(?:=|\s+)("[^"]*"|'[^']*'|[^\s;&|-][^\s;&|]*)`)
 	// assignment is NAME=VALUE in a command line of the history.
 	assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s;&|]*)`)
 )
@@ -58,9 +66,11 @@ func (v *imageView) secretAt() string {
 			return fmt.Sprintf("layer %d, which is called %.100q,", i+1, of[titleKey])
 		}
 	}
-	for i, arg := range slices.Concat(v.Config.Entrypoint, v.Config.Cmd, v.Config.Healthcheck.Test, v.Config.OnBuild) {
-		if textHoldsSecret(arg) {
-			return fmt.Sprintf("argument %d of its command lines", i+1)
+	for what, words := range map[string][]string{
+		"command line": slices.Concat(v.Config.Entrypoint, v.Config.Cmd), "health check": v.Config.Healthcheck.Test, "triggers": v.Config.OnBuild,
+	} {
+		if textHoldsSecret(strings.Join(words, " ")) {
+			return "an argument of its " + what
 		}
 	}
 	for i, h := range v.History {
@@ -82,7 +92,17 @@ func secretIn(m map[string]string) string {
 }
 
 func isSecret(name, value string) bool {
-	return secretNames.MatchString(name) && !notSecret.MatchString(value) || hasSecretForm(value)
+	if hasSecretForm(value) {
+		return true
+	}
+	password := passwordNames.MatchString(name)
+	switch {
+	case !password && !secretNames.MatchString(name), notSecret.MatchString(value):
+		return false
+	case pathNames.MatchString(name) && strings.HasPrefix(value, "/"):
+		return false
+	}
+	return password || !smallNumber.MatchString(value)
 }
 
 func hasSecretForm(text string) bool {
@@ -93,9 +113,11 @@ func textHoldsSecret(text string) bool {
 	if hasSecretForm(text) {
 		return true
 	}
-	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
-		if isSecret(strings.TrimLeft(m[1], "-"), strings.Trim(m[2], `"'`)) {
-			return true
+	for _, form := range []*regexp.Regexp{assignment, option} {
+		for _, m := range form.FindAllStringSubmatch(text, -1) {
+			if isSecret(strings.TrimLeft(m[1], "-"), strings.Trim(m[2], `"'`)) {
+				return true
+			}
 		}
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -126,6 +127,83 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 			t.Errorf("%s: the secret is told: %s", label, text)
 		}
 	}
+}
+
+// Labels of a base image are inherited by whatever is built on it: they must not
+// speak for the image.
+func TestAttack_E13_LabelsThatABaseImageLeavesSayNothing(t *testing.T) {
+	const baseName, baseDigest, version = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest", "org.opencontainers.image.version"
+	byName, byDigest := "baseImages: [registry.example/base/**]", `baseImages: ["sha256:`+hex64(1)+`"]`
+	for label, c := range map[string]struct {
+		require             string
+		labels, annotations map[string]string
+		reason              verify.Reason
+	}{
+		"another base by name":     {byName, map[string]string{baseName: "registry.example/base/good:1"}, map[string]string{baseName: "evil.example/base/bad:1"}, verify.ReasonBaseImage},
+		"a base in labels alone":   {byName, map[string]string{baseName: "registry.example/base/good:1"}, nil, verify.ReasonBaseImage},
+		"another base by digest":   {byDigest, map[string]string{baseDigest: "sha256:" + hex64(1)}, map[string]string{baseDigest: "sha256:" + hex64(2)}, verify.ReasonBaseImage},
+		"a lower version":          {"minVersion: 2.0.0", map[string]string{version: "9.5.0"}, map[string]string{version: "1.0.0"}, verify.ReasonVersion},
+		"a label of lower version": {"minVersion: 2.0.0", map[string]string{version: "1.0.0"}, map[string]string{version: "9.5.0"}, verify.ReasonVersion},
+		"both high enough":         {"minVersion: 2.0.0", map[string]string{version: "2.0.0"}, map[string]string{version: "9.5.0"}, ""},
+		"the base annotated":       {byDigest, map[string]string{baseDigest: "sha256:" + hex64(2)}, map[string]string{baseDigest: "sha256:" + hex64(1)}, ""},
+	} {
+		w := newWorld(t)
+		w.pushConfig(v1.Config{User: "65532", Labels: c.labels}, c.annotations, now, "")
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {"+c.require+"}", 1), now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(label)
+		if c.reason != "" {
+			isDenied(t, res, err, c.reason)
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAttack_I1_AnImageThatAnIndexListsForAnotherPlatformIsDenied(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "") // for linux/amd64
+	good := w.listed(w.image)
+	good.Platform = &amd64
+	other := good
+	other.Platform = &v1.Platform{OS: "linux", Architecture: "s390x"}
+	text := strings.Replace(policyText, signatureRequired, "config: {platforms: [linux/amd64]}", 1)
+	w.indexOf(good)
+	if _, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t)); err != nil {
+		t.Error(err)
+	}
+	for _, listed := range [][]v1.Descriptor{{other}, {good, other}, {other, good}} {
+		w.indexOf(listed...)
+		res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
+		isDenied(t, res, err, verify.ReasonPlatform)
+	}
+}
+
+// A bug in a reader is the error of one judgement, not the end of the process.
+func TestAPanicOfAReaderIsNoDecision(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	v, err := verify.New(loaded(t, strings.Replace(policyText, signatureRequired, configText, 1), newPerson(t), newPerson(t), newPerson(t)), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label, r := range map[string]registry.Reader{"config": panickingBlobs{w.store}, "manifest": panickingManifests{w.store}} {
+		var undecided *verify.UndecidedError
+		if res, err := v.Image(context.Background(), r, w.image); res != nil || !errors.As(err, &undecided) {
+			t.Errorf("%s: %v, %v", label, res, err)
+		}
+	}
+}
+
+type panickingBlobs struct{ registry.Store }
+
+func (panickingBlobs) Blob(context.Context, name.Digest, int64) (io.ReadCloser, error) {
+	panic("a bug")
+}
+
+type panickingManifests struct{ registry.Store }
+
+func (panickingManifests) Manifest(context.Context, name.Reference) (registry.Manifest, error) {
+	panic("a bug")
 }
 
 // What layers are called, and what is noted of them, is seen by whoever pulls.

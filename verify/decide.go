@@ -118,6 +118,7 @@ func (j *judgement) refuse() (*Result, error) {
 		return nil, e
 	}
 	r := j.newResult()
+	r.ValidUntil = j.v.policy.expires
 	r.Warning = e
 	return r, nil
 }
@@ -168,7 +169,7 @@ func (j *judgement) why(n *need) (Reason, string) {
 // looksLikeSignature reports whether evidence was offered as a signature, as
 // far as one can tell.
 func (e Evidence) looksLikeSignature() bool {
-	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType
+	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
 }
 
 // judgeImages judges what is asked of the image itself.

@@ -92,7 +92,7 @@ func (c *compiled) explain(n *need) Explained {
 // who names a role with its keys.
 func (c *compiled) who(r *role) string {
 	var names []string
-	for _, k := range c.keys {
+	for _, k := range slices.Concat(c.keys, c.identities) {
 		if !r.keys[k.ID()] {
 			continue
 		}
@@ -141,6 +141,7 @@ func (a *AttestationRequirement) words() []string {
 		add(true, "but for %s until %s: %s", x.ID, x.Until.UTC().Format(time.RFC3339), x.Reason)
 	}
 	add(a.VEXBy != "", "but for what OpenVEX documents by %s call not_affected or fixed", a.VEXBy)
+	add(a.VEXMaxAge != 0, "OpenVEX statements not older than %s", time.Duration(a.VEXMaxAge))
 	list("without the package", a.DenyPackages)
 	list("without the licence", a.DenyLicenses)
 	list("result", a.Result)

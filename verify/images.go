@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -30,13 +31,25 @@ func (j *judgement) readImages() <-chan images {
 		if leaf.config != nil {
 			done := make(chan images, 1)
 			go func() {
-				views, err := (&imageReader{r: j.r, repo: j.digest.Context()}).read(j.ctx, j.digest)
-				done <- images{views, err}
+				var read images
+				// Here a panic would end the whole process.
+				defer func() {
+					if cause := recover(); cause != nil {
+						read = images{err: panicked(cause)}
+					}
+					done <- read
+				}()
+				read.views, read.err = (&imageReader{r: j.r, repo: j.digest.Context()}).read(j.ctx, j.digest)
 			}()
 			return done
 		}
 	}
 	return nil
+}
+
+// panicked makes an error of a panic, by which nothing is decided.
+func panicked(cause any) error {
+	return &registry.Error{Op: "read image", Kind: registry.ErrUnavailable, Err: fmt.Errorf("internal failure: %v\n%s", cause, debug.Stack())}
 }
 
 // imageReader reads an image, or all that an index lists but for attestation
@@ -53,6 +66,7 @@ type imageReader struct {
 type listedAs struct {
 	digest      name.Digest
 	attestation bool
+	platform    string // OS/ARCHITECTURE; empty where the index does not say
 }
 
 // opened is one manifest: an image, or an index of others, or neither.
@@ -111,6 +125,11 @@ func (i *imageReader) open(ctx context.Context, level []listedAs) ([]opened, err
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
+			defer func() {
+				if cause := recover(); cause != nil {
+					cancel(panicked(cause))
+				}
+			}()
 			o, err := i.openOne(ctx, entry)
 			if err != nil {
 				cancel(err)
@@ -143,16 +162,28 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 	}
 	if !doc.IsIndex {
 		view, err := i.config(ctx, digest, doc, m.Bytes)
-		return opened{view: view}, err
+		if err != nil {
+			return opened{}, err
+		}
+		view.listedFor = entry.platform
+		return opened{view: view}, nil
 	}
 	var o opened
 	for _, d := range doc.Manifests {
-		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d)})
+		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d), platformOf(d)})
 	}
 	if len(o.children) == 0 {
 		return opened{}, i.malformed(digest, "it is an index that lists no image")
 	}
 	return o, nil
+}
+
+// platformOf is the platform that an index lists a manifest for.
+func platformOf(d v1.Descriptor) string {
+	if d.Platform == nil {
+		return ""
+	}
+	return d.Platform.OS + "/" + d.Platform.Architecture
 }
 
 // isAttestation reports whether an index lists a manifest as BuildKit lists

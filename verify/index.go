@@ -46,7 +46,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 		}
 	}
 	return nil, &Error{
-		Reason: ReasonNotListed, Reference: child.String(), Digest: child,
+		Reason: ReasonNotListed, Reference: child.String(), Digest: child, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
 		Detail: fmt.Sprintf("the verified index %s does not list it", index.Digest.DigestStr()),
 	}
 }
@@ -64,7 +64,7 @@ func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Resul
 		return nil, err
 	}
 	deny := func(reason Reason, detail string) (*Result, error) {
-		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, Detail: detail}
+		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
 	}
 	var chosen *v1.Descriptor
 	for _, d := range entries {
@@ -115,7 +115,7 @@ func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result
 		depth++
 	}
 	deny := func(detail string) ([]v1.Descriptor, error) {
-		return nil, &Error{Reason: ReasonNotIndex, Reference: index.Reference, Digest: index.Digest, Detail: detail}
+		return nil, &Error{Reason: ReasonNotIndex, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
 	}
 	if depth >= maxIndexDepth {
 		return deny(fmt.Sprintf("indexes nest deeper than %d", maxIndexDepth))

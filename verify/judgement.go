@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -58,9 +56,10 @@ type leafState struct {
 	met   bool
 	links layoutLinks
 	// vex gathers the OpenVEX statements of a scan's requirement, and waiting
-	// the scans that may count once there are more of them.
+	// the scans that they may excuse; scans are those, each once.
 	vex     vexStatements
 	waiting []fact
+	scans   map[scanOf]bool
 }
 
 // fact is something that a valid key of the policy has signed about the image.
@@ -80,8 +79,9 @@ func (j *judgement) run() (*Result, error) {
 	j.leaves = make([]leafState, len(j.rule.leaves))
 	images := j.readImages()
 	if j.rule.needsEvidence() {
-		j.checks.left = maxChecks
+		j.checks = newChecks()
 		j.gather()
+		j.judgeWaiting()
 		j.judgeLayouts()
 	}
 	if images != nil {
@@ -198,6 +198,8 @@ func (j *judgement) look(item registry.Item) {
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	var keys []*trustedKey
 	switch {
+	case (err == nil || errors.Is(err, evidence.ErrNotByKey)) && j.takeLinks(item, claim):
+		return
 	case errors.Is(err, evidence.ErrNotByKey):
 		var p *problem
 		switch keys, p, err = j.vouchers(item, claim); {
@@ -211,10 +213,8 @@ func (j *judgement) look(item registry.Item) {
 	case err != nil:
 		j.record(item, "", nil, openReason(err), err.Error())
 		return
-	case j.takeLinks(item, claim):
-		return
 	default:
-		if keys, err = j.checks.signers(j.ctx, j.v.policy, claim); err != nil {
+		if keys, err = j.checks.signers(j.ctx, j.v.policy, j.rule.asked, claim); err != nil {
 			j.unread(item, err)
 			return
 		}
@@ -251,13 +251,15 @@ func (j *judgement) look(item registry.Item) {
 	}
 }
 
-// offer notes that something was there which claims to be what is asked for, so
-// that a denial can say so. Nothing else rests on it.
+// offer notes of the evidence that was recorded last that it claims to be an
+// attestation, and perhaps what is asked for, so that a denial can say so. Nothing
+// else rests on it.
 func (j *judgement) offer(claim *evidence.Claim) {
 	content, err := claim.Content()
-	if err != nil || content.Statement == nil {
+	if err != nil || content.Statement == nil || content.Statement.PredicateType == intoto.PredicateSignature {
 		return
 	}
+	j.seen[len(j.seen)-1].attestation = true
 	for _, leaf := range j.rule.leaves {
 		if leaf.attestation != nil && leaf.matchesType(content.Statement.PredicateType) {
 			j.leaves[leaf.leaf].offered = true
@@ -344,11 +346,21 @@ func (j *judgement) try(leaf *need, f fact) {
 		j.record(f.item, id, leaf, ReasonWrongRole, fmt.Sprintf("the key %s is not in the role %s", f.key.Name, leaf.role.name))
 		return
 	}
-	until, p := j.conditions(leaf, f)
+	until, p := j.conditions(leaf, f, nil)
+	if p != nil && p.reason == ReasonVulnerable && leaf.vexBy != nil {
+		j.wait(leaf, f)
+		return
+	}
+	j.settle(leaf, f, until, p)
+}
+
+// settle counts a fact that meets the conditions until a time, or notes why it does
+// not.
+func (j *judgement) settle(leaf *need, f fact, until time.Time, p *problem) {
+	state, id := &j.leaves[leaf.leaf], f.key.ID()
 	if p != nil {
-		state.problem = p
-		if leaf.vexBy != nil && p.reason == ReasonVulnerable {
-			state.waiting = append(state.waiting, f)
+		if state.problem == nil || p.tellsMoreThan(state.problem) {
+			state.problem = p
 		}
 		j.record(f.item, id, leaf, p.reason, p.detail)
 		return
@@ -378,11 +390,11 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// conditions judges what was signed.
-func (j *judgement) conditions(leaf *need, f fact) (time.Time, *problem) {
+// conditions judges what was signed; what is excused by OpenVEX is no vulnerability.
+func (j *judgement) conditions(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
 	if leaf.attestation != nil {
 		return leaf.attestation.judge(f.statement, &circumstances{
-			now: j.now, skew: j.v.policy.skew, image: j.digest, builders: j.v.policy.builders, vex: j.leaves[leaf.leaf].vex.believed,
+			now: j.now, skew: j.v.policy.skew, image: j.digest, builders: j.v.policy.builders, excused: excused,
 		})
 	}
 	q := leaf.signature
@@ -395,53 +407,6 @@ func (j *judgement) conditions(leaf *need, f fact) (time.Time, *problem) {
 		}
 	}
 	return time.Time{}, nil
-}
-
-// isVEX reports whether a predicate is an OpenVEX document.
-func isVEX(predicateType string) bool { return isOfType(predicateType, attest.TypeOpenVEX) }
-
-// vexStatements are OpenVEX predicates, and who of a role has signed them.
-type vexStatements struct {
-	believed [][]byte
-	signed   map[[sha256.Size]byte]*vexSigners
-}
-
-type vexSigners struct {
-	tally
-	// until is when the first of the keys ends; zero for never.
-	until time.Time
-}
-
-// believe takes an OpenVEX statement into account once as many keys as the role
-// needs have signed it, and judges again what waits for it.
-func (j *judgement) believe(leaf *need, f fact) {
-	state := &j.leaves[leaf.leaf]
-	sum := sha256.Sum256(f.statement.predicate)
-	if state.vex.signed == nil {
-		state.vex.signed = make(map[[sha256.Size]byte]*vexSigners)
-	}
-	by := state.vex.signed[sum]
-	if by == nil {
-		by = &vexSigners{}
-		state.vex.signed[sum] = by
-	}
-	before := len(by.counted)
-	by.count(f)
-	j.record(f.item, f.key.ID(), leaf, ReasonCounted, "an OpenVEX document of the role "+leaf.vexBy.name)
-	if before >= leaf.vexBy.threshold {
-		return
-	}
-	by.until = earlier(by.until, f.key.notAfter)
-	if len(by.counted) < leaf.vexBy.threshold {
-		return
-	}
-	state.vex.believed = append(state.vex.believed, f.statement.predicate)
-	state.until = earlier(state.until, by.until)
-	waiting := state.waiting
-	state.waiting = nil
-	for _, w := range waiting {
-		j.try(leaf, w)
-	}
 }
 
 func openReason(err error) Reason {

@@ -39,13 +39,16 @@ type Policy struct {
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
 	Builders map[string]int `json:"builders,omitempty"`
-	// DenyDigests are never allowed, whatever else a rule says. Empty: none.
+	// DenyDigests are never allowed, whatever else a rule says. An index that lists
+	// one of them may be: ask Verifier.Child or Platform about the image in it, as
+	// the gate does, or deny the index as well. Files are denied by their SHA-256,
+	// too. Empty: none.
 	DenyDigests []DeniedDigest `json:"denyDigests,omitempty"`
 	// ClockSkew is how far clocks may be apart: a time that far in the future
 	// counts as now. Zero: five minutes.
 	ClockSkew Duration `json:"clockSkew,omitempty"`
-	// Files says whose signatures files need, for Verifier.Blob. SameRepository
-	// does not apply. Nil: every file is denied.
+	// Files says whose signatures files need, for Verifier.Blob. SameRepository is
+	// refused. Nil: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
 	// Rules say what images need. The one with the most specific pattern
 	// decides; an image that no rule is about is denied. At least one.
@@ -215,7 +218,9 @@ func (s Signatures) Policy() *Policy {
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r
-	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations), SameRepository: s.SameRepository}
-	p.Rules = []Rule{{Images: []string{"**"}, Require: []Requirement{{Signature: p.Files}}}}
+	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}
+	images := *p.Files
+	images.SameRepository = s.SameRepository
+	p.Rules = []Rule{{Images: []string{"**"}, Require: []Requirement{{Signature: &images}}}}
 	return p
 }

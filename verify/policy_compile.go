@@ -45,6 +45,7 @@ type compiled struct {
 	builders map[string]int
 	skew     time.Duration
 	expires  time.Time
+	serial   int64
 	// digest identifies the policy: the SHA-256 of its canonical form, with the
 	// keys themselves in place of files.
 	digest string
@@ -108,6 +109,8 @@ type rule struct {
 	// separate are the roles in two of which nobody may stand; none where the rule
 	// does not separate duties.
 	separate []*role
+	// asked are the keys, by ID, of all roles that it names.
+	asked map[string]bool
 }
 
 // setPlaces leaves out the tags that can hold nothing of what is required.
@@ -318,7 +321,7 @@ func (c *compiled) addSettings(p *Policy) error {
 	if p.Serial < 0 {
 		return faultf("serial", "is %d, want 1 or more", p.Serial)
 	}
-	c.expires = p.Expires
+	c.expires, c.serial = p.Expires, p.Serial
 	c.denied = make(map[string]string, len(p.DenyDigests))
 	for i, d := range p.DenyDigests {
 		path := fmt.Sprintf("denyDigests[%d]", i)
@@ -367,7 +370,10 @@ func (c *compiled) addRules(p *Policy) error {
 	if errors.As(err, &conflict) {
 		return faultf(fmt.Sprintf("rules[%d].images", conflict.B.Rule), "is ambiguous with rules[%d]: %w; add a rule that is more specific than both, or change one", conflict.A.Rule, err)
 	}
-	return err
+	if err != nil {
+		return &fault{"rules", err}
+	}
+	return nil
 }
 
 func (c *compiled) addFiles(p *Policy) (err error) {
@@ -376,6 +382,9 @@ func (c *compiled) addFiles(p *Policy) (err error) {
 	}
 	if c.files, err = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files}, 1); err != nil {
 		return err
+	}
+	if p.Files.SameRepository {
+		return faultf("files.sameRepository", "is about images: files are in no repository")
 	}
 	if len(p.Roles[p.Files.By].Identities) > 0 {
 		return faultf("files.by", "names the role %s, which has identities; those count for images only", p.Files.By)
@@ -409,6 +418,14 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 	}
 	made.root.mark(false)
 	made.setPlaces()
+	made.asked = make(map[string]bool)
+	for _, leaf := range made.leaves {
+		for _, role := range []*role{leaf.role, leaf.vexBy} {
+			if role != nil {
+				maps.Copy(made.asked, role.keys)
+			}
+		}
+	}
 	if r.SeparateDuties {
 		made.setSeparate()
 		err = made.keysAreSeparate(c)
@@ -442,6 +459,7 @@ func (r *rule) keysAreSeparate(c *compiled) error {
 }
 
 func (c *compiled) newNeed(r *rule, path string, q Requirement, depth int) (*need, error) {
+	q = q.own()
 	n := &need{path: path, signature: q.Signature, attestation: q.Attestation, config: q.Config}
 	if q.Attestation != nil {
 		n.types, n.layout = q.Attestation.uris(), q.Attestation.kind() == kindLayout
@@ -496,7 +514,11 @@ func (c *compiled) leaf(n *need) error {
 		by, n.title = n.signature.By, "signature by "+n.signature.By
 	case n.attestation != nil:
 		by, n.title = n.attestation.By, "attestation "+n.attestation.Type+" by "+n.attestation.By
-		if err := n.attestation.check(); err != nil {
+		err := n.attestation.check()
+		if err == nil {
+			err = n.attestation.reachable(c.builders)
+		}
+		if err != nil {
 			return &fault{n.path + ".attestation", err}
 		}
 		if vex := n.attestation.VEXBy; vex != "" {
@@ -516,6 +538,9 @@ func (c *compiled) leaf(n *need) error {
 	}
 	if n.role = c.roles[by]; n.role == nil {
 		return faultf(n.path, "names the role %.100q, which is not among roles", by)
+	}
+	if owners := slices.DeleteFunc(slices.Clone(c.keys), func(k *trustedKey) bool { return !n.role.keys[k.ID()] }); n.layout && len(owners) < n.role.threshold {
+		return faultf(n.path, "needs %d owners of its layout, and the role %s has %d keys: identities own no layout", n.role.threshold, by, len(owners))
 	}
 	return nil
 }

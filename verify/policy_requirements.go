@@ -66,9 +66,13 @@ type ScanConditions struct {
 	MaxSeverity string `json:"maxSeverity,omitempty"`
 	// Accept are vulnerabilities that are accepted all the same. Empty: none.
 	Accept []AcceptedVulnerability `json:"accept,omitempty"`
-	// VEXBy is a role whose OpenVEX statements are believed: what it calls
-	// not_affected or fixed in this image does not count. Empty: nobody's.
+	// VEXBy is a role whose OpenVEX statements are believed: what its latest
+	// statement calls not_affected or fixed in this image does not count. Empty:
+	// nobody's.
 	VEXBy string `json:"vexBy,omitempty"`
+	// VEXMaxAge is how old a statement may be to excuse anything. A registry may
+	// hide a later statement; this bounds for how long that helps. Zero: any age.
+	VEXMaxAge Duration `json:"vexMaxAge,omitempty"`
 }
 
 // AcceptedVulnerability is a vulnerability that somebody has decided to live
@@ -142,15 +146,17 @@ type ConfigRequirement struct {
 	// longer ago, or does not say. Zero: any time.
 	CreatedWithin Duration `json:"createdWithin,omitempty"`
 	// BaseImages are digests ("sha256:…") or patterns of repositories of base
-	// images, by the annotations org.opencontainers.image.base.digest and .name.
-	// Empty: any.
+	// images, by the manifest's annotations org.opencontainers.image.base.digest and
+	// .name. Labels do not count: those of a base image are inherited. Empty: any.
 	BaseImages []string `json:"baseImages,omitempty"`
-	// Platforms are those that are allowed, as in linux/amd64. Empty: any.
+	// Platforms are those that are allowed, as in linux/amd64, by the image's config;
+	// an index must not list it for another one. Empty: any.
 	Platforms []string `json:"platforms,omitempty"`
 	// Labels and Annotations must have these values. Empty: none.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// MinVersion is the least org.opencontainers.image.version, by semantic
-	// versioning: a guard against old images. Empty: any.
+	// versioning: a guard against old images. Where both the manifest's annotations
+	// and the labels have one, both must reach it. Empty: any.
 	MinVersion string `json:"minVersion,omitempty"`
 }

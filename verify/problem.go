@@ -25,6 +25,24 @@ type statement struct {
 	predicate []byte
 }
 
+// tellsMoreThan chooses what is said of a requirement that several statements fail
+// to meet: what is wrong in one that is current and well-formed before what is wrong
+// with its form and age. In whichever order they were found, the same is said.
+func (p *problem) tellsMoreThan(o *problem) bool {
+	if a, b := p.isAboutForm(), o.isAboutForm(); a != b {
+		return b
+	}
+	return p.reason < o.reason || p.reason == o.reason && p.detail < o.detail
+}
+
+func (p *problem) isAboutForm() bool {
+	switch p.reason {
+	case ReasonPredicate, ReasonStale, ReasonFuture, ReasonUnreadScan:
+		return true
+	}
+	return false
+}
+
 // circumstances are what a decision is made in.
 type circumstances struct {
 	now  time.Time
@@ -33,7 +51,6 @@ type circumstances struct {
 	image name.Digest
 	// builders maps builder IDs to SLSA build levels.
 	builders map[string]int
-	// vex are verified OpenVEX predicates about the image, by the role that the
-	// requirement names in vexBy.
-	vex [][]byte
+	// excused are vulnerabilities that the role of vexBy calls harmless.
+	excused map[string]bool
 }

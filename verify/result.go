@@ -114,6 +114,10 @@ type Evidence struct {
 	Reason Reason `json:"reason"`
 	// Detail explains, for people.
 	Detail string `json:"detail,omitempty"`
+
+	// attestation: it says of itself that it is no signature. Nothing rests on that
+	// but how a denial is put.
+	attestation bool
 }
 
 // MarshalJSON writes the result with its digests as text.

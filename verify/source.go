@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
 // Source gives the Verifier of the policy that holds now. Policies come from
@@ -42,11 +44,16 @@ type FileSource struct {
 	path string
 	o    FileSourceOptions
 
+	// looking is held by the one who looks at the files; all others go on with what
+	// holds.
+	looking sync.Mutex
+	named   []string          // files that the policy named at the last look
+	seen    [sha256.Size]byte // what all of them held then
+	serial  int64
+
 	mu      sync.Mutex
 	checked time.Time
-	seen    [sha256.Size]byte // of all files at the last look
 	held    *Verifier
-	serial  int64
 	err     error
 }
 
@@ -64,20 +71,40 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &FileSource{path: path, o: o}
-	s.look()
+	for range startAttempts {
+		if s.look(); s.err == nil || !errors.Is(s.err, errChanging) {
+			break
+		}
+	}
 	return s, s.err
 }
 
+// startAttempts is how often files that change meanwhile are read at the start.
+const startAttempts = 5
+
+// errChanging says that the files are being written to.
+var errChanging = errors.New("the policy, or a file that it names, changed while it was read")
+
 // Verifier implements Source. It never fails: the source had a good policy at its
-// start.
+// start. Whoever asks first after Interval looks at the files, and loads them where
+// they have changed; others do not wait for that.
 func (s *FileSource) Verifier(context.Context) (*Verifier, error) {
+	if s.due() && s.looking.TryLock() {
+		s.look()
+		s.looking.Unlock()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A clock that jumps back must not stop the watching.
-	if since := s.o.Options.Now().Sub(s.checked); since < 0 || since >= s.o.Interval {
-		s.look()
-	}
 	return s.held, nil
+}
+
+// due reports whether the files are to be looked at again. A clock that jumps back
+// must not stop the watching.
+func (s *FileSource) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since := s.o.Options.Now().Sub(s.checked)
+	return since < 0 || since >= s.o.Interval
 }
 
 // Err says why the file, as it is now, does not hold; nil where it does.
@@ -87,48 +114,80 @@ func (s *FileSource) Err() error {
 	return s.err
 }
 
-// look reads the files, and takes the policy over where they have changed.
+// look reads the files, and takes the policy over where they have changed. What
+// was read must be there still once all is read: a policy that was replaced in the
+// middle, with the keys of the one before, is nobody's.
 func (s *FileSource) look() {
-	s.checked = s.o.Options.Now()
-	sum := sha256.New()
-	p, err := s.load(sum)
-	var seen [sha256.Size]byte
-	sum.Sum(seen[:0])
-	if seen == s.seen && (s.err == nil) == (err == nil) {
+	now := s.o.Options.Now()
+	if s.sum(s.named) == s.seen {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.checked = now
 		return
 	}
-	s.seen = seen
-	var v *Verifier
-	if err == nil && s.held != nil && p.Serial < s.serial {
-		err = fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrPolicy, s.path, p.Serial, s.serial)
+	v, named, sum, err := s.load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checked = now
+	if s.sum(named) != sum {
+		s.err = errChanging // seen stays what it was, so that the next look loads anew
+		return
 	}
-	if err == nil {
-		v, err = New(p, s.o.Options)
-	}
+	s.named, s.seen = named, sum
 	if s.err = err; err != nil {
 		s.o.Logger.Error("policy refused; the last good one goes on to hold", "path", s.path, "error", err)
 		return
 	}
-	s.held, s.serial = v, p.Serial
+	s.held, s.serial = v, v.policy.serial
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", v.PolicyDigest())
 }
 
-// load reads the policy, and all that is read into sum.
-func (s *FileSource) load(sum io.Writer) (*Policy, error) {
+// load makes a Verifier of the files. sum is of all that was read, in the form of
+// FileSource.sum.
+func (s *FileSource) load() (v *Verifier, named []string, sum [sha256.Size]byte, err error) {
+	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
+	note(all, s.path, text, err)
+	defer func() { all.Sum(sum[:0]) }()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, sum, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
-	_, _ = sum.Write(text) // a hash does not fail
 	read := beside(s.path)
-	p, err := ParsePolicy(text, ParseOptions{Authorities: s.o.Options.Authorities, ReadFile: func(name string, maxBytes int64) ([]byte, error) {
-		content, err := read(name, maxBytes)
-		_, _ = fmt.Fprintf(sum, "\n%q %d %v\n", name, len(content), err)
-		_, _ = sum.Write(content)
+	p, err := ParsePolicy(text, ParseOptions{Authorities: s.o.Options.Authorities, ReadFile: func(name string, _ int64) ([]byte, error) {
+		content, err := read(name, maxNamedBytes)
+		named = append(named, name)
+		note(all, name, content, err)
 		return content, err
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
+		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
 	}
-	return p, nil
+	if p.Serial < s.serial {
+		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrPolicy, s.path, p.Serial, s.serial)
+	}
+	v, err = New(p, s.o.Options)
+	return v, named, sum, err
+}
+
+// sum is of the policy and the files that it names, as they are now.
+func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
+	all := sha256.New()
+	text, _, err := file.Read(s.path, maxPolicyBytes)
+	note(all, s.path, text, err)
+	read := beside(s.path)
+	for _, name := range named {
+		content, err := read(name, maxNamedBytes)
+		note(all, name, content, err)
+	}
+	all.Sum(sum[:0])
+	return sum
+}
+
+// maxNamedBytes bounds a file that a policy names: the most that any may have.
+const maxNamedBytes = max(maxLayoutBytes, sigkey.MaxFileSize)
+
+// note adds a file, or why it could not be read, to a sum.
+func note(all io.Writer, name string, content []byte, err error) {
+	_, _ = fmt.Fprintf(all, "\n%q %d %v\n", name, len(content), err) // a hash does not fail
+	_, _ = all.Write(content)
 }

@@ -125,9 +125,9 @@ allows anything.
 JSON is one list with an object for each IMAGE in the order of the arguments:
 image, status (verified, warned, denied, undecided), digest, index, policy, rule,
 validUntil, requirements (requirement, title, by, keys), unmet (requirement, title,
-reason, detail), reason, detail, advice, keys (id, name, evidence, annotations),
-evidence (place, format, manifest, keyId, requirement, reason, detail). Its schema:
-hallmark policy schema --of verify.`,
+reason, detail), reason, detail, advice, keys (id, name, evidence, annotations,
+seenAt), evidence (place, format, manifest, keyId, requirement, reason, detail). Its
+schema: hallmark policy schema --of verify.`,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...

@@ -42,8 +42,8 @@ func (a *app) verifyBlobCommand() *cobra.Command {
 --bundle' wrote. Exit codes are those of verify.
 
 JSON is one object: file, status, sha256, size, reason, detail, advice, keys (id,
-name, annotations), evidence (format, keyId, reason, detail; never place, manifest
-and requirement).`,
+name, annotations), evidence (format, keyId, reason, detail; never place, manifest,
+requirement and seenAt).`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2`,
 		Args: arguments(cobra.ExactArgs(1)),

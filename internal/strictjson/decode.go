@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ErrType is wrapped by every error of Decode.
@@ -46,6 +47,10 @@ type DecodeOptions struct {
 	// alone, which others (encoding/json) take for that field. False: they are
 	// unknown fields.
 	RefuseOtherCase bool
+	// RefuseZero refuses integers that are 0 and times that are the first moment of
+	// the year 1: in structs whose zero fields count as not given they would be
+	// passed over. False: they are stored.
+	RefuseZero bool
 }
 
 // Decode stores a value into what the pointer into points at: structs by their
@@ -159,6 +164,9 @@ func (d *decoder) special(v Value, to reflect.Value) (done bool, err error) {
 		}
 		if err := target.UnmarshalText([]byte(text)); err != nil {
 			return true, d.fail("is malformed: %v", err)
+		}
+		if t, is := target.(*time.Time); is && d.o.RefuseZero && t.IsZero() {
+			return true, d.fail("is the first moment of the year 1, which would count as no time at all")
 		}
 		return true, nil
 	}
@@ -315,6 +323,9 @@ func (d *decoder) scalar(v Value, to reflect.Value) error {
 		i, ok := v.Int()
 		if !ok || to.OverflowInt(i) {
 			return d.fail("is no integer, or out of range")
+		}
+		if i == 0 && d.o.RefuseZero {
+			return d.fail("is 0, which would count as not given: leave it out, or say what is meant")
 		}
 		to.SetInt(i)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

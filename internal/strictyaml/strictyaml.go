@@ -28,6 +28,9 @@ import (
 const (
 	maxBytes = 4 << 20
 	maxDepth = 32
+	maxKey   = 1 << 10
+	// maxPaths bounds what it takes to tell where each value stands, in bytes.
+	maxPaths = 64 << 20
 )
 
 // Error is what is wrong with a file.
@@ -124,13 +127,17 @@ func at(n *yaml.Node, format string, args ...any) error {
 
 // converter writes a YAML tree as JSON.
 type converter struct {
-	json bytes.Buffer
-	at   map[string]position
+	json  bytes.Buffer
+	at    map[string]position
+	paths int // bytes of all paths
 }
 
 func (c *converter) value(n *yaml.Node, path string, depth int) error {
 	c.at[path] = position{n.Line, n.Column}
+	c.paths += len(path)
 	switch {
+	case c.paths > maxPaths:
+		return at(n, "it holds too many values below long names")
 	case depth > maxDepth:
 		return at(n, "nested deeper than %d", maxDepth)
 	case n.Kind == yaml.AliasNode:
@@ -204,6 +211,8 @@ func checkKey(key *yaml.Node) error {
 		return at(key, "merge keys are not allowed: write the fields out")
 	case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0:
 		return at(key, "a name of a field must be text")
+	case len(key.Value) > maxKey:
+		return at(key, "a name has more than %d bytes", maxKey)
 	case key.ShortTag() != "!!str":
 		return at(key, "%q is no text: put it in quotes", key.Value)
 	}
@@ -250,9 +259,10 @@ func pathName(path string) string {
 }
 
 // Decode stores the document into a struct, by strictjson.Decode. A field that
-// the struct does not have is an error. Errors are of type *Error.
+// the struct does not have is an error, and so is a zero number or time, which would
+// count as not given. Errors are of type *Error.
 func (d *Document) Decode(into any) error {
-	err := strictjson.Decode(d.value, into, strictjson.DecodeOptions{RefuseUnknown: true})
+	err := strictjson.Decode(d.value, into, strictjson.DecodeOptions{RefuseUnknown: true, RefuseZero: true})
 	var wrong *strictjson.TypeError
 	if errors.As(err, &wrong) {
 		return d.Fail(wrong.Path, "%s", wrong.Detail)

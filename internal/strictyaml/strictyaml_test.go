@@ -19,7 +19,7 @@ type policy struct {
 
 type key struct {
 	File     string    `json:"file"`
-	NotAfter time.Time `json:"notAfter"`
+	NotAfter time.Time `json:"notAfter,omitzero"`
 }
 
 type rule struct {
@@ -166,4 +166,40 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("written as JSON it is refused: %v\n%s", err, again)
 		}
 	})
+}
+
+// To tell where each value stands, every path is held: what that takes is bounded.
+func TestAttack_E6_LongNamesOfManyValuesAreRefused(t *testing.T) {
+	long := strings.Repeat("a", 2000)
+	many := strings.Repeat("1,", 100_000) + "1"
+	deep := strings.Repeat("a", 1000)
+	for label, text := range map[string]string{
+		"a long name":            "? " + long + "\n: 1\n",
+		"many below a long path": strings.Repeat("? "+deep+"\n: ", 1) + "[" + many + "]\n",
+	} {
+		var wrong *strictyaml.Error
+		if _, err := strictyaml.Parse([]byte(text)); !errors.As(err, &wrong) || wrong.Line == 0 {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+}
+
+// A zero in a file would count as not given.
+func TestAttack_T1_ZeroesAreRefusedWithTheirPosition(t *testing.T) {
+	for label, text := range map[string]string{
+		"number":           "version: 1\nrules:\n  - threshold: 0\n",
+		"time":             "version: 1\nkeys:\n  a: {notAfter: 0001-01-01T00:00:00Z}\n",
+		"time in a zone":   "version: 1\nkeys:\n  a: {notAfter: 0001-01-01T01:00:00+01:00}\n",
+		"number in a list": `{"version":1,"rules":[{"threshold":-0}]}`,
+	} {
+		d, err := strictyaml.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(label, err)
+		}
+		var p policy
+		var wrong *strictyaml.Error
+		if err := d.Decode(&p); !errors.As(err, &wrong) || wrong.Line == 0 || !strings.Contains(wrong.Detail, "count as") {
+			t.Errorf("%s: %v, %+v", label, err, p)
+		}
+	}
 }

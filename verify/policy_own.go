@@ -1,0 +1,38 @@
+package verify
+
+import (
+	"maps"
+	"slices"
+)
+
+// own is a copy of a leaf that its owner's later changes do not reach; the lists of
+// anyOf and allOf are copied as they are gone through.
+func (q Requirement) own() Requirement {
+	if q.Signature != nil {
+		s := *q.Signature
+		s.Annotations = maps.Clone(s.Annotations)
+		q.Signature = &s
+	}
+	if q.Attestation != nil {
+		a := *q.Attestation
+		for _, list := range []*[]string{
+			&a.Builder, &a.Source, &a.Ref, &a.Commit, &a.BuildType, &a.AbsentParameters, &a.KnownParameters,
+			&a.DenyPackages, &a.DenyLicenses, &a.Result, &a.Verifier, &a.Resource, &a.VerifiedLevels,
+		} {
+			*list = slices.Clone(*list)
+		}
+		if a.Parameters != nil {
+			own, _ := plainJSON(a.Parameters).(map[string]any)
+			a.Parameters = own
+		}
+		a.Accept, a.LayoutEnvelope = slices.Clone(a.Accept), slices.Clone(a.LayoutEnvelope)
+		q.Attestation = &a
+	}
+	if q.Config != nil {
+		c := *q.Config
+		c.BaseImages, c.Platforms = slices.Clone(c.BaseImages), slices.Clone(c.Platforms)
+		c.Labels, c.Annotations = maps.Clone(c.Labels), maps.Clone(c.Annotations)
+		q.Config = &c
+	}
+	return q
+}
