@@ -4,6 +4,7 @@ package lru
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
 )
 
 // Cache keeps what was used last, up to a weight. It is safe for concurrent use.
@@ -13,7 +14,9 @@ type Cache[K comparable, V any] struct {
 	weight func(V) int64
 	used   int64
 	order  *list.List // of *entry, the last used in front
-	byKey  map[K]*list.Element
+	// evicted counts entries that had to make room.
+	evicted atomic.Int64
+	byKey   map[K]*list.Element
 }
 
 type entry[K comparable, V any] struct {
@@ -53,8 +56,13 @@ func (l *Cache[K, V]) Put(key K, v V) {
 	l.used += l.weight(v)
 	for l.used > l.most {
 		l.remove(l.order.Back().Value.(*entry[K, V]).key)
+		l.evicted.Add(1)
 	}
 }
+
+// Evicted counts the entries that had to make room for others so far: while it stays
+// the same, what was put in and not removed is there.
+func (l *Cache[K, V]) Evicted() int64 { return l.evicted.Load() }
 
 // Remove forgets an entry.
 func (l *Cache[K, V]) Remove(key K) {

@@ -24,8 +24,8 @@ func TestWhatWasUsedLastIsKeptUpToItsWeight(t *testing.T) {
 			held = append(held, key)
 		}
 	}
-	if !slices.Equal(held, []string{"a", "c"}) || c.used != 9 {
-		t.Errorf("%v, weighing %d", held, c.used)
+	if !slices.Equal(held, []string{"a", "c"}) || c.used != 9 || c.Evicted() != 1 {
+		t.Errorf("%v, weighing %d, after %d had to go", held, c.used, c.Evicted())
 	}
 	c.Remove("a")
 	if _, ok := c.Get("a"); ok || c.used != 4 || c.order.Len() != 1 || len(c.byKey) != 1 {

@@ -24,9 +24,10 @@
 // the two the upstream has. Lists of tags are passed on as they are.
 //
 // Evidence must look like evidence: no layer has a media type that an image's has,
-// no blob begins as an archive or a program does, and none exceeds
-// Config.MaxEvidenceBytes. So an image that names a good one as its subject does
-// not pass for that.
+// no blob begins as an archive or a program does, none exceeds
+// Config.MaxEvidenceBytes, and there are at most a thousand. So an image that names a
+// good one as its subject does not pass for that. That a manifest lists a digest as a
+// blob says nothing about a manifest of that digest, and the other way round.
 //
 // Blobs are hashed on their way, and the last byte is withheld until the whole was
 // seen to be what its digest says; otherwise the connection is broken off. All who

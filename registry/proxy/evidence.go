@@ -51,10 +51,14 @@ func isImageConfig(mediaType types.MediaType) bool {
 	return mediaType == types.OCIConfigJSON || mediaType == types.DockerConfigJSON
 }
 
+// maxEvidenceLayers bounds what one manifest of evidence lists, each of which is
+// remembered. cosign keeps all signatures of an image in one manifest.
+const maxEvidenceLayers = 1000
+
 // fits reports whether a manifest can be nothing but evidence: each layer is of a
 // type that evidence has, and not too large.
 func (e evidenceTypes) fits(d *oci.Document, maxBytes int64) bool {
-	if d.IsIndex || len(d.Layers) == 0 || d.Config.Size > maxBytes {
+	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || d.Config.Size > maxBytes {
 		return false
 	}
 	for _, l := range d.Layers {
@@ -68,13 +72,25 @@ func (e evidenceTypes) fits(d *oci.Document, maxBytes int64) bool {
 // sniffLength is how much of a blob tells whether it is an archive.
 const sniffLength = 512
 
+// magics begin gzip, zstd, bzip2, xz, zip, SquashFS (of both byte orders), ELF,
+// compress, LZH, LZ4 and lzip.
+var magics = []string{
+	"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ", "PK\x03\x04", "hsqs", "sqsh", "\x7fELF",
+	"\x1f\x9d", "\x1f\xa0", "\x04\x22\x4d\x18", "LZIP",
+}
+
 // isArchive reports whether a blob begins as layers of images do, whatever its
 // media type says: some clients unpack without looking at that.
 func isArchive(start []byte) bool {
-	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ", "PK\x03\x04", "hsqs", "\x7fELF", "\x1f\x9d"} {
+	for _, magic := range magics {
 		if bytes.HasPrefix(start, []byte(magic)) {
 			return true
 		}
+	}
+	// A skippable frame of Zstandard (RFC 8878, section 3.1.2): decompressors look for
+	// more behind it.
+	if len(start) >= 4 && start[0]&0xf0 == 0x50 && string(start[1:4]) == "\x2a\x4d\x18" {
+		return true
 	}
 	return isTar(start) || len(start) >= 262 && string(start[257:262]) == "ustar"
 }
@@ -86,14 +102,21 @@ func isTar(start []byte) bool {
 	if len(start) < sniffLength {
 		return false
 	}
-	want, err := strconv.ParseUint(strings.Trim(string(start[148:156]), " \x00"), 8, 32)
-	sum := uint64(8 * ' ')
+	// As lenient readers have it: what is behind a NUL or blank does not count, and the
+	// sum may be that of signed bytes, as old writers made it.
+	field := strings.TrimLeft(string(start[148:156]), " \x00")
+	if end := strings.IndexAny(field, " \x00"); end >= 0 {
+		field = field[:end]
+	}
+	want, err := strconv.ParseInt(field, 8, 32)
+	sum, signed := int64(8*' '), int64(8*' ')
 	for i, b := range start[:sniffLength] {
 		if i < 148 || i >= 156 {
-			sum += uint64(b)
+			sum += int64(b)
+			signed += int64(int8(b)) //nolint:gosec // so it was added
 		}
 	}
-	return err == nil && want == sum
+	return err == nil && (want == sum || want == signed)
 }
 
 // evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and

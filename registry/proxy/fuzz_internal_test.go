@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -88,19 +89,27 @@ func FuzzSpan(f *testing.F) {
 // that key.
 func FuzzOpenPermit(f *testing.F) {
 	p := newPermits(&Config{MaxDecisions: 10, DecisionKey: []byte(strings.Repeat("k", 32))})
-	key := permitKey{"sha256:p", "registry.example/a", "sha256:d"}
+	key := permitKey{"sha256:p", "registry.example/a", "sha256:d", asManifest}
 	text, err := json.Marshal(permit{Allowed: true, Until: time.Unix(1, 0), Size: 5})
 	if err != nil {
 		f.Fatal(err)
 	}
 	sealed := p.box.Seal(text, key.parts()...)
-	f.Add(sealed, key.repo)
-	f.Add(sealed[:20], key.repo)
-	f.Add(sealed, "registry.example/b")
-	f.Fuzz(func(t *testing.T, value []byte, repo string) {
-		_, ok := p.open(permitKey{key.policy, repo, key.digest}, value)
-		if genuine := repo == key.repo && string(value) == string(sealed); ok != genuine {
-			t.Fatalf("%v for %q", ok, repo)
+	f.Add(sealed, key.repo, string(asManifest))
+	f.Add(sealed[:20], key.repo, string(asManifest))
+	f.Add(sealed, "registry.example/b", string(asManifest))
+	f.Add(sealed, key.repo, string(asBlob))
+	f.Fuzz(func(t *testing.T, value []byte, repo, as string) {
+		asked := permitKey{key.policy, repo, key.digest, role(as)}
+		_, ok := fromShared[permit](t.Context(), answering(value), p.box, asked.parts())
+		if genuine := asked == key && string(value) == string(sealed); ok != genuine {
+			t.Fatalf("%v for %+v", ok, asked)
 		}
 	})
 }
+
+// answering is a shared store that has one value under every name.
+type answering []byte
+
+func (a answering) Get(context.Context, string) ([]byte, bool)       { return a, true }
+func (answering) Put(context.Context, string, []byte, time.Duration) {}

@@ -19,6 +19,7 @@ import (
 type gate struct {
 	c         Config
 	permits   *permits
+	links     *links
 	manifests *lru.Cache[string, *manifest]
 	tags      *tags
 	evidence  evidenceTypes
@@ -39,6 +40,7 @@ func newGate(c Config) *gate {
 	g := &gate{
 		c:         c,
 		permits:   newPermits(&c),
+		links:     newLinks(&c),
 		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
 		tags:      newTags(),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
@@ -77,7 +79,7 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 	if err != nil {
 		return permit{}, false, err
 	}
-	key := permitKey{v.Generation(), p.repo.Name(), digest}
+	key := permitKey{v.Generation(), p.repo.Name(), digest, asManifest}
 	if d := g.forbidden(v, p, digest); d != nil {
 		return *d, true, nil
 	}
@@ -90,14 +92,14 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 	}
 	if depth > 0 {
 		// Not shared: two that wait for one another would wait for ever.
-		decided, err := g.judge(ctx, v, p, key, known.Parents, depth)
+		decided, err := g.judge(ctx, v, p, key, depth)
 		return decided, false, err
 	}
 	decided, err := g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
 		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
 			return known, nil // decided between the look above and now
 		}
-		return g.judge(ctx, v, p, key, known.Parents, depth)
+		return g.judge(ctx, v, p, key, depth)
 	})
 	return decided, false, err
 }
@@ -121,12 +123,12 @@ func (g *gate) holds(d permit) bool {
 }
 
 // judge reaches a decision and keeps it.
-func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permitKey, parents []string, depth int) (permit, error) {
+func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permitKey, depth int) (permit, error) {
 	m, err := g.byDigest(ctx, p, key.digest)
 	if err != nil {
 		return permit{}, err
 	}
-	for _, parent := range parents {
+	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
 		if by, err := g.byParent(ctx, v, p, key, parent, depth); err != nil || by != nil {
 			if err == nil {
 				g.keepDecision(ctx, p, key, m, by)
@@ -146,7 +148,6 @@ func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permit
 	if err != nil {
 		return permit{}, err
 	}
-	decided.Parents = parents
 	g.keepDecision(ctx, p, key, m, decided)
 	return *decided, nil
 }
@@ -172,11 +173,26 @@ func (g *gate) byItself(ctx context.Context, p pull, digest string) (permit, err
 	if err != nil {
 		return permit{}, err
 	}
-	decided, err := g.verified(ctx, v, p, digest)
-	if err != nil {
-		return permit{}, err
+	key := permitKey{v.Generation(), p.repo.Name(), digest, asImage}
+	if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
+		return known, nil
 	}
-	return *decided, nil
+	return g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
+		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
+			return known, nil // decided between the look above and now
+		}
+		m, err := g.byDigest(ctx, p, digest)
+		if err != nil {
+			return permit{}, err
+		}
+		decided, err := g.verified(ctx, v, p, digest)
+		if err != nil {
+			return permit{}, err
+		}
+		// What it lists passes with it, and not as evidence.
+		g.keepDecision(ctx, p, key, m, decided)
+		return *decided, nil
+	})
 }
 
 func (g *gate) denied(e *verify.Error) *permit {
@@ -243,9 +259,7 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 	case err != nil:
 		return nil, err
 	}
-	d := g.allowed(result)
-	d.Parents = []string{parent}
-	return d, nil
+	return g.allowed(result), nil
 }
 
 // gone makes of a parent that is not there any more one that decides nothing.
@@ -285,35 +299,56 @@ func (g *gate) asEvidence(ctx context.Context, p pull, digest string, above perm
 }
 
 func evidenceOf(above permit, subject string) *permit {
-	return &permit{Allowed: true, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, Parents: []string{subject}}
+	return &permit{Allowed: true, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, about: subject}
 }
 
 // keepDecision keeps a decision, and what follows from it for what the manifest
 // lists.
 func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manifest, d *permit) {
-	keep := d.Until.Sub(g.c.Now())
 	if !d.Allowed {
-		g.permits.put(ctx, key, *d, keep)
+		g.permits.put(key, *d)
 		return
 	}
-	known, _ := g.permits.allowed.Get(key)
-	if len(d.Parents) == 0 {
-		d.Parents = known.Parents
+	d.linked = unlinked()
+	d.linked.Store(g.links.forgotten(d.Evidence))
+	g.permits.put(key, *d)
+	g.permits.share(ctx, key, *d, d.Until.Sub(g.c.Now()))
+	if d.about != "" {
+		g.links.add(ctx, linkKey{key.repo, key.digest, asManifest}, d.about, true, g.keepFor(d))
 	}
-	g.permits.put(ctx, key, *d, keep)
-	// What is linked is looked at again once the decision has ended: keep it
-	// longer, so that a slow pull still finds what its blobs rest on.
-	keep += g.c.AllowedFor
-	link := func(digest v1.Hash, below permit) {
-		g.permits.link(ctx, permitKey{key.policy, key.repo, digest.String()}, key.digest, below, keep)
-	}
-	for _, child := range m.doc.Manifests {
-		link(child.Digest, permit{Size: -1})
-	}
-	for _, blob := range blobsOf(m) {
-		link(blob.Digest, permit{Allowed: true, Until: d.Until, Size: blob.Size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning})
+	for listed, as := range listedBy(m) {
+		below := permitKey{key.policy, key.repo, listed.Digest.String(), as}
+		g.links.add(ctx, linkKey{key.repo, below.digest, as}, key.digest, d.Evidence, g.keepFor(d))
+		if as == asBlob {
+			g.permitBlob(below, d.forBlob(listed.Size))
+			continue
+		}
+		// A child that was denied was so before this was known of it.
+		g.permits.refused.Remove(below)
 	}
 	g.save(ctx, m)
+}
+
+// keepFor is how long what follows from a decision is kept. It is looked at again
+// once the decision has ended: longer than that, so that a slow pull still finds what
+// its blobs rest on.
+func (g *gate) keepFor(d *permit) time.Duration { return d.Until.Sub(g.c.Now()) + g.c.AllowedFor }
+
+// forBlob is what follows from a decision for a blob that the manifest lists.
+func (d *permit) forBlob(size int64) permit {
+	return permit{Allowed: true, Until: d.Until, Size: size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning}
+}
+
+// permitBlob keeps what a blob rests on. What images list is not changed by evidence
+// that lists it too: whoever can attach that could have it taken for evidence, or for
+// something of another size.
+func (g *gate) permitBlob(key permitKey, d permit) {
+	if d.Evidence {
+		if known, ok := g.permits.allowed.Get(key); ok && known.Allowed {
+			return
+		}
+	}
+	g.permits.put(key, d)
 }
 
 // save puts a manifest that passes into the store. One that cannot be stored
@@ -340,40 +375,19 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	if err != nil {
 		return permit{}, err
 	}
-	key := permitKey{v.Generation(), p.repo.Name(), digest}
-	known, ok := g.permits.get(ctx, key)
-	if ok && known.Allowed && known.Size >= 0 && g.c.Now().Before(known.Until) {
+	key := permitKey{v.Generation(), p.repo.Name(), digest, asBlob}
+	if known, ok := g.permits.get(ctx, key); ok && known.Allowed && g.c.Now().Before(known.Until) {
 		return known, nil
 	}
-	var last *refusal
-	var evidence *permit
-	for _, parent := range known.Parents {
-		above, _, err := g.decide(ctx, p, parent, 0)
-		if err == nil && !above.Allowed {
-			last = g.denial(above.denied, p.digest(digest).String())
-			continue
-		}
-		var listed *permit
-		if err == nil {
-			listed, err = g.listed(ctx, p, digest, parent, above)
-		}
-		switch {
-		case errors.Is(err, registry.ErrNotFound) || err == nil && listed == nil:
-			continue
-		case err != nil:
-			return permit{}, err
-		case !listed.Evidence:
-			g.permits.link(ctx, key, parent, *listed, above.Until.Sub(g.c.Now()))
-			return *listed, nil
-		case evidence == nil:
-			evidence = listed // unless an image lists it, too
-		}
+	by, err := g.byLister(ctx, p, digest)
+	if err != nil {
+		return permit{}, err
 	}
-	if evidence != nil {
-		return *evidence, nil
-	}
-	if last != nil {
-		return permit{}, last
+	if by != nil {
+		if !by.Evidence { // an image that cannot be judged now may list it, too
+			g.permits.put(key, *by)
+		}
+		return *by, nil
 	}
 	if g.c.OpenBlobs {
 		return permit{Allowed: true, Size: -1}, nil
@@ -386,16 +400,54 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	return permit{}, r
 }
 
+// byLister decides about a blob by the manifests that were seen to list it, of which
+// one is enough: one that is denied, or cannot be judged now, takes nothing from the
+// others. An image goes before evidence. Nil: none lists it.
+func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, error) {
+	var evidence *permit
+	var undecided, denied error
+	for _, parent := range g.links.parents(ctx, linkKey{p.repo.Name(), digest, asBlob}) {
+		listed, err := g.listed(ctx, p, digest, parent)
+		var no *refusal
+		switch {
+		case errors.As(err, &no):
+			denied = err
+		case errors.Is(err, registry.ErrNotFound) || err == nil && listed == nil:
+		case err != nil:
+			undecided = err
+		case !listed.Evidence:
+			return listed, nil
+		case evidence == nil:
+			evidence = listed
+		}
+	}
+	if evidence != nil {
+		return evidence, nil
+	}
+	if undecided != nil {
+		return nil, undecided
+	}
+	return nil, denied
+}
+
 // listed is what a blob rests on that a manifest lists which passes; nil: it does
-// not list it.
-func (g *gate) listed(ctx context.Context, p pull, digest, parent string, above permit) (*permit, error) {
+// not list it. A refusal: the manifest does not pass.
+func (g *gate) listed(ctx context.Context, p pull, digest, parent string) (*permit, error) {
+	above, _, err := g.decide(ctx, p, parent, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !above.Allowed {
+		return nil, g.denial(above.denied, p.digest(digest).String())
+	}
 	m, err := g.byDigest(ctx, p, parent)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range blobsOf(m) {
 		if d.Digest.String() == digest {
-			return &permit{Allowed: true, Until: above.Until, Size: d.Size, Evidence: above.Evidence, Rule: above.Rule, Warning: above.Warning}, nil
+			by := above.forBlob(d.Size)
+			return &by, nil
 		}
 	}
 	return nil, nil
@@ -420,6 +472,3 @@ func (g *gate) unlisted(ctx context.Context, p pull, digest string) error {
 	g.tags.put(key, tagged{until: g.c.Now().Add(g.c.MissingFor)})
 	return nil
 }
-
-// moment is the time from now until then, for headers.
-func (g *gate) moment(until time.Time) time.Duration { return max(0, until.Sub(g.c.Now())) }

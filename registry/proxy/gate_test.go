@@ -149,7 +149,7 @@ func TestAttack_P4_DigestsAreJudgedForTheirRepositoryAndThePolicyOfNow(t *testin
 		p.DenyDigests = []verify.DeniedDigest{{Digest: s.signed.DigestStr(), Reason: "CVE-2026-1"}}
 	}))
 	s.denied("/v2/team/app/manifests/signed", "CVE-2026-1")
-	s.denied(blobPath(layer), "no manifest that was let through")
+	s.denied(blobPath(layer), "CVE-2026-1")
 }
 
 func TestAttack_P5_WhatIsServedIsWhatWasJudgedWhileTheTagMoves(t *testing.T) {
@@ -380,5 +380,60 @@ func TestTagsAreListedPageByPage(t *testing.T) {
 	}
 	if r := s.get("/v2/team/none/tags/list"); r.status != http.StatusNotFound {
 		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// A pull that is under way goes on while the policy is replaced by one that allows
+// the same, and ends with one that does not.
+func TestPullsUnderWayGoOnWhenThePolicyIsReplaced(t *testing.T) {
+	policies := &replaceable{}
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) {
+		policies.v = c.Verifier.(*verify.Verifier)
+		c.Verifier = policies
+	})
+	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"), v1.Platform{OS: "linux", Architecture: "amd64"})
+	must(t, err)
+	s.sign(index)
+	s.sign(s.signed, registry.FormatSimpleSigning)
+	tag := s.passes(strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig")
+	s.passes("signed")
+	s.passes("index")
+	all := append(s.parts(s.signed), s.parts(s.repo.Digest(tag.header.Get("Docker-Content-Digest")))...)
+	for serial := range 3 {
+		policies.set(s.verifier(func(p *verify.Policy) { p.Serial = int64(serial + 2) }))
+		for _, d := range all {
+			if r := s.get(blobPath(d)); r.status != http.StatusOK {
+				t.Errorf("policy %d: blob: %d %s", serial, r.status, r.message())
+			}
+		}
+		s.passes(children[0].DigestStr())
+	}
+	_, stranger := newSigner(t)
+	policies.set(s.verifier(func(p *verify.Policy) { *p = *verify.Signatures{Keys: []verify.Key{stranger}, Threshold: 1}.Policy() }))
+	for _, d := range all {
+		s.denied(blobPath(d), "")
+	}
+	s.denied("/v2/team/app/manifests/"+children[0].DigestStr(), "")
+}
+
+// One image that cannot be judged now takes its layers from no other one.
+func TestABlobPassesAlthoughAnotherImageOfItCannotBeJudged(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
+	must(t, err)
+	s.sign(other)
+	layer := s.parts(s.signed)[1]
+	s.passes("signed")
+	s.passes("other") // the last is looked at first
+	time.Sleep(40 * time.Millisecond)
+	remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Ref: other.DigestStr(), Do: registrytest.Status(http.StatusInternalServerError)})
+	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	remove()
+	time.Sleep(40 * time.Millisecond)
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(http.StatusInternalServerError)})
+	if r := s.get(blobPath(layer)); r.status != http.StatusBadGateway {
+		t.Errorf("none can be judged: %d %s", r.status, r.body)
 	}
 }

@@ -3,7 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
@@ -11,20 +11,32 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
+// role is what a digest is asked for as. What holds for one role says nothing about
+// the others: that evidence lists a digest as its blob does not let a manifest of
+// that digest pass.
+type role string
+
+const (
+	asManifest role = "manifest"
+	asBlob     role = "blob"
+	// asImage is evidence that a tag names, and that was judged by itself.
+	asImage role = "image"
+)
+
 // permitKey names a decision about a digest. policy is Verifier.Generation.
 type permitKey struct {
 	policy, repo, digest string
+	as                   role
 }
+
+// parts are what a decision is about.
+func (k permitKey) parts() []string { return []string{k.policy, k.repo, k.digest, string(k.as)} }
 
 // permit is what was decided about a manifest, or what a blob rests on.
 type permit struct {
-	// Allowed is the decision until Until. Parents alone decide nothing.
+	// Allowed is the decision until Until.
 	Allowed bool      `json:"allowed,omitempty"`
 	Until   time.Time `json:"until,omitzero"`
-	// Parents are manifests that list this digest, or that it is evidence about,
-	// the latest first, but evidence after images: while one of them is allowed,
-	// this is.
-	Parents []string `json:"parents,omitempty"`
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`
 	// Evidence: it passes for what it is about, and must look like evidence.
@@ -37,26 +49,30 @@ type permit struct {
 	result *verify.Result
 	// denied is the refusal, where the decision is negative.
 	denied *verify.Error
+	// about is what it is evidence about, where it does not say so itself.
+	about string
+	// linked is how much had been forgotten of links when those of this manifest
+	// were known to be there; see gate.relink. Nil: it has none.
+	linked *atomic.Int64
 }
-
-// maxParents bounds what is remembered of manifests that share a blob.
-const maxParents = 4
 
 // DecisionStore shares decisions between gates.
 type DecisionStore = verify.DecisionStore
 
-// permits are the decisions that are known. Those that allow and those that deny
-// are bounded apart: no flood of refused names drives out what is good.
+// permits are the decisions that are known. Three kinds are bounded apart: those
+// that allow, those that deny, so that no flood of refused names drives out what is
+// good, and those about evidence, of which whoever can push can attach as much as
+// there is room for.
 type permits struct {
-	allowed, refused *lru.Cache[permitKey, permit]
-	shared           DecisionStore
-	box              seal.Box
+	allowed, refused, evidence *lru.Cache[permitKey, permit]
+	shared                     DecisionStore
+	box                        seal.Box
 }
 
 func newPermits(c *Config) *permits {
-	most := int64(c.MaxDecisions)
+	held := func() *lru.Cache[permitKey, permit] { return lru.New[permitKey, permit](int64(c.MaxDecisions), nil) }
 	return &permits{
-		allowed: lru.New[permitKey, permit](most, nil), refused: lru.New[permitKey, permit](most, nil),
+		allowed: held(), refused: held(), evidence: held(),
 		shared: c.Decisions, box: seal.Box{Kind: "hallmark-gate-1", Key: c.DecisionKey},
 	}
 }
@@ -66,81 +82,73 @@ func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
 	if known, ok := p.allowed.Get(key); ok {
 		return known, true
 	}
+	if known, ok := p.evidence.Get(key); ok {
+		return known, true
+	}
 	if known, ok := p.refused.Get(key); ok {
 		return known, true
 	}
-	if p.shared == nil {
-		return permit{}, false
-	}
-	value, ok := p.shared.Get(ctx, p.box.Name(key.parts()...))
-	if !ok {
-		return permit{}, false
-	}
-	known, ok := p.open(key, value)
+	known, ok := fromShared[permit](ctx, p.shared, p.box, key.parts())
 	if ok {
-		p.allowed.Put(key, known)
+		known.linked = unlinked()
+		p.of(known).Put(key, known)
 	}
 	return known, ok
 }
 
-// put remembers a decision. keep is how long others may find it.
-func (p *permits) put(ctx context.Context, key permitKey, v permit, keep time.Duration) {
-	if v.denied != nil {
-		p.allowed.Remove(key)
-		p.refused.Put(key, v)
-		return
-	}
-	p.refused.Remove(key)
-	p.allowed.Put(key, v)
-	if p.shared != nil && keep > 0 {
-		if text, err := json.Marshal(v); err == nil {
-			p.shared.Put(ctx, p.box.Name(key.parts()...), p.box.Seal(text, key.parts()...), keep)
+// put remembers a decision.
+func (p *permits) put(key permitKey, v permit) {
+	to := p.of(v)
+	for _, other := range []*lru.Cache[permitKey, permit]{p.allowed, p.refused, p.evidence} {
+		if other != to {
+			other.Remove(key)
 		}
+	}
+	to.Put(key, v)
+}
+
+// share lets other gates find a decision for a while.
+func (p *permits) share(ctx context.Context, key permitKey, v permit, keep time.Duration) {
+	if v.Allowed {
+		toShared(ctx, p.shared, p.box, key.parts(), v, keep)
 	}
 }
 
-// link remembers that a manifest lists a digest. What images list is not changed by
-// evidence that lists it too: whoever can attach that could have it taken for
-// evidence, or for something of another size.
-func (p *permits) link(ctx context.Context, key permitKey, parent string, v permit, keep time.Duration) {
-	if v.Evidence {
-		if known, ok := p.get(ctx, key); ok && known.Size >= 0 && !known.Evidence && len(known.Parents) > 0 {
-			if len(known.Parents) < maxParents && !slices.Contains(known.Parents, parent) {
-				known.Parents = append(slices.Clone(known.Parents), parent)
-				p.put(ctx, key, known, keep)
-			}
-			return
-		}
+// of is where a decision is kept.
+func (p *permits) of(v permit) *lru.Cache[permitKey, permit] {
+	switch {
+	case !v.Allowed:
+		return p.refused
+	case v.Evidence:
+		return p.evidence
 	}
-	known, _ := p.allowed.Get(key)
-	parents := []string{parent}
-	for _, other := range known.Parents {
-		if other != parent && len(parents) < maxParents {
-			parents = append(parents, other)
-		}
-	}
-	if known.Allowed && known.result != nil {
-		// It was judged by itself; that stays what it rests on.
-		known.Parents = parents
-		v = known
-	}
-	v.Parents = parents
-	p.put(ctx, key, v, keep)
+	return p.allowed
 }
 
-// parts are what a decision is about.
-func (k permitKey) parts() []string { return []string{k.policy, k.repo, k.digest} }
-
-// open reads what a shared store gave back. An old entry that is put back is no
-// more than it was: Until still ends it, and its policy is part of its key.
-func (p *permits) open(key permitKey, value []byte) (permit, bool) {
-	text, ok := p.box.Open(value, key.parts()...)
+// fromShared reads what a shared store has under a name. An old entry that was put
+// back is no more than it was: what ends says so itself, and what it is about is
+// part of its name.
+func fromShared[T any](ctx context.Context, shared DecisionStore, box seal.Box, about []string) (v T, ok bool) {
+	if shared == nil {
+		return v, false
+	}
+	value, ok := shared.Get(ctx, box.Name(about...))
 	if !ok {
-		return permit{}, false
+		return v, false
 	}
-	var v permit
-	if err := json.Unmarshal(text, &v); err != nil {
-		return permit{}, false
+	text, ok := box.Open(value, about...)
+	if !ok || json.Unmarshal(text, &v) != nil {
+		var none T
+		return none, false
 	}
 	return v, true
+}
+
+func toShared[T any](ctx context.Context, shared DecisionStore, box seal.Box, about []string, v T, keep time.Duration) {
+	if shared == nil || keep <= 0 {
+		return
+	}
+	if text, err := json.Marshal(v); err == nil {
+		shared.Put(ctx, box.Name(about...), box.Seal(text, about...), keep)
+	}
 }

@@ -139,6 +139,9 @@ func (x *exchange) manifest() error {
 	if err != nil {
 		return err
 	}
+	if cached {
+		x.g.relink(ctx, x.p, m, decided)
+	}
 	e := x.event(EventAllowed)
 	e.Digest, e.Rule, e.Warning, e.Cached, e.Status = digest, decided.Rule, decided.Warning, cached, http.StatusOK
 	x.g.report(ctx, e)
@@ -219,9 +222,13 @@ func (g *gate) permitEvidence(ctx context.Context, p pull, m *manifest, d *permi
 	if err != nil {
 		return // the next request meets the same error
 	}
-	key := permitKey{v.Generation(), p.repo.Name(), m.digest}
+	key := permitKey{v.Generation(), p.repo.Name(), m.digest, asManifest}
 	if m.doc.IsIndex {
-		g.permits.put(ctx, key, *d, g.moment(d.Until))
+		g.permits.put(key, *d)
+		return
+	}
+	if known, ok := g.permits.get(ctx, key); ok && known.Allowed && g.holds(known) {
+		g.relink(ctx, p, m, known)
 		return
 	}
 	g.keepDecision(ctx, p, key, m, d)

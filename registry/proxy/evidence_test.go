@@ -1,0 +1,222 @@
+package proxy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/registry/proxy"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+const (
+	manifestType = "application/vnd.oci.image.manifest.v1+json"
+	configType   = "application/vnd.oci.image.config.v1+json"
+	layerType    = "application/vnd.oci.image.layer.v1.tar"
+	emptyType    = "application/vnd.oci.empty.v1+json"
+)
+
+// piece is a descriptor as whoever writes a manifest likes it.
+type piece struct {
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	Size      int    `json:"size"`
+}
+
+// blob puts content into the repository.
+func (s *scene) blob(mediaType string, content []byte) piece {
+	return piece{mediaType, s.hosted.PutBlob("team/app", content), len(content)}
+}
+
+// attach pushes a manifest that looks like evidence about a subject; n tells it from
+// others.
+func (s *scene) attach(subject string, n int, layers ...piece) (digest string) {
+	s.t.Helper()
+	text, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": manifestType, "config": s.blob(emptyType, []byte("{}")), "layers": layers,
+		"subject": piece{manifestType, subject, 1}, "annotations": map[string]string{"n": itoa(n)},
+	})
+	must(s.t, err)
+	return s.hosted.Put("team/app", "", manifestType, text)
+}
+
+// unsignedImage pushes an image of one layer.
+func (s *scene) unsignedImage(name string, layer []byte) (manifest, config, content piece) {
+	s.t.Helper()
+	config, content = s.blob(configType, fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{"User":%q}}`, name)), s.blob(layerType, layer)
+	text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": []piece{content}})
+	must(s.t, err)
+	return piece{manifestType, s.hosted.Put("team/app", "", manifestType, text), len(text)}, config, content
+}
+
+func (s *scene) serves(path string) reply {
+	s.t.Helper()
+	r := s.get(path)
+	if r.status != http.StatusOK || r.err != nil {
+		s.t.Fatalf("%s: %d %s, %v", path, r.status, r.body, r.err)
+	}
+	return r
+}
+
+// pulls wants a manifest and all that it lists.
+func (s *scene) pulls(label, ref string, parts []v1.Descriptor) {
+	s.t.Helper()
+	s.passes(ref)
+	for _, d := range parts {
+		if r := s.get(blobPath(d)); r.status != http.StatusOK {
+			s.t.Errorf("%s: %s: %d %s", label, d.Digest, r.status, r.body)
+		}
+	}
+}
+
+// oldTar is an archive of the seventh edition, without a magic number, whose
+// checksum field the caller writes.
+func oldTar(field func(header []byte) string) []byte {
+	b := make([]byte, 1536)
+	copy(b, "bin/s\xff\x00")
+	copy(b[100:], "0000755\x000000000\x000000000\x0000000000000\x0000000000000\x00")
+	copy(b[148:156], field(b[:512]))
+	return b
+}
+
+// checksum is that of a header whose checksum field is empty yet.
+func checksum(header []byte, value func(byte) int) int {
+	sum := 8 * int(' ')
+	for _, c := range header {
+		sum += value(c)
+	}
+	return sum
+}
+
+// archives are those that some client unpacks although they do not look like it.
+func archives() map[string][]byte {
+	signed := func(c byte) int { return int(int8(c)) }
+	unsigned := func(c byte) int { return int(c) }
+	padded := func(magic string) []byte { return append([]byte(magic), make([]byte, 600)...) }
+	return map[string][]byte{
+		"a tar with a signed checksum":              oldTar(func(h []byte) string { return fmt.Sprintf("%06o\x00 ", checksum(h, signed)) }),
+		"a tar with bytes behind the checksum":      oldTar(func(h []byte) string { return fmt.Sprintf("%06o\x00x", checksum(h, unsigned)) }),
+		"a tar with a NUL before the checksum":      oldTar(func(h []byte) string { return fmt.Sprintf("\x00%06o ", checksum(h, unsigned)) }),
+		"zstd behind a skippable frame":             padded("\x50\x2a\x4d\x18\x00\x00\x00\x00\x28\xb5\x2f\xfd"),
+		"zstd behind the last of the skippable":     padded("\x5f\x2a\x4d\x18\x00\x00\x00\x00\x28\xb5\x2f\xfd"),
+		"SquashFS of the other byte order":          padded("sqsh"),
+		"LZH":                                       padded("\x1f\xa0"),
+		"LZ4":                                       padded("\x04\x22\x4d\x18"),
+		"lzip":                                      padded("LZIP"),
+		"a tar, gzipped, that starts as gzip does ": padded("\x1f\x8b\x08"),
+	}
+}
+
+// Evidence about a good image lists the manifest, the config and the layer of an
+// unsigned one, so that all of that is "a blob that a manifest lists which passes".
+func TestAttack_P3_EvidenceThatListsAnUnsignedImageLetsNoneOfItPass(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	s.passes("signed")
+	n := 0
+	for label, archive := range archives() {
+		n++
+		image, config, layer := s.unsignedImage(label, archive)
+		s.denied("/v2/team/app/manifests/"+image.Digest, "no-signature")
+		config.MediaType, layer.MediaType = "application/json", "application/json"
+		asBlob := piece{"application/json", image.Digest, image.Size}
+		evidence := s.attach(s.signed.DigestStr(), n, asBlob, config, layer)
+		s.serves("/v2/team/app/manifests/" + evidence)
+		s.denied("/v2/team/app/manifests/"+image.Digest, "no-signature")
+		r := s.denied("/v2/team/app/blobs/"+layer.Digest, "was attached as evidence, and is an archive")
+		if len(r.body) > 400 {
+			t.Errorf("%s: %d bytes", label, len(r.body))
+		}
+	}
+	for _, reason := range s.events.reasons(proxy.EventDenied) {
+		if reason != "no-signature" && reason != "not-evidence" {
+			t.Errorf("denied for %s", reason)
+		}
+	}
+}
+
+// The other way round: the manifest of a good image, listed as a blob by evidence
+// about another one, stays a manifest.
+func TestAttack_P3_EvidenceThatListsAGoodImagesManifestDoesNotDenyIt(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Seed: "other"})
+	must(t, err)
+	s.sign(other)
+	_, text, _ := s.hosted.Manifest("team/app", s.signed.DigestStr())
+	s.serves("/v2/team/app/manifests/" + s.attach(other.DigestStr(), 1, piece{"application/json", s.signed.DigestStr(), len(text)}))
+	for _, ref := range []string{"signed", s.signed.DigestStr()} {
+		s.pulls(ref, ref, s.parts(s.signed))
+	}
+}
+
+// Who can push asks for evidence under a tag again and again: it is judged once.
+func TestAttack_P6_EvidenceUnderATagIsJudgedOnceForAllWhoAsk(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	digest := s.attach(s.signed.DigestStr(), 1, s.blob("application/json", []byte(`{"x":1}`)))
+	s.hosted.SetTag("team/app", "evidence", digest)
+	s.denied("/v2/team/app/manifests/evidence", "no-signature")
+	s.hosted.ResetRequests()
+	for range 20 {
+		s.denied("/v2/team/app/manifests/evidence", "no-signature")
+	}
+	for _, r := range s.hosted.Requests() {
+		if r.Kind == registrytest.KindReferrers {
+			t.Fatal("it was judged again")
+		}
+	}
+}
+
+// What is evidence and passes by itself under a tag has its blobs, whatever they are.
+func TestEvidenceThatPassesByItselfUnderATagHasItsBlobs(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	archive := s.blob("application/json", append([]byte("\x1f\x8b"), make([]byte, 600)...))
+	digest := s.attach(s.signed.DigestStr(), 1, archive)
+	s.hosted.SetTag("team/app", "evidence", digest)
+	s.serves("/v2/team/app/manifests/" + digest)
+	s.denied("/v2/team/app/blobs/"+archive.Digest, "was attached as evidence, and is an archive")
+	s.sign(s.repo.Digest(digest))
+	for range 2 {
+		s.serves("/v2/team/app/manifests/evidence")
+		s.serves("/v2/team/app/blobs/" + archive.Digest)
+	}
+}
+
+// One manifest of evidence with very many layers drives out nothing of an image whose
+// pull is under way, and of more layers than evidence has it is none.
+func TestAttack_P6_EvidenceWithManyLayersDrivesOutNothingGood(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.MaxDecisions = 500 })
+	parts := s.parts(s.signed)
+	s.pulls("before", "signed", parts)
+	many := make([]piece, 0, 1001)
+	for i := range cap(many) {
+		many = append(many, piece{"application/json", registryDigest(t, []byte(`{"schemaVersion":2,"manifests":[],"annotations":{"n":"`+itoa(i)+`"}}`)), 7})
+	}
+	s.serves("/v2/team/app/manifests/" + s.attach(s.signed.DigestStr(), 1, many[1:]...))
+	for _, d := range parts {
+		s.serves(blobPath(d))
+	}
+	s.pulls("afterwards", "signed", parts)
+	s.denied("/v2/team/app/manifests/"+s.attach(s.signed.DigestStr(), 2, many...), "no-signature")
+}
+
+// A decision that is used all the time outlives what follows from it for blobs.
+func TestAManifestThatPassesHasItsBlobsWhateverElseWasPulled(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.MaxDecisions = 20 })
+	payload := s.blob("application/json", []byte(`{"x":1}`))
+	evidence := s.attach(s.signed.DigestStr(), 1, payload)
+	s.passes("signed")
+	s.serves("/v2/team/app/manifests/" + evidence)
+	for i := range 20 {
+		other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("o"+itoa(i)), registrytest.ImageOptions{Seed: "o" + itoa(i)})
+		must(t, err)
+		s.sign(other)
+		s.passes("o" + itoa(i))
+		s.passes("signed")
+		s.serves("/v2/team/app/manifests/" + s.attach(s.signed.DigestStr(), 2+i, s.blob("application/json", []byte(`{"x":"`+itoa(i)+`"}`))))
+		s.serves("/v2/team/app/manifests/" + evidence)
+	}
+	s.pulls("signed", "signed", s.parts(s.signed))
+	s.serves("/v2/team/app/blobs/" + payload.Digest)
+}
