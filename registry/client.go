@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
 )
 
@@ -55,7 +56,8 @@ type Options struct {
 	MaxRetryDelay time.Duration
 
 	// MaxInFlight is how many requests wait for an answer at once. Bodies that
-	// are being streamed do not count. Default 64.
+	// are being streamed do not count. A gate (registry/proxy) lets none of its
+	// clients have more than a quarter of them. Default 64.
 	MaxInFlight int
 	// Timeout bounds each attempt of a small request (manifests, lists, tokens)
 	// with its body, and the wait for the answer of a large one. Default 30 s.
@@ -136,7 +138,7 @@ type Client struct {
 	o       Options
 	own     http.RoundTripper
 	foreign http.RoundTripper // for redirects to other hosts
-	slots   chan struct{}
+	slots   *fair.Places
 	// userAgent is the header that every request has.
 	userAgent []string
 	mu        sync.Mutex
@@ -155,13 +157,28 @@ func NewClient(o Options) (*Client, error) {
 		}
 	}
 	o = o.withDefaults()
-	c := &Client{o: o, userAgent: []string{o.UserAgent}, slots: make(chan struct{}, o.MaxInFlight), hosts: make(map[string]*host)}
-	c.own, c.foreign = o.Transport, o.Transport
+	own, foreign := o.Transport, o.Transport
 	if o.Transport == nil {
-		own := newTransport(o)
-		c.own, c.foreign = own, netguard.Guard(own)
+		plain := newTransport(o)
+		own, foreign = plain, netguard.Guard(plain)
 	}
-	return c, nil
+	return newClient(o, own, foreign), nil
+}
+
+func newClient(o Options, own, foreign http.RoundTripper) *Client {
+	return &Client{
+		o: o, own: own, foreign: foreign, userAgent: []string{o.UserAgent},
+		slots: fair.NewPlaces(o.MaxInFlight), hosts: make(map[string]*host),
+	}
+}
+
+// WithKeychain is a Client with other logins (nil: authn.DefaultKeychain) that shares
+// the connections of this one, and nothing else: it has its own tokens and its own
+// MaxInFlight.
+func (c *Client) WithKeychain(k authn.Keychain) *Client {
+	o := c.o
+	o.Keychain = k
+	return newClient(o.withDefaults(), c.own, c.foreign)
 }
 
 // CloseIdleConnections closes the connections that wait for another request.
@@ -323,13 +340,3 @@ func identifier(op string, ref name.Reference) (string, error) {
 
 // text is a reference as errors and logs show it.
 func text(ref fmt.Stringer) string { return SafeText(ref.String(), maxErrorText) }
-
-// acquire waits for one of the requests in flight to end.
-func (c *Client) acquire(ctx context.Context) error {
-	select {
-	case c.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -237,10 +237,11 @@ func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (
 // roundTrip sends one HTTP request with the authorization given. local says that
 // the target is the registry itself, not a place of its choosing.
 func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string) (*http.Response, error) {
-	if err := c.acquire(ctx); err != nil {
+	leave, err := c.slots.Take(ctx)
+	if err != nil {
 		return nil, r.fail(ErrUnavailable, err, "")
 	}
-	defer func() { <-c.slots }()
+	defer leave()
 	transport := c.own
 	if local {
 		ctx = noticePeer(ctx, h)

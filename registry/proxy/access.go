@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -19,18 +20,29 @@ type logins struct {
 	once  sync.Once
 	key   []byte
 	known *lru.Cache[string, *origin]
-
-	operatorOnce sync.Mutex
-	operators    map[*upstream]*origin
 }
 
 // maxLogins bounds the logins that are remembered.
 const maxLogins = 1000
 
-// grantKey is what an upstream has said that a login may read.
+// grantKey is a repository of which an upstream has said that a login may read it.
 type grantKey struct {
 	from *origin
 	repo string
+}
+
+// maxGrants and maxShown bound what is remembered of what upstreams said.
+const (
+	maxGrants = 10 * maxLogins
+	maxShown  = 100_000
+)
+
+// shownKey is content that an upstream was seen to have in a repository, as
+// somebody asked for it.
+type shownKey struct {
+	address      name.Registry
+	repo, digest string
+	as           role
 }
 
 // challenge asks for a login by HTTP Basic (RFC 7617).
@@ -53,7 +65,7 @@ func wantLogin(message string) *refusal {
 // origin says where a request is read, and with whose login.
 func (p *Proxy) origin(r *http.Request, up *upstream) (*origin, *refusal) {
 	if p.gate.c.Logins == LoginsOfOperator {
-		return p.operatorOrigin(up), nil
+		return up.operator, nil
 	}
 	user, password, ok := r.BasicAuth()
 	switch given := r.Header.Get("Authorization") != ""; {
@@ -62,25 +74,11 @@ func (p *Proxy) origin(r *http.Request, up *upstream) (*origin, *refusal) {
 	case !given && p.gate.c.Logins == LoginsOfClients:
 		return nil, wantLogin("this gate asks the registry with your own login; log in")
 	}
-	return p.personal(up, user, password)
-}
-
-func (p *Proxy) operatorOrigin(up *upstream) *origin {
-	p.logins.operatorOnce.Lock()
-	defer p.logins.operatorOnce.Unlock()
-	o := p.logins.operators[up]
-	if o == nil {
-		if p.logins.operators == nil {
-			p.logins.operators = make(map[*upstream]*origin)
-		}
-		o = &origin{g: p.gate, client: p.operator, address: up.address}
-		p.logins.operators[up] = o
-	}
-	return o
+	return p.personal(up, user, password), nil
 }
 
 // personal is the origin of one login.
-func (p *Proxy) personal(up *upstream, user, password string) (*origin, *refusal) {
+func (p *Proxy) personal(up *upstream, user, password string) *origin {
 	p.logins.once.Do(func() {
 		p.logins.key = randomKey()
 		p.logins.known = lru.New[string, *origin](maxLogins, nil)
@@ -92,20 +90,17 @@ func (p *Proxy) personal(up *upstream, user, password string) (*origin, *refusal
 	}
 	id := hexOf(m.Sum(nil))
 	if o, ok := p.logins.known.Get(id); ok {
-		return o, nil
+		return o
 	}
-	options := p.gate.c.Client
-	options.Keychain = oneLogin{up.address.RegistryStr(), authn.Anonymous}
+	login := authn.Anonymous
 	if user != "" || password != "" {
-		options.Keychain = oneLogin{up.address.RegistryStr(), authn.FromConfig(authn.AuthConfig{Username: user, Password: password})}
+		login = authn.FromConfig(authn.AuthConfig{Username: user, Password: password})
 	}
-	client, err := registry.NewClient(options)
-	if err != nil {
-		return nil, failure(err, codeName)
-	}
+	// Connections are shared: whoever tries logins must not fill the process with them.
+	client := p.client.WithKeychain(oneLogin{up.address.RegistryStr(), login})
 	o := &origin{g: p.gate, client: client, address: up.address, personal: true, challenge: func() string { return challenge }}
 	p.logins.known.Put(id, o)
-	return o, nil
+	return o
 }
 
 // oneLogin is a keychain with the login for one registry.
@@ -124,7 +119,7 @@ func (k oneLogin) Resolve(r authn.Resource) (authn.Authenticator, error) {
 // mayRead asks the upstream whether this login may read a manifest, before one is
 // given out that somebody else's has fetched.
 func (g *gate) mayRead(ctx context.Context, p pull, digest string) error {
-	return g.ask(p, func() error {
+	return g.ask(p, digest, asManifest, func() error {
 		_, err := p.from.Resolve(ctx, p.digest(digest))
 		return err
 	})
@@ -132,27 +127,54 @@ func (g *gate) mayRead(ctx context.Context, p pull, digest string) error {
 
 // mayReadBlob is mayRead for a blob.
 func (g *gate) mayReadBlob(ctx context.Context, p pull, digest string) error {
-	return g.ask(p, func() error {
+	return g.ask(p, digest, asBlob, func() error {
 		there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
 		if err == nil && !there {
-			err = &registry.Error{Op: "read blob", Ref: digest, Kind: registry.ErrNotFound}
+			err = &registry.Error{Op: "read blob", Ref: p.digest(digest).String(), Kind: registry.ErrNotFound}
 		}
 		return err
 	})
 }
 
-// ask asks once in a while for each repository and login.
-func (g *gate) ask(p pull, question func() error) error {
+// ask asks an upstream unless it has said two things a moment ago: that this login
+// may read the repository, and that the repository has this content, whoever had
+// asked for it. The first alone is not enough: what is held may be there because
+// another repository has it, which this login may not read. Registries give rights
+// to repositories, not to what is in them, so that both together are.
+func (g *gate) ask(p pull, digest string, as role, question func() error) error {
 	if !p.from.personal {
 		return nil
 	}
-	key := grantKey{p.from, p.repo.Name()}
-	if until, ok := g.grants.Get(key); ok && g.c.Now().Before(until) {
+	content := shownKey{p.from.address, p.repo.Name(), digest, as}
+	if until, ok := g.shown.Get(content); ok && g.c.Now().Before(until) && g.granted(p) {
 		return nil
 	}
 	err := question()
 	if err == nil {
-		g.grants.Put(key, g.c.Now().Add(g.c.AccessFor))
+		g.shown.Put(content, g.c.Now().Add(g.c.AccessFor))
+		g.grant(p)
+	}
+	return err
+}
+
+func (g *gate) granted(p pull) bool {
+	until, ok := g.grants.Get(grantKey{p.from, p.repo.Name()})
+	return ok && g.c.Now().Before(until)
+}
+
+func (g *gate) grant(p pull) {
+	g.grants.Put(grantKey{p.from, p.repo.Name()}, g.c.Now().Add(g.c.AccessFor))
+}
+
+// mayReadRepository asks whether this login may read anything of a repository, where
+// what was asked for is not there.
+func (g *gate) mayReadRepository(ctx context.Context, p pull) error {
+	if g.granted(p) {
+		return nil
+	}
+	_, err := p.from.client.Tags(ctx, p.from.at(p.repo), 1, "")
+	if err == nil {
+		g.grant(p)
 	}
 	return err
 }

@@ -20,7 +20,7 @@ type span struct {
 
 // blob answers with a blob that a manifest lists which passes.
 func (x *exchange) blob() error {
-	ctx, digest := x.r.Context(), x.l.ref
+	ctx, digest := x.ctx, x.l.ref
 	// First of all: who may not read it is not told what is known of it, either.
 	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (x *exchange) abort() { panic(http.ErrAbortHandler) }
 // fromUpstream sends a blob while it is fetched, together with all others who want
 // it now. Where the temporary file fails, it is fetched for this client alone.
 func (x *exchange) fromUpstream(allowed permit, s span) error {
-	ctx := x.r.Context()
+	ctx := x.ctx
 	l, err := x.g.loads.join(ctx, x.p, x.l.ref, allowed.Size)
 	if errors.Is(err, errSpool) {
 		return x.alone(allowed, s)
@@ -231,7 +231,7 @@ func (x *exchange) restAlone(allowed permit, rest, whole span, sent bool) error 
 	if !sent {
 		return x.alone(allowed, whole)
 	}
-	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), allowed.Size)
+	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), allowed.Size)
 	if err != nil {
 		x.abort()
 	}
@@ -244,7 +244,7 @@ func (x *exchange) restAlone(allowed permit, rest, whole span, sent bool) error 
 
 // alone fetches a blob for this client only.
 func (x *exchange) alone(allowed permit, s span) error {
-	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), allowed.Size)
+	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), allowed.Size)
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (x *exchange) mismatch(err error) {
 // length, and hashed all the same.
 func (x *exchange) openBlob() error {
 	if x.r.Method == http.MethodHead {
-		there, err := x.p.from.client.HasBlob(x.r.Context(), x.p.from.digest(x.p.digest(x.l.ref)))
+		there, err := x.p.from.client.HasBlob(x.ctx, x.p.from.digest(x.p.digest(x.l.ref)))
 		if err != nil {
 			return err
 		}
@@ -338,7 +338,7 @@ func (x *exchange) openBlob() error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	body, err := x.p.from.Blob(x.r.Context(), x.p.digest(x.l.ref), -1)
+	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), -1)
 	if err != nil {
 		return err
 	}

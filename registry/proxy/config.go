@@ -60,7 +60,8 @@ type Config struct {
 	// upstream said last; MissingFor, that there is none. Default 10 seconds each.
 	TagFor, MissingFor time.Duration
 	// AccessFor is how long an upstream's word holds that a login may read a
-	// repository. Default 30 seconds. Only with LoginsOfClients.
+	// repository, and that the repository has some content. Default 30 seconds. Only
+	// with LoginsOfClients.
 	AccessFor time.Duration
 
 	// OpenBlobs lets blobs pass that no judged manifest lists: only where
@@ -76,8 +77,9 @@ type Config struct {
 
 	// MaxRequests bounds the requests that are served at once. Default 4096.
 	MaxRequests int
-	// MaxPerClient bounds those of one client address. Default a quarter of
-	// MaxRequests.
+	// MaxPerClient bounds those of one client address; with IPv6, of a /64. Default a
+	// quarter of MaxRequests. Of the requests that wait for an upstream at once
+	// (Client.MaxInFlight), each client has a quarter at most.
 	MaxPerClient int
 	// WriteTimeout ends a transfer to a client that takes less than 4 MiB within
 	// it. Default 2 minutes.
@@ -210,6 +212,8 @@ func (c *Config) registries() (map[string]*upstream, error) {
 // upstream is a registry by the name that it is judged by, and its address.
 type upstream struct {
 	registry, address name.Registry
+	// operator reads it with the operator's login.
+	operator *origin
 }
 
 // randomKey is a key that lives as long as the process.
@@ -232,16 +236,16 @@ func New(c Config) (*Proxy, error) {
 	if len(upstreams) == 0 {
 		return nil, fmt.Errorf("%w: there is no upstream", ErrConfig)
 	}
-	g := newGate(c)
-	p := &Proxy{gate: g, upstreams: upstreams}
-	if c.Logins == LoginsOfOperator {
-		client, err := registry.NewClient(c.Client)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		p.operator = client
+	client, err := registry.NewClient(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return p, nil
+	g := newGate(c)
+	for _, up := range upstreams {
+		// A client for each: one that stalls must not hold up what is asked of others.
+		up.operator = &origin{g: g, client: client.WithKeychain(c.Client.Keychain), address: up.address}
+	}
+	return &Proxy{gate: g, upstreams: upstreams, client: client}, nil
 }
 
 var _ http.Handler = (*Proxy)(nil)

@@ -25,6 +25,7 @@ type gate struct {
 	evidence  evidenceTypes
 	limits    *limits
 	grants    *lru.Cache[grantKey, time.Time]
+	shown     *lru.Cache[shownKey, time.Time]
 
 	judging share.Group[judgeKey, permit]
 	reading share.Group[readKey, *manifest]
@@ -45,7 +46,8 @@ func newGate(c Config) *gate {
 		tags:      newTags(),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
-		grants:    lru.New[grantKey, time.Time](maxLogins*10, nil),
+		grants:    lru.New[grantKey, time.Time](maxGrants, nil),
+		shown:     lru.New[shownKey, time.Time](maxShown, nil),
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
 		buffers:   pool(32 << 10),

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -56,4 +57,18 @@ func clientOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
+}
+
+// partyOf is who a client's address is taken to be where clients are bounded: each
+// has at least a /64 of IPv6 (RFC 6177), and can use all of it.
+func partyOf(client string) string {
+	address, err := netip.ParseAddr(client)
+	if err != nil || address.Is4() || address.Is4In6() {
+		return client
+	}
+	network, err := address.Prefix(64)
+	if err != nil {
+		return client
+	}
+	return network.String()
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -22,11 +24,13 @@ type exchange struct {
 	l     location
 	p     pull
 	began time.Time
+	// ctx is the request's, on whose client's behalf upstreams are asked.
+	ctx context.Context
 }
 
 // serve answers a request whose target is known.
 func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull) {
-	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now()}
+	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: fair.With(r.Context(), partyOf(clientOf(r)))}
 	var err error
 	switch l.at {
 	case atManifest:
@@ -108,8 +112,7 @@ func (x *exchange) refuse(r *refusal) {
 }
 
 func (x *exchange) manifest() error {
-	ctx := x.r.Context()
-	digest := x.l.ref
+	ctx, digest := x.ctx, x.l.ref
 	if !x.l.isDigest() {
 		if subject, suffix, ok := evidenceTag(x.l.ref); ok {
 			return x.evidenceTag(subject, suffix)
@@ -151,7 +154,7 @@ func (x *exchange) manifest() error {
 // evidenceTag serves what cosign's tags and the fallback tag of the referrers API
 // hold, where their subject passes.
 func (x *exchange) evidenceTag(subject, suffix string) error {
-	ctx := x.r.Context()
+	ctx := x.ctx
 	if err := x.g.mayRead(ctx, x.p, subject); err != nil {
 		return err
 	}
@@ -170,7 +173,7 @@ func (x *exchange) evidenceTag(subject, suffix string) error {
 
 // fallbackTag serves the list of referrers as the manifest of a tag.
 func (x *exchange) fallbackTag(subject string, above permit) error {
-	ctx := x.r.Context()
+	ctx := x.ctx
 	list, err := x.g.referrers(ctx, x.p, subject)
 	if err != nil {
 		return err
@@ -187,7 +190,7 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 
 // cosignTag serves what a tag of cosign's names, if it is evidence.
 func (x *exchange) cosignTag(subject string, above permit) error {
-	ctx := x.r.Context()
+	ctx := x.ctx
 	digest, err := x.g.resolve(ctx, x.p, x.l.ref)
 	if err != nil {
 		return err
@@ -236,21 +239,7 @@ func (g *gate) permitEvidence(ctx context.Context, p pull, m *manifest, d *permi
 
 // referrers answers the referrers API.
 func (x *exchange) referrers() error {
-	ctx := x.r.Context()
-	if err := x.g.mayRead(ctx, x.p, x.l.ref); err != nil {
-		return err
-	}
-	above, _, err := x.g.decide(ctx, x.p, x.l.ref, 0)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		// The specification has no 404 here: an empty list, as a registry gives.
-		above.Allowed = true
-	case err != nil:
-		return err
-	case !above.Allowed:
-		return x.g.denial(above.denied, x.p.digest(x.l.ref).String())
-	}
-	list, err := x.g.referrers(ctx, x.p, x.l.ref)
+	list, warning, err := x.referrersOf(x.l.ref)
 	if err != nil {
 		return err
 	}
@@ -260,7 +249,32 @@ func (x *exchange) referrers() error {
 		}
 		x.w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
-	return x.sendManifest(list, above.Warning)
+	return x.sendManifest(list, warning)
+}
+
+// referrersOf is the list for a subject that passes.
+func (x *exchange) referrersOf(subject string) (list *manifest, warning string, err error) {
+	ctx := x.ctx
+	var above permit
+	if err = x.g.mayRead(ctx, x.p, subject); err == nil {
+		above, _, err = x.g.decide(ctx, x.p, subject, 0)
+	}
+	if errors.Is(err, registry.ErrNotFound) {
+		// The specification has no 404 here: an empty list, as a registry gives, but
+		// only to who may know that there is nothing.
+		if err = x.g.mayReadRepository(ctx, x.p); err == nil {
+			list, err = indexOf([]v1.Descriptor{})
+		}
+		return list, "", err
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if !above.Allowed {
+		return nil, "", x.g.denial(above.denied, x.p.digest(subject).String())
+	}
+	list, err = x.g.referrers(ctx, x.p, subject)
+	return list, above.Warning, err
 }
 
 // sendManifest answers with a manifest's bytes: those that were judged.
@@ -340,13 +354,14 @@ func (x *exchange) deadline() {
 type Proxy struct {
 	gate      *gate
 	upstreams map[string]*upstream
-	operator  *registry.Client
-	logins    logins
+	// client has the connections that all upstreams' and logins' clients share.
+	client *registry.Client
+	logins logins
 }
 
 // ServeHTTP answers the pull API; see the package documentation.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	client := clientOf(r)
+	client := partyOf(clientOf(r))
 	if refused := p.gate.limits.enter(client); refused != nil {
 		(&exchange{g: p.gate, w: w, r: r, began: p.gate.c.Now()}).refuse(refused)
 		return

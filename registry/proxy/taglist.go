@@ -26,7 +26,7 @@ func (x *exchange) tags() error {
 	if last != "" && !tagSyntax.MatchString(last) {
 		return refuse(http.StatusBadRequest, codeTag, "last is malformed")
 	}
-	page, err := x.p.from.client.Tags(x.r.Context(), x.p.from.at(x.p.repo), limit, last)
+	page, err := x.p.from.client.Tags(x.ctx, x.p.from.at(x.p.repo), limit, last)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,67 @@
+package fair
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
+	p := NewPlaces(8)
+	greedy, other := With(t.Context(), "greedy"), With(t.Context(), "other")
+	gone, cancel := context.WithCancel(greedy)
+	cancel()
+	var leave []func()
+	take := func(ctx context.Context) {
+		t.Helper()
+		l, err := p.Take(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, l)
+	}
+	take(greedy)
+	take(greedy)
+	if _, err := p.Take(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("a third place of eight: %v", err)
+	}
+	take(other)
+	for range 5 {
+		take(t.Context()) // nobody in particular
+	}
+	if _, err := p.Take(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("all are taken: %v", err)
+	}
+	leave[1]()
+	take(greedy)
+	leave[1] = func() {}
+	for _, l := range leave {
+		l()
+	}
+	if len(p.by) != 0 || len(p.all) != 0 {
+		t.Errorf("%d parties and %d places are left", len(p.by), len(p.all))
+	}
+}
+
+// Who waits for a place of all gives back what is kept of the party's own.
+func TestAWaitThatEndsLeavesNothingBehind(t *testing.T) {
+	p := NewPlaces(1)
+	leave, err := p.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(With(t.Context(), "a"))
+	ended := make(chan error)
+	go func() { _, err := p.Take(ctx); ended <- err }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	leave()
+	if len(p.by) != 0 {
+		t.Error("the party is remembered")
+	}
+	if With(t.Context(), "") != t.Context() {
+		t.Error("nobody in particular needs no mark")
+	}
+}

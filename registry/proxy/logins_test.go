@@ -1,0 +1,185 @@
+package proxy_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/registry/proxy"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+func basic(user string) []string {
+	req := httptest.NewRequest(http.MethodGet, "/", nil)
+	req.SetBasicAuth(user, "secret")
+	return []string{"Authorization", req.Header.Get("Authorization")}
+}
+
+// tenants is an upstream of which each login may read one repository.
+func (s *scene) tenants(repos map[string]string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _, _ := r.BasicAuth()
+		switch repo, known := repos[user]; {
+		case !known:
+			w.Header().Set("WWW-Authenticate", `Basic realm="upstream"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		case !strings.HasPrefix(r.URL.Path, "/v2/"+repo+"/"):
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			s.hosted.ServeHTTP(w, r)
+		}
+	})
+}
+
+// copyEvidence puts the evidence about the signed image into another repository,
+// and not the image: whoever knows a digest can sign it.
+func (s *scene) copyEvidence(to string) {
+	s.t.Helper()
+	for d, err := range s.store.Referrers(s.t.Context(), s.signed) {
+		must(s.t, err)
+		_, text, _ := s.hosted.Manifest("team/app", d.Digest.String())
+		var m v1.Manifest
+		must(s.t, json.Unmarshal(text, &m))
+		for _, l := range append(m.Layers, m.Config) {
+			body, err := s.store.Blob(s.t.Context(), s.repo.Digest(l.Digest.String()), l.Size)
+			must(s.t, err)
+			content, err := io.ReadAll(body)
+			must(s.t, err)
+			s.hosted.PutBlob(to, content)
+		}
+		s.hosted.Put(to, "", manifestType, text)
+	}
+}
+
+// A tenant has the digest of another one's private image signed in a repository of
+// its own, and asks there for the content that the gate holds.
+func TestAttack_P7_ARepositoryThatALoginMayReadOpensNoOtherOnesContent(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		s := newScene(t, registrytest.Options{}, nil)
+		upstream := registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"}))
+		s.start(upstream, func(c *proxy.Config) {
+			c.Logins = proxy.LoginsOfClients
+			if stored {
+				c.Store = openStore(t, t.TempDir(), proxy.StoreOptions{})
+			}
+		})
+		repo, err := name.NewRepository(known + "/mallory/app")
+		must(t, err)
+		own, err := registrytest.PushImage(t.Context(), s.store, repo.Tag("own"), registrytest.ImageOptions{Seed: "own"})
+		must(t, err)
+		s.sign(own)
+		s.copyEvidence("mallory/app")
+		layer := s.parts(s.signed)[1]
+		for _, path := range []string{"/v2/team/app/manifests/signed", blobPath(layer)} {
+			if r := s.get(path, basic("jane")...); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+		}
+		for range 2 {
+			// The gate is told that mallory may read mallory/app.
+			if r := s.get("/v2/mallory/app/manifests/"+own.DigestStr(), basic("mallory")...); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			for path, code := range map[string]string{"manifests/" + s.signed.DigestStr(): "MANIFEST_UNKNOWN", "blobs/" + layer.Digest.String(): "BLOB_UNKNOWN"} {
+				if r := s.get("/v2/mallory/app/"+path, basic("mallory")...); r.status != http.StatusNotFound || !strings.HasPrefix(r.message(), code+": ") {
+					t.Errorf("stored %v: %s: %d %.100s", stored, path, r.status, r.body)
+				}
+			}
+		}
+	}
+}
+
+// What was taken out of a repository is not given out of it any more.
+func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app"})), func(c *proxy.Config) {
+		c.Logins, c.AccessFor = proxy.LoginsOfClients, 50*time.Millisecond
+		c.Store = openStore(t, t.TempDir(), proxy.StoreOptions{})
+	})
+	layer := s.parts(s.signed)[1]
+	paths := []string{"/v2/team/app/manifests/" + s.signed.DigestStr(), blobPath(layer)}
+	for _, path := range paths {
+		if r := s.get(path, basic("jane")...); r.status != http.StatusOK {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	if !s.hosted.Delete("team/app", s.signed.DigestStr()) {
+		t.Fatal("it was not there")
+	}
+	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.Status(http.StatusNotFound)})
+	time.Sleep(60 * time.Millisecond)
+	for _, path := range paths {
+		// Other content of the repository is still there, so that the login may read it.
+		if r := s.get("/v2/team/app/manifests/"+s.unsigned.DigestStr(), basic("jane")...); r.status != http.StatusForbidden {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		if r := s.get(path, basic("jane")...); r.status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, r.status)
+		}
+	}
+}
+
+// Whoever tries logins does not fill the process with connections.
+func TestAttack_P11_LoginsShareTheirConnections(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	var opened atomic.Int64
+	upstream := httptest.NewUnstartedServer(s.tenants(nil))
+	upstream.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	upstream.Start()
+	t.Cleanup(upstream.Close)
+	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *proxy.Config) { c.Logins = proxy.LoginsOfClients })
+	for i := range 100 {
+		if r := s.get("/v2/team/app/manifests/signed", basic("u"+itoa(i))...); r.status != http.StatusUnauthorized {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	if n := opened.Load(); n > 10 {
+		t.Errorf("%d connections for 100 logins, one after another", n)
+	}
+}
+
+// Who may read a repository is told of a subject that is not there that nothing
+// refers to it; anybody else gets the upstream's answer. That is the same whoever's
+// login is used.
+func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	missing := "/v2/team/app/referrers/sha256:" + strings.Repeat("0a", 32)
+	none := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+	if r := s.get(missing); r.status != http.StatusOK || string(r.body) != none {
+		t.Errorf("the operator's login: %d %s", r.status, r.body)
+	}
+	if r := s.get(strings.Replace(missing, "team/app", "team/none", 1)); r.status != http.StatusNotFound {
+		t.Errorf("a repository that is not there: %d %s", r.status, r.body)
+	}
+	for _, logins := range []proxy.Logins{proxy.LoginsOfClients, proxy.LoginsOfClientsOrNobody} {
+		s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"})), func(c *proxy.Config) { c.Logins = logins })
+		if r := s.get(missing, basic("jane")...); r.status != http.StatusOK || string(r.body) != none {
+			t.Errorf("%s: jane: %d %s", logins, r.status, r.body)
+		}
+		if r := s.get(missing, basic("mallory")...); r.status != http.StatusForbidden {
+			t.Errorf("%s: mallory: %d %s", logins, r.status, r.body)
+		}
+		if r := s.get(missing, basic("nobody")...); r.status != http.StatusUnauthorized {
+			t.Errorf("%s: nobody: %d %s", logins, r.status, r.body)
+		}
+	}
+	// A registry that hides from strangers what is there.
+	hides := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	s.start(registrytest.Start(t, hides), func(c *proxy.Config) { c.Logins = proxy.LoginsOfClientsOrNobody })
+	if r := s.get(missing); r.status != http.StatusNotFound {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
