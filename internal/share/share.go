@@ -3,9 +3,9 @@ package share
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/panics"
 )
 
 // Group lets callers that ask the same question at the same time share one
@@ -62,22 +62,14 @@ func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Contex
 	s.flights[key] = f
 	go func() {
 		defer cancel()
-		f.value, f.err = safely(own, work)
+		f.err = panics.Caught(func() (err error) {
+			f.value, err = work(own)
+			return err
+		})
 		s.forget(key, f)
 		close(f.done)
 	}()
 	return f
-}
-
-// safely makes an error of a panic: here it would end the whole process, and who
-// asked must be told no, not all who are served.
-func safely[V any](ctx context.Context, work func(context.Context) (V, error)) (v V, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("internal failure: %v\n%s", cause, debug.Stack())
-		}
-	}()
-	return work(ctx)
 }
 
 // leave cancels the work with its last caller; who asks then begins anew.

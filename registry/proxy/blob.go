@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +44,8 @@ func (x *exchange) blob() error {
 			return x.fromStore(f, allowed, want)
 		}
 	}
-	if x.r.Method == http.MethodHead {
+	// Whether evidence passes shows in its first bytes.
+	if x.r.Method == http.MethodHead && !allowed.Evidence {
 		there, err := x.p.from.client.HasBlob(ctx, x.p.from.digest(x.p.digest(digest)))
 		if err != nil {
 			return err
@@ -109,7 +111,7 @@ func (x *exchange) blobHeaders(allowed permit, s span) {
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.from, s.to-1, allowed.Size))
 		status = http.StatusPartialContent
 	}
-	x.w.WriteHeader(status)
+	x.begin(status)
 }
 
 var octets = []string{"application/octet-stream"}
@@ -170,11 +172,30 @@ func (x *exchange) abort() { panic(http.ErrAbortHandler) }
 // fromUpstream sends a blob while it is fetched, together with all others who want
 // it now. Where the temporary file fails, it is fetched for this client alone.
 func (x *exchange) fromUpstream(allowed permit, s span) error {
-	ctx := x.ctx
-	l, err := x.g.loads.join(ctx, x.p, x.l.ref, allowed.Size)
+	key := downloadKey{address: x.p.from.address, digest: x.l.ref, size: allowed.Size}
+	err := x.shared(allowed, s, key)
+	if errors.Is(err, errOthers) {
+		key.by = x.p
+		err = x.shared(allowed, s, key)
+	}
+	if errors.Is(err, errStored) {
+		if f, size, ok := x.g.storedBlob(x.l.ref); ok {
+			defer func() { _ = f.Close() }() // it was only read
+			if size == allowed.Size {
+				return x.fromStore(f, allowed, s)
+			}
+		}
+		return x.alone(allowed, s)
+	}
 	if errors.Is(err, errSpool) {
 		return x.alone(allowed, s)
 	}
+	return err
+}
+
+// shared sends a blob that is being fetched. An error means that nothing was sent.
+func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
+	l, err := x.g.loads.join(x.ctx, x.p, key)
 	if err != nil {
 		return err
 	}
@@ -183,14 +204,18 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 	file := l.view()
 	defer file.close()
 	for at := s.from; at < s.to || !sent; {
-		to, err := l.available(ctx, at)
+		to, err := l.available(x.ctx, at)
+		if err != nil && l.p != x.p && x.ctx.Err() == nil && !errors.Is(err, errSpool) && !(sent && isMismatch(err)) {
+			err = errors.Join(errOthers, err)
+		}
 		switch {
-		case errors.Is(err, errSpool):
-			return x.restAlone(allowed, span{at, s.to, s.part}, s, sent)
-		case err != nil && sent:
-			x.abort()
-		case err != nil:
+		case err != nil && !sent:
 			return err
+		case errors.Is(err, errSpool), errors.Is(err, errOthers):
+			x.restAlone(l, allowed, span{at, s.to, s.part})
+			return nil
+		case err != nil:
+			x.abort()
 		}
 		if !sent {
 			if allowed.Evidence {
@@ -199,12 +224,16 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 				}
 			}
 			x.blobHeaders(allowed, s)
+			if x.r.Method == http.MethodHead {
+				return nil
+			}
 			sent = true
 		}
-		if err := x.copyPart(file, at, min(to, s.to)); err != nil {
+		to = min(to, s.to, at+piece)
+		if err := x.copyPart(file, at, to); err != nil {
 			x.abort()
 		}
-		at = min(to, s.to)
+		at = to
 	}
 	return nil
 }
@@ -226,20 +255,37 @@ func (x *exchange) copyPart(f view, from, to int64) error {
 	return err
 }
 
-// restAlone goes on where the temporary file failed.
-func (x *exchange) restAlone(allowed permit, rest, whole span, sent bool) error {
-	if !sent {
-		return x.alone(allowed, whole)
-	}
+// restAlone goes on where a download has failed of which a part was sent.
+func (x *exchange) restAlone(l *download, allowed permit, rest span) {
 	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), allowed.Size)
 	if err != nil {
 		x.abort()
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
-	if err := x.stream(body, rest); err != nil {
+	if err := x.stream(&continued{r: body, from: l.file, left: rest.from}, rest); err != nil {
+		x.mismatch(err)
 		x.abort()
 	}
-	return nil
+}
+
+// continued is content that was sent in part from elsewhere: it fails where that was
+// not the beginning of it, which nobody had been able to hash yet.
+type continued struct {
+	r        io.Reader
+	from     io.ReaderAt
+	at, left int64
+}
+
+func (c *continued) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if both := min(int64(n), c.left); both > 0 {
+		was := make([]byte, both)
+		if _, err := c.from.ReadAt(was, c.at); err != nil || !bytes.Equal(was, p[:both]) {
+			return 0, &registry.Error{Op: "read blob", Kind: registry.ErrDigestMismatch, Detail: "what was sent before is not its beginning", Err: err}
+		}
+		c.at, c.left = c.at+both, c.left-both
+	}
+	return n, err
 }
 
 // alone fetches a blob for this client only.
@@ -272,6 +318,9 @@ func (x *exchange) guarded(body io.Reader, allowed permit, s span) error {
 		return noEvidence()
 	}
 	x.blobHeaders(allowed, s)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
 	if err := x.stream(io.MultiReader(strings.NewReader(string(start[:n])), body), s); err != nil {
 		x.mismatch(err)
 		x.abort()
@@ -300,6 +349,7 @@ func (x *exchange) stream(body io.Reader, s span) error {
 			last = []byte{part[end-1]}
 		}
 		if err == io.EOF {
+			x.deadline()
 			_, err = x.w.Write(last)
 			return err
 		}
@@ -336,6 +386,7 @@ func (x *exchange) openBlob() error {
 	h["Content-Type"] = octets
 	h["Docker-Content-Digest"] = []string{x.l.ref}
 	if x.r.Method == http.MethodHead {
+		x.begin(http.StatusOK)
 		return nil
 	}
 	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), -1)

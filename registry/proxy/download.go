@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -21,18 +22,25 @@ type downloads struct {
 }
 
 // downloadKey names a download. An upstream that is slow holds up nobody who asks
-// another one.
+// another one, and a manifest that lies about a size nobody who has the true one.
 type downloadKey struct {
 	address name.Registry
 	digest  string
+	size    int64
+	// by are those who may join: who reads the same repository with the same login.
+	// Zero: everybody.
+	by pull
 }
 
 // download is a blob on its way from an upstream to a file. The registry's client
 // hashes it: until that has seen the whole blob, the last byte is withheld.
 type download struct {
+	all    *downloads
 	key    downloadKey
 	digest string
 	size   int64
+	// p is what its first client asked for: it is read from there.
+	p      pull
 	file   *os.File
 	cancel context.CancelFunc
 
@@ -42,32 +50,51 @@ type download struct {
 	err     error
 	grown   chan struct{} // closed when any of these changes
 	users   int
+	ending  bool // its last client has gone: nobody may join any more
 }
 
-// errSpool says that the file failed, not the content.
-var errSpool = errors.New("the temporary file cannot be written")
+var (
+	// errSpool says that the file failed, not the content.
+	errSpool = errors.New("the temporary file cannot be written")
+	// errStored says that the blob is in the store.
+	errStored = errors.New("the blob is in the store")
+	// errOthers says that a download failed which somebody else began: from a
+	// repository that lacks the blob, or with a login that has ended.
+	errOthers = errors.New("somebody else's download has failed")
+)
 
 // join returns the download of a blob, begun where there is none. Each who joins
 // must leave.
-func (d *downloads) join(ctx context.Context, p pull, digest string, size int64) (*download, error) {
+func (d *downloads) join(ctx context.Context, p pull, key downloadKey) (*download, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := downloadKey{p.from.address, digest}
-	if l := d.by[key]; l != nil && l.size == size && l.enter() {
+	if s := d.g.c.Store; s != nil && s.has(key.digest) {
+		return nil, errStored // it came between the caller's look and now
+	}
+	if l := d.by[key]; l != nil && l.enter() {
 		return l, nil
 	}
-	file, err := d.file(size)
+	file, err := d.file(key.size)
 	if err != nil {
 		return nil, errors.Join(errSpool, err)
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &download{key: key, digest: digest, size: size, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
+	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
 	if d.by == nil {
 		d.by = make(map[downloadKey]*download)
 	}
 	d.by[key] = l
-	go d.run(own, l, p)
+	go d.run(own, l)
 	return l, nil
+}
+
+// forget lets nobody join any more.
+func (d *downloads) forget(l *download) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.by[l.key] == l {
+		delete(d.by, l.key)
+	}
 }
 
 // file makes the file: in the store, where it can stay there.
@@ -83,21 +110,29 @@ func (d *downloads) file(size int64) (*os.File, error) {
 	return f, err
 }
 
-func (d *downloads) run(ctx context.Context, l *download, p pull) {
-	err := l.fetch(ctx, p)
+func (d *downloads) run(ctx context.Context, l *download) {
+	defer l.leave()
+	err := panics.Caught(func() error { return l.fetch(ctx) })
 	l.finish(err)
-	d.g.fetched(ctx, p, l, err)
-	if s := d.g.c.Store; err == nil && s != nil && l.size <= s.o.MaxBytes {
-		if err := s.commit(l.file, l.digest); err != nil {
-			d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
-		}
+	d.g.survive(ctx, func() { d.g.fetched(ctx, l, err) })
+	stored := false
+	d.g.survive(ctx, func() { stored = err == nil && d.keep(ctx, l) })
+	if err != nil || stored {
+		d.forget(l)
+	} // Otherwise others may join as long as somebody reads the file.
+}
+
+// keep moves a complete file into the store, and reports whether it is there.
+func (d *downloads) keep(ctx context.Context, l *download) bool {
+	s := d.g.c.Store
+	if s == nil || l.size > s.o.MaxBytes {
+		return false
 	}
-	d.mu.Lock()
-	if d.by[l.key] == l {
-		delete(d.by, l.key)
+	if err := s.commit(l.file, l.digest); err != nil {
+		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
+		return false
 	}
-	d.mu.Unlock()
-	l.leave()
+	return true
 }
 
 // chunk is how much is read from an upstream at once.
@@ -105,14 +140,14 @@ const chunk = 256 << 10
 
 // fetch copies the blob to the file. Its end is reached only where the content is
 // the blob.
-func (l *download) fetch(ctx context.Context, p pull) error {
-	body, err := p.from.Blob(ctx, p.digest(l.digest), l.size)
+func (l *download) fetch(ctx context.Context) error {
+	body, err := l.p.from.Blob(ctx, l.p.digest(l.digest), l.size)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
-	buffer := p.from.g.chunks.Get().(*[]byte)
-	defer p.from.g.chunks.Put(buffer)
+	buffer := l.all.g.chunks.Get().(*[]byte)
+	defer l.all.g.chunks.Put(buffer)
 	for {
 		n, err := io.ReadAtLeast(body, *buffer, chunk)
 		if n > 0 {
@@ -154,7 +189,7 @@ func (l *download) finish(err error) {
 func (l *download) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.users == 0 || l.err != nil {
+	if l.users == 0 || l.err != nil || l.ending {
 		return false
 	}
 	l.users++
@@ -167,11 +202,13 @@ func (l *download) leave() {
 	l.mu.Lock()
 	l.users--
 	alone, none := l.users == 1 && !l.done, l.users == 0
+	l.ending = l.ending || alone
 	l.mu.Unlock()
 	if alone {
 		l.cancel()
 	}
 	if none {
+		l.all.forget(l)
 		l.cancel()
 		_ = l.file.Close()           // nobody reads it any more
 		_ = os.Remove(l.file.Name()) // renamed or deleted before, mostly

@@ -2,6 +2,8 @@ package proxy_test
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"strconv"
 	"sync"
 	"testing"
@@ -52,3 +54,5 @@ func signOn(t *testing.T, hosted *registrytest.Registry, image name.Digest, sign
 	_, err := sign.Image(context.Background(), hosted.Store(), image, sign.ImageOptions{}, signer)
 	must(t, err)
 }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -111,12 +113,30 @@ func (a *auditLog) write(e Event) error {
 }
 
 // fetched tells of a download's end.
-func (g *gate) fetched(ctx context.Context, p pull, l *download, err error) {
-	image := p.digest(l.digest).String()
+func (g *gate) fetched(ctx context.Context, l *download, err error) {
+	image := l.p.digest(l.digest).String()
 	if g.c.Observer != nil {
 		g.c.Observer.Download(ctx, Download{Image: image, Digest: l.digest, Size: l.size, Err: err})
 	}
 	if isMismatch(err) {
 		g.report(ctx, Event{Time: g.c.Now(), Kind: EventMismatch, Image: image, Digest: l.digest, Reason: "digest-mismatch", Message: registry.SafeText(err.Error(), maxMessage)})
+	}
+}
+
+// survive calls what may call an embedder's code, in a goroutine of the gate's own.
+func (g *gate) survive(ctx context.Context, f func()) {
+	err := panics.Caught(func() error { f(); return nil })
+	if err == nil {
+		return
+	}
+	// Where it is the logger that panics, nobody can be told.
+	_ = panics.Caught(func() error { g.logPanic(ctx, err); return nil })
+}
+
+// logPanic keeps what nobody but the operator is told.
+func (g *gate) logPanic(ctx context.Context, err error) {
+	var caught *panics.Error
+	if errors.As(err, &caught) {
+		g.c.Logger.ErrorContext(ctx, "internal failure", "cause", caught.Cause, "stack", string(caught.Stack))
 	}
 }

@@ -43,6 +43,7 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull)
 		err = x.tags()
 	}
 	if err != nil {
+		g.logPanic(x.ctx, err)
 		x.refuse(failure(err, x.unknown()))
 	}
 }
@@ -108,6 +109,7 @@ func (x *exchange) refuse(r *refusal) {
 	if x.r.Context().Err() == nil { // nobody was refused who had gone
 		x.g.report(x.r.Context(), e)
 	}
+	x.deadline()
 	r.write(x.w, x.r, x.g.c.Help)
 }
 
@@ -290,13 +292,12 @@ func (x *exchange) sendManifest(m *manifest, warning string) error {
 	h["Etag"] = []string{`"` + m.digest + `"`}
 	h["X-Content-Type-Options"] = noSniff
 	if strings.Contains(x.r.Header.Get("If-None-Match"), `"`+m.digest+`"`) {
-		x.w.WriteHeader(http.StatusNotModified)
+		x.begin(http.StatusNotModified)
 		return nil
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(m.bytes))}
-	x.w.WriteHeader(http.StatusOK)
+	x.begin(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		x.deadline()
 		_, _ = x.w.Write(m.bytes) // the client has gone
 	}
 	return nil
@@ -344,6 +345,13 @@ func accepts(accept []string, mediaType string) bool {
 	return false
 }
 
+// begin begins the answer, for which the client has time from now on: a deadline that
+// the server has set began with the request.
+func (x *exchange) begin(status int) {
+	x.deadline()
+	x.w.WriteHeader(status)
+}
+
 // deadline gives the client time for what is sent next.
 func (x *exchange) deadline() {
 	// A writer that has no deadlines is bounded by who made it.
@@ -372,18 +380,19 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case refused != nil:
 		(&exchange{g: p.gate, w: w, r: r, l: l, p: about, began: p.gate.c.Now()}).refuse(refused)
 	case l.at == atPing:
-		p.ping(w)
+		(&exchange{g: p.gate, w: w}).ping()
 	default:
 		p.gate.serve(w, r, l, about)
 	}
 }
 
 // ping says that this is a registry.
-func (p *Proxy) ping(w http.ResponseWriter) {
-	h := w.Header()
+func (x *exchange) ping() {
+	h := x.w.Header()
 	h["Docker-Distribution-Api-Version"] = apiVersion
 	h.Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte("{}")) // the client has gone
+	x.begin(http.StatusOK)
+	_, _ = x.w.Write([]byte("{}")) // the client has gone
 }
 
 // target says what a request is about.

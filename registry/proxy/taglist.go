@@ -55,9 +55,8 @@ func (x *exchange) tags() error {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h["X-Content-Type-Options"] = noSniff
 	h["Docker-Distribution-Api-Version"] = apiVersion
-	x.w.WriteHeader(http.StatusOK)
+	x.begin(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		x.deadline()
 		_, _ = x.w.Write(body) // the client has gone
 	}
 	return nil
