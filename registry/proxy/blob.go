@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func (x *exchange) blob() error {
 		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", allowed.Size))
 		return refused
 	}
-	if f, size, ok := x.g.storedBlob(digest); ok {
+	if f, size, ok := x.g.storedBlob(ctx, digest); ok {
 		defer func() { _ = f.Close() }() // it was only read
 		if size == allowed.Size {
 			return x.fromStore(f, allowed, want)
@@ -59,11 +60,11 @@ func (x *exchange) blob() error {
 	return x.fromUpstream(allowed, want)
 }
 
-func (g *gate) storedBlob(digest string) (*os.File, int64, bool) {
+func (g *gate) storedBlob(ctx context.Context, digest string) (*os.File, int64, bool) {
 	if g.c.Store == nil {
 		return nil, 0, false
 	}
-	return g.c.Store.open(digest)
+	return g.c.Store.open(ctx, digest)
 }
 
 // spanOf reads a Range header of one range. What it does not understand is
@@ -179,7 +180,7 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 		err = x.shared(allowed, s, key)
 	}
 	if errors.Is(err, errStored) {
-		if f, size, ok := x.g.storedBlob(x.l.ref); ok {
+		if f, size, ok := x.g.storedBlob(x.ctx, x.l.ref); ok {
 			defer func() { _ = f.Close() }() // it was only read
 			if size == allowed.Size {
 				return x.fromStore(f, allowed, s)

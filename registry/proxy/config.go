@@ -84,11 +84,13 @@ type Config struct {
 	// WriteTimeout ends a transfer to a client that takes less than 4 MiB within
 	// it. Default 2 minutes.
 	WriteTimeout time.Duration
-	// MaxManifests bounds the bytes of manifests that are kept in memory. Default
-	// 64 MiB.
+	// MaxManifests bounds the bytes, with what was parsed of them, of manifests that
+	// are kept in memory and were let through. Others, and evidence, have a quarter of
+	// it apart from that, and 1 MiB at least. Default 64 MiB.
 	MaxManifests int64
 	// MaxDecisions bounds the decisions that are kept in memory: those that
-	// allow, and apart from them those that deny. Default 100,000.
+	// allow, and apart from them those that deny, and those about evidence. Default
+	// 100,000.
 	MaxDecisions int
 
 	// Help ends each refusal: where a person finds out more. Empty: nothing.

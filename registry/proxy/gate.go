@@ -21,6 +21,7 @@ type gate struct {
 	permits   *permits
 	links     *links
 	manifests *lru.Cache[string, *manifest]
+	unjudged  *lru.Cache[string, *manifest]
 	tags      *tags
 	evidence  evidenceTypes
 	limits    *limits
@@ -43,6 +44,7 @@ func newGate(c Config) *gate {
 		permits:   newPermits(&c),
 		links:     newLinks(&c),
 		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
+		unjudged:  lru.New[string](max(c.MaxManifests/4, minUnjudged), (*manifest).weight),
 		tags:      newTags(),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
@@ -55,6 +57,10 @@ func newGate(c Config) *gate {
 	g.loads.g = g
 	return g
 }
+
+// minUnjudged is room for what one judgement reads, so that nothing of it is read
+// twice.
+const minUnjudged = 1 << 20
 
 // judgeKey names a judgement that is under way. Logins are not mixed.
 type judgeKey struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,6 +20,10 @@ type manifest struct {
 	digest    string
 	mediaType string
 	doc       *oci.Document
+	// weighs is what it takes in memory, about.
+	weighs int64
+	// passes is set once it was let through, and is kept with others that were.
+	passes atomic.Bool
 }
 
 func (m *manifest) descriptor() v1.Descriptor {
@@ -26,7 +31,24 @@ func (m *manifest) descriptor() v1.Descriptor {
 	return v1.Descriptor{MediaType: types.MediaType(m.mediaType), Digest: h, Size: int64(len(m.bytes))}
 }
 
-func (m *manifest) weight() int64 { return int64(len(m.bytes)) + 1024 }
+func (m *manifest) weight() int64 { return m.weighs }
+
+// weigh counts what was parsed, too: of a few bytes of JSON there is a descriptor, a
+// platform and a map. The text is there twice.
+func weigh(m *manifest) int64 {
+	const manifest, descriptor, platform, annotations, entry, text = 1024, 300, 150, 350, 50, 16
+	n := int64(manifest + 2*len(m.bytes) + entry*len(m.doc.Annotations))
+	for d := range listedBy(m) {
+		n += int64(descriptor + len(d.Data) + text*len(d.URLs))
+		if p := d.Platform; p != nil {
+			n += int64(platform + text*(len(p.OSFeatures)+len(p.Features)))
+		}
+		if d.Annotations != nil {
+			n += int64(annotations + entry*len(d.Annotations))
+		}
+	}
+	return n
+}
 
 // newManifest checks what a reader gave.
 func newManifest(m registry.Manifest) (*manifest, error) {
@@ -38,38 +60,67 @@ func newManifest(m registry.Manifest) (*manifest, error) {
 		}
 		return nil, &registry.Error{Op: "read manifest", Ref: m.Descriptor.Digest.String(), Kind: kind, Err: err}
 	}
-	return &manifest{bytes: m.Bytes, digest: m.Descriptor.Digest.String(), mediaType: doc.MediaType, doc: doc}, nil
+	read := &manifest{bytes: m.Bytes, digest: m.Descriptor.Digest.String(), mediaType: doc.MediaType, doc: doc}
+	read.weighs = weigh(read)
+	return read, nil
 }
 
 // byDigest returns a manifest from memory, the store or the upstream.
 func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, error) {
-	if m, ok := g.manifests.Get(digest); ok {
-		return m, nil
-	}
-	if m := g.stored(digest); m != nil {
-		g.manifests.Put(digest, m)
+	if m, ok := g.here(ctx, digest); ok {
 		return m, nil
 	}
 	return g.reading.Do(ctx, readKey{p.from, p.repo.Name() + "@" + digest}, func(ctx context.Context) (*manifest, error) {
-		if m, ok := g.manifests.Get(digest); ok {
+		if m, ok := g.held(digest); ok {
 			return m, nil // read between the look above and now
 		}
 		m, err := registry.ReadManifest(ctx, p.from, p.digest(digest))
 		if err != nil {
 			return nil, err
 		}
-		return g.keep(m)
+		return g.hold(m)
 	})
 }
 
-// keep holds a manifest that was read from an upstream.
-func (g *gate) keep(read registry.Manifest) (*manifest, error) {
+// held returns a manifest from memory. Those that were let through are bounded apart
+// from those that were only read, so that what is refused drives out nothing good.
+func (g *gate) held(digest string) (*manifest, bool) {
+	if m, ok := g.manifests.Get(digest); ok {
+		return m, true
+	}
+	return g.unjudged.Get(digest)
+}
+
+// here returns a manifest from memory or the store.
+func (g *gate) here(ctx context.Context, digest string) (*manifest, bool) {
+	if m, ok := g.held(digest); ok {
+		return m, true
+	}
+	m := g.stored(ctx, digest)
+	if m != nil {
+		g.unjudged.Put(digest, m)
+	}
+	return m, m != nil
+}
+
+// hold keeps a manifest that was read from an upstream.
+func (g *gate) hold(read registry.Manifest) (*manifest, error) {
 	m, err := newManifest(read)
 	if err != nil {
 		return nil, err
 	}
-	g.manifests.Put(m.digest, m)
+	g.unjudged.Put(m.digest, m)
 	return m, nil
+}
+
+// letThrough keeps a manifest that passes with the others that do. Evidence stays
+// where it is: whoever can push can attach any amount of it.
+func (g *gate) letThrough(m *manifest, d permit) {
+	if d.Evidence || m.passes.Load() || m.passes.Swap(true) {
+		return
+	}
+	g.unjudged.Remove(m.digest)
+	g.manifests.Put(m.digest, m)
 }
 
 // readKey names something that is read from an upstream.
@@ -80,11 +131,11 @@ type readKey struct {
 
 // stored reads a manifest from the store; nil: it is not there, or is not what
 // its name says.
-func (g *gate) stored(digest string) *manifest {
+func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	if g.c.Store == nil {
 		return nil
 	}
-	f, size, ok := g.c.Store.open(digest)
+	f, size, ok := g.c.Store.open(ctx, digest)
 	if !ok {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (o *origin) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor
 // again: access to it was checked for the request as a whole.
 func (o *origin) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
 	if d, ok := ref.(name.Digest); ok {
-		if m, ok := o.g.manifests.Get(d.DigestStr()); ok {
+		if m, ok := o.g.held(d.DigestStr()); ok {
 			return registry.Manifest{Descriptor: m.descriptor(), Bytes: m.bytes}, nil
 		}
 	}

@@ -144,6 +144,7 @@ func (x *exchange) manifest() error {
 	if err != nil {
 		return err
 	}
+	x.g.letThrough(m, decided)
 	if cached {
 		x.g.relink(ctx, x.p, m, decided)
 	}
@@ -185,7 +186,7 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	}
 	// A client may ask for it by its digest next: what it lists, it does not
 	// vouch for.
-	x.g.manifests.Put(list.digest, list)
+	x.g.unjudged.Put(list.digest, list)
 	x.g.permitEvidence(ctx, x.p, list, evidenceOf(above, subject))
 	return x.sendManifest(list, above.Warning)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/share"
 )
 
 // StoreOptions say how content is kept. The zero value is usable.
@@ -45,6 +48,9 @@ type Store struct {
 	order *list.List // of *stored, the last used in front
 	byHex map[string]*list.Element
 	used  int64
+
+	// looking shares the hashing of what is there.
+	looking share.Group[string, fingerprint]
 }
 
 // stored is a file of the store.
@@ -70,7 +76,8 @@ const (
 	tempDir  = "ingest"
 )
 
-// OpenStore opens a directory, which is made where it is missing.
+// OpenStore opens a directory, which is made where it is missing. Where its mode lets
+// others write to it, that is changed; where it cannot be, it is an error.
 func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 30
@@ -87,8 +94,12 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 
 func (s *Store) prepare() error {
 	// Others must not be able to change what is served.
-	for _, d := range []string{s.dir, filepath.Join(s.dir, blobsDir), filepath.Join(s.dir, tempDir)} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+	for _, d := range []string{"", "blobs", blobsDir, tempDir} {
+		dir := filepath.Join(s.dir, d)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := tighten(dir); err != nil {
 			return err
 		}
 	}
@@ -162,52 +173,106 @@ func (s *Store) forget(hex string) {
 
 // open opens content that is what its digest says, as far as its options have it
 // looked at.
-func (s *Store) open(digest string) (*os.File, int64, bool) {
+func (s *Store) open(ctx context.Context, digest string) (*os.File, int64, bool) {
 	hex := strings.TrimPrefix(digest, "sha256:")
-	s.mu.Lock()
-	e, ok := s.byHex[hex]
-	var known stored
-	if ok {
-		s.order.MoveToFront(e)
-		known = *e.Value.(*stored)
-	}
-	s.mu.Unlock()
+	known, ok := s.use(hex)
 	if !ok {
 		return nil, 0, false
 	}
-	f, err := os.Open(s.path(hex))
+	f, now, err := s.file(hex)
+	if err == nil && known.seen != now {
+		if err = s.verify(ctx, hex, now); err != nil {
+			_ = f.Close() // it was not read
+		}
+	}
 	if err != nil {
-		s.drop(digest)
+		// Too many open files, for one, or a disk that cannot be read now, say nothing
+		// about what is stored.
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errForeign) {
+			s.drop(digest)
+		}
 		return nil, 0, false
 	}
+	return f, now.size, true
+}
+
+var (
+	// errForeign says that a file is not what its name says.
+	errForeign = errors.New("the file is not what its name says")
+	// errChanged says that a file is another one than a moment ago.
+	errChanged = errors.New("the file has changed meanwhile")
+)
+
+// use notes that content is used.
+func (s *Store) use(hex string) (stored, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.byHex[hex]
+	if !ok {
+		return stored{}, false
+	}
+	s.order.MoveToFront(e)
+	return *e.Value.(*stored), true
+}
+
+// file opens a file.
+func (s *Store) file(hex string) (*os.File, fingerprint, error) {
+	f, err := os.Open(s.path(hex))
+	if err != nil {
+		return nil, fingerprint{}, err
+	}
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, 0, s.discard(f, digest)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errForeign
 	}
-	if now := fingerprintOf(info); known.seen != now {
-		if !matches(f, hex) {
-			return nil, 0, s.discard(f, digest)
-		}
-		s.add(stored{hex: hex, size: now.size, seen: now})
+	if err != nil {
+		_ = f.Close() // it was not read
+		return nil, fingerprint{}, err
 	}
-	return f, info.Size(), true
+	return f, fingerprintOf(info), nil
 }
 
-// discard gets rid of a file that is not what its name says.
-func (s *Store) discard(f *os.File, digest string) bool {
-	_ = f.Close() // it was only read
-	s.drop(digest)
-	return false
+// verify hashes a file, once for all who want it now: it may be large.
+func (s *Store) verify(ctx context.Context, hex string, now fingerprint) error {
+	seen, err := s.looking.Do(ctx, hex, func(ctx context.Context) (fingerprint, error) { return s.look(ctx, hex) })
+	if err == nil && seen != now {
+		err = errChanged
+	}
+	return err
 }
 
-// matches hashes a file and goes back to its start.
-func matches(f *os.File, hex string) bool {
+// look hashes a file, unless that was done meanwhile, and says what it was then.
+func (s *Store) look(ctx context.Context, hex string) (fingerprint, error) {
+	f, now, err := s.file(hex)
+	if err != nil {
+		return fingerprint{}, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	if known, ok := s.use(hex); ok && known.seen == now {
+		return now, nil
+	}
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return false
+	if _, err := io.Copy(sum, &cancelled{ctx, f}); err != nil {
+		return fingerprint{}, err
 	}
-	_, err := f.Seek(0, io.SeekStart)
-	return err == nil && hexOf(sum.Sum(nil)) == hex
+	if hexOf(sum.Sum(nil)) != hex {
+		return fingerprint{}, errForeign
+	}
+	s.add(stored{hex: hex, size: now.size, seen: now})
+	return now, nil
+}
+
+// cancelled is a file that is read until nobody wants it any more.
+type cancelled struct {
+	ctx context.Context
+	f   *os.File
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.f.Read(p)
 }
 
 // has reports whether content is there, unseen.

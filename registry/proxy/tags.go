@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
@@ -34,7 +35,7 @@ const (
 func (t tagged) weight() int64 {
 	n := int64(maxTagBytes / maxTags)
 	if t.list != nil {
-		n += 4 * t.list.weight() // parsed, too
+		n += t.list.weight()
 	}
 	return n
 }
@@ -74,13 +75,9 @@ func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) 
 		if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) && known.missing == nil {
 			return g.byDigest(ctx, p, known.digest)
 		}
-		m, err := registry.ReadManifest(ctx, p.from, p.repo.Tag(tag))
+		read, err := g.readTag(ctx, p, tag, known.digest)
 		if err != nil {
 			g.noteMissing(key, err)
-			return nil, err
-		}
-		read, err := g.keep(m)
-		if err != nil {
 			return nil, err
 		}
 		g.tags.put(key, tagged{digest: read.digest, until: g.c.Now().Add(g.c.TagFor)})
@@ -94,6 +91,32 @@ func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) 
 		return known.digest, nil
 	}
 	return "", err
+}
+
+// readTag reads what a tag names now. Where the manifest that it named last is here,
+// the upstream is asked by HEAD first, which costs it less, and which those that count
+// pulls do not count.
+func (g *gate) readTag(ctx context.Context, p pull, tag, last string) (*manifest, error) {
+	if m, ok := g.here(ctx, last); ok {
+		now, err := p.from.Resolve(ctx, p.repo.Tag(tag))
+		switch {
+		case err == nil && now.Digest.String() == last:
+			return m, nil
+		case err != nil && !answered(err):
+			return nil, err // GET would meet the same
+		} // What HEAD says is not relied on otherwise: not every registry has it right.
+	}
+	m, err := registry.ReadManifest(ctx, p.from, p.repo.Tag(tag))
+	if err != nil {
+		return nil, err
+	}
+	return g.hold(m)
+}
+
+// answered reports whether an upstream has said something, other than to ask later.
+func answered(err error) bool {
+	var e *registry.Error
+	return errors.As(err, &e) && e.Status != 0 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusServiceUnavailable
 }
 
 // noteMissing remembers that there is no such tag.

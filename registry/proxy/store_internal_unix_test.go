@@ -1,0 +1,60 @@
+//go:build unix
+
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A process that has too many files open, or a client that goes while a file is
+// hashed, says nothing about what is stored.
+func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
+	dir := t.TempDir()
+	content := []byte("content")
+	sum := sha256.Sum256(content)
+	digest := "sha256:" + hexOf(sum[:])
+	store, err := OpenStore(dir, StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.putBytes(digest, content); err != nil {
+		t.Fatal(err)
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	_, _, opened := store.open(t.Context(), digest)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if opened {
+		t.Fatal("the limit holds for nobody")
+	}
+	if store, err = OpenStore(dir, StoreOptions{}); err != nil { // nothing was hashed by this one
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, opened := store.open(gone, digest); opened {
+		t.Error("somebody who has gone waits for a hash")
+	}
+	if _, err := os.Stat(store.path(strings.TrimPrefix(digest, "sha256:"))); err != nil {
+		t.Errorf("what was stored is gone: %v", err)
+	}
+	f, size, opened := store.open(t.Context(), digest)
+	if !opened || size != int64(len(content)) {
+		t.Fatal("it is not found any more")
+	}
+	_ = f.Close()
+}
