@@ -191,7 +191,8 @@ func together(ctx context.Context, fs ...func(context.Context) error) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			if err := f(ctx); err != nil {
+			_, err := caught("read or write", "", func() (struct{}, error) { return struct{}{}, f(ctx) })
+			if err != nil {
 				once.Do(func() { first = err; cancel(err) })
 			}
 		}()
@@ -445,7 +446,7 @@ func readTagBeside(
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var failed error
-	read := background(func() (_ struct{}, err error) {
+	read := background("read", text(tag), func() (_ struct{}, err error) {
 		m, doc, err = readTag(reading, s, tag)
 		return struct{}{}, err
 	})

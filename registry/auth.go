@@ -194,7 +194,9 @@ func (c *Client) config(ctx context.Context, h *host, r *request) (*authn.AuthCo
 }
 
 func (c *Client) askKeychain(ctx context.Context, s *session, r *request, f *flight[*authn.AuthConfig]) {
-	config, err := resolve(ctx, c.o.Keychain, r.repo.Registry)
+	config, err := caught("ask the keychain for "+r.op, r.ref, func() (*authn.AuthConfig, error) {
+		return resolve(ctx, c.o.Keychain, r.repo.Registry)
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asking = nil; err != nil {
@@ -254,7 +256,11 @@ func (c *Client) bearer(ctx context.Context, h *host, r *request, l login) (logi
 }
 
 func (c *Client) fly(ctx context.Context, h *host, r *request, l login, scope string, f *flight[string]) {
-	value, life, err := c.fetchToken(ctx, h, r, l.challenge, l.config)
+	var life time.Duration
+	value, err := caught("log in for "+r.op, r.ref, func() (value string, err error) {
+		value, life, err = c.fetchToken(ctx, h, r, l.challenge, l.config)
+		return value, err
+	})
 	s := &h.auth
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -316,7 +322,7 @@ func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (*
 		}
 		err = stalled(ctx, r, err)
 		cancel()
-		if err == nil || attempt >= c.o.MaxAttempts || !passing(err) {
+		if err == nil || !c.again(attempt, err) {
 			return a, err
 		}
 		if err := sleep(ctx, c.delay(attempt, err)); err != nil {

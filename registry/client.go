@@ -52,7 +52,8 @@ type Options struct {
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.
 	RetryDelay time.Duration
-	// MaxRetryDelay caps a wait, also one that Retry-After asks for. Default 10 s.
+	// MaxRetryDelay caps a wait. Where Retry-After asks for a longer one, the request
+	// is not sent again; Error.RetryAfter has it. Default 10 s.
 	MaxRetryDelay time.Duration
 
 	// MaxInFlight is how many requests wait for an answer at once. Bodies that

@@ -47,7 +47,7 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	hasAPI := &c.host(r.repo).referrers
 	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
 	if !hasAPI.get() {
-		byTag = background(byTag)
+		byTag = background(r.op, r.ref, byTag)
 	}
 	first, next, err := c.page(ctx, r)
 	if errors.Is(err, errNoAPI) {
@@ -61,13 +61,13 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 }
 
 // background runs f now and gives its result when asked.
-func background[T any](f func() (T, error)) func() (T, error) {
+func background[T any](op, ref string, f func() (T, error)) func() (T, error) {
 	var v T
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		v, err = f()
+		v, err = caught(op, ref, f)
 	}()
 	return func() (T, error) {
 		<-done

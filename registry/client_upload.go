@@ -34,7 +34,7 @@ func (c *Client) PushBlob(ctx context.Context, ref name.Digest, size int64, open
 	}
 	for attempt := 1; ; attempt++ {
 		err := c.upload(ctx, r, want, size, open)
-		if err == nil || attempt >= c.o.MaxAttempts || !passing(err) || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || !c.again(attempt, err) {
 			return err
 		}
 		if err := sleep(ctx, c.delay(attempt, err)); err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/hallmark-oci/hallmark/internal/panics"
 )
 
 // Kind is the class of an error of this package. Kinds are errors themselves,
@@ -63,7 +65,7 @@ type Error struct {
 	Kind Kind
 	// Status is the HTTP status, or 0.
 	Status int
-	// RetryAfter is how long the registry asked to wait, capped, or 0.
+	// RetryAfter is how long the registry asked to wait, at most a day, or 0.
 	RetryAfter time.Duration
 	// Detail explains, as text that is safe to print: without control
 	// characters, credentials or query strings.
@@ -102,6 +104,21 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	k, ok := target.(Kind)
 	return ok && k == e.Kind
+}
+
+// caught returns what f returns, where f calls what was plugged in (a Reader, a
+// keychain, a transport) in a goroutine of this package's: a panic there is an error
+// of what was asked for, as it would be in the caller's goroutine had it been asked
+// there.
+func caught[T any](op, ref string, f func() (T, error)) (v T, err error) {
+	err = panics.Caught(func() (err error) {
+		v, err = f()
+		return err
+	})
+	if _, ok := err.(*panics.Error); ok {
+		err = &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
+	}
+	return v, err
 }
 
 // maxErrorText bounds text from outside that an error repeats.

@@ -332,28 +332,34 @@ func (g *gatherer) referrers(ctx context.Context) listing {
 	out := make(listing, g.limits.Concurrency)
 	g.spawn(func() {
 		defer close(out)
-		seen := make(map[v1.Hash]bool)
-		n := 0
-		for desc, err := range g.r.Referrers(g.reading, g.subject) {
-			if err != nil {
-				send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: errors.Is(err, ErrTooMany)}))
-				return
-			}
-			if n++; n > g.limits.MaxReferrers {
-				err := g.tooMany(fmt.Sprintf("more than %d referrers", g.limits.MaxReferrers))
-				send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: true}))
-				return
-			}
-			if seen[desc.Digest] {
-				continue
-			}
-			seen[desc.Digest] = true
-			if !send(ctx, out, g.referrer(ctx, desc)) {
-				return
-			}
+		_, err := caught("list referrers of", text(g.subject), func() (struct{}, error) { return struct{}{}, g.listReferrers(ctx, out) })
+		if err != nil {
+			send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: errors.Is(err, ErrTooMany)}))
 		}
 	})
 	return out
+}
+
+// listReferrers sends what is listed, until there is an error or nobody wants more.
+func (g *gatherer) listReferrers(ctx context.Context, out listing) error {
+	seen := make(map[v1.Hash]bool)
+	n := 0
+	for desc, err := range g.r.Referrers(g.reading, g.subject) {
+		if err != nil {
+			return err
+		}
+		if n++; n > g.limits.MaxReferrers {
+			return g.tooMany(fmt.Sprintf("more than %d referrers", g.limits.MaxReferrers))
+		}
+		if seen[desc.Digest] {
+			continue
+		}
+		seen[desc.Digest] = true
+		if !send(ctx, out, g.referrer(ctx, desc)) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // mayBeEvidence decides by the artifactType of a referrers list whether a
@@ -452,7 +458,7 @@ func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manif
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	m, err := ReadManifest(g.reading, g.r, ref)
+	m, err := caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(g.reading, g.r, ref) })
 	release()
 	if err != nil {
 		return m, nil, err
@@ -562,7 +568,7 @@ func (g *gatherer) readLayer(ctx context.Context, layer v1.Descriptor) ([]byte, 
 		return nil, err
 	}
 	defer release()
-	return ReadBlob(g.reading, g.r, ref, layer.Size)
+	return caught("read blob", text(ref), func() ([]byte, error) { return ReadBlob(g.reading, g.r, ref, layer.Size) })
 }
 
 // inline reports whether the descriptor carries its own content; content that

@@ -21,6 +21,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
+// maxRetryAfter bounds what a registry can ask others to wait.
+const maxRetryAfter = 24 * time.Hour
+
 // Bounds of what is read of an answer that is only explained or thrown away.
 const (
 	maxErrorBody = 16 << 10
@@ -68,7 +71,7 @@ type answer struct {
 func (c *Client) send(ctx context.Context, r *request, maxBody int64) (*answer, error) {
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r, maxBody)
-		if err == nil || attempt >= c.o.MaxAttempts || r.body != nil || !passing(err) || ctx.Err() != nil {
+		if err == nil || r.body != nil || ctx.Err() != nil || !c.again(attempt, err) {
 			return a, err
 		}
 		if err := sleep(ctx, c.delay(attempt, err)); err != nil {
@@ -77,10 +80,12 @@ func (c *Client) send(ctx context.Context, r *request, maxBody int64) (*answer, 
 	}
 }
 
-// passing reports whether an error may go away by itself.
-func passing(err error) bool {
+// again reports whether it may help to send a request again after some failed
+// attempts: where the error may go away by itself, and the registry does not ask for
+// a longer wait than anybody would be kept waiting for.
+func (c *Client) again(attempts int, err error) bool {
 	var e *Error
-	if !errors.As(err, &e) {
+	if attempts >= c.o.MaxAttempts || !errors.As(err, &e) || e.RetryAfter > c.o.MaxRetryDelay {
 		return false
 	}
 	switch e.Kind {
@@ -346,7 +351,7 @@ func (c *Client) statusError(r *request, resp *http.Response) error {
 	if body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)); err == nil {
 		e.Detail = explanation(body)
 	}
-	e.RetryAfter = min(retryAfter(resp.Header.Get("Retry-After"), time.Now()), c.o.MaxRetryDelay)
+	e.RetryAfter = min(retryAfter(resp.Header.Get("Retry-After"), time.Now()), maxRetryAfter)
 	e.challenges = resp.Header.Values("WWW-Authenticate")
 	return e
 }

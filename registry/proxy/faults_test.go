@@ -232,3 +232,24 @@ func TestATagListWithNothingInItIsAnEmptyList(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
+
+// What names no image is written down by what was asked; of that, nothing secret.
+func TestAttack_P1_RefusalsOfRequestsThatNameNoImageCanBeFollowed(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.Logins = proxy.LoginsOfClients })
+	for _, test := range []struct{ raw, image, request string }{
+		{"GET /v2/team/app/manifests/%73igned?token=s3cr3t", "", "GET /v2/team/app/manifests/%73igned"},
+		{"PUT /v2/team/app/manifests/signed", "", "PUT /v2/team/app/manifests/signed"},
+		{"GET /v2/team/app/manifests/signed?ns=evil.example", "", "GET /v2/team/app/manifests/signed"},
+		{"GET http://user:s3cr3t@evil.example/v2/team/app/manifests/signed", "", "GET http://evil.example/v2/team/app/manifests/signed"},
+		{"GET /v2/" + strings.Repeat("a", 1000), "", "GET /v2/" + strings.Repeat("a", 292) + "…"},
+		{"GET /v2/team/app/manifests/signed", known + "/team/app:signed", ""},
+	} {
+		s.raw(test.raw + " HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n")
+		s.events.mu.Lock()
+		e := s.events.all[len(s.events.all)-1]
+		s.events.mu.Unlock()
+		if e.Image != test.image || e.Request != test.request {
+			t.Errorf("%.60q: %q %q", test.raw, e.Image, e.Request)
+		}
+	}
+}

@@ -30,8 +30,11 @@ type Event struct {
 	Time time.Time `json:"time"`
 	// Kind is one of the constants.
 	Kind string `json:"event"`
-	// Image is the repository with the tag or digest that was asked for.
+	// Image is the repository with the tag or digest that was asked for. Empty: the
+	// request names none that could be asked for.
 	Image string `json:"image,omitempty"`
+	// Request is then its method and path.
+	Request string `json:"request,omitempty"`
 	// Digest is that of the manifest or blob, once it is known.
 	Digest string `json:"digest,omitempty"`
 	// Rule is the pattern of the policy's rule that decided.
@@ -78,7 +81,7 @@ func (g *gate) report(ctx context.Context, e Event) {
 	}
 	if g.c.Logger.Enabled(ctx, level) {
 		g.c.Logger.LogAttrs(ctx, level, e.Kind,
-			slog.String("image", e.Image), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
+			slog.String("image", e.Image), slog.String("request", e.Request), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
 			slog.String("message", e.Message), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
 			slog.Int("status", e.Status), slog.Duration("latency", e.Latency), slog.Bool("cached", e.Cached))
 	}

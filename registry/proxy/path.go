@@ -42,7 +42,7 @@ const maxRepository = 255
 // of the API needs it, and what it hides could be read in two ways.
 func locate(u *url.URL) (location, *refusal) {
 	path := u.EscapedPath()
-	if strings.ContainsAny(path, "%\\;") || u.Path != path {
+	if strings.ContainsAny(path, "%\\;") || u.Path != path || u.Opaque != "" {
 		return location{}, refuse(http.StatusBadRequest, codeName, "the path holds percent-encoding or another character that no image name has")
 	}
 	if path == "/v2/" || path == "/v2" {

@@ -72,10 +72,26 @@ func (x *exchange) image() string {
 }
 
 func (x *exchange) event(kind string) Event {
-	return Event{
-		Time: x.g.c.Now(), Kind: kind, Image: x.image(), Client: clientOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
+	e := Event{
+		Time: x.g.c.Now(), Kind: kind, Client: clientOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
 		Latency: x.g.c.Now().Sub(x.began),
 	}
+	if x.p.repo == (name.Repository{}) {
+		e.Request = asked(x.r)
+	} else {
+		e.Image = x.image()
+	}
+	return e
+}
+
+// asked is a request that names no image, as far as it is fit to be written down:
+// logins and queries are not.
+func asked(r *http.Request) string {
+	target := r.URL.EscapedPath()
+	if r.URL.Host != "" {
+		target = (&url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}).String() + target
+	}
+	return registry.SafeText(r.Method+" "+target, 300)
 }
 
 // login asks for another login where an upstream wants one and the client can give

@@ -34,8 +34,9 @@ import (
 //
 // Passed on unchanged, and never judged, is what brings in no content of an image:
 // requests with other methods (pushes), the ping /v2/, lists of tags, the
-// catalogue, uploads, and paths outside of /v2/ (token services). A client that
-// fetches images by other paths than those of the specification is not protected.
+// catalogue, uploads, and token services: paths outside of /v2/, and those of one
+// word below it. A client that fetches images by other paths than those of the
+// specification is not protected.
 type Transport struct {
 	gate *gate
 	base http.RoundTripper
@@ -96,14 +97,19 @@ func judged(req *http.Request) bool {
 	if req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return false
 	}
-	// The path as it will be read elsewhere, decoded: what is hidden by encoding
-	// is judged, and refused for it.
+	// The path as it will be read elsewhere, decoded: what is hidden by encoding, or
+	// stands where it is sent in place of the path, is judged, and refused for it.
 	path := req.URL.Path
-	if !strings.HasPrefix(path, "/v2/") {
-		return strings.Contains(strings.ToLower(path), "/v2/")
+	if req.URL.Opaque != "" || req.URL.EscapedPath() != path && strings.HasPrefix(path, "/v2/") {
+		return true
 	}
-	encoded := req.URL.EscapedPath() != path
-	return encoded || path != "/v2/_catalog" && !isUpload(path)
+	_, rest, below := strings.Cut(strings.ToLower(path), "/v2/")
+	// One word names no content: the catalogue, and the token services that some
+	// registries have there.
+	if word := rest != "" && strings.Trim(rest, ".") != "" && !strings.Contains(rest, "/"); !below || word {
+		return false
+	}
+	return !strings.HasPrefix(path, "/v2/") || !isUpload(path)
 }
 
 // isUpload reports whether a path is that of an upload's session, which brings in
@@ -222,9 +228,13 @@ func (t *Transport) answer(req *http.Request, l location, p pull, refused *refus
 	}()
 	select {
 	case <-w.begun:
-		return w.resp, w.failed
+		if w.failed != nil {
+			return nil, w.failed
+		}
+		return w.resp, nil
 	case <-req.Context().Done():
-		cancel()
+		// Nobody will read the answer: who writes it must not wait for that.
+		_ = w.resp.Body.Close() // it never fails, and cancels
 		return nil, req.Context().Err()
 	}
 }

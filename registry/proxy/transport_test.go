@@ -1,9 +1,11 @@
 package proxy_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -112,5 +114,102 @@ func TestAColdJudgementAddsAtMostThreeRoundTrips(t *testing.T) {
 		if depth > 4 {
 			t.Errorf("%d requests one after another: %v", depth, s.hosted.Requests())
 		}
+	}
+}
+
+func (s *scene) transport(host string, change func(*proxy.Config)) *http.Client {
+	s.t.Helper()
+	c := proxy.Config{Verifier: s.verifier(nil), Observer: &s.events, TempDir: s.t.TempDir(), Client: quick}
+	if change != nil {
+		change(&c)
+	}
+	guarded, err := proxy.NewTransport(c)
+	must(s.t, err)
+	return &http.Client{Transport: guarded}
+}
+
+// Some registries have their token service below /v2/: Quay, Google's, JFrog's.
+func TestATransportLeavesTokenServicesAlone(t *testing.T) {
+	for _, realm := range []string{"/token", "/v2/auth", "/v2/token", "/artifactory/api/docker/team/v2/token"} {
+		s := newScene(t, registrytest.Options{}, nil)
+		var host string
+		host = registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == realm:
+				_, _ = w.Write([]byte(`{"token":"abc"}`)) // the client's affair
+			case r.Header.Get("Authorization") != "Bearer abc":
+				w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+host+realm+`",service="x"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			default:
+				s.hosted.ServeHTTP(w, r)
+			}
+		}))
+		client := s.transport(host, nil)
+		for tag, passes := range map[string]bool{"signed": true, "unsigned": false} {
+			ref, err := name.ParseReference(host + "/team/app:" + tag)
+			must(t, err)
+			_, err = remote.Get(ref, remote.WithTransport(client.Transport), remote.WithAuth(authn.FromConfig(authn.AuthConfig{Username: "u", Password: "p"})))
+			if (err == nil) != passes {
+				t.Errorf("%s: %s: %v", realm, tag, err)
+			}
+		}
+	}
+}
+
+// A request whose URL is sent as it is written, and not by its parts, is judged.
+func TestAttack_P14_AnOpaqueURLIsNoWayAroundTheTransport(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	host := registrytest.Start(t, s.hosted)
+	client := s.transport(host, nil)
+	for _, path := range []string{"", "/v2/token", "/x"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+path, nil)
+		must(t, err)
+		req.URL.Opaque = "//" + host + "/v2/team/app/manifests/unsigned"
+		if r := send(t, client, req); r.status != http.StatusBadRequest || !strings.HasPrefix(r.message(), "NAME_INVALID: ") {
+			t.Errorf("%q: %d %.100s %v", path, r.status, r.body, r.err)
+		}
+	}
+	if all := s.hosted.Requests(); len(all) > 0 {
+		t.Errorf("the registry was asked %v", all)
+	}
+}
+
+// A program that gives up requests is left with nothing of them.
+func TestARequestOfTheTransportThatIsGivenUpLeavesNothingBehind(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	slow := &stalling{below: "/v2/team/app/manifests/", rest: s.hosted}
+	host := registrytest.Start(t, slow)
+	client := s.transport(host, nil)
+	before := runtime.NumGoroutine()
+	for i := range 30 {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/v2/team/app/manifests/t"+itoa(i), nil)
+		must(t, err)
+		go func() {
+			eventually(t, "the registry is asked", func() bool { return slow.waiting.Load() > 0 })
+			cancel()
+		}()
+		if r := send(t, client, req); !errors.Is(r.err, context.Canceled) {
+			t.Fatalf("%d %v", r.status, r.err)
+		}
+		eventually(t, "the registry is left alone", func() bool { return slow.waiting.Load() == 0 })
+	}
+	eventually(t, "its goroutines end", func() bool { return runtime.NumGoroutine() < before+15 })
+}
+
+// A RoundTripper returns a response or an error, and not both, of which net/http
+// would complain on the program's standard error.
+func TestATransportReturnsAResponseOrAnError(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	host := registrytest.Start(t, s.hosted)
+	client := s.transport(host, func(c *proxy.Config) { c.Observer = panicking{} })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/v2/team/app/manifests/signed", nil)
+	must(t, err)
+	resp, err := client.Transport.RoundTrip(req)
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	if resp != nil || err == nil {
+		t.Errorf("%v and %v", resp, err)
 	}
 }
