@@ -406,3 +406,31 @@ func TestAttack_R4_ChallengesOfOtherHostsAreNotTheRegistrys(t *testing.T) {
 		t.Errorf("the registry got %q", got)
 	}
 }
+
+// A client with other logins has its own tokens, and the connections of the first.
+func TestAClientWithAnotherKeychainSharesConnectionsAndNothingElse(t *testing.T) {
+	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
+	opened := &counting{}
+	h := host(t, registrytest.Options{Auth: auth}, registry.Options{Keychain: logins{user: "me", password: "secret"}, Transport: opened})
+	if _, err := h.client.Resolve(t.Context(), h.tag); err != nil {
+		t.Fatal(err)
+	}
+	sent := opened.requests.Load()
+	stranger := h.client.WithKeychain(logins{})
+	if _, err := stranger.Resolve(t.Context(), h.tag); !errors.Is(err, registry.ErrUnauthorized) {
+		t.Errorf("a stranger: %v", err)
+	}
+	if opened.requests.Load() == sent {
+		t.Error("the transport is another one")
+	}
+	if _, err := h.client.WithKeychain(logins{user: "me", password: "secret"}).Resolve(t.Context(), h.tag); err != nil {
+		t.Error(err)
+	}
+}
+
+type counting struct{ requests atomic.Int64 }
+
+func (c *counting) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.requests.Add(1)
+	return http.DefaultTransport.RoundTrip(req)
+}

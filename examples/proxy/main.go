@@ -6,7 +6,8 @@
 //	proxy -policy policy.yaml -upstream registry.example
 //
 // It exits with 0 after it was asked to stop and all pulls have ended, with 1
-// where it could not go on, and with 2 where its settings are wrong.
+// where it could not go on, and with 2 where its settings are wrong. Asked to stop
+// twice, it ends at once.
 package main
 
 import (
@@ -29,6 +30,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

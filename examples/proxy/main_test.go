@@ -11,11 +11,13 @@ import (
 	"encoding/pem"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -290,4 +292,53 @@ func TestTheAuditLogIsAppendedTo(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(string(log)), "\n"); len(lines) != 2 || !strings.Contains(lines[0], `"event":"denied"`) || !strings.Contains(lines[1], `"reason":"no-signature"`) {
 		t.Errorf("%s", log)
 	}
+}
+
+func TestLoginsGoToTheTokenServicesThatTheSettingsName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.yaml")
+	must(t, os.WriteFile(path, []byte("upstreams:\n  - {registry: docker.io, tokenRealms: [login.example, 'login.example:8443']}\n  - {registry: a.example, address: 'b.internal:5000', tokenRealms: [c.example]}\n  - {registry: d.example}\n"), 0o600))
+	c, err := readSettings(path)
+	must(t, err)
+	g, err := c.gate(slog.New(slog.DiscardHandler))
+	must(t, err)
+	want := map[string][]string{"index.docker.io": {"login.example", "login.example:8443"}, "b.internal:5000": {"c.example"}}
+	if !maps.EqualFunc(g.Client.TokenRealms, want, slices.Equal) || len(g.Upstreams) != 3 {
+		t.Errorf("%v", g.Client.TokenRealms)
+	}
+	c.Upstreams[0].Address = "a/b"
+	if _, err := c.gate(slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a malformed host has token services")
+	}
+}
+
+// Clients beyond the bound wait until others have gone.
+func TestAttack_P11_ConnectionsAreBounded(t *testing.T) {
+	r := start(t, func(_ string, c *settings) { c.MaxConnections = 2 })
+	var open []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", r.address)
+		must(t, err)
+		defer func() { _ = conn.Close() }()
+		_, err = io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: gate\r\n\r\n")
+		must(t, err)
+		_, err = conn.Read(make([]byte, 100)) // it has a place
+		must(t, err)
+		open = append(open, conn)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Get("http://" + r.address + "/v2/")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Fatalf("a third connection is served: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	must(t, open[0].Close())
+	must(t, <-answered)
+	must(t, r.stop())
 }

@@ -70,11 +70,12 @@ type server struct {
 }
 
 func (s *server) run(ctx context.Context) error {
-	listener, err := net.Listen("tcp", s.c.Listen)
+	plain, err := net.Listen("tcp", s.c.Listen)
 	if err != nil {
 		return err
 	}
-	gate := s.bounded(s.handler)
+	listener := bound(plain, s.c.MaxConnections)
+	gate := s.serverOf(s.handler)
 	if s.c.TLS.Cert != "" {
 		certificate := &certificate{c: s.c.TLS, log: s.log}
 		if _, err := certificate.get(nil); err != nil {
@@ -92,7 +93,7 @@ func (s *server) run(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(err, gate.Close())
 		}
-		admin := s.bounded(s.admin())
+		admin := s.serverOf(s.admin())
 		servers = append(servers, admin)
 		go func() { failed <- admin.Serve(at) }()
 	}
@@ -107,12 +108,12 @@ func (s *server) run(ctx context.Context) error {
 	return errors.Join(err, s.end(servers))
 }
 
-// bounded is a server whose clients cannot hold it up: times for headers, for
-// idling, and the size of headers. What a body may take the gate bounds itself,
-// while it is read.
-func (s *server) bounded(h http.Handler) *http.Server {
+// serverOf is a server whose clients cannot hold it up: times for headers, for idling
+// and for answers, and the size of headers. What the gate sends it gives time for by
+// itself, piece by piece, however long it takes in all.
+func (s *server) serverOf(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/proxy"
@@ -45,6 +47,9 @@ type settings struct {
 	// MaxRequests and MaxPerClient bound the requests at once. Zero: 4096, 1024.
 	MaxRequests  int `json:"maxRequests,omitempty"`
 	MaxPerClient int `json:"maxPerClient,omitempty"`
+	// MaxConnections bounds the connections of clients that are open at once; others
+	// wait. Zero: 8192.
+	MaxConnections int `json:"maxConnections,omitempty"`
 	// TagFor is how long a tag is taken to name the same. Zero: 10s.
 	TagFor verify.Duration `json:"tagFor,omitempty"`
 	// Grace is how long running pulls may take to end. Zero: 5m.
@@ -61,6 +66,10 @@ type upstreamSettings struct {
 	// Registry is its name, Address where it is reached. Address empty: there.
 	Registry string `json:"registry"`
 	Address  string `json:"address,omitempty"`
+	// TokenRealms are hosts, with their port where it is not that of HTTPS, whose token
+	// service may be given the registry's login. Empty: the registry's own host, its
+	// parent domains, and Docker Hub's.
+	TokenRealms []string `json:"tokenRealms,omitempty"`
 	// InsecurePlainHTTP speaks plain HTTP to it although it is not on loopback.
 	InsecurePlainHTTP bool `json:"insecurePlainHTTP,omitempty"`
 }
@@ -169,13 +178,8 @@ func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
 		Client: registry.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
 	for _, u := range c.Upstreams {
-		g.Upstreams = append(g.Upstreams, proxy.Upstream{Registry: u.Registry, Address: u.Address})
-		if u.InsecurePlainHTTP {
-			at := u.Address
-			if at == "" {
-				at = u.Registry
-			}
-			g.Client.InsecurePlainHTTP = append(g.Client.InsecurePlainHTTP, at)
+		if err := u.add(&g); err != nil {
+			return g, err
 		}
 	}
 	if c.UpstreamCA != "" {
@@ -196,4 +200,28 @@ func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
 		g.Store = store
 	}
 	return g, nil
+}
+
+// add adds an upstream, and how it is spoken to.
+func (u upstreamSettings) add(g *proxy.Config) error {
+	g.Upstreams = append(g.Upstreams, proxy.Upstream{Registry: u.Registry, Address: u.Address})
+	at := u.Address
+	if at == "" {
+		at = u.Registry
+	}
+	if u.InsecurePlainHTTP {
+		g.Client.InsecurePlainHTTP = append(g.Client.InsecurePlainHTTP, at)
+	}
+	if len(u.TokenRealms) == 0 {
+		return nil
+	}
+	host, err := name.NewRegistry(at)
+	if err != nil {
+		return err
+	}
+	if g.Client.TokenRealms == nil {
+		g.Client.TokenRealms = make(map[string][]string)
+	}
+	g.Client.TokenRealms[host.RegistryStr()] = u.TokenRealms
+	return nil
 }

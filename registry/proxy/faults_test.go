@@ -253,3 +253,15 @@ func TestAttack_P1_RefusalsOfRequestsThatNameNoImageCanBeFollowed(t *testing.T) 
 		}
 	}
 }
+
+// An upstream that wants to be left alone for an hour is, and its word reaches the
+// client.
+func TestAttack_P9_AnUpstreamsLongRetryAfterIsPassedOn(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Client.MaxAttempts = 0 })
+	s.hosted.Inject(registrytest.Fault{Do: registrytest.Status(http.StatusTooManyRequests, "Retry-After", "3600")})
+	r := s.get("/v2/team/app/manifests/signed")
+	if n := len(s.hosted.Requests()); r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") != "3600" || n != 1 {
+		t.Errorf("%d, Retry-After %q, after %d requests", r.status, r.header.Get("Retry-After"), n)
+	}
+}
