@@ -33,9 +33,9 @@ type Config struct {
 	// path does, where it is the registry of an upstream; otherwise it is the
 	// only upstream.
 	Select func(Target) (registry, repository string, err error)
-	// Client are the options of the clients that read from upstreams: keychain,
-	// roots, timeouts. Its Transport is that of NewTransport's base, too. Zero:
-	// theirs.
+	// Client are the options of the clients that read from upstreams, of which each
+	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
+	// NewTransport's base, too. Zero: theirs.
 	Client registry.Options
 	// Logins say with whose login upstreams are asked. Empty: LoginsOfOperator.
 	// Not used by NewTransport, which uses what stands in each request.

@@ -21,7 +21,12 @@ func TestAColdBlobTakesLongerThanOneWriteTimeout(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.WriteTimeout = timeout })
 	_, layer := s.bigImage("big", size)
 	s.passes("big")
-	resp := s.begin(t.Context(), "/v2/team/app/blobs/"+layer)
+	path := "/v2/team/app/blobs/" + layer
+	_ = s.begin(t.Context(), path) // keeps the file for the others
+	if r := s.drain(path); r.n < size {
+		t.Fatalf("%d, %d bytes, %v", r.status, r.n, r.err)
+	}
+	resp := s.begin(t.Context(), path) // all of it is there
 	began := time.Now()
 	for got := int64(0); ; time.Sleep(30 * time.Millisecond) { // 4 MiB take 120 ms
 		n, err := io.CopyN(io.Discard, resp.Body, 1<<20)

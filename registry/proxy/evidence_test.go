@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -186,7 +187,8 @@ func TestEvidenceThatPassesByItselfUnderATagHasItsBlobs(t *testing.T) {
 // One manifest of evidence with very many layers drives out nothing of an image whose
 // pull is under way, and of more layers than evidence has it is none.
 func TestAttack_P6_EvidenceWithManyLayersDrivesOutNothingGood(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.MaxDecisions = 500 })
+	const lives = 300 * time.Millisecond
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.MaxDecisions, c.AllowedFor = 500, lives })
 	parts := s.parts(s.signed)
 	s.pulls("before", "signed", parts)
 	many := make([]piece, 0, 1001)
@@ -194,8 +196,11 @@ func TestAttack_P6_EvidenceWithManyLayersDrivesOutNothingGood(t *testing.T) {
 		many = append(many, piece{"application/json", registryDigest(t, []byte(`{"schemaVersion":2,"manifests":[],"annotations":{"n":"`+itoa(i)+`"}}`)), 7})
 	}
 	s.serves("/v2/team/app/manifests/" + s.attach(s.signed.DigestStr(), 1, many[1:]...))
-	for _, d := range parts {
-		s.serves(blobPath(d))
+	for range 2 {
+		for _, d := range parts {
+			s.serves(blobPath(d))
+		}
+		time.Sleep(lives + 10*time.Millisecond) // then it is looked for who lists them
 	}
 	s.pulls("afterwards", "signed", parts)
 	s.denied("/v2/team/app/manifests/"+s.attach(s.signed.DigestStr(), 2, many...), "no-signature")

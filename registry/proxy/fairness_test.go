@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -62,8 +63,12 @@ func TestAttack_P11_AnUpstreamThatStallsHoldsUpNoOther(t *testing.T) {
 	})
 	s.crowd("/v2/slow.example.test/a/b")
 	eventually(t, "the crowd waits", func() bool { return slow.waiting.Load() > 0 })
+	began := time.Now()
 	for _, ref := range []string{"signed", s.signed.DigestStr()} {
 		s.serves("/v2/" + known + "/team/app/manifests/" + ref)
+	}
+	if took := time.Since(began); took > 20*time.Second { // the crowd is told after 30 that it waits in vain
+		t.Errorf("they were held up for %v", took)
 	}
 }
 

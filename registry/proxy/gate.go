@@ -317,8 +317,7 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 		g.permits.put(key, *d)
 		return
 	}
-	d.linked = unlinked()
-	d.linked.Store(g.links.forgotten(d.Evidence))
+	d.linked = linkedAt(g.links.forgotten(d.Evidence))
 	g.permits.put(key, *d)
 	g.permits.share(ctx, key, *d, d.Until.Sub(g.c.Now()))
 	if d.about != "" {

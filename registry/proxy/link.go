@@ -103,10 +103,10 @@ func (l *links) forgotten(evidence bool) int64 {
 	return l.images.Evicted()
 }
 
-// unlinked is the linked of a permit whose links may not be there.
-func unlinked() *atomic.Int64 {
+// linkedAt makes the linked of a permit. -1: its links may not be there.
+func linkedAt(forgotten int64) *atomic.Int64 {
 	n := new(atomic.Int64)
-	n.Store(-1)
+	n.Store(forgotten)
 	return n
 }
 

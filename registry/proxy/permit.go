@@ -90,7 +90,7 @@ func (p *permits) get(ctx context.Context, key permitKey) (permit, bool) {
 	}
 	known, ok := fromShared[permit](ctx, p.shared, p.box, key.parts())
 	if ok {
-		known.linked = unlinked()
+		known.linked = linkedAt(-1)
 		p.of(known).Put(key, known)
 	}
 	return known, ok
