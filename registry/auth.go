@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -55,6 +56,7 @@ type token struct {
 // the caller who began it: one caller's end must not take it from the others.
 type flight[T any] struct {
 	done  chan struct{}
+	ctx   context.Context // the work's
 	value T
 	err   error
 }
@@ -185,9 +187,9 @@ func (c *Client) config(ctx context.Context, h *host, r *request) (*authn.AuthCo
 	}
 	f := s.asking
 	if f == nil {
-		f = &flight[*authn.AuthConfig]{done: make(chan struct{})}
+		f = &flight[*authn.AuthConfig]{done: make(chan struct{}), ctx: context.WithoutCancel(ctx)}
 		s.asking = f
-		go c.askKeychain(context.WithoutCancel(ctx), s, r, f)
+		go c.askKeychain(f.ctx, s, r, f)
 	}
 	s.mu.Unlock()
 	return f.wait(ctx, r)
@@ -239,12 +241,14 @@ func (c *Client) bearer(ctx context.Context, h *host, r *request, l login) (logi
 	}
 	f := s.fetching[scope]
 	if f == nil {
-		f = &flight[string]{done: make(chan struct{})}
+		f = &flight[string]{done: make(chan struct{}), ctx: context.WithoutCancel(ctx)}
 		if s.fetching == nil {
 			s.fetching = make(map[string]*flight[string])
 		}
 		s.fetching[scope] = f
-		go c.fly(context.WithoutCancel(ctx), h, r, l, scope, f)
+		go c.fly(f.ctx, h, r, l, scope, f)
+	} else {
+		fair.Join(f.ctx, ctx) // who waits must not wait in another one's queue
 	}
 	s.mu.Unlock()
 	value, err := f.wait(ctx, r)

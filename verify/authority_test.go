@@ -250,6 +250,35 @@ func TestAttack_T11_OnePersonWhomTwoIdentitiesRecogniseCountsOnce(t *testing.T) 
 	}
 }
 
+// The same scan, signed by two people of one identity, is two people's, also where it
+// has to wait for OpenVEX documents.
+func TestAScanOfTwoPeopleCountsForBothWhicheverIdentityRecognisesThem(t *testing.T) {
+	ca, a, jane, ken := newHouseCA(t), newPerson(t), newPerson(t), newPerson(t)
+	ends := time.Now().Add(time.Hour)
+	text := strings.NewReplacer("version: 1\n", "version: 1\nkeys:\n  a: {file: a.pub}\n", "roles:\n", "roles:\n  excusers: {keys: [a]}\n",
+		"signature: {by: pair}", "attestation: {type: vulns, by: pair, maxSeverity: low, vexBy: excusers}").Replace(overlappingPolicy)
+	for _, janeFirst := range []bool{true, false} {
+		w := newWorld(t)
+		scanned := scan("high", recently)
+		payload := fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, scanned.uri, about(w.image), scanned.text)
+		by := func(p person, address string) registry.Item {
+			return bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"` + base64.StdEncoding.EncodeToString(ca.issue(t, p, address, ends)) + `"}},"dsseEnvelope":` +
+				string(envelope(t, dsse.PayloadTypeInToto, payload, p)) + `}`)
+		}
+		pieces := []registry.Item{by(jane, "jane@house.example"), by(ken, "ken@house.example")}
+		if !janeFirst {
+			pieces[0], pieces[1] = pieces[1], pieces[0]
+		}
+		for _, p := range pieces {
+			w.attach(w.image, p)
+		}
+		state(t, w, w.image, vex("not_affected"), a)
+		if res, err := w.judgedBy(domainCA{ca}, text, a); err != nil || len(res.Keys) != 2 {
+			t.Errorf("Jane first: %t: %+v, %v", janeFirst, res, err)
+		}
+	}
+}
+
 func TestAttack_T7_WhoeverIsRecognisedInTwoSeparateRolesCountsInNeither(t *testing.T) {
 	ca, jane, ken := newHouseCA(t), newPerson(t), newPerson(t)
 	ends := time.Now().Add(time.Hour)

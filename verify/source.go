@@ -122,14 +122,17 @@ func (s *FileSource) look() {
 	if s.sum(s.named) == s.seen {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.checked = now
+		if s.checked = now; errors.Is(s.err, errChanging) {
+			s.err = nil // it was undone meanwhile
+		}
 		return
 	}
 	v, named, sum, err := s.load()
+	changed := s.sum(named) != sum // others must not wait for files
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked = now
-	if s.sum(named) != sum {
+	if changed {
 		s.err = errChanging // seen stays what it was, so that the next look loads anew
 		return
 	}

@@ -31,8 +31,8 @@ type vexSigners struct {
 
 // scanOf tells a scan, and who has signed it, from all others.
 type scanOf struct {
-	key string
-	sum [sha256.Size]byte
+	key, who string
+	sum      [sha256.Size]byte
 }
 
 // believe takes an OpenVEX document into account once as many keys as the role
@@ -64,7 +64,7 @@ func (j *judgement) believe(leaf *need, f fact) {
 // seen: which of them is the latest decides.
 func (j *judgement) wait(leaf *need, f fact) {
 	state := &j.leaves[leaf.leaf]
-	this := scanOf{f.key.ID(), sha256.Sum256(f.statement.predicate)}
+	this := scanOf{f.key.ID(), f.key.who, sha256.Sum256(f.statement.predicate)}
 	if state.scans[this] {
 		j.record(f.item, f.key.ID(), leaf, ReasonRepeated, "the same scan, signed by the same key, is among the evidence already")
 		return
@@ -116,7 +116,8 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 	for _, document := range s.believed {
 		root, err := strictjson.Parse(document.text)
 		if err != nil {
-			continue // too large to be read as a whole, or no JSON: nothing is believed
+			// Too large to be read as a whole, or no JSON: it may doubt anything.
+			return nil, time.Time{}
 		}
 		until = earlier(until, document.until)
 		stated := lastTime(root, time.Time{})
@@ -124,6 +125,14 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 			o := opinion{at: lastTime(statement, stated)}
 			status, _ := statement.Get("status").Str()
 			o.harmless = status == attest.VEXNotAffected || status == attest.VEXFixed
+			ids := vexIDs(statement.Get("vulnerability"))
+			switch {
+			case o.harmless:
+			case len(ids) == 0:
+				return nil, time.Time{} // a doubt about nobody knows what
+			case o.at.IsZero():
+				o.at = now.Add(skew) // nobody knows when: no excuse came later
+			}
 			if o.harmless {
 				ends, stands := a.standsByAge(o.at, now, skew)
 				if !stands {
@@ -131,7 +140,7 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 				}
 				until = earlier(until, ends)
 			}
-			for _, id := range vexIDs(statement.Get("vulnerability")) {
+			for _, id := range ids {
 				before, seen := latest[id]
 				if !seen || o.at.After(before.at) || o.at.Equal(before.at) && !o.harmless {
 					latest[id] = o
@@ -178,6 +187,9 @@ func lastTime(v strictjson.Value, inherited time.Time) time.Time {
 
 // vexIDs are the names of a vulnerability.
 func vexIDs(v strictjson.Value) (ids []string) {
+	if name, ok := v.Str(); ok { // until v0.0.2 of the specification
+		return []string{name}
+	}
 	if name, ok := v.Get("name").Str(); ok {
 		ids = append(ids, name)
 	}

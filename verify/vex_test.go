@@ -112,6 +112,31 @@ func orders(n int) [][]int {
 	return all
 }
 
+// A doubt that cannot be dated, or of which nobody knows what it is about, is not
+// passed over for an older excuse.
+func TestAttack_E12_DoubtsThatAreNotUnderstoodAreDoubts(t *testing.T) {
+	x := newVEXWorld(t, "")
+	found, excuse := x.bundled(scan("high", recently), x.c), x.bundled(dated(vex("not_affected"), earlierOn), x.a)
+	affected := dated(vex("affected"), later).text
+	const vulnerability = `{"name":"GHSA-x","aliases":["CVE-2026-0001"]}`
+	for label, text := range map[string]string{
+		"as it should be":             affected,
+		"a time that is none":         strings.Replace(affected, later, "2026-11-22 18:00:00", 1),
+		"a time without a zone":       strings.Replace(affected, later, "2026-11-22T18:00:00.000001", 1),
+		"no time":                     strings.Replace(affected, `"timestamp":"`+later+`",`, "", 1),
+		"a vulnerability as text":     strings.Replace(affected, vulnerability, `"CVE-2026-0001"`, 1),
+		"a vulnerability by URL":      strings.Replace(affected, vulnerability, `{"@id":"https://nvd.example/CVE-2026-0001"}`, 1),
+		"more values than can be had": strings.Replace(affected, `"version":1,`, `"version":1,"x":[`+strings.Repeat("1,", 1<<20)+`1],`, 1),
+	} {
+		res, err := x.v.Bundles(context.Background(), x.image, found, excuse, x.bundled(says{attest.TypeOpenVEX, text}, x.a))
+		t.Log(label)
+		isDenied(t, res, err, verify.ReasonVulnerable)
+	}
+	if _, err := x.v.Bundles(context.Background(), x.image, found, excuse); err != nil {
+		t.Error(err)
+	}
+}
+
 // A registry may hide what came later: for how long that helps, a policy can bound.
 func TestAttack_E12_VEXThatIsTooOldExcusesNothing(t *testing.T) {
 	x := newVEXWorld(t, ", vexMaxAge: 48h")

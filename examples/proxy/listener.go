@@ -13,26 +13,81 @@ func bound(l net.Listener, most int) net.Listener {
 	if most <= 0 {
 		most = defaultConnections
 	}
-	return &bounded{Listener: l, places: make(chan struct{}, most)}
+	return &bounded{Listener: l, places: make(chan struct{}, most), each: max(1, most/4), closed: make(chan struct{}), by: make(map[string]int)}
 }
 
 // bounded is a listener of so many connections at once as there are places. Further
-// clients wait to be taken.
+// clients wait to be taken. Of one address, or of one /64 of IPv6, a quarter is taken;
+// more are closed at once, so that nobody keeps out the others.
 type bounded struct {
 	net.Listener
 	places chan struct{}
+	each   int
+	closed chan struct{}
+	once   sync.Once
+
+	mu sync.Mutex
+	by map[string]int
 }
 
 // Accept implements net.Listener.
 func (b *bounded) Accept() (net.Conn, error) {
-	b.places <- struct{}{}
-	conn, err := b.Listener.Accept()
-	tcp, ok := conn.(*net.TCPConn)
-	if err != nil || !ok {
-		<-b.places
-		return conn, err
+	select {
+	case b.places <- struct{}{}:
+	case <-b.closed:
+		return nil, net.ErrClosed
 	}
-	return &placed{TCPConn: tcp, leave: sync.OnceFunc(func() { <-b.places })}, nil
+	for {
+		conn, err := b.Listener.Accept()
+		tcp, ok := conn.(*net.TCPConn)
+		if err != nil || !ok {
+			<-b.places
+			return conn, err
+		}
+		party := partyOf(tcp.RemoteAddr())
+		if b.enter(party) {
+			return &placed{TCPConn: tcp, leave: sync.OnceFunc(func() { b.exit(party); <-b.places })}, nil
+		}
+		_ = tcp.Close() // nothing was sent
+	}
+}
+
+// Close implements net.Listener. Who waits in Accept for a place must not keep the
+// server from its end.
+func (b *bounded) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.Listener.Close()
+}
+
+func (b *bounded) enter(party string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by[party] >= b.each {
+		return false
+	}
+	b.by[party]++
+	return true
+}
+
+func (b *bounded) exit(party string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by[party]--; b.by[party] == 0 {
+		delete(b.by, party)
+	}
+}
+
+// partyOf is an address, or the /64 of one of IPv6, which one client has in whole.
+func partyOf(a net.Addr) string {
+	at, ok := a.(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	ip := at.AddrPort().Addr().Unmap().WithZone("")
+	if network, err := ip.Prefix(64); err == nil && ip.Is6() {
+		return network.String()
+	}
+	return ip.String()
 }
 
 // placed is a connection that has a place until it is closed. It is one of TCP, to

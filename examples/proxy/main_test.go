@@ -313,32 +313,47 @@ func TestLoginsGoToTheTokenServicesThatTheSettingsName(t *testing.T) {
 
 // Clients beyond the bound wait until others have gone.
 func TestAttack_P11_ConnectionsAreBounded(t *testing.T) {
-	r := start(t, func(_ string, c *settings) { c.MaxConnections = 2 })
-	var open []net.Conn
-	for range 2 {
-		conn, err := net.Dial("tcp", r.address)
+	r := start(t, func(_ string, c *settings) { c.MaxConnections = 4 })
+	// from asks as a client of an address of its own.
+	from := func(n byte) net.Conn {
+		t.Helper()
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, n)}}).Dial("tcp", r.address)
 		must(t, err)
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
 		_, err = io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: gate\r\n\r\n")
 		must(t, err)
-		_, err = conn.Read(make([]byte, 100)) // it has a place
-		must(t, err)
-		open = append(open, conn)
+		return conn
 	}
-	answered := make(chan error, 1)
-	go func() {
-		resp, err := http.Get("http://" + r.address + "/v2/")
-		if err == nil {
-			err = resp.Body.Close()
+	answered := func(conn net.Conn, within time.Duration) bool {
+		must(t, conn.SetReadDeadline(time.Now().Add(within)))
+		n, _ := conn.Read(make([]byte, 100))
+		return n > 0
+	}
+	const long = 20 * time.Second
+	first := from(2)
+	if !answered(first, long) {
+		t.Fatal("the first connection is not served")
+	}
+	if again := from(2); answered(again, long) {
+		t.Error("one client has more than a quarter of the connections")
+	}
+	for n := byte(3); n <= 5; n++ {
+		if !answered(from(n), long) {
+			t.Fatalf("client %d is kept out", n)
 		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		t.Fatalf("a third connection is served: %v", err)
-	case <-time.After(100 * time.Millisecond):
 	}
-	must(t, open[0].Close())
-	must(t, <-answered)
+	late := from(6)
+	if answered(late, 100*time.Millisecond) {
+		t.Error("a fifth connection is served")
+	}
+	must(t, first.Close())
+	if !answered(late, long) {
+		t.Error("a place that is free is given to nobody")
+	}
+	// All places are taken; the server ends all the same.
+	began := time.Now()
 	must(t, r.stop())
+	if took := time.Since(began); took > long {
+		t.Errorf("to end took %v", took)
+	}
 }

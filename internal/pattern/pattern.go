@@ -5,9 +5,11 @@ package pattern
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -89,6 +91,9 @@ func (p *Pattern) normalise(text string) error {
 	if err != nil {
 		return fail("the registry is malformed")
 	}
+	if !isASCII(registry.RegistryStr()) {
+		return fail("the registry is not ASCII; write it as the DNS has it, xn--…")
+	}
 	p.segments[0] = canonicalHost(registry.RegistryStr())
 	if p.segments[0] == name.DefaultRegistry && len(p.segments) == 2 && p.many < 0 {
 		return fail("repositories of Docker Hub have two segments; that of an official image is index.docker.io/library/nginx")
@@ -100,8 +105,16 @@ func (p *Pattern) normalise(text string) error {
 // says nothing, 443 is what HTTPS has anyway, ports do not begin with 0, and Docker
 // Hub has several names.
 func canonicalHost(host string) string {
-	host, port, _ := strings.Cut(strings.ToLower(host), ":")
+	host, port := strings.ToLower(host), ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host, port = host[:i], host[i+1:]
+	}
 	host = strings.TrimSuffix(host, ".")
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		if host = ip.Unmap().String(); ip.Unmap().Is6() {
+			host = "[" + host + "]"
+		}
+	}
 	if port = strings.TrimLeft(port, "0"); port != "" && port != "443" {
 		return host + ":" + port
 	}
@@ -110,6 +123,10 @@ func canonicalHost(host string) string {
 		return name.DefaultRegistry
 	}
 	return host
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // String returns the pattern as it was written.
@@ -292,6 +309,9 @@ func prefixes(path string) func(yield func(string) bool) {
 // Match returns the most specific pattern that matches a repository.
 func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
 	host, rest, _ := strings.Cut(repo.Name(), "/")
+	if !isASCII(host) {
+		return Entry{}, false // IDNA makes many of one name: none of them has a rule
+	}
 	path := repo.Name()
 	if canonical := canonicalHost(host); canonical != host {
 		path = canonical + "/" + rest

@@ -214,6 +214,37 @@ func TestAttack_R9_ARegistryHasOneNameHoweverItIsSpelt(t *testing.T) {
 	}
 }
 
+// IDNA makes many spellings of one name, and IPv6 has many of its own.
+func TestAttack_R9_NamesThatAreMappedHaveNoRuleAndAddressesHaveOneForm(t *testing.T) {
+	s := set(t, "**", "[2001:db8::1]/bad/**", "[2001:db8::1]:5000/**", "192.0.2.1/bad/**")
+	for _, n := range []string{"\uff52egistry.example/app", "regi\u00adstry.example/app", "r\u00e9gistry.example/app"} {
+		r, err := name.NewRepository(n)
+		if err != nil {
+			continue // no name at all
+		}
+		if e, ok := s.Match(r); ok {
+			t.Errorf("%s matches %s", n, e.Pattern)
+		}
+	}
+	for n, want := range map[string]string{
+		"[2001:db8::1]/bad/x": "[2001:db8::1]/bad/**", "[2001:db8::1]:443/bad/x": "[2001:db8::1]/bad/**", "[2001:db8:0::1]/bad/x": "[2001:db8::1]/bad/**",
+		"[2001:DB8::0001]/bad/x": "[2001:db8::1]/bad/**", "[2001:db8::1]:5000/x": "[2001:db8::1]:5000/**", "[2001:db8::2]/bad/x": "**",
+		"[::ffff:192.0.2.1]/bad/x": "192.0.2.1/bad/**",
+	} {
+		r, err := name.NewRepository(n)
+		if err != nil {
+			t.Logf("%s is no name: %v", n, err)
+			continue
+		}
+		if e, ok := s.Match(r); !ok || e.Pattern.String() != want {
+			t.Errorf("%s matches %v, want %s", n, e.Pattern, want)
+		}
+	}
+	if p, err := pattern.Parse("r\u00e9gistry.example/**"); err == nil {
+		t.Errorf("%v is a pattern", p)
+	}
+}
+
 func TestAttack_T2_PatternsOfDockerHubThatMatchNothingAreRefused(t *testing.T) {
 	for _, text := range []string{"docker.io/nginx", "index.docker.io/nginx", "docker.io/*", "registry-1.docker.io/nginx"} {
 		if p, err := pattern.Parse(text); !errors.Is(err, pattern.ErrPattern) || !strings.Contains(err.Error(), "library/nginx") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/panics"
 )
 
@@ -18,6 +19,7 @@ type Group[K comparable, V any] struct {
 // flight is work that is under way.
 type flight[V any] struct {
 	done    chan struct{}
+	ctx     context.Context // the work's
 	cancel  context.CancelFunc
 	callers int
 	value   V
@@ -48,6 +50,8 @@ func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context
 	f := s.flights[key]
 	if f == nil {
 		f = s.begin(ctx, key, work)
+	} else {
+		fair.Join(f.ctx, ctx) // who waits must not wait in another one's queue
 	}
 	f.callers++
 	return f
@@ -55,7 +59,7 @@ func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context
 
 func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight[V]{done: make(chan struct{}), cancel: cancel}
+	f := &flight[V]{done: make(chan struct{}), ctx: own, cancel: cancel}
 	if s.flights == nil {
 		s.flights = make(map[K]*flight[V])
 	}

@@ -205,7 +205,12 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 	file := l.view()
 	defer file.close()
 	for at := s.from; at < s.to || !sent; {
-		to, err := l.available(x.ctx, at)
+		x.waits()
+		from := at
+		if allowed.Evidence && !sent {
+			from = max(at, min(sniffLength, allowed.Size)-1) // what it is told by must be there
+		}
+		to, err := l.available(x.ctx, from)
 		if err != nil && l.p != x.p && x.ctx.Err() == nil && !errors.Is(err, errSpool) && !(sent && isMismatch(err)) {
 			err = errors.Join(errOthers, err)
 		}
@@ -337,6 +342,7 @@ func (x *exchange) stream(body io.Reader, s span) error {
 	var at int64
 	var last []byte
 	for {
+		x.waits()
 		n, err := body.Read(*buffer)
 		part := (*buffer)[:n]
 		begin, end := clamp(s.from-at, n), clamp(s.to-at, n)

@@ -96,3 +96,59 @@ func TestAttack_P11_AClientThatReadsNoAnswersLosesItsConnection(t *testing.T) {
 		_ = conn.Close()
 	}
 }
+
+// pausing is an upstream that pauses in the middle of blobs.
+type pausing struct {
+	rest http.Handler
+	d    time.Duration
+}
+
+func (p *pausing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+		w = &halting{w, p.d}
+	}
+	p.rest.ServeHTTP(w, r)
+}
+
+type halting struct {
+	http.ResponseWriter
+	d time.Duration
+}
+
+func (h *halting) Write(b []byte) (all int, err error) {
+	for len(b) > 0 && err == nil {
+		var n int
+		n, err = h.ResponseWriter.Write(b[:min(len(b), 300<<10)])
+		all, b = all+n, b[n:]
+		h.ResponseWriter.(http.Flusher).Flush()
+		if len(b) > 0 {
+			time.Sleep(h.d)
+		}
+	}
+	return all, err
+}
+
+// A client has WriteTimeout for what is sent, and not for what an upstream is slow to
+// give, whatever version of HTTP it speaks.
+func TestASlowUpstreamIsNotTakenForASlowClient(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	big, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("big"), registrytest.ImageOptions{LayerSize: 700 << 10})
+	must(t, err)
+	s.sign(big)
+	s.start(registrytest.Start(t, &pausing{s.hosted, 3 * time.Second}), func(c *proxy.Config) {
+		c.WriteTimeout, c.Client.StallTimeout = 2*time.Second, 20*time.Second
+	})
+	s.passes("big")
+	for _, two := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(s.gate)
+		server.EnableHTTP2 = two
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		resp, err := server.Client().Get(server.URL + blobPath(s.parts(big)[1]))
+		must(t, err)
+		if n, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Errorf("%s: %d bytes of %d, %v", resp.Proto, n, resp.ContentLength, err)
+		}
+		_ = resp.Body.Close() // it was read to its end
+	}
+}

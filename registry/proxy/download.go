@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -42,6 +43,7 @@ type download struct {
 	// p is what its first client asked for: it is read from there.
 	p      pull
 	file   *os.File
+	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
@@ -72,6 +74,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey) (*downloa
 		return nil, errStored // it came between the caller's look and now
 	}
 	if l := d.by[key]; l != nil && l.enter() {
+		fair.Join(l.ctx, ctx) // who waits must not wait in another one's queue
 		return l, nil
 	}
 	file, err := d.file(key.size)
@@ -79,7 +82,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey) (*downloa
 		return nil, errors.Join(errSpool, err)
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, cancel: cancel, grown: make(chan struct{}), users: 2}
+	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, ctx: own, cancel: cancel, grown: make(chan struct{}), users: 2}
 	if d.by == nil {
 		d.by = make(map[downloadKey]*download)
 	}

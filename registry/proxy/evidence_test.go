@@ -1,12 +1,16 @@
 package proxy_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry/proxy"
@@ -224,4 +228,56 @@ func TestAManifestThatPassesHasItsBlobsWhateverElseWasPulled(t *testing.T) {
 	}
 	s.pulls("signed", "signed", s.parts(s.signed))
 	s.serves("/v2/team/app/blobs/" + payload.Digest)
+}
+
+// tearing gives one byte of a blob, and breaks off, to who asks in one repository.
+type tearing struct {
+	rest           http.Handler
+	prefix, suffix string
+}
+
+func (p *tearing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, p.prefix) || !strings.HasSuffix(r.URL.Path, p.suffix) {
+		p.rest.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Length", "3000")
+	_, _ = w.Write([]byte("\x1f"))
+	w.(http.Flusher).Flush()
+	time.Sleep(100 * time.Millisecond)
+	panic(http.ErrAbortHandler)
+}
+
+// What evidence begins with is looked at once enough of it is there, also where the
+// download that it came by fails.
+func TestAttack_P3_AnArchiveOfWhichAByteHasComePassesForNoEvidence(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	two, err := name.NewRepository(known + "/team/two")
+	must(t, err)
+	image, err := registrytest.PushImage(t.Context(), s.store, two.Tag("x"), registrytest.ImageOptions{Seed: "two"})
+	must(t, err)
+	s.sign(image)
+	archive := append([]byte("\x1f\x8b"), bytes.Repeat([]byte("x"), 2998)...)
+	digest := s.hosted.PutBlob("team/app", archive)
+	one, err := registrytest.PushReferrer(t.Context(), s.store, s.signed, "application/json", archive, nil)
+	must(t, err)
+	other, err := registrytest.PushReferrer(t.Context(), s.store, image, "application/json", archive, nil)
+	must(t, err)
+	s.start(registrytest.Start(t, &tearing{s.hosted, "/v2/team/two/", digest}), nil)
+	s.serves("/v2/team/app/manifests/" + one.Digest.String())
+	s.serves("/v2/team/two/manifests/" + other.Digest.String())
+	s.denied("/v2/team/app/blobs/"+digest, "not let through")
+	for range 5 {
+		var wg sync.WaitGroup
+		wg.Go(func() { s.askFrom(t.Context(), "192.0.2.1:1", "/v2/team/two/blobs/"+digest) })
+		time.Sleep(30 * time.Millisecond)
+		for range 16 {
+			wg.Go(func() {
+				if w := s.askFrom(t.Context(), "192.0.2.2:1", "/v2/team/app/blobs/"+digest); w != nil && bytes.Equal(w.Body.Bytes(), archive) {
+					t.Error("an archive passes as evidence")
+				}
+			})
+		}
+		wg.Wait()
+	}
 }

@@ -129,3 +129,65 @@ func TestAttack_P11_ClientsOfIPv6AreBoundedByTheirNetwork(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// Work is shared with whoever asked first. Where that one's places are taken, by what
+// it asked for besides, those who came later lend theirs.
+func TestAttack_P11_WhoWaitsForAnothersWorkDoesNotWaitInItsQueue(t *testing.T) {
+	for _, kind := range []string{"manifest", "blob", "token"} {
+		t.Run(kind, func(t *testing.T) {
+			o := registrytest.Options{}
+			if kind == "token" {
+				o.Auth = &registrytest.TokenAuth{AnonymousPull: true, Lifetime: time.Second}
+			}
+			s := newScene(t, o, nil)
+			slow := &stalling{below: "/v2/slow/", rest: s.hosted}
+			s.start(registrytest.Start(t, slow), func(c *proxy.Config) {
+				patient(c)
+				c.Client.MaxInFlight = 8 // of which each client has two
+				c.TagFor = time.Millisecond
+			})
+			path, theirs := "/v2/team/app/manifests/signed", "/v2/team/app/manifests/signed"
+			if kind != "manifest" {
+				s.passes("signed")
+			}
+			switch kind {
+			case "blob":
+				path = blobPath(s.parts(s.signed)[1])
+				theirs = path
+			case "token":
+				theirs = "/v2/team/app/manifests/nothing"
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer cancel()
+			for i := range 20 {
+				wg.Go(func() { s.askFrom(ctx, "192.0.2.66:1", "/v2/slow/app/manifests/t"+itoa(i)) })
+			}
+			eventually(t, "the crowd waits", func() bool { return slow.waiting.Load() == 2 })
+			time.Sleep(50 * time.Millisecond)
+			wg.Go(func() { s.askFrom(ctx, "192.0.2.66:1", theirs) })
+			time.Sleep(100 * time.Millisecond)
+			soon, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			defer stop()
+			if w := s.askFrom(soon, "198.51.100.1:1", path); w.Code != http.StatusOK {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// askFrom asks the gate as a client of this address. An answer that is broken off
+// has what was sent before.
+func (s *scene) askFrom(ctx context.Context, address, path string) *httptest.ResponseRecorder {
+	req := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	req.RemoteAddr = address
+	w := httptest.NewRecorder()
+	defer func() {
+		if cause := recover(); cause != nil && cause != http.ErrAbortHandler {
+			panic(cause)
+		}
+	}()
+	s.gate.ServeHTTP(w, req)
+	return w
+}

@@ -127,7 +127,12 @@ func (g *gate) forbidden(v *verify.Verifier, p pull, digest string) *permit {
 
 // holds reports whether a decision can be used now.
 func (g *gate) holds(d permit) bool {
-	return g.c.Now().Before(d.Until) && (d.Allowed || d.denied != nil)
+	now, most := g.c.Now(), g.c.AllowedFor
+	if !d.Allowed {
+		most = g.c.DeniedFor
+	}
+	// One that would hold for longer than any was made while a clock was ahead.
+	return now.Before(d.Until) && !d.Until.After(now.Add(most)) && (d.Allowed || d.denied != nil)
 }
 
 // judge reaches a decision and keeps it.
@@ -246,28 +251,36 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 		// A tag of evidence was about the parent.
 		return g.asEvidence(ctx, p, key.digest, above, parent)
 	}
-	if above.result == nil {
-		// Another gate has judged the index; what lists its children must be a
-		// result of this verifier.
-		if fresh, err := g.verified(ctx, v, p, parent); err != nil || !fresh.Allowed {
-			return nil, err
-		} else {
-			above = *fresh
+	result, err := g.child(ctx, v, p, above, key.digest)
+	if errors.Is(err, verify.ErrResult) {
+		// Another gate has judged the index, or the verifier of an equal policy: what lists
+		// its children must be a result of this one.
+		above, err = g.judge(ctx, v, p, permitKey{key.policy, key.repo, parent, asManifest}, depth+1)
+		if err != nil || !above.Allowed {
+			return nil, gone(err)
 		}
+		result, err = g.child(ctx, v, p, above, key.digest)
 	}
-	result, err := v.Child(ctx, p.from, above.result, p.digest(key.digest))
 	var denied *verify.Error
 	switch {
 	case errors.As(err, &denied) && denied.Reason == verify.ReasonNotListed:
 		return g.asEvidence(ctx, p, key.digest, above, parent)
 	case errors.As(err, &denied):
 		return g.denied(denied), nil
-	case errors.Is(err, verify.ErrResult): // the policy was replaced by an equal one
+	case errors.Is(err, verify.ErrResult): // it has ended meanwhile
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
 	return g.allowed(result), nil
+}
+
+// child asks the verifier about what an index lists.
+func (g *gate) child(ctx context.Context, v *verify.Verifier, p pull, above permit, digest string) (*verify.Result, error) {
+	if above.result == nil {
+		return nil, verify.ErrResult
+	}
+	return v.Child(ctx, p.from, above.result, p.digest(digest))
 }
 
 // gone makes of a parent that is not there any more one that decides nothing.

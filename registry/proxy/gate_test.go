@@ -2,12 +2,15 @@ package proxy_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/proxy"
@@ -435,5 +438,75 @@ func TestABlobPassesAlthoughAnotherImageOfItCannotBeJudged(t *testing.T) {
 	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(http.StatusInternalServerError)})
 	if r := s.get(blobPath(layer)); r.status != http.StatusBadGateway {
 		t.Errorf("none can be judged: %d %s", r.status, r.body)
+	}
+}
+
+// A policy that is loaded again, and says the same, changes nothing for an index that
+// is being pulled.
+func TestChildrenPassWhenThePolicyIsReplacedByAnEqualOne(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("multi"))
+	must(t, err)
+	s.sign(index)
+	source := &replaceable{v: s.verifier(nil)}
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Verifier = source })
+	s.passes("multi")
+	source.set(s.verifier(nil))
+	for _, d := range children {
+		s.passes(d.DigestStr())
+	}
+}
+
+// Gates that share decisions let the same pass, whichever of them has judged an index
+// and the one that lists it.
+func TestImagesOfNestedIndexesPassBehindEachGate(t *testing.T) {
+	shared := &sharedDecisions{all: make(map[string][]byte)}
+	s := newScene(t, registrytest.Options{}, nil)
+	inner, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("inner"))
+	must(t, err)
+	_, text, _ := s.hosted.Manifest("team/app", "inner")
+	h, err := v1.NewHash(inner.DigestStr())
+	must(t, err)
+	outer, err := json.Marshal(v1.IndexManifest{
+		SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{{MediaType: types.OCIImageIndex, Digest: h, Size: int64(len(text))}},
+	})
+	must(t, err)
+	m, err := registry.NewManifest(string(types.OCIImageIndex), outer)
+	must(t, err)
+	_, err = s.store.PushManifest(t.Context(), s.repo.Tag("outer"), m, registry.PushOptions{})
+	must(t, err)
+	s.sign(s.repo.Digest(m.Descriptor.Digest.String()))
+	address := registrytest.Start(t, s.hosted)
+	gate := func() {
+		s.start(address, func(c *proxy.Config) { c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32) })
+	}
+	gate()
+	s.passes("outer")
+	s.passes(inner.DigestStr())
+	s.passes(children[0].DigestStr())
+	gate()
+	s.passes(inner.DigestStr())
+	s.passes(children[1].DigestStr())
+}
+
+func TestAttack_P10_SharedDecisionsOfAClockThatRanAheadAreNotUsed(t *testing.T) {
+	shared := &sharedDecisions{all: make(map[string][]byte)}
+	s := newScene(t, registrytest.Options{}, nil)
+	address := registrytest.Start(t, s.hosted)
+	at := time.Now().AddDate(1, 0, 0)
+	gate := func() {
+		s.start(address, func(c *proxy.Config) {
+			c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32)
+			c.Now = func() time.Time { return at }
+		})
+	}
+	gate()
+	s.passes("signed")
+	at = at.AddDate(0, -6, 0) // the clock is set right, and time passes
+	gate()
+	s.hosted.ResetRequests()
+	s.passes(s.signed.DigestStr())
+	if !slices.ContainsFunc(s.hosted.Requests(), func(r registrytest.Request) bool { return r.Kind == registrytest.KindReferrers }) {
+		t.Error("half a year before it could have been reached, a decision is used")
 	}
 }

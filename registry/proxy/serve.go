@@ -375,6 +375,12 @@ func (x *exchange) deadline() {
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.g.c.WriteTimeout))
 }
 
+// waits says that it is not the client who keeps others waiting now: with HTTP/2 a
+// deadline ends the answer while nothing is sent, too. deadline is called before more is.
+func (x *exchange) waits() {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
+}
+
 // Proxy is the gate as an http.Handler. It is safe for concurrent use.
 type Proxy struct {
 	gate      *gate
