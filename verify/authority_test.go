@@ -364,6 +364,29 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 	}
 }
 
+// forgetful recognises people, and does not say whom.
+type forgetful struct{ *houseCA }
+
+func (f forgetful) Identity(settings map[string]any) (verify.Identity, error) {
+	known, err := f.houseCA.Identity(settings)
+	return forgetfulIdentity{known}, err
+}
+
+type forgetfulIdentity struct{ verify.Identity }
+
+func (i forgetfulIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
+	known, err := i.Identity.Signed(ctx, e)
+	known.Who = ""
+	return known, err
+}
+
+func TestSomebodyWhomAnAuthorityDoesNotNameCountsNot(t *testing.T) {
+	w, ca, jane := newWorld(t), newHouseCA(t), newPerson(t)
+	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour)), jane))
+	res, err := w.judgedBy(forgetful{ca}, identityPolicy, newPerson(t))
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonCertificate)
+}
+
 func TestExplanationsNameIdentities(t *testing.T) {
 	linked := map[string]verify.Authority{"house": newHouseCA(t)}
 	p, err := verify.LoadPolicy(written(t, strings.Replace(identityPolicy, "by: release", "by: pair", 1), newPerson(t)), verify.ParseOptions{Authorities: linked})

@@ -197,6 +197,7 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"tests failed":                         {"attestation: {type: testresult, by: builder}", []says{{attest.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://ci.example/t"}]}`}}, verify.ReasonTests},
 		"tests warned, accepted":               {"attestation: {type: testresult, by: builder, result: [PASSED, WARNED]}", []says{{attest.TypeTestResult, `{"result":"WARNED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
 		"VSA":                                  {vsaRequired(""), []says{vsa()}, ""},
+		"VSA of that very level":               {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_3]"), []says{vsa()}, ""},
 		"VSA of a lower level wanted":          {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_2]"), []says{vsa()}, ""},
 		"T9 VSA of another verifier":           {vsaRequired(""), []says{vsa("https://verifier.example", "https://evil.example")}, verify.ReasonVerifier},
 		"T9 VSA of another resource":           {vsaRequired(""), []says{vsa("team/app", "team/app2")}, verify.ReasonResource},
