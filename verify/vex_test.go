@@ -72,6 +72,7 @@ func TestAttack_E12_TheLatestStatementAboutAVulnerabilityCountsInEveryOrder(t *t
 		"a doubt that was resolved":            {[]says{dated(vex("not_affected"), earlierOn), vex("affected"), dated(vex("fixed"), later)}, true},
 		"a statement with a time of its own":   {[]says{vex("affected"), {attest.TypeOpenVEX, inDocument}}, true},
 		"a document that says it was updated":  {[]says{vex("affected"), {attest.TypeOpenVEX, updated}}, true},
+		"an update before the document itself": {[]says{vex("affected"), {attest.TypeOpenVEX, strings.Replace(dated(vex("not_affected"), later).text, `"version":1`, `"version":2,"last_updated":"`+earlierOn+`"`, 1)}}, true},
 		"one from the future excuses nothing":  {[]says{dated(vex("not_affected"), tomorrow)}, false},
 		"a doubt from the future is a doubt":   {[]says{vex("not_affected"), dated(vex("affected"), tomorrow)}, false},
 		"about another vulnerability":          {[]says{{attest.TypeOpenVEX, strings.ReplaceAll(vex("not_affected").text, "CVE-2026-0001", "CVE-2026-0002")}}, false},
