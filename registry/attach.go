@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,34 +80,19 @@ type wireManifest struct {
 }
 
 func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
-	layer, err := layerOf(item)
-	if err != nil {
-		return name.Digest{}, err
-	}
-	config, err := describe(oci.MediaTypeEmpty, []byte(oci.EmptyConfig))
-	if err != nil {
-		return name.Digest{}, err
-	}
 	var about v1.Descriptor
-	err = together(ctx,
-		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), config.Bytes) },
+	err := together(ctx,
+		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), []byte(oci.EmptyConfig)) },
 		func(ctx context.Context) error { return pushPayload(ctx, s, subject.Context(), item) },
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
 		return name.Digest{}, err
 	}
-	m, err := marshalManifest(wireManifest{
-		Config: config.Descriptor, Layers: []v1.Descriptor{layer}, Annotations: item.ManifestAnnotations,
-		Subject:      &v1.Descriptor{MediaType: about.MediaType, Size: about.Size, Digest: about.Digest},
-		ArtifactType: string(layer.MediaType),
-	})
-	if err != nil {
-		return name.Digest{}, err
-	}
+	annotations := withContent(about, item)
+	m := referrerManifest(about, layerOf(item), annotations)
 	entry := m.Descriptor
-	entry.ArtifactType = string(layer.MediaType)
-	entry.Annotations = item.ManifestAnnotations
+	entry.ArtifactType, entry.Annotations = string(item.Layer.MediaType), annotations
 	return pushReferrer(ctx, s, subject, m, entry)
 }
 
@@ -137,29 +121,21 @@ func pushReferrer(ctx context.Context, s Store, subject name.Digest, m Manifest,
 }
 
 // layerOf describes the item's payload.
-func layerOf(item Item) (v1.Descriptor, error) {
+func layerOf(item Item) v1.Descriptor {
 	if item.Payload == nil && item.Open != nil {
-		return item.Layer, nil
+		return item.Layer
 	}
-	m, err := describe(string(item.Layer.MediaType), item.Payload)
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	layer := m.Descriptor
+	layer := describe(string(item.Layer.MediaType), item.Payload).Descriptor
 	layer.Annotations = item.Layer.Annotations
 	if len(item.Payload) <= MaxInlineBytes {
 		layer.Data = item.Payload
 	}
-	return layer, nil
+	return layer
 }
 
-func marshalManifest(w wireManifest) (Manifest, error) {
+func marshalManifest(w wireManifest) Manifest {
 	w.SchemaVersion, w.MediaType = 2, oci.MediaTypeManifest
-	data, err := json.Marshal(w)
-	if err != nil {
-		return Manifest{}, err
-	}
-	return describe(w.MediaType, data)
+	return written(w.MediaType, w)
 }
 
 func pushPayload(ctx context.Context, w Writer, repo name.Repository, item Item) error {
@@ -170,11 +146,7 @@ func pushPayload(ctx context.Context, w Writer, repo name.Repository, item Item)
 }
 
 func pushBytes(ctx context.Context, w Writer, repo name.Repository, data []byte) error {
-	digest, _, err := v1.SHA256(bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	return w.PushBlob(ctx, repo.Digest(digest.String()), int64(len(data)), func() (io.ReadCloser, error) {
+	return w.PushBlob(ctx, repo.Digest(hashOf(data).String()), int64(len(data)), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	})
 }
@@ -203,14 +175,10 @@ func together(ctx context.Context, fs ...func(context.Context) error) error {
 
 // attachLayer adds the item's layer to a tag of cosign's.
 func attachLayer(ctx context.Context, s Store, tag name.Tag, item Item) (name.Digest, error) {
-	layer, err := layerOf(item)
-	if err != nil {
-		return name.Digest{}, err
-	}
 	if err := pushPayload(ctx, s, tag.Context(), item); err != nil {
 		return name.Digest{}, err
 	}
-	return addLayers(ctx, s, tag, []v1.Descriptor{layer})
+	return addLayers(ctx, s, tag, []v1.Descriptor{layerOf(item)})
 }
 
 // mergeLayers adds the layers of a cosign tag's manifest, whose blobs are there
@@ -247,17 +215,14 @@ func addLayers(ctx context.Context, s Store, tag name.Tag, add []v1.Descriptor) 
 // withConfig stores the config that cosign gives a manifest of these layers, and
 // writes the manifest with it.
 func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManifest) (*Manifest, error) {
-	config, err := cosignConfig(w.Layers)
-	if err != nil {
-		return nil, err
-	}
+	config := cosignConfig(w.Layers)
 	w.Config = config.Descriptor
 	w.Layers = inlineWithin(w.Layers, MaxInlineBytes)
 	if err := pushBytes(ctx, s, repo, config.Bytes); err != nil {
 		return nil, err
 	}
-	m, err := marshalManifest(w)
-	return &m, err
+	m := marshalManifest(w)
+	return &m, nil
 }
 
 // inlineWithin drops what is repeated inside a manifest beyond so many bytes in
@@ -289,7 +254,7 @@ next:
 
 // cosignConfig is the image config that cosign gives its manifests: one history
 // entry and one diff ID for each layer.
-func cosignConfig(layers []v1.Descriptor) (Manifest, error) {
+func cosignConfig(layers []v1.Descriptor) Manifest {
 	type history struct {
 		Created string `json:"created"`
 	}
@@ -310,11 +275,7 @@ func cosignConfig(layers []v1.Descriptor) (Manifest, error) {
 		config.History = append(config.History, history{never})
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest)
 	}
-	data, err := json.Marshal(config)
-	if err != nil {
-		return Manifest{}, err
-	}
-	return describe(oci.MediaTypeConfig, data)
+	return written(oci.MediaTypeConfig, config)
 }
 
 // wireIndex is an index as the fallback tag holds it.
@@ -347,12 +308,9 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, first func
 		if doc != nil && len(w.Manifests) == before {
 			return nil, nil
 		}
-		data, err := json.Marshal(w)
-		if err != nil {
-			return nil, err
-		}
-		m, err := describe(w.MediaType, data)
-		return &m, err
+		w.Manifests = listedWithin(w.Manifests, maxListedInFallback)
+		m := written(w.MediaType, w)
+		return &m, nil
 	})
 	return err
 }

@@ -68,7 +68,7 @@ func (g *gatherer) indexEntries(ctx context.Context) listing {
 	out := make(listing, g.limits.Concurrency)
 	g.spawn(func() {
 		defer close(out)
-		_, doc, err := g.fetchManifest(ctx, g.subject)
+		_, doc, err := g.parseManifest(ctx, g.subject, v1.Descriptor{})
 		if err == nil && len(doc.Manifests) > g.limits.MaxReferrers {
 			err = g.tooMany(fmt.Sprintf("an index of more than %d entries", g.limits.MaxReferrers))
 		}
@@ -142,7 +142,7 @@ func (g *gatherer) attestation(ctx context.Context, in Item, wrong error) future
 	g.spawn(func() {
 		defer close(out)
 		ref := g.subject.Context().Digest(in.Manifest.Digest.String())
-		m, doc, err := g.fetchManifest(ctx, ref)
+		m, doc, err := g.parseManifest(ctx, ref, v1.Descriptor{})
 		if n := int64(len(m.Bytes)); n > 0 && !send(ctx, out, found{manifest: n}) {
 			return
 		}

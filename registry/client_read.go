@@ -78,10 +78,7 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, er
 	if err != nil {
 		return Manifest{}, err
 	}
-	m, err := describe(contentType(a.header), a.body)
-	if err != nil {
-		return Manifest{}, err
-	}
+	m := describe(contentType(a.header), a.body)
 	m.ETag = a.header.Get("ETag")
 	if err := matching(r, m, ref); err != nil {
 		return Manifest{}, err
@@ -185,10 +182,7 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	if err != nil {
 		return PushReport{}, err
 	}
-	checked, err := describe(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
-		return PushReport{}, err
-	}
+	checked := describe(string(m.Descriptor.MediaType), m.Bytes)
 	if err := matching(r, checked, ref); err != nil {
 		return PushReport{}, err
 	}

@@ -34,10 +34,7 @@ func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 }
 
 func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
-	layer, err := layerOf(item)
-	if err != nil {
-		return err
-	}
+	layer := layerOf(item)
 	listed := func(ctx context.Context) error { return confirmLayer(ctx, r, at, layer) }
 	switch item.Format {
 	case FormatSimpleSigning, FormatEnvelope:

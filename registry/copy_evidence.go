@@ -309,10 +309,7 @@ func (c *copier) putTag(ctx context.Context, tag name.Tag, t *tree, whole bool) 
 		}
 	}
 	// Somebody wrote the tag, or may have meanwhile: both sides' layers count.
-	rest, err := marshalManifest(wireManifest{Config: *t.doc.Config, Layers: t.doc.Layers})
-	if err != nil {
-		return err
-	}
+	rest := marshalManifest(wireManifest{Config: *t.doc.Config, Layers: t.doc.Layers})
 	if err := mergeLayers(ctx, c.dst, tag, rest); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -86,15 +85,11 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 		if len(kept) == len(doc.Manifests) {
 			return nil, nil
 		}
-		data, err := json.Marshal(wireIndex{
+		m := written(oci.MediaTypeIndex, wireIndex{
 			SchemaVersion: 2, MediaType: oci.MediaTypeIndex, Annotations: doc.Annotations,
 			Manifests: append([]v1.Descriptor{}, kept...),
 		})
-		if err != nil {
-			return nil, err
-		}
-		m, err := describe(oci.MediaTypeIndex, data)
-		return &m, err
+		return &m, nil
 	})
 	return err
 }

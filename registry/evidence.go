@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -415,7 +414,7 @@ func (g *gatherer) manifest(ctx context.Context, in Item, ref name.Reference) fu
 	out := make(future, 1)
 	g.spawn(func() {
 		defer close(out)
-		m, doc, err := g.readManifest(ctx, ref)
+		m, doc, err := g.readManifest(ctx, ref, in.Manifest)
 		if errors.Is(err, ErrNotFound) && in.Place != PlaceReferrers {
 			return // no such tag: nothing is attached this way
 		}
@@ -440,8 +439,10 @@ func (i Item) carriedBy(m Manifest, doc *oci.Document) Item {
 	return i
 }
 
-func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manifest, *oci.Document, error) {
-	m, doc, err := g.fetchManifest(ctx, ref)
+// readManifest reads a manifest of evidence; entry is how a list describes it, if
+// one does.
+func (g *gatherer) readManifest(ctx context.Context, ref name.Reference, entry v1.Descriptor) (Manifest, *oci.Document, error) {
+	m, doc, err := g.parseManifest(ctx, ref, entry)
 	if err != nil {
 		return m, nil, err
 	}
@@ -453,15 +454,23 @@ func (g *gatherer) readManifest(ctx context.Context, ref name.Reference) (Manife
 	return m, doc, nil
 }
 
-func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manifest, *oci.Document, error) {
+func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manifest, error) {
 	release, err := g.slot(ctx)
 	if err != nil {
-		return Manifest{}, nil, err
+		return Manifest{}, err
 	}
-	m, err := caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(g.reading, g.r, ref) })
-	release()
-	if err != nil {
-		return m, nil, err
+	defer release()
+	return caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(g.reading, g.r, ref) })
+}
+
+// parseManifest parses what the list repeats of a manifest, or else fetches it.
+func (g *gatherer) parseManifest(ctx context.Context, ref name.Reference, entry v1.Descriptor) (Manifest, *oci.Document, error) {
+	m, whole := fromEntry(g.digest, entry)
+	if !whole {
+		var err error
+		if m, err = g.fetchManifest(ctx, ref); err != nil {
+			return m, nil, err
+		}
 	}
 	g.parsing <- struct{}{}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
@@ -577,8 +586,7 @@ func inline(d v1.Descriptor) bool {
 	if len(d.Data) == 0 || int64(len(d.Data)) != d.Size {
 		return false
 	}
-	sum, _, err := v1.SHA256(bytes.NewReader(d.Data))
-	return err == nil && sum == d.Digest
+	return hashOf(d.Data) == d.Digest
 }
 
 // ReadBlob reads a whole blob of a known size, and checks it against its
@@ -604,8 +612,8 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 	case err != nil:
 		return nil, err
 	}
-	if got, _, err := v1.SHA256(bytes.NewReader(data)); err != nil || got != want {
-		return nil, fail(ErrDigestMismatch, err)
+	if hashOf(data) != want {
+		return nil, fail(ErrDigestMismatch, nil)
 	}
 	return data, nil
 }
@@ -624,10 +632,7 @@ func ReadManifest(ctx context.Context, r Reader, ref name.Reference) (Manifest, 
 // describeChecked recomputes a manifest's digest and size from its bytes, and
 // compares them with what was asked for.
 func describeChecked(m Manifest, ref name.Reference) (Manifest, error) {
-	checked, err := describe(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
-		return Manifest{}, err
-	}
+	checked := describe(string(m.Descriptor.MediaType), m.Bytes)
 	checked.ETag = m.ETag
 	if d, ok := ref.(name.Digest); ok {
 		want, err := HashOf(d)

@@ -494,10 +494,10 @@ func TestAttachWritesTheBundleReferrerOfTheFormat(t *testing.T) {
 	}
 	_, data, _ := h.Manifest("team/app", at.DigestStr())
 	_, image, _ := h.Manifest("team/app", "v1")
-	want := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},`+
-		`"layers":[{"mediaType":%q,"size":4,"digest":%q,"data":%q}],"annotations":{"dev.sigstore.bundle.content":"dsse-envelope"},`+
-		`"subject":{"mediaType":%q,"size":%d,"digest":%q},"artifactType":%q}`,
-		manifestType, bundleType, hashOf("text"), base64.StdEncoding.EncodeToString([]byte("text")), manifestType, len(image), h.image.DigestStr(), bundleType)
+	want := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%[1]q,"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},`+
+		`"layers":[{"mediaType":%[2]q,"size":4,"digest":%[3]q,"data":%[4]q}],"annotations":{"dev.sigstore.bundle.content":"dsse-envelope","io.github.hallmark-oci.content":"%[1]s %[5]d %[2]s %[4]s"},`+
+		`"subject":{"mediaType":%[1]q,"size":%[5]d,"digest":%[6]q},"artifactType":%[2]q}`,
+		manifestType, bundleType, hashOf("text"), base64.StdEncoding.EncodeToString([]byte("text")), len(image), h.image.DigestStr())
 	if string(data) != want {
 		t.Errorf("got  %s\nwant %s", data, want)
 	}

@@ -275,7 +275,7 @@ func (l *Layout) manifestByHash(op string, h v1.Hash, mediaType string) (Manifes
 	if err != nil {
 		return Manifest{}, l.fail(op, h.String(), parseKind(err), "", err)
 	}
-	return describe(doc.MediaType, data)
+	return describe(doc.MediaType, data), nil
 }
 
 // manifestBytes reads what may be a manifest, and verifies it against its digest.

@@ -175,10 +175,7 @@ func (l *Layout) RemoveManifest(ctx context.Context, ref name.Digest) error {
 // checkPush refuses what the layout could not give back as it is.
 func (l *Layout) checkPush(op string, m Manifest) (Manifest, *oci.Document, error) {
 	mediaType := string(m.Descriptor.MediaType)
-	m, err := describe(mediaType, m.Bytes)
-	if err != nil {
-		return m, nil, err
-	}
+	m = describe(mediaType, m.Bytes)
 	digest := m.Descriptor.Digest.String()
 	if m.Descriptor.Size > l.o.MaxManifestSize {
 		return m, nil, l.fail(op, digest, ErrTooLarge, fmt.Sprintf("%d bytes; the limit is %d", m.Descriptor.Size, l.o.MaxManifestSize), nil)

@@ -1,7 +1,9 @@
 package registry
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -9,15 +11,24 @@ import (
 )
 
 // describe computes the descriptor of manifest bytes.
-func describe(mediaType string, data []byte) (Manifest, error) {
-	digest, size, err := v1.SHA256(bytes.NewReader(data))
-	if err != nil {
-		return Manifest{}, err
-	}
+func describe(mediaType string, data []byte) Manifest {
 	return Manifest{
-		Descriptor: v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: digest, Size: size},
+		Descriptor: v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: hashOf(data), Size: int64(len(data))},
 		Bytes:      data,
-	}, nil
+	}
+}
+
+// hashOf is the digest of bytes.
+func hashOf(data []byte) v1.Hash {
+	sum := sha256.Sum256(data)
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
+
+// written is a document of ours as JSON, described. It consists of strings,
+// numbers, and lists and maps of them, which encode without an error.
+func written(mediaType string, document any) Manifest {
+	data, _ := json.Marshal(document)
+	return describe(mediaType, data)
 }
 
 // HashOf returns the digest that ref names. ref comes from name.NewDigest or

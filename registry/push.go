@@ -62,10 +62,7 @@ func push(ctx context.Context, w Writer, repo name.Repository, content Pushable,
 	if err != nil {
 		return fail(err)
 	}
-	m, err := describe(string(mediaType), raw)
-	if err != nil {
-		return fail(err)
-	}
+	m := describe(string(mediaType), raw)
 	at := repo.Digest(m.Descriptor.Digest.String())
 	_, err = w.PushManifest(ctx, at, m, PushOptions{})
 	return at, err

@@ -18,7 +18,7 @@ type liar struct {
 	referrersErr    error
 	endless         *v1.Descriptor // repeated for ever, each with another digest
 	hideTags        bool
-	changeManifests bool
+	changeManifests bool // and a list that says no more of them than it must
 }
 
 func (l liar) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
@@ -41,7 +41,12 @@ func (l liar) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.D
 				}
 			}
 		default:
-			l.Store.Referrers(ctx, subject)(yield)
+			l.Store.Referrers(ctx, subject)(func(d v1.Descriptor, err error) bool {
+				if l.changeManifests {
+					d.Annotations = nil
+				}
+				return yield(d, err)
+			})
 		}
 	}
 }

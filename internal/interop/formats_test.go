@@ -20,6 +20,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/bundle"
 	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -152,8 +153,9 @@ func sameJSON(t *testing.T, what string, got, want []byte) {
 }
 
 // The manifest that carries our bundle is cosign3's but for what the two may
-// choose: the time, the bundle's bytes and digest, "data", and a field in the
-// config descriptor that the specification does not have. What is signed says
+// choose: the time, the bundle's bytes and digest, "data", an annotation that lets
+// the list of referrers be enough, and a field in the config descriptor that the
+// specification does not have. What is signed says
 // the same.
 func TestBundleManifestIsThatOfCosign(t *testing.T) {
 	release := newKey(t, "release", sign.ECDSAP256)
@@ -200,11 +202,13 @@ func (s *scene) bundleManifest(t testing.TB) (manifest, text []byte) {
 		t.Fatal(err)
 	}
 	delete(fields["config"].(map[string]any), "artifactType")
-	created := fields["annotations"].(map[string]any)
-	if created["org.opencontainers.image.created"] == "" {
+	annotations := fields["annotations"].(map[string]any)
+	if annotations["org.opencontainers.image.created"] == "" {
 		t.Error("no time of creation")
 	}
-	delete(created, "org.opencontainers.image.created")
+	for _, free := range []string{"org.opencontainers.image.created", registry.AnnotationContent} {
+		delete(annotations, free)
+	}
 	layer := fields["layers"].([]any)[0].(map[string]any)
 	for _, free := range []string{"digest", "size", "data"} {
 		delete(layer, free)
