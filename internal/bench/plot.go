@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -20,11 +21,20 @@ type curve struct {
 	Points [][2]float64 `json:"points"`
 }
 
+// add adds a point to somebody's curve.
+func (p *plot) add(who string, x, y float64) {
+	i := slices.IndexFunc(p.Curves, func(c curve) bool { return c.Who == who })
+	if i < 0 {
+		i, p.Curves = len(p.Curves), append(p.Curves, curve{Who: who})
+	}
+	p.Curves[i].Points = append(p.Curves[i].Points, [2]float64{x, y})
+}
+
 // The drawing, in pixels.
 const (
 	plotWidth, plotHeight = 640.0, 400.0
 	marginLeft            = 70.0
-	marginRight           = 150.0
+	marginRight           = 190.0
 	marginTop             = 40.0
 	marginBottom          = 50.0
 )

@@ -74,13 +74,17 @@ func (s *stage) cosign2Verifies(ctx context.Context, ref name.Reference) contend
 
 func (s *stage) cosign3Verifies(ctx context.Context, command string, ref name.Reference) contender {
 	return contender{who: "cosign v3", do: func() error {
-		args := []string{command, "--insecure-ignore-tlog=true", "--trusted-root", s.rootOfNone, "--key", s.publicKey}
-		if command == "verify-attestation" {
-			args = append(args, "--type", "slsaprovenance1")
-		}
-		_, err := s.program(ctx, s.cosign3, append(args, ref.String())...)
+		_, err := s.program(ctx, s.cosign3, s.cosign3Arguments(command, ref)...)
 		return err
 	}}
+}
+
+func (s *stage) cosign3Arguments(command string, ref name.Reference) []string {
+	args := []string{command, "--insecure-ignore-tlog=true", "--trusted-root", s.rootOfNone, "--key", s.publicKey}
+	if command == "verify-attestation" {
+		args = append(args, "--type", "slsaprovenance1")
+	}
+	return append(args, ref.String())
 }
 
 func (s *stage) task(ctx context.Context, who string, w *worker, t work.Task) contender {
@@ -320,76 +324,6 @@ func (s *stage) twentyAttestations(ctx context.Context, p *place) error {
 	r := row{Section: "much evidence", Work: "20 attestations, by digest, " + p.name}
 	ours := s.task(ctx, "Hallmark", s.ours, work.Task{Do: "verify attestation", Images: []string{digest.String()}, PublicKey: s.publicKey})
 	return s.watch(p, r, goal{atMost: 2}, only(ours, whereHas(s.cosign3 != "", s.cosign3Verifies(ctx, "verify-attestation", digest)))...)
-}
-
-// sizes are how many pieces of evidence an image has; cosign takes two requests in
-// sequence for each, and is not kept waiting for the largest.
-var sizes = []int{1, 10, 100, 1000}
-
-const mostForPeers = 100
-
-// growth measures time and memory against the pieces of evidence, of which the
-// last alone is by a key that is trusted.
-func (s *stage) growth(ctx context.Context) error {
-	p := s.memory
-	curves := plot{Title: "Verifying one image, 20 ms to the registry", X: "pieces of evidence", Y: "milliseconds",
-		Curves: []curve{{Who: "Hallmark"}, {Who: "cosign v3"}}}
-	for _, n := range sizes {
-		_, digest, err := s.push(ctx, p)
-		if err != nil {
-			return err
-		}
-		if err := s.attestations(ctx, p, digest, s.stranger, n-1); err != nil {
-			return err
-		}
-		if _, err := sign.Image(ctx, p.client, digest, sign.ImageOptions{}, s.signer); err != nil {
-			return err
-		}
-		if err := s.grown(ctx, p, digest, n, &curves); err != nil {
-			return err
-		}
-	}
-	if len(curves.Curves[1].Points) == 0 {
-		curves.Curves = curves.Curves[:1]
-	}
-	s.table.Curves = append(s.table.Curves, curves)
-	return nil
-}
-
-func (s *stage) grown(ctx context.Context, p *place, digest name.Digest, n int, curves *plot) error {
-	var last work.Report
-	waited := func(do func() error) func() (float64, error) {
-		return func() (float64, error) {
-			_, _, wall, err := p.watched(latency, do)
-			return milliseconds(wall), err
-		}
-	}
-	contenders := []func() (float64, error){waited(func() (err error) {
-		last, err = s.ours.do(ctx, work.Task{Do: "verify", Images: []string{digest.String()}, PublicKey: s.publicKey})
-		return err
-	})}
-	if s.cosign3 != "" && n <= mostForPeers {
-		contenders = append(contenders, waited(s.cosign3Verifies(ctx, "verify", digest).do))
-	}
-	figures, err := s.rounds(nil, contenders...)
-	if err != nil {
-		return err
-	}
-	_, inSequence, _, err := p.watched(latency, s.weVerify(ctx, digest).do)
-	if err != nil {
-		return err
-	}
-	r := row{Section: "much evidence", Work: fmt.Sprintf("%d pieces of evidence, the last one good, in-memory, 20 ms", n), Unit: "ms"}
-	for i, f := range figures {
-		curves.Curves[i].Points = append(curves.Curves[i].Points, [2]float64{float64(n), f.Median})
-		e := entry{Who: curves.Curves[i].Who, figure: f}
-		if i == 0 {
-			e.Note = fmt.Sprintf("%d round trips in sequence, CPU %.0f ms, peak %.0f MB", inSequence, milliseconds(last.CPU), float64(last.Peak)/1e6)
-		}
-		r.Entries = append(r.Entries, e)
-	}
-	s.table.add(r, goal{})
-	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
