@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// reasons are those of explained.txt: for each function why that many of its blocks
+// are not reached.
+type reasons struct {
+	of    map[string]*reason
+	taken int
+}
+
+type reason struct {
+	left int
+	text string
+}
+
+// parseReasons reads lines of a file, a function, a number and the reason. Lines
+// that begin with # are headings.
+func parseReasons(text string) (*reasons, error) {
+	all := &reasons{of: make(map[string]*reason)}
+	for n, line := range strings.Split(text, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.SplitN(line, " ", 4)
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("explained.txt:%d: want a file, a function, a number and a reason: %q", n+1, line)
+		}
+		count, err := strconv.Atoi(fields[2])
+		if err != nil || count < 1 {
+			return nil, fmt.Errorf("explained.txt:%d: %q is no number of blocks", n+1, fields[2])
+		}
+		key := fields[0] + " " + fields[1]
+		if all.of[key] != nil {
+			return nil, fmt.Errorf("explained.txt:%d: %s stands twice", n+1, key)
+		}
+		all.of[key] = &reason{count, fields[3]}
+	}
+	return all, nil
+}
+
+// take is why a block of a function is not reached; "": nobody says.
+func (r *reasons) take(file, function string) string {
+	x := r.of[file+" "+function]
+	if x == nil || x.left == 0 {
+		return ""
+	}
+	x.left--
+	r.taken++
+	return x.text
+}
