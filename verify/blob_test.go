@@ -141,15 +141,20 @@ func TestAttack_E3_WhatASignatureAboutAnImageCoversIsNoFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum := sha256.Sum256(file)
-		bundle := fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"publicKey":{}},"messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":%q},"signature":%q}}`,
-			bundleType, base64.StdEncoding.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(sig))
+		bundle := overBytes(file, sig, "")
 		res, err := w.verifier(verify.Signatures{}).Blob(ctx, bytes.NewReader(file), bundle)
 		blobDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongType)
 		if out, err := sign.Blob(ctx, bytes.NewReader(file), w.trusted); out != nil || !errors.Is(err, sign.ErrOptions) {
 			t.Errorf("%s is signed as a file: %v", label, err)
 		}
 	}
+}
+
+// overBytes is a bundle of a signature over a file's bytes.
+func overBytes(file, sig []byte, hint string) []byte {
+	sum := sha256.Sum256(file)
+	return fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"publicKey":{"hint":%q}},"messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":%q},"signature":%q}}`,
+		bundleType, hint, base64.StdEncoding.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString(sig))
 }
 
 // What ends a policy, and what it denies whatever stands for it, holds for files
