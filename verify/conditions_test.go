@@ -224,6 +224,14 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"E16 branch with an @":                 {provenance(", ref: [\"refs/heads/v1@next\"], source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "@refs/heads/main", "@refs/heads/v1@next")}, ""},
 		"parameter beyond what floats hold":    {provenance(", parameters: {n: 9007199254740993}"), []says{provenanceBy(someBuilder, `"n":1`, `"n":9007199254740992`)}, verify.ReasonParameters},
 		"parameter of that size":               {provenance(", parameters: {n: 9007199254740993}"), []says{provenanceBy(someBuilder, `"n":1`, `"n":9007199254740993`)}, ""},
+		"age of a build that only began":       {provenance(", maxAge: 25h"), []says{provenanceBy(someBuilder, "finishedOn", "startedOn")}, ""},
+		"source among the materials of v0.2":   {provenance(", source: [git+https://git.example/team/app]"), []says{v02(`{},"materials":[{"uri":"pkg:docker/x"},{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"sha1":"` + someCommit + `"}},{"uri":"git+https://git.example/evil"}]`)}, ""},
+		"E16 source among later materials":     {provenance(", source: [git+https://git.example/team/app]"), []says{v02(`{},"materials":[{"uri":"git+https://git.example/evil"},{"uri":"git+https://git.example/team/app"}]`)}, verify.ReasonSource},
+		"E15 cosign's scan that found one":     {cosignScan, []says{cosignVuln("HIGH")}, verify.ReasonVulnerable},
+		"cosign's scan that found a lesser":    {cosignScan, []says{cosignVuln("LOW")}, ""},
+		"denied package that is no URL":        {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:generic/100%"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:generic/100%@1")}, verify.ReasonDeniedPackage},
+		"denied package in too much to read":   {`attestation: {type: cyclonedx, by: builder, denyPackages: [other]}`, []says{{attest.TypeCycloneDX, tooManyValues}}, verify.ReasonPredicate},
+		"too much to read, nothing denied":     {`attestation: {type: cyclonedx, by: builder}`, []says{{attest.TypeCycloneDX, tooManyValues}}, ""},
 		"any other type":                       {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
 		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
@@ -252,6 +260,17 @@ var (
 		`"referenceLocator":"pkg:npm/left-pad@1.3.0"},{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/other@1"}`, 1)}
 	listedParameters = says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"parameters":["--source=git+https://evil.example/x","evil"]}}`}
 )
+
+const cosignScan = "attestation: {type: vuln, by: builder, maxSeverity: low}"
+
+// cosignVuln is cosign's predicate of a scan that found one thing.
+func cosignVuln(severity string) says {
+	return says{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-2026-0001","Severity":%q}]}]}},
+"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, severity, recently)}
+}
+
+// tooManyValues is a bill of materials of more values than a condition reads.
+var tooManyValues = strings.Replace(cycloneDX, `"version":1`, `"version":1,"x":[`+strings.Repeat("1,", 1<<20)+`1]`, 1)
 
 // levels follow a requirement: what the builder is trusted to reach.
 const levels = "\nbuilders: {\"https://ci.example/builder\": 3, \"https://best.example\": 4}"
@@ -304,6 +323,7 @@ func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
 		"attestation: {type: testresult, by: builder, result: [GOOD]}":                                                      "PASSED, WARNED or FAILED",
 		"attestation: {type: vsa, by: builder}":                                                                             "needs verifier",
 		"attestation: {type: vsa, by: builder, verifier: [https://v], policyDigest: abc}":                                   "policyDigest",
+		"attestation: {type: vsa, by: builder, verifier: [verifier.example]}":                                               "no absolute URI",
 		"attestation: {type: intoto, by: builder}":                                                                          "needs layout",
 		"attestation: {type: intoto, by: builder, layout: none.json}":                                                       "none.json",
 		"config: {}":                     "asks for nothing",
@@ -316,6 +336,25 @@ func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
 		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c), verify.ParseOptions{})
 		if err == nil || !strings.Contains(err.Error(), wants) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", require, err, wants)
+		}
+	}
+}
+
+// Of many findings some are told, and how many more there are.
+func TestADenialForManyFindingsTellsSomeOfThem(t *testing.T) {
+	for n, want := range map[int]string{
+		1: "it has CVE-1 (high)",
+		5: "it has CVE-1 (high), CVE-2 (high), CVE-3 (high), CVE-4 (high), CVE-5 (high)",
+		7: "it has CVE-1 (high), CVE-2 (high), CVE-3 (high), CVE-4 (high), CVE-5 (high) and 2 more",
+	} {
+		var found []string
+		for i := range n {
+			found = append(found, fmt.Sprintf(`{"id":"CVE-%d","severity":[{"method":"nvd","score":"high"}]}`, i+1))
+		}
+		s := says{attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[%s]},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, strings.Join(found, ","), recently)}
+		res, err := required(t, "attestation: {type: vulns, by: builder, maxSeverity: low}", s)
+		if got := isDenied(t, res, err, verify.ReasonVulnerable).Detail; got != want {
+			t.Errorf("%d findings: %q, want %q", n, got, want)
 		}
 	}
 }

@@ -76,6 +76,9 @@ func TestAttack_I7_E13_EveryConditionOfTheConfigIsKept(t *testing.T) {
 		"2^31 - 1":              {"nonRoot: true", v1.Config{User: "2147483647"}, nil, now, "", ""},
 		"only a group":          {"nonRoot: true", v1.Config{User: ":1000"}, nil, now, "", verify.ReasonRoot},
 		"no secret":             {"noSecrets: true", env("PATH=/bin", "TOKEN_FILE=/run/x", "PASSWORD=", "SECRET=$FROM_OUTSIDE", "API_KEY=<none>"), nil, now, "/bin/sh -c #(nop) ENV A=b", ""},
+		"where a secret is":     {"noSecrets: true", env("TOKEN_FILE=/token", "DB_PASSWORD_PATH=/pw"), nil, now, "", ""},
+		"what is no path":       {"noSecrets: true", env("TOKEN_FILE=hunter2hunter2"), nil, now, "", verify.ReasonSecret},
+		"secret header":         {"noSecrets: true", user, nil, now, "RUN curl -H 'Authorization: Bearer hunter2hunter2' https://x.example", verify.ReasonSecret},
 		"secret variable":       {"noSecrets: true", env("DB_PASSWORD=hunter2"), nil, now, "", verify.ReasonSecret},
 		"secret by its form":    {"noSecrets: true", env("X=ghp_0123456789abcdefABCDEF0123"), nil, now, "", verify.ReasonSecret},
 		"secret key":            {"noSecrets: true", env("K=-----BEGIN RSA PRIVATE KEY-----"), nil, now, "", verify.ReasonSecret},
@@ -257,17 +260,33 @@ func TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused(t *testing.T) {
 		"a second user": {"nonRoot: true", `{"config":{"User":"1","user":"0"}}`},
 	} {
 		w := newWorld(t)
-		sum := sha256.Sum256([]byte(c.config))
-		digest := "sha256:" + hex.EncodeToString(sum[:])
-		if err := w.store.PushBlob(context.Background(), w.repo.Digest(digest), int64(len(c.config)), func() (io.ReadCloser, error) {
-			return io.NopCloser(strings.NewReader(c.config)), nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		w.pushText("application/vnd.oci.image.manifest.v1+json", fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
-"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[]}`, digest, len(c.config)))
+		w.pushConfigText(c.config)
 		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {"+c.require+"}", 1), now, newPerson(t), newPerson(t), newPerson(t))
 		t.Log(label, err)
+		isDenied(t, res, err, verify.ReasonConfig)
+	}
+}
+
+// pushConfigText makes the world's image one whose config is exactly this text.
+func (w *world) pushConfigText(config string) {
+	w.t.Helper()
+	sum := sha256.Sum256([]byte(config))
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	if err := w.store.PushBlob(context.Background(), w.repo.Digest(digest), int64(len(config)), func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(config)), nil
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.pushText("application/vnd.oci.image.manifest.v1+json", fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":[]}`, digest, len(config)))
+}
+
+func TestAConfigThatIsNoneMeetsNothing(t *testing.T) {
+	for _, config := range []string{`[]`, `"linux"`, `null`, `{"config":`, `{"config":{"Env":"A=b"}}`} {
+		w := newWorld(t)
+		w.pushConfigText(config)
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, "config: {noPrivilegedPorts: true}", 1), now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(config, err)
 		isDenied(t, res, err, verify.ReasonConfig)
 	}
 }
@@ -309,6 +328,33 @@ func TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged(t *testing.T) {
 	w.indexOf(real)
 	res, err := w.judged(text, now, newPerson(t), newPerson(t), newPerson(t))
 	isDenied(t, res, err, verify.ReasonConfig) // there is no image
+}
+
+// A layer that can be unpacked and run makes an image of what else holds statements.
+func TestAnAttestationManifestThatHoldsALayerIsAnImage(t *testing.T) {
+	const statement, layer = "application/vnd.in-toto+json", "application/vnd.oci.image.layer.v1.tar"
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "65532"}, nil, now, "")
+	good := w.listed(w.image)
+	w.pushConfigText(`{"config":{"User":"0"}}`)
+	config, err := w.store.Manifest(t.Context(), w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for types, denied := range map[[2]string]bool{{statement, statement}: false, {layer, statement}: true, {statement, layer}: true} {
+		layers := fmt.Sprintf(`"layers":[{"mediaType":%q,"digest":"sha256:%s","size":1},{"mediaType":%q,"digest":"sha256:%s","size":1}]`, types[0], hex64(1), types[1], hex64(2))
+		w.pushText("application/vnd.oci.image.manifest.v1+json", strings.Replace(string(config.Bytes), `"layers":[]`, layers, 1))
+		called := w.listed(w.image)
+		called.Platform, called.Annotations = &v1.Platform{OS: "unknown", Architecture: "unknown"}, map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+		w.indexOf(good, called)
+		res, err := w.judged(strings.Replace(policyText, signatureRequired, configText, 1), now, newPerson(t), newPerson(t), newPerson(t))
+		t.Log(types)
+		if denied {
+			isDenied(t, res, err, verify.ReasonRoot)
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestConfigOfAnIndexIsThatOfAllItsImages(t *testing.T) {

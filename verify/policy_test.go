@@ -123,6 +123,11 @@ func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTh
 		"clock skew":              {policyText + "clockSkew: 48h\n", "line 14", "24h"},
 		"duration":                {policyText + "clockSkew: soon\n", "line 14", "duration"},
 		"files by unknown":        {policyText + "files: {by: nobody}\n", "line 14", "nobody"},
+		"no roles":                {without(policyText, "roles"), "line 1, column 1", "no role"},
+		"serial":                  {policyText + "serial: -1\n", "line 14", "is -1"},
+		"require with a reason":   {change("    require:", "    reason: x\n    require:"), "line 12", "denial"},
+		"nesting":                 {change("signature: {by: release}", strings.Repeat("allOf: [{", 9)+"signature: {by: release}"+strings.Repeat("}]", 9)), "line 13", "deeper than 8"},
+		"more than can be needed": {change("      - signature: {by: release}\n", strings.Repeat("      - signature: {by: release}\n", 1001)), "line 1013, column 9", "1000 requirements"},
 	} {
 		_, err := verify.LoadPolicy(written(t, text.text, a, b, c), verify.ParseOptions{})
 		if !errors.Is(err, verify.ErrPolicy) {
@@ -333,5 +338,14 @@ func TestAttack_T7_AttestationsCountForTheRoleThatIsAskedFor(t *testing.T) {
 	res, err = w.judged(text, time.Now(), a, b, c)
 	if err != nil || len(res.Statements) != 1 || res.Statements[0].KeyID != c.key.ID() || !strings.Contains(string(res.Statements[0].Predicate), "ci.example") {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+func TestKeysTellWhatTheyAre(t *testing.T) {
+	if a := newPerson(t).key.Algorithm(); a != "ECDSA P-256" {
+		t.Errorf("%q", a)
+	}
+	if a := (verify.Key{}).Algorithm(); a != "" {
+		t.Errorf("no key is %q", a)
 	}
 }
