@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -161,6 +162,60 @@ func TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut(t *testing.
 	store.held = good
 	at = at.Add(101 * 365 * 24 * time.Hour)
 	isJudged("it has ended", process(t, p, store, clock))
+}
+
+// Whoever has the key may have written in another form, as programs of another
+// version do: what is not understood is judged.
+func TestASharedValueThatIsNoDecisionIsJudged(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	v := process(t, p, &shelf{}, verify.Options{})
+	until := `"until":"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`
+	named := func(digest string) string {
+		return `{"digest":"` + digest + `","policyDigest":"` + v.PolicyDigest() + `"}`
+	}
+	good := named(w.image.String())
+	for label, c := range map[string]struct {
+		value    string
+		believed bool
+	}{
+		"a result":                   {`{"result":` + good + `,` + until + `}`, true},
+		"no JSON":                    {`{`, false},
+		"a list":                     {`[]`, false},
+		"neither":                    {`{` + until + `}`, false},
+		"both":                       {`{"result":` + good + `,"denied":` + good + `,` + until + `}`, false},
+		"a result about no digest":   {`{"result":` + named("latest") + `,` + until + `}`, false},
+		"a denial about no digest":   {`{"denied":` + named("") + `,` + until + `}`, false},
+		"a warning about no digest":  {`{"result":` + strings.TrimSuffix(good, "}") + `,"warning":` + named("") + `},` + until + `}`, false},
+		"a result of another policy": {`{"result":` + strings.Replace(good, v.PolicyDigest(), "sha256:x", 1) + `,` + until + `}`, false},
+	} {
+		box := seal.Box{Kind: "hallmark-decision-1", Key: sharedKey}
+		sealed := box.Seal([]byte(c.value), v.PolicyDigest(), "", w.repo.Name(), w.image.DigestStr())
+		read := &counting{Store: w.store}
+		if _, err := process(t, p, lying{sealed}, verify.Options{}).Image(t.Context(), read, w.image); err != nil {
+			t.Errorf("%s: %v", label, err)
+		}
+		if judged := read.gathered.Load() == 1; judged == c.believed {
+			t.Errorf("%s: judged %v", label, judged)
+		}
+	}
+}
+
+func TestADecisionThatCannotBeWrittenIsNotShared(t *testing.T) {
+	store := &shelf{}
+	cache, err := verify.NewSharedCache(store, sharedKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	for year, kept := range map[int]int{time.Now().Year() + 1: 1, 10_000: 0} { // which RFC 3339 cannot write
+		store.held = nil
+		cache.Put(t.Context(), verify.CacheKey{}, verify.Decision{Denied: &verify.Error{Digest: w.image}, Until: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)})
+		if len(store.held) != kept {
+			t.Errorf("year %d: %d values are held, want %d", year, len(store.held), kept)
+		}
+	}
 }
 
 // lying gives the same value for every key.

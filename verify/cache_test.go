@@ -190,7 +190,9 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 		"both":                                       {Result: good, Denied: &verify.Error{}, Until: time.Now().Add(time.Hour)},
 		"another denial":                             {Denied: &verify.Error{Digest: w.image}, Until: time.Now().Add(time.Hour)},
 	} {
-		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: lyingCache{d}})
+		// None of them has ended.
+		o := verify.Options{Cache: lyingCache{d}, AllowedFor: 2 * time.Hour, DeniedFor: 2 * time.Hour}
+		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -408,6 +410,18 @@ func TestMemoryCacheWeighsWhatDenialsTell(t *testing.T) {
 	}
 	if !put("short", 300) || put("long", 10<<10) {
 		t.Error("a denial that tells more than the cache may hold is kept, or one that does not is not")
+	}
+}
+
+func TestMemoryCacheWeighsWhatSignersHaveSignedAlong(t *testing.T) {
+	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10, MaxBytes: 10 << 10})
+	for length, want := range map[int]bool{100: true, 10 << 10: false} {
+		key := verify.CacheKey{Repository: fmt.Sprint(length)}
+		signer := verify.Signer{Annotations: map[string]string{"note": strings.Repeat("x", length)}}
+		c.Put(context.Background(), key, verify.Decision{Result: &verify.Result{Keys: []verify.Signer{signer}}})
+		if _, kept := c.Get(context.Background(), key); kept != want {
+			t.Errorf("annotations of %d bytes: kept %v", length, kept)
+		}
 	}
 }
 

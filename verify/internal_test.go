@@ -1,9 +1,15 @@
 package verify
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 func TestVersionsAreOrderedAsSemanticVersioningSays(t *testing.T) {
@@ -55,6 +61,27 @@ func FuzzParseImage(f *testing.F) {
 			t.Fatal("nobody runs it")
 		}
 	})
+}
+
+// Nothing that is asked for in place of a registry is answered, now or by what is
+// added later.
+func TestJudgementsByBundlesAskNoRegistry(t *testing.T) {
+	digest, err := name.NewDigest("registry.example/team/app@sha256:" + strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r registry.Reader = noRegistry{}
+	_, resolved := r.Resolve(t.Context(), digest)
+	_, read := r.Manifest(t.Context(), digest)
+	_, opened := r.Blob(t.Context(), digest, 1)
+	var listed error
+	for _, listed = range r.Referrers(t.Context(), digest) {
+	}
+	for what, err := range map[string]error{"resolve": resolved, "manifest": read, "blob": opened, "referrers": listed} {
+		if !errors.Is(err, registry.ErrUnavailable) || !errors.Is(err, errNoRegistry) {
+			t.Errorf("%s: %v, want ErrUnavailable", what, err)
+		}
+	}
 }
 
 func TestTheEarlierOfTwoTimesOfWhichZeroIsNever(t *testing.T) {
