@@ -106,3 +106,32 @@ func TestOneKnownTimeStandsForBoth(t *testing.T) {
 		t.Errorf("a database of which nothing is known: %+v", vulns.Scanner.DB)
 	}
 }
+
+// In-toto's form needs words for a severity that the scanner did not give.
+func TestAFindingWithoutASeverityIsSaidToHaveNone(t *testing.T) {
+	o := attest.ScanOptions{FinishedOn: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	report, err := attest.ReadScan([]byte(`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1"}]}]}`), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vulns, err := report.Vulns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := vulns.Scanner.Result[0].Ratings; len(r) != 1 || r[0] != (attest.VulnsRating{Method: "trivy", Score: "unknown"}) {
+		t.Errorf("%+v", r)
+	}
+	if s, known := vulns.Scanner.Result[0].Severity(); s != attest.SeverityCritical || known {
+		t.Errorf("%s, %v; want critical, because it is not known", s, known)
+	}
+}
+
+// A CVSS score of 0 is "None" on its scale.
+func TestACVSSScoreOfNothingIsNegligible(t *testing.T) {
+	for score, want := range map[string]attest.Severity{"0": attest.SeverityNegligible, "0.0": attest.SeverityNegligible, "0.1": attest.SeverityLow, "10": attest.SeverityCritical} {
+		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "CVSS_V3", Score: score}}}
+		if s, known := f.Severity(); s != want || !known {
+			t.Errorf("%s: %s, %v; want %s", score, s, known, want)
+		}
+	}
+}

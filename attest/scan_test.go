@@ -194,6 +194,21 @@ func TestAttack_E15_SeveritiesSpeltOtherwiseCountAsCritical(t *testing.T) {
 	}
 }
 
+func TestSeveritiesHaveNamesThatAreReadAgain(t *testing.T) {
+	for s, name := range []string{"critical", "high", "medium", "low", "negligible"} {
+		if got := attest.Severity(s).String(); got != name {
+			t.Errorf("%q, want %q", got, name)
+		}
+		if again, known := attest.ParseSeverity(name); again != attest.Severity(s) || !known {
+			t.Errorf("%s is read as %s, %v", name, again, known)
+		}
+	}
+	// What is beyond the scale is the worst, not nothing.
+	if got := attest.Severity(99).String(); got != "critical" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestCountsAboveALimit(t *testing.T) {
 	c := attest.SeverityCounts{Critical: 1, High: 2, Medium: 4, Low: 8, Negligible: 16}
 	for limit, want := range map[attest.Severity]int{
@@ -274,6 +289,32 @@ func TestResultsInSARIFThatReportNoProblem(t *testing.T) {
 	}
 }
 
+func TestAScanOfSeveralInvocationsLastsFromTheFirstToTheLast(t *testing.T) {
+	const early, late = `{"startTimeUtc":"2026-11-20T10:00:00Z","endTimeUtc":"2026-11-20T11:00:00Z"}`, `{"startTimeUtc":"2026-11-20T12:00:00Z","endTimeUtc":"2026-11-20T13:00:00Z"}`
+	for _, invocations := range []string{early + "," + late, late + "," + early, early + ",{}," + late} {
+		r, err := attest.ReadScan([]byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[`+invocations+`],"results":[]}]}`), attest.ScanOptions{})
+		if err != nil || text(r.StartedOn) != "2026-11-20T10:00:00Z" || text(r.FinishedOn) != "2026-11-20T13:00:00Z" {
+			t.Errorf("%s: %+v, %v", invocations, r, err)
+		}
+	}
+}
+
+// Whatever stands in a URL's query or before its host is not repeated, also where
+// it cannot be taken apart.
+func TestAReportRepeatsNoLoginOfItsTarget(t *testing.T) {
+	for target, want := range map[string]string{
+		"https://u:hunter2@git.example/app?token=hunter2#hunter2": "https://git.example/app",
+		"https://u:hunter2@git.example:port/app":                  "",
+		"https://u:hunter2@[::1/app":                              "",
+		"registry.example/team/app:v1":                            "registry.example/team/app:v1",
+	} {
+		r, err := attest.ReadScan([]byte(`{"SchemaVersion":2,"ArtifactName":`+strconv.Quote(target)+`,"Results":[]}`), attest.ScanOptions{})
+		if err != nil || r.Target.Name != want {
+			t.Errorf("%s: %+v, %v; want %q", target, r, err, want)
+		}
+	}
+}
+
 func TestRulesOfSARIFExtensions(t *testing.T) {
 	file := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"name":"y","rules":[{"id":"r","properties":{"security-severity":"2"}}]}]},"results":[{"ruleId":"r"}]}]}`
 	r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
@@ -289,6 +330,9 @@ func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
 			t.Fatalf("no %s to replace", old)
 		}
 		return strings.Replace(in, old, text, 1)
+	}
+	run := func(more string) string {
+		return `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[],` + more + `}]}`
 	}
 	for name, c := range map[string]struct {
 		file string
@@ -323,6 +367,27 @@ func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
 		"Grype: invalid database":          {replaced(grype, `"valid": true`, `"valid": false`), attest.ErrScan},
 		"Grype: database error":            {replaced(string(scanFile(t, "grype5.json")), `"error": null`, `"error": "outdated"`), attest.ErrScan},
 		"Grype: no ID":                     {replaced(grype, `"id": "CVE-2026-10001",`, ``), attest.ErrScan},
+		"Trivy: a head of another form":    {replaced(trivy, `"ArtifactName": "`, `"ArtifactName": 5, "x": "`), attest.ErrScan},
+		"Trivy: metadata are no object":    {`{"SchemaVersion":2,"ArtifactName":"x","Metadata":[],"Results":[]}`, attest.ErrScan},
+		"Trivy: what is modified no list":  {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":{}}]}`, attest.ErrScan},
+		"Trivy: a modified one no object":  {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":[7]}]}`, attest.ErrScan},
+		"Grype: no descriptor":             {`{"matches":[],"descriptor":"grype"}`, attest.ErrScan},
+		"Grype: no time":                   {`{"matches":[],"descriptor":{"name":"grype","timestamp":"yesterday"}}`, attest.ErrScan},
+		"Grype: source no object":          {`{"matches":[],"source":7,"descriptor":{"name":"grype"}}`, attest.ErrScan},
+		"Grype: target of another form":    {`{"matches":[],"source":{"type":"image","target":7},"descriptor":{"name":"grype"}}`, attest.ErrScan},
+		"Grype: a match no object":         {`{"matches":["CVE"],"descriptor":{"name":"grype"}}`, attest.ErrScan},
+		"Grype: what is ignored no list":   {`{"matches":[],"ignoredMatches":{},"descriptor":{"name":"grype"}}`, attest.ErrScan},
+		"SARIF: a tool no object":          {`{"version":"2.1.0","runs":[{"tool":{"driver":"x"},"results":[]}]}`, attest.ErrScan},
+		"SARIF: properties no object":      {run(`"properties":7`), attest.ErrScan},
+		"SARIF: invocations no list":       {run(`"invocations":{}`), attest.ErrScan},
+		"SARIF: an invocation no object":   {run(`"invocations":[7]`), attest.ErrScan},
+		"SARIF: no time of the start":      {run(`"invocations":[{"startTimeUtc":"yesterday"}]`), attest.ErrScan},
+		"SARIF: no time of the end":        {run(`"invocations":[{"endTimeUtc":"yesterday"}]`), attest.ErrScan},
+		"SARIF: a result no object":        {string(sarif(``, `7`)), attest.ErrScan},
+		"SARIF: a rule no object":          {string(sarif(`7`, ``)), attest.ErrScan},
+		"SARIF: rules no list":             {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":{}}},"results":[]}]}`, attest.ErrScan},
+		"SARIF: extensions no list":        {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":{}},"results":[]}]}`, attest.ErrScan},
+		"SARIF: rules of one no list":      {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"rules":7}]},"results":[]}]}`, attest.ErrScan},
 		"SARIF 2.0.0":                      {`{"version":"2.0.0","runs":[]}`, attest.ErrScanVersion},
 		"SARIF without runs":               {`{"version":"2.1.0","runs":[]}`, attest.ErrScan},
 		"SARIF: a run of nobody":           {`{"version":"2.1.0","runs":[{"results":[]}]}`, attest.ErrScan},

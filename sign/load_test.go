@@ -6,6 +6,7 @@ import (
 	"crypto"
 	//lint:ignore SA1019 only to see DSA keys refused
 	"crypto/dsa"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -112,6 +113,31 @@ func TestGenerateNeverOverwritesNorLeavesHalfAPair(t *testing.T) {
 	}
 	if text, err := os.ReadFile(o.PublicPath); err != nil || string(text) != "mine" {
 		t.Errorf("overwritten: %q, %v", text, err)
+	}
+}
+
+func TestGenerateThatEndsEarlyWritesNothing(t *testing.T) {
+	dir := t.TempDir()
+	o := sign.KeyOptions{Password: []byte(secret), PrivatePath: filepath.Join(dir, "k.key"), PublicPath: filepath.Join(dir, "k.pub")}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if pair, err := sign.Generate(ctx, o); pair != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v, %v", pair, err)
+	}
+	if _, err := os.Stat(o.PrivatePath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("cancelled, and there is a key: %v", err)
+	}
+	if err := os.WriteFile(o.PrivatePath, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if pair, err := sign.Generate(t.Context(), o); pair != nil || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("the private key exists: %v, %v; want ErrExist", pair, err)
+	}
+	if text, err := os.ReadFile(o.PrivatePath); err != nil || string(text) != "mine" {
+		t.Errorf("overwritten: %q, %v", text, err)
+	}
+	if _, err := os.Stat(o.PublicPath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a public key without its private one: %v", err)
 	}
 }
 
@@ -293,6 +319,14 @@ func TestMalformedKeyFilesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	exchange, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchangeDER, err := x509.MarshalPKCS8PrivateKey(exchange)
+	if err != nil {
+		t.Fatal(err)
+	}
 	block := func(pemType string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
 	}
@@ -307,6 +341,7 @@ func TestMalformedKeyFilesAreRefused(t *testing.T) {
 		"PBES2":           block("ENCRYPTED PRIVATE KEY", []byte("x")),
 		"unknown":         block("CAT", []byte("x")),
 		"RSA-1024":        block("PRIVATE KEY", weakDER),
+		"X25519":          block("PRIVATE KEY", exchangeDER), // agrees on secrets, and signs nothing
 		"two keys":        block("PRIVATE KEY", weakDER) + block("PRIVATE KEY", weakDER),
 		"100 MB":          strings.Repeat("A", 100<<20),
 	} {
