@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -433,4 +434,73 @@ type counting struct{ requests atomic.Int64 }
 func (c *counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	return http.DefaultTransport.RoundTrip(req)
+}
+
+func TestATokenThatIsNoneIsMalformed(t *testing.T) {
+	for what, answer := range map[string]string{
+		"a web page":         "<html>",
+		"no object":          `"good"`,
+		"nothing in it":      `{}`,
+		"empty":              `{"token":"","access_token":""}`,
+		"a number":           `{"token":7}`,
+		"two tokens":         `{"token":"good","token":"bad"}`,
+		"of several lines":   `{"token":"good\r\nX-Injected: 1"}`,
+		"of a line":          `{"access_token":"good\n"}`,
+		"with a NUL":         `{"token":"good\u0000"}`,
+		"under another name": `{"Token":"good"}`,
+	} {
+		asked := 0
+		mux := http.NewServeMux()
+		mux.HandleFunc("/token", func(w http.ResponseWriter, _ *http.Request) { asked++; _, _ = io.WriteString(w, answer) })
+		mux.Handle("/", challenging(`Bearer realm="https://registry.example/token"`))
+		client, tag := public(t, registry.Options{}, onInternet{"https://registry.example": mux})
+		_, err := client.Manifest(t.Context(), tag)
+		if e := wantError(t, what, err, registry.ErrMalformed); strings.Contains(e.Error(), "good") || asked != 1 {
+			t.Errorf("%s: asked %d times; %v", what, asked, err)
+		}
+	}
+}
+
+// given is a keychain of one authenticator.
+type given struct{ authn.Authenticator }
+
+func (g given) Resolve(authn.Resource) (authn.Authenticator, error) { return g, nil }
+
+// failing is an authenticator that fails, or has nothing.
+type failing struct{ err error }
+
+func (f failing) Authorization() (*authn.AuthConfig, error) { return nil, f.err }
+
+func TestWhatAnAuthenticatorGivesIsSentAsItIs(t *testing.T) {
+	ready := base64.StdEncoding.EncodeToString([]byte("me:secret"))
+	for what, c := range map[string]struct {
+		authn.Authenticator
+		want registry.Kind
+	}{
+		"a login that is encoded already": {authn.FromConfig(authn.AuthConfig{Auth: ready}), ""},
+		"another one":                     {authn.FromConfig(authn.AuthConfig{Auth: "bWU6b3RoZXI="}), registry.ErrUnauthorized},
+		"nothing":                         {failing{}, registry.ErrUnauthorized},
+		"an error":                        {failing{io.ErrClosedPipe}, registry.ErrUnauthorized},
+	} {
+		h := host(t, registrytest.Options{BasicUsers: map[string]string{"me": "secret"}}, registry.Options{Keychain: given{c.Authenticator}})
+		_, err := h.client.Resolve(t.Context(), h.tag)
+		if c.want == "" {
+			must(t, err)
+			continue
+		}
+		wantError(t, what, err, c.want)
+		if f, ok := c.Authenticator.(failing); ok && f.err != nil && !errors.Is(err, f.err) {
+			t.Errorf("%s: does not say why: %v", what, err)
+		}
+	}
+}
+
+func TestARemovalAsksForTheRightToDeleteAlone(t *testing.T) {
+	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
+	h := host(t, registrytest.Options{Auth: auth}, registry.Options{Keychain: logins{user: "me", password: "secret"}})
+	// The registry takes a right to push instead: what counts is what was asked for.
+	_ = h.client.RemoveManifest(t.Context(), h.image)
+	if got := h.TokenScopes(); len(got) == 0 || got[0] != "repository:team/app:delete" {
+		t.Errorf("scopes %q", got)
+	}
 }

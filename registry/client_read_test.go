@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"math"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,5 +216,123 @@ func TestAttack_R1_SizesAtTheEndOfTheirRangeAreNoCrash(t *testing.T) {
 	}
 	if _, err := h.client.Manifest(context.Background(), h.image); err != nil {
 		t.Errorf("a manifest without limit: %v", err)
+	}
+}
+
+func TestAManifestThatIsTooLargeIsNotResolvedEither(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{MaxManifestBytes: 50})
+	for _, ref := range []name.Reference{h.tag, h.image} {
+		_, err := h.client.Resolve(t.Context(), ref)
+		wantError(t, ref.String(), err, registry.ErrTooLarge)
+	}
+	for _, r := range h.Requests() {
+		if r.Method != "HEAD" {
+			t.Errorf("%s %s was asked for what is known to be too large", r.Method, r.Path)
+		}
+	}
+}
+
+func TestWhatIsNoManifestIsNotPushed(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	for what, c := range map[string]struct {
+		mediaType, data string
+		want            registry.Kind
+	}{
+		"no JSON":           {ociManifest, "{", registry.ErrMalformed},
+		"of another shape":  {ociManifest, `{"schemaVersion":2,"manifests":[]}`, registry.ErrMalformed},
+		"a web page":        {"text/html", "<html>", registry.ErrUnsupported},
+		"of no type at all": {"", `{"schemaVersion":1}`, registry.ErrMalformed},
+	} {
+		_, err := h.client.PushManifest(t.Context(), h.tag, mustManifest(t, c.mediaType, []byte(c.data)), registry.PushOptions{})
+		wantError(t, what, err, c.want)
+	}
+	if n := len(h.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestAPushThatIsAnsweredWronglyIsNoSuccess(t *testing.T) {
+	for what, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"taken for another":   {registrytest.WrongDigestHeader(), registry.ErrDigestMismatch},
+		"too large":           {registrytest.Status(413), registry.ErrTooLarge},
+		"led elsewhere":       {registrytest.Redirect("/v2/elsewhere"), registry.ErrMalformed},
+		"not modified":        {registrytest.Status(304), registry.ErrMalformed},
+		"a method unknown":    {registrytest.Status(405), registry.ErrUnsupported},
+		"a changed condition": {registrytest.Status(412), registry.ErrConflict},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Do: c.do})
+		_, err := h.client.PushManifest(t.Context(), h.tag, testManifest(t, "other", nil), registry.PushOptions{})
+		wantError(t, what, err, c.want)
+	}
+}
+
+// A transport of the caller's may not look at the context: what comes too late is
+// late all the same.
+func TestABlobThatIsAnsweredTooLateIsNotRead(t *testing.T) {
+	late := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		_, _ = io.WriteString(w, "blob")
+	})
+	client, tag := public(t, registry.Options{Timeout: 10 * time.Millisecond, MaxAttempts: 1}, onInternet{"https://registry.example": late})
+	_, err := readBlob(client, tag.Digest(blobDescriptor("", []byte("blob")).Digest.String()), 4)
+	wantError(t, "late", err, registry.ErrStalled)
+}
+
+func TestManifestsAreRemovedWhereTheRegistryAllowsIt(t *testing.T) {
+	for what, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"by nobody":       {registrytest.Status(405), registry.ErrUnsupported},
+		"not by this one": {registrytest.Status(403), registry.ErrDenied},
+		"not there":       {registrytest.Hide(), registry.ErrNotFound},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Method: "DELETE", Do: c.do})
+		wantError(t, what, h.client.RemoveManifest(t.Context(), h.image), c.want)
+	}
+	h := host(t, registrytest.Options{}, registry.Options{})
+	err := h.client.RemoveManifest(t.Context(), h.repo.Digest("sha512:"+strings.Repeat("0", 128)))
+	wantError(t, "of another algorithm", err, registry.ErrReference)
+	err = h.client.RemoveManifest(t.Context(), name.Repository{}.Digest(h.image.DigestStr()))
+	wantError(t, "of no repository", err, registry.ErrReference)
+	if n := len(h.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	must(t, h.client.RemoveManifest(t.Context(), h.image))
+	_, err = h.client.Resolve(t.Context(), h.image)
+	wantError(t, "what was removed", err, registry.ErrNotFound)
+}
+
+func TestAListOfTagsIsReadOrAnError(t *testing.T) {
+	list := func(body string, link string) registrytest.Effect {
+		return registrytest.Reply(registrytest.Answer{Status: 200, Header: http.Header{"Link": {link}}, Body: []byte(body)})
+	}
+	for what, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"not JSON":           {list("<html>", ""), registry.ErrMalformed},
+		"twice the same key": {list(`{"tags":["v1"],"tags":["v2"]}`, ""), registry.ErrMalformed},
+		"more elsewhere":     {list(`{"tags":["v1"]}`, `<https://elsewhere.test/v2/team/app/tags/list>; rel="next"`), registry.ErrInsecure},
+		"more nowhere":       {list(`{"tags":["v1"]}`, `<http://[::1>; rel="next"`), registry.ErrMalformed},
+		"no repository":      {registrytest.Hide(), registry.ErrNotFound},
+		"without end":        {registrytest.Endless(), registry.ErrTooLarge},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{MaxManifestBytes: 100_000})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindTags, Do: c.do})
+		_, err := h.client.Tags(t.Context(), h.repo, 0, "")
+		wantError(t, what, err, c.want)
+	}
+	h := host(t, registrytest.Options{}, registry.Options{})
+	_, err := h.client.Tags(t.Context(), name.Repository{}, 0, "")
+	wantError(t, "of no repository", err, registry.ErrReference)
+	h.Inject(registrytest.Fault{Kind: registrytest.KindTags, Do: list(`{"tags":["v1","../x",7,"-","v2"]}`, "")})
+	if page, err := h.client.Tags(t.Context(), h.repo, 0, ""); err != nil || !slices.Equal(page.Tags, []string{"v1", "v2"}) || page.More {
+		t.Errorf("%+v, %v; want what is a tag", page, err)
 	}
 }

@@ -174,3 +174,69 @@ func TestALinkOfSeveralRelationsLeadsToTheNextPage(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageThatCannotBeReadIsNotTheEndOfTheList(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"vanished":          {registrytest.Status(404), registry.ErrMalformed},
+		"not allowed":       {registrytest.Status(405), registry.ErrMalformed},
+		"a web page":        {registrytest.SetHeader("Content-Type", "text/html"), registry.ErrMalformed},
+		"not JSON":          {registrytest.ReplaceBody([]byte("{")), registry.ErrMalformed},
+		"server error":      {registrytest.Status(500), registry.ErrUnavailable},
+		"followed by none":  {registrytest.NextPage("http://[::1"), registry.ErrMalformed},
+		"followed by other": {registrytest.NextPage("?n=1#%zz"), registry.ErrMalformed},
+	} {
+		h := host(t, registrytest.Options{ReferrersPageSize: 1}, registry.Options{MaxAttempts: 1})
+		for i := range 3 {
+			_, err := registrytest.PushReferrer(t.Context(), h.Store(), h.image, "application/x", []byte{byte(i)}, nil)
+			must(t, err)
+		}
+		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Skip: 1, Do: c.do})
+		var last error
+		n := 0
+		for _, err := range h.client.Referrers(t.Context(), h.image) {
+			if last = err; err == nil {
+				n++
+			}
+		}
+		if wantError(t, name, last, c.want); n == 0 {
+			t.Errorf("%s: the first page was not given", name)
+		}
+	}
+}
+
+func TestALinkThatIsNoneLeadsNowhere(t *testing.T) {
+	for _, link := range []string{"", "next", "<", "</v2/x; rel=next", `/v2/x; rel="next"`, "</v2/x>", `</v2/x>; rel=first, <; rel=next`, "><"} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.SetHeader("Link", link)})
+		for _, err := range h.client.Referrers(t.Context(), h.image) {
+			t.Errorf("%q: %v", link, err)
+		}
+		pages := 0
+		for _, r := range h.Requests() {
+			if r.Kind == registrytest.KindReferrers {
+				pages++
+			}
+		}
+		if pages != 1 {
+			t.Errorf("%q: %d pages", link, pages)
+		}
+	}
+}
+
+func TestAListUnderTheFallbackTagIsBounded(t *testing.T) {
+	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{MaxReferrers: 3})
+	h.Put("team/app", strings.Replace(h.image.DigestStr(), ":", "-", 1), ociIndex, testIndex(t, registrytest.InventReferrers(4, "application/x")...).Bytes)
+	var last error
+	n := 0
+	for _, err := range h.client.Referrers(t.Context(), h.image) {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	if wantError(t, "one too many", last, registry.ErrTooMany); n != 3 {
+		t.Errorf("%d referrers before the error, want 3", n)
+	}
+}

@@ -120,3 +120,13 @@ func TestAttack_R10_EveryURLIsRedacted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestATokenServiceIsAskedAgain(t *testing.T) {
+	for name, do := range map[string]registrytest.Effect{"429": registrytest.Status(429), "503": registrytest.Status(503), "hang-up": registrytest.HangUp()} {
+		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{AnonymousPull: true}}, registry.Options{})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Times: 2, Do: do})
+		if _, err := h.client.Manifest(t.Context(), h.tag); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

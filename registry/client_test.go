@@ -3,12 +3,15 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -279,6 +282,93 @@ func BenchmarkWarmResolveAndManifest(b *testing.B) {
 		}
 		if _, err := h.client.Manifest(context.Background(), h.repo.Digest(d.Digest.String())); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
+	var log bytes.Buffer
+	o := registry.Options{
+		Keychain: logins{user: "me", password: "hunter2"}, MaxAttempts: 1,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	h := host(t, registrytest.Options{BasicUsers: map[string]string{"me": "hunter2"}}, o)
+	_, err := h.client.Resolve(t.Context(), h.tag)
+	must(t, err)
+	h.Inject(registrytest.Fault{Method: "GET", Kind: registrytest.KindManifest, Times: 1, Do: registrytest.Redirect("/v2/elsewhere?sig=hunter2")})
+	_, err = h.client.Manifest(t.Context(), h.tag)
+	wantError(t, "led to nothing", err, registry.ErrNotFound)
+	h.Inject(registrytest.Fault{Do: registrytest.HangUp()})
+	_, err = h.client.Manifest(t.Context(), h.tag)
+	wantError(t, "hung up", err, registry.ErrUnavailable)
+	text := log.String()
+	for _, want := range []string{"op=resolve", "method=HEAD", "status=200", "status=401", "path=/v2/elsewhere", "status=0 failed=true", "host=" + h.host} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no record says %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "hunter2") || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte("me:hunter2"))) {
+		t.Errorf("a secret is logged:\n%s", text)
+	}
+}
+
+// twice is a transport that loses a connection after it has sent a body, and sends
+// it again, as net/http does.
+type twice struct{ t *testing.T }
+
+func (w twice) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.GetBody != nil {
+		first, err := io.ReadAll(req.Body)
+		must(w.t, err)
+		body, err := req.GetBody()
+		must(w.t, err)
+		again, err := io.ReadAll(body)
+		if err != nil || len(first) == 0 || !bytes.Equal(first, again) {
+			w.t.Errorf("first %q, then %q, %v", first, again, err)
+		}
+		req.Body = io.NopCloser(bytes.NewReader(again))
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func TestAManifestsBodyCanBeSentAgainByTheTransport(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{Transport: twice{t}})
+	m := testManifest(t, "other", nil)
+	push(t, h.client, h.tag, m)
+	if _, data, _ := h.Manifest("team/app", "v1"); !bytes.Equal(data, m.Bytes) {
+		t.Errorf("stored %s", data)
+	}
+}
+
+func TestRegistriesAreSpokenToByTheSchemeOfTheirHost(t *testing.T) {
+	const digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	for at, c := range map[string]struct {
+		options registry.Options
+		scheme  string
+	}{
+		"localhost:5000":   {registry.Options{}, "http"},
+		"LOCALHOST:5000":   {registry.Options{}, "http"},
+		"127.0.0.2:5000":   {registry.Options{}, "http"},
+		"localhost:5001":   {registry.Options{TLSHosts: []string{"localhost"}}, "https"},
+		"localhost.test":   {registry.Options{}, "https"},
+		"10.0.0.1:5000":    {registry.Options{}, "https"},
+		"registry.test":    {registry.Options{InsecurePlainHTTP: []string{"registry.test:5000"}}, "https"},
+		"registry.test:81": {registry.Options{InsecurePlainHTTP: []string{"registry.test"}}, "http"},
+	} {
+		repo, err := name.NewRepository(at + "/team/app")
+		must(t, err)
+		asked := ""
+		net := onInternet{}
+		for _, scheme := range []string{"http", "https"} {
+			net[scheme+"://"+repo.RegistryStr()] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked += scheme
+				http.NotFound(w, r)
+			})
+		}
+		client, _ := public(t, c.options, net)
+		_, err = client.Resolve(t.Context(), repo.Digest(digest))
+		if wantError(t, at, err, registry.ErrNotFound); asked != c.scheme {
+			t.Errorf("%s was asked by %q, want %s", at, asked, c.scheme)
 		}
 	}
 }

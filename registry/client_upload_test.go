@@ -264,3 +264,101 @@ func TestAttack_R3_AnUploadElsewhereCarriesNoCredentials(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUploadThatIsAnsweredWronglyIsNoSuccess(t *testing.T) {
+	upload := func(method string, a registrytest.Answer) registrytest.Fault {
+		return registrytest.Fault{Method: method, Kind: registrytest.KindUpload, Do: registrytest.Reply(a)}
+	}
+	at := func(place string) http.Header { return http.Header{"Location": {place}} }
+	other := http.Header{"Docker-Content-Digest": {"sha256:" + strings.Repeat("0", 64)}}
+	for what, c := range map[string]struct {
+		fault registrytest.Fault
+		want  registry.Kind
+	}{
+		"done before it began":      {upload("POST", registrytest.Answer{Status: 201, Header: at("/v2/team/app/blobs/uploads/1")}), registry.ErrMalformed},
+		"begun nowhere":             {upload("POST", registrytest.Answer{Status: 202}), registry.ErrMalformed},
+		"begun at no address":       {upload("POST", registrytest.Answer{Status: 202, Header: at("http://[::1")}), registry.ErrMalformed},
+		"only accepted":             {upload("PUT", registrytest.Answer{Status: 202}), registry.ErrMalformed},
+		"taken in part":             {upload("PUT", registrytest.Answer{Status: 206}), registry.ErrMalformed},
+		"led elsewhere at its end":  {upload("PUT", registrytest.Answer{Status: 307, Header: at("/v2/elsewhere")}), registry.ErrMalformed},
+		"taken for another content": {upload("PUT", registrytest.Answer{Status: 201, Header: other}), registry.ErrDigestMismatch},
+		"too large":                 {upload("PUT", registrytest.Answer{Status: 413}), registry.ErrTooLarge},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		h.Inject(c.fault)
+		err := h.push(t, []byte("blob"), func() io.Reader { return strings.NewReader("blob") })
+		wantError(t, what, err, c.want)
+	}
+}
+
+func TestABlobThatNobodyCouldSendIsRefusedBeforeARequest(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	unopened := func() (io.ReadCloser, error) { t.Error("its source was opened"); return nil, io.EOF }
+	err := h.client.PushBlob(t.Context(), h.image, -1, unopened)
+	wantError(t, "of no size", err, registry.ErrReference)
+	err = h.client.PushBlob(t.Context(), h.repo.Digest("sha512:"+strings.Repeat("0", 128)), 1, unopened)
+	wantError(t, "of another algorithm", err, registry.ErrReference)
+	_, err = h.client.MountBlob(t.Context(), h.repo.Digest("sha512:"+strings.Repeat("0", 128)), h.repo)
+	wantError(t, "mounted, of another algorithm", err, registry.ErrReference)
+	_, err = h.client.HasBlob(t.Context(), name.Repository{}.Digest(h.image.DigestStr()))
+	wantError(t, "in no repository", err, registry.ErrReference)
+	if n := len(h.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestABlobWhoseSourceCannotBeOpenedIsNotPushed(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 1})
+	gone := errors.New("no such file")
+	err := h.client.PushBlob(t.Context(), h.image, 1, func() (io.ReadCloser, error) { return nil, gone })
+	if wantError(t, "cannot be opened", err, registry.ErrUnavailable); !errors.Is(err, gone) {
+		t.Errorf("does not say why: %v", err)
+	}
+}
+
+func TestAMountThatFailsIsToldFromOneThatIsNotDone(t *testing.T) {
+	for what, c := range map[string]struct {
+		do   registrytest.Effect
+		want registry.Kind
+	}{
+		"server error": {registrytest.Status(500), registry.ErrUnavailable},
+		"rate limit":   {registrytest.Status(429), registry.ErrRateLimited},
+		"hangs up":     {registrytest.HangUp(), registry.ErrUnavailable},
+		"another blob": {registrytest.Reply(registrytest.Answer{Status: 201, Header: http.Header{"Docker-Content-Digest": {"sha256:" + strings.Repeat("1", 64)}}}), registry.ErrDigestMismatch},
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 2})
+		h.Inject(registrytest.Fault{Method: "POST", Kind: registrytest.KindUpload, Do: c.do})
+		_, err := h.client.MountBlob(t.Context(), h.repo.Registry.Repo("other").Digest("sha256:"+strings.Repeat("0", 64)), h.repo)
+		wantError(t, what, err, c.want)
+	}
+}
+
+func TestAnUploadIsGivenUpWhileItWaitsForItsNextAttempt(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{RetryDelay: time.Hour, MaxRetryDelay: time.Hour})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindUpload, Do: registrytest.Status(503)})
+	time.AfterFunc(100*time.Millisecond, cancel)
+	err := h.client.PushBlob(ctx, h.repo.Digest(blobDescriptor("", []byte("blob")).Digest.String()), 4, opener([]byte("blob")))
+	if wantError(t, "given up", err, registry.ErrUnavailable); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A registry may answer before it has read all, and the source may hang then: nobody
+// waits for it longer than for an answer.
+func TestASourceThatHangsAfterTheAnswerHoldsUpNobody(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 1, Timeout: 100 * time.Millisecond})
+	h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindUpload, Do: func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadFull(r.Body, make([]byte, 32<<10))
+			time.Sleep(20 * time.Millisecond) // by now the source is asked for more than it has
+			w.WriteHeader(http.StatusForbidden)
+		})
+	}})
+	source, feed := io.Pipe()
+	defer feed.Close()
+	go func() { _, _ = feed.Write(make([]byte, 64<<10)) }() // and then nothing more
+	err := h.client.PushBlob(t.Context(), h.image, 1<<20, func() (io.ReadCloser, error) { return source, nil })
+	wantError(t, "refused while it reads", err, registry.ErrDenied)
+}

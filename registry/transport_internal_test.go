@@ -95,3 +95,40 @@ func TestWhatIsRememberedOfRegistriesIsBounded(t *testing.T) {
 		t.Errorf("%d tokens", n)
 	}
 }
+
+// leading is a registry on the internet that leads to another address.
+type leading string
+
+func (l leading) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {string(l)}}, Body: http.NoBody, Request: req,
+	}, nil
+}
+
+// resolved is a transport to a name of a given address.
+type resolved struct {
+	http.RoundTripper
+	address string
+}
+
+func (r resolved) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.URL.Host = r.address
+	return r.RoundTripper.RoundTrip(req)
+}
+
+// A name tells nothing before it is resolved: the error says that it was refused, and
+// not that it failed, so that nobody asks again.
+func TestARedirectToANameOfAPrivateAddressIsInsecure(t *testing.T) {
+	reached := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer server.Close()
+	o := Options{Keychain: authn.NewMultiKeychain()}.withDefaults()
+	guarded := resolved{netguard.Guard(newTransport(o)), server.Listener.Addr().String()}
+	o.InsecurePlainHTTP = []string{"registry.example"}
+	c := newClient(o, leading("http://cdn.example/x"), guarded)
+	_, err := c.Manifest(t.Context(), name.MustParseReference("registry.example/team/app:v1"))
+	if !errors.Is(err, ErrInsecure) || reached {
+		t.Errorf("%v, reached: %v", err, reached)
+	}
+}

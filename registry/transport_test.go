@@ -141,3 +141,41 @@ func TestAttack_R3_ALocalProxyMakesNoRegistryLocal(t *testing.T) {
 		t.Error("the registry led the client to an address behind the proxy")
 	}
 }
+
+// The same place may be written with and without its port: only there the login goes.
+func TestALoginFollowsToTheSamePlaceHoweverItIsWritten(t *testing.T) {
+	for _, c := range []struct {
+		registry, to string
+		login        bool
+	}{
+		{"http://registry.example", "http://registry.example:80", true},
+		{"http://registry.example:80", "http://registry.example", true},
+		{"http://registry.example", "http://registry.example:8080", false},
+		{"http://registry.example", "https://registry.example:80", false},
+		{"https://registry.example", "https://registry.example:443", true},
+		{"https://registry.example", "https://registry.example:80", false},
+	} {
+		got := ""
+		after := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.Header.Get("Authorization")
+			http.NotFound(w, r)
+		})
+		first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "" {
+				challenging("Basic").ServeHTTP(w, r)
+				return
+			}
+			redirecting(c.to+"/x").ServeHTTP(w, r)
+		})
+		o := registry.Options{}
+		scheme, at, _ := strings.Cut(c.registry, "://")
+		if scheme == "http" {
+			o.InsecurePlainHTTP = []string{at}
+		}
+		client, _ := public(t, o, onInternet{c.registry: first, c.to: after})
+		_, err := client.Manifest(t.Context(), parse(t, at+"/team/app:v1"))
+		if wantError(t, c.to, err, registry.ErrNotFound); (got != "") != c.login {
+			t.Errorf("from %s to %s: it got %q", c.registry, c.to, got)
+		}
+	}
+}
