@@ -481,3 +481,25 @@ func TestStatementsCannotBeAttached(t *testing.T) {
 	_, err := registry.Attach(t.Context(), a.store, a.repo.Digest(a.images[0].Digest.String()), registry.Item{Format: registry.FormatStatement, Payload: []byte("{}")})
 	wantKind(t, err, registry.ErrUnsupported)
 }
+
+func TestStatementsMayBeLeftUnread(t *testing.T) {
+	a := newAttested(t)
+	var entries []v1.Descriptor
+	for i := range 60 {
+		entries = append(entries, a.attestation(0, a.layer(fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[{"digest":{"sha256":%q}}],"predicate":{"n":%d}}`,
+			spdxPredicate, a.images[0].Digest.Hex, i))))
+	}
+	index := a.index(entries...)
+	if items, errs := statementsOf(a.store, index); len(items) != len(entries) || len(errs) > 0 {
+		t.Fatalf("%d statements, %v", len(items), errs)
+	}
+	for range 20 { // leaving nothing behind, which is looked for at the end of all tests
+		n := 0
+		for _, err := range registry.IndexEvidence(t.Context(), a.store, index, registry.Limits{Concurrency: 2}) {
+			if n++; err != nil || n > 1 {
+				t.Fatalf("item %d: %v", n, err)
+			}
+			break
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -162,4 +163,100 @@ func TestConfirmReadsBackWhatWasAttached(t *testing.T) {
 			t.Errorf("an unknown format: %v", err)
 		}
 	})
+}
+
+// failingAt is a store of which one call fails.
+func failingAt(s registry.Store, call string, err error) registry.Store {
+	return &wrapped{Store: s, before: func(c string, _ name.Reference) error {
+		if c == call {
+			return err
+		}
+		return nil
+	}}
+}
+
+func TestDetachFailsWhereItCannotTellWhatIsLeft(t *testing.T) {
+	broken := &registry.Error{Op: "test", Kind: registry.ErrUnavailable}
+	s := registrytest.New(registrytest.Options{NoReferrers: true}).Store()
+	subject := pushTagged(t, s, "registry.example/team/app:v1")
+	attach(t, s, subject, bundleItem("a"), simpleItem("b"), envelopeItem("c"))
+	items := evidenceOf(t, s, subject)
+	if len(items) != 3 {
+		t.Fatalf("%v", words(items))
+	}
+	for _, item := range items {
+		for _, call := range []string{"manifest", "push manifest", "push blob", "referrers"} {
+			bundle := item.Format == registry.FormatBundle
+			if call == "push blob" && bundle || call == "referrers" && !bundle {
+				continue // which needs none
+			}
+			err := registry.Detach(t.Context(), failingAt(s, call, broken), subject, item)
+			if !errors.Is(err, broken) {
+				t.Errorf("%s where it cannot %s: %v", item.Format, call, err)
+			}
+		}
+	}
+}
+
+func TestDetachLeavesAloneWhatHoldsNoSuchEvidence(t *testing.T) {
+	index := testIndex(t)
+	for what, prepare := range map[string]func(s registry.Store, tag name.Tag){
+		"no tag":          func(registry.Store, name.Tag) {},
+		"an index":        func(s registry.Store, tag name.Tag) { push(t, s, tag, index) },
+		"another's layer": func(s registry.Store, tag name.Tag) { push(t, s, tag, layersManifest(t, "other")) },
+	} {
+		for _, c := range []struct {
+			place  registry.Place
+			suffix string
+		}{{registry.PlaceReferrers, ""}, {registry.PlaceSignatureTag, ".sig"}, {registry.PlaceAttestationTag, ".att"}} {
+			s := registrytest.New(registrytest.Options{NoReferrers: true}).Store()
+			subject := pushTagged(t, s, "registry.example/team/app:v1")
+			tag := subject.Context().Tag(strings.Replace(subject.DigestStr(), ":", "-", 1) + c.suffix)
+			prepare(s, tag)
+			before, _ := s.Manifest(t.Context(), tag)
+			item := registry.Item{Place: c.place, Manifest: index.Descriptor, Layer: blobDescriptor(simpleType, []byte("gone"))}
+			if err := registry.Detach(t.Context(), s, subject, item); err != nil {
+				t.Errorf("%s, %s: %v", c.place, what, err)
+			}
+			if after, _ := s.Manifest(t.Context(), tag); after.Descriptor.Digest != before.Descriptor.Digest {
+				t.Errorf("%s, %s: the tag was changed", c.place, what)
+			}
+		}
+	}
+}
+
+func TestEvidenceIsChangedOnlyOfASubjectThatHasADigest(t *testing.T) {
+	s := registrytest.New(registrytest.Options{}).Store()
+	subject := testRepo.Digest("sha512:" + strings.Repeat("0", 128))
+	for _, place := range []registry.Place{registry.PlaceReferrers, registry.PlaceSignatureTag, registry.PlaceAttestationTag, ""} {
+		wantKind(t, registry.Detach(t.Context(), s, subject, registry.Item{Place: place}), registry.ErrReference)
+	}
+	for _, item := range []registry.Item{simpleItem("a"), envelopeItem("b")} {
+		wantKind(t, registry.Confirm(t.Context(), s, subject, item, subject), registry.ErrReference)
+	}
+}
+
+func TestConfirmTellsWhatCannotBeRead(t *testing.T) {
+	hosted := registrytest.New(registrytest.Options{})
+	s := hosted.Store()
+	subject := pushTagged(t, s, "registry.example/team/app:v1")
+	item := simpleItem("a")
+	at, err := registry.Attach(t.Context(), s, subject, item)
+	must(t, err)
+	broken := &registry.Error{Op: "test", Kind: registry.ErrDenied}
+	for _, call := range []string{"manifest", "blob"} {
+		if err := registry.Confirm(t.Context(), failingAt(s, call, broken), subject, item, at); !errors.Is(err, broken) {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	garbage := registrytest.Faulty(s, registrytest.Hooks{Manifest: func(context.Context, name.Reference) (registry.Manifest, error) {
+		return mustManifest(t, ociManifest, []byte("{")), nil
+	}})
+	wantKind(t, registry.Confirm(t.Context(), garbage, subject, item, at), registry.ErrMalformed)
+	hosted.Delete("team/app", at.DigestStr())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := registry.Confirm(ctx, s, subject, item, at); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("given up while it waits for the store: %v", err)
+	}
 }
