@@ -1,6 +1,10 @@
 package registry
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -21,4 +25,25 @@ func LockLayout(t testing.TB, l *Layout) (unlock func()) {
 func SplitLayout(rest string) (dir, tag string, digest v1.Hash, err error) {
 	p, err := splitLayout(LayoutPrefix+rest, rest)
 	return p.dir, p.tag, p.digest, err
+}
+
+func TestALockThatCannotBeHadIsAnError(t *testing.T) {
+	l, err := OpenLayout(filepath.Join(t.TempDir(), "layout"), LayoutOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil { // no system locks a closed file
+		t.Fatal(err)
+	}
+	if err := l.waitForLock(t.Context(), "test", f); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if kind := lockKind(fmt.Errorf("lock: %w", errors.ErrUnsupported)); kind != ErrUnsupported {
+		t.Errorf("a file system without locks: %s", kind)
+	}
 }

@@ -45,3 +45,24 @@ func TestLayoutThatCannotBeWrittenSaysSo(t *testing.T) {
 	l = openLayout(t, dir, registry.LayoutOptions{Create: true})
 	wantManifest(t, l, image)
 }
+
+func TestLayoutThatCannotBeReadSaysSo(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("nothing is forbidden to root")
+	}
+	l, dir := newLayout(t)
+	image := pushImage(t, l, l.Tag("v1"), "image", nil)
+	blob := blobFile(dir, image.Descriptor.Digest)
+	for file, use := range map[string]func() error{
+		blob:                             func() error { _, err := l.HasBlob(t.Context(), l.Digest(image.Descriptor.Digest)); return err },
+		filepath.Join(dir, "index.json"): func() error { _, err := l.Tags(t.Context()); return err },
+		filepath.Join(dir, ".hallmark", "lock"): func() error {
+			return l.RemoveManifest(t.Context(), l.Digest(image.Descriptor.Digest))
+		},
+	} {
+		must(t, os.Chmod(file, 0))
+		wantKind(t, use(), registry.ErrDenied)
+		must(t, os.Chmod(file, 0o600))
+	}
+	wantManifest(t, l, image)
+}
