@@ -183,3 +183,26 @@ func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
+
+func TestTheUpstreamsWordAboutARepositoryHoldsForWhatIsMissingInIt(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *proxy.Config) { c.Logins = proxy.LoginsOfClients })
+	for i := range 3 {
+		path := "/v2/team/app/referrers/sha256:" + strings.Repeat(itoa(i), 64)
+		if r := s.get(path, basic("jane")...); r.status != http.StatusOK {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if r := s.get(path, basic("ken")...); r.status != http.StatusForbidden {
+			t.Errorf("another login: %d %s", r.status, r.body)
+		}
+	}
+	asked := 0
+	for _, r := range s.hosted.Requests() {
+		if r.Kind == registrytest.KindTags {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the upstream was asked %d times whether jane may read the repository", asked)
+	}
+}

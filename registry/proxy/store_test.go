@@ -3,7 +3,9 @@ package proxy_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -283,5 +285,83 @@ func TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart(t *testing.T) {
 		if r.err != nil || !bytes.HasSuffix(want, r.body) || len(r.body) < len(want)-5 {
 			t.Errorf("%v: %d, %d bytes, %v", header, r.status, len(r.body), r.err)
 		}
+	}
+}
+
+func TestAStoreIsOpenedWithWhatIsItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{})
+	s.passes("signed")
+	eventually(t, "the manifest is stored", func() bool { return len(blobFiles(t, dir)) > 0 })
+	blobs, left := filepath.Join(dir, "blobs", "sha256"), filepath.Join(dir, "ingest", "blob-123")
+	must(t, os.WriteFile(left, []byte("of a crash"), 0o600))
+	must(t, os.Mkdir(filepath.Join(blobs, strings.Repeat("a", 64)), 0o700))
+	for _, name := range []string{"readme", strings.Repeat("A", 64), strings.Repeat("b", 63)} {
+		must(t, os.WriteFile(filepath.Join(blobs, name), []byte("not ours"), 0o600))
+	}
+	store := openStore(t, dir, proxy.StoreOptions{MaxBytes: 1}) // for which all must make room but the last
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a crash has left stays: %v", err)
+	}
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Store = store })
+	s.passes(s.signed.DigestStr())
+	for _, name := range []string{"readme", strings.Repeat("A", 64), strings.Repeat("b", 63)} {
+		if _, err := os.Stat(filepath.Join(blobs, name)); err != nil {
+			t.Errorf("what is not the store's was touched: %v", err)
+		}
+	}
+}
+
+func TestADirectoryThatHoldsSomethingElseIsNoStore(t *testing.T) {
+	for _, in := range []string{"oci-layout", "index.json", "ingest/blob-1/held"} {
+		dir := t.TempDir()
+		must(t, os.MkdirAll(filepath.Join(dir, in), 0o700))
+		if _, err := proxy.OpenStore(dir, proxy.StoreOptions{}); err == nil {
+			t.Errorf("%s is a directory, and nobody was told", in)
+		}
+	}
+}
+
+// A blob is asked for as a manifest: neither is it taken for one, nor is it lost.
+func TestStoredContentThatIsNoManifestIsNotReadAsOne(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{})
+	_, big := s.bigImage("big", 5<<20)
+	s.passes("big")
+	s.passes("signed")
+	config := s.parts(s.signed)[0].Digest.String()
+	for _, digest := range []string{big, config} {
+		s.serves("/v2/team/app/blobs/" + digest)
+		eventually(t, "the blob is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), digest) })
+		if r := s.get("/v2/team/app/manifests/" + digest); r.status != http.StatusNotFound {
+			t.Errorf("%s: %d %.100s", digest, r.status, r.body)
+		}
+		s.hosted.ResetRequests()
+		s.serves("/v2/team/app/blobs/" + digest)
+		if n := len(s.hosted.Requests()); n != 0 {
+			t.Errorf("%s was fetched again: %d requests", digest, n)
+		}
+	}
+}
+
+// A manifest lies about the size of a layer that is stored: the file of the true size
+// is not it, and neither is what the upstream has.
+func TestAStoredBlobOfAnotherSizeThanListedIsNotServed(t *testing.T) {
+	dir := t.TempDir()
+	s := storeScene(t, dir, proxy.StoreOptions{})
+	_, layer := s.bigImage("big", 100_000)
+	s.passes("big")
+	content := s.serves("/v2/team/app/blobs/" + layer).body
+	eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
+	s.hosted.PutBlob("evil/x", content)
+	for _, size := range []int{len(content) + 1, len(content) - 1} {
+		s.other("evil/x", piece{layerType, layer, size})
+		s.serves("/v2/evil/x/manifests/v1")
+		if r := s.get("/v2/evil/x/blobs/" + layer); r.status == http.StatusOK && r.err == nil {
+			t.Errorf("of %d bytes: %d arrived", size, len(r.body))
+		}
+	}
+	if r := s.serves("/v2/team/app/blobs/" + layer); len(r.body) != len(content) {
+		t.Errorf("%d bytes", len(r.body))
 	}
 }

@@ -2,9 +2,13 @@ package proxy_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -211,5 +215,94 @@ func TestATransportReturnsAResponseOrAnError(t *testing.T) {
 	}
 	if resp != nil || err == nil {
 		t.Errorf("%v and %v", resp, err)
+	}
+}
+
+func TestATransportJudgesRegistriesOfTheRootsThatItTrusts(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	server := httptest.NewTLSServer(s.hosted)
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	host := strings.TrimPrefix(server.URL, "https://")
+	trusting := s.transport(host, func(c *proxy.Config) { c.Client.RootCAs = roots })
+	for ref, want := range map[string]int{"signed": http.StatusOK, "unsigned": http.StatusForbidden} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v2/team/app/manifests/"+ref, nil)
+		must(t, err)
+		if r := send(t, trusting, req); r.status != want || r.err != nil {
+			t.Errorf("%s: %d %s, %v", ref, r.status, r.body, r.err)
+		}
+		if r := send(t, s.transport(host, nil), req); r.err == nil && r.status == http.StatusOK {
+			t.Errorf("%s: nobody trusts this certificate", ref)
+		}
+	}
+	if _, err := proxy.NewTransport(proxy.Config{}); !errors.Is(err, proxy.ErrConfig) {
+		t.Errorf("without a verifier: %v", err)
+	}
+}
+
+// unreachable fails the test where anything is sent.
+type unreachable struct{ t *testing.T }
+
+func (u unreachable) RoundTrip(req *http.Request) (*http.Response, error) {
+	u.t.Errorf("%s was sent", req.URL)
+	return nil, errors.New("unreachable")
+}
+
+// closes notes that it was closed.
+type closes struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closes) Close() error {
+	c.closed = true
+	return nil
+}
+
+func TestATransportRefusesWhatNamesNoRepository(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	client := s.transport("", func(c *proxy.Config) { c.Client.Transport = unreachable{t} })
+	for _, target := range []*url.URL{
+		{Scheme: "https", Path: "/v2/team/app/manifests/v1"},
+		{Scheme: "https", Host: "not a host", Path: "/v2/team/app/manifests/v1"},
+		{Scheme: "https", Host: "index.docker.io", Path: "/v2/nginx/manifests/v1"},
+		{Scheme: "https", Host: "registry.example", Path: "/v2/" + strings.Repeat("a", 300) + "/manifests/v1"},
+	} {
+		body := &closes{Reader: strings.NewReader("x")}
+		resp, err := client.Transport.RoundTrip((&http.Request{URL: target, Header: make(http.Header), Body: body}).WithContext(t.Context()))
+		must(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(t, errors.Join(err, resp.Body.Close()))
+		if resp.StatusCode != http.StatusBadRequest || !body.closed {
+			t.Errorf("%.60s: %d, its body is closed: %v", target, resp.StatusCode, body.closed)
+		}
+	}
+}
+
+// The login is between the client and the registry: what that asks for reaches the
+// client as it is.
+func TestATransportPassesOnWhatTheRegistryAsksFor(t *testing.T) {
+	s := newScene(t, registrytest.Options{BasicUsers: map[string]string{"jane": "secret"}}, nil)
+	host := registrytest.Start(t, s.hosted)
+	client := s.transport(host, nil)
+	ask := func(header ...string) reply {
+		// No method is GET.
+		req := (&http.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/v2/team/app/manifests/signed"}, Header: make(http.Header)}).WithContext(t.Context())
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := client.Transport.RoundTrip(req)
+		must(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		return reply{resp.StatusCode, resp.Header, body, err}
+	}
+	if r := ask(); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != `Basic realm="registrytest"` {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	if r := ask(basic("jane")...); r.status != http.StatusOK || len(r.body) == 0 {
+		t.Errorf("%d %s", r.status, r.body)
 	}
 }
