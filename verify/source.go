@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
@@ -38,8 +39,9 @@ type FileSourceOptions struct {
 //
 // A new policy holds as a whole or not at all: one that is refused, half-written,
 // gone, or of a lower Serial than the one before changes nothing; the last good
-// policy goes on to hold, Err says why, and the logger is told. A policy whose
-// Expires has passed denies everything.
+// policy goes on to hold, Err says why, and the logger is told. The same goes for an
+// Authority or Logger that panics meanwhile; then the files are loaded again after
+// Interval. A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
 	o    FileSourceOptions
@@ -72,7 +74,7 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	}
 	s := &FileSource{path: path, o: o}
 	for range startAttempts {
-		if s.look(); s.err == nil || !errors.Is(s.err, errChanging) {
+		if s.lookIfNobodyDoes(); s.err == nil || !errors.Is(s.err, errChanging) {
 			break
 		}
 	}
@@ -89,9 +91,8 @@ var errChanging = errors.New("the policy, or a file that it names, changed while
 // start. Whoever asks first after Interval looks at the files, and loads them where
 // they have changed; others do not wait for that.
 func (s *FileSource) Verifier(context.Context) (*Verifier, error) {
-	if s.due() && s.looking.TryLock() {
-		s.look()
-		s.looking.Unlock()
+	if s.due() {
+		s.lookIfNobodyDoes()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,6 +113,28 @@ func (s *FileSource) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
+}
+
+// lookIfNobodyDoes looks at the files, unless somebody is at it. Authorities and the
+// Logger are others' code: where one panics, whoever asked for a Verifier must get
+// one, the watching must go on, and what was loaded is not known to hold, so that the
+// next look loads it anew.
+func (s *FileSource) lookIfNobodyDoes() {
+	if !s.looking.TryLock() {
+		return
+	}
+	defer s.looking.Unlock()
+	err := panics.Caught(func() error { s.look(); return nil })
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	s.checked, s.seen, s.err = s.o.Options.Now(), [sha256.Size]byte{}, err
+	s.mu.Unlock()
+	_ = panics.Caught(func() error { // the Logger may be the one that panics
+		s.o.Logger.Error("the policy could not be loaded; the last good one goes on to hold", "path", s.path, "error", err)
+		return nil
+	})
 }
 
 // look reads the files, and takes the policy over where they have changed. What
