@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -26,7 +27,9 @@ type BatchOptions struct {
 // comes, in no particular order. Every reference gets exactly one outcome,
 // unless the iteration is broken off, which cancels what is under way. When the
 // context ends, the references not judged yet get its error. refs is iterated over
-// in a goroutine of its own, which ends once refs does, or asks whether to go on.
+// in a goroutine of its own, which ends once refs does, or asks whether to go on. A
+// panic of r, of the cache or of an authority is the outcome of the reference that it
+// happened for, and one of refs ends the iteration with that panic.
 func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[name.Reference], o BatchOptions) iter.Seq2[name.Reference, Outcome] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 16
@@ -54,7 +57,7 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 						}
 						j := judged{ref: ref}
 						if j.out.Err = ctx.Err(); j.out.Err == nil {
-							j.out.Result, j.out.Err = v.Image(ctx, r, ref)
+							j.out = v.outcome(ctx, r, ref)
 						}
 						select {
 						case done <- j:
@@ -67,22 +70,40 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 				}
 			})
 		}
+		var panicked error // of refs; read once done is closed
 		go func() {
 			defer close(done)
 			defer workers.Wait()
 			defer close(todo)
-			for ref := range refs {
-				select {
-				case todo <- ref:
-				case <-broken:
-					return
+			panicked = panics.Caught(func() error {
+				for ref := range refs {
+					select {
+					case todo <- ref:
+					case <-broken:
+						return nil
+					}
 				}
-			}
+				return nil
+			})
 		}()
 		for j := range done {
 			if !yield(j.ref, j.out) {
 				return
 			}
 		}
+		if panicked != nil {
+			panic(panicked) // where whoever gave us refs can recover it
+		}
 	}
+}
+
+// outcome is what Image returns. A panic of somebody else's code would end the whole
+// process from a goroutine of ours.
+func (v *Verifier) outcome(ctx context.Context, r registry.Reader, ref name.Reference) (out Outcome) {
+	err := panics.Caught(func() (err error) {
+		out.Result, err = v.Image(ctx, r, ref)
+		return err
+	})
+	out.Err = err
+	return out
 }

@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -89,5 +92,49 @@ func TestImagesReturnsWhenItIsBrokenOffWhileReferencesAreWaitedFor(t *testing.T)
 	}
 	for range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, refs, verify.BatchOptions{}) {
 		break
+	}
+}
+
+// panicking is a store in whose code something is wrong.
+type panicking struct{ registry.Store }
+
+func (panicking) Resolve(context.Context, name.Reference) (v1.Descriptor, error) { panic("a bug") }
+
+func TestAPanicOfAReaderIsTheOutcomeOfItsReferenceAlone(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	refs := slices.Values([]name.Reference{w.repo.Tag("x"), w.image, w.repo.Tag("y")})
+	allowed, panicked := 0, 0
+	for _, out := range w.verifier(verify.Signatures{}).Images(t.Context(), panicking{w.store}, refs, verify.BatchOptions{Concurrency: 1}) {
+		var p *panics.Error
+		switch {
+		case errors.As(out.Err, &p) && p.Cause == "a bug" && out.Result == nil:
+			panicked++
+		case out.Err == nil && out.Result.Digest == w.image:
+			allowed++
+		}
+	}
+	if allowed != 1 || panicked != 2 {
+		t.Errorf("%d allowed, %d panicked; want 1 and 2", allowed, panicked)
+	}
+}
+
+// A panic in the caller's own code is one that the caller can recover, once all that
+// was asked before has its outcome.
+func TestAPanicOfTheReferencesIsTheCallers(t *testing.T) {
+	w := newWorld(t)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	refs := func(yield func(name.Reference) bool) {
+		yield(w.image)
+		panic("a bug")
+	}
+	n := 0
+	defer func() {
+		if p, ok := recover().(*panics.Error); !ok || p.Cause != "a bug" || n != 1 {
+			t.Errorf("recovered %v after %d outcomes", p, n)
+		}
+	}()
+	for range w.verifier(verify.Signatures{}).Images(t.Context(), w.store, refs, verify.BatchOptions{}) {
+		n++
 	}
 }
