@@ -79,8 +79,9 @@ type Identity interface {
 type Recognized struct {
 	// Who tells them from all others whom the same Authority can recognise, such
 	// as issuer and subject of a certificate, and is the same whichever Identity
-	// recognises them: where several do, they still count once in a threshold.
-	// Empty is an error.
+	// recognises them, and by whichever certificate: where several do, they still
+	// count once in a threshold, and where they do so in two roles that are to be
+	// separate (Rule.SeparateDuties), they count in neither. Empty is an error.
 	Who string
 	// Until is when this ends to hold by itself; zero is never.
 	Until time.Time
@@ -135,8 +136,7 @@ const identityEffort = 4
 
 // vouchers finds the policy's identities that have signed a piece of evidence
 // that offers a certificate; failing that, it says why. Somebody whom a revoked
-// identity stands for counts as no other one either, and somebody who stands in two
-// roles that are to be separate counts in neither.
+// identity stands for counts as no other one either.
 func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
@@ -162,9 +162,7 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 	if len(found) == 0 {
 		return nil, &problem{ReasonCertificate, errors.Join(why...).Error()}, nil
 	}
-	if a, b := j.rule.rolesOf(found); b != nil {
-		return nil, problemf(ReasonWrongRole, "its signer stands in the roles %s and %s, which are to be separate", a.name, b.name), nil
-	}
+	j.samePerson(found)
 	return found, nil, nil
 }
 
@@ -191,19 +189,4 @@ func (j *judgement) candidates() iter.Seq2[*trustedKey, error] {
 			}
 		}
 	}
-}
-
-// rolesOf finds two of the roles that are to be separate in which some of these
-// stand.
-func (r *rule) rolesOf(these []*trustedKey) (a, b *role) {
-	for _, role := range r.separate {
-		if !slices.ContainsFunc(these, func(k *trustedKey) bool { return role.keys[k.ID()] }) {
-			continue
-		}
-		if a != nil {
-			return a, role
-		}
-		a = role
-	}
-	return a, nil
 }

@@ -291,10 +291,10 @@ func TestAttack_T7_WhoeverIsRecognisedInTwoSeparateRolesCountsInNeither(t *testi
 		t.Fatal(err)
 	}
 	res, err := w.judgedBy(domainCA{ca}, separate)
-	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole, verify.ReasonWrongRole) // for each identity
 	w.attach(w.image, w.certified(ca.issue(t, ken, "ken@house.example", ends), ken))
 	res, err = w.judgedBy(domainCA{ca}, separate)
-	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole, verify.ReasonWrongRole, verify.ReasonCounted)
+	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongRole, verify.ReasonWrongRole, verify.ReasonWrongRole, verify.ReasonCounted)
 }
 
 func TestAttack_T11_ARevokedIdentityCountsUnderNoOther(t *testing.T) {

@@ -31,11 +31,15 @@ type judgement struct {
 	rule    *rule
 	pattern string
 	// leaves are the states of the rule's leaves.
-	leaves   []leafState
-	seen     []Evidence
-	causes   []error
-	overflow error
-	checks   checks
+	leaves []leafState
+	// recognised are the facts that wait for who has signed in which role, and
+	// people are the names of their signers, those of one person joined.
+	recognised []fact
+	people     groups
+	seen       []Evidence
+	causes     []error
+	overflow   error
+	checks     checks
 	// bytesSums are further digests of the manifest, once a statement asked.
 	bytesSums map[string]string
 }
@@ -81,6 +85,7 @@ func (j *judgement) run() (*Result, error) {
 	if j.rule.needsEvidence() {
 		j.checks = newChecks()
 		j.gather()
+		j.weighRecognised()
 		j.judgeWaiting()
 		j.judgeLayouts()
 	}
@@ -303,8 +308,17 @@ func misplaced(place registry.Place, f fact) bool {
 	return place == registry.PlaceAttestationTag && f.statement == nil || place == registry.PlaceSignatureTag && f.statement != nil
 }
 
-// weigh judges a fact for every requirement that it may count for.
+// weigh judges a fact for every requirement that it may count for, at once unless it
+// depends on what else its signer has signed.
 func (j *judgement) weigh(f fact) {
+	if j.rule.separatesPeople && f.key.identity != nil {
+		j.recognised = append(j.recognised, f)
+		return
+	}
+	j.weighNow(f)
+}
+
+func (j *judgement) weighNow(f fact) {
 	asked := false
 	for _, leaf := range j.rule.leaves {
 		if leaf.vexBy != nil && f.statement != nil && isVEX(f.statement.predicateType) && leaf.vexBy.keys[f.key.ID()] {

@@ -144,8 +144,12 @@ type Rule struct {
 	// Mode is how Require is applied. Empty: ModeEnforce.
 	Mode Mode `json:"mode,omitempty"`
 	// SeparateDuties refuses keys that stand in two of the roles that Require
-	// names, when the policy is loaded; whoever is recognised by identities of two
-	// of them counts in neither. False: one key may act in two roles.
+	// names (VEXBy included), when the policy is loaded; whoever is recognised by
+	// identities of two of them, by one certificate or by several, counts in
+	// neither. Where identities stand in two of the roles, what they have signed
+	// counts only once all evidence was looked at, and not where some could not be.
+	// Whoever can hide evidence can so let somebody count in one of the roles, and
+	// never in two. False: one key may act in two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
 	// Require must all be met. At least one, unless Deny.
 	Require []Requirement `json:"require,omitempty"`

@@ -109,6 +109,9 @@ type rule struct {
 	// separate are the roles in two of which nobody may stand; none where the rule
 	// does not separate duties.
 	separate []*role
+	// separatesPeople: identities stand in two of them, so that who has signed is
+	// known only from the evidence.
+	separatesPeople bool
 	// asked are the keys, by ID, of all roles that it names.
 	asked map[string]bool
 }
@@ -427,14 +430,14 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 		}
 	}
 	if r.SeparateDuties {
-		made.setSeparate()
+		made.setSeparate(c)
 		err = made.keysAreSeparate(c)
 	}
 	return made, err
 }
 
 // setSeparate collects the roles that the rule names.
-func (r *rule) setSeparate() {
+func (r *rule) setSeparate(c *compiled) {
 	for _, leaf := range r.leaves {
 		for _, role := range []*role{leaf.role, leaf.vexBy} {
 			if role != nil && !slices.Contains(r.separate, role) {
@@ -442,6 +445,13 @@ func (r *rule) setSeparate() {
 			}
 		}
 	}
+	ofPeople := 0
+	for _, role := range r.separate {
+		if slices.ContainsFunc(c.identities, func(k *trustedKey) bool { return role.keys[k.ID()] }) {
+			ofPeople++
+		}
+	}
+	r.separatesPeople = ofPeople > 1
 }
 
 // keysAreSeparate refuses a key in two roles that are to be separate.

@@ -117,8 +117,10 @@ func (v *Verifier) Generation() string {
 //     subject; it meets the requirement's conditions; no evidence of the same key,
 //     or of the same person as identities recognise them, has counted for the
 //     requirement before. Somebody whom a revoked identity recognises counts as no
-//     other, and where duties are to be separate, nobody who is recognised in two
-//     roles counts.
+//     other. Where duties are to be separate, nobody counts of whom evidence that
+//     would count is recognised in two roles: if identities stand in two of these,
+//     all evidence is looked at first, and what identities recognise counts only
+//     where all of it could be read and no limit was reached.
 //   - A requirement about the image's config is met where the config, of an index
 //     those of all images that it lists, meets all conditions.
 //   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
