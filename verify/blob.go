@@ -75,10 +75,11 @@ func (r *BlobResult) MarshalJSON() ([]byte, error) {
 // subjects is the file's digest; if the key is in the role of Policy.Files and
 // neither revoked nor outside of its time; and if the key has not counted before.
 // The annotations that are asked for must stand in the statement; a signature
-// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, no
-// Policy.Files, a policy that has expired, or a file whose SHA-256 is among
-// DenyDigests: *BlobError. The file cannot be read, or the context has ended:
-// that error.
+// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, with all
+// bundles looked at or, as ReasonTooMuchEvidence, with as many as may be or after
+// 20,000 checks of signatures (see Image); no Policy.Files; a policy that has
+// expired; or a file whose SHA-256 is among DenyDigests: *BlobError. The file cannot
+// be read, or the context ends before that is known: that error.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
@@ -103,9 +104,14 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 			return nil, &BlobError{Reason: ReasonTooMuchEvidence, SHA256: sum, Evidence: j.seen,
 				Detail: fmt.Sprintf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)}
 		}
-		j.look(text)
-		if len(j.signers) >= j.need.role.threshold {
+		err := j.look(text)
+		switch {
+		case len(j.signers) >= j.need.role.threshold:
 			return &BlobResult{SHA256: sum, Size: size, Keys: j.signers}, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, &BlobError{Reason: ReasonTooMuchEvidence, SHA256: sum, Evidence: j.seen, Detail: registry.SafeText(err.Error(), maxDetail)}
 		}
 	}
 	return nil, j.refuse(sum)
@@ -132,6 +138,7 @@ type blobJudgement struct {
 	signers []Signer
 	counted map[string]bool
 	seen    []Evidence
+	ended   error // no more checks may be made, or the context has ended
 }
 
 func (j *blobJudgement) refuse(sum string) error {
@@ -148,7 +155,9 @@ func (j *blobJudgement) refuse(sum string) error {
 	return e
 }
 
-func (j *blobJudgement) look(text []byte) {
+// look judges a bundle. An error says that the context has ended, or that no more
+// checks may be made, so that the rest was not looked at.
+func (j *blobJudgement) look(text []byte) error {
 	key, annotations, reason, detail := j.judge(text)
 	e := Evidence{Format: registry.FormatBundle, Reason: reason, Detail: registry.SafeText(detail, maxDetail)}
 	if key != nil {
@@ -163,6 +172,14 @@ func (j *blobJudgement) look(text []byte) {
 		}
 	}
 	j.seen = append(j.seen, e)
+	return j.ended
+}
+
+// keysOf finds the policy's keys that have made one of a claim's signatures.
+func (j *blobJudgement) keysOf(claim *evidence.Claim) []*trustedKey {
+	var keys []*trustedKey
+	keys, j.ended = j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
+	return keys
 }
 
 func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reason, string) {
@@ -180,10 +197,10 @@ func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reas
 		return nil, nil, ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"
 	}
 	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
-	keys, err := j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
+	keys := j.keysOf(claim)
 	switch {
-	case err != nil:
-		return nil, nil, ReasonTooMuchEvidence, err.Error()
+	case j.ended != nil:
+		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()
 	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
 		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
 	case len(keys) == 0:
@@ -212,9 +229,9 @@ func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, 
 	if err != nil {
 		return nil, nil, openReason(err), err.Error()
 	}
-	keys, err := j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
-	if err != nil {
-		return nil, nil, ReasonTooMuchEvidence, err.Error()
+	keys := j.keysOf(claim)
+	if j.ended != nil {
+		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()
 	}
 	if len(keys) == 0 {
 		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature"

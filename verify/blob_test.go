@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,5 +179,60 @@ func TestAttack_T6_FilesAreDeniedByWhatDeniesImages(t *testing.T) {
 		if reason == "" && err != nil || reason != "" && (res != nil || !errors.As(err, &denied) || denied.Reason != reason) {
 			t.Errorf("%q: %v, %v; want %q", more, res, err, reason)
 		}
+	}
+}
+
+func TestAttack_E9_ChecksThatAreUsedUpForAFileAreTooMuchEvidence(t *testing.T) {
+	file, good, mallory := []byte("a release"), newPerson(t), newPerson(t)
+	keys := []verify.Key{good.key}
+	for range 2500 {
+		keys = append(keys, newPerson(t).key)
+	}
+	v, err := verify.New(verify.Signatures{Keys: keys, Threshold: 1}.Policy(), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, `{"digest":{"sha256":"`+strings.Repeat("ab", 32)+`"}}`), mallory).Payload
+	signature, err := sign.Blob(t.Context(), bytes.NewReader(file), mallory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	genuine, err := sign.Blob(t.Context(), bytes.NewReader(file), good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	because := append(slices.Repeat([]verify.Reason{verify.ReasonUntrustedKey}, 7), verify.ReasonTooMuchEvidence)
+	made := regexp.MustCompile(`"(sig|signature)":"[^"]+"`)
+	for label, bundle := range map[string][]byte{"statements": statement, "signatures over the bytes": signature} {
+		bundle = made.ReplaceAll(bundle, []byte(`"$1":"AAAA"`)) // which is quickly seen to be none
+		flood := slices.Repeat([][]byte{bundle}, 9)
+		res, err := v.Blob(t.Context(), bytes.NewReader(file), append(flood, genuine)...)
+		t.Log(label)
+		blobDenied(t, res, err, verify.ReasonTooMuchEvidence, because...)
+		if _, err := v.Blob(t.Context(), bytes.NewReader(file), genuine, bundle); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAContextThatEndsIsNoVerdictAboutAFile(t *testing.T) {
+	file, w, by := []byte("a release"), newWorld(t), newPerson(t)
+	bundle, err := sign.Blob(t.Context(), bytes.NewReader(file), by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, ended, allowed := w.verifier(verify.Signatures{Keys: []verify.Key{by.key}}), 0, 0
+	for n := range 12 {
+		switch res, err := v.Blob(&endsAfter{t.Context(), n}, bytes.NewReader(file), bundle); {
+		case errors.Is(err, context.Canceled) && res == nil:
+			ended++
+		case err == nil:
+			allowed++
+		default:
+			t.Errorf("ended after %d, of a file that is signed: %v", n, err)
+		}
+	}
+	if ended == 0 || allowed == 0 {
+		t.Errorf("ended %d times and allowed %d times; want both", ended, allowed)
 	}
 }
