@@ -30,8 +30,8 @@ type Decision struct {
 	// Result is a positive answer, Denied a negative one.
 	Result *Result
 	Denied *Error
-	// Until is when it must no longer be used.
-	Until time.Time
+	// Made is when it was reached, Until when it must no longer be used.
+	Made, Until time.Time
 }
 
 // Cache keeps decisions. It is safe for concurrent use. It may forget at any
@@ -157,15 +157,17 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 	})
 }
 
-// current reports whether a decision may still be used. One that would hold for
-// longer than any is kept was made while the clock was ahead, or comes from a store
-// that says what it wants.
+// current reports whether a decision may still be used. Another process may have made
+// it, which keeps decisions for longer than this one. One that would hold for longer
+// than any is kept, or that is of the future, was made while the clock was ahead, or
+// comes from a store that says what it wants.
 func (v *Verifier) current(d Decision) bool {
 	now, most := v.o.Now(), v.o.AllowedFor
 	if d.Denied != nil {
 		most = v.o.DeniedFor
 	}
-	return now.Before(d.Until) && !d.Until.After(now.Add(most))
+	return now.Before(d.Until) && !d.Until.After(now.Add(most)) &&
+		now.Before(d.Made.Add(most)) && !d.Made.After(now.Add(v.policy.skew))
 }
 
 // usable checks again that a cache gave back what was asked for.
@@ -205,9 +207,9 @@ func (v *Verifier) judgeAndKeep(ctx context.Context, key CacheKey, judge func(co
 	}
 	now := v.o.Now()
 	if denied, ok := err.(*Error); ok {
-		v.o.Cache.Put(ctx, key, Decision{Denied: denied, Until: now.Add(v.o.DeniedFor)})
+		v.o.Cache.Put(ctx, key, Decision{Denied: denied, Made: now, Until: now.Add(v.o.DeniedFor)})
 	} else if err == nil {
-		v.o.Cache.Put(ctx, key, Decision{Result: result, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedFor))})
+		v.o.Cache.Put(ctx, key, Decision{Result: result, Made: now, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedFor))})
 	}
 	return result, err
 }

@@ -77,6 +77,7 @@ func (c *SharedCache) Put(ctx context.Context, key CacheKey, d Decision) {
 type wireDecision struct {
 	Result *wireResult `json:"result,omitempty"`
 	Denied *wireError  `json:"denied,omitempty"`
+	Made   time.Time   `json:"made"`
 	Until  time.Time   `json:"until"`
 }
 
@@ -104,7 +105,7 @@ type wireError struct {
 }
 
 func newWireDecision(d Decision) wireDecision {
-	w := wireDecision{Denied: newWireError(d.Denied), Until: d.Until}
+	w := wireDecision{Denied: newWireError(d.Denied), Made: d.Made, Until: d.Until}
 	if r := d.Result; r != nil {
 		w.Result = &wireResult{
 			Reference: r.Reference, Digest: r.Digest.String(), PolicyDigest: r.PolicyDigest, Rule: r.Rule, JudgedAt: r.JudgedAt, ValidUntil: r.ValidUntil,
@@ -125,7 +126,7 @@ func newWireError(e *Error) *wireError {
 }
 
 func (w *wireDecision) decision() (d Decision, err error) {
-	d.Until = w.Until
+	d.Made, d.Until = w.Made, w.Until
 	if d.Denied, err = w.Denied.decision(); err != nil || w.Result == nil {
 		return d, err
 	}

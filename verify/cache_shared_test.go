@@ -171,7 +171,7 @@ func TestASharedValueThatIsNoDecisionIsJudged(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
 	v := process(t, p, &shelf{}, verify.Options{})
-	until := `"until":"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`
+	until := `"made":"` + time.Now().Format(time.RFC3339) + `","until":"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`
 	named := func(digest string) string {
 		return `{"digest":"` + digest + `","policyDigest":"` + v.PolicyDigest() + `"}`
 	}
@@ -184,6 +184,7 @@ func TestASharedValueThatIsNoDecisionIsJudged(t *testing.T) {
 		"no JSON":                    {`{`, false},
 		"a list":                     {`[]`, false},
 		"neither":                    {`{` + until + `}`, false},
+		"a result of no time":        {`{"result":` + good + `,` + until[strings.Index(until, `,`)+1:] + `}`, false},
 		"both":                       {`{"result":` + good + `,"denied":` + good + `,` + until + `}`, false},
 		"a result about no digest":   {`{"result":` + named("latest") + `,` + until + `}`, false},
 		"a denial about no digest":   {`{"denied":` + named("") + `,` + until + `}`, false},
@@ -215,6 +216,37 @@ func TestADecisionThatCannotBeWrittenIsNotShared(t *testing.T) {
 		if len(store.held) != kept {
 			t.Errorf("year %d: %d values are held, want %d", year, len(store.held), kept)
 		}
+	}
+}
+
+// Whoever keeps decisions for long does so for itself.
+func TestAttack_T5_NoDecisionIsUsedForLongerThanItsUserKeepsDecisions(t *testing.T) {
+	w, a, b, c := newWorld(t), newPerson(t), newPerson(t), newPerson(t)
+	p, at, store := loaded(t, policyText, a, b, c), time.Now(), &shelf{}
+	w.sign(w.image, sign.ImageOptions{}, a)
+	unsigned, read := w.push(), &counting{Store: w.store}
+	keeping := func(d time.Duration) *verify.Verifier {
+		return process(t, p, store, verify.Options{Now: func() time.Time { return at }, AllowedFor: d, DeniedFor: d})
+	}
+	long, short := keeping(24*time.Hour), keeping(time.Minute)
+	ask := func(v *verify.Verifier) {
+		t.Helper()
+		if _, err := v.Image(t.Context(), read, w.image); err != nil {
+			t.Error(err)
+		}
+		res, err := v.Image(t.Context(), read, unsigned)
+		isDenied(t, res, err, verify.ReasonNoSignature)
+	}
+	ask(long)
+	at = at.Add(24*time.Hour - 30*time.Second) // for half a minute, it is within what short keeps
+	before := read.gathered.Load()
+	ask(long)
+	if n := read.gathered.Load() - before; n != 0 {
+		t.Errorf("who keeps decisions for so long has judged %d again", n)
+	}
+	ask(short)
+	if n := read.gathered.Load() - before; n != 2 {
+		t.Errorf("who keeps decisions for a minute has judged %d of 2 again", n)
 	}
 }
 

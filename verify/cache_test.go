@@ -182,13 +182,13 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for label, d := range map[string]verify.Decision{
-		"denial of another digest under this policy": {Denied: &verify.Error{Digest: w.image, PolicyDigest: other.PolicyDigest()}, Until: time.Now().Add(time.Hour)},
-		"denial of this digest under another policy": {Denied: &verify.Error{Digest: evil, PolicyDigest: "sha256:x", Reason: verify.ReasonDeniedDigest}, Until: time.Now().Add(time.Hour)},
-		"of another verifier":                        {Result: good, Until: time.Now().Add(time.Hour)},
-		"empty":                                      {Until: time.Now().Add(time.Hour)},
-		"made up":                                    {Result: &verify.Result{Digest: evil}, Until: time.Now().Add(time.Hour)},
-		"both":                                       {Result: good, Denied: &verify.Error{}, Until: time.Now().Add(time.Hour)},
-		"another denial":                             {Denied: &verify.Error{Digest: w.image}, Until: time.Now().Add(time.Hour)},
+		"denial of another digest under this policy": {Denied: &verify.Error{Digest: w.image, PolicyDigest: other.PolicyDigest()}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"denial of this digest under another policy": {Denied: &verify.Error{Digest: evil, PolicyDigest: "sha256:x", Reason: verify.ReasonDeniedDigest}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"of another verifier":                        {Result: good, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"empty":                                      {Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"made up":                                    {Result: &verify.Result{Digest: evil}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"both":                                       {Result: good, Denied: &verify.Error{}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
+		"another denial":                             {Denied: &verify.Error{Digest: w.image}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
 	} {
 		// None of them has ended.
 		o := verify.Options{Cache: lyingCache{d}, AllowedFor: 2 * time.Hour, DeniedFor: 2 * time.Hour}
@@ -200,6 +200,32 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 		if denial := isDenied(t, res, err, verify.ReasonNoSignature); denial.Digest != evil {
 			t.Errorf("%s: %+v", label, denial)
 		}
+	}
+}
+
+func TestAttack_P10_DecisionsOfAnotherTimeAreNotUsed(t *testing.T) {
+	w := newWorld(t)
+	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	plain, err := verify.New(policy, verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for made, used := range map[time.Duration]bool{0: true, -29 * time.Second: true, -31 * time.Second: false, 4 * time.Minute: true, 6 * time.Minute: false} {
+		kept := verify.Decision{
+			Denied: &verify.Error{Digest: w.image, PolicyDigest: plain.PolicyDigest(), Reason: verify.ReasonDeniedDigest},
+			Made:   now.Add(made), Until: now.Add(time.Second),
+		}
+		v, err := verify.New(policy, verify.Options{Cache: lyingCache{kept}, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := verify.ReasonNoSignature
+		if used {
+			want = verify.ReasonDeniedDigest
+		}
+		res, err := v.Image(t.Context(), w.store, w.image)
+		t.Log(made)
+		isDenied(t, res, err, want)
 	}
 }
 

@@ -24,7 +24,9 @@ type Options struct {
 	// about the same digest at the same time share the work all the same.
 	Cache Cache
 	// AllowedFor and DeniedFor are how long a decision is kept at most: no longer
-	// than Result.ValidUntil. Zero: five minutes, and 30 seconds.
+	// than Result.ValidUntil. One that another process has made, which the Cache
+	// shares, is used for no longer after it was made either. Zero: five minutes,
+	// and 30 seconds.
 	AllowedFor, DeniedFor time.Duration
 }
 
