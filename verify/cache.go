@@ -21,7 +21,9 @@ type CacheKey struct {
 	// where none of them changes (ChangingAuthority).
 	Trust string
 	// Repository is the full name of the repository asked about, Digest that of
-	// the manifest.
+	// the manifest. Which store was read is no part of it: what evidence allows, it
+	// allows wherever it was found, and a denial is used only for the Reader that
+	// it was reached with, unless it comes from a SharedCache.
 	Repository, Digest string
 }
 
@@ -32,6 +34,10 @@ type Decision struct {
 	Denied *Error
 	// Made is when it was reached, Until when it must no longer be used.
 	Made, Until time.Time
+
+	// reader is whose evidence a denial rests on: what one store lacks, another
+	// may have. Nil: a SharedCache has read it.
+	reader registry.Reader
 }
 
 // Cache keeps decisions. It is safe for concurrent use. It may forget at any
@@ -39,6 +45,8 @@ type Decision struct {
 // whoever can write to it can allow anything, so that a store outside of this
 // process must authenticate what it gives back. It is asked with the context of
 // the decision, and should give up before it takes longer than a decision would.
+// A denial that it makes anew of the exported fields of the one that was put is used
+// for every Reader (CacheKey).
 type Cache interface {
 	Get(ctx context.Context, key CacheKey) (Decision, bool)
 	Put(ctx context.Context, key CacheKey, d Decision)
@@ -145,15 +153,15 @@ type question struct {
 // time. Only definite decisions are kept, and none longer than what it rests on.
 func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
 	if v.o.Cache != nil {
-		if d, ok := v.o.Cache.Get(ctx, key); ok && v.current(d) && v.usable(d, key) {
+		if d, ok := v.o.Cache.Get(ctx, key); ok && v.current(d) && v.usable(d, r, key) {
 			return v.adopt(d)
 		}
 	}
 	if !reflect.ValueOf(r).Comparable() {
-		return v.judgeAndKeep(ctx, key, judge)
+		return v.judgeAndKeep(ctx, r, key, judge)
 	}
 	return v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
-		return v.judgeAndKeep(ctx, key, judge)
+		return v.judgeAndKeep(ctx, r, key, judge)
 	})
 }
 
@@ -171,15 +179,20 @@ func (v *Verifier) current(d Decision) bool {
 }
 
 // usable checks again that a cache gave back what was asked for.
-func (v *Verifier) usable(d Decision, key CacheKey) bool {
+func (v *Verifier) usable(d Decision, r registry.Reader, key CacheKey) bool {
 	switch {
 	case (d.Result == nil) == (d.Denied == nil):
 		return false
 	case d.Denied != nil:
-		return d.Denied.PolicyDigest == key.Policy && names(d.Denied.Digest, key)
+		return d.Denied.PolicyDigest == key.Policy && names(d.Denied.Digest, key) && d.isOf(r)
 	}
-	r := d.Result
-	return (r.by == v || r.shared && r.PolicyDigest == key.Policy) && r.ValidAt(v.o.Now()) && names(r.Digest, key)
+	result := d.Result
+	return (result.by == v || result.shared && result.PolicyDigest == key.Policy) && result.ValidAt(v.o.Now()) && names(result.Digest, key)
+}
+
+// isOf reports whether a denial may be used for who asks with a Reader.
+func (d Decision) isOf(r registry.Reader) bool {
+	return d.reader == nil || reflect.ValueOf(r).Comparable() && d.reader == r
 }
 
 // names reports whether a digest is the one of a key, in its repository.
@@ -200,14 +213,14 @@ func (v *Verifier) adopt(d Decision) (*Result, error) {
 	return &own, nil
 }
 
-func (v *Verifier) judgeAndKeep(ctx context.Context, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
+func (v *Verifier) judgeAndKeep(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
 	result, err := judge(ctx)
 	if v.o.Cache == nil {
 		return result, err
 	}
 	now := v.o.Now()
 	if denied, ok := err.(*Error); ok {
-		v.o.Cache.Put(ctx, key, Decision{Denied: denied, Made: now, Until: now.Add(v.o.DeniedFor)})
+		v.o.Cache.Put(ctx, key, Decision{Denied: denied, reader: r, Made: now, Until: now.Add(v.o.DeniedFor)})
 	} else if err == nil {
 		v.o.Cache.Put(ctx, key, Decision{Result: result, Made: now, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedFor))})
 	}

@@ -27,7 +27,10 @@ type DecisionStore interface {
 const maxSharedBytes = 1 << 20
 
 // SharedCache is a Cache in a DecisionStore. Processes share what they have the
-// same policy, key and authorities for. It is safe for concurrent use.
+// same policy, key and authorities for. A denial is used whichever Reader is asked
+// with, as no process knows those of another: use one SharedCache, or one key, for
+// each store that may hold other evidence, as a mirror or a layout. It is safe for
+// concurrent use.
 type SharedCache struct {
 	store DecisionStore
 	box   seal.Box

@@ -426,6 +426,37 @@ func TestAReaderThatCannotBeComparedIsJudgedByItself(t *testing.T) {
 	}
 }
 
+// A mirror, or a layout, may lack the evidence that another store has.
+func TestADenialForOneStoreIsNoneForAnother(t *testing.T) {
+	w := newWorld(t)
+	bare := newWorldLike(t, w)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacking := &counting{Store: bare.store}
+	for range 2 {
+		res, err := v.Image(t.Context(), lacking, w.image)
+		isDenied(t, res, err, verify.ReasonNoSignature)
+	}
+	for _, r := range []registry.Reader{wrapped{withHeaders{bare.store, nil}}, wrapped{withHeaders{bare.store, nil}}} {
+		res, err := v.Image(t.Context(), r, w.image) // nobody knows whether these are the same
+		isDenied(t, res, err, verify.ReasonNoSignature)
+	}
+	has := &counting{Store: w.store}
+	if _, err := v.Image(t.Context(), has, w.image); err != nil {
+		t.Error(err)
+	}
+	// What is allowed is allowed wherever it was found.
+	if _, err := v.Image(t.Context(), lacking, w.image); err != nil {
+		t.Error(err)
+	}
+	if lacking.gathered.Load() != 1 || has.gathered.Load() != 1 {
+		t.Errorf("evidence was gathered %d and %d times, want once each", lacking.gathered.Load(), has.gathered.Load())
+	}
+}
+
 func TestMemoryCacheWeighsWhatDenialsTell(t *testing.T) {
 	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10, MaxBytes: 10 << 10})
 	put := func(repository string, details int) bool {
