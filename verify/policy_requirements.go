@@ -67,8 +67,10 @@ type ScanConditions struct {
 	// Accept are vulnerabilities that are accepted all the same. Empty: none.
 	Accept []AcceptedVulnerability `json:"accept,omitempty"`
 	// VEXBy is a role whose OpenVEX statements are believed: what its latest
-	// statement calls not_affected or fixed in this image does not count. Empty:
-	// nobody's.
+	// statement calls not_affected or fixed in this image does not count. A later
+	// doubt about another name of the vulnerability, as any of the role's
+	// statements gives them, is a doubt; an excuse is for the names that it gives.
+	// Empty: nobody's.
 	VEXBy string `json:"vexBy,omitempty"`
 	// VEXMaxAge is how old a statement may be to excuse anything. A registry may
 	// hide a later statement; this bounds for how long that helps. Zero: any age.

@@ -100,19 +100,21 @@ func (j *judgement) judgeWaiting() {
 	}
 }
 
-// opinion is what a statement says of a vulnerability.
-type opinion struct {
-	at       time.Time
-	harmless bool
+// opinions are what statements say of vulnerabilities: when each was last excused, and
+// last doubted, by its names.
+type opinions struct {
+	excused, doubted map[string]time.Time
+	alike            groups // the names of one vulnerability
 }
 
 // harmless lists the vulnerabilities of which the latest statement says
-// not_affected or fixed; of statements of the same time the doubtful one counts.
+// not_affected or fixed; of statements of the same time the doubtful one counts. Names
+// that stand together in any statement are those of one vulnerability.
 // A document is attested of the image, so that its statements are about it,
 // whichever products they name: a role that is believed is believed about that.
 // until is when the first of what it rests on ends.
 func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time) {
-	latest := make(map[string]opinion)
+	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(groups)}
 	for _, document := range s.believed {
 		root, err := strictjson.Parse(document.text)
 		if err != nil {
@@ -122,37 +124,59 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 		until = earlier(until, document.until)
 		stated := lastTime(root, time.Time{})
 		for statement := range root.Get("statements").Elems() {
-			o := opinion{at: lastTime(statement, stated)}
-			status, _ := statement.Get("status").Str()
-			o.harmless = status == attest.VEXNotAffected || status == attest.VEXFixed
-			ids := vexIDs(statement.Get("vulnerability"))
-			switch {
-			case o.harmless:
-			case len(ids) == 0:
+			at, ids := lastTime(statement, stated), all.names(statement)
+			if status, _ := statement.Get("status").Str(); status == attest.VEXNotAffected || status == attest.VEXFixed {
+				if ends, stands := a.standsByAge(at, now, skew); stands {
+					until = earlier(until, ends)
+					latest(all.excused, ids, at)
+				}
+				continue
+			}
+			if len(ids) == 0 {
 				return nil, time.Time{} // a doubt about nobody knows what
-			case o.at.IsZero():
-				o.at = now.Add(skew) // nobody knows when: no excuse came later
 			}
-			if o.harmless {
-				ends, stands := a.standsByAge(o.at, now, skew)
-				if !stands {
-					continue
-				}
-				until = earlier(until, ends)
+			if at.IsZero() {
+				at = now.Add(skew) // nobody knows when: no excuse came later
 			}
-			for _, id := range ids {
-				before, seen := latest[id]
-				if !seen || o.at.After(before.at) || o.at.Equal(before.at) && !o.harmless {
-					latest[id] = o
-				}
-			}
+			latest(all.doubted, ids, at)
 		}
 	}
-	excused = make(map[string]bool)
-	for id, o := range latest {
-		excused[id] = o.harmless
+	return all.harmless(), until
+}
+
+// names are those of the vulnerability that a statement is about, which are names of
+// one vulnerability from then on.
+func (o *opinions) names(statement strictjson.Value) []string {
+	ids := vexIDs(statement.Get("vulnerability"))
+	for _, id := range ids {
+		o.alike.join(ids[0], id)
 	}
-	return excused, until
+	return ids
+}
+
+// latest keeps the latest time for each of the names.
+func latest(times map[string]time.Time, ids []string, at time.Time) {
+	for _, id := range ids {
+		if before, seen := times[id]; !seen || at.After(before) {
+			times[id] = at
+		}
+	}
+}
+
+// harmless lists the names that were excused after the last doubt about any name of
+// the same vulnerability. An excuse is for the names that it gives alone: who lists
+// more aliases than they should have must not excuse by that.
+func (o *opinions) harmless() map[string]bool {
+	doubted := make(map[string]time.Time) // by group
+	for id, at := range o.doubted {
+		latest(doubted, []string{o.alike.of(id)}, at)
+	}
+	harmless := make(map[string]bool)
+	for id, at := range o.excused {
+		doubt, is := doubted[o.alike.of(id)]
+		harmless[id] = !is || at.After(doubt)
+	}
+	return harmless
 }
 
 // standsByAge reports whether a statement that excuses something is of a time that

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -46,6 +47,13 @@ func dated(s says, at string) says {
 	return says{s.uri, strings.Replace(s.text, recently, at, 1)}
 }
 
+// named is a document about a vulnerability of other names.
+func named(s says, name string, aliases ...string) says {
+	const before = `{"name":"GHSA-x","aliases":["CVE-2026-0001"]}`
+	about, _ := json.Marshal(map[string]any{"name": name, "aliases": aliases})
+	return says{s.uri, strings.Replace(s.text, before, string(about), 1)}
+}
+
 const (
 	earlierOn = "2026-11-20T12:00:00Z"
 	later     = "2026-11-22T18:00:00Z"
@@ -76,6 +84,10 @@ func TestAttack_E12_TheLatestStatementAboutAVulnerabilityCountsInEveryOrder(t *t
 		"one from the future excuses nothing":  {[]says{dated(vex("not_affected"), tomorrow)}, false},
 		"a doubt from the future is a doubt":   {[]says{vex("not_affected"), dated(vex("affected"), tomorrow)}, false},
 		"about another vulnerability":          {[]says{{attest.TypeOpenVEX, strings.ReplaceAll(vex("not_affected").text, "CVE-2026-0001", "CVE-2026-0002")}}, false},
+		"a doubt about its other name":         {[]says{vex("not_affected"), named(dated(vex("affected"), later), "GHSA-x")}, false},
+		"a doubt of old about its other name":  {[]says{vex("not_affected"), named(dated(vex("affected"), earlierOn), "GHSA-x")}, true},
+		"a doubt by way of a third name":       {[]says{vex("not_affected"), named(dated(vex("fixed"), earlierOn), "GHSA-x", "OSV-1"), named(dated(vex("affected"), later), "OSV-1")}, false},
+		"an excuse of its other name alone":    {[]says{dated(vex("affected"), earlierOn), named(dated(vex("fixed"), later), "GHSA-x")}, false},
 		"the same one, several times and ways": {[]says{vex("not_affected"), vex("not_affected"), dated(vex("fixed"), later)}, true},
 	} {
 		pieces := [][]byte{found}
