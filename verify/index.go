@@ -102,13 +102,21 @@ func (v *Verifier) vouched(index *Result, d v1.Descriptor) (*Result, error) {
 	}, nil
 }
 
+// holds reports, as an error, that a result has ended.
+func (v *Verifier) holds(r *Result) error {
+	if r.ValidAt(v.o.Now()) {
+		return nil
+	}
+	return fmt.Errorf("%w: it was valid until %s; judge the index again", ErrResult, r.ValidUntil.UTC().Format(time.RFC3339))
+}
+
 // entries lists a verified index.
 func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result) ([]v1.Descriptor, error) {
 	if index == nil || index.by != v {
 		return nil, ErrResult
 	}
-	if !index.ValidAt(v.o.Now()) {
-		return nil, fmt.Errorf("%w: it was valid until %s; judge the index again", ErrResult, index.ValidUntil.UTC().Format(time.RFC3339))
+	if err := v.holds(index); err != nil {
+		return nil, err
 	}
 	depth := 0
 	for i := index; i.Index != nil; i = i.Index {
@@ -122,6 +130,9 @@ func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result
 	}
 	m, err := registry.ReadManifest(ctx, r, index.Digest)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.holds(index); err != nil { // reading may have taken long
 		return nil, err
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)

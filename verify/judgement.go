@@ -76,7 +76,34 @@ type fact struct {
 	statement   *statement // nil: an image signature
 }
 
+// maxJudgements is how often one question is judged where what an answer rests on ends
+// meanwhile.
+const maxJudgements = 2
+
+// errEnded is why there is no answer after that.
+var errEnded = errors.New("what it rests on has ended while it was judged")
+
+// run judges by the time at which it begins. Reading may take long, and no result may
+// have ended when it is returned: then it is judged anew, by the time that it is now,
+// which says what has ended.
 func (j *judgement) run() (*Result, error) {
+	var ended *Result
+	for range maxJudgements {
+		result, err := j.judge()
+		now := j.v.o.Now()
+		if err != nil || result.ValidAt(now) {
+			return result, err
+		}
+		ended = result
+		*j = judgement{
+			v: j.v, ctx: j.ctx, r: j.r, given: j.given, hasGiven: j.hasGiven,
+			reference: j.reference, digest: j.digest, now: now,
+		}
+	}
+	return nil, &UndecidedError{Reference: j.reference, Digest: j.digest, Evidence: ended.Evidence, Causes: []error{errEnded}}
+}
+
+func (j *judgement) judge() (*Result, error) {
 	if err := j.findRule(); err != nil {
 		return nil, err
 	}

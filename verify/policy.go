@@ -62,9 +62,9 @@ type PolicyKey struct {
 	PEM string `json:"pem,omitempty"`
 	// File names a file that holds it, from the directory of the policy.
 	File string `json:"file,omitempty"`
-	// NotBefore and NotAfter are when the key counts. Zero: no bound. As no
-	// signature tells when it was made, the time of the judgement is what must
-	// lie between them.
+	// NotBefore and NotAfter are from when, and until just before when, the key
+	// counts. Zero: no bound. As no signature tells when it was made, the time of
+	// the judgement is what must lie between them.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
 	// Revoked is when the key was revoked. Zero: it is not. A key that is

@@ -84,7 +84,7 @@ func (k *trustedKey) within(now time.Time) *problem {
 	switch {
 	case !k.notBefore.IsZero() && now.Before(k.notBefore):
 		return problemf(ReasonKeyNotYetValid, "the key %s counts from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
-	case !k.notAfter.IsZero() && now.After(k.notAfter):
+	case !k.notAfter.IsZero() && !now.Before(k.notAfter):
 		return problemf(ReasonExpiredKey, "the key %s counted until %s", k.Name, k.notAfter.UTC().Format(time.RFC3339))
 	}
 	return nil

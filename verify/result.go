@@ -219,8 +219,8 @@ func digestText(d name.Digest) string {
 }
 
 // UndecidedError says that too few signatures were seen to allow, and that not
-// everything could be read, so that asking again may give another answer. It
-// denies like any error. Unwrap gives the causes, so that errors.Is finds
+// everything could be read, or that what was seen has ended while it was read, so
+// that asking again may give another answer. It denies like any error. Unwrap gives the causes, so that errors.Is finds
 // registry.ErrUnavailable, registry.ErrRateLimited and the like.
 type UndecidedError struct {
 	// Reference and Digest are as in Error.

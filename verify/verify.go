@@ -126,6 +126,8 @@ func (v *Verifier) Generation() string {
 //   - A requirement about the image's config is met where the config, of an index
 //     those of all images that it lists, meets all conditions.
 //   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
+//     Where what it rests on has ended while it was read, all is judged once more, by
+//     the time that it is then; where that happens again, *UndecidedError.
 //   - Otherwise, the context has ended: its error.
 //   - Otherwise, a limit was reached, one of Options.Limits or 20,000 checks of
 //     signatures (each signature with each key, until one fits; keys that are slower
