@@ -174,13 +174,7 @@ func newLayoutWorld(t *testing.T, change ...string) *layoutWorld {
 	t.Helper()
 	owner := newPerson(t)
 	l := &layoutWorld{world: newWorld(t), builder: newPerson(t), stranger: newPerson(t)}
-	layout, err := steps.SignLayout(context.Background(), steps.Layout{
-		Expires: now.Add(24 * time.Hour),
-		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{l.builder.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
-	}, owner)
-	if err != nil {
-		t.Fatal(err)
-	}
+	layout := oneStep(t, owner, l.builder)
 	text := strings.Replace(policyText, signatureRequired, "attestation: {type: intoto, by: release, layout: layout.json}", 1)
 	path := written(t, strings.NewReplacer(change...).Replace(text), owner, newPerson(t), newPerson(t))
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
@@ -194,6 +188,19 @@ func newLayoutWorld(t *testing.T, change ...string) *layoutWorld {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// oneStep is a layout of one step.
+func oneStep(t *testing.T, owner, builder person) []byte {
+	t.Helper()
+	layout, err := steps.SignLayout(context.Background(), steps.Layout{
+		Expires: now.Add(24 * time.Hour),
+		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{builder.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
+	}, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layout
 }
 
 func (l *layoutWorld) link(by person, products map[string]string) []byte {

@@ -126,6 +126,9 @@ func (a *AttestationRequirement) check() error {
 		if len(a.LayoutEnvelope) == 0 {
 			return fmt.Errorf("needs layout: the file of a signed in-toto layout")
 		}
+		if _, err := steps.ReadLayout(a.LayoutEnvelope); err != nil {
+			return fmt.Errorf("has no usable layout: %w", err)
+		}
 	}
 	return nil
 }

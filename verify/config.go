@@ -43,6 +43,9 @@ func (q *ConfigRequirement) check() error {
 			return fmt.Errorf("has in baseImages %.200q, which is neither a digest nor a pattern: %w", b, err)
 		}
 	}
+	if _, err := q.basePatterns(); err != nil {
+		return fmt.Errorf("has baseImages that cannot be compared with one another: %w", err)
+	}
 	if _, ok := compareVersions(q.MinVersion, "0.0.0"); q.MinVersion != "" && !ok {
 		return fmt.Errorf("has minVersion %.100q, which is no semantic version such as 1.2.3", q.MinVersion)
 	}
@@ -141,16 +144,21 @@ func (q *ConfigRequirement) allowsBase(v *imageView) bool {
 	if err != nil {
 		return false
 	}
+	set, err := q.basePatterns()
+	if err != nil {
+		return false // check has refused it
+	}
+	_, ok := set.Match(ref.Context())
+	return ok
+}
+
+// basePatterns are those of BaseImages that are no digests.
+func (q *ConfigRequirement) basePatterns() (*pattern.Set, error) {
 	var entries []pattern.Entry
 	for _, b := range q.BaseImages {
 		if p, err := pattern.Parse(b); err == nil {
 			entries = append(entries, pattern.Entry{Pattern: p})
 		}
 	}
-	set, err := pattern.NewSet(entries)
-	if err != nil {
-		return false
-	}
-	_, ok := set.Match(ref.Context())
-	return ok
+	return pattern.NewSet(entries)
 }

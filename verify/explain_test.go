@@ -87,7 +87,7 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 			},
 		},
 		"a layout": {
-			verify.AttestationRequirement{Type: "intoto", LayoutConditions: verify.LayoutConditions{Layout: "layout.json", LayoutEnvelope: []byte("{}")}},
+			verify.AttestationRequirement{Type: "intoto", LayoutConditions: verify.LayoutConditions{Layout: "layout.json", LayoutEnvelope: oneStep(t, newPerson(t), newPerson(t))}},
 			[]string{"its links complete the layout layout.json"},
 		},
 	} {

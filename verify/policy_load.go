@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
@@ -148,9 +147,6 @@ func readLayouts(path string, list []Requirement, o ParseOptions) error {
 		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
 		if err != nil {
 			return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
-		}
-		if _, err := steps.ReadLayout(text); err != nil {
-			return faultf(at+".attestation.layout", "is no usable layout: %w", err)
 		}
 		q.Attestation.LayoutEnvelope = text
 	}
