@@ -248,7 +248,7 @@ type view struct {
 }
 
 func (l *download) view() view {
-	own, err := os.Open(l.file.Name())
+	own, err := openNow(l.file.Name())
 	if err != nil {
 		return view{nil, l.file}
 	}

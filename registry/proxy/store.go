@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/share"
 )
 
@@ -108,6 +109,10 @@ func (s *Store) prepare() error {
 		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`,
 	} {
 		path := filepath.Join(s.dir, name)
+		// A pipe would hold up who reads it or writes to it.
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: %w", path, file.ErrNotRegular)
+		}
 		if held, err := os.ReadFile(path); err == nil && json.Valid(held) {
 			continue
 		}
@@ -215,9 +220,13 @@ func (s *Store) use(hex string) (stored, bool) {
 	return *e.Value.(*stored), true
 }
 
+// openNow opens a file for reading. A pipe that somebody has put in its place holds
+// up nobody: what was opened is looked at before it is read.
+func openNow(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) }
+
 // file opens a file.
 func (s *Store) file(hex string) (*os.File, fingerprint, error) {
-	f, err := os.Open(s.path(hex))
+	f, err := openNow(s.path(hex))
 	if err != nil {
 		return nil, fingerprint{}, err
 	}

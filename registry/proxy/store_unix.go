@@ -5,7 +5,11 @@ package proxy
 import (
 	"fmt"
 	"os"
+	"syscall"
 )
+
+// nonBlocking keeps the open of a pipe without a writer from waiting.
+const nonBlocking = syscall.O_NONBLOCK
 
 // tighten takes from others what would let them change what is served.
 func tighten(dir string) error {

@@ -3,6 +3,7 @@
 package proxy_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
@@ -69,4 +71,70 @@ func TestAttack_P8_OthersCannotWriteToTheStoresDirectories(t *testing.T) {
 			t.Errorf("%s: %v", d, info.Mode())
 		}
 	}
+}
+
+// soon wants something to end although it leads to a pipe, which is let go otherwise.
+func soon(t *testing.T, pipe string, work func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); work() }()
+	select {
+	case <-done:
+		return
+	case <-time.After(10 * time.Second):
+	}
+	t.Error("a pipe holds it up")
+	if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
+		defer func() { _ = f.Close() }()
+		<-done
+	}
+}
+
+func TestAttack_P8_APipeInPlaceOfAStoredBlobHoldsUpNobody(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		dir := t.TempDir()
+		s := storeScene(t, dir, proxy.StoreOptions{AlwaysVerify: always})
+		layer := s.parts(s.signed)[1]
+		s.passes("signed")
+		want := s.get(blobPath(layer))
+		path := filepath.Join(dir, "blobs", "sha256", layer.Digest.Hex)
+		stored := func() bool { info, err := os.Stat(path); return err == nil && info.Mode().IsRegular() }
+		eventually(t, "the layer is stored", stored)
+		put := func() {
+			t.Helper()
+			must(t, os.Remove(path))
+			must(t, syscall.Mkfifo(path, 0o600))
+		}
+		served := func() {
+			t.Helper()
+			soon(t, path, func() {
+				// Once more where the pipe came before the store had noted the blob.
+				eventually(t, "the layer is stored again", func() bool {
+					if r := s.get(blobPath(layer)); r.status != http.StatusOK || string(r.body) != string(want.body) {
+						t.Errorf("%d, %d bytes, %v", r.status, len(r.body), r.err)
+					}
+					return stored()
+				})
+			})
+		}
+		put()
+		served()
+		put()
+		soon(t, path, func() {
+			s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Store = openStore(t, dir, proxy.StoreOptions{AlwaysVerify: always}) })
+		})
+		s.passes("signed")
+		served()
+	}
+}
+
+func TestAttack_P10_APipeInPlaceOfTheStoresIndexIsAnErrorAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "index.json")
+	must(t, syscall.Mkfifo(pipe, 0o600))
+	soon(t, pipe, func() {
+		if _, err := proxy.OpenStore(dir, proxy.StoreOptions{}); !errors.Is(err, file.ErrNotRegular) {
+			t.Errorf("%v, want ErrNotRegular", err)
+		}
+	})
 }
