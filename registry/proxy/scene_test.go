@@ -226,3 +226,6 @@ func (s *scene) parts(image name.Digest) []v1.Descriptor {
 }
 
 func blobPath(d v1.Descriptor) string { return "/v2/team/app/blobs/" + d.Digest.String() }
+
+// manifestPath is where the manifests of the scene's repository are.
+const manifestPath = "/v2/team/app/manifests/"

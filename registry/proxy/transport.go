@@ -214,7 +214,12 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *Transport) answer(req *http.Request, l location, p pull, refused *refusal) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	w := newResponse(req, cancel)
+	// As with net/http's own transport, the end of a request's context is the end of its
+	// answer, whether or not the client closes that.
+	stop := context.AfterFunc(req.Context(), func() { _ = w.body.CloseWithError(req.Context().Err()) }) // it never fails
 	go func() {
+		defer cancel()
+		defer stop()
 		defer w.end()
 		inner := req.WithContext(ctx)
 		if inner.Method == "" {

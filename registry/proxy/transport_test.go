@@ -201,6 +201,46 @@ func TestARequestOfTheTransportThatIsGivenUpLeavesNothingBehind(t *testing.T) {
 	eventually(t, "its goroutines end", func() bool { return runtime.NumGoroutine() < before+15 })
 }
 
+// Nor is anything left of an answer that is not closed once its request has ended.
+func TestAttack_P11_AnAnswerOfTheTransportEndsWithItsRequest(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	_, layer := s.bigImage("big", 1<<20)
+	host := registrytest.Start(t, s.hosted)
+	client := s.transport(host, nil)
+	get := func(ctx context.Context, path string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+		must(t, err)
+		resp, err := client.Transport.RoundTrip(req)
+		must(t, err)
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d", path, resp.StatusCode)
+		}
+		return resp
+	}
+	resp := get(t.Context(), manifestPath+"big")
+	_, err := io.Copy(io.Discard, resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	for range 10 {
+		for _, path := range []string{manifestPath + "big", "/v2/team/app/blobs/" + layer} {
+			ctx, cancel := context.WithCancel(t.Context())
+			resp := get(ctx, path)
+			cancel()
+			eventually(t, "the goroutine ends", func() bool { return goroutinesIn("proxy.(*Transport).answer") == 0 })
+			if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: reading ends with %v", path, err)
+			}
+		}
+	}
+	eventually(t, "no download goes on", func() bool { return goroutinesIn("proxy.(*downloads).run") == 0 })
+}
+
+// goroutinesIn counts the goroutines that are in a function.
+func goroutinesIn(function string) int {
+	stacks := make([]byte, 4<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "\n"+"github.com/hallmark-oci/hallmark/registry/"+function)
+}
+
 // A RoundTripper returns a response or an error, and not both, of which net/http
 // would complain on the program's standard error.
 func TestATransportReturnsAResponseOrAnError(t *testing.T) {
