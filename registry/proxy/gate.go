@@ -272,7 +272,11 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 	case err != nil:
 		return nil, err
 	}
-	return g.allowed(result), nil
+	d := g.allowed(result)
+	if above.Until.Before(d.Until) {
+		d.Until = above.Until // never longer than what it rests on
+	}
+	return d, nil
 }
 
 // child asks the verifier about what an index lists.
