@@ -146,24 +146,24 @@ func (g *gate) ask(p pull, digest string, as role, question func() error) error 
 		return nil
 	}
 	content := shownKey{p.from.address, p.repo.Name(), digest, as}
-	if until, ok := g.shown.Get(content); ok && g.c.Now().Before(until) && g.granted(p) {
+	if said, ok := g.shown.Get(content); ok && said.holds(g.c.Now()) && g.granted(p) {
 		return nil
 	}
 	err := question()
 	if err == nil {
-		g.shown.Put(content, g.c.Now().Add(g.c.AccessFor))
+		g.shown.Put(content, g.term(g.c.AccessFor))
 		g.grant(p)
 	}
 	return err
 }
 
 func (g *gate) granted(p pull) bool {
-	until, ok := g.grants.Get(grantKey{p.from, p.repo.Name()})
-	return ok && g.c.Now().Before(until)
+	said, ok := g.grants.Get(grantKey{p.from, p.repo.Name()})
+	return ok && said.holds(g.c.Now())
 }
 
 func (g *gate) grant(p pull) {
-	g.grants.Put(grantKey{p.from, p.repo.Name()}, g.c.Now().Add(g.c.AccessFor))
+	g.grants.Put(grantKey{p.from, p.repo.Name()}, g.term(g.c.AccessFor))
 }
 
 // mayReadRepository asks whether this login may read anything of a repository, where

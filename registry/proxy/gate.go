@@ -25,8 +25,8 @@ type gate struct {
 	tags      *tags
 	evidence  evidenceTypes
 	limits    *limits
-	grants    *lru.Cache[grantKey, time.Time]
-	shown     *lru.Cache[shownKey, time.Time]
+	grants    *lru.Cache[grantKey, term]
+	shown     *lru.Cache[shownKey, term]
 
 	judging share.Group[judgeKey, permit]
 	reading share.Group[readKey, *manifest]
@@ -48,8 +48,8 @@ func newGate(c Config) *gate {
 		tags:      newTags(),
 		evidence:  newEvidenceTypes(c.EvidenceTypes),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
-		grants:    lru.New[grantKey, time.Time](maxGrants, nil),
-		shown:     lru.New[shownKey, time.Time](maxShown, nil),
+		grants:    lru.New[grantKey, term](maxGrants, nil),
+		shown:     lru.New[shownKey, term](maxShown, nil),
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
 		buffers:   pool(32 << 10),
@@ -131,8 +131,7 @@ func (g *gate) holds(d permit) bool {
 	if !d.Allowed {
 		most = g.c.DeniedFor
 	}
-	// One that would hold for longer than any was made while a clock was ahead.
-	return now.Before(d.Until) && !d.Until.After(now.Add(most)) && (d.Allowed || d.denied != nil)
+	return term{d.At, d.Until}.holds(now) && now.Before(d.At.Add(most)) && (d.Allowed || d.denied != nil)
 }
 
 // judge reaches a decision and keeps it.
@@ -212,18 +211,19 @@ func (g *gate) denied(e *verify.Error) *permit {
 	// What was seen is in nobody's answer, and may be much.
 	kept := *e
 	kept.Evidence = nil
-	return &permit{Until: g.c.Now().Add(g.c.DeniedFor), Size: -1, Rule: e.Rule, denied: &kept}
+	t := g.term(g.c.DeniedFor)
+	return &permit{At: t.from, Until: t.until, Size: -1, Rule: e.Rule, denied: &kept}
 }
 
 func (g *gate) allowed(result *verify.Result) *permit {
-	until := g.c.Now().Add(g.c.AllowedFor)
-	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(until) {
-		until = ends
+	t := g.term(g.c.AllowedFor)
+	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(t.until) {
+		t.until = ends
 	}
 	// Statements may be large, and nothing here reads them.
 	kept := *result
 	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
-	d := &permit{Allowed: true, Until: until, Size: -1, Rule: result.Rule, result: &kept}
+	d := &permit{Allowed: true, At: t.from, Until: t.until, Size: -1, Rule: result.Rule, result: &kept}
 	if result.Warning != nil {
 		d.Warning = result.Warning.Error()
 		warning := *result.Warning
@@ -273,6 +273,7 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 		return nil, err
 	}
 	d := g.allowed(result)
+	d.At = above.At
 	if above.Until.Before(d.Until) {
 		d.Until = above.Until // never longer than what it rests on
 	}
@@ -324,7 +325,7 @@ func (g *gate) asEvidence(ctx context.Context, p pull, digest string, above perm
 }
 
 func evidenceOf(above permit, subject string) *permit {
-	return &permit{Allowed: true, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, about: subject}
+	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, about: subject}
 }
 
 // keepDecision keeps a decision, and what follows from it for what the manifest
@@ -360,7 +361,7 @@ func (g *gate) keepFor(d *permit) time.Duration { return d.Until.Sub(g.c.Now()) 
 
 // forBlob is what follows from a decision for a blob that the manifest lists.
 func (d *permit) forBlob(size int64) permit {
-	return permit{Allowed: true, Until: d.Until, Size: size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning}
+	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning}
 }
 
 // permitBlob keeps what a blob rests on. What images list is not changed by evidence
@@ -400,7 +401,7 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 		return permit{}, err
 	}
 	key := permitKey{v.Generation(), p.repo.Name(), digest, asBlob}
-	if known, ok := g.permits.get(ctx, key); ok && known.Allowed && g.c.Now().Before(known.Until) {
+	if known, ok := g.permits.get(ctx, key); ok && known.Allowed && g.holds(known) {
 		return known, nil
 	}
 	by, err := g.byLister(ctx, p, digest)
@@ -481,7 +482,7 @@ func (g *gate) listed(ctx context.Context, p pull, digest, parent string) (*perm
 // lists: then the answer is the one that the specification has for it.
 func (g *gate) unlisted(ctx context.Context, p pull, digest string) error {
 	key := readKey{p.from, p.repo.Name() + " blob " + digest}
-	if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) {
+	if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
 		return known.missing
 	}
 	there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
@@ -490,9 +491,9 @@ func (g *gate) unlisted(ctx context.Context, p pull, digest string) error {
 		return err
 	case !there:
 		missing := &registry.Error{Op: "read blob", Ref: p.digest(digest).String(), Kind: registry.ErrNotFound}
-		g.tags.put(key, tagged{missing: missing, until: g.c.Now().Add(g.c.MissingFor)})
+		g.tags.put(key, tagged{missing: missing, term: g.term(g.c.MissingFor)})
 		return missing
 	}
-	g.tags.put(key, tagged{until: g.c.Now().Add(g.c.MissingFor)})
+	g.tags.put(key, tagged{term: g.term(g.c.MissingFor)})
 	return nil
 }

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestAttack_P4_AChildIsAllowedNoLongerThanTheDecisionAboutItsIndex(t *testin
 	clock.add(5*time.Minute - time.Second) // AllowedFor is 5 minutes
 	s.passes(children[0].DigestStr())
 	layer := s.parts(children[0])[1]
-	if r := s.get(blobPath(layer)); r.status != 200 {
+	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	s.unsign(index)
@@ -44,4 +45,61 @@ func TestAttack_P4_AChildIsAllowedNoLongerThanTheDecisionAboutItsIndex(t *testin
 	s.denied(manifestPath+index.DigestStr(), "no-signature")
 	s.denied(manifestPath+children[0].DigestStr(), "no-signature")
 	s.denied(blobPath(layer), "no-signature")
+}
+
+const year = 365 * 24 * time.Hour
+
+func TestAttack_P10_ABlobPassesNoLongerThanItsManifestWhereTheClockWasAhead(t *testing.T) {
+	clock := &movedClock{}
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.Now = clock.now })
+	clock.add(year)
+	s.passes("signed")
+	clock.add(-year)
+	layer := s.parts(s.signed)[1]
+	s.unsign(s.signed)
+	s.denied(manifestPath+s.signed.DigestStr(), "no-signature")
+	s.denied(blobPath(layer), "no-signature")
+}
+
+func TestAttack_P10_WhatTagsNamedWhileTheClockWasAheadIsAskedAnew(t *testing.T) {
+	clock := &movedClock{}
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.Now = clock.now })
+	clock.add(year)
+	s.passes("signed")
+	if r := s.get(manifestPath + "later"); r.status != http.StatusNotFound {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	clock.add(-year)
+	_, _, good := s.hosted.Manifest("team/app", "signed")
+	_, bad, found := s.hosted.Manifest("team/app", "unsigned")
+	if !good || !found {
+		t.Fatal("the scene lacks an image")
+	}
+	s.hosted.Put("team/app", "signed", manifestType, bad)
+	s.denied(manifestPath+"signed", "no-signature")
+	later, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("later"), registrytest.ImageOptions{Seed: "later"})
+	must(t, err)
+	s.sign(later)
+	s.passes("later")
+}
+
+func TestAttack_P10_AnUpstreamsWordOfAClockThatWasAheadOpensNothing(t *testing.T) {
+	clock := &movedClock{}
+	s := newScene(t, registrytest.Options{}, nil)
+	readers := map[string]string{"jane": "team/app"}
+	s.start(registrytest.Start(t, s.tenants(readers)), func(c *proxy.Config) { c.Logins, c.Now = proxy.LoginsOfClients, clock.now })
+	clock.add(year)
+	paths := []string{manifestPath + s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])}
+	for _, path := range paths {
+		if r := s.get(path, basic("jane")...); r.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+	clock.add(-year)
+	readers["jane"] = "team/other"
+	for _, path := range paths {
+		if r := s.get(path, basic("jane")...); r.status != http.StatusForbidden {
+			t.Errorf("%s: %d, where the login may read it no more", path, r.status)
+		}
+	}
 }

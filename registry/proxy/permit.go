@@ -34,8 +34,10 @@ func (k permitKey) parts() []string { return []string{k.policy, k.repo, k.digest
 
 // permit is what was decided about a manifest, or what a blob rests on.
 type permit struct {
-	// Allowed is the decision until Until.
+	// Allowed is the decision until Until. It was reached at At, or what it rests on
+	// was.
 	Allowed bool      `json:"allowed,omitempty"`
+	At      time.Time `json:"at,omitzero"`
 	Until   time.Time `json:"until,omitzero"`
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`

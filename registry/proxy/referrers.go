@@ -17,11 +17,11 @@ import (
 func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest, error) {
 	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
 	known, ok := g.tags.get(key)
-	if ok && g.c.Now().Before(known.until) {
+	if ok && known.holds(g.c.Now()) {
 		return known.list, nil
 	}
 	list, err := g.listing.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
-		if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) {
+		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
 			return known.list, nil // read between the look above and now
 		}
 		all := []v1.Descriptor{}
@@ -33,7 +33,7 @@ func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest
 		}
 		list, err := indexOf(all)
 		if err == nil {
-			g.tags.put(key, tagged{list: list, until: g.c.Now().Add(g.c.TagFor)})
+			g.tags.put(key, tagged{list: list, term: g.term(g.c.TagFor)})
 		}
 		return list, err
 	})

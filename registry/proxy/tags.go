@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -18,8 +17,8 @@ type tags struct {
 
 // tagged is what a tag named, and how long that is taken for granted.
 type tagged struct {
+	term
 	digest string
-	until  time.Time
 	// list is a list of referrers in place of a tag's digest.
 	list *manifest
 	// missing is the upstream's answer where there is none.
@@ -67,12 +66,12 @@ func (t *tags) put(key readKey, v tagged) {
 func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) {
 	key := readKey{p.from, p.repo.Name() + ":" + tag}
 	known, ok := g.tags.get(key)
-	if ok && g.c.Now().Before(known.until) {
+	if ok && known.holds(g.c.Now()) {
 		return known.digest, known.missing
 	}
 	m, err := g.reading.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
 		// Somebody may have read it between the look above and now.
-		if known, ok := g.tags.get(key); ok && g.c.Now().Before(known.until) && known.missing == nil {
+		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) && known.missing == nil {
 			return g.byDigest(ctx, p, known.digest)
 		}
 		read, err := g.readTag(ctx, p, tag, known.digest)
@@ -80,7 +79,7 @@ func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) 
 			g.noteMissing(key, err)
 			return nil, err
 		}
-		g.tags.put(key, tagged{digest: read.digest, until: g.c.Now().Add(g.c.TagFor)})
+		g.tags.put(key, tagged{digest: read.digest, term: g.term(g.c.TagFor)})
 		return read, nil
 	})
 	if err == nil {
@@ -122,7 +121,7 @@ func answered(err error) bool {
 // noteMissing remembers that there is no such tag.
 func (g *gate) noteMissing(key readKey, err error) {
 	if errors.Is(err, registry.ErrNotFound) {
-		g.tags.put(key, tagged{missing: err, until: g.c.Now().Add(g.c.MissingFor)})
+		g.tags.put(key, tagged{missing: err, term: g.term(g.c.MissingFor)})
 	}
 }
 
