@@ -46,15 +46,17 @@ type Config struct {
 	Store *Store
 	// TempDir is for those files. Empty: os.TempDir.
 	TempDir string
-	// Decisions shares decisions with other gates. Nil: each process has its own.
+	// Decisions shares decisions with other gates. Each keeps to its own AllowedFor, and
+	// uses decisions about evidence only of those with the same EvidenceTypes and
+	// MaxEvidenceBytes. Nil: each process has its own.
 	Decisions DecisionStore
 	// DecisionKey authenticates what Decisions gives back: whoever has it can
 	// allow anything. The same for all gates that share, at least 32 bytes.
 	// Required with Decisions.
 	DecisionKey []byte
 
-	// AllowedFor and DeniedFor bound how long a decision is used: never longer
-	// than what it rests on. Default 5 minutes, and 30 seconds.
+	// AllowedFor and DeniedFor bound how long a decision is used, from when what it
+	// rests on was judged, by whichever gate. Default 5 minutes, and 30 seconds.
 	AllowedFor, DeniedFor time.Duration
 	// TagFor is how long a tag, or a list of referrers, is taken to be what the
 	// upstream said last; MissingFor, that there is none. Default 10 seconds each.

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,16 @@ func (e evidenceTypes) has(mediaType string) bool {
 		prefix, open := strings.CutSuffix(known, "*")
 		return mediaType == known || open && strings.HasPrefix(mediaType, prefix)
 	})
+}
+
+// rules names what fits decides by.
+func (e evidenceTypes) rules(maxBytes int64) string {
+	sum := sha256.New()
+	for _, known := range slices.Sorted(slices.Values(e)) {
+		_, _ = fmt.Fprintf(sum, "%q\n", known) // a hash does not fail
+	}
+	_, _ = fmt.Fprintf(sum, "%d %d", maxBytes, maxEvidenceLayers)
+	return hexOf(sum.Sum(nil))
 }
 
 // isImageConfig reports whether a manifest says that it can be run. What cosign

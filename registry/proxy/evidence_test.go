@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,5 +280,41 @@ func TestAttack_P3_AnArchiveOfWhichAByteHasComePassesForNoEvidence(t *testing.T)
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// What one gate takes for evidence may be an image to another that shares its
+// decisions.
+func TestAttack_P3_AGateLetsNothingPassAsEvidenceThatItsOwnRulesLeaveOut(t *testing.T) {
+	shared := &sharedDecisions{all: make(map[string][]byte)}
+	s := newScene(t, registrytest.Options{}, nil)
+	upstream := registrytest.Start(t, s.hosted)
+	gate := func(change func(*proxy.Config)) {
+		s.start(upstream, func(c *proxy.Config) {
+			c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32)
+			change(c)
+		})
+	}
+	house := func(c *proxy.Config) { c.EvidenceTypes = []string{"application/x-house", "application/x-other"} }
+	foreign := s.attach(s.signed.DigestStr(), 1, s.blob("application/x-house", []byte("#!/bin/sh\n")))
+	large := s.attach(s.signed.DigestStr(), 2, s.blob("application/json", bytes.Repeat([]byte("1"), 2000)))
+	gate(house)
+	s.passes(foreign)
+	s.passes(large)
+	gate(func(*proxy.Config) {})
+	s.denied(manifestPath+foreign, "no-signature")
+	s.passes(large)
+	gate(func(c *proxy.Config) { house(c); c.MaxEvidenceBytes = 1000 })
+	s.passes(foreign)
+	s.denied(manifestPath+large, "no-signature")
+	// Rules that are the same have their decisions in common, in whatever order they stand.
+	gate(house)
+	s.passes(foreign)
+	gate(func(c *proxy.Config) { house(c); slices.Reverse(c.EvidenceTypes) })
+	s.passes(foreign)
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	if last := s.events.all[len(s.events.all)-1]; last.Kind != proxy.EventAllowed || !last.Cached {
+		t.Errorf("it was judged anew: %+v", last)
 	}
 }

@@ -24,9 +24,11 @@ type gate struct {
 	unjudged  *lru.Cache[string, *manifest]
 	tags      *tags
 	evidence  evidenceTypes
-	limits    *limits
-	grants    *lru.Cache[grantKey, term]
-	shown     *lru.Cache[shownKey, term]
+	// looks names the rules by which evidence is told from images.
+	looks  string
+	limits *limits
+	grants *lru.Cache[grantKey, term]
+	shown  *lru.Cache[shownKey, term]
 
 	judging share.Group[judgeKey, permit]
 	reading share.Group[readKey, *manifest]
@@ -55,6 +57,7 @@ func newGate(c Config) *gate {
 		buffers:   pool(32 << 10),
 	}
 	g.loads.g = g
+	g.looks = g.evidence.rules(c.MaxEvidenceBytes)
 	return g
 }
 
@@ -125,13 +128,14 @@ func (g *gate) forbidden(v *verify.Verifier, p pull, digest string) *permit {
 	})
 }
 
-// holds reports whether a decision can be used now.
+// holds reports whether a decision can be used now, and here: another gate may have
+// reached it, which keeps its decisions for longer, or takes more for evidence.
 func (g *gate) holds(d permit) bool {
 	now, most := g.c.Now(), g.c.AllowedFor
 	if !d.Allowed {
 		most = g.c.DeniedFor
 	}
-	return term{d.At, d.Until}.holds(now) && now.Before(d.At.Add(most)) && (d.Allowed || d.denied != nil)
+	return term{d.At, d.Until}.holds(now) && now.Before(d.At.Add(most)) && (d.Allowed || d.denied != nil) && (!d.Evidence || d.Looks == g.looks)
 }
 
 // judge reaches a decision and keeps it.
@@ -309,7 +313,7 @@ func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*
 	if err != nil || !above.Allowed {
 		return nil, gone(err)
 	}
-	return evidenceOf(above, subject), nil
+	return g.evidenceOf(above, subject), nil
 }
 
 // asEvidence lets a manifest pass that a tag of evidence has named.
@@ -321,11 +325,11 @@ func (g *gate) asEvidence(ctx context.Context, p pull, digest string, above perm
 	if s := m.doc.Subject; s != nil && s.Digest.String() != parent {
 		return nil, nil
 	}
-	return evidenceOf(above, parent), nil
+	return g.evidenceOf(above, parent), nil
 }
 
-func evidenceOf(above permit, subject string) *permit {
-	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Rule: above.Rule, Warning: above.Warning, about: subject}
+func (g *gate) evidenceOf(above permit, subject string) *permit {
+	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: g.looks, Rule: above.Rule, Warning: above.Warning, about: subject}
 }
 
 // keepDecision keeps a decision, and what follows from it for what the manifest
@@ -361,7 +365,7 @@ func (g *gate) keepFor(d *permit) time.Duration { return d.Until.Sub(g.c.Now()) 
 
 // forBlob is what follows from a decision for a blob that the manifest lists.
 func (d *permit) forBlob(size int64) permit {
-	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Rule: d.Rule, Warning: d.Warning}
+	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning}
 }
 
 // permitBlob keeps what a blob rests on. What images list is not changed by evidence

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -102,4 +103,26 @@ func TestAttack_P10_AnUpstreamsWordOfAClockThatWasAheadOpensNothing(t *testing.T
 			t.Errorf("%s: %d, where the login may read it no more", path, r.status)
 		}
 	}
+}
+
+func TestAttack_P8_AGateUsesNoSharedDecisionForLongerThanItsOwn(t *testing.T) {
+	clock, shared := &movedClock{}, &sharedDecisions{all: make(map[string][]byte)}
+	s := newScene(t, registrytest.Options{}, nil)
+	upstream := registrytest.Start(t, s.hosted)
+	gate := func(allowedFor time.Duration) {
+		s.start(upstream, func(c *proxy.Config) {
+			c.Now, c.Decisions, c.DecisionKey, c.AllowedFor = clock.now, shared, bytes.Repeat([]byte("k"), 32), allowedFor
+		})
+	}
+	gate(24 * time.Hour)
+	s.passes("signed")
+	s.unsign(s.signed)
+	clock.add(30 * time.Second)
+	gate(time.Minute)
+	s.passes(s.signed.DigestStr())
+	clock.add(24*time.Hour - time.Minute)
+	gate(24 * time.Hour)
+	s.passes(s.signed.DigestStr())
+	gate(time.Minute)
+	s.denied(manifestPath+s.signed.DigestStr(), "no-signature")
 }

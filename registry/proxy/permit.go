@@ -42,8 +42,10 @@ type permit struct {
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`
 	// Evidence: it passes for what it is about, and must look like evidence.
-	Evidence bool   `json:"evidence,omitempty"`
-	Rule     string `json:"rule,omitempty"`
+	Evidence bool `json:"evidence,omitempty"`
+	// Looks says by which rules it does: another gate's may be others.
+	Looks string `json:"looks,omitempty"`
+	Rule  string `json:"rule,omitempty"`
 	// Warning is the denial that a rule which only warns did not enforce.
 	Warning string `json:"warning,omitempty"`
 

@@ -203,7 +203,7 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	// A client may ask for it by its digest next: what it lists, it does not
 	// vouch for.
 	x.g.unjudged.Put(list.digest, list)
-	x.g.permitEvidence(ctx, x.p, list, evidenceOf(above, subject))
+	x.g.permitEvidence(ctx, x.p, list, x.g.evidenceOf(above, subject))
 	return x.sendManifest(list, above.Warning)
 }
 
