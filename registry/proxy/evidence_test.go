@@ -318,3 +318,35 @@ func TestAttack_P3_AGateLetsNothingPassAsEvidenceThatItsOwnRulesLeaveOut(t *test
 		t.Errorf("it was judged anew: %+v", last)
 	}
 }
+
+// Evidence about evidence about evidence ends at something that is too far away to be
+// asked whether it vouches. That says nothing to who asks from nearer.
+func TestAttack_P6_AChainOfEvidenceDeniesNothingThatPasses(t *testing.T) {
+	for _, length := range []int{0, 3, 4, 5, 6} {
+		clock := &movedClock{}
+		s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.Now = clock.now })
+		index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
+		must(t, err)
+		s.sign(index)
+		s.passes("index")
+		clock.add(6 * time.Minute) // the decision about the index has ended; the link to it is known
+		last := children[0].DigestStr()
+		for i := range length {
+			last = s.attach(last, i, s.blob("application/vnd.in-toto+json", []byte("{}")))
+		}
+		path := manifestPath + last
+		if length < 5 {
+			s.passes(last)
+		} else {
+			s.denied(path, "no-signature") // and that is remembered as any denial is:
+			s.hosted.ResetRequests()
+			s.denied(path, "no-signature")
+			if all := s.hosted.Requests(); len(all) > 0 {
+				t.Errorf("a chain of %d is judged again: %v", length, all)
+			}
+		}
+		if r := s.get(manifestPath + children[0].DigestStr()); r.status != http.StatusOK {
+			t.Errorf("behind a chain of %d: %d %s", length, r.status, r.message())
+		}
+	}
+}

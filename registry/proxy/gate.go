@@ -71,12 +71,14 @@ type judgeKey struct {
 	key  permitKey
 }
 
-// maxNesting bounds how many manifests may vouch for one another.
+// maxNesting bounds how many manifests may vouch for one another: what vouches from
+// farther away does not count.
 const maxNesting = 5
 
 // decide says whether a manifest passes now: by a decision that still holds, or by
 // judging it, once for all who ask. A permit that is returned without an error is
-// allowed, or denied; errors are no decisions.
+// allowed, or denied; errors are no decisions. depth is how far from what was asked for
+// it is: a denial whose own depth is not 0 says only that nothing near enough vouches.
 //
 // A manifest passes if and only if the policy does not deny its digest, and one of
 // these holds, looked for in this order:
@@ -95,11 +97,11 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		return *d, true, nil
 	}
 	known, ok := g.permits.get(ctx, key)
-	if ok && g.holds(known) {
+	if ok && known.depth <= depth && g.holds(known) {
 		return known, true, nil
 	}
 	if depth > maxNesting {
-		return permit{}, false, nil // what vouches from so far away does not count
+		return permit{depth: depth}, false, nil
 	}
 	if depth > 0 {
 		// Not shared: two that wait for one another would wait for ever.
@@ -107,7 +109,7 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		return decided, false, err
 	}
 	decided, err := g.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
-		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
+		if known, ok := g.permits.get(ctx, key); ok && known.depth <= depth && g.holds(known) {
 			return known, nil // decided between the look above and now
 		}
 		return g.judge(ctx, v, p, key, depth)
@@ -144,28 +146,46 @@ func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permit
 	if err != nil {
 		return permit{}, err
 	}
-	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
-		if by, err := g.byParent(ctx, v, p, key, parent, depth); err != nil || by != nil {
-			if err == nil {
-				g.keepDecision(ctx, p, key, m, by)
-				return *by, nil
-			}
-			return permit{}, err
-		}
+	decided, far, err := g.vouched(ctx, v, p, key, m, depth)
+	if err == nil && decided == nil {
+		decided, err = g.verified(ctx, v, p, key.digest)
 	}
-	if by, err := g.bySubject(ctx, p, m, depth); by != nil || err != nil {
-		if err == nil {
-			g.keepDecision(ctx, p, key, m, by)
-			return *by, nil
-		}
-		return permit{}, err
-	}
-	decided, err := g.verified(ctx, v, p, key.digest)
 	if err != nil {
 		return permit{}, err
 	}
+	if far && !decided.Allowed {
+		decided.depth = depth
+	}
 	g.keepDecision(ctx, p, key, m, decided)
 	return *decided, nil
+}
+
+// vouched decides by what lists a manifest, or what it is evidence about; nil: that
+// does not let it through. far tells that something was too far away to count.
+func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key permitKey, m *manifest, depth int) (by *permit, far bool, err error) {
+	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
+		by, err = g.byParent(ctx, v, p, key, parent, depth)
+		if !errors.Is(err, errFar) && (by != nil || err != nil) {
+			return by, far, err
+		}
+		far = far || err != nil
+	}
+	by, err = g.bySubject(ctx, p, m, depth)
+	if errors.Is(err, errFar) {
+		return nil, true, nil
+	}
+	return by, far, err
+}
+
+// errFar says that what would vouch is too far away to count.
+var errFar = errors.New("what vouches for it is too far away")
+
+// vouches reports whether what was decided about something lets others through.
+func vouches(d permit, err error) (bool, error) {
+	if err == nil && d.depth > 0 {
+		err = errFar
+	}
+	return err == nil && d.Allowed, gone(err)
 }
 
 // verified asks the verifier.
@@ -244,8 +264,8 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 		return nil, nil
 	}
 	above, _, err := g.decide(ctx, p, parent, depth+1)
-	if err != nil || !above.Allowed {
-		return nil, gone(err)
+	if ok, err := vouches(above, err); !ok {
+		return nil, err
 	}
 	list, err := g.byDigest(ctx, p, parent)
 	if err != nil {
@@ -260,8 +280,8 @@ func (g *gate) byParent(ctx context.Context, v *verify.Verifier, p pull, key per
 		// Another gate has judged the index, or the verifier of an equal policy: what lists
 		// its children must be a result of this one.
 		above, err = g.judge(ctx, v, p, permitKey{key.policy, key.repo, parent, asManifest}, depth+1)
-		if err != nil || !above.Allowed {
-			return nil, gone(err)
+		if ok, err := vouches(above, err); !ok {
+			return nil, err
 		}
 		result, err = g.child(ctx, v, p, above, key.digest)
 	}
@@ -310,8 +330,8 @@ func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*
 		return nil, nil
 	}
 	above, _, err := g.decide(ctx, p, subject, depth+1)
-	if err != nil || !above.Allowed {
-		return nil, gone(err)
+	if ok, err := vouches(above, err); !ok {
+		return nil, err
 	}
 	return g.evidenceOf(above, subject), nil
 }

@@ -53,6 +53,10 @@ type permit struct {
 	result *verify.Result
 	// denied is the refusal, where the decision is negative.
 	denied *verify.Error
+	// depth, where the decision is negative, is from how far away it was asked for that
+	// something which might have vouched for it was too far away to count. Who asks
+	// from nearer has it decided anew. 0: it holds for everybody.
+	depth int
 	// about is what it is evidence about, where it does not say so itself.
 	about string
 	// linked is how much had been forgotten of links when those of this manifest
