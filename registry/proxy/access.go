@@ -151,10 +151,17 @@ func (g *gate) ask(p pull, digest string, as role, question func() error) error 
 	}
 	err := question()
 	if err == nil {
-		g.shown.Put(content, g.term(g.c.AccessFor))
-		g.grant(p)
+		g.mayReadNow(p, digest, as)
 	}
 	return err
+}
+
+// mayReadNow notes that an upstream has given a login some content, or would have.
+func (g *gate) mayReadNow(p pull, digest string, as role) {
+	if p.from.personal {
+		g.shown.Put(shownKey{p.from.address, p.repo.Name(), digest, as}, g.term(g.c.AccessFor))
+		g.grant(p)
+	}
 }
 
 func (g *gate) granted(p pull) bool {

@@ -52,10 +52,11 @@
 //
 // With LoginsOfOperator the gate reads with its own login, and everybody who
 // reaches it can read what it can. With LoginsOfClients each client's login is
-// passed on to the one upstream. Content that is held already is given to a client
-// only after the upstream has said, at most Config.AccessFor ago, that the client may
-// read the repository, and that the content is there. So who may read one repository
-// gets nothing that only another one has.
+// passed on to the one upstream. Content that is held already is given to a client,
+// by tag as by digest, only after the upstream has said, at most Config.AccessFor
+// ago, that the client may read the repository, and that the content is there: also
+// while the upstream cannot be reached. So who may read one repository gets nothing
+// that only another one has.
 //
 // # Sources
 //

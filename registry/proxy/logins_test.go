@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
@@ -204,5 +206,80 @@ func TestTheUpstreamsWordAboutARepositoryHoldsForWhatIsMissingInIt(t *testing.T)
 	}
 	if asked != 1 {
 		t.Errorf("the upstream was asked %d times whether jane may read the repository", asked)
+	}
+}
+
+// What a tag named is no more a client's than what it asks for by digest: not once its
+// access was withdrawn, and not while nobody can say whether it was.
+func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
+	for label, at := range map[string]struct {
+		status, want int
+		code         string
+		tagFor       time.Duration
+	}{
+		"the upstream is down":            {http.StatusServiceUnavailable, http.StatusServiceUnavailable, "UNAVAILABLE: ", 0},
+		"access is withdrawn":             {http.StatusForbidden, http.StatusForbidden, "DENIED: ", time.Hour},
+		"the upstream is down, tags hold": {http.StatusServiceUnavailable, http.StatusServiceUnavailable, "UNAVAILABLE: ", time.Hour},
+	} {
+		clock, status := &movedClock{}, atomic.Int32{}
+		s := newScene(t, registrytest.Options{}, nil)
+		s.sign(s.signed, registry.FormatSimpleSigning)
+		inner := s.tenants(map[string]string{"jane": "team/app"})
+		upstream := registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n := int(status.Load()); n != 0 {
+				w.WriteHeader(n)
+				return
+			}
+			inner.ServeHTTP(w, r)
+		}))
+		s.start(upstream, func(c *proxy.Config) { c.Logins, c.Now, c.TagFor = proxy.LoginsOfClients, clock.now, at.tagFor })
+		tags := []string{"signed", strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig"}
+		for _, tag := range tags {
+			if r := s.get(manifestPath+tag, basic("jane")...); r.status != http.StatusOK {
+				t.Fatalf("%s: %s: %d %s", label, tag, r.status, r.body)
+			}
+		}
+		status.Store(int32(at.status))
+		clock.add(20 * time.Second) // AccessFor is 30 seconds
+		for _, tag := range tags {
+			if r := s.get(manifestPath+tag, basic("jane")...); at.want == http.StatusServiceUnavailable && r.status != http.StatusOK {
+				t.Errorf("%s: %s within AccessFor: %d %s", label, tag, r.status, r.body)
+			}
+		}
+		clock.add(20 * time.Second)
+		for _, tag := range append(tags, s.signed.DigestStr()) {
+			if r := s.get(manifestPath+tag, basic("jane")...); r.status != at.want || !strings.HasPrefix(r.message(), at.code) {
+				t.Errorf("%s: %s: %d %.100s", label, tag, r.status, r.body)
+			}
+		}
+	}
+}
+
+// That a login was given what a tag names is an answer to whether it may read it.
+func TestTagsOfWhoMayReadThemCostTheUpstreamNothingMore(t *testing.T) {
+	clock := &movedClock{}
+	s := newScene(t, registrytest.Options{}, nil)
+	cost := func(login []string) (all []int) {
+		for range 4 {
+			s.hosted.ResetRequests()
+			if r := s.get(manifestPath+"signed", login...); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			n := 0
+			for _, r := range s.hosted.Requests() { // how much evidence is looked at varies
+				if strings.HasSuffix(r.Path, "/signed") || strings.HasSuffix(r.Path, "manifests/"+s.signed.DigestStr()) {
+					n++
+				}
+			}
+			all = append(all, n)
+			clock.add(6 * time.Second) // TagFor is 10 seconds, AccessFor 30
+		}
+		return all
+	}
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Now = clock.now })
+	operators := cost(nil)
+	s.start(registrytest.Start(t, s.hosted), func(c *proxy.Config) { c.Now, c.Logins = clock.now, proxy.LoginsOfClients })
+	if clients := cost(basic("jane")); !slices.Equal(clients, operators) {
+		t.Errorf("requests for a client's login: %v; for the operator's: %v", clients, operators)
 	}
 }

@@ -60,10 +60,19 @@ func (t *tags) put(key readKey, v tagged) {
 	t.found.Put(key, v)
 }
 
-// resolve says which digest a tag names, as the upstream said within TagFor. Where
+// resolve says which digest a tag names, to who may read that.
+func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) {
+	digest, err := g.named(ctx, p, tag)
+	if err == nil {
+		err = g.mayRead(ctx, p, digest)
+	}
+	return digest, err
+}
+
+// named says which digest a tag names, as the upstream said within TagFor. Where
 // the upstream cannot be reached, its last word holds: what it named is judged all
 // the same.
-func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) {
+func (g *gate) named(ctx context.Context, p pull, tag string) (string, error) {
 	key := readKey{p.from, p.repo.Name() + ":" + tag}
 	known, ok := g.tags.get(key)
 	if ok && known.holds(g.c.Now()) {
@@ -80,6 +89,7 @@ func (g *gate) resolve(ctx context.Context, p pull, tag string) (string, error) 
 			return nil, err
 		}
 		g.tags.put(key, tagged{digest: read.digest, term: g.term(g.c.TagFor)})
+		g.mayReadNow(p, read.digest, asManifest)
 		return read, nil
 	})
 	if err == nil {
