@@ -46,7 +46,7 @@ type shownKey struct {
 }
 
 // challenge asks for a login by HTTP Basic (RFC 7617).
-const challenge = `Basic realm="hallmark gate", charset="UTF-8"`
+var challenge = []string{`Basic realm="hallmark gate", charset="UTF-8"`}
 
 // greet answers the ping, by which clients find out whether a login is wanted.
 func (p *Proxy) greet(r *http.Request) *refusal {
@@ -92,13 +92,20 @@ func (p *Proxy) personal(up *upstream, user, password string) *origin {
 	if o, ok := p.logins.known.Get(id); ok {
 		return o
 	}
-	login := authn.Anonymous
-	if user != "" || password != "" {
+	login, nobody := authn.Anonymous, user == "" && password == ""
+	if !nobody {
 		login = authn.FromConfig(authn.AuthConfig{Username: user, Password: password})
+	}
+	asks := func(status int) []string {
+		// Some token services answer 403 to who has no login.
+		if nobody || status == http.StatusUnauthorized {
+			return challenge
+		}
+		return nil
 	}
 	// Connections are shared: whoever tries logins must not fill the process with them.
 	client := p.client.WithKeychain(oneLogin{up.address.RegistryStr(), login})
-	o := &origin{g: p.gate, client: client, address: up.address, personal: true, challenge: func() string { return challenge }}
+	o := &origin{g: p.gate, client: client, address: up.address, personal: true, challenge: asks}
 	p.logins.known.Put(id, o)
 	return o
 }

@@ -140,7 +140,7 @@ const (
 	// the upstream was asked about that one too.
 	LoginsOfClients Logins = "clients"
 	// LoginsOfClientsOrNobody is LoginsOfClients, and lets clients without a
-	// login read what the upstream gives anybody.
+	// login read what the upstream gives anybody; for the rest it asks them for one.
 	LoginsOfClientsOrNobody Logins = "clients-or-nobody"
 )
 

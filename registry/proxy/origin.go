@@ -23,9 +23,10 @@ type origin struct {
 	// personal is set where the login is a client's own, so that it must be
 	// checked before shared content is served.
 	personal bool
-	// challenge is what asks a client for its login; nil: the login is the
-	// operator's, and no client can help.
-	challenge func() string
+	// challenge is what asks a client for its login where the upstream has answered 401
+	// or 403; none: another login would not help. Nil: the login is the operator's, and
+	// no client can help.
+	challenge func(status int) []string
 }
 
 var _ registry.Reader = (*origin)(nil)

@@ -47,8 +47,10 @@ type refusal struct {
 	// digest is what was refused, and cached tells that it had been before.
 	digest string
 	cached bool
-	// challenge asks for a login.
-	challenge string
+	// login tells that an upstream has refused a login, so that another one may help.
+	login bool
+	// challenge asks for a login: what the WWW-Authenticate headers say.
+	challenge []string
 }
 
 func refuse(status int, code, format string, args ...any) *refusal {
@@ -119,10 +121,14 @@ func ofRegistry(e *registry.Error, code string) *refusal {
 	case registry.ErrNotFound:
 		return refuse(http.StatusNotFound, code, "%s", said)
 	case registry.ErrUnauthorized:
-		return refuse(http.StatusUnauthorized, codeUnauthorized, "%s", said)
+		r := refuse(http.StatusUnauthorized, codeUnauthorized, "%s", said)
+		r.login = true
+		return r
 	case registry.ErrDenied:
 		// Not DENIED with our own words: the gate's policy has not spoken.
-		return refuse(http.StatusForbidden, codeDenied, "%s", said)
+		r := refuse(http.StatusForbidden, codeDenied, "%s", said)
+		r.login = true
+		return r
 	case registry.ErrReference:
 		return refuse(http.StatusBadRequest, codeName, "%s", said)
 	case registry.ErrMalformed, registry.ErrUnsupported:
@@ -170,8 +176,8 @@ func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
 	if r.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((r.retryAfter+time.Second-1)/time.Second)))
 	}
-	if r.challenge != "" {
-		h.Set("WWW-Authenticate", r.challenge)
+	if len(r.challenge) > 0 {
+		h["Www-Authenticate"] = r.challenge
 	}
 	if r.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD")

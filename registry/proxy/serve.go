@@ -97,11 +97,16 @@ func asked(r *http.Request) string {
 // login asks for another login where an upstream wants one and the client can give
 // it; otherwise the operator has to.
 func (x *exchange) login(r *refusal) {
-	if r.status != http.StatusUnauthorized || r.challenge != "" {
+	if !r.login || x.p.from == nil {
 		return
 	}
-	if x.p.from != nil && x.p.from.challenge != nil {
-		r.challenge = x.p.from.challenge()
+	if x.p.from.challenge != nil {
+		if r.challenge = x.p.from.challenge(r.status); r.challenge != nil {
+			r.status, r.code, r.reason = http.StatusUnauthorized, codeUnauthorized, "unauthorized"
+		}
+		return
+	}
+	if r.status != http.StatusUnauthorized {
 		return
 	}
 	r.status, r.code, r.reason = http.StatusForbidden, codeDenied, "upstream-wants-login"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,13 @@ import (
 // Judged are GET and HEAD requests for manifests, blobs and referrers below /v2/,
 // of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
 // body, which clients turn into their own errors. For the judgement, and for the
-// content, the registry is asked with the Authorization header of the request and
-// no other; redirects are followed here, so that the client never sees them, and
-// not into private networks, unless the registry itself is in one. (With
-// Config.Client.Transport that is so for addresses that are named by number; what
-// a host's name resolves to is for that transport to look at.)
+// content, the registry is asked with the Authorization header of the request, or,
+// where it does not take that, as anybody may ask it, and with no other login. Where
+// that is not enough, the answer is 401 with what the registry asks for in this
+// repository, so that the client can log in. Redirects are followed here, so that
+// the client never sees them, and not into private networks, unless the registry
+// itself is in one. (With Config.Client.Transport that is so for addresses that are
+// named by number; what a host's name resolves to is for that transport to look at.)
 //
 // Passed on unchanged, and never judged, is what brings in no content of an image:
 // requests with other methods (pushes), the ping /v2/, lists of tags, the
@@ -133,18 +136,20 @@ func (t *Transport) target(req *http.Request, l location) (pull, *refusal) {
 	if err != nil || repo.RepositoryStr() != l.repo {
 		return pull{}, refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
 	}
-	from, err := t.origin(req, reg)
+	from, err := t.origin(req, repo)
 	if err != nil {
 		return pull{}, failure(err, codeName)
 	}
 	return pull{repo, from}, nil
 }
 
-// origin is where a registry is read with the authorization of a request.
-func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error) {
-	authorization := req.Header.Get("Authorization")
+// origin is where a repository is read with the authorization of a request. Each
+// repository has its own: registries ask for another login for each, which would
+// otherwise be guessed from what another one's was.
+func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, error) {
+	reg, authorization := repo.Registry, req.Header.Get("Authorization")
 	m := hmac.New(sha256.New, t.key)
-	for _, part := range []string{req.URL.Scheme, reg.Name(), authorization} {
+	for _, part := range []string{req.URL.Scheme, repo.Name(), authorization} {
 		sum := sha256.Sum256([]byte(part))
 		_, _ = m.Write(sum[:]) // a hash does not fail
 	}
@@ -156,7 +161,7 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 	options.Keychain = oneLogin{reg.RegistryStr(), authn.Anonymous}
 	// The base follows no redirects and asks for no compression; the client on
 	// top of it does what there is to do.
-	sender := &authorized{base: t.base, foreign: t.foreign, scheme: req.URL.Scheme, host: req.URL.Host, authorization: authorization}
+	sender := &authorized{base: t.base, foreign: t.foreign, scheme: req.URL.Scheme, host: req.URL.Host, repo: repo.RepositoryStr(), authorization: authorization}
 	options.Transport = sender
 	options.TLSHosts, options.InsecurePlainHTTP = nil, nil
 	if req.URL.Scheme == "http" {
@@ -175,18 +180,39 @@ func (t *Transport) origin(req *http.Request, reg name.Registry) (*origin, error
 
 // authorized adds a request's own authorization to what is asked of the same host.
 type authorized struct {
-	base, foreign               http.RoundTripper
-	scheme, host, authorization string
-	// challenge is what the registry asked for last.
-	challenge atomic.Value
+	base, foreign                     http.RoundTripper
+	scheme, host, repo, authorization string
+	// challenge is what the registry asked for last; nil: nothing.
+	challenge atomic.Pointer[[]string]
 	// private is set once the registry has shown that it is in a private network.
 	private atomic.Bool
 }
 
-// wanted is the registry's challenge, for the client to answer.
-func (a *authorized) wanted() string {
-	text, _ := a.challenge.Load().(string)
-	return text
+// wanted is the registry's challenge, for the client to answer. That is so, too, where
+// a token service then had nothing for nobody: it may say so by 401 or by 403.
+func (a *authorized) wanted(int) []string {
+	if asked := a.challenge.Load(); asked != nil {
+		return *asked
+	}
+	return nil
+}
+
+// maxChallenge bounds what is remembered of a challenge.
+const maxChallenge = 8 << 10
+
+// note remembers what a registry asks for. Token services may be on the same host: what
+// they ask for is no answer about the repository.
+func (a *authorized) note(asked *url.URL, headers []string) {
+	if l, refused := locate(asked); refused != nil || l.repo != a.repo {
+		return
+	}
+	size := 0
+	for _, h := range headers {
+		size += len(h)
+	}
+	if 0 < size && size <= maxChallenge {
+		a.challenge.Store(&headers)
+	}
 }
 
 func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -204,7 +230,7 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := sender.RoundTrip(req)
 	if err == nil && same && resp.StatusCode == http.StatusUnauthorized {
-		a.challenge.Store(resp.Header.Get("WWW-Authenticate"))
+		a.note(req.URL, resp.Header.Values("WWW-Authenticate"))
 	}
 	return resp, err
 }
