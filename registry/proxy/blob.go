@@ -39,7 +39,7 @@ func (x *exchange) blob() error {
 		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", allowed.Size))
 		return refused
 	}
-	if f, size, ok := x.g.storedBlob(ctx, digest); ok {
+	if f, size, ok := x.g.storedBlob(ctx, digest, allowed); ok {
 		defer func() { _ = f.Close() }() // it was only read
 		if size == allowed.Size {
 			return x.fromStore(f, allowed, want)
@@ -60,11 +60,11 @@ func (x *exchange) blob() error {
 	return x.fromUpstream(allowed, want)
 }
 
-func (g *gate) storedBlob(ctx context.Context, digest string) (*os.File, int64, bool) {
+func (g *gate) storedBlob(ctx context.Context, digest string, allowed permit) (*os.File, int64, bool) {
 	if g.c.Store == nil {
 		return nil, 0, false
 	}
-	return g.c.Store.open(ctx, digest)
+	return g.c.Store.open(ctx, digest, !allowed.Evidence)
 }
 
 // spanOf reads a Range header of one range. What it does not understand is
@@ -180,7 +180,7 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 		err = x.shared(allowed, s, key)
 	}
 	if errors.Is(err, errStored) {
-		if f, size, ok := x.g.storedBlob(x.ctx, x.l.ref); ok {
+		if f, size, ok := x.g.storedBlob(x.ctx, x.l.ref, allowed); ok {
 			defer func() { _ = f.Close() }() // it was only read
 			if size == allowed.Size {
 				return x.fromStore(f, allowed, s)
@@ -196,7 +196,7 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 
 // shared sends a blob that is being fetched. An error means that nothing was sent.
 func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
-	l, err := x.g.loads.join(x.ctx, x.p, key)
+	l, err := x.g.loads.join(x.ctx, x.p, key, allowed.Evidence)
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,10 @@ type download struct {
 	digest string
 	size   int64
 	// p is what its first client asked for: it is read from there.
-	p      pull
-	file   *os.File
+	p    pull
+	file *os.File
+	// stays: the file is in the store, and can become part of it.
+	stays  bool
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -52,7 +54,9 @@ type download struct {
 	err     error
 	grown   chan struct{} // closed when any of these changes
 	users   int
-	ending  bool // its last client has gone: nobody may join any more
+	// evidence: nobody wants it as an image's.
+	evidence bool
+	ending   bool // its last client has gone: nobody may join any more
 }
 
 var (
@@ -67,22 +71,22 @@ var (
 
 // join returns the download of a blob, begun where there is none. Each who joins
 // must leave.
-func (d *downloads) join(ctx context.Context, p pull, key downloadKey) (*download, error) {
+func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence bool) (*download, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.g.c.Store; s != nil && s.has(key.digest) {
 		return nil, errStored // it came between the caller's look and now
 	}
-	if l := d.by[key]; l != nil && l.enter() {
+	if l := d.by[key]; l != nil && l.enter(evidence) {
 		fair.Join(l.ctx, ctx) // who waits must not wait in another one's queue
 		return l, nil
 	}
-	file, err := d.file(key.size)
+	file, stays, err := d.file(key.size, evidence)
 	if err != nil {
 		return nil, errors.Join(errSpool, err)
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, ctx: own, cancel: cancel, grown: make(chan struct{}), users: 2}
+	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, stays: stays, ctx: own, cancel: cancel, grown: make(chan struct{}), users: 2, evidence: evidence}
 	if d.by == nil {
 		d.by = make(map[downloadKey]*download)
 	}
@@ -101,16 +105,17 @@ func (d *downloads) forget(l *download) {
 }
 
 // file makes the file: in the store, where it can stay there.
-func (d *downloads) file(size int64) (*os.File, error) {
-	if s := d.g.c.Store; s != nil && size <= s.o.MaxBytes {
-		return s.create()
+func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, err error) {
+	if s := d.g.c.Store; s != nil && s.fits(size, evidence) {
+		file, err = s.create()
+		return file, true, err
 	}
 	f, err := os.CreateTemp(d.g.c.TempDir, "hallmark-gate-*")
 	if err == nil {
 		// Where an open file can be deleted, a crash leaves nothing behind.
 		_ = os.Remove(f.Name())
 	}
-	return f, err
+	return f, false, err
 }
 
 func (d *downloads) run(ctx context.Context, l *download) {
@@ -127,11 +132,13 @@ func (d *downloads) run(ctx context.Context, l *download) {
 
 // keep moves a complete file into the store, and reports whether it is there.
 func (d *downloads) keep(ctx context.Context, l *download) bool {
-	s := d.g.c.Store
-	if s == nil || l.size > s.o.MaxBytes {
+	if !l.stays {
 		return false
 	}
-	if err := s.commit(l.file, l.digest); err != nil {
+	l.mu.Lock()
+	evidence := l.evidence
+	l.mu.Unlock()
+	if err := d.g.c.Store.commit(l.file, l.digest, evidence); err != nil {
 		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
 		return false
 	}
@@ -189,13 +196,14 @@ func (l *download) finish(err error) {
 }
 
 // enter joins, unless everybody has left already.
-func (l *download) enter() bool {
+func (l *download) enter(evidence bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.users == 0 || l.err != nil || l.ending {
 		return false
 	}
 	l.users++
+	l.evidence = l.evidence && evidence
 	return true
 }
 

@@ -18,7 +18,7 @@ func TestWhatIsInTheStoreIsNotDownloaded(t *testing.T) {
 	content := []byte("content")
 	sum := sha256.Sum256(content)
 	digest := "sha256:" + hexOf(sum[:])
-	if err := store.putBytes(digest, content); err != nil {
+	if err := store.putBytes(digest, content, false); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Config{Verifier: &verify.Verifier{}, Store: store}.withDefaults()
@@ -26,7 +26,7 @@ func TestWhatIsInTheStoreIsNotDownloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGate(c)
-	if _, err := g.loads.join(t.Context(), pull{from: &origin{g: g}}, downloadKey{digest: digest, size: 7}); !errors.Is(err, errStored) {
+	if _, err := g.loads.join(t.Context(), pull{from: &origin{g: g}}, downloadKey{digest: digest, size: 7}, false); !errors.Is(err, errStored) {
 		t.Errorf("%v", err)
 	}
 	if len(g.loads.by) != 0 {

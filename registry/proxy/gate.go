@@ -375,7 +375,7 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 		// A child that was denied was so before this was known of it.
 		g.permits.refused.Remove(below)
 	}
-	g.save(ctx, m)
+	g.save(ctx, m, d.Evidence)
 }
 
 // keepFor is how long what follows from a decision is kept. It is looked at again
@@ -402,11 +402,11 @@ func (g *gate) permitBlob(key permitKey, d permit) {
 
 // save puts a manifest that passes into the store. One that cannot be stored
 // passes all the same.
-func (g *gate) save(ctx context.Context, m *manifest) {
+func (g *gate) save(ctx context.Context, m *manifest, evidence bool) {
 	if g.c.Store == nil {
 		return
 	}
-	if err := g.c.Store.putBytes(m.digest, m.bytes); err != nil {
+	if err := g.c.Store.putBytes(m.digest, m.bytes, evidence); err != nil {
 		g.c.Logger.WarnContext(ctx, "manifest not stored", "digest", m.digest, "error", err)
 	}
 }

@@ -135,7 +135,7 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	if g.c.Store == nil {
 		return nil
 	}
-	f, size, ok := g.c.Store.open(ctx, digest)
+	f, size, ok := g.c.Store.open(ctx, digest, false)
 	if !ok {
 		return nil
 	}

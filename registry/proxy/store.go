@@ -23,8 +23,10 @@ import (
 
 // StoreOptions say how content is kept. The zero value is usable.
 type StoreOptions struct {
-	// MaxBytes bounds what is kept; what was used longest ago goes first. Zero:
-	// 64 GiB. A file that is being served stays until that ends.
+	// MaxBytes bounds what is kept; what was used longest ago goes first. Evidence has
+	// a quarter of it at most, and makes room for other evidence: anybody who can push
+	// can attach any amount. Zero: 64 GiB. A file that is being served stays until that
+	// ends.
 	MaxBytes int64
 	// AlwaysVerify hashes content each time it is read, and not only before its
 	// first use by this process and after its file has changed: for disks that
@@ -45,10 +47,9 @@ type Store struct {
 	dir string
 	o   StoreOptions
 
-	mu    sync.Mutex
-	order *list.List // of *stored, the last used in front
-	byHex map[string]*list.Element
-	used  int64
+	mu               sync.Mutex
+	images, evidence shelf
+	byHex            map[string]*list.Element
 
 	// looking shares the hashing of what is there.
 	looking share.Group[string, fingerprint]
@@ -58,6 +59,8 @@ type Store struct {
 type stored struct {
 	hex  string
 	size int64
+	// evidence: no image was seen to have it.
+	evidence bool
 	// seen is what the file was when it was last hashed; zero: not by this
 	// process.
 	seen fingerprint
@@ -83,7 +86,7 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 30
 	}
-	s := &Store{dir: dir, o: o, order: list.New(), byHex: make(map[string]*list.Element)}
+	s := &Store{dir: dir, o: o, images: shelf{order: list.New()}, evidence: shelf{order: list.New()}, byHex: make(map[string]*list.Element)}
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -143,7 +146,7 @@ func (s *Store) scan() error {
 		if err != nil || !info.Mode().IsRegular() || len(e.Name()) != 64 || !isHex(e.Name()) {
 			continue // not ours; nothing asks for it
 		}
-		all = append(all, found{stored{hex: e.Name(), size: info.Size()}, info.ModTime()})
+		all = append(all, found{stored{hex: e.Name(), size: info.Size(), evidence: isEvidenceFile(info)}, info.ModTime()})
 	}
 	slices.SortFunc(all, func(a, b found) int { return a.at.Compare(b.at) })
 	for _, f := range all {
@@ -154,33 +157,11 @@ func (s *Store) scan() error {
 
 func (s *Store) path(hex string) string { return filepath.Join(s.dir, blobsDir, hex) }
 
-// add counts a file, and deletes others where there are too many.
-func (s *Store) add(f stored) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(f.hex)
-	s.byHex[f.hex] = s.order.PushFront(&f)
-	s.used += f.size
-	for s.used > s.o.MaxBytes && s.order.Len() > 1 {
-		oldest := s.order.Back().Value.(*stored).hex
-		s.forget(oldest)
-		_ = os.Remove(s.path(oldest)) // what stays is found at the next start
-	}
-}
-
-func (s *Store) forget(hex string) {
-	if e, ok := s.byHex[hex]; ok {
-		s.used -= e.Value.(*stored).size
-		s.order.Remove(e)
-		delete(s.byHex, hex)
-	}
-}
-
 // open opens content that is what its digest says, as far as its options have it
-// looked at.
-func (s *Store) open(ctx context.Context, digest string) (*os.File, int64, bool) {
+// looked at. image: it is wanted as an image's.
+func (s *Store) open(ctx context.Context, digest string, image bool) (*os.File, int64, bool) {
 	hex := strings.TrimPrefix(digest, "sha256:")
-	known, ok := s.use(hex)
+	known, ok := s.use(hex, image)
 	if !ok {
 		return nil, 0, false
 	}
@@ -207,18 +188,6 @@ var (
 	// errChanged says that a file is another one than a moment ago.
 	errChanged = errors.New("the file has changed meanwhile")
 )
-
-// use notes that content is used.
-func (s *Store) use(hex string) (stored, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.byHex[hex]
-	if !ok {
-		return stored{}, false
-	}
-	s.order.MoveToFront(e)
-	return *e.Value.(*stored), true
-}
 
 // openNow opens a file for reading. A pipe that somebody has put in its place holds
 // up nobody: what was opened is looked at before it is read.
@@ -257,7 +226,7 @@ func (s *Store) look(ctx context.Context, hex string) (fingerprint, error) {
 		return fingerprint{}, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if known, ok := s.use(hex); ok && known.seen == now {
+	if known, ok := s.use(hex, false); ok && known.seen == now {
 		return now, nil
 	}
 	sum := sha256.New()
@@ -267,7 +236,7 @@ func (s *Store) look(ctx context.Context, hex string) (fingerprint, error) {
 	if hexOf(sum.Sum(nil)) != hex {
 		return fingerprint{}, errForeign
 	}
-	s.add(stored{hex: hex, size: now.size, seen: now})
+	s.seen(hex, now)
 	return now, nil
 }
 
@@ -307,8 +276,14 @@ func (s *Store) create() (*os.File, error) {
 }
 
 // commit takes over a file whose content was hashed while it was written.
-func (s *Store) commit(f *os.File, digest string) error {
+func (s *Store) commit(f *os.File, digest string, evidence bool) error {
 	hex := strings.TrimPrefix(digest, "sha256:")
+	if known, ok := s.use(hex, false); ok && !known.evidence {
+		evidence = false // an image's download has come first
+	}
+	if evidence {
+		_ = f.Chmod(evidenceMode) // where it has none, it is an image's after a restart
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -322,13 +297,13 @@ func (s *Store) commit(f *os.File, digest string) error {
 	if err := syncDir(filepath.Join(s.dir, blobsDir)); err != nil {
 		return err
 	}
-	s.add(stored{hex: hex, size: info.Size(), seen: fingerprintOf(info)})
+	s.add(stored{hex: hex, size: info.Size(), evidence: evidence, seen: fingerprintOf(info)})
 	return nil
 }
 
 // putBytes stores content that was hashed.
-func (s *Store) putBytes(digest string, content []byte) error {
-	if s.has(digest) || int64(len(content)) > s.o.MaxBytes {
+func (s *Store) putBytes(digest string, content []byte, evidence bool) error {
+	if _, ok := s.use(strings.TrimPrefix(digest, "sha256:"), !evidence); ok || !s.fits(int64(len(content)), evidence) {
 		return nil
 	}
 	f, err := s.create()
@@ -342,7 +317,7 @@ func (s *Store) putBytes(digest string, content []byte) error {
 	if _, err := io.Copy(f, bytes.NewReader(content)); err != nil {
 		return err
 	}
-	return s.commit(f, digest)
+	return s.commit(f, digest, evidence)
 }
 
 // syncDir makes a rename last. Where directories cannot be synced, the file

@@ -23,7 +23,7 @@ func storeWith(t *testing.T, content string) *Store {
 	t.Helper()
 	store, err := OpenStore(t.TempDir(), StoreOptions{})
 	if err == nil {
-		err = store.putBytes(digestOf(content), []byte(content))
+		err = store.putBytes(digestOf(content), []byte(content), false)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -38,13 +38,13 @@ func TestWhatIsNoFileIsNotInTheStore(t *testing.T) {
 	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, opened := store.open(t.Context(), digestOf("content")); opened || store.has(digestOf("content")) {
+	if _, _, opened := store.open(t.Context(), digestOf("content"), false); opened || store.has(digestOf("content")) {
 		t.Error("a directory is content")
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it stays in the way: %v", err)
 	}
-	if err := store.putBytes(digestOf("content"), []byte("content")); err != nil {
+	if err := store.putBytes(digestOf("content"), []byte("content"), false); err != nil {
 		t.Errorf("it cannot be stored again: %v", err)
 	}
 }
@@ -82,7 +82,7 @@ func TestWhatIsNotOnTheDiskIsNotInTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.commit(f, digestOf("other")); err == nil || store.has(digestOf("other")) {
+	if err := store.commit(f, digestOf("other"), false); err == nil || store.has(digestOf("other")) {
 		t.Errorf("a file that cannot be synced is stored: %v", err)
 	}
 	if f, err = store.create(); err != nil {
@@ -92,7 +92,7 @@ func TestWhatIsNotOnTheDiskIsNotInTheStore(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(store.dir, blobsDir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.commit(f, digestOf("other")); err == nil || store.has(digestOf("other")) {
+	if err := store.commit(f, digestOf("other"), false); err == nil || store.has(digestOf("other")) {
 		t.Errorf("a file that cannot be renamed is stored: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.putBytes(digest, content); err != nil {
+	if err := store.putBytes(digest, content, false); err != nil {
 		t.Fatal(err)
 	}
 	var limit syscall.Rlimit
@@ -35,7 +35,7 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
-	_, _, opened := store.open(t.Context(), digest)
+	_, _, opened := store.open(t.Context(), digest, false)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +47,13 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, opened := store.open(gone, digest); opened {
+	if _, _, opened := store.open(gone, digest, false); opened {
 		t.Error("somebody who has gone waits for a hash")
 	}
 	if _, err := os.Stat(store.path(strings.TrimPrefix(digest, "sha256:"))); err != nil {
 		t.Errorf("what was stored is gone: %v", err)
 	}
-	f, size, opened := store.open(t.Context(), digest)
+	f, size, opened := store.open(t.Context(), digest, false)
 	if !opened || size != int64(len(content)) {
 		t.Fatal("it is not found any more")
 	}
