@@ -188,7 +188,7 @@ func TestAStoreThatVerifiesAlwaysServesWhatIsGood(t *testing.T) {
 	s.passes("big")
 	blob := "/v2/team/app/blobs/" + layer
 	want := s.get(blob).body
-	eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
+	s.stored(dir, layer)
 	s.hosted.Inject(registrytest.Fault{Do: registrytest.HangUp()})
 	if r := s.get(blob); r.status != http.StatusOK || r.err != nil || !bytes.Equal(r.body, want) {
 		t.Errorf("%d, %d bytes, %v", r.status, len(r.body), r.err)
