@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -268,12 +269,41 @@ func (c *Client) fly(ctx context.Context, h *host, r *request, l login, scope st
 	s := &h.auth
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.value, f.err = value, err
+	f.value, f.err = value, loginError(err)
+	if refused(err) && s.config == l.config {
+		s.config = nil // what the keychain gave may have been good for a while only
+	}
 	if err == nil && life > tokenLeeway {
 		remember(&s.tokens, scope, token{value, time.Now().Add(min(life, maxTokenLife) - tokenLeeway)})
 	}
 	delete(s.fetching, scope)
 	close(f.done)
+}
+
+// refused reports whether a token service has refused a login. That of an identity
+// token which has ended is a 400 (RFC 6749, section 5.2).
+func refused(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+}
+
+// loginError is the error of a login as that of the request that needed it: what
+// a token service answers says nothing about the content that was asked for.
+func loginError(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case ErrUnavailable, ErrRateLimited, ErrStalled, ErrInsecure:
+		return err
+	}
+	told := *e
+	told.Kind = ErrUnauthorized
+	return &told
 }
 
 // fetchToken asks the token service (Docker Registry v2 token authentication;
@@ -315,24 +345,16 @@ func (c *Client) fetchToken(ctx context.Context, h *host, r *request, ch *challe
 	return parseToken(req, a.body)
 }
 
-// ask sends a request to a token service, with the retries of any other.
-func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (*answer, error) {
-	for attempt := 1; ; attempt++ {
-		ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
-		var a *answer
-		resp, err := c.roundTrip(ctx, h, r, r.url, h.is(r.url), header)
-		if err == nil {
-			a, err = c.read(r, resp, maxTokenBody)
-		}
-		err = stalled(ctx, r, err)
-		cancel()
-		if err == nil || !c.again(attempt, err) {
-			return a, err
-		}
-		if err := sleep(ctx, c.delay(attempt, err)); err != nil {
-			return nil, r.fail(ErrUnavailable, err, "")
-		}
+// ask sends a request to a token service. Where that fails in a way that may pass,
+// the request that needs the token is sent again, and asks again.
+func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (a *answer, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
+	defer cancel()
+	resp, err := c.roundTrip(ctx, h, r, r.url, h.is(r.url), header)
+	if err == nil {
+		a, err = c.read(r, resp, maxTokenBody)
 	}
+	return a, stalled(ctx, r, err)
 }
 
 func parseToken(r *request, body []byte) (string, time.Duration, error) {

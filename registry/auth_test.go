@@ -116,8 +116,8 @@ func TestAttack_R4_LoginsGoOnlyToTheRegistrysOwnTokenService(t *testing.T) {
 		"named":           {"registry.example", "https://sso.test/token", registry.Options{TokenRealms: map[string][]string{"registry.example": {"sso.test"}}}, registry.ErrNotFound, true},
 		"plain HTTP":      {"registry.example", "http://registry.example/token", registry.Options{}, registry.ErrInsecure, false},
 		"private address": {"registry.example", "https://10.0.0.1/token", registry.Options{}, registry.ErrInsecure, false},
-		"no URL":          {"registry.example", "token", registry.Options{}, registry.ErrMalformed, false},
-		"with a login":    {"registry.example", "https://a:b@registry.example/token", registry.Options{}, registry.ErrMalformed, false},
+		"no URL":          {"registry.example", "token", registry.Options{}, registry.ErrUnauthorized, false},
+		"with a login":    {"registry.example", "https://a:b@registry.example/token", registry.Options{}, registry.ErrUnauthorized, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var auth, scope string
@@ -213,6 +213,43 @@ func TestALoginThatWasRefusedIsAskedForAgain(t *testing.T) {
 		if _, err := h.client.Resolve(context.Background(), h.tag); err != nil || keychain.n != 2 {
 			t.Errorf("%s: after a login: %v, asked %d times", name, err, keychain.n)
 		}
+	}
+}
+
+func TestALoginThatTheTokenServiceRefusedIsAskedForAgain(t *testing.T) {
+	for name, status := range map[string]int{"400": 400, "401": 401, "403": 403} {
+		keychain := &asked{give: []logins{{user: "me", password: "expired"}, {user: "me", password: "new"}}}
+		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "new"}}}, registry.Options{Keychain: keychain})
+		h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Times: 1, Do: registrytest.Status(status)})
+		_, err := h.client.Resolve(context.Background(), h.tag)
+		wantError(t, name, err, registry.ErrUnauthorized)
+		if _, err := h.client.Resolve(context.Background(), h.tag); err != nil {
+			t.Errorf("%s: the keychain has a good login, it was asked %d times: %v", name, keychain.n, err)
+		}
+	}
+}
+
+func TestATokenServiceThatFailsForAMomentIsAskedAgain(t *testing.T) {
+	h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{AnonymousPull: true}}, registry.Options{MaxAttempts: 3})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Times: 2, Do: registrytest.Status(503)})
+	if _, err := h.client.Resolve(context.Background(), h.tag); err != nil {
+		t.Error(err)
+	}
+	h.RevokeTokens()
+	h.ResetRequests()
+	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: registrytest.Status(503)})
+	_, err := h.client.Resolve(context.Background(), h.tag)
+	if e := wantError(t, "always", err, registry.ErrUnavailable); e != nil && e.Status != 503 || errors.Is(err, context.Canceled) {
+		t.Errorf("always: %v, want what the token service has said", err)
+	}
+	asked := 0
+	for _, q := range h.Requests() {
+		if q.Kind == registrytest.KindToken {
+			asked++
+		}
+	}
+	if asked != 3 {
+		t.Errorf("it was asked %d times, want as often as any other", asked)
 	}
 }
 

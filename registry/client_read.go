@@ -74,16 +74,8 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, er
 	if err != nil {
 		return Manifest{}, err
 	}
-	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	m, err := c.rawManifest(ctx, r, ref)
 	if err != nil {
-		return Manifest{}, err
-	}
-	m := describe(contentType(a.header), a.body)
-	m.ETag = a.header.Get("ETag")
-	if err := matching(r, m, ref); err != nil {
-		return Manifest{}, err
-	}
-	if err := claimed(r, a.header, m.Descriptor.Digest); err != nil {
 		return Manifest{}, err
 	}
 	doc, err := parsed(r, m)
@@ -92,6 +84,30 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, er
 	}
 	m.Descriptor.MediaType = types.MediaType(doc.MediaType)
 	return m, nil
+}
+
+// rawManifest reads what the registry holds as a manifest, which may be malformed
+// or of an unknown type. A page in its place, as of a proxy that wants a login, is
+// no answer: a registry sends a manifest's type, or names the digest.
+func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference) (Manifest, error) {
+	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m := describe(contentType(a.header), a.body)
+	m.ETag = a.header.Get("ETag")
+	mismatch := matching(r, m, ref)
+	if mismatch == nil {
+		mismatch = claimed(r, a.header, m.Descriptor.Digest)
+	}
+	_, byDigest := ref.(name.Digest)
+	vouched := mismatch == nil && (byDigest || a.header.Get("Docker-Content-Digest") != "")
+	if !vouched && !oci.IsManifestType(string(m.Descriptor.MediaType)) {
+		if _, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes); err != nil {
+			return Manifest{}, r.stray(parseKind(err), err, "what came is no manifest")
+		}
+	}
+	return m, mismatch
 }
 
 func matching(r *request, m Manifest, ref name.Reference) error {
@@ -151,10 +167,14 @@ func (c *Client) Blob(ctx context.Context, ref name.Digest, size int64) (io.Read
 	if err != nil {
 		return nil, err
 	}
-	if size >= 0 && a.length > size {
-		return nil, closing(a.stream, r.fail(ErrTooLarge, nil, "more bytes than the descriptor says"))
+	fail := r.fail
+	if contentType(a.header) == "text/html" {
+		fail = r.stray // unless the bytes are right, this is a page in place of the blob
 	}
-	return newBlobReader(a.stream, want, size, c.o.MaxBlobBytes, r.fail), nil
+	if size >= 0 && a.length > size {
+		return nil, closing(a.stream, fail(ErrTooLarge, nil, "more bytes than the descriptor says"))
+	}
+	return newBlobReader(a.stream, want, size, c.o.MaxBlobBytes, fail), nil
 }
 
 func closing(body io.Closer, err error) error {

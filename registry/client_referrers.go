@@ -23,7 +23,8 @@ var errNoAPI = errors.New("no referrers API")
 // Referrers"). As long as the registry has not shown that it has the API, the
 // fallback tag is asked at the same time, so that neither kind of registry costs
 // a round trip more. That it does not have the API is never remembered: a 404
-// may be about one repository alone. A fallback tag that holds something other
+// may be about one repository alone. Once it has shown the API, any other answer
+// than a list or a 404 is an error. A fallback tag that holds something other
 // than an index lists nothing: anybody who can push could have put it there.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
@@ -111,26 +112,36 @@ func (c *Client) pages(ctx context.Context, r *request, page []v1.Descriptor, ne
 		var err error
 		if page, next, err = c.page(ctx, &at); err != nil {
 			if errors.Is(err, errNoAPI) {
-				err = r.fail(ErrMalformed, nil, "a page of the list is not there")
+				err = r.stray(ErrUnavailable, nil, "a page of the list is not there")
 			}
 			return err
 		}
 	}
 }
 
-// page reads one page of the list. errNoAPI: the registry does not have it.
+// page reads one page of the list. errNoAPI: the registry does not have it, at
+// least not for this repository. One that has shown that it has the API says so
+// with a 404 alone: by anything else, a list that is there would become absent.
 func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.URL, error) {
-	r.accept = []int{http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable}
+	known := c.host(r.repo).referrers.get()
+	r.accept = []int{http.StatusNotFound}
+	if !known {
+		r.accept = append(r.accept, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable)
+	}
 	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	if a.status != http.StatusOK || contentType(a.header) != oci.MediaTypeIndex {
+	isList := a.status == http.StatusOK && contentType(a.header) == oci.MediaTypeIndex
+	switch {
+	case !isList && known && a.status != http.StatusNotFound:
+		return nil, nil, r.stray(ErrMalformed, nil, "what came is no list of referrers")
+	case !isList:
 		return nil, nil, errNoAPI
 	}
 	list, err := oci.ParseReferrers(a.body)
 	if err != nil {
-		return nil, nil, r.fail(ErrMalformed, err, "")
+		return nil, nil, r.stray(ErrMalformed, err, "") // the list is the registry's own
 	}
 	next, err := r.nextPage(a)
 	return list, next, err
@@ -183,9 +194,10 @@ func nextLink(headers []string) string {
 func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, error) {
 	m, err := c.Manifest(ctx, tag)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrMalformed), errors.Is(err, ErrUnsupported):
+	case err == nil:
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrMalformed) && !Unreadable(err), errors.Is(err, ErrUnsupported) && !Unreadable(err):
 		return nil, nil
-	case err != nil:
+	default:
 		return nil, err
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)

@@ -92,7 +92,7 @@ func (c *copier) sourceLists(ctx context.Context, subject v1.Hash) ([]v1.Descrip
 	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
 		return collectReferrers(ctx, c.src, c.from.Digest(subject.String()), c.o.MaxEvidence)
 	})
-	if errors.Is(err, ErrMalformed) && c.fallbackIsRubbish(ctx, subject) {
+	if errors.Is(err, ErrMalformed) && !Unreadable(err) && c.fallbackIsRubbish(ctx, subject) {
 		c.progress.note(CopyIgnored, v1.Descriptor{}, "the fallback tag of "+subject.String()+" is no list of referrers")
 		err = nil
 	}

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 	"unicode"
@@ -75,7 +77,13 @@ type Error struct {
 
 	// challenges are the WWW-Authenticate headers of a 401.
 	challenges []string
+	// noAnswer: what came is no answer to what was asked, such as a login page,
+	// so that Kind says nothing about the content.
+	noAnswer bool
 }
+
+// errNoAnswer asks errors.Is whether a store did not answer what was asked.
+var errNoAnswer = errors.New("no answer to what was asked")
 
 // Error says what failed, on what, and why.
 func (e *Error) Error() string {
@@ -102,6 +110,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is the error's kind.
 func (e *Error) Is(target error) bool {
+	if target == errNoAnswer {
+		return e.noAnswer || e.Status != 0 && e.Status != http.StatusNotFound
+	}
 	k, ok := target.(Kind)
 	return ok && k == e.Kind
 }

@@ -120,8 +120,12 @@ func (l Limits) WithDefaults() Limits {
 // Unreadable reports whether an error of Evidence (or of any Store) says that
 // something could not be read, so that asking again may give another answer.
 // Where it is false, the store has answered: there is no such thing, or it is
-// not what it must be.
+// not what it must be. An HTTP status other than 404, redirects without end and a
+// web page in place of content are no such answer, whatever the error's kind.
 func Unreadable(err error) bool {
+	if errors.Is(err, errNoAnswer) {
+		return true
+	}
 	for _, definite := range []Kind{
 		ErrNotFound, ErrMalformed, ErrDigestMismatch, ErrTooLarge, ErrTooMany, ErrUnsupported, ErrReference,
 	} {

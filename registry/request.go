@@ -18,6 +18,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -54,6 +55,12 @@ type request struct {
 
 func (r *request) fail(kind Kind, err error, detail string) error {
 	return &Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err}
+}
+
+// stray is fail for what is no answer to the request, so that it says nothing
+// about what was asked for.
+func (r *request) stray(kind Kind, err error, detail string) error {
+	return &Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err, noAnswer: true}
 }
 
 // answer is a response whose small body has been read.
@@ -200,7 +207,7 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 		}
 		drain(resp)
 		if hop >= c.o.MaxRedirects {
-			return nil, r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d redirects", c.o.MaxRedirects))
+			return nil, r.stray(ErrTooMany, nil, fmt.Sprintf("more than %d redirects", c.o.MaxRedirects))
 		}
 		if target, err = c.redirect(h, r, target, location); err != nil {
 			return nil, err
@@ -220,7 +227,7 @@ func isRedirect(status int) bool {
 func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (*url.URL, error) {
 	to, err := from.Parse(location)
 	if err != nil {
-		return nil, r.fail(ErrMalformed, nil, "the registry redirects to a malformed address")
+		return nil, r.stray(ErrMalformed, nil, "the registry redirects to a malformed address")
 	}
 	refuse := func(why string) (*url.URL, error) {
 		return nil, r.fail(ErrInsecure, nil, "the registry redirects to "+SafeText(to.Host, 100)+", "+why)
@@ -320,7 +327,7 @@ func (c *Client) read(r *request, resp *http.Response, maxBody int64) (*answer, 
 	a := &answer{status: resp.StatusCode, header: resp.Header, url: resp.Request.URL, length: resp.ContentLength}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		_ = resp.Body.Close()
-		return nil, r.fail(ErrMalformed, nil, "the answer is compressed, which was not asked for")
+		return nil, r.stray(ErrMalformed, nil, "the answer is compressed, which was not asked for")
 	}
 	if r.stream {
 		a.stream = resp.Body
@@ -329,6 +336,8 @@ func (c *Client) read(r *request, resp *http.Response, maxBody int64) (*answer, 
 	defer drain(resp)
 	body, err := limit.ReadAll(resp.Body, maxBody)
 	switch {
+	case errors.Is(err, limit.ErrExceeded) && !oci.IsManifestType(contentType(resp.Header)):
+		return nil, r.stray(ErrTooLarge, err, "")
 	case errors.Is(err, limit.ErrExceeded):
 		return nil, r.fail(ErrTooLarge, err, "")
 	case err != nil:
