@@ -3,14 +3,11 @@ package registry
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"reflect"
+	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,17 +19,6 @@ import (
 // manifest that carries them (the descriptor's "data", OCI descriptor.md), which
 // saves a verifier a round trip.
 const MaxInlineBytes = 16 << 10
-
-// The fallback tag and cosign's tags are changed by reading, merging and
-// writing, which no registry does in one step. A writer therefore looks again
-// later than another writer may take from its read to its write, and adds what
-// got lost: after tagSettle, or after tagPatience times what it took itself,
-// since a slow registry or machine is slow for the others too.
-const (
-	tagSettle   = 150 * time.Millisecond
-	tagPatience = 4
-	tagAttempts = 40
-)
 
 // Attach adds one piece of evidence to subject, in the format that item.Format
 // says, and returns the digest of the manifest that carries it. Of item it uses
@@ -62,7 +48,7 @@ func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.
 		if err != nil {
 			return name.Digest{}, err
 		}
-		return attachLayer(ctx, s, tag, item)
+		return attachLayer(ctx, s, subject, tag, item)
 	}
 	return name.Digest{}, &Error{Op: "attach to", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
 		Detail: fmt.Sprintf("format %.40q cannot be written", item.Format)}
@@ -174,42 +160,42 @@ func together(ctx context.Context, fs ...func(context.Context) error) error {
 }
 
 // attachLayer adds the item's layer to a tag of cosign's.
-func attachLayer(ctx context.Context, s Store, tag name.Tag, item Item) (name.Digest, error) {
+func attachLayer(ctx context.Context, s Store, subject name.Digest, tag name.Tag, item Item) (name.Digest, error) {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return name.Digest{}, err
+	}
 	if err := pushPayload(ctx, s, tag.Context(), item); err != nil {
 		return name.Digest{}, err
 	}
-	return addLayers(ctx, s, tag, []v1.Descriptor{layerOf(item)})
+	return addLayers(ctx, s, digest, tag, []v1.Descriptor{layerOf(item)})
 }
 
-// mergeLayers adds the layers of a cosign tag's manifest, whose blobs are there
-// already, to the same tag in s, and drops none that s has.
-func mergeLayers(ctx context.Context, s Store, tag name.Tag, src Manifest) error {
-	doc, err := oci.Parse(string(src.Descriptor.MediaType), src.Bytes)
-	if err != nil {
-		return &Error{Op: "merge into", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
-	}
-	_, err = addLayers(ctx, s, tag, doc.Layers)
-	return err
-}
-
-func addLayers(ctx context.Context, s Store, tag name.Tag, add []v1.Descriptor) (name.Digest, error) {
+// addLayers adds layers to a tag that holds evidence about subject.
+func addLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, add []v1.Descriptor) (name.Digest, error) {
 	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
-		w := wireManifest{}
-		if doc != nil {
-			if doc.IsIndex {
-				return nil, occupied(tag)
-			}
-			w.Layers, w.Annotations, w.Subject, w.ArtifactType = doc.Layers, doc.Annotations, doc.Subject, doc.ArtifactType
-		}
-		before := len(w.Layers)
-		w.Layers = union(w.Layers, add, func(a, b v1.Descriptor) bool {
-			return a.Digest == b.Digest && reflect.DeepEqual(a.Annotations, b.Annotations)
-		})
-		if doc != nil && len(w.Layers) == before {
-			return nil, nil
-		}
-		return withConfig(ctx, s, tag.Context(), w)
+		return withLayers(ctx, s, subject, tag, doc, add)
 	})
+}
+
+// withLayers is what a tag with evidence about subject has to hold so that the
+// layers are in it too, or nil where they are. A manifest that says it is about
+// another was put there by mistake or malice, and nobody reads evidence from it:
+// what it says is dropped.
+func withLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, doc *oci.Document, add []v1.Descriptor) (*Manifest, error) {
+	if doc == nil {
+		return withConfig(ctx, s, tag.Context(), wireManifest{Layers: union(nil, add)})
+	}
+	if doc.IsIndex {
+		return nil, occupied(tag)
+	}
+	w := wireManifest{Layers: union(doc.Layers, add), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType}
+	if !isAbout(doc, subject, tag) {
+		w.Subject = nil
+	} else if len(w.Layers) == len(doc.Layers) {
+		return nil, nil
+	}
+	return withConfig(ctx, s, tag.Context(), w)
 }
 
 // withConfig stores the config that cosign gives a manifest of these layers, and
@@ -238,16 +224,51 @@ func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	return layers
 }
 
-func union(have, add []v1.Descriptor, same func(a, b v1.Descriptor) bool) []v1.Descriptor {
-	all := append([]v1.Descriptor(nil), have...)
-next:
+// union is a tag's layers with those that it lacks.
+func union(have, add []v1.Descriptor) []v1.Descriptor {
+	all := slices.Clone(have)
 	for _, d := range add {
-		for _, h := range all {
-			if same(h, d) {
-				continue next
-			}
+		if !slices.ContainsFunc(all, func(h v1.Descriptor) bool { return sameLayer(h, d) }) {
+			all = append(all, d)
 		}
-		all = append(all, d)
+	}
+	return all
+}
+
+// sameLayer reports whether two layers are the same piece of evidence: signatures
+// over the same payload differ in their annotations, and readers go by the media
+// type.
+func sameLayer(a, b v1.Descriptor) bool {
+	return sameContent(a, b) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+// sameEntry reports whether two entries of a list of referrers say the same.
+func sameEntry(a, b v1.Descriptor) bool {
+	return sameLayer(a, b) && a.ArtifactType == b.ArtifactType
+}
+
+// relisted is a list of referrers with entries that it lacks. Readers go by the
+// first entry of a digest: one that differs, by mistake or malice, is replaced.
+func relisted(have, entries []v1.Descriptor) []v1.Descriptor {
+	missing := make(map[v1.Hash]v1.Descriptor, len(entries))
+	for _, e := range entries {
+		missing[e.Digest] = e
+	}
+	ours := maps.Clone(missing)
+	all := make([]v1.Descriptor, 0, len(have)+len(entries))
+	for _, h := range have {
+		if e, first := missing[h.Digest]; first {
+			all = append(all, e)
+			delete(missing, h.Digest)
+		} else if _, again := ours[h.Digest]; !again {
+			all = append(all, h)
+		}
+	}
+	for _, e := range entries {
+		if _, left := missing[e.Digest]; left {
+			all = append(all, e)
+			delete(missing, e.Digest)
+		}
 	}
 	return all
 }
@@ -303,12 +324,10 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, first func
 			}
 			w.Manifests, w.Annotations = doc.Manifests, doc.Annotations
 		}
-		before := len(w.Manifests)
-		w.Manifests = union(w.Manifests, entries, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
-		if doc != nil && len(w.Manifests) == before {
+		w.Manifests = listedWithin(relisted(w.Manifests, entries), maxListedInFallback)
+		if doc != nil && slices.EqualFunc(doc.Manifests, w.Manifests, sameEntry) {
 			return nil, nil
 		}
-		w.Manifests = listedWithin(w.Manifests, maxListedInFallback)
 		m := written(w.MediaType, w)
 		return &m, nil
 	})
@@ -320,126 +339,4 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, first func
 func occupied(tag name.Tag) error {
 	return &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed,
 		Detail: "the tag holds something other than evidence; remove it, then attach again"}
-}
-
-// changeTag changes what a tag holds until a look at it shows the change. merge
-// gets the tag's document, or nil where there is no tag, and returns what to
-// write, or nil where nothing is missing.
-func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (name.Digest, error) {
-	return changeTagAfter(ctx, s, tag, nil, merge)
-}
-
-// changeTagAfter is changeTag that does something first, unless that is nil, while
-// it reads the tag: what the tag is to list must be there before it. first reports
-// whether the tag is to be changed at all.
-func changeTagAfter(
-	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
-) (name.Digest, error) {
-	for range tagAttempts {
-		start := time.Now()
-		held, done, err := changeOnce(ctx, s, tag, first, merge)
-		first = nil
-		wait := max(tagSettle, tagPatience*time.Since(start))
-		switch {
-		case !done && errors.Is(err, ErrConflict):
-			wait = 0 // nothing was written that could get lost
-		case err != nil || done:
-			return held, err
-		}
-		// Writers that collided would collide again if they waited alike.
-		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
-			return name.Digest{}, err
-		}
-	}
-	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrUnconfirmed,
-		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
-}
-
-// tagWriter is a Store that many may write to at a time.
-type tagWriter interface {
-	// lockTag lets the writers of this process change a tag one after another.
-	lockTag(ctx context.Context, tag string) (unlock func(), err error)
-	// mayLackReferrers reports whether the store has not shown that it has the
-	// referrers API.
-	mayLackReferrers(repo name.Repository) bool
-}
-
-// changeOnce reads, merges and writes. done: nothing more is to be done, and held,
-// without an error, is what the tag holds.
-func changeOnce(
-	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
-) (held name.Digest, done bool, err error) {
-	if w, ok := s.(tagWriter); ok {
-		unlock, err := w.lockTag(ctx, tag.String())
-		if err != nil {
-			return name.Digest{}, false, err
-		}
-		defer unlock()
-	}
-	current, doc, wanted, err := readTagBeside(ctx, s, tag, first)
-	if err != nil || !wanted {
-		return name.Digest{}, true, err
-	}
-	next, err := merge(doc)
-	if err != nil {
-		return name.Digest{}, false, err
-	}
-	if next == nil {
-		return tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
-	}
-	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil})
-	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
-}
-
-// readTagBeside reads a tag while it does something else, unless that is nil,
-// which reports whether the tag is wanted. Where it is not, nothing about the tag
-// is an error.
-func readTagBeside(
-	ctx context.Context, s Store, tag name.Tag, something func(context.Context) (bool, error),
-) (m Manifest, doc *oci.Document, wanted bool, err error) {
-	if something == nil {
-		m, doc, err = readTag(ctx, s, tag)
-		return m, doc, true, err
-	}
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var failed error
-	read := background("read", text(tag), func() (_ struct{}, err error) {
-		m, doc, err = readTag(reading, s, tag)
-		return struct{}{}, err
-	})
-	if wanted, failed = something(ctx); failed != nil || !wanted {
-		cancel() // and wait, so that nothing is left behind
-	}
-	_, err = read()
-	if failed != nil || !wanted {
-		err = failed
-	}
-	return m, doc, wanted, err
-}
-
-func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {
-	m, err := ReadManifest(ctx, s, tag)
-	if errors.Is(err, ErrNotFound) {
-		return Manifest{}, nil, nil
-	}
-	if err != nil {
-		return m, nil, err
-	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
-		return m, nil, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
-	}
-	return m, doc, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -210,7 +210,7 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	if err != nil {
 		return PushReport{}, err
 	}
-	r.push = true
+	r.push, r.once = true, o.Once
 	r.header = http.Header{"Content-Type": {doc.MediaType}}
 	if o.IfMatch != "" {
 		r.header.Set("If-Match", o.IfMatch)

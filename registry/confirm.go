@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -34,8 +35,12 @@ func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 }
 
 func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return err
+	}
 	layer := layerOf(item)
-	listed := func(ctx context.Context) error { return confirmLayer(ctx, r, at, layer) }
+	listed := func(ctx context.Context) error { return confirmLayer(ctx, r, digest, at, layer) }
 	switch item.Format {
 	case FormatSimpleSigning, FormatEnvelope:
 		// Other writers may have added to the tag since.
@@ -43,7 +48,7 @@ func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, 
 		if err != nil {
 			return err
 		}
-		listed = func(ctx context.Context) error { return confirmLayer(ctx, r, tag, layer) }
+		listed = func(ctx context.Context) error { return confirmLayer(ctx, r, digest, tag, layer) }
 	case FormatBundle:
 	default:
 		return &Error{Op: "confirm", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
@@ -74,7 +79,9 @@ func tagOfFormat(subject name.Digest, f Format) (name.Tag, error) {
 	return subject.Context().Tag(digestTag(digest) + suffix), nil
 }
 
-func confirmLayer(ctx context.Context, r Reader, ref name.Reference, layer v1.Descriptor) error {
+// confirmLayer looks for a layer where Evidence would find it. The annotations
+// count: two signatures over the same payload differ in them alone.
+func confirmLayer(ctx context.Context, r Reader, subject v1.Hash, ref name.Reference, layer v1.Descriptor) error {
 	m, err := ReadManifest(ctx, r, ref)
 	if err != nil {
 		return err
@@ -83,12 +90,13 @@ func confirmLayer(ctx context.Context, r Reader, ref name.Reference, layer v1.De
 	if err != nil {
 		return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Err: err}
 	}
-	for _, l := range doc.Layers {
-		if l.Digest == layer.Digest && l.Size == layer.Size {
-			return nil
-		}
+	if !isAbout(doc, subject, ref) {
+		return unconfirmed(ref, "its manifest is about another")
 	}
-	return unconfirmed(ref, "its manifest does not list "+layer.Digest.String())
+	if slices.ContainsFunc(doc.Layers, func(l v1.Descriptor) bool { return sameLayer(l, layer) }) {
+		return nil
+	}
+	return unconfirmed(ref, "its manifest does not list "+layer.Digest.String()+" as it was given")
 }
 
 func confirmBlob(ctx context.Context, r Reader, repo name.Repository, layer v1.Descriptor) error {
@@ -109,7 +117,10 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) err
 			return err
 		}
 		if d.Digest.String() == at.DigestStr() {
-			return nil
+			if mayBeEvidence(d.ArtifactType) {
+				return nil
+			}
+			return unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))
 		}
 	}
 	return unconfirmed(subject, "the store does not list "+at.DigestStr()+" among its referrers")

@@ -202,7 +202,7 @@ func (c *copier) hasManifest(ctx context.Context, t *tree) (bool, error) {
 	case t.doc.Subject == nil:
 		return true, nil
 	}
-	return c.destinationLists(ctx, t.doc.Subject.Digest, t.Descriptor.Digest)
+	return c.destinationLists(ctx, t)
 }
 
 // listedBlob is a blob and the manifest that lists it.

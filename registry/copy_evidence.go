@@ -153,8 +153,8 @@ func (c *copier) referrer(ctx context.Context, subject v1.Hash, listed v1.Descri
 // destinationList is what the destination lists as referrers of one subject.
 type destinationList struct {
 	mu      sync.Mutex
-	have    map[v1.Hash]bool // nil until it was asked
-	missing []v1.Descriptor  // pushed, and not listed yet
+	have    map[v1.Hash]v1.Descriptor // nil until it was asked
+	missing []v1.Descriptor           // pushed, and not listed yet
 }
 
 func (c *copier) destinationList(subject v1.Hash) *destinationList {
@@ -166,26 +166,40 @@ func (c *copier) destinationList(subject v1.Hash) *destinationList {
 	return c.lists[subject]
 }
 
-// destinationLists reports whether the destination lists a referrer of subject.
-func (c *copier) destinationLists(ctx context.Context, subject, referrer v1.Hash) (bool, error) {
+// destinationLists reports whether the destination lists a referrer as what it is.
+func (c *copier) destinationLists(ctx context.Context, t *tree) (bool, error) {
+	entry, err := referrerDescriptor(t.Manifest)
+	if err != nil {
+		return false, err
+	}
+	subject := t.doc.Subject.Digest
 	l := c.destinationList(subject)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.have != nil {
-		return l.have[referrer], nil
+	if l.have == nil {
+		if l.have, err = c.askDestination(ctx, subject); err != nil {
+			return false, err
+		}
 	}
+	listed, there := l.have[entry.Digest]
+	return there && sameContent(listed, entry) && listed.ArtifactType == entry.ArtifactType, nil
+}
+
+// askDestination asks the destination for its list, of which readers take the
+// first entry of each digest.
+func (c *copier) askDestination(ctx context.Context, subject v1.Hash) (map[v1.Hash]v1.Descriptor, error) {
 	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
 		return collectReferrers(ctx, c.dst, c.to.Digest(subject.String()), c.o.MaxEvidence)
 	})
 	if Unreadable(err) {
-		return false, err
+		return nil, err
 	}
 	// What is no list holds nothing; writing to it will say what is wrong.
-	l.have = make(map[v1.Hash]bool)
+	have := make(map[v1.Hash]v1.Descriptor, len(list))
 	for _, d := range list {
-		l.have[d.Digest] = true
+		have[d.Digest] = d
 	}
-	return l.have[referrer], nil
+	return have, nil
 }
 
 // listAtDestination notes a manifest for the fallback tag of its subject, at a
@@ -248,7 +262,7 @@ func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]
 	if suffix == ".sbom" {
 		return c.storeSBOM(ctx, tag, t, whole)
 	}
-	return nil, c.storeTag(ctx, tag, t, whole)
+	return nil, c.storeTag(ctx, subject, tag, t, whole)
 }
 
 // storeLayers copies the blobs of a tag's manifest. Each layer is evidence of its
@@ -276,15 +290,14 @@ func (c *copier) storeLayers(ctx context.Context, t *tree) (whole bool, err erro
 
 // storeTag writes a tag whose layers are a set: where the destination has the tag
 // it gets the layers that it lacks.
-func (c *copier) storeTag(ctx context.Context, tag string, t *tree, whole bool) error {
+func (c *copier) storeTag(ctx context.Context, subject v1.Hash, tag string, t *tree, whole bool) error {
 	_, err := slotted(ctx, c, func() (struct{}, error) {
-		return struct{}{}, c.putTag(ctx, c.to.Tag(tag), t, whole)
+		return struct{}{}, c.putTag(ctx, subject, c.to.Tag(tag), t, whole)
 	})
 	return err
 }
 
-func (c *copier) putTag(ctx context.Context, tag name.Tag, t *tree, whole bool) error {
-	action := CopyMerged
+func (c *copier) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *tree, whole bool) error {
 	now, err := c.dst.Resolve(ctx, tag)
 	switch {
 	case err == nil && now.Digest == t.Descriptor.Digest:
@@ -295,22 +308,22 @@ func (c *copier) putTag(ctx context.Context, tag name.Tag, t *tree, whole bool) 
 	case len(t.doc.Layers) == 0:
 		c.progress.end(CopyIgnored, t.Descriptor, "it holds no evidence")
 		return nil
-	case err != nil && whole:
-		report, err := c.dst.PushManifest(ctx, tag, t.Manifest, PushOptions{IfAbsent: true})
-		if err != nil && !errors.Is(err, ErrConflict) {
-			return err
-		}
-		if err == nil {
-			action = CopyDone
-		}
-		if report.Atomic {
-			c.progress.end(action, t.Descriptor, "")
-			return nil
-		}
 	}
-	// Somebody wrote the tag, or may have meanwhile: both sides' layers count.
-	rest := marshalManifest(wireManifest{Config: *t.doc.Config, Layers: t.doc.Layers})
-	if err := mergeLayers(ctx, c.dst, tag, rest); err != nil {
+	// Others may write the tag meanwhile, so that a first write is one like any
+	// other: it is looked at again, and both sides' layers count.
+	action := CopyMerged
+	_, err = changeTag(ctx, c.dst, tag, func(doc *oci.Document) (*Manifest, error) {
+		if doc == nil && whole {
+			action = CopyDone
+			return &t.Manifest, nil
+		}
+		next, err := withLayers(ctx, c.dst, subject, tag, doc, t.doc.Layers)
+		if next != nil {
+			action = CopyMerged
+		}
+		return next, err
+	})
+	if err != nil {
 		return err
 	}
 	c.progress.end(action, t.Descriptor, "")
@@ -339,7 +352,11 @@ func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool)
 	_, err = slotted(ctx, c, func() (PushReport, error) {
 		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrConflict): // it was written meanwhile
+		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	c.progress.end(CopyDone, t.Descriptor, "")

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -105,7 +104,7 @@ func removeLayer(ctx context.Context, s Store, subject name.Digest, f Format, la
 			return nil, nil
 		}
 		kept := slices.DeleteFunc(slices.Clone(doc.Layers), func(d v1.Descriptor) bool {
-			return d.Digest == layer.Digest && reflect.DeepEqual(d.Annotations, layer.Annotations)
+			return sameLayer(d, layer)
 		})
 		if len(kept) == len(doc.Layers) {
 			return nil, nil

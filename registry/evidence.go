@@ -450,12 +450,20 @@ func (g *gatherer) readManifest(ctx context.Context, ref name.Reference, entry v
 	if err != nil {
 		return m, nil, err
 	}
-	subject := doc.Subject
-	_, byTag := ref.(name.Tag)
-	if subject == nil && !byTag || subject != nil && subject.Digest != g.digest {
+	if !isAbout(doc, g.digest, ref) {
 		return m, nil, g.malformed(ref, "its subject is another manifest")
 	}
 	return m, doc, nil
+}
+
+// isAbout reports whether the manifest that ref names is read as evidence about a
+// digest: its subject says so, or, where it has none, the tag that it has.
+func isAbout(doc *oci.Document, digest v1.Hash, ref name.Reference) bool {
+	if doc.Subject == nil {
+		_, byTag := ref.(name.Tag)
+		return byTag
+	}
+	return doc.Subject.Digest == digest
 }
 
 func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manifest, error) {

@@ -108,6 +108,10 @@ type PushOptions struct {
 	// IfAbsent makes the push fail with ErrConflict where the tag exists.
 	// False: no such condition. The same caveat as for IfMatch holds.
 	IfAbsent bool
+	// Once makes a store not try again by itself what has failed in a way that
+	// may pass: what is pushed rests on what the tag held a moment before.
+	// False: it may.
+	Once bool
 }
 
 // PushReport is what the store said about a push that it accepted.

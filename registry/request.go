@@ -49,6 +49,8 @@ type request struct {
 	// stream leaves the answer's body to the caller, unbounded in time but for
 	// StallTimeout.
 	stream bool
+	// once: what fails is not tried again here.
+	once bool
 	// accept lists further statuses that are no error. 200 to 299 are none.
 	accept []int
 }
@@ -78,7 +80,7 @@ type answer struct {
 func (c *Client) send(ctx context.Context, r *request, maxBody int64) (*answer, error) {
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r, maxBody)
-		if err == nil || r.body != nil || ctx.Err() != nil || !c.again(attempt, err) {
+		if err == nil || r.body != nil || r.once || ctx.Err() != nil || !c.again(attempt, err) {
 			return a, err
 		}
 		if err := sleep(ctx, c.delay(attempt, err)); err != nil {

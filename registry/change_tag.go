@@ -1,0 +1,169 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/oci"
+)
+
+// The fallback tag and cosign's tags are changed by reading, merging and
+// writing, which no registry does in one step. A writer therefore looks again
+// later than another writer may take from its read to its write, and adds what
+// got lost: after tagSettle, or after tagPatience times what it took itself,
+// since a slow registry or machine is slow for the others too.
+const (
+	tagSettle   = 150 * time.Millisecond
+	tagPatience = 4
+	tagAttempts = 40
+)
+
+// changeTag changes what a tag holds until a look at it shows the change. merge
+// gets the tag's document, or nil where there is no tag, and returns what to
+// write, or nil where nothing is missing.
+func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Document) (*Manifest, error)) (name.Digest, error) {
+	return changeTagAfter(ctx, s, tag, nil, merge)
+}
+
+// changeTagAfter is changeTag that does something first, unless that is nil, while
+// it reads the tag: what the tag is to list must be there before it. first reports
+// whether the tag is to be changed at all.
+func changeTagAfter(
+	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
+) (name.Digest, error) {
+	failures := 0
+	for range tagAttempts {
+		start := time.Now()
+		held, done, err := changeOnce(ctx, s, tag, first, merge)
+		first = nil
+		wait := max(tagSettle, tagPatience*time.Since(start))
+		switch {
+		case !done && errors.Is(err, ErrConflict):
+			wait = 0 // nothing was written that could get lost
+		case !done && err != nil:
+			failures++
+			var again bool
+			if wait, again = pauseAfter(ctx, s, failures, err); !again {
+				return held, err
+			}
+		case err != nil || done:
+			return held, err
+		}
+		// Writers that collided would collide again if they waited alike.
+		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
+			return name.Digest{}, err
+		}
+	}
+	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrUnconfirmed,
+		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
+}
+
+// pauseAfter is how long to wait after some failed writes of a tag, and whether
+// another may help: one that begins with reading the tag again.
+func pauseAfter(ctx context.Context, s Store, failures int, err error) (wait time.Duration, again bool) {
+	w, ok := s.(tagWriter)
+	if !ok || ctx.Err() != nil || !w.again(failures, err) {
+		return 0, false
+	}
+	return w.delay(failures, err), true
+}
+
+// tagWriter is a Store that many may write to at a time.
+type tagWriter interface {
+	// again reports whether something that has failed so often may be tried
+	// again, and delay how long after.
+	again(failures int, err error) bool
+	delay(failures int, err error) time.Duration
+	// lockTag lets the writers of this process change a tag one after another.
+	lockTag(ctx context.Context, tag string) (unlock func(), err error)
+	// mayLackReferrers reports whether the store has not shown that it has the
+	// referrers API.
+	mayLackReferrers(repo name.Repository) bool
+}
+
+// changeOnce reads, merges and writes. done: nothing more is to be done, and held,
+// without an error, is what the tag holds. A write is sent once where it can be
+// told to wait: what it says may be out of date by then.
+func changeOnce(
+	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
+) (held name.Digest, done bool, err error) {
+	w, shared := s.(tagWriter)
+	if shared {
+		unlock, err := w.lockTag(ctx, tag.String())
+		if err != nil {
+			return name.Digest{}, false, err
+		}
+		defer unlock()
+	}
+	current, doc, wanted, err := readTagBeside(ctx, s, tag, first)
+	if err != nil || !wanted {
+		return name.Digest{}, true, err
+	}
+	next, err := merge(doc)
+	if err != nil {
+		return name.Digest{}, true, err
+	}
+	if next == nil {
+		return tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
+	}
+	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil, Once: shared})
+	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
+}
+
+// readTagBeside reads a tag while it does something else, unless that is nil,
+// which reports whether the tag is wanted. Where it is not, nothing about the tag
+// is an error.
+func readTagBeside(
+	ctx context.Context, s Store, tag name.Tag, something func(context.Context) (bool, error),
+) (m Manifest, doc *oci.Document, wanted bool, err error) {
+	if something == nil {
+		m, doc, err = readTag(ctx, s, tag)
+		return m, doc, true, err
+	}
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	read := background("read", text(tag), func() (_ struct{}, err error) {
+		m, doc, err = readTag(reading, s, tag)
+		return struct{}{}, err
+	})
+	if wanted, failed = something(ctx); failed != nil || !wanted {
+		cancel() // and wait, so that nothing is left behind
+	}
+	_, err = read()
+	if failed != nil || !wanted {
+		err = failed
+	}
+	return m, doc, wanted, err
+}
+
+func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Document, error) {
+	m, err := ReadManifest(ctx, s, tag)
+	if errors.Is(err, ErrNotFound) {
+		return Manifest{}, nil, nil
+	}
+	if err != nil {
+		return m, nil, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return m, nil, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+	}
+	return m, doc, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,144 @@
+package registry_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+// aboutAnother is a manifest without layers that says it is about another image.
+func aboutAnother(config, other string) []byte {
+	return []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":%q},"layers":[],"subject":{"mediaType":%q,"size":1,"digest":%q}}`,
+		manifestType, config, manifestType, other))
+}
+
+func TestAttack_E4_EvidenceIsHiddenInNoManifestAboutAnotherImage(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	h.Put("team/app", "sha256-"+imageHash(h).Hex+".sig", manifestType, aboutAnother(h.PutBlob("team/app", []byte("{}")), hashOf("another").String()))
+	item := simpleItem("s")
+	at, err := registry.Attach(context.Background(), h.client, h.image, item)
+	must(t, err)
+	must(t, registry.Confirm(context.Background(), h.client, h.image, item, at))
+	if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 1 || len(errs) != 0 {
+		t.Errorf("it is said to be there: %v, %v", words, errs)
+	}
+}
+
+func TestAttack_E4_ACopyMergesIntoNoManifestAboutAnotherImage(t *testing.T) {
+	s := newScene(t)
+	r, dst := registryFor(t, false)
+	must(t, s.copyTo(t, dst, registry.CopyOptions{NoEvidence: true}))
+	r.Put("team/app", evidenceTag(s.root, ".sig"), manifestType, aboutAnother(r.PutBlob("team/app", []byte("{}")), s.children[0].Descriptor.Digest.String()))
+	must(t, s.copyTo(t, dst, registry.CopyOptions{}))
+	words, errs := gather(t.Context(), dst, dst.repo.Digest(s.root.Descriptor.Digest.String()), registry.Limits{})
+	if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "signature 1") }) {
+		t.Errorf("the copy has succeeded, and the signatures cannot be read: %v, %v", words, errs)
+	}
+}
+
+// The payload of all signers is the same; the signature is in the annotation.
+func TestAttack_S2_ConfirmIsNotFooledByWhatIsAlmostTheSame(t *testing.T) {
+	for label, change := range map[string]func(*registry.Item){
+		"another's signature": func(i *registry.Item) {
+			i.Layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": "AQM="}
+		},
+		"no annotations": func(i *registry.Item) { i.Layer.Annotations = nil },
+		"media type":     func(i *registry.Item) { i.Layer.MediaType = "application/octet-stream" },
+	} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		mine, others := simpleItem("payload"), simpleItem("payload")
+		change(&others)
+		at, err := registry.Attach(context.Background(), h.client, h.image, others)
+		must(t, err)
+		wantKind(t, registry.Confirm(context.Background(), h.client, h.image, mine, at), registry.ErrUnconfirmed)
+		at, err = registry.Attach(context.Background(), h.client, h.image, mine)
+		must(t, err)
+		if err := registry.Confirm(context.Background(), h.client, h.image, mine, at); err != nil {
+			t.Errorf("%s: attached: %v", label, err)
+		}
+	}
+}
+
+func TestAttack_S2_ConfirmDoesNotTakeWhatIsAboutAnotherImage(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	item := simpleItem("payload")
+	at, err := registry.Attach(context.Background(), h.client, h.image, item)
+	must(t, err)
+	tag := "sha256-" + imageHash(h).Hex + ".sig"
+	_, data, _ := h.Manifest("team/app", tag)
+	h.Put("team/app", tag, manifestType, []byte(strings.TrimSuffix(string(data), "}")+`,"subject":{"mediaType":"`+manifestType+`","size":1,"digest":"`+hashOf("another").String()+`"}}`))
+	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrUnconfirmed)
+}
+
+// lying is a list of referrers that calls them something that nobody reads.
+func lying(digests ...string) []byte {
+	var list []string
+	for _, d := range digests {
+		list = append(list, fmt.Sprintf(`{"mediaType":%q,"size":1,"digest":%q,"artifactType":"text/plain"}`, manifestType, d))
+	}
+	return []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, indexType, strings.Join(list, ",")))
+}
+
+func TestAttack_E12_AnEntryThatLiesAboutEvidenceIsReplaced(t *testing.T) {
+	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	item := bundleItem("b")
+	at, err := registry.Attach(context.Background(), h.client, h.image, item)
+	must(t, err)
+	h.Put("team/app", "sha256-"+imageHash(h).Hex, indexType, lying(at.DigestStr(), hashOf("kept").String(), at.DigestStr()))
+	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrUnconfirmed)
+	attach(t, h.client, h.image, item)
+	must(t, registry.Confirm(context.Background(), h.client, h.image, item, at))
+	if n, err := lastReferrer(h.client, h); n != 2 || err != nil {
+		t.Errorf("%d entries, %v, want the one, once, and the other", n, err)
+	}
+}
+
+func TestAttack_E12_ACopyReplacesAnEntryThatLiesAboutEvidence(t *testing.T) {
+	s := newScene(t)
+	r, dst := registryFor(t, true)
+	must(t, s.copyTo(t, dst, registry.CopyOptions{NoEvidence: true}))
+	at := dst.repo.Digest(s.root.Descriptor.Digest.String())
+	good, err := registry.Attach(t.Context(), s.src, s.src.Digest(s.root.Descriptor.Digest), bundleItem("good"))
+	must(t, err)
+	r.Put("team/app", "sha256-"+s.root.Descriptor.Digest.Hex, indexType, lying(good.DigestStr()))
+	must(t, s.copyTo(t, dst, registry.CopyOptions{}))
+	words, _ := gather(t.Context(), dst, at, registry.Limits{})
+	if !slices.Contains(words, "referrers/bundle/good") {
+		t.Errorf("the copy has succeeded, and what is found is %v", words)
+	}
+}
+
+func TestEmptyAnnotationsAreNoneWhereLayersAreCompared(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	item := envelopeItem("a")
+	item.Layer.Annotations = map[string]string{}
+	attach(t, h.client, h.image, item, item)
+	if words, _ := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 1 {
+		t.Errorf("%d layers", len(words))
+	}
+}
+
+// Who may push to the source adds a layer with empty annotations, again and again.
+func TestAttack_E8_ALayerWithEmptyAnnotationsIsCopiedOnce(t *testing.T) {
+	s := newScene(t)
+	_, dst := registryFor(t, false)
+	must(t, s.copyTo(t, dst, registry.CopyOptions{}))
+	sig := evidenceTag(s.root, ".sig")
+	m, err := s.src.Manifest(t.Context(), s.src.Tag(sig))
+	must(t, err)
+	d := blobDescriptor(simpleType, []byte("rubbish"))
+	pushBlob(t, s.src, s.src.Repository(), []byte("rubbish"))
+	layer := fmt.Sprintf(`"layers":[{"mediaType":%q,"size":7,"digest":%q,"annotations":{}},`, d.MediaType, d.Digest)
+	push(t, s.src, s.src.Tag(sig), mustManifest(t, ociManifest, []byte(strings.Replace(string(m.Bytes), `"layers":[`, layer, 1))))
+	must(t, s.copyTo(t, dst, registry.CopyOptions{}))
+	got, err := dst.Manifest(t.Context(), dst.repo.Tag(sig))
+	must(t, err)
+	if n := strings.Count(string(got.Bytes), d.Digest.String()); n != 1 {
+		t.Errorf("the layer is there %d times", n)
+	}
+}
