@@ -23,9 +23,12 @@ type Remover interface {
 // What else is attached stays:
 //
 //   - in PlaceReferrers, its entry in the fallback tag, where there is one, and
-//     then its manifest;
+//     then its manifest, if that is about subject: whoever can push may list any
+//     manifest, such as that of another image. Where other layers are in the same
+//     manifest the error is ErrUnsupported;
 //   - in PlaceSignatureTag and PlaceAttestationTag, its layer in the tag's
-//     manifest. The blob is left to the store's garbage collection.
+//     manifest. The blob is left to the store's garbage collection. A manifest
+//     that the tag held before is removed if it is listed as a referrer.
 //
 // It looks again before it says that it is done. Where the store still lists the
 // evidence, because it cannot or may not remove manifests, the error tells why
@@ -36,11 +39,11 @@ func Detach(ctx context.Context, s Store, subject name.Digest, item Item) error 
 	}
 	switch item.Place {
 	case PlaceReferrers:
-		return detachReferrer(ctx, s, subject, item.Manifest.Digest)
+		return detachReferrer(ctx, s, subject, item)
 	case PlaceSignatureTag:
-		return removeLayer(ctx, s, subject, FormatSimpleSigning, item.Layer)
+		return detachLayer(ctx, s, subject, FormatSimpleSigning, item)
 	case PlaceAttestationTag:
-		return removeLayer(ctx, s, subject, FormatEnvelope, item.Layer)
+		return detachLayer(ctx, s, subject, FormatEnvelope, item)
 	}
 	return detachError(subject, ErrUnsupported, fmt.Sprintf("evidence in place %.40q cannot be removed", item.Place))
 }
@@ -49,26 +52,81 @@ func detachError(subject name.Digest, kind Kind, detail string) error {
 	return &Error{Op: "detach from", Ref: SafeText(subject.String(), maxErrorText), Kind: kind, Detail: detail}
 }
 
-func detachReferrer(ctx context.Context, s Store, subject name.Digest, referrer v1.Hash) error {
+func detachReferrer(ctx context.Context, s Store, subject name.Digest, item Item) error {
+	referrer := item.Manifest.Digest
+	doc, err := readReferrer(ctx, s, subject, referrer)
+	if err != nil {
+		return err
+	}
+	if doc != nil && carriesOthers(doc, item) {
+		return detachError(subject, ErrUnsupported, referrer.String()+" carries other evidence too, which would be removed with it")
+	}
 	if err := removeFromFallback(ctx, s, subject, referrer); err != nil {
 		return err
 	}
-	refused := detachError(subject, ErrUnsupported, "the store cannot remove manifests")
-	if r, ok := s.(Remover); ok {
-		refused = r.RemoveManifest(ctx, subject.Context().Digest(referrer.String()))
-	}
-	for d, err := range s.Referrers(ctx, subject) {
-		switch {
-		case err != nil:
-			return err
-		case d.Digest != referrer:
-		case refused != nil:
-			return refused
-		default:
-			return detachError(subject, ErrUnconfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
+	refused := detachError(subject, ErrUnsupported, "the store lists "+referrer.String()+", which is about something else")
+	if doc != nil {
+		refused = detachError(subject, ErrUnsupported, "the store cannot remove manifests")
+		if r, ok := s.(Remover); ok {
+			refused = r.RemoveManifest(ctx, subject.Context().Digest(referrer.String()))
 		}
 	}
-	return nil
+	listed, err := lists(ctx, s, subject, referrer)
+	switch {
+	case err != nil || !listed:
+		return err
+	case refused != nil:
+		return refused
+	}
+	return detachError(subject, ErrUnconfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
+}
+
+// readReferrer reads a manifest that is listed as a referrer of subject; nil: it is
+// none.
+func readReferrer(ctx context.Context, s Store, subject name.Digest, referrer v1.Hash) (*oci.Document, error) {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return nil, err
+	}
+	at := subject.Context().Digest(referrer.String())
+	m, err := ReadManifest(ctx, s, at)
+	if Unreadable(err) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil || !isAbout(doc, digest, at) {
+		return nil, nil
+	}
+	return doc, nil
+}
+
+// carriesOthers reports whether a manifest has more layers than the item stands
+// for: one of FormatOther stands for all that are not read, and one without a layer
+// for the whole manifest.
+func carriesOthers(doc *oci.Document, item Item) bool {
+	if item.Layer.Digest == (v1.Hash{}) {
+		return false
+	}
+	return slices.ContainsFunc(doc.Layers, func(l v1.Descriptor) bool {
+		unread := formatOf(PlaceReferrers, string(l.MediaType)) == FormatOther
+		return !sameLayer(l, item.Layer) && !(unread && item.Format == FormatOther)
+	})
+}
+
+// lists reports whether a store lists a manifest as a referrer of subject.
+func lists(ctx context.Context, s Store, subject name.Digest, referrer v1.Hash) (bool, error) {
+	for d, err := range s.Referrers(ctx, subject) {
+		if err != nil {
+			return false, err
+		}
+		if d.Digest == referrer {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func removeFromFallback(ctx context.Context, s Store, subject name.Digest, referrer v1.Hash) error {
@@ -93,13 +151,27 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 	return err
 }
 
-// removeLayer removes a layer from the tag of a format.
-func removeLayer(ctx context.Context, s Store, subject name.Digest, f Format, layer v1.Descriptor) error {
+// detachLayer removes an item's layer from the tag of a format. What the tag held
+// before may have a subject, by which its evidence would still be found.
+func detachLayer(ctx context.Context, s Store, subject name.Digest, f Format, item Item) error {
 	tag, err := tagOfFormat(subject, f)
 	if err != nil {
 		return err
 	}
-	_, err = changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+	held, err := removeLayer(ctx, s, tag, item.Layer)
+	old := item.Manifest.Digest
+	if err != nil || old == (v1.Hash{}) || held.DigestStr() == old.String() {
+		return err
+	}
+	if listed, err := lists(ctx, s, subject, old); err != nil || !listed {
+		return err
+	}
+	return detachReferrer(ctx, s, subject, Item{Manifest: item.Manifest})
+}
+
+// removeLayer removes a layer from a tag, and returns what the tag holds now.
+func removeLayer(ctx context.Context, s Store, tag name.Tag, layer v1.Descriptor) (name.Digest, error) {
+	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
 		if doc == nil || doc.IsIndex {
 			return nil, nil
 		}
@@ -113,5 +185,4 @@ func removeLayer(ctx context.Context, s Store, subject name.Digest, f Format, la
 			Layers: append([]v1.Descriptor{}, kept...), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType,
 		})
 	})
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -259,4 +260,80 @@ func TestConfirmTellsWhatCannotBeRead(t *testing.T) {
 	if err := registry.Confirm(ctx, s, subject, item, at); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("given up while it waits for the store: %v", err)
 	}
+}
+
+// Who may push, and not delete, lists the image in production as a referrer of another.
+func TestAttack_E19_DetachRemovesNoImageThatIsListedAsEvidence(t *testing.T) {
+	stores(t, func(t *testing.T, s registry.Store, subject name.Digest) {
+		ctx := context.Background()
+		prod, err := registrytest.PushImage(ctx, s, subject.Context().Tag("prod"), registrytest.ImageOptions{Seed: "prod"})
+		must(t, err)
+		push(t, s, subject.Context().Tag(strings.Replace(subject.DigestStr(), ":", "-", 1)), mustManifest(t, indexType, lying(prod.DigestStr())))
+		for _, item := range evidenceOf(t, s, subject) {
+			must(t, registry.Detach(ctx, s, subject, item))
+		}
+		if left := evidenceOf(t, s, subject); len(left) != 0 {
+			t.Errorf("it is still listed: %v", words(left))
+		}
+		if _, err := s.Resolve(ctx, subject.Context().Tag("prod")); err != nil {
+			t.Errorf("the image is gone: %v", err)
+		}
+	})
+}
+
+func TestDetachLeavesTheOtherLayersOfAReferrer(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	var layers []v1.Descriptor
+	for _, text := range []string{"a", "b"} {
+		h.PutBlob("team/app", []byte(text))
+		layers = append(layers, v1.Descriptor{MediaType: bundleType, Size: 1, Digest: hashOf(text)})
+	}
+	h.manifestWith(t, imageHash(h), layers...)
+	items := evidenceOf(t, h.client, h.image)
+	wantKind(t, registry.Detach(context.Background(), h.client, h.image, items[0]), registry.ErrUnsupported)
+	if left := evidenceOf(t, h.client, h.image); len(left) != 2 {
+		t.Errorf("what is left is %v", words(left))
+	}
+}
+
+func TestAReferrerThatMayNotBeReadIsNotDetached(t *testing.T) {
+	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{MaxAttempts: 1})
+	attach(t, h.client, h.image, bundleItem("a"))
+	item := evidenceOf(t, h.client, h.image)[0]
+	h.Inject(registrytest.Fault{Method: "GET", Kind: registrytest.KindManifest, Ref: item.Manifest.Digest.String(), Times: 1, Do: registrytest.Status(503)})
+	wantKind(t, registry.Detach(context.Background(), h.client, h.image, item), registry.ErrUnavailable)
+	if left := evidenceOf(t, h.client, h.image); len(left) != 1 {
+		t.Errorf("what is left is %v", words(left))
+	}
+}
+
+func TestDetachLooksAgainAlsoWhereATagsManifestIsAReferrer(t *testing.T) {
+	stores(t, func(t *testing.T, s registry.Store, subject name.Digest) {
+		ctx := context.Background()
+		m := layersManifest(t, "a", "b")
+		for _, c := range []string{"a", "b", "{}"} {
+			pushBlob(t, s, subject.Context(), []byte(c))
+		}
+		text := strings.TrimSuffix(string(m.Bytes), "}") + `,"subject":{"mediaType":"` + manifestType + `","size":1,"digest":"` + subject.DigestStr() + `"}}`
+		push(t, s, subject.Context().Tag(strings.Replace(subject.DigestStr(), ":", "-", 1)+".sig"), mustManifest(t, ociManifest, []byte(text)))
+		detached := 0
+		for _, item := range evidenceOf(t, s, subject) {
+			if item.Place == registry.PlaceSignatureTag && string(item.Payload) == "a" {
+				must(t, registry.Detach(ctx, s, subject, item))
+				detached++
+			}
+		}
+		left := 0
+		for _, item := range evidenceOf(t, s, subject) {
+			switch {
+			case string(item.Payload) == "a":
+				t.Errorf("detached, and still found in %s", item.Place)
+			case item.Place == registry.PlaceSignatureTag:
+				left++
+			}
+		}
+		if detached != 1 || left != 1 {
+			t.Errorf("%d detached, %d left", detached, left)
+		}
+	})
 }
