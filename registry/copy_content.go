@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -55,25 +57,62 @@ func (c *copier) load(ctx context.Context, root Manifest) (*tree, error) {
 		return nil, err
 	}
 	known := map[v1.Hash]*tree{root.Descriptor.Digest: top}
-	held := root.Descriptor.Size
+	bound := bounds{c: c, top: root.Descriptor.Digest, seen: map[v1.Hash]bool{root.Descriptor.Digest: true}, held: root.Descriptor.Size}
+	if err := bound.add(top.doc); err != nil {
+		return nil, err
+	}
 	level := []*tree{top}
 	for depth := 0; len(level) > 0; depth++ {
 		fresh, err := c.listed(level, known)
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range fresh {
-			held += t.Descriptor.Size
+		if len(fresh) > 0 && depth >= maxIndexDepth {
+			return nil, sourceError{c.fail(bound.top, ErrTooMany, fmt.Sprintf("its indexes nest deeper than %d", maxIndexDepth), nil)}
 		}
-		if err := c.checkBounds(top, depth, len(fresh), len(known), held); err != nil {
-			return nil, err
-		}
-		if err := forEach(ctx, c, fresh, c.fill); err != nil {
+		err = forEach(ctx, c, fresh, func(ctx context.Context, t *tree) error {
+			if err := c.fill(ctx, t); err != nil {
+				return err
+			}
+			return bound.add(t.doc)
+		})
+		if err != nil {
 			return nil, err
 		}
 		level = fresh
 	}
 	return top, nil
+}
+
+// bounds counts the manifests that an image leads to, as soon as they are listed:
+// a few indexes can list more than fits in memory.
+type bounds struct {
+	c   *copier
+	top v1.Hash
+
+	mu   sync.Mutex
+	seen map[v1.Hash]bool
+	held int64
+}
+
+// add counts what an index lists, and fails where that is too much in all.
+func (b *bounds) add(doc *oci.Document) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range doc.Manifests {
+		if b.seen[d.Digest] || !oci.IsManifestType(string(d.MediaType)) {
+			continue
+		}
+		b.seen[d.Digest] = true
+		b.held += d.Size
+		switch {
+		case len(b.seen) > b.c.o.MaxManifests:
+			return sourceError{b.c.fail(b.top, ErrTooMany, fmt.Sprintf("it has more than %d manifests", b.c.o.MaxManifests), nil)}
+		case b.held > maxHeldBytes || b.held < 0:
+			return sourceError{b.c.fail(b.top, ErrTooLarge, fmt.Sprintf("its manifests exceed %d bytes", maxHeldBytes), nil)}
+		}
+	}
+	return nil
 }
 
 // listed links the indexes of a level to what they list, and returns what has
@@ -98,19 +137,6 @@ func (c *copier) listed(level []*tree, known map[v1.Hash]*tree) (fresh []*tree, 
 		}
 	}
 	return fresh, nil
-}
-
-func (c *copier) checkBounds(top *tree, depth, fresh, known int, held int64) error {
-	digest := top.Descriptor.Digest
-	switch {
-	case fresh > 0 && depth >= maxIndexDepth:
-		return sourceError{c.fail(digest, ErrTooMany, fmt.Sprintf("its indexes nest deeper than %d", maxIndexDepth), nil)}
-	case known > c.o.MaxManifests:
-		return sourceError{c.fail(digest, ErrTooMany, fmt.Sprintf("it has more than %d manifests", c.o.MaxManifests), nil)}
-	case held > maxHeldBytes || held < 0:
-		return sourceError{c.fail(digest, ErrTooLarge, fmt.Sprintf("its manifests exceed %d bytes", maxHeldBytes), nil)}
-	}
-	return nil
 }
 
 // fill reads a manifest of which the descriptor alone is known.
@@ -315,9 +341,29 @@ func (c *copier) sendBlob(ctx context.Context, at name.Digest, d v1.Descriptor) 
 		return *cause
 	}
 	if errors.Is(err, ErrDigestMismatch) {
-		return sourceError{err} // the source sent other bytes and did not notice
+		return c.blame(ctx, d, err)
 	}
 	return err
+}
+
+// blame finds out whose fault it is that a destination has refused the bytes of a
+// blob: the source may have sent others and not noticed, which is the only reason
+// to pass over evidence.
+func (c *copier) blame(ctx context.Context, d v1.Descriptor, refused error) error {
+	body, err := c.src.Blob(ctx, c.from.Digest(d.Digest.String()), d.Size)
+	if err != nil {
+		return sourceError{err}
+	}
+	defer func() { _ = body.Close() }() // only read from
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(body, d.Size+1))
+	switch {
+	case err != nil:
+		return sourceError{err}
+	case n != d.Size || hex.EncodeToString(sum.Sum(nil)) != d.Digest.Hex:
+		return sourceError{refused}
+	}
+	return refused
 }
 
 // blobSource reads a blob from the source for the destination, once for each
