@@ -190,22 +190,25 @@ func nextLink(headers []string) string {
 }
 
 // fallback lists what the fallback tag holds (distribution specification,
-// "Referrers Tag Schema").
+// "Referrers Tag Schema"). An entry that is malformed hides no other.
 func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, error) {
-	m, err := c.Manifest(ctx, tag)
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrMalformed) && !Unreadable(err), errors.Is(err, ErrUnsupported) && !Unreadable(err):
-		return nil, nil
-	default:
+	r, err := c.manifestRequest("read manifest", http.MethodGet, tag)
+	if err != nil {
 		return nil, err
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil || !doc.IsIndex {
+	m, err := c.rawManifest(ctx, r, tag)
+	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
-	if len(doc.Manifests) > c.o.MaxReferrers {
-		return doc.Manifests[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: text(tag), Kind: ErrTooMany}
+	if err != nil {
+		return nil, err
 	}
-	return doc.Manifests, nil
+	list, err := oci.ParseFallback(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return nil, nil // anybody could have put it there
+	}
+	if len(list) > c.o.MaxReferrers {
+		return list[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: text(tag), Kind: ErrTooMany}
+	}
+	return list, nil
 }

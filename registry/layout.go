@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -324,7 +325,9 @@ func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		more, err := l.listed(ctx, index, h, once)
 		if more {
-			more = l.fallback(index, h, once)
+			var unread error
+			more, unread = l.fallback(index, h, once)
+			err = cmp.Or(err, unread)
 		}
 		if more && err != nil {
 			yield(v1.Descriptor{}, err)
@@ -418,29 +421,32 @@ func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
 }
 
 // fallback yields what the fallback tag of subject lists. Anyone may have written
-// it: what is no index is passed over.
+// it: what is no index is passed over, and so is an entry that is malformed. It
+// returns whether the caller wants more, and why the tag could not be read.
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
-func (l *Layout) fallback(index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) bool {
-	tag := digestTag(subject)
-	entry, err := l.find("list referrers", index, tag)
+func (l *Layout) fallback(index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
+	entry, err := l.find("list referrers", index, digestTag(subject))
 	if err != nil {
-		return true
+		return true, nil
 	}
-	m, err := l.manifestOfTag("list referrers", tag, entry)
+	data, err := l.manifestBytes("list referrers", entry.Digest)
+	if Unreadable(err) {
+		return true, err
+	}
 	if err != nil {
-		return true
+		return true, nil
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil || !doc.IsIndex {
-		return true
+	list, err := oci.ParseFallback(string(entry.MediaType), data)
+	if err != nil {
+		return true, nil
 	}
-	for _, d := range doc.Manifests {
+	for _, d := range list {
 		if !yield(d) {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // live fails where the context has ended.

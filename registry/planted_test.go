@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -140,5 +141,44 @@ func TestAttack_E8_ALayerWithEmptyAnnotationsIsCopiedOnce(t *testing.T) {
 	must(t, err)
 	if n := strings.Count(string(got.Bytes), d.Digest.String()); n != 1 {
 		t.Errorf("the layer is there %d times", n)
+	}
+}
+
+func TestAttack_E12_OneEntryOfAFallbackTagHidesNoOther(t *testing.T) {
+	for label, entry := range map[string]string{
+		"sha512":    `{"mediaType":"` + manifestType + `","size":1,"digest":"sha512:` + strings.Repeat("a", 128) + `"}`,
+		"malformed": `{"mediaType":"` + manifestType + `","size":-1,"digest":"sha256:0"}`,
+		"no object": `7`,
+	} {
+		h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+		attach(t, h.client, h.image, bundleItem("good"))
+		fallback := "sha256-" + imageHash(h).Hex
+		_, data, _ := h.Manifest("team/app", fallback)
+		h.Put("team/app", fallback, indexType, []byte(strings.Replace(string(data), `"manifests":[`, `"manifests":[`+entry+`,`, 1)))
+		if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); fmt.Sprint(words) != "[referrers/bundle/good]" || len(errs) != 0 {
+			t.Errorf("%s: %v, %v", label, words, errs)
+		}
+		dst, _ := newLayout(t)
+		_, err := registry.Copy(t.Context(), h.client, h.tag, dst, dst.Tag("v1"), registry.CopyOptions{})
+		must(t, err)
+		if n := len(listReferrers(t, dst, dst.Digest(imageHash(h)))); n != 1 {
+			t.Errorf("%s: %d referrers were copied", label, n)
+		}
+	}
+}
+
+func TestAttack_E12_OneEntryOfALayoutsFallbackTagHidesNoOther(t *testing.T) {
+	l, dir := newLayout(t)
+	image := pushTagged(t, l, l.Tag("v1").String())
+	entry := `{"mediaType":"` + manifestType + `","size":1,"digest":"` + hashOf("listed").String() + `"}`
+	bad := strings.Replace(entry, `:1,`, `:-1,`, 1)
+	data := []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[` + bad + `,` + entry + `]}`)
+	// The layout itself takes no such index.
+	d := blobDescriptor(indexType, data)
+	d.Annotations = map[string]string{"org.opencontainers.image.ref.name": strings.Replace(image.DigestStr(), ":", "-", 1)}
+	must(t, os.WriteFile(blobFile(dir, d.Digest), data, 0o644))
+	writeIndex(t, dir, append(readIndex(t, dir), d)...)
+	if n := len(listReferrers(t, l, image)); n != 1 {
+		t.Errorf("%d referrers, want 1", n)
 	}
 }

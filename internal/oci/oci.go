@@ -133,6 +133,20 @@ func (d *Document) fill(root strictjson.Value) (err error) {
 	return err
 }
 
+// ParseFallback reads what a fallback tag holds: the entries of an index, as
+// ParseReferrers does, or none where it is something else.
+func ParseFallback(contentType string, data []byte) ([]v1.Descriptor, error) {
+	root, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	t, err := mediaType(contentType, root)
+	if err != nil || t != MediaTypeIndex && t != MediaTypeDockerIndex {
+		return nil, err
+	}
+	return ParseReferrers(data)
+}
+
 // ParseReferrers reads a referrers list, which is an index. Each entry is there
 // because of what somebody has pushed, so that one that is malformed is left out
 // and hides no other; the list itself is the registry's.
