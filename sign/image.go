@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/signer"
 	"github.com/hallmark-oci/hallmark/internal/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -45,7 +46,9 @@ type ImageOptions struct {
 	// Annotations are signed along. A verifier can ask for them. Empty: none.
 	Annotations map[string]string
 	// Recursive signs every manifest that an index lists, and the indexes
-	// within it, before the index itself. False: the digest alone.
+	// within it, before the index itself: no index is signed before all that it
+	// lists. What else an index lists, of other media types, is not signed by
+	// itself. False: the digest alone.
 	Recursive bool
 	// MaxManifests bounds Recursive. Zero: 1000.
 	MaxManifests int
@@ -109,9 +112,8 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, o Imag
 		total += len(level)
 	}
 	result := &Signed{Digest: subject}
-	// The deepest level first: a signed index then lists nothing unsigned.
-	for i := len(parts) - 1; i >= 0; i-- {
-		made, err := j.level(ctx, parts[i], total)
+	for _, level := range parts {
+		made, err := j.level(ctx, level, total)
 		if err != nil {
 			return nil, err
 		}
@@ -152,33 +154,68 @@ func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error
 	return &job{store: store, o: o, signers: checked}, nil
 }
 
-// levels lists an index and what it lists, by depth, each digest once.
+// levels lists an index and what it lists, each digest once: in the first level
+// what lists nothing, and in each further one what lists nothing but that of the
+// levels before.
 func (j *job) levels(ctx context.Context, root name.Digest) ([][]name.Digest, error) {
-	seen := map[string]bool{root.DigestStr(): true}
-	levels := [][]name.Digest{{root}}
-	for depth := 0; len(levels[depth]) > 0; depth++ {
-		var next []name.Digest
-		for _, d := range levels[depth] {
-			children, err := j.children(ctx, d)
-			if err != nil {
-				return nil, err
-			}
-			for _, c := range children {
-				if seen[c.DigestStr()] {
-					continue
-				}
-				seen[c.DigestStr()] = true
-				next = append(next, c)
-			}
-		}
-		if len(seen) > j.o.MaxManifests || len(next) > 0 && depth >= maxIndexDepth {
-			return nil, fmt.Errorf("%w: the index lists more than %d manifests, or nests deeper than %d", ErrOptions, j.o.MaxManifests, maxIndexDepth)
-		}
-		levels = append(levels, next)
+	w := walk{j: j, heights: make(map[string]int)}
+	if _, err := w.visit(ctx, root, 0); err != nil {
+		return nil, err
 	}
-	return levels, nil
+	return w.levels, nil
 }
 
+// walk is a way through an index, depth first.
+type walk struct {
+	j       *job
+	heights map[string]int // of what was met; until it has been left, 0
+	levels  [][]name.Digest
+}
+
+// visit puts d into its level after all that it lists, and returns the level.
+func (w *walk) visit(ctx context.Context, d name.Digest, depth int) (height int, err error) {
+	if height, known := w.heights[d.DigestStr()]; known {
+		return height, w.check(depth + height)
+	}
+	w.heights[d.DigestStr()] = 0
+	if err := w.check(depth); err != nil {
+		return 0, err
+	}
+	children, err := w.j.children(ctx, d)
+	if err != nil {
+		return 0, err
+	}
+	if len(children) > w.j.o.MaxManifests {
+		return 0, w.tooMany()
+	}
+	for _, c := range children {
+		below, err := w.visit(ctx, c, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		height = max(height, below+1)
+	}
+	w.heights[d.DigestStr()] = height
+	for len(w.levels) <= height {
+		w.levels = append(w.levels, nil)
+	}
+	w.levels[height] = append(w.levels[height], d)
+	return height, nil
+}
+
+// check fails where more was met than may be, or it lies too deep.
+func (w *walk) check(depth int) error {
+	if len(w.heights) > w.j.o.MaxManifests || depth > maxIndexDepth {
+		return w.tooMany()
+	}
+	return nil
+}
+
+func (w *walk) tooMany() error {
+	return fmt.Errorf("%w: the index lists more than %d manifests, or nests deeper than %d", ErrOptions, w.j.o.MaxManifests, maxIndexDepth)
+}
+
+// children are the manifests that an index lists, each once.
 func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error) {
 	m, err := registry.ReadManifest(ctx, j.store, d)
 	if err != nil {
@@ -189,8 +226,12 @@ func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error
 		return nil, &registry.Error{Op: "read manifest", Ref: d.String(), Kind: registry.ErrMalformed, Err: err}
 	}
 	var children []name.Digest
+	seen := make(map[v1.Hash]bool)
 	for _, c := range doc.Manifests {
-		children = append(children, d.Context().Digest(c.Digest.String()))
+		if oci.IsManifestType(string(c.MediaType)) && !seen[c.Digest] {
+			seen[c.Digest] = true
+			children = append(children, d.Context().Digest(c.Digest.String()))
+		}
 	}
 	return children, nil
 }
@@ -209,11 +250,15 @@ func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]S
 		go func() {
 			defer wg.Done()
 			defer func() { <-slots }()
-			if made[i], errs[i] = j.manifest(ctx, subject); errs[i] != nil {
+			errs[i] = caught(subject, func() (err error) {
+				if made[i], err = j.manifest(ctx, subject); err == nil {
+					j.progress(total)
+				}
+				return err
+			})
+			if errs[i] != nil {
 				cancel()
-				return
 			}
-			j.progress(total)
 		}()
 	}
 	wg.Wait()
@@ -222,6 +267,15 @@ func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]S
 		all = append(all, m...)
 	}
 	return all, firstCause(errs)
+}
+
+// caught makes an error of a panic of the store, or of who is told of progress.
+func caught(subject name.Digest, f func() error) error {
+	err := panics.Caught(f)
+	if _, ok := err.(*panics.Error); ok {
+		return &registry.Error{Op: "sign", Ref: registry.SafeText(subject.String(), 200), Kind: registry.ErrUnavailable, Err: err}
+	}
+	return err
 }
 
 // firstCause prefers the error that made the others stop.
@@ -325,8 +379,10 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatSimpleSigning {
 		return false
 	}
-	if item.Format == registry.FormatSimpleSigning && item.Place != registry.PlaceSignatureTag {
-		return false // what cosign's readers of the tag do not see
+	switch {
+	case item.Format == registry.FormatSimpleSigning && item.Place != registry.PlaceSignatureTag,
+		item.Format == registry.FormatBundle && item.Place != registry.PlaceReferrers:
+		return false // other readers do not look for it there
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil || !slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.Made(claim.Signed, sig) }) {

@@ -11,7 +11,8 @@ import (
 
 // PushAndSign pushes an image, or an index with all that it lists, by digest,
 // signs it, reads the signatures back, and only then sets the tag: no tag ever
-// points at an image that is not signed. With an error the tag is as it was.
+// points at an image that is not signed. With an error the tag is as it was; only
+// where setting it or reading it back failed may it lead to the signed image.
 func PushAndSign(ctx context.Context, repo registry.Store, tag name.Tag, image registry.Pushable, o ImageOptions, signers ...Signer) (*Signed, error) {
 	if _, err := newJob(repo, o, signers); err != nil {
 		return nil, err // before anything is sent
@@ -31,7 +32,7 @@ func PushAndSign(ctx context.Context, repo registry.Store, tag name.Tag, image r
 }
 
 func setTag(ctx context.Context, repo registry.Store, tag name.Tag, digest name.Digest) error {
-	m, err := repo.Manifest(ctx, digest)
+	m, err := registry.ReadManifest(ctx, repo, digest)
 	if err != nil {
 		return err
 	}

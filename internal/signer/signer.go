@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
@@ -81,8 +82,12 @@ func (s Checked) Await(ctx context.Context, m *sigkey.Message, f func() ([]byte,
 	}
 	done := make(chan answer, 1)
 	go func() {
-		sig, err := f()
-		done <- answer{sig, err}
+		var a answer
+		a.err = panics.Caught(func() (err error) {
+			a.sig, err = f()
+			return err
+		})
+		done <- a
 	}()
 	select {
 	case <-ctx.Done():
