@@ -66,14 +66,21 @@ type wireManifest struct {
 }
 
 func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
+	digest, err := HashOf(subject)
+	if err != nil {
+		return name.Digest{}, err
+	}
 	var about v1.Descriptor
-	err := together(ctx,
+	err = together(ctx,
 		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), []byte(oci.EmptyConfig)) },
 		func(ctx context.Context) error { return pushPayload(ctx, s, subject.Context(), item) },
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
 		return name.Digest{}, err
+	}
+	if about.Digest != digest {
+		return name.Digest{}, &Error{Op: "attach to", Ref: text(subject), Kind: ErrDigestMismatch, Detail: "the store says that it is " + about.Digest.String()}
 	}
 	annotations := withContent(about, item)
 	m := referrerManifest(about, layerOf(item), annotations)

@@ -23,6 +23,10 @@ const (
 	tagAttempts = 40
 )
 
+// maxTagBytes is how large such a tag's manifest may grow: what readers take by
+// default. One byte more, and all that it holds could not be read any more.
+const maxTagBytes = 4 << 20
+
 // changeTag changes what a tag holds until a look at it shows the change. merge
 // gets the tag's document, or nil where there is no tag, and returns what to
 // write, or nil where nothing is missing.
@@ -110,6 +114,10 @@ func changeOnce(
 	}
 	if next == nil {
 		return tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
+	}
+	if n := next.Descriptor.Size; n > maxTagBytes && n > current.Descriptor.Size {
+		return name.Digest{}, true, &Error{Op: "attach under", Ref: text(tag), Kind: ErrTooLarge,
+			Detail: fmt.Sprintf("the tag's manifest would have %d bytes, and readers take %d; remove what is not needed", n, maxTagBytes)}
 	}
 	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil, Once: shared})
 	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err

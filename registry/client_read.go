@@ -95,7 +95,7 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 		return Manifest{}, err
 	}
 	m := describe(contentType(a.header), a.body)
-	m.ETag = a.header.Get("ETag")
+	m.ETag = strong(a.header.Get("ETag"))
 	mismatch := matching(r, m, ref)
 	if mismatch == nil {
 		mismatch = claimed(r, a.header, m.Descriptor.Digest)
@@ -108,6 +108,15 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 		}
 	}
 	return m, mismatch
+}
+
+// strong is an entity tag that If-Match can hold for: never a weak one, such as a
+// proxy makes of it (RFC 9110, section 13.1.1).
+func strong(etag string) string {
+	if strings.HasPrefix(etag, "W/") {
+		return ""
+	}
+	return etag
 }
 
 func matching(r *request, m Manifest, ref name.Reference) error {

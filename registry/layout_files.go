@@ -213,7 +213,7 @@ func (b *layoutBlob) verdict() error {
 func (b *layoutBlob) Close() error { return b.f.Close() }
 
 // holds reports whether the layout has exactly the bytes of h; a negative size
-// means any. Wrong bytes or an irregular file count as absence, so that a push
+// means any up to MaxBlobSize. Wrong bytes, more of them or an irregular file count as absence, so that a push
 // repairs them.
 func (l *Layout) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) {
 	if err := l.live(ctx, "look for blob", h.String()); err != nil {
@@ -228,7 +228,7 @@ func (l *Layout) holds(ctx context.Context, h v1.Hash, size int64) (bool, error)
 	}
 	b := &layoutBlob{ctx: ctx, l: l, f: f, want: h, left: have, hash: sha256.New()}
 	defer b.Close()
-	if size >= 0 && have != size {
+	if size >= 0 && have != size || size < 0 && have > l.o.MaxBlobSize {
 		return false, nil
 	}
 	_, err = io.Copy(io.Discard, b)

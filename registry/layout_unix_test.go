@@ -3,10 +3,12 @@
 package registry_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -65,4 +67,19 @@ func TestLayoutThatCannotBeReadSaysSo(t *testing.T) {
 		must(t, os.Chmod(file, 0o600))
 	}
 	wantManifest(t, l, image)
+}
+
+func TestAttack_F1_ASparseBlobIsNotReadToItsEnd(t *testing.T) {
+	l, dir := newLayout(t)
+	h := hashOf("x")
+	pushBlob(t, l, l.Repository(), []byte("x"))
+	f, err := os.Create(blobFile(dir, h))
+	must(t, err)
+	must(t, f.Truncate(1<<40))
+	must(t, f.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if there, err := l.HasBlob(ctx, l.Digest(h)); there || err != nil {
+		t.Errorf("%v, %v; want that it is absent", there, err)
+	}
 }

@@ -49,7 +49,8 @@ func writeString(s string) func(io.Writer) error {
 }
 
 // HasBlob implements Writer. The blob is read and verified: a damaged one counts
-// as absent, so that it is pushed again.
+// as absent, so that it is pushed again; and so does one beyond MaxBlobSize, which
+// PushBlob, knowing the size, looks at all the same.
 func (l *Layout) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
 	h, err := HashOf(ref)
 	if err != nil {

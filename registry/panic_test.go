@@ -93,3 +93,26 @@ func TestAKeychainOrTransportThatPanicsIsAnErrorOfThoseWhoWait(t *testing.T) {
 		}
 	}
 }
+
+func TestATransportThatLeavesThingsOutIsNoCrash(t *testing.T) {
+	image := `{"schemaVersion":2,"config":{"mediaType":"text/plain","size":2,"digest":"` + hashOf("{}").String() + `"},"layers":[]}`
+	for label, c := range map[string]struct {
+		resp *http.Response
+		want error
+	}{
+		"no request": {&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {manifestType}}, Body: io.NopCloser(strings.NewReader(image))}, nil},
+		"no body":    {&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {manifestType}}, Request: &http.Request{}}, registry.ErrMalformed},
+		"no header":  {&http.Response{StatusCode: 404}, registry.ErrNotFound},
+		"nothing":    {nil, registry.ErrUnavailable},
+	} {
+		c2, err := registry.NewClient(registry.Options{Keychain: logins{}, MaxAttempts: 1, Transport: trip(func(*http.Request) (*http.Response, error) { return c.resp, nil })})
+		must(t, err)
+		if _, err = c2.Manifest(context.Background(), testRepo.Tag("v1")); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", label, err, c.want)
+		}
+	}
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

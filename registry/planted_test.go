@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
@@ -181,4 +184,28 @@ func TestAttack_E12_OneEntryOfALayoutsFallbackTagHidesNoOther(t *testing.T) {
 	if n := len(listReferrers(t, l, image)); n != 1 {
 		t.Errorf("%d referrers, want 1", n)
 	}
+}
+
+func TestAttack_E9_AttachMakesNoTagThatCannotBeReadAgain(t *testing.T) {
+	h := host(t, registrytest.Options{MaxManifest: 64 << 20}, registry.Options{})
+	tag := "sha256-" + imageHash(h).Hex + ".sig"
+	attach(t, h.client, h.image, simpleItem("good"))
+	_, data, _ := h.Manifest("team/app", tag)
+	pad := strings.Repeat("x", 4<<20-len(data)-200)
+	h.Put("team/app", tag, manifestType, []byte(strings.Replace(string(data), `"layers":`, `"annotations":{"p":"`+pad+`"},"layers":`, 1)))
+	_, err := registry.Attach(context.Background(), h.client, h.image, simpleItem("another"))
+	wantError(t, "beyond 4 MiB", err, registry.ErrTooLarge)
+	if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 1 || len(errs) != 0 {
+		t.Errorf("what was there: %v, %v", words, errs)
+	}
+}
+
+func TestAttack_S1_EvidenceIsAttachedToNoOtherImage(t *testing.T) {
+	h := host(t, registrytest.Options{}, registry.Options{})
+	other := hashOf("another image")
+	s := registrytest.Faulty(h.client, registrytest.Hooks{Resolve: func(context.Context, name.Reference) (v1.Descriptor, error) {
+		return v1.Descriptor{MediaType: manifestType, Size: 1, Digest: other}, nil
+	}})
+	_, err := registry.Attach(context.Background(), s, h.image, bundleItem("b"))
+	wantError(t, "the store says that it is another", err, registry.ErrDigestMismatch)
 }

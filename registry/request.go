@@ -267,10 +267,26 @@ func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url
 		body = r.open()
 	}
 	start := time.Now()
-	resp, err := transport.RoundTrip(c.wire(ctx, r, target, body, authorization))
+	sent := c.wire(ctx, r, target, body, authorization)
+	resp, err := transport.RoundTrip(sent)
 	c.logged(ctx, r, target, resp, err, start)
 	if err != nil {
 		return nil, r.transportError(ctx, err)
+	}
+	return r.complete(resp, sent)
+}
+
+// complete makes sure of an answer's parts, which a transport of the caller's may
+// leave out.
+func (r *request) complete(resp *http.Response, sent *http.Request) (*http.Response, error) {
+	if resp == nil {
+		return nil, r.fail(ErrUnavailable, nil, "the transport gave no answer")
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil || resp.Request.URL == nil {
+		resp.Request = sent
 	}
 	return resp, nil
 }

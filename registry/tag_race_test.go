@@ -115,3 +115,31 @@ func TestAnSBOMThatSomebodyWroteMeanwhileIsKept(t *testing.T) {
 		t.Errorf("the tag is %v, %v; told %d times", d.Digest, err, ignored)
 	}
 }
+
+// A proxy in front makes entity tags weak; If-Match never holds for a weak one (RFC
+// 9110, section 13.1.1).
+func TestWeakETagsAreNotUsedForConditions(t *testing.T) {
+	r := registrytest.New(registrytest.Options{NoReferrers: true, Conditional: true})
+	front := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if v := q.Header.Get("If-Match"); strings.HasPrefix(v, "W/") {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		r.ServeHTTP(weak{w}, q)
+	})
+	c := newClient(t)
+	image := pushTagged(t, c, registrytest.Start(t, front)+"/team/app:v1")
+	attach(t, c, image, simpleItem("a"), simpleItem("b"))
+	if m, err := c.Manifest(context.Background(), image); err != nil || m.ETag != "" {
+		t.Errorf("ETag %q, %v", m.ETag, err)
+	}
+}
+
+type weak struct{ http.ResponseWriter }
+
+func (w weak) WriteHeader(status int) {
+	if e := w.Header().Get("ETag"); e != "" {
+		w.Header().Set("ETag", "W/"+e)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // ErrExceeded says that a reader held more than its limit.
@@ -16,6 +17,7 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	if limit < 0 {
 		return nil, fmt.Errorf("negative size limit %d", limit)
 	}
+	limit = min(limit, math.MaxInt64-1) // one byte more must be countable
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package limit_test
 import (
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 
@@ -39,3 +40,9 @@ func TestReadingStopsAtTheLimit(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestTheLargestLimitIsNoEmptyAnswer(t *testing.T) {
+	if data, err := limit.ReadAll(strings.NewReader("content"), math.MaxInt64); string(data) != "content" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+}

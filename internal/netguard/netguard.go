@@ -82,12 +82,15 @@ func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) erro
 // public internet (IANA special-purpose address registries).
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // shared space, where clouds have their own services
+	netip.MustParsePrefix("100.64.0.0/10"),    // shared space, where clouds have their own services
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's own services, as seen from its machines
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // IPv4-translated (RFC 2765)
 	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("2001::/32"), // Teredo, which holds IPv4 addresses too
 	netip.MustParsePrefix("2002::/16"), // 6to4, which can hold any IPv4 address
 	netip.MustParsePrefix("fec0::/10"),
 }
