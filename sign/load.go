@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,17 +98,17 @@ func checkMode(path string, info fs.FileInfo, encrypted bool, o LoadOptions) err
 }
 
 func parsePrivate(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypted bool) error) (crypto.Signer, error) {
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%w: no PEM block", ErrKey)
+	block, rest, err := sigkey.DecodePEM(text)
+	if err != nil {
+		return nil, err
 	}
-	defer clear(block.Bytes)
 	// OpenSSL puts the curve's parameters before an EC key.
 	if block.Type == "EC PARAMETERS" {
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil, fmt.Errorf("%w: no private key", ErrKey)
+		if block, rest, err = sigkey.DecodePEM(rest); err != nil {
+			return nil, err
 		}
 	}
+	defer clear(block.Bytes)
 	if strings.TrimSpace(string(rest)) != "" {
 		return nil, fmt.Errorf("%w: something follows the first PEM block; give one key", ErrKey)
 	}
@@ -119,7 +118,6 @@ func parsePrivate(ctx context.Context, text []byte, o LoadOptions, allowed func(
 	}
 	der := block.Bytes
 	if encrypted {
-		var err error
 		if der, err = decrypt(ctx, block.Bytes, o.Password); err != nil {
 			return nil, err
 		}

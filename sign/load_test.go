@@ -407,3 +407,24 @@ func TestNewRefusesKeysAndHashesThatDoNotFit(t *testing.T) {
 	}
 	verifies(t, pss)
 }
+
+func TestAttack_T8_ADamagedFirstPrivateKeyIsNotPassedOver(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if _, err := sign.LoadPEM(context.Background(), good, sign.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, first := range []string{"PRIVATE KEY", "EC PARAMETERS"} {
+		text := "-----BEGIN " + first + "-----\n!!!!\n-----END " + first + "-----\n" + string(good)
+		if _, err := sign.LoadPEM(context.Background(), []byte(text), sign.LoadOptions{}); !errors.Is(err, sign.ErrKey) {
+			t.Errorf("%s: %v, want ErrKey", first, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@
 package sigkey
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -19,6 +20,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +82,9 @@ func check(public crypto.PublicKey) (string, error) {
 		if len(k) != ed25519.PublicKeySize {
 			return "", fmt.Errorf("%w: Ed25519 key of %d bytes", ErrKey, len(k))
 		}
+		if hasSmallOrder(k) {
+			return "", fmt.Errorf("%w: Ed25519 point of small order, for which anybody can sign", ErrKey)
+		}
 		return "Ed25519", nil
 	case *rsa.PublicKey:
 		if n := k.N.BitLen(); n < MinRSABits || n > MaxRSABits {
@@ -95,21 +100,58 @@ func check(public crypto.PublicKey) (string, error) {
 	return "", fmt.Errorf("%w: type %T; use ECDSA P-256/384/521, Ed25519 or RSA", ErrKey, public)
 }
 
+// smallOrder are the y coordinates of Ed25519's points of order 1, 2, 4 and 8, in
+// each encoding that decoders take: 0, 1, p-1, those of order 8, p and p+1.
+var smallOrder = func() (all [7][ed25519.PublicKeySize]byte) {
+	for i, text := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		_, _ = hex.Decode(all[i][:], []byte(text))
+	}
+	return all
+}()
+
+func hasSmallOrder(k ed25519.PublicKey) bool {
+	y := [ed25519.PublicKeySize]byte(k)
+	y[len(y)-1] &= 0x7f // the sign of x
+	return slices.Contains(smallOrder[:], y)
+}
+
+// DecodePEM returns the first PEM block of a text and what follows it. Text before
+// it is none of a key's; but a damaged block there, which pem.Decode skips, is an
+// error: of two keys, the second must not be taken for the first.
+func DecodePEM(text []byte) (block *pem.Block, rest []byte, err error) {
+	block, rest = pem.Decode(text)
+	if block == nil {
+		return nil, nil, fmt.Errorf("%w: no PEM block", ErrKey)
+	}
+	if bytes.Count(text[:len(text)-len(rest)], []byte("-----BEGIN")) != 1 {
+		clear(block.Bytes)
+		return nil, nil, fmt.Errorf("%w: the first PEM block is damaged", ErrKey)
+	}
+	return block, rest, nil
+}
+
 // ParsePEM reads exactly one public key from PEM text: "PUBLIC KEY" (PKIX, RFC
 // 5280) or "RSA PUBLIC KEY" (PKCS#1, RFC 8017).
 func ParsePEM(text []byte) (*Key, error) {
 	if len(text) > MaxFileSize {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrKey, MaxFileSize)
 	}
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%w: no PEM block; want -----BEGIN PUBLIC KEY-----", ErrKey)
+	block, rest, err := DecodePEM(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w; want -----BEGIN PUBLIC KEY-----", err)
 	}
 	if more, _ := pem.Decode(rest); more != nil || strings.TrimSpace(string(rest)) != "" {
 		return nil, fmt.Errorf("%w: more than one PEM block; give each key on its own", ErrKey)
 	}
 	var public any
-	var err error
 	switch block.Type {
 	case "PUBLIC KEY":
 		public, err = x509.ParsePKIXPublicKey(block.Bytes)

@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -220,4 +221,57 @@ func FuzzParsePEM(f *testing.F) {
 			t.Fatalf("PEM and back: %v", err)
 		}
 	})
+}
+
+// With a public key of small order, R = 1 and S = 0 is a signature over one message
+// in eight at least.
+func TestAttack_E10_AnEd25519KeyThatAnybodySignsForIsRefused(t *testing.T) {
+	for _, text := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0000000000000000000000000000000000000000000000000000000000000080",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000080",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		point, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature := make([]byte, ed25519.SignatureSize)
+		signature[0] = 1
+		forged := false
+		for i := range 200 {
+			forged = forged || ed25519.Verify(point, fmt.Append(nil, i), signature)
+		}
+		if !forged {
+			t.Errorf("%s is no point of small order", text)
+		}
+		if _, err := sigkey.New(ed25519.PublicKey(point)); !errors.Is(err, sigkey.ErrKey) {
+			t.Errorf("%s: %v, want ErrKey", text, err)
+		}
+	}
+}
+
+func TestAttack_T8_ADamagedFirstKeyIsNotPassedOver(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := sigkey.New(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := "-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----\n"
+	if _, err := sigkey.ParsePEM(append([]byte(damaged), k.PEM()...)); !errors.Is(err, sigkey.ErrKey) {
+		t.Errorf("%v, want ErrKey", err)
+	}
+	if _, err := sigkey.ParsePEM(append([]byte("a comment\n"), k.PEM()...)); err != nil {
+		t.Errorf("after a comment: %v", err)
+	}
 }
