@@ -10,11 +10,14 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/signer"
+	"github.com/hallmark-oci/hallmark/internal/simplesigning"
 )
 
 // maxHeldBlob is the largest blob that is held in memory, for signers that
 // must see the whole message: pure Ed25519, and those from outside.
-const maxHeldBlob = 64 << 20
+// What is larger is no simple signing payload, so that it need not be looked at
+// for one.
+const maxHeldBlob = simplesigning.MaxSize
 
 // Blob signs the bytes of a file and returns a Sigstore bundle v0.3 (JSON, with
 // a messageSignature over the bytes, as cosign sign-blob writes it), which

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -43,7 +44,8 @@ type ImageOptions struct {
 	// registry.FormatSimpleSigning (cosign's .sig tag, which podman, skopeo and
 	// cosign before v2.6 read). Empty: the bundle alone.
 	Formats []registry.Format
-	// Annotations are signed along. A verifier can ask for them. Empty: none.
+	// Annotations are signed along. A verifier can ask for them. What is not UTF-8
+	// is refused with ErrOptions. Empty: none.
 	Annotations map[string]string
 	// Recursive signs every manifest that an index lists, and the indexes
 	// within it, before the index itself: no index is signed before all that it
@@ -144,6 +146,11 @@ func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error
 			return nil, fmt.Errorf("%w: format %.40q is unknown for signatures, or given twice", ErrOptions, f)
 		}
 		seen[f] = true
+	}
+	for k, v := range o.Annotations {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return nil, fmt.Errorf("%w: annotation %.60q is not UTF-8, and would be signed as something else", ErrOptions, k)
+		}
 	}
 	if o.MaxManifests <= 0 {
 		o.MaxManifests = defaultMaxParts

@@ -381,3 +381,23 @@ func TestCancellationAtEveryReadAndWriteOfASignature(t *testing.T) {
 		t.Errorf("only %d reads and writes", calls)
 	}
 }
+
+func TestAnnotationsAreSignedAsGivenOrRefused(t *testing.T) {
+	for _, f := range bothFormats {
+		s, repo := newStore(t)
+		subject, signer := pushRandom(t, s, repo), newSigner(t)
+		o := sign.ImageOptions{Formats: []registry.Format{f}, Annotations: map[string]string{"Env": "a", "env": "b"}}
+		for i := range 2 {
+			signed, err := sign.Image(context.Background(), s, subject, o, signer)
+			if err != nil || signed.Signatures[0].Existed != (i == 1) {
+				t.Errorf("%s: %+v, %v", f, signed, err)
+			}
+		}
+		for _, annotations := range []map[string]string{{"k": "\xff"}, {"\xff": "v"}} {
+			o.Annotations = annotations
+			if _, err := sign.Image(context.Background(), s, subject, o, signer); !errors.Is(err, sign.ErrOptions) {
+				t.Errorf("%s, %q: %v, want ErrOptions", f, annotations, err)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@
 package simplesigning
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const AnnotationSignature = "dev.cosignproject.cosign/signature"
 
 // AnnotationCertificate marks a signature by a certificate instead of a key.
 const AnnotationCertificate = "dev.sigstore.cosign/certificate"
+
+// MaxSize bounds a payload, which has some hundred bytes.
+const MaxSize = 64 << 20
 
 // ErrMalformed is wrapped by every error of Parse.
 var ErrMalformed = errors.New("malformed simple signing payload")
@@ -68,7 +72,13 @@ func (p *Payload) Marshal() ([]byte, error) {
 
 // Parse reads a payload. "critical" may hold nothing that is not understood;
 // "optional", an object, may hold anything.
+//
+// What is larger than MaxSize is none: a file of that size may have been signed
+// without being looked at.
 func Parse(data []byte) (*Payload, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSize)
+	}
 	root, err := strictjson.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -138,7 +148,26 @@ members:
 // manifest's digest where payloads do, as readers see that are less strict than
 // Parse (names in another case, given twice, or beside others).
 func Resembles(data []byte) bool {
-	var p wirePayload
-	_ = json.Unmarshal(data, &p) // members of another type hide none of the others
-	return p.Critical.Image.ManifestDigest != ""
+	var p struct {
+		Critical struct {
+			Image struct {
+				Named anyDigest `json:"docker-manifest-digest"`
+			} `json:"image"`
+		} `json:"critical"`
+	}
+	// Members of another type hide none of the others, and what follows hides
+	// nothing.
+	_ = json.NewDecoder(bytes.NewReader(data)).Decode(&p)
+	return bool(p.Critical.Image.Named)
+}
+
+// anyDigest is true once a string has been read into it, whatever comes after.
+type anyDigest bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *anyDigest) UnmarshalJSON(text []byte) error {
+	if text[0] == '"' && len(text) > len(`""`) {
+		*d = true
+	}
+	return nil
 }

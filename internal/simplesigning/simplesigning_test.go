@@ -107,3 +107,40 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAttack_E5_AMemberGivenTwiceHidesNoResemblance(t *testing.T) {
+	digest := `{"image":{"docker-manifest-digest":"sha256:aa"}}`
+	for text, want := range map[string]bool{
+		`{"critical":` + digest + `,"critical":{"image":{"docker-manifest-digest":""}}}`: true,
+		`{"critical":{"image":{"docker-manifest-digest":""}},"critical":` + digest + `}`: true,
+		`{"critical":` + digest + `,"critical":null}`:                                    true,
+		`{"critical":` + digest + `} and more`:                                           true,
+		`{"critical":{"image":{"docker-manifest-digest":""}}}`:                           false,
+		`{"critical":{"image":{"docker-manifest-digest":5}}}`:                            false,
+		`{"other":` + digest + `}`:                                                       false,
+	} {
+		if got := simplesigning.Resembles([]byte(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+func TestAttack_E6_APayloadIsNoLargerThanAFileThatIsLookedAt(t *testing.T) {
+	text := `{"critical":{"identity":{"docker-reference":"r"},"image":{"docker-manifest-digest":"sha256:aa"},"type":"cosign container image signature"},"optional":{"p":"` +
+		strings.Repeat("x", simplesigning.MaxSize) + `"}}`
+	if _, err := simplesigning.Parse([]byte(text)); !errors.Is(err, simplesigning.ErrMalformed) {
+		t.Errorf("%v, want ErrMalformed", err)
+	}
+}
+
+func TestAnnotationsMayDifferInCaseAlone(t *testing.T) {
+	want := map[string]string{"Env": "a", "env": "b"}
+	text, err := (&simplesigning.Payload{DockerReference: "r", ManifestDigest: "sha256:aa", Annotations: want}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := simplesigning.Parse(text)
+	if err != nil || !maps.Equal(p.Annotations, want) {
+		t.Errorf("%+v, %v", p, err)
+	}
+}

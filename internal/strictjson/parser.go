@@ -176,11 +176,12 @@ func (p *parser) member(keys *keySet, depth int) error {
 }
 
 // usersKeys reports whether a member's own members are no fields: their names
-// are users' own, and may differ in case alone: image configs write "Labels", and
-// in-toto links have the names of files.
+// are users' own, and may differ in case alone: image configs write "Labels",
+// in-toto links have the names of files, and simple signing calls what is signed
+// along "optional".
 func usersKeys(key []byte) bool {
 	switch string(key) {
-	case "annotations", "labels", "Labels", "materials", "products":
+	case "annotations", "labels", "Labels", "materials", "products", "optional":
 		return true
 	}
 	return false
