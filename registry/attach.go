@@ -30,12 +30,14 @@ const MaxInlineBytes = 16 << 10
 //     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
 //     not index subjects the fallback tag is updated too.
 //   - FormatSimpleSigning, FormatEnvelope: one more layer under cosign's tag
-//     sha256-<hex>.sig or .att.
+//     sha256-<hex>.sig or .att. A manifest there that says it is about another
+//     image is made one about this.
 //
 // Concurrent writers lose nothing: tags are changed under a condition where the
 // store knows conditions, read back, merged again and written again. What could
 // not be confirmed is ErrUnconfirmed: the evidence may be missing from the list
-// although its manifest is stored; attach it again.
+// although its manifest is stored; attach it again. A tag that would grow beyond
+// 4 MiB, which readers do not take, is ErrTooLarge and stays as it is.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	if _, err := HashOf(subject); err != nil {
 		return name.Digest{}, err

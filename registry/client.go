@@ -26,7 +26,8 @@ import (
 // usable. For each number and duration, zero means the default.
 type Options struct {
 	// Keychain gives the logins. It is asked once for each registry, not for each
-	// repository, and again after the registry refused what it gave. Nil:
+	// repository, and again after the registry or its token service refused what it
+	// gave. Nil:
 	// authn.DefaultKeychain, which reads what docker login, podman login and
 	// credential helpers have stored.
 	Keychain authn.Keychain
@@ -46,8 +47,9 @@ type Options struct {
 	Logger *slog.Logger
 
 	// MaxAttempts is how often a request is tried that fails in a way which may
-	// pass: on 408, 429, 500 to 599 but for 501, and broken connections. Every
-	// request of this package may be sent twice without harm. Default 4.
+	// pass: on 408, 429, 500 to 599 but for 501, and broken connections. A request
+	// is sent again only where that does no harm: a tag that is being changed is
+	// read again first (PushOptions.Once). Default 4.
 	MaxAttempts int
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.

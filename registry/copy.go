@@ -113,8 +113,8 @@ type Mounter interface {
 // Whoever may push to the source may have left rubbish among the evidence:
 // entries that lead nowhere, manifests about something else, blobs that are not
 // what they should be. It is passed over, with an event. But where evidence, or
-// the list of it, could not be read, and where the destination refuses it, the
-// copy fails: nothing is lost in silence.
+// the list of it, could not be read (see Unreadable), and where the destination
+// refuses it, the copy fails: nothing is lost in silence.
 //
 // Layers that need not be in a registry (of a non-distributable media type, or
 // with "urls") are copied if the source has them; their urls are never asked.

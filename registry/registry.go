@@ -39,7 +39,8 @@ type Manifest struct {
 	// Bytes is the manifest as stored. Callers must not change it.
 	Bytes []byte
 	// ETag is the store's opaque version of a tag's content, for
-	// PushOptions.IfMatch. Empty where the store offers none.
+	// PushOptions.IfMatch. Empty where the store offers none that a condition can
+	// hold for.
 	ETag string
 }
 

@@ -25,7 +25,9 @@ const maxHeldBlob = simplesigning.MaxSize
 //
 // A file that is a simple signing payload, or begins as what is signed of a DSSE
 // envelope does, is refused (ErrOptions): its signature would be one about an
-// image, and whoever may have files signed must not sign images.
+// image, and whoever may have files signed must not sign images. Beyond 64 MiB
+// only the beginning is looked at: a payload of that size counts as none in this
+// library.
 //
 // ECDSA, RSA and Ed25519ph signers from New stream a blob of any size; others
 // take up to 64 MiB (ErrOptions beyond).
