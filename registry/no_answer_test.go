@@ -43,13 +43,16 @@ func TestAttack_E12_ACopyFailsWhereTheSourceDoesNotAnswerWithEvidence(t *testing
 				return q.Ref == s.referrers[s.root.Descriptor.Digest][0].String()
 			},
 		} {
-			s := newScene(t)
-			r, src := registryFor(t, false)
-			must(t, s.copyTo(t, src, registry.CopyOptions{}))
-			r.Inject(registrytest.Fault{Method: "GET", Kind: registrytest.KindManifest, Match: func(q registrytest.Request) bool { return match(q, s) }, Do: do})
-			dst, _ := newLayout(t)
-			_, err := registry.Copy(t.Context(), src, src.repo.Tag("v1"), dst, dst.Tag("v1"), registry.CopyOptions{})
-			wantUnread(t, what+", "+label, err)
+			t.Run(what+", "+label, func(t *testing.T) {
+				t.Parallel()
+				s := newScene(t)
+				r, src := registryFor(t, false)
+				must(t, s.copyTo(t, src, registry.CopyOptions{}))
+				r.Inject(registrytest.Fault{Method: "GET", Kind: registrytest.KindManifest, Match: func(q registrytest.Request) bool { return match(q, s) }, Do: do})
+				dst, _ := newLayout(t)
+				_, err := registry.Copy(t.Context(), src, src.repo.Tag("v1"), dst, dst.Tag("v1"), registry.CopyOptions{})
+				wantUnread(t, "copying", err)
+			})
 		}
 	}
 }

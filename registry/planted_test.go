@@ -54,17 +54,18 @@ func TestAttack_S2_ConfirmIsNotFooledByWhatIsAlmostTheSame(t *testing.T) {
 		"no annotations": func(i *registry.Item) { i.Layer.Annotations = nil },
 		"media type":     func(i *registry.Item) { i.Layer.MediaType = "application/octet-stream" },
 	} {
-		h := host(t, registrytest.Options{}, registry.Options{})
-		mine, others := simpleItem("payload"), simpleItem("payload")
-		change(&others)
-		at, err := registry.Attach(context.Background(), h.client, h.image, others)
-		must(t, err)
-		wantKind(t, registry.Confirm(context.Background(), h.client, h.image, mine, at), registry.ErrUnconfirmed)
-		at, err = registry.Attach(context.Background(), h.client, h.image, mine)
-		must(t, err)
-		if err := registry.Confirm(context.Background(), h.client, h.image, mine, at); err != nil {
-			t.Errorf("%s: attached: %v", label, err)
-		}
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			h := host(t, registrytest.Options{}, registry.Options{})
+			mine, others := simpleItem("payload"), simpleItem("payload")
+			change(&others)
+			at, err := registry.Attach(context.Background(), h.client, h.image, others)
+			must(t, err)
+			wantKind(t, registry.Confirm(context.Background(), h.client, h.image, mine, at), registry.ErrUnconfirmed)
+			at, err = registry.Attach(context.Background(), h.client, h.image, mine)
+			must(t, err)
+			must(t, registry.Confirm(context.Background(), h.client, h.image, mine, at))
+		})
 	}
 }
 

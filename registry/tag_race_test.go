@@ -55,24 +55,28 @@ func TestAttack_R11_ACopyWhoseSignaturesAreOverwrittenNotices(t *testing.T) {
 // The first PUT of the tag is answered with "later"; meanwhile another writes it.
 func TestAttack_R11_AWriteThatIsTriedAgainOverwritesNothing(t *testing.T) {
 	for label, o := range map[string]registrytest.Options{"plain": {NoReferrers: true}, "conditional": {NoReferrers: true, Conditional: true}} {
-		h := host(t, o, registry.Options{})
-		tag := "sha256-" + imageHash(h).Hex + ".sig"
-		refused := make(chan struct{})
-		h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Ref: tag, Times: 1, Do: func(next http.Handler) http.Handler {
-			later := registrytest.Status(503, "Retry-After", "2")(next)
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { later.ServeHTTP(w, r); close(refused) })
-		}})
-		done := make(chan error, 1)
-		go func() {
-			_, err := registry.Attach(context.Background(), newClient(t), h.image, simpleItem("slow"))
-			done <- err
-		}()
-		<-refused
-		_, err := registry.Attach(context.Background(), newClient(t), h.image, simpleItem("quick"))
-		must(t, errors.Join(err, <-done))
-		if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 2 || len(errs) != 0 {
-			t.Errorf("%s: both writers have succeeded; what is there is %v, %v", label, words, errs)
-		}
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			h := host(t, o, registry.Options{})
+			tag := "sha256-" + imageHash(h).Hex + ".sig"
+			refused := make(chan struct{})
+			h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Ref: tag, Times: 1, Do: func(next http.Handler) http.Handler {
+				later := registrytest.Status(503, "Retry-After", "2")(next)
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { later.ServeHTTP(w, r); close(refused) })
+			}})
+			slow, quick := newClient(t), newClient(t)
+			done := make(chan error, 1)
+			go func() {
+				_, err := registry.Attach(context.Background(), slow, h.image, simpleItem("slow"))
+				done <- err
+			}()
+			<-refused
+			_, err := registry.Attach(context.Background(), quick, h.image, simpleItem("quick"))
+			must(t, errors.Join(err, <-done))
+			if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 2 || len(errs) != 0 {
+				t.Errorf("both writers have succeeded; what is there is %v, %v", words, errs)
+			}
+		})
 	}
 }
 
