@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -59,16 +58,16 @@ func (l *summaryLines) time(name string, t *time.Time) {
 	}
 }
 
-// source adds a source repository and its commit, where that is what the
-// resource is.
-func (l *summaryLines) source(uri string, digest map[string]string) bool {
-	commit := cmp.Or(digest["gitCommit"], digest["sha1"])
-	if commit == "" || uri == "" {
-		return false
+// sources adds what a build was, or may have been, started from.
+func (l *summaryLines) sources(all []GitSource) {
+	for _, s := range all {
+		uri := s.URI
+		if s.Ref != "" {
+			uri += "@" + s.Ref
+		}
+		l.add("source", uri)
+		l.add("commit", s.Commit)
 	}
-	l.add("source", uri)
-	l.add("commit", commit)
-	return true
 }
 
 // spaced joins what is known of two texts.

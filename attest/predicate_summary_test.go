@@ -53,7 +53,9 @@ func TestSummaries(t *testing.T) {
 func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 	for _, c := range []struct{ typ, text, want string }{
 		{"slsaprovenance", `{"builder":{"id":""},"buildType":"https://mobyproject.org/buildkit@v1","materials":[{"uri":"https://git.example/app.git#main","digest":{"sha1":"` + strings.Repeat("0a", 20) + `"}}],"metadata":{"buildInvocationID":"x1"}}`,
-			"build type: https://mobyproject.org/buildkit@v1\nsource: https://git.example/app.git#main\ncommit: " + strings.Repeat("0a", 20) + "\ninvocation: x1\ndependencies: 1\n"},
+			"build type: https://mobyproject.org/buildkit@v1\ninvocation: x1\ndependencies: 1\n"},
+		{"slsaprovenance1", `{"buildDefinition":{"resolvedDependencies":[{"uri":"git+https://git.example/app@main","digest":{"gitCommit":"` + strings.Repeat("0a", 20) + `"}},{"uri":"git+https://git.example/b"}]}}`,
+			"source: git+https://git.example/app@main\ncommit: " + strings.Repeat("0a", 20) + "\nsource: git+https://git.example/b\ndependencies: 2\n"},
 		{"vsa", `{"verificationResult":"MAYBE"}`, "result: MAYBE\n"},
 		{"spdx", `{"spdxVersion":"SPDX-2.3","name":"app","packages":[{},{}]}`, "format: SPDX 2.3\nname: app\npackages: 2\n"},
 		{"cyclonedx", `{"bomFormat":"CycloneDX","components":7}`, "format: CycloneDX\ncomponents: 0\n"},

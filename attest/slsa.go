@@ -45,11 +45,7 @@ func (p Provenance) summary() summaryLines {
 	var l summaryLines
 	l.add("builder", p.RunDetails.Builder.ID)
 	l.add("build type", p.BuildDefinition.BuildType)
-	for _, d := range p.BuildDefinition.ResolvedDependencies {
-		if l.source(d.URI, d.Digest) {
-			break
-		}
-	}
+	l.sources(p.Sources())
 	if m := p.RunDetails.Metadata; m != nil {
 		l.add("invocation", m.InvocationID)
 		l.time("started", m.StartedOn)

@@ -124,14 +124,7 @@ func (p Provenance02) summary() summaryLines {
 	var l summaryLines
 	l.add("builder", p.Builder.ID)
 	l.add("build type", p.BuildType)
-	if p.Invocation == nil || p.Invocation.ConfigSource == nil ||
-		!l.source(p.Invocation.ConfigSource.URI, p.Invocation.ConfigSource.Digest) {
-		for _, m := range p.Materials {
-			if l.source(m.URI, m.Digest) {
-				break
-			}
-		}
-	}
+	l.sources(p.Sources())
 	if m := p.Metadata; m != nil {
 		l.add("invocation", m.BuildInvocationID)
 		l.time("started", m.BuildStartedOn)

@@ -71,38 +71,30 @@ func (q *ProvenanceConditions) reachable(levels map[string]int) error {
 // provenanceView is what both versions of provenance say.
 type provenanceView struct {
 	builder, buildType string
-	// source is the repository that the build was started from, as in a policy:
-	// with its scheme, without ref. ref and commit may be empty.
-	source, ref, commit string
-	parameters          map[string]any
+	// sources are the repositories that the build was, or may have been, started
+	// from.
+	sources    []attest.GitSource
+	parameters map[string]any
 	// unreadable says that there are parameters, in a form that has no names.
 	unreadable bool
 	finished   time.Time
 }
 
-// viewProvenance reads what matters. The source is the first dependency that is a
-// git repository ("git+" scheme, or a digest gitCommit, or of v0.2 sha1); of v0.2
-// the configSource of the invocation, where it names one. What stands behind an @
-// in its URI is the ref.
+// viewProvenance reads what matters.
 func viewProvenance(v any) provenanceView {
 	switch p := v.(type) {
 	case *attest.Provenance:
 		view := provenanceView{
-			builder: p.RunDetails.Builder.ID, buildType: p.BuildDefinition.BuildType, parameters: p.BuildDefinition.ExternalParameters,
+			builder: p.RunDetails.Builder.ID, buildType: p.BuildDefinition.BuildType, sources: p.Sources(), parameters: p.BuildDefinition.ExternalParameters,
 		}
 		if m := p.RunDetails.Metadata; m != nil && m.FinishedOn != nil {
 			view.finished = *m.FinishedOn
 		} else if m != nil && m.StartedOn != nil {
 			view.finished = *m.StartedOn
 		}
-		for _, d := range p.BuildDefinition.ResolvedDependencies {
-			if view.from(d.URI, d.Digest) {
-				break
-			}
-		}
 		return view
 	case *attest.Provenance02:
-		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType}
+		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType, sources: p.Sources()}
 		if m := p.Metadata; m != nil && m.BuildFinishedOn != nil {
 			view.finished = *m.BuildFinishedOn
 		} else if m != nil && m.BuildStartedOn != nil {
@@ -112,39 +104,10 @@ func viewProvenance(v any) provenanceView {
 			var known bool
 			view.parameters, known = i.Parameters.(map[string]any)
 			view.unreadable = i.Parameters != nil && !known
-			if c := i.ConfigSource; c != nil && view.from(c.URI, c.Digest) {
-				return view
-			}
-		}
-		for _, m := range p.Materials {
-			if view.from(m.URI, m.Digest) {
-				break
-			}
 		}
 		return view
 	}
 	return provenanceView{}
-}
-
-// from takes a resource as the source, if it is a git repository.
-func (v *provenanceView) from(uri string, digest map[string]string) bool {
-	commit := digest["gitCommit"]
-	if commit == "" && strings.HasPrefix(uri, "git+") {
-		commit = digest["sha1"]
-	}
-	if !strings.HasPrefix(uri, "git+") && digest["gitCommit"] == "" || uri == "" {
-		return false
-	}
-	v.source, v.commit = uri, commit
-	scheme, rest, found := strings.Cut(uri, "://")
-	// The first @ of the path: refs may hold others, as refs/heads/x@refs/heads/main
-	// does, and whoever may push a branch chooses its name.
-	if slash := strings.IndexByte(rest, '/'); found && slash >= 0 {
-		if path, ref, has := strings.Cut(rest[slash:], "@"); has {
-			v.source, v.ref = scheme+"://"+rest[:slash]+path, ref
-		}
-	}
-	return true
 }
 
 func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *problem {
@@ -156,13 +119,13 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 	}{
 		{ReasonBuilder, "builder", q.Builder, v.builder},
 		{ReasonBuildType, "build type", q.BuildType, v.buildType},
-		{ReasonSource, "source", q.Source, v.source},
-		{ReasonSource, "ref", q.Ref, v.ref},
-		{ReasonSource, "commit", q.Commit, v.commit},
 	} {
 		if len(x.want) > 0 && !slices.Contains(x.want, x.got) {
 			return problemf(x.reason, "its %s is %q", x.name, x.got)
 		}
+	}
+	if p := q.judgeSources(v.sources); p != nil {
+		return p
 	}
 	if level := c.builders[v.builder]; level < q.MinLevel {
 		return problemf(ReasonBuilder, "its builder %q is trusted to reach level %d, not %d", v.builder, level, q.MinLevel)
@@ -174,6 +137,33 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 		return problemf(ReasonParameters, "its external parameters are no object, so that none of them has a name")
 	}
 	return q.judgeParameters(v.parameters)
+}
+
+// judgeSources wants the conditions to hold whichever of the sources is the one
+// that was built.
+func (q *ProvenanceConditions) judgeSources(sources []attest.GitSource) *problem {
+	if len(q.Source) == 0 && len(q.Ref) == 0 && len(q.Commit) == 0 {
+		return nil
+	}
+	if len(sources) == 0 {
+		return problemf(ReasonSource, "it does not say from which git repository it was built")
+	}
+	for _, s := range sources {
+		for _, x := range []struct {
+			name string
+			want []string
+			got  string
+		}{{"source", q.Source, s.URI}, {"ref", q.Ref, s.Ref}, {"commit", q.Commit, s.Commit}} {
+			switch {
+			case len(x.want) == 0 || slices.Contains(x.want, x.got):
+			case len(sources) > 1:
+				return problemf(ReasonSource, "it leaves open which of %d git sources was built, and the %s of one is %q", len(sources), x.name, x.got)
+			default:
+				return problemf(ReasonSource, "its %s is %q", x.name, x.got)
+			}
+		}
+	}
+	return nil
 }
 
 func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {

@@ -34,12 +34,20 @@ type ProvenanceConditions struct {
 	// MinLevel is the SLSA build level that the builder must be trusted to
 	// reach, by Policy.Builders. Zero: any.
 	MinLevel int `json:"minLevel,omitempty"`
-	// Source are URIs of the source, without a ref: that of the resolved
-	// dependency which the build was started from. Empty: any.
+	// Source are URIs of the git repository that was built, with the scheme as
+	// provenance has it and without a ref: git+https://git.example/team/app. What
+	// is compared is what attest.Provenance.Sources gives (of v0.2,
+	// attest.Provenance02.Sources): the configSource of a build by BuildKit and of
+	// v0.2; dependencies that are annotated "buildSource": true, as package
+	// provenance does; and only where there is neither, every dependency with a
+	// git+ URI. Where that leaves open which repository was built, Source, Ref and
+	// Commit must hold for each of them. Empty: any.
 	Source []string `json:"source,omitempty"`
-	// Ref are refs of the source, such as refs/heads/main. Empty: any.
+	// Ref are refs of the source, what stands behind the @ of its URI, such as
+	// refs/heads/main. Empty: any.
 	Ref []string `json:"ref,omitempty"`
-	// Commit are commits of the source, in hex. Empty: any.
+	// Commit are commits of the source (its digest gitCommit, or else sha1), in
+	// hex. Empty: any.
 	Commit []string `json:"commit,omitempty"`
 	// BuildType are URIs. Empty: any.
 	BuildType []string `json:"buildType,omitempty"`

@@ -32,8 +32,10 @@ const (
 // itself, of SLSA v1 or v0.2.
 //
 //   - BuildType and ExternalParameters: see BuildTypeBuildKit
-//   - Dependencies: images as package URLs, sources from git as
-//     "git+https://host/path@ref" with their gitCommit, other downloads
+//   - Dependencies: what configSource names, if that is from git, before all
+//     others and annotated with attest.AnnotationBuildSource; images as package
+//     URLs, other repositories as "git+https://host/path@ref" with their gitCommit,
+//     annotated not to be the source; other downloads
 //   - InternalParameters "buildkit": builderPlatform, targetPlatform, vcs (source
 //     and revision, which the client has sent and BuildKit did not check),
 //     dependenciesComplete and hermetic (both claims of BuildKit's)

@@ -48,7 +48,34 @@ func buildKitFacts(internal string, predicate strictjson.Value) (Facts, error) {
 		}
 		f.Dependencies = append(f.Dependencies, d)
 	}
-	return f, nil
+	f.Dependencies, err = run.source.among(f.Dependencies)
+	return f, err
+}
+
+// among tells the source from the git repositories that a Dockerfile's ADD names:
+// BuildKit sorts them all by URL. The source is put first.
+func (s *buildKitSource) among(all []attest.ResourceDescriptor) ([]attest.ResourceDescriptor, error) {
+	var source []attest.ResourceDescriptor
+	if _, err := buildKitURL(s.URI); err == nil && s.URI != "" {
+		d, err := s.dependency()
+		if err != nil {
+			return nil, err
+		}
+		if isGit(d) {
+			source = append(source, annotated(d, true))
+		}
+	}
+	placed := source
+	for _, d := range all {
+		if len(source) > 0 && idOf(d) == idOf(source[0]) {
+			continue
+		}
+		if isGit(d) {
+			d = annotated(d, false)
+		}
+		placed = append(placed, d)
+	}
+	return placed, nil
 }
 
 // buildKitRun is what both versions of BuildKit's predicate say.

@@ -153,7 +153,7 @@ func TestBuildKitSourcesFromGitAreNamedAsElsewhere(t *testing.T) {
 	if want := `{"configSource":{"digest":{"gitCommit":"` + gitHead + `"},"path":"Dockerfile","uri":"` + source + `"},"request":{"frontend":"dockerfile.v0","withheldArgs":["build-arg:VERSION"]}}`; textOf(t, f.ExternalParameters) != want {
 		t.Errorf("external parameters\n%s, want\n%s", textOf(t, f.ExternalParameters), want)
 	}
-	if d := f.Dependencies[1]; d.URI != source || !reflect.DeepEqual(d.Digest, map[string]string{"gitCommit": gitHead}) {
+	if d := f.Dependencies[0]; d.URI != source || !reflect.DeepEqual(d.Digest, map[string]string{"gitCommit": gitHead}) {
 		t.Errorf("dependency %v", d)
 	}
 	sha256 := strings.Repeat("ab", 32)

@@ -38,7 +38,9 @@ type Facts struct {
 	// ExternalParameters were chosen by whoever started the build,
 	// InternalParameters by the builder.
 	ExternalParameters, InternalParameters map[string]any
-	// Dependencies are what the build read, the source among them.
+	// Dependencies are what the build read, the source among them: what is
+	// annotated with attest.AnnotationBuildSource, or else every URI that begins
+	// with "git+" and is not annotated to be none.
 	Dependencies []attest.ResourceDescriptor
 	// BuilderVersion and BuilderDependencies are about the build platform.
 	BuilderVersion      map[string]string
@@ -62,6 +64,14 @@ type Facts struct {
 // first invocation ID is the run's; another one, as of BuildKit within a job,
 // becomes the internal parameter innerInvocationId.
 //
+// The source stands before all other dependencies and is annotated with
+// attest.AnnotationBuildSource, so that a verifier knows it from other git
+// repositories that the build has read. Facts that name one commit mean the same
+// source, and the URI of the first of them stands. Two commits of one repository
+// are ErrConflict: what was checked out is not what the build was started for. Of
+// two repositories both are annotated, and verifiers demand of both what their
+// policy says of the source.
+//
 // Errors are attest.ErrOptions, ErrConflict, and attest.ErrPredicate where what
 // comes out is no valid provenance.
 func New(builderID string, facts ...Facts) (*attest.Provenance, error) {
@@ -73,6 +83,9 @@ func New(builderID string, facts ...Facts) (*attest.Provenance, error) {
 		if err := add(p, f); err != nil {
 			return nil, err
 		}
+	}
+	if err := placeSource(p, facts); err != nil {
+		return nil, err
 	}
 	if p.BuildDefinition.BuildType == "" {
 		return nil, fmt.Errorf("%w: no source of facts says what type of build it was; give Facts with a BuildType", attest.ErrOptions)
@@ -166,23 +179,26 @@ func merge[V any](into *map[string]V, from map[string]V) error {
 	return nil
 }
 
+// descriptorID tells dependencies from one another.
+type descriptorID struct{ uri, name, digests string }
+
+func idOf(d attest.ResourceDescriptor) descriptorID {
+	var digests string
+	for _, algorithm := range slices.Sorted(maps.Keys(d.Digest)) {
+		digests += algorithm + ":" + d.Digest[algorithm] + " "
+	}
+	return descriptorID{d.URI, d.Name, digests}
+}
+
 // union adds descriptors that are not there yet.
 func union(have, more []attest.ResourceDescriptor) []attest.ResourceDescriptor {
-	type identity struct{ uri, name, digests string }
-	id := func(d attest.ResourceDescriptor) identity {
-		var digests string
-		for _, algorithm := range slices.Sorted(maps.Keys(d.Digest)) {
-			digests += algorithm + ":" + d.Digest[algorithm] + " "
-		}
-		return identity{d.URI, d.Name, digests}
-	}
-	seen := make(map[identity]bool, len(have)+len(more))
+	seen := make(map[descriptorID]bool, len(have)+len(more))
 	for _, d := range have {
-		seen[id(d)] = true
+		seen[idOf(d)] = true
 	}
 	for _, d := range more {
-		if len(d.Content) > 0 || !seen[id(d)] {
-			seen[id(d)] = true
+		if len(d.Content) > 0 || !seen[idOf(d)] {
+			seen[idOf(d)] = true
 			have = append(have, d)
 		}
 	}

@@ -30,6 +30,11 @@ type Options struct {
 // system says, of the work tree, and of further facts, by Environment, WorkTree
 // and New. Only the variables of the system's allow-list are read.
 //
+// A job that builds from another repository than its own names two sources, and
+// New says what that means; NoWorkTree leaves the second out. A job that has
+// checked out another commit than the one that it was started for, such as a pull
+// request's in a workflow of the main branch, is ErrConflict.
+//
 // Errors are those of the three, and of the context.
 func FromEnvironment(ctx context.Context, o Options) (*attest.Provenance, error) {
 	if o.Lookup == nil {
