@@ -139,7 +139,8 @@ type Finding struct {
 //
 // Errors are ErrScan: ErrScanFormat, ErrScanVersion, malformed JSON (duplicate
 // keys and keys that differ only in case among it), a finding without an ID, a
-// scan that says itself that it failed; ErrTooLarge beyond MaxScanSize or
+// scan that says itself that it failed, and in SARIF more than 16 rules of one ID
+// or an ID of more than 1024 bytes; ErrTooLarge beyond MaxScanSize or
 // MaxFindings; ErrOptions for a Format that does not exist.
 func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
 	if len(data) > MaxScanSize {

@@ -14,6 +14,13 @@ import (
 // sarifVersion is the only version of SARIF that is read.
 const sarifVersion = "2.1.0"
 
+// Bounds that keep the time of reading proportional to the size of a report.
+const (
+	maxSARIFRules  = 16   // of one ID
+	maxSARIFRuleID = 1024 // bytes of an ID
+	maxSARIFLevels = 8    // that an ID of a result may be below its rule's
+)
+
 // The parts of SARIF 2.1.0 (OASIS, sections 3.14 run, 3.19 toolComponent, 3.20
 // invocation, 3.27 result, 3.49 reportingDescriptor) that a report needs.
 // "security-severity" is the property by which GitHub's code scanning and the
@@ -139,6 +146,9 @@ func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
 		if !result.reportsProblem() {
 			continue
 		}
+		if err := checkRuleID(result.ruleID()); err != nil {
+			return err
+		}
 		if err := r.add(rules.finding(result)); err != nil {
 			return err
 		}
@@ -197,6 +207,14 @@ func (s sarifResult) reportsProblem() bool {
 	return s.Baseline != "absent"
 }
 
+// ruleID is what the result calls its rule, if it does by a name.
+func (s sarifResult) ruleID() string {
+	if s.RuleID != "" {
+		return s.RuleID
+	}
+	return s.Rule.ID
+}
+
 // sarifRules finds the rules that a result may be about.
 type sarifRules struct {
 	byIndex []sarifRule // those of the driver
@@ -240,6 +258,12 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 		if err := decodeScan(element, "a rule", &rule); err != nil {
 			return err
 		}
+		if err := checkRuleID(rule.ID); err != nil {
+			return err
+		}
+		if len(s.byID[rule.ID]) >= maxSARIFRules {
+			return fmt.Errorf("%w: more than %d rules of one ID", ErrScan, maxSARIFRules)
+		}
 		s.byID[rule.ID] = append(s.byID[rule.ID], rule)
 		if driver {
 			s.byIndex = append(s.byIndex, rule)
@@ -248,14 +272,18 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 	return nil
 }
 
+func checkRuleID(id string) error {
+	if len(id) > maxSARIFRuleID {
+		return fmt.Errorf("%w: a rule's ID of more than %d bytes", ErrScan, maxSARIFRuleID)
+	}
+	return nil
+}
+
 // of returns a result's rules. IDs need not be unique (section 3.19.23), and
 // that of a result may be below its rule's ("CA1000/1", section 3.27.5).
 func (s *sarifRules) of(result sarifResult) []sarifRule {
-	id := result.RuleID
-	if id == "" {
-		id = result.Rule.ID
-	}
-	for id != "" {
+	id := result.ruleID()
+	for cut := 0; id != "" && cut <= maxSARIFLevels; cut++ {
 		if rules := s.byID[id]; len(rules) > 0 {
 			return rules
 		}
@@ -270,10 +298,7 @@ func (s *sarifRules) of(result sarifResult) []sarifRule {
 // finding makes a finding of a result; of several rules the worst one counts.
 func (s *sarifRules) finding(result sarifResult) Finding {
 	rules := s.of(result)
-	id := result.RuleID
-	if id == "" {
-		id = result.Rule.ID
-	}
+	id := result.ruleID()
 	if id == "" {
 		id = rules[0].ID
 	}

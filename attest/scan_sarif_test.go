@@ -1,0 +1,55 @@
+package attest_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+// sarifRun is a log of one run with rules, and more members of the run.
+func sarifRun(rules, run string) string {
+	return `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[` + rules + `]}},` + run + `}]}`
+}
+
+func TestAttack_E6_SARIFIsReadInBoundedTime(t *testing.T) {
+	var rules strings.Builder // more than eight, so that the map hashes
+	for i := range 20 {
+		fmt.Fprintf(&rules, `,{"id":"r%d"}`, i)
+	}
+	for name, report := range map[string]string{
+		"one ID":         sarifRun(manyOf(`{"id":"a"}`, 8000), `"results":[`+manyOf(`{"ruleId":"a"}`, 8000)+`]`),
+		"slashes":        sarifRun(rules.String()[1:], `"results":[{"ruleId":"a`+strings.Repeat("/", 400_000)+`"}]`),
+		"slashes, inner": sarifRun(rules.String()[1:], `"results":[{"rule":{"id":"a`+strings.Repeat("/", 400_000)+`"}}]`),
+		"ID of a rule":   sarifRun(`{"id":"`+strings.Repeat("a", 1025)+`"}`, `"results":[]`),
+	} {
+		start := time.Now()
+		_, err := attest.ReadScan([]byte(report), attest.ScanOptions{})
+		if !errors.Is(err, attest.ErrScan) || time.Since(start) > 2*time.Second {
+			t.Errorf("%s: %v after %v for %d kB, want ErrScan at once", name, err, time.Since(start), len(report)/1000)
+		}
+	}
+}
+
+func TestSARIFRulesUpToTheBoundsAreFound(t *testing.T) {
+	note := `"defaultConfiguration":{"level":"note"}`
+	for name, c := range map[string]struct {
+		report string
+		want   attest.Severity
+	}{
+		"16 rules of one ID": {sarifRun(manyOf(`{"id":"a",`+note+`}`, 15)+`,{"id":"a","defaultConfiguration":{"level":"warning"}}`, `"results":[{"ruleId":"a"}]`), attest.SeverityMedium},
+		"longest ID":         {sarifRun(`{"id":"`+strings.Repeat("a", 1024)+`",`+note+`}`, `"results":[{"ruleId":"`+strings.Repeat("a", 1024)+`"}]`), attest.SeverityLow},
+		"8 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8"}]`), attest.SeverityLow},
+		"9 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8/9"}]`), attest.SeverityCritical},
+	} {
+		r, err := attest.ReadScan([]byte(c.report), attest.ScanOptions{})
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want {
+			t.Errorf("%s: %v, %v; want one finding that is %s", name, r, err, c.want)
+		}
+	}
+}
+
+func manyOf(one string, n int) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
