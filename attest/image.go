@@ -30,8 +30,8 @@ type Options struct {
 	Formats []registry.Format
 	// Replace removes what the same signers have attested about this digest
 	// before with the same predicate type, in any format, once the new
-	// attestation is there. What carries another signer's signature stays.
-	// False: earlier attestations stay beside the new one.
+	// attestation is there. What carries another signer's signature stays, and so
+	// does what is the new attestation, byte for byte. False: earlier attestations stay beside the new one.
 	Replace bool
 	// SubjectName is the name of the image in the statement. Empty: its
 	// repository, as cosign writes it.
@@ -58,7 +58,9 @@ type Attached struct {
 	PredicateType string `json:"predicateType"`
 	// Attestations has one entry for each signer and format.
 	Attestations []Attestation `json:"attestations"`
-	// Superseded lists what Options.Replace found.
+	// Superseded lists what Options.Replace found, but for what is the new
+	// attestation itself: keys such as Ed25519 and RSA sign an unchanged statement
+	// with the same bytes.
 	Superseded []Superseded `json:"superseded,omitempty"`
 }
 
@@ -126,6 +128,8 @@ type job struct {
 	o         Options
 	signers   []signer.Checked
 	statement *Statement
+	// written is what was attached so far.
+	written []written
 }
 
 func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, signers []sign.Signer) (*job, error) {
@@ -192,6 +196,11 @@ func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation,
 			}
 			return nil, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
 		}
+		manifest, err := registry.HashOf(at)
+		if err != nil {
+			return nil, err
+		}
+		j.written = append(j.written, written{manifest, item.Layer.Digest})
 		made = append(made, Attestation{KeyID: by.Key.ID(), Format: format, Evidence: at, Size: item.Layer.Size})
 	}
 	if format == registry.FormatEnvelope {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
@@ -226,6 +227,51 @@ func TestReplaceRemovesNothingThatAnotherSignedToo(t *testing.T) {
 	}
 	if all := said(t, store, subject, b); len(all) != 1 {
 		t.Errorf("left of the other signer: %q", all)
+	}
+}
+
+// By an Ed25519 key, an unchanged statement is signed with the same bytes.
+func TestReplaceKeepsWhatIsTheNewAttestationItself(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, err := sign.New(key, sign.SignerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
+	store, err := registry.NewClient(registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		formats []registry.Format
+		hours   int // between rounds
+	}{
+		"bundle-at-once": {bothFormats[:1], 0}, "bundle": {bothFormats[:1], 1},
+		"envelope-at-once": {bothFormats[1:], 0}, "envelope": {bothFormats[1:], 1},
+		"both": {bothFormats, 1},
+	} {
+		subject := pushTo(t, store, host+"/team/"+name+":v1")
+		for round := range 4 {
+			now := at.Add(time.Duration(round*c.hours) * time.Hour)
+			_, err := attest.Image(context.Background(), store, subject, rawText{testType, `{}`},
+				attest.Options{Replace: true, Formats: c.formats, Now: func() time.Time { return now }}, by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := said(t, store, subject, by); len(left) != len(c.formats) {
+				t.Errorf("%s, round %d: %d attestations are there, want %d", name, round+1, len(left), len(c.formats))
+			}
+		}
+		if _, err := attest.Image(context.Background(), store, subject, rawText{testType, `{"n":2}`}, attest.Options{Replace: true, Formats: c.formats}, by); err != nil {
+			t.Fatal(err)
+		}
+		if left := said(t, store, subject, by); len(left) != len(c.formats) || !strings.HasSuffix(left[0], `{"n":2}`) {
+			t.Errorf("%s, another statement: %v", name, left)
+		}
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/signer"
@@ -68,11 +71,26 @@ func (j *job) isPrevious(item registry.Item) (previous, bool) {
 	return previous{}, false
 }
 
+// written is a piece of evidence that was attached just now.
+type written struct{ manifest, layer v1.Hash }
+
+// isWritten reports whether evidence that was there before is the new one itself:
+// by some keys a statement that has not changed is signed with the same bytes.
+// Manifests at a tag change with every layer, and there the layer tells.
+func (j *job) isWritten(item registry.Item) bool {
+	return slices.ContainsFunc(j.written, func(w written) bool {
+		return w.manifest == item.Manifest.Digest || item.Place != registry.PlaceReferrers && w.layer == item.Layer.Digest
+	})
+}
+
 // remove detaches what the new attestation supersedes. What cannot be removed
 // is reported and no error: the new attestation is there.
 func (j *job) remove(ctx context.Context, all []previous) ([]Superseded, error) {
 	var done []Superseded
 	for _, e := range all {
+		if j.isWritten(e.item) {
+			continue
+		}
 		s := Superseded{
 			KeyID: e.by.Key.ID(), Format: e.item.Format,
 			Evidence: j.subject.Context().Digest(e.item.Manifest.Digest.String()),
