@@ -70,10 +70,13 @@ type ScanReport struct {
 	StartedOn, FinishedOn time.Time
 	// Target is what was scanned.
 	Target ScanTarget
-	// Findings are in the order of the file.
+	// Findings are in the order of the file. Those that the scanner was told to
+	// leave out and has listed all the same (by an ignore file, by VEX, in SARIF
+	// by suppressions) are among them: who told it is not to be seen in the file,
+	// and .trivyignore or .grype.yaml may be part of what was scanned. Of Trivy
+	// and Grype, Finding.Suppressed marks them.
 	Findings []Finding
-	// Suppressed is how many further findings the scanner was told to leave
-	// out (ignore files, VEX).
+	// Suppressed is how many of the findings are marked so.
 	Suppressed int
 
 	raw []byte
@@ -132,14 +135,16 @@ type Finding struct {
 	FixedIn []string
 	// Sources are the feeds that know of the vulnerability.
 	Sources []string
+	// Suppressed is true where the scanner was told to leave the finding out.
+	Suppressed bool
 }
 
 // ReadScan reads the output of a scanner; see the constants for the formats. The
 // report keeps data, which must not change.
 //
 // Errors are ErrScan: ErrScanFormat, ErrScanVersion, malformed JSON (duplicate
-// keys and keys that differ only in case among it), a finding without an ID, a
-// scan that says itself that it failed, and in SARIF more than 16 rules of one ID
+// keys and keys that differ only in case among it, also from those that are
+// known), a finding without an ID, SARIF of which parts are elsewhere, a scan that says itself that it failed, and in SARIF more than 16 rules of one ID
 // or an ID of more than 1024 bytes; ErrTooLarge beyond MaxScanSize or
 // MaxFindings; ErrOptions for a Format that does not exist.
 func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
@@ -244,10 +249,20 @@ func (r *ScanReport) Counts() SeverityCounts {
 // is false, the file names no digest that could be compared, as for an image
 // that was never in a registry, and nothing follows. A scanner that was given an
 // index names the index, or the one manifest of it that it scanned: ask for
-// both.
+// both. Where the name that it was given has a digest, that one counts and no
+// other. A file about a directory, or anything else that is no image, is about no
+// digest.
 func (r *ScanReport) About(digest string) (about, known bool) {
+	switch r.Target.Type {
+	case "", "container_image", "image": // not said, Trivy, Grype
+	default:
+		return false, true
+	}
 	if digest != "" && digest == r.Target.ImageID {
 		return true, true
+	}
+	if _, named, found := strings.Cut(r.Target.Name, "@"); found && strings.HasPrefix(named, "sha256:") {
+		return named == digest, true
 	}
 	for _, d := range r.Target.Digests {
 		if d == digest {
@@ -267,6 +282,13 @@ func (r *ScanReport) add(f Finding) error {
 	}
 	r.Findings = append(r.Findings, f)
 	return nil
+}
+
+// addSuppressed appends a finding that the scanner was told to leave out.
+func (r *ScanReport) addSuppressed(f Finding) error {
+	f.Suppressed = true
+	r.Suppressed++
+	return r.add(f)
 }
 
 // addDigests keeps the digests of "name@sha256:…" or "sha256:…".
@@ -300,10 +322,23 @@ func decodeScan(part strictjson.Value, what string, into any) error {
 	}
 	v, err := strictjson.Parse(part.Raw())
 	if err == nil {
-		err = strictjson.Decode(v, into, strictjson.DecodeOptions{})
+		err = strictjson.Decode(v, into, strictjson.DecodeOptions{RefuseOtherCase: true})
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrScan, what, err)
+	}
+	return nil
+}
+
+// refuseOtherCase refuses members of an object whose names differ from known ones
+// in case alone: others would read there what is passed over here.
+func refuseOtherCase(v strictjson.Value, known ...string) error {
+	for name := range v.Members() {
+		for _, k := range known {
+			if name != k && strings.EqualFold(name, k) {
+				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrScan, registry.SafeText(name, 60), k)
+			}
+		}
 	}
 	return nil
 }

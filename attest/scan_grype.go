@@ -63,8 +63,12 @@ type grypeMatch struct {
 	} `json:"artifact"`
 }
 
-// readGrype reads Grype's JSON. Its Unknown is not known, and so critical.
+// readGrype reads Grype's JSON. Its Unknown is not known, and so critical. What it
+// lists as ignored is a finding too.
 func (r *ScanReport) readGrype(root strictjson.Value) error {
+	if err := refuseOtherCase(root, "matches", "ignoredMatches", "descriptor", "source"); err != nil {
+		return err
+	}
 	if err := r.readGrypeDescriptor(root.Get("descriptor")); err != nil {
 		return err
 	}
@@ -75,18 +79,27 @@ func (r *ScanReport) readGrype(root strictjson.Value) error {
 		// Grype writes an empty list where it finds nothing.
 		return fmt.Errorf("%w: matches is no list", ErrScan)
 	}
-	for element := range root.Get("matches").Elems() {
+	ignored, err := scanList(root.Get("ignoredMatches"), "ignoredMatches")
+	if err != nil {
+		return err
+	}
+	if err := readGrypeMatches(root.Get("matches"), r.add); err != nil {
+		return err
+	}
+	return readGrypeMatches(ignored, r.addSuppressed)
+}
+
+func readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
+	for element := range list.Elems() {
 		var m grypeMatch
 		if err := decodeScan(element, "a match", &m); err != nil {
 			return err
 		}
-		if err := r.add(m.finding()); err != nil {
+		if err := add(m.finding()); err != nil {
 			return err
 		}
 	}
-	ignored, err := scanList(root.Get("ignoredMatches"), "ignoredMatches")
-	r.Suppressed = ignored.Len()
-	return err
+	return nil
 }
 
 func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {

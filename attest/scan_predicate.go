@@ -29,7 +29,7 @@ func (r *ScanReport) CosignVuln() (*CosignVuln, error) {
 
 // Vulns is the report as in-toto describes scans: every finding with its
 // severity, package and versions, in the form that is the same for all scanners.
-// What was suppressed is not in it.
+// What was suppressed is in it, and says so in its annotations.
 //
 // Errors are ErrScan where a time, the scanner's URI or the time of its database
 // is missing (ScanOptions can give them), and ErrPredicate. Where only one time
@@ -101,6 +101,9 @@ func (f Finding) annotations() []map[string]any {
 		if value != "" {
 			m[name] = value
 		}
+	}
+	if f.Suppressed {
+		m["suppressed"] = true
 	}
 	if len(m) == 0 {
 		return nil

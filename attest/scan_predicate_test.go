@@ -126,11 +126,11 @@ func TestAFindingWithoutASeverityIsSaidToHaveNone(t *testing.T) {
 	}
 }
 
-// A CVSS score of 0 is "None" on its scale.
-func TestACVSSScoreOfNothingIsNegligible(t *testing.T) {
-	for score, want := range map[string]attest.Severity{"0": attest.SeverityNegligible, "0.0": attest.SeverityNegligible, "0.1": attest.SeverityLow, "10": attest.SeverityCritical} {
+// Tools write a CVSS score of 0 where they know none.
+func TestACVSSScoreOfNothingIsNotKnown(t *testing.T) {
+	for score, want := range map[string]attest.Severity{"0": attest.SeverityCritical, "0.0": attest.SeverityCritical, "0.1": attest.SeverityLow, "10": attest.SeverityCritical} {
 		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "CVSS_V3", Score: score}}}
-		if s, known := f.Severity(); s != want || !known {
+		if s, known := f.Severity(); s != want || known != (score == "0.1" || score == "10") {
 			t.Errorf("%s: %s, %v; want %s", score, s, known, want)
 		}
 	}

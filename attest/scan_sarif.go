@@ -22,7 +22,8 @@ const (
 )
 
 // The parts of SARIF 2.1.0 (OASIS, sections 3.14 run, 3.19 toolComponent, 3.20
-// invocation, 3.27 result, 3.49 reportingDescriptor) that a report needs.
+// invocation, 3.27 result, 3.49 reportingDescriptor, 3.51
+// configurationOverride) that a report needs.
 // "security-severity" is the property by which GitHub's code scanning and the
 // tools that write for it give a CVSS score.
 type (
@@ -57,6 +58,18 @@ type (
 		Start      string `json:"startTimeUtc"`
 		End        string `json:"endTimeUtc"`
 		Successful *bool  `json:"executionSuccessful"`
+
+		Overrides []sarifOverride `json:"ruleConfigurationOverrides"`
+	}
+	sarifOverride struct {
+		Rule struct {
+			ID        string `json:"id"`
+			Index     *int   `json:"index"`
+			Component any    `json:"toolComponent"`
+		} `json:"descriptor"`
+		Configuration struct {
+			Level string `json:"level"`
+		} `json:"configuration"`
 	}
 	// sarifImage is what Trivy says of an image in a run's properties.
 	sarifImage struct {
@@ -74,6 +87,12 @@ func (r *ScanReport) readSARIF(root strictjson.Value) error {
 	if !root.Get("version").Is(sarifVersion) {
 		return fmt.Errorf("%w: SARIF %.40s; known is %q", ErrScanVersion, root.Get("version").Raw(), sarifVersion)
 	}
+	if err := refuseOtherCase(root, "runs", "inlineExternalProperties"); err != nil {
+		return err
+	}
+	if err := nothingAt(root, "inlineExternalProperties"); err != nil {
+		return err
+	}
 	runs := root.Get("runs")
 	if runs.Kind() != strictjson.Array || runs.Len() == 0 {
 		return fmt.Errorf("%w: SARIF without a run", ErrScan)
@@ -87,6 +106,18 @@ func (r *ScanReport) readSARIF(root strictjson.Value) error {
 			return err
 		}
 		first = false
+	}
+	return nil
+}
+
+// nothingAt refuses a member that says that parts of a report, results it may be,
+// are somewhere else.
+func nothingAt(v strictjson.Value, name string) error {
+	switch part := v.Get(name); {
+	case part.Kind() == strictjson.Missing, part.Kind() == strictjson.Null:
+	case part.Kind() == strictjson.Array && part.Len() == 0:
+	default:
+		return fmt.Errorf("%w: it has %s, and so parts that are elsewhere", ErrScan, name)
 	}
 	return nil
 }
@@ -115,11 +146,38 @@ func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
 }
 
 func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
-	if err := r.readSARIFInvocations(run.Get("invocations")); err != nil {
+	const elsewhere = "externalPropertyFileReferences"
+	if err := refuseOtherCase(run, "invocations", "properties", "results", "tool", elsewhere); err != nil {
 		return err
 	}
+	if err := nothingAt(run, elsewhere); err != nil {
+		return err
+	}
+	overrides, err := r.readSARIFInvocations(run.Get("invocations"))
+	if err != nil {
+		return err
+	}
+	if err := r.readSARIFImage(run.Get("properties")); err != nil {
+		return err
+	}
+	if run.Get("results").Kind() != strictjson.Array {
+		// Section 3.14.23: an empty list says that nothing was found, no list
+		// that nobody has looked or that the results are elsewhere.
+		return fmt.Errorf("%w: a run without results was not completed", ErrScan)
+	}
+	rules, err := readSARIFRules(run.Get("tool"))
+	if err == nil {
+		err = rules.override(overrides)
+	}
+	if err != nil {
+		return err
+	}
+	return r.readSARIFResults(run.Get("results"), rules)
+}
+
+func (r *ScanReport) readSARIFImage(properties strictjson.Value) error {
 	var image sarifImage
-	if err := decodeScan(run.Get("properties"), "a run's properties", &image); err != nil {
+	if err := decodeScan(properties, "a run's properties", &image); err != nil {
 		return err
 	}
 	if image.Name != "" {
@@ -129,16 +187,11 @@ func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
 	if isSHA256(image.ID) {
 		r.Target.ImageID = image.ID
 	}
-	if run.Get("results").Kind() != strictjson.Array {
-		// Section 3.14.23: an empty list says that nothing was found, no list
-		// that nobody has looked or that the results are elsewhere.
-		return fmt.Errorf("%w: a run without results was not completed", ErrScan)
-	}
-	rules, err := readSARIFRules(run.Get("tool"))
-	if err != nil {
-		return err
-	}
-	for element := range run.Get("results").Elems() {
+	return nil
+}
+
+func (r *ScanReport) readSARIFResults(list strictjson.Value, rules *sarifRules) error {
+	for element := range list.Elems() {
 		var result sarifResult
 		if err := decodeScan(element, "a result", &result); err != nil {
 			return err
@@ -156,30 +209,32 @@ func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
 	return nil
 }
 
-func (r *ScanReport) readSARIFInvocations(v strictjson.Value) error {
+func (r *ScanReport) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, error) {
+	var overrides []sarifOverride
 	list, err := scanList(v, "invocations")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for element := range list.Elems() {
 		var i sarifInvocation
 		if err := decodeScan(element, "an invocation", &i); err != nil {
-			return err
+			return nil, err
 		}
 		if i.Successful != nil && !*i.Successful {
-			return fmt.Errorf("%w: the tool says that it failed", ErrScan)
+			return nil, fmt.Errorf("%w: the tool says that it failed", ErrScan)
 		}
 		start, err := scanTime(i.Start, "startTimeUtc")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		end, err := scanTime(i.End, "endTimeUtc")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.StartedOn, r.FinishedOn = firstKnown(r.StartedOn, start), lastKnown(r.FinishedOn, end)
+		overrides = append(overrides, i.Overrides...)
 	}
-	return nil
+	return overrides, nil
 }
 
 // firstKnown and lastKnown choose between times of which zero is not known.
@@ -219,9 +274,14 @@ func (s sarifResult) ruleID() string {
 type sarifRules struct {
 	byIndex []sarifRule // those of the driver
 	byID    map[string][]sarifRule
+	// overridden are the worst levels that invocations give rules, by ID.
+	overridden map[string]string
 }
 
 func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
+	if err := refuseOtherCase(tool, "driver", "extensions"); err != nil {
+		return nil, err
+	}
 	rules := &sarifRules{byID: make(map[string][]sarifRule)}
 	if err := rules.add(tool.Get("driver"), true); err != nil {
 		return nil, err
@@ -249,6 +309,9 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrScan, err)
 	}
+	if err := refuseOtherCase(v, "rules"); err != nil {
+		return err
+	}
 	list, err := scanList(v.Get("rules"), "rules")
 	if err != nil {
 		return err
@@ -270,6 +333,41 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 		}
 	}
 	return nil
+}
+
+// override keeps the worst level that an invocation gives each rule. Which
+// invocation a result is of need not be said.
+func (s *sarifRules) override(all []sarifOverride) error {
+	s.overridden = make(map[string]string)
+	for _, o := range all {
+		id := o.Rule.ID
+		if i := o.Rule.Index; id == "" && i != nil && *i >= 0 && *i < len(s.byIndex) && o.Rule.Component == nil {
+			id = s.byIndex[*i].ID
+		}
+		if id == "" {
+			return fmt.Errorf("%w: the level of a rule is overridden that is not named", ErrScan)
+		}
+		if err := checkRuleID(id); err != nil {
+			return err
+		}
+		s.overridden[id] = worseLevel(s.overridden[id], o.Configuration.Level)
+	}
+	return nil
+}
+
+// worseLevel is the worse of two levels. Empty says nothing; what is not known is
+// the worst.
+func worseLevel(a, b string) string {
+	rank := func(level string) int {
+		if at := slices.Index([]string{"", "none", "note", "warning", "error"}, level); at >= 0 {
+			return at
+		}
+		return 5
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
 }
 
 func checkRuleID(id string) error {
@@ -304,6 +402,7 @@ func (s *sarifRules) finding(result sarifResult) Finding {
 	}
 	var worst sarifRating
 	for _, rule := range rules {
+		rule.Configuration.Level = worseLevel(rule.Configuration.Level, s.overridden[rule.ID])
 		rated := rateSARIF(result, rule)
 		worst.say(rated.severity, rated.known, rated.method, rated.text)
 	}

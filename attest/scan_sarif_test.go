@@ -53,3 +53,37 @@ func TestSARIFRulesUpToTheBoundsAreFound(t *testing.T) {
 }
 
 func manyOf(one string, n int) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
+
+func TestAttack_E15_TheWorstLevelThatARunGivesARuleCounts(t *testing.T) {
+	const rules = `{"id":"a","defaultConfiguration":{"level":"note"}},{"id":"b","defaultConfiguration":{"level":"warning"}}`
+	override := func(descriptor, level string) string {
+		return `{"descriptor":{` + descriptor + `},"configuration":{"level":"` + level + `"}}`
+	}
+	for name, c := range map[string]struct {
+		overrides string
+		want      attest.Severity
+		rated     bool
+	}{
+		"none":               {``, attest.SeverityLow, true},
+		"worse":              {override(`"id":"a"`, "warning"), attest.SeverityMedium, true},
+		"worst":              {override(`"id":"a"`, "error"), attest.SeverityCritical, true},
+		"by index":           {override(`"index":0`, "error"), attest.SeverityCritical, true},
+		"better":             {override(`"id":"a"`, "none"), attest.SeverityLow, true},
+		"of several":         {override(`"id":"a"`, "error") + "," + override(`"id":"a"`, "note"), attest.SeverityCritical, true},
+		"unknown":            {override(`"id":"a"`, "Error"), attest.SeverityCritical, false},
+		"of another rule":    {override(`"id":"b"`, "error"), attest.SeverityLow, true},
+		"of another's index": {override(`"index":1`, "error"), attest.SeverityLow, true},
+	} {
+		r, err := attest.ReadScan([]byte(sarifRun(rules, `"invocations":[{"ruleConfigurationOverrides":[`+c.overrides+`]}],"results":[{"ruleId":"a/1"}]`)), attest.ScanOptions{})
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want || r.Findings[0].Rated != c.rated {
+			t.Errorf("%s: %+v, %v; want %s, rated %v", name, r, err, c.want, c.rated)
+		}
+	}
+}
+
+func TestSARIFWithEmptyListsOfWhatIsElsewhereIsRead(t *testing.T) {
+	file := `{"version":"2.1.0","inlineExternalProperties":[],"runs":[{"tool":{"driver":{"name":"t"}},"externalPropertyFileReferences":null,"results":[]}]}`
+	if _, err := attest.ReadScan([]byte(file), attest.ScanOptions{}); err != nil {
+		t.Error(err)
+	}
+}

@@ -60,8 +60,8 @@ func ParseSeverity(text string) (s Severity, known bool) {
 	return SeverityCritical, false
 }
 
-// severityOfScore gives a CVSS v3 base score its name (CVSS v3.1, section 5,
-// "Qualitative Severity Rating Scale").
+// severityOfScore gives a CVSS v3 base score above 0 its name (CVSS v3.1, section
+// 5, "Qualitative Severity Rating Scale").
 func severityOfScore(score float64) Severity {
 	switch {
 	case score >= 9:
@@ -70,10 +70,8 @@ func severityOfScore(score float64) Severity {
 		return SeverityHigh
 	case score >= 4:
 		return SeverityMedium
-	case score > 0:
-		return SeverityLow
 	}
-	return SeverityNegligible
+	return SeverityLow
 }
 
 // SeverityCounts say how many findings there are of each severity.

@@ -36,11 +36,22 @@ type trivyVulnerability struct {
 	DataSource       struct{ ID string }
 }
 
-// readTrivy reads Trivy's JSON. Its vulnerabilities are findings; secrets,
-// misconfigurations and licenses are not. UNKNOWN is not known, and so critical.
+// trivyModified is a finding that Trivy was told to leave out. It lists them with
+// --show-suppressed.
+type trivyModified struct {
+	Type    string
+	Finding trivyVulnerability
+}
+
+// readTrivy reads Trivy's JSON. Its vulnerabilities are findings, those that it
+// was told to leave out among them; secrets, misconfigurations and licenses are
+// not. UNKNOWN is not known, and so critical.
 func (r *ScanReport) readTrivy(root strictjson.Value) error {
 	if version, ok := root.Get("SchemaVersion").Int(); !ok || version != trivySchema {
 		return fmt.Errorf("%w: SchemaVersion %.40s of Trivy; known is %d", ErrScanVersion, root.Get("SchemaVersion").Raw(), trivySchema)
+	}
+	if err := refuseOtherCase(root, "Results", "CreatedAt", "ArtifactName", "ArtifactType", "Trivy", "Metadata"); err != nil {
+		return err
 	}
 	if err := r.readTrivyHead(root); err != nil {
 		return err
@@ -91,7 +102,11 @@ func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
 }
 
 func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
-	list, err := scanList(result.Get("Vulnerabilities"), "Vulnerabilities")
+	const vulnerabilities, modified = "Vulnerabilities", "ExperimentalModifiedFindings"
+	if err := refuseOtherCase(result, vulnerabilities, modified); err != nil {
+		return err
+	}
+	list, err := scanList(result.Get(vulnerabilities), vulnerabilities)
 	if err != nil {
 		return err
 	}
@@ -104,20 +119,27 @@ func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
 			return err
 		}
 	}
-	modified, err := scanList(result.Get("ExperimentalModifiedFindings"), "ExperimentalModifiedFindings")
-	if err != nil {
+	if list, err = scanList(result.Get(modified), modified); err != nil {
 		return err
 	}
-	for element := range modified.Elems() {
-		var m struct{ Type string }
-		if err := decodeScan(element, "a modified finding", &m); err != nil {
+	for element := range list.Elems() {
+		if err := r.addTrivyModified(element); err != nil {
 			return err
-		}
-		if m.Type == "vulnerability" {
-			r.Suppressed++
 		}
 	}
 	return nil
+}
+
+func (r *ScanReport) addTrivyModified(element strictjson.Value) error {
+	var m trivyModified
+	if err := decodeScan(element, "a modified finding", &m); err != nil {
+		return err
+	}
+	switch m.Type {
+	case "misconfiguration", "secret", "license":
+		return nil
+	}
+	return r.addSuppressed(m.Finding.finding())
 }
 
 func (v trivyVulnerability) finding() Finding {

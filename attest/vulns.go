@@ -69,8 +69,9 @@ type ScanTimes struct {
 }
 
 // Severity is the worst of the ratings that can be read: words as ParseSeverity
-// reads them, and CVSS scores, by a method that has CVSS in its name. Where none
-// can, it is critical and not known.
+// reads them, and CVSS scores above 0, by a method that has CVSS in its name. A
+// score of 0 says nothing: tools write it where they know none. Where no rating
+// can be read, the severity is critical and not known.
 func (f VulnsFinding) Severity() (s Severity, known bool) {
 	for _, r := range f.Ratings {
 		rating, ok := r.severity()
@@ -87,7 +88,7 @@ func (r VulnsRating) severity() (s Severity, known bool) {
 	}
 	score, err := strconv.ParseFloat(r.Score, 64)
 	plain := strings.Trim(r.Score, "0123456789.") == "" // no exponent, no NaN
-	if err != nil || !plain || score > 10 || !strings.Contains(strings.ToLower(r.Method), "cvss") {
+	if err != nil || !plain || score == 0 || score > 10 || !strings.Contains(strings.ToLower(r.Method), "cvss") {
 		return SeverityCritical, false
 	}
 	return severityOfScore(score), true

@@ -48,7 +48,8 @@ func findingsOf(v *attest.Vulns) []found {
 	return all
 }
 
-// judgeReport judges cosign's predicate, which holds a scanner's own report.
+// judgeReport judges cosign's predicate, which holds a scanner's own report. The
+// report's own time is bounded like the predicate's.
 func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstances) (time.Time, *problem) {
 	if len(v.Scanner.Result) == 0 {
 		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
@@ -58,13 +59,25 @@ func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstan
 		return time.Time{}, problemf(ReasonUnreadScan, "%v", err)
 	}
 	if about, known := report.About(c.image.DigestStr()); known && !about {
-		return time.Time{}, problemf(ReasonUnreadScan, "its report is about another image")
+		return time.Time{}, problemf(ReasonUnreadScan, "its report is about another image, or about none")
+	}
+	stated := report.FinishedOn
+	if stated.IsZero() {
+		stated = report.StartedOn
+	}
+	var ends time.Time
+	if !stated.IsZero() {
+		var p *problem
+		if ends, p = a.judgeAge(stated, c); p != nil {
+			return time.Time{}, p
+		}
 	}
 	all := make([]found, 0, len(report.Findings))
 	for _, f := range report.Findings {
 		all = append(all, found{f.ID, f.Severity})
 	}
-	return a.judgeFindings(all, c)
+	until, p := a.judgeFindings(all, c)
+	return earlier(until, ends), p
 }
 
 // judgeFindings judges what was found; until is when the first exception that

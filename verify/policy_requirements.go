@@ -16,7 +16,8 @@ type AttestationRequirement struct {
 	By string `json:"by"`
 	// MaxAge is how old the statement may be, by the time that it states itself
 	// and its signers vouch for: the end of a build or scan, timeVerified of a
-	// VSA, timestamp of an OpenVEX document. Zero: any age.
+	// VSA, timestamp of an OpenVEX document. The report in a scan of type vuln has
+	// a time of its own, mostly, and then the earlier one counts. Zero: any age.
 	MaxAge Duration `json:"maxAge,omitempty"`
 
 	ProvenanceConditions
@@ -66,11 +67,15 @@ type ProvenanceConditions struct {
 	BuiltAfter time.Time `json:"builtAfter,omitzero"`
 }
 
-// ScanConditions are about vulnerability scans (vuln, vulns).
+// ScanConditions are about vulnerability scans (vuln, vulns). Findings that the
+// scanner was told to leave out (.trivyignore, .grype.yaml, VEX, suppressions in
+// SARIF) count like all others where the report lists them: what is to be excused
+// stands in Accept, or is said by VEXBy. A report that names another image, or
+// something that is no image, is not accepted.
 type ScanConditions struct {
 	// MaxSeverity is the worst severity that is accepted: none, negligible, low,
-	// medium, high or critical. A severity that is not known counts as
-	// critical. Empty: it must be given for scans.
+	// medium, high or critical. A severity that is not known, such as a CVSS score
+	// of 0, counts as critical. Empty: it must be given for scans.
 	MaxSeverity string `json:"maxSeverity,omitempty"`
 	// Accept are vulnerabilities that are accepted all the same. Empty: none.
 	Accept []AcceptedVulnerability `json:"accept,omitempty"`

@@ -85,13 +85,9 @@ func wantSource(t *testing.T, conditions string, statement says, met bool) {
 	t.Helper()
 	_, err := required(t, fromSource(conditions), statement)
 	if met {
-		if err != nil {
-			t.Errorf("%v", err)
-		}
-		return
-	}
-	if denial, ok := err.(*verify.Error); !ok || denial.Reason != verify.ReasonSource {
-		t.Errorf("%v, want %s", err, verify.ReasonSource)
+		wantReason(t, err, "")
+	} else {
+		wantReason(t, err, verify.ReasonSource)
 	}
 }
 

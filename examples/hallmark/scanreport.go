@@ -29,7 +29,8 @@ that 'hallmark attest' takes: of type vuln (cosign's, with the scanner's own
 report in it), or with --predicate vulns of in-toto's type, the same for all
 scanners.
 
-A severity that is not known counts as critical. Times and the database that the
+A severity that is not known counts as critical. Findings that the scanner was told
+to leave out count too where the file lists them. Times and the database that the
 file does not name have to be given.
 
 JSON is the predicate: one object.`,
@@ -131,7 +132,7 @@ func scanTree(path string, r *attest.ScanReport) node {
 	}
 	root.children = append(root.children, found)
 	if r.Suppressed > 0 {
-		root.add(doubt.of("left out by the scanner's own settings: %d", r.Suppressed))
+		root.add(doubt.of("of these the scanner was told to leave out: %d", r.Suppressed))
 	}
 	return root
 }
