@@ -105,9 +105,14 @@ type AcceptedVulnerability struct {
 // results.
 type DocumentConditions struct {
 	// DenyPackages are names or package URLs, without version, of packages that
-	// must not be in a bill of materials. Empty: none.
+	// must not be in a bill of materials. Package URLs are compared by their
+	// specification: without qualifiers and subpath, escapes decoded, and without
+	// regard to case for types that have none (npm, pypi, golang and others).
+	// Names are compared byte for byte. Empty: none.
 	DenyPackages []string `json:"denyPackages,omitempty"`
-	// DenyLicenses are SPDX identifiers that no package may have. Empty: none.
+	// DenyLicenses are SPDX identifiers that no package, file or service may have:
+	// concluded, declared, or found as evidence; in any place of an expression,
+	// whatever it grants beside them, and in any case. Empty: none.
 	DenyLicenses []string `json:"denyLicenses,omitempty"`
 	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty:
 	// PASSED.
