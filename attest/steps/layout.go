@@ -298,13 +298,21 @@ func toRules(wire [][]string) ([]Rule, error) {
 	return rules, nil
 }
 
-// checkOrigins refuses a MATCH with a step that there is not: it would match
-// nothing, and nobody would notice the typing error.
+// checkOrigins refuses a MATCH that says nothing: with a step that there is not,
+// which would match nothing, or with the very list that it is applied to, which
+// would match everything. Nobody would notice the typing error.
 func (l *Layout) checkOrigins() *Error {
 	for _, s := range l.Steps {
 		for _, name := range s.origins() {
 			if l.indexOf(name) < 0 {
 				return refuse(ReasonLayoutUnsupported, s.Name, "a rule matches with the step %s, which the layout does not have", printable(name))
+			}
+		}
+		for list, rules := range map[string][]Rule{"materials": s.Materials, "products": s.Products} {
+			for _, r := range rules {
+				if p, err := r.parse(); err == nil && p.kind == "match" && p.step == s.Name && p.artifact == list && p.to == p.from {
+					return refuse(ReasonLayoutUnsupported, s.Name, "the rule %s matches the %s of the step with themselves, and so all of them", r.text(), list)
+				}
 			}
 		}
 	}

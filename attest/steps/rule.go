@@ -53,7 +53,8 @@ type Origin struct {
 }
 
 // Match lets artifacts pass that are, with the same digests, among those of
-// another step.
+// another step, or in the other list or another directory of the same step. A
+// layout that matches a list with itself is refused: that lets everything pass.
 func Match(pattern string, o Origin) Rule {
 	r := Rule{"MATCH", pattern}
 	if o.To != "" {
