@@ -132,6 +132,9 @@ type File struct {
 // of the tree is read. Cancelling the context kills the command with all of its
 // children (on Unix; elsewhere the command alone).
 //
+// The command can write to what other sources of facts read. Read those before: of
+// a git work tree, see Tree.Recheck.
+//
 // Errors are attest.ErrOptions, ErrCommand, ErrFileChanged, ErrFileName,
 // ErrTooLarge, those of the file system, and that of the context.
 func Record(ctx context.Context, o RecordOptions) (*Recording, error) {

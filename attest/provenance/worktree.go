@@ -21,6 +21,10 @@ import (
 // that there is no git to ask.
 var ErrNoWorkTree = errors.New("no git work tree")
 
+// ErrTreeChanged says that a build has changed which commit or which remote the
+// work tree names that it was built from.
+var ErrTreeChanged = errors.New("the build changed the commit or the remote of its work tree")
+
 // WorkTreeOptions say which work tree is looked at.
 type WorkTreeOptions struct {
 	// Dir is a directory in it. Empty: the current directory.
@@ -46,10 +50,17 @@ type Tree struct {
 	Dirty bool
 	// Committed is the committer's time.
 	Committed time.Time
+	// Changed is true where Recheck has found another branch, other tags, or that
+	// what was clean is dirty.
+	Changed bool
 }
 
 // WorkTree gives the facts of a git work tree: its remote with commit and branch
 // as a dependency, and whether it is dirty, with its tags, as internal parameters.
+// Call it before anything of the build runs: what a build can write to, it can
+// rewrite, and .git with its commit and its remote is part of that. After a build,
+// use ReadTree before and Recheck behind it.
+//
 // Errors are ErrNoWorkTree, those of git, and of the context.
 func WorkTree(ctx context.Context, o WorkTreeOptions) (Facts, error) {
 	t, err := ReadTree(ctx, o)
@@ -71,6 +82,9 @@ func (t *Tree) Facts() Facts {
 	}
 	if t.Ref != "" {
 		git["ref"] = t.Ref
+	}
+	if t.Changed {
+		git["changed"] = true
 	}
 	source := attest.ResourceDescriptor{Name: "source", Digest: map[string]string{"gitCommit": t.Commit}}
 	if t.Remote != "" {
@@ -121,6 +135,26 @@ func ReadTree(ctx context.Context, o WorkTreeOptions) (*Tree, error) {
 	}
 	t.Dirty, err = g.dirty(ctx)
 	return t, err
+}
+
+// Recheck reads the tree once more, with the options of ReadTree, after a build
+// that ran in it. What was read before stays as it is; that it is not what is
+// there now is noted in Changed.
+//
+// Errors are ErrTreeChanged where the commit or the remote is another one, or gone;
+// those of git, and of the context.
+func (t *Tree) Recheck(ctx context.Context, o WorkTreeOptions) error {
+	now, err := ReadTree(ctx, o)
+	switch {
+	case errors.Is(err, ErrNoWorkTree):
+		return fmt.Errorf("%w: %w", ErrTreeChanged, err)
+	case err != nil:
+		return err
+	case now.Commit != t.Commit || now.Remote != t.Remote:
+		return fmt.Errorf("%w: from %s of %q to %s of %q", ErrTreeChanged, t.Commit, t.Remote, now.Commit, now.Remote)
+	}
+	t.Changed = t.Changed || now.Ref != t.Ref || now.Dirty != t.Dirty || !slices.Equal(now.Tags, t.Tags)
+	return nil
 }
 
 var (

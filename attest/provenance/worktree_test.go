@@ -224,3 +224,33 @@ func TestLinkedWorkTreesAndShallowClonesAreRead(t *testing.T) {
 		t.Errorf("%+v", tree)
 	}
 }
+
+func TestAttack_S7_WhatABuildDoesToItsWorkTreeIsFoundOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		build func(dir string, git func(...string) string)
+		err   error
+	}{
+		"nothing":      {func(string, func(...string) string) {}, nil},
+		"another file": {func(dir string, _ func(...string) string) { put(t, dir, "made", "x") }, nil},
+		"a tag":        {func(_ string, git func(...string) string) { git("tag", "v9") }, nil},
+		"a branch":     {func(_ string, git func(...string) string) { git("checkout", "-qb", "victim") }, nil},
+		"a remote": {func(_ string, git func(...string) string) {
+			git("remote", "set-url", "origin", "https://git.example/victim")
+		}, provenance.ErrTreeChanged},
+		"a commit":      {func(_ string, git func(...string) string) { git("commit", "--allow-empty", "-qm", "x") }, provenance.ErrTreeChanged},
+		"no repository": {func(dir string, _ func(...string) string) { mustDo(t, os.RemoveAll(filepath.Join(dir, ".git"))) }, provenance.ErrTreeChanged},
+	} {
+		dir, git := repository(t)
+		git("remote", "add", "origin", "https://git.example/fork")
+		tree := readTree(t, dir)
+		before := *tree
+		c.build(dir, git)
+		err := tree.Recheck(t.Context(), provenance.WorkTreeOptions{Dir: dir})
+		if !errors.Is(err, c.err) || tree.Changed != (err == nil && name != "nothing") {
+			t.Errorf("%s: changed %v, %v; want %v", name, tree.Changed, err, c.err)
+		}
+		if tree.Commit != before.Commit || tree.Remote != before.Remote || tree.Ref != before.Ref || tree.Dirty || len(tree.Tags) > 0 {
+			t.Errorf("%s: %+v is no more %+v", name, tree, before)
+		}
+	}
+}

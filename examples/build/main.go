@@ -127,6 +127,7 @@ type story struct {
 	chapter int
 
 	provenanceKey, releaseKey, scannerKey *sign.KeyPair
+	source                                *provenance.Tree // nil where there is none
 	recorded                              *provenance.Recording
 	binary                                string
 	provenance                            *attest.Provenance
@@ -174,6 +175,12 @@ func (s *story) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The source is read before the step runs, which could write to it. Where this
+	// runs in no git checkout, it is not known.
+	s.source, err = provenance.ReadTree(ctx, provenance.WorkTreeOptions{})
+	if err != nil && !errors.Is(err, provenance.ErrNoWorkTree) {
+		return err
+	}
 	env := append(goEnvironment(), "BUILDER_ID=https://evil.example/builder")
 	s.recorded, err = provenance.Record(ctx, provenance.RecordOptions{
 		Command: []string{"go", "build", "-trimpath", "-o", "out/app", "./" + appPackage},
@@ -181,6 +188,11 @@ func (s *story) build(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.source != nil {
+		if err := s.source.Recheck(ctx, provenance.WorkTreeOptions{}); err != nil {
+			return err
+		}
 	}
 	if len(s.recorded.Products) != 1 {
 		return fmt.Errorf("the build made %d files, want one", len(s.recorded.Products))
@@ -221,12 +233,8 @@ func (s *story) attest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Where this runs in a git checkout, the source is known too.
-	switch source, err := provenance.WorkTree(ctx, provenance.WorkTreeOptions{}); {
-	case err == nil:
-		facts = append(facts, source)
-	case !errors.Is(err, provenance.ErrNoWorkTree):
-		return err
+	if s.source != nil {
+		facts = append(facts, s.source.Facts())
 	}
 	if s.provenance, err = provenance.New(builderID, append(facts, modules)...); err != nil {
 		return err

@@ -33,7 +33,8 @@ func (a *app) provenanceCommand() *cobra.Command {
 		Long: `Make SLSA provenance v1 of what the build system's environment says (only an
 allow-list of variables is read), of the git work tree, and of COMMAND, which is
 run and recorded: the files before it as materials, its exit status and times. What
-it writes goes to stderr. Secrets in its arguments are left out as far as they look
+it writes goes to stderr. The work tree counts as it was before COMMAND, which could
+rewrite it; where COMMAND changes its commit or its remote, no provenance is made. Secrets in its arguments are left out as far as they look
 like such; name others with --redact.
 
 --builder is the URI by which policies know the build platform. Nothing in the
@@ -85,17 +86,7 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 	case len(images) == 0 && len(f.keys) > 0:
 		return usageError("no IMAGE to attest with --key")
 	}
-	o := provenance.Options{
-		BuilderID: f.builder, System: f.system, Dir: f.dir, NoWorkTree: f.noWorkTree, Lookup: a.lookupEnv,
-	}
-	if len(command) > 0 {
-		recorded, err := a.record(ctx, f, command)
-		if err != nil {
-			return err
-		}
-		o.More = append(o.More, recorded.Facts())
-	}
-	p, err := provenance.FromEnvironment(ctx, o)
+	p, err := a.makeProvenance(ctx, f, command)
 	if err != nil {
 		return err
 	}
@@ -106,6 +97,49 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 		return a.out.document(p)
 	}
 	return a.showPredicate("provenance", p)
+}
+
+// makeProvenance runs the command, if there is one. The work tree, which the command
+// can rewrite, is read before; the environment of this process it cannot reach.
+func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []string) (*attest.Provenance, error) {
+	o := provenance.Options{
+		BuilderID: f.builder, System: f.system, Dir: f.dir, NoWorkTree: f.noWorkTree || len(command) > 0, Lookup: a.lookupEnv,
+	}
+	if len(command) == 0 {
+		return provenance.FromEnvironment(ctx, o)
+	}
+	tree, err := f.readTree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	recorded, err := a.record(ctx, f, command)
+	if err != nil {
+		return nil, err
+	}
+	if tree != nil {
+		if err := tree.Recheck(ctx, f.workTree()); err != nil {
+			return nil, err
+		}
+		o.More = append(o.More, tree.Facts())
+	}
+	o.More = append(o.More, recorded.Facts())
+	return provenance.FromEnvironment(ctx, o)
+}
+
+func (f provenanceFlags) workTree() provenance.WorkTreeOptions {
+	return provenance.WorkTreeOptions{Dir: f.dir}
+}
+
+// readTree reads the work tree; nil where there is none, or none is wanted.
+func (f provenanceFlags) readTree(ctx context.Context) (*provenance.Tree, error) {
+	if f.noWorkTree {
+		return nil, nil
+	}
+	tree, err := provenance.ReadTree(ctx, f.workTree())
+	if errors.Is(err, provenance.ErrNoWorkTree) {
+		return nil, nil
+	}
+	return tree, err
 }
 
 // record runs the command. Its output is not the program's own.

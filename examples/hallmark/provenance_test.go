@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
 const builder = "https://ci.example/builder"
@@ -105,5 +107,49 @@ func TestAttack_S3_ValuesNamedWithRedactAreNotRecorded(t *testing.T) {
 	must(t, json.Unmarshal([]byte(o.stdout), &p))
 	if strings.Contains(o.stdout, "swordfish") || strings.Contains(o.stdout, "c3dvcmRmaXNo") || !strings.Contains(o.stdout, "[redacted]") {
 		t.Errorf("%s", o.stdout)
+	}
+}
+
+// gitTree is a directory with a git repository of one commit, whose remote is
+// https://git.example/attacker/fork.
+func gitTree(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil || runtime.GOOS == "windows" {
+		t.Skip("needs git and a shell")
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", `git init -q -b main . && echo good > f && git add . && git -c user.name=n -c user.email=e@x commit -qm x
+git remote add origin https://git.example/attacker/fork`)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+func TestAttack_S7_ARecordedCommandCannotChooseItsOwnSource(t *testing.T) {
+	record := func(script string) outcome {
+		return newCLI(t).run("provenance", "--builder", builder, "--dir", gitTree(t), "-o", "json", "--", "sh", "-ec", "echo x > made; "+script)
+	}
+	for name, script := range map[string]string{
+		"remote": "git remote set-url origin https://git.example/victim/app",
+		"commit": "git add made; git -c user.name=n -c user.email=e@x commit -qm victim",
+		"both":   "rm -rf .git",
+	} {
+		if o := record(script).exits(exitUndecided).says(provenance.ErrTreeChanged.Error()); o.stdout != "" {
+			t.Errorf("%s: %s", name, o.stdout)
+		}
+	}
+	// What does not decide where the source comes from is as it was before, and noted.
+	var p attest.Provenance
+	o := record("git checkout -qb victim; git tag v9").exits(exitOK)
+	o.decode(&p)
+	git, _ := p.BuildDefinition.InternalParameters["git"].(map[string]any)
+	if source := p.BuildDefinition.ResolvedDependencies[0].URI; source != "git+https://git.example/attacker/fork@refs/heads/main" ||
+		git["changed"] != true || git["dirty"] != false || git["ref"] != "refs/heads/main" || git["tags"] != nil {
+		t.Errorf("source %s, git %v", source, git)
+	}
+	if o := newCLI(t).must("provenance", "--builder", builder, "--dir", gitTree(t), "-o", "json", "--", "true"); strings.Contains(o.stdout, `"changed"`) {
+		t.Errorf("a command that does nothing has changed the tree: %s", o.stdout)
 	}
 }
