@@ -246,7 +246,7 @@ func (r *buildKitRun) internalParameters() map[string]any {
 
 func setText(parameters map[string]any, name, value string) {
 	if value != "" {
-		parameters[name] = value
+		parameters[name] = cleanText(value)
 	}
 }
 
@@ -281,7 +281,7 @@ func (r *buildKitRequest) parameters() map[string]any {
 	args, withheld, locals := make(map[string]any), []any{}, []any{}
 	for _, name := range slices.Sorted(maps.Keys(r.Args)) {
 		if copiedArg(name) {
-			args[name] = r.Args[name]
+			args[name] = cleanText(r.Args[name])
 		} else {
 			withheld = append(withheld, name)
 		}
@@ -302,11 +302,12 @@ func (r *buildKitRequest) parameters() map[string]any {
 
 // copiedArg reports whether the value of a frontend's argument is recorded: only
 // of those whose meaning BuildKit defines (frontend/dockerui, and the reference
-// of the Dockerfile on build arguments), and that no secret belongs in.
+// of the Dockerfile on build arguments), and that no secret belongs in. cmdline is
+// not among them: it has the options of a frontend, whatever they are.
 func copiedArg(name string) bool {
 	switch name {
 	case "target", "platform", "multi-platform", "no-cache", "force-network-mode", "hostname", "image-resolve-mode",
-		"contextsubdir", "source", "cmdline", "shm-size", "ulimit",
+		"contextsubdir", "source", "shm-size", "ulimit",
 		"build-arg:SOURCE_DATE_EPOCH", "build-arg:BUILDKIT_SYNTAX", "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR",
 		"build-arg:BUILDKIT_MULTI_PLATFORM", "build-arg:BUILDKIT_SANDBOX_HOSTNAME", "build-arg:BUILDKIT_INLINE_CACHE",
 		"build-arg:BUILDKIT_CACHE_MOUNT_NS", "build-arg:BUILDKIT_DOCKERFILE_CHECK":
@@ -383,10 +384,18 @@ func buildKitURL(text string) (string, error) {
 }
 
 // withoutUser is for messages: it cuts what may be a user and a password, and a
-// query, from what may be a URL.
+// query, from what may be a URL. With an @ behind a question mark nobody knows
+// which of them ends where.
 func withoutUser(text string) string {
-	text, _, _ = strings.Cut(text, "?")
-	return text[strings.LastIndexByte(text, '@')+1:]
+	text = redactText(text, nil)
+	at, query := strings.LastIndexByte(text, '@'), strings.IndexByte(text, '?')
+	switch {
+	case query < 0:
+		return text[at+1:]
+	case at > query:
+		return redacted
+	}
+	return text[at+1 : query]
 }
 
 // buildKitPURL is the package URL of an image with those qualifiers alone that

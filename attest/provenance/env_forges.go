@@ -45,7 +45,7 @@ func gitHubWorkflow(r *reader, f *Facts) {
 		r.fail("GITHUB_WORKFLOW_REF is not REPOSITORY/PATH@REF")
 		return
 	}
-	set(f.ExternalParameters, "workflow.path", path)
+	set(f.ExternalParameters, "workflow.path", cleanText(path))
 	set(f.ExternalParameters, "workflow.ref", ref)
 }
 

@@ -151,6 +151,7 @@ type field struct {
 type kind int
 
 const (
+	// text is what it is, but for logins and queries of URLs in it.
 	text kind = iota
 	// address is a URL, which loses its login, query and fragment.
 	address
@@ -291,7 +292,7 @@ func (r *reader) value(f field, value string) any {
 		}
 		return n
 	}
-	return value
+	return cleanText(value)
 }
 
 // set stores a value at a path of names.

@@ -47,6 +47,7 @@ func (e *ExitError) Unwrap() error { return ErrCommand }
 const (
 	defaultMaxListed = 1000
 	maxTail          = 1 << 20
+	maxPrivateKey    = 16 << 10 // of one that is found by its form
 	killDelay        = 5 * time.Second
 )
 
@@ -77,11 +78,14 @@ type RecordOptions struct {
 	// where other facts name them. False: they are hashed.
 	NoMaterials bool
 	// OutputTail is how many bytes at the end of what the command writes are
-	// kept as a byproduct, up to 1 MiB. Zero: none.
+	// kept as a byproduct, up to 1 MiB; of a line that they would cut, nothing.
+	// Zero: none.
 	OutputTail int
 	// Redact are texts that must appear neither in the recorded command nor in
-	// the tail, such as tokens. Arguments that look like secrets are redacted
-	// without being named. Empty: none besides.
+	// the tail, such as tokens. Of both, what looks like a secret is redacted
+	// without being named: private keys, tokens of well-known forms, logins and
+	// queries of URLs, values behind names such as API_KEY or --token. Short
+	// options (-u, -p) do not tell. Empty: none besides.
 	Redact []string
 	// AllowFailure gives a Recording of a command that failed. False: an
 	// *ExitError.
@@ -197,11 +201,24 @@ func (o RecordOptions) hash(ctx context.Context, phase string, filter *hashtree.
 	return files, nil
 }
 
+// tailKept is how much of the output has to be kept, so that a secret which reaches
+// into the tail is known as a whole.
+func (o RecordOptions) tailKept() int {
+	if o.OutputTail == 0 {
+		return 0
+	}
+	longest := maxPrivateKey
+	for _, s := range o.Redact {
+		longest = max(longest, 2*len(s)) // with "\r\n" for "\n"
+	}
+	return o.OutputTail + longest
+}
+
 // run runs the command and keeps its status, times and the tail of its output.
 func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = o.dir(), o.Env, o.Stdin
-	tail := &tailWriter{limit: o.OutputTail}
+	tail := &tailWriter{limit: o.tailKept()}
 	cmd.Stdout, cmd.Stderr = tail.beside(o.Stdout), tail.beside(o.Stderr)
 	killGroup(cmd)
 	// A grandchild that keeps the output open must not keep us waiting.
@@ -210,7 +227,7 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	err := cmd.Run()
 	r.FinishedOn = o.Now().UTC()
 	if o.OutputTail > 0 {
-		r.Output = redactOutput(tail.bytes(), o)
+		r.Output = redactTail(string(tail.bytes()), o.OutputTail, o.Redact)
 	}
 	var exit *exec.ExitError
 	switch {

@@ -1,77 +1,178 @@
 package provenance
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // redacted stands in place of a secret.
 const redacted = "[redacted]"
 
-var (
-	// secretName is what names of options and variables that hold secrets have
-	// in them.
-	secretName = regexp.MustCompile(`(?i)(passw|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer|\bauth\b)`)
-	// secretForm are the forms of well-known tokens.
-	secretForm = regexp.MustCompile(strings.Join([]string{
-		`gh[pousr]_[A-Za-z0-9]{16,}`, `github_pat_[A-Za-z0-9_]{20,}`, `glpat-[A-Za-z0-9_-]{16,}`, `xox[abprs]-[A-Za-z0-9-]{10,}`,
-		`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`, `\bAIza[A-Za-z0-9_-]{30,}`, `\bnpm_[A-Za-z0-9]{30,}`, `\bdop_v1_[a-f0-9]{40,}`,
-		`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`,
-		`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`,
-	}, "|"))
-	// authorization is an HTTP header's value, or the whole of it.
-	authorization = regexp.MustCompile(`(?i)\b(bearer|basic|authorization:)\s+\S.*`)
-	// userInfo is the login in a URL.
-	userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s"'@]*@`)
+// secretNamePart is what names of options, variables and headers that hold secrets
+// have in them; secretWord is a shell's word, with its quotes.
+const (
+	secretNamePart = `(?:passw|passphrase|passin|passout|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer` +
+		`|[-_]pass\b|[-_]pwd\b|(?:\b|_)auth(?:\b|_))`
+	secretName = `[\w.-]*` + secretNamePart + `[\w.-]*`
+	secretWord = `(?:"(?:[^"\\]|\\[\s\S])*"?|'[^']*'?|\\[\s\S]|[^\s"'\\])+`
 )
 
+var (
+	secretNamePattern = regexp.MustCompile(`(?i)` + secretNamePart)
+
+	// secretForms find secrets by what stands around them, or by their own form;
+	// where there is a group, it is the secret.
+	secretForms = []*regexp.Regexp{
+		// Well-known tokens.
+		regexp.MustCompile(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
+			`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
+			`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
+		// Private keys, also where the end is missing.
+		regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
+		// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
+		regexp.MustCompile(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
+		// The query of a URL.
+		regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
+		// Values of HTTP headers.
+		regexp.MustCompile(`(?i)\b(?:(?:bearer|basic)[ \t]+|authorization["']?[ \t]*[:=][ \t]*|cookie:[ \t]*)(\S.*)`),
+	}
+	keyBegin = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`)
+	keyEnd   = regexp.MustCompile(`-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----`)
+	// argumentForms find secrets in arguments, which may be scripts: behind a name
+	// and blanks, and the whole of what is a header's value.
+	argumentForms = []*regexp.Regexp{
+		regexp.MustCompile(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
+		regexp.MustCompile(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
+	}
+	// loginForm is the login in a URL. A password may have an @ and slashes, so that
+	// it goes as far as it can.
+	loginForm = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://(\S*@)`)
+)
+
+// span is a part of a text that must not be recorded.
+type span struct {
+	from, to int
+	with     string // what stands in its place
+}
+
 // redactCommand leaves secrets out of a command line: the texts that are named;
-// values of options and variables whose names speak of secrets (--token=X, --token
-// X, API_KEY=X); logins in URLs; Authorization headers; and what has the form of a
-// well-known token. What a secret looks like nobody knows for all: name it.
+// values of options, variables and headers whose names speak of secrets (--token=X,
+// --token X, API_KEY=X, X-Api-Key: X), also within an argument such as a script;
+// logins and queries of URLs; and what has the form of a well-known token. What a
+// secret looks like nobody knows for all: name it.
 func redactCommand(command, secrets []string) []string {
 	out := make([]string, len(command))
 	hide := false
 	for i, arg := range command {
-		isOption := strings.HasPrefix(arg, "-")
-		switch name, _, found := strings.Cut(arg, "="); {
-		case hide && !isOption:
-			out[i] = redacted
-		case found && secretName.MatchString(name) && !strings.ContainsAny(name, " /:"):
-			out[i] = name + "=" + redacted
-		default:
-			out[i] = redactText(arg, secrets)
+		if out[i] = redacted; !hide {
+			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms), argumentForms...)))
 		}
-		hide = isOption && !strings.Contains(arg, "=") && secretName.MatchString(arg)
+		hide = strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern.MatchString(arg)
 	}
 	return out
 }
 
 // redactText leaves out of a text what is a secret by itself.
 func redactText(text string, secrets []string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, redacted)
-		}
-	}
-	text = userInfo.ReplaceAllString(text, "${1}")
-	text = secretForm.ReplaceAllString(text, redacted)
-	return authorization.ReplaceAllStringFunc(text, func(m string) string {
-		return m[:strings.IndexAny(m, " \t")+1] + redacted
-	})
+	return replaceSpans(text, secretSpans(text, secrets, secretForms))
 }
 
-func redactOutput(output []byte, o RecordOptions) []byte {
-	lines := strings.SplitAfter(string(output), "\n")
-	for i, line := range lines {
-		end := ""
-		if strings.HasSuffix(line, "\n") {
-			line, end = line[:len(line)-1], "\n"
+// redactTail gives what is left of the last bytes of an output. Of what stands
+// before them secrets are found that reach into them. The rest of a line that was
+// cut is left out.
+func redactTail(output string, limit int, secrets []string) []byte {
+	spans := secretSpans(output, secrets, secretForms)
+	cut := max(0, len(output)-limit)
+	for _, s := range spans {
+		if s.from < cut && cut < s.to {
+			cut = s.to
 		}
-		lines[i] = redactText(line, o.Redact) + end
 	}
-	return []byte(strings.Join(lines, ""))
+	spans = slices.DeleteFunc(spans, func(s span) bool { return s.to <= cut })
+	for i := range spans {
+		spans[i].from, spans[i].to = spans[i].from-cut, spans[i].to-cut
+	}
+	whole := cut == 0 || output[cut-1] == '\n'
+	text := replaceSpans(output[cut:], spans)
+	if len(text) > limit { // what stands for secrets may be longer than they
+		whole = text[len(text)-limit-1] == '\n'
+		text = text[len(text)-limit:]
+	}
+	if !whole {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return []byte(text)
+}
+
+// secretSpans finds secrets, in order and apart from each other.
+func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
+	var all []span
+	for _, s := range secrets {
+		s = strings.TrimSpace(s) // a file's last line feed is no part of what is shown
+		all = append(all, occurrences(text, s)...)
+		// A terminal ends lines in its own way.
+		if strings.Contains(s, "\n") {
+			all = append(all, occurrences(text, strings.ReplaceAll(s, "\n", "\r\n"))...)
+		}
+	}
+	for _, form := range forms {
+		for _, m := range form.FindAllStringSubmatchIndex(text, -1) {
+			all = append(all, span{m[len(m)-2], m[len(m)-1], redacted})
+		}
+	}
+	// The end of a private key whose beginning is missing.
+	if end := keyEnd.FindStringIndex(text); end != nil && !keyBegin.MatchString(text[:end[0]]) {
+		all = append(all, span{0, end[1], redacted})
+	}
+	for _, m := range loginForm.FindAllStringSubmatchIndex(text, -1) {
+		all = append(all, span{m[2], m[3], ""})
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var apart []span
+	for _, s := range all {
+		last := len(apart) - 1
+		if last < 0 || s.from >= apart[last].to {
+			apart = append(apart, s)
+			continue
+		}
+		apart[last].to = max(apart[last].to, s.to)
+		apart[last].with = cmp.Or(apart[last].with, s.with)
+	}
+	return apart
+}
+
+// occurrences finds a secret in a text, also where two of them overlap.
+func occurrences(text, secret string) []span {
+	var all []span
+	for at := 0; secret != ""; {
+		i := strings.Index(text[at:], secret)
+		if i < 0 {
+			break
+		}
+		from := at + i
+		at = from + 1
+		if last := len(all) - 1; last >= 0 && from <= all[last].to {
+			all[last].to = from + len(secret)
+			continue
+		}
+		all = append(all, span{from, from + len(secret), redacted})
+	}
+	return all
+}
+
+func replaceSpans(text string, spans []span) string {
+	var b strings.Builder
+	at := 0
+	for _, s := range spans {
+		b.WriteString(text[at:s.from])
+		b.WriteString(s.with)
+		at = s.to
+	}
+	b.WriteString(text[at:])
+	return b.String()
 }
 
 // withoutCredentials returns a URL without login, query and fragment; "" where it
@@ -83,4 +184,13 @@ func withoutCredentials(text string) string {
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
+}
+
+// cleanText is for a text that may be a URL, or have one in it: those lose their
+// logins and queries, and one that is the whole text its fragment.
+func cleanText(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	return cmp.Or(withoutCredentials(text), redactText(text, nil))
 }

@@ -241,8 +241,9 @@ func (g *git) remote(ctx context.Context) (string, error) {
 	return remoteURL(text), nil
 }
 
-// scpForm is the form user@host:path of git's remotes.
-var scpForm = regexp.MustCompile(`^(?:[^@/\s]+@)?([A-Za-z0-9.-]+):([^/].*)$`)
+// scpForm is the form user@host:path of git's remotes. What has an @ behind the
+// colon may be user:password@host; with blanks or two colons it is a command.
+var scpForm = regexp.MustCompile(`^(?:[^@/\s]+@)?([A-Za-z0-9.-]+):([^/:@\s][^@\s]*)$`)
 
 // remoteURL writes a remote as a URL without credentials; a path on this machine
 // tells nobody anything, and is left out.

@@ -34,8 +34,9 @@ func (a *app) provenanceCommand() *cobra.Command {
 allow-list of variables is read), of the git work tree, and of COMMAND, which is
 run and recorded: the files before it as materials, its exit status and times. What
 it writes goes to stderr. The work tree counts as it was before COMMAND, which could
-rewrite it; where COMMAND changes its commit or its remote, no provenance is made. Secrets in its arguments are left out as far as they look
-like such; name others with --redact.
+rewrite it; where COMMAND changes its commit or its remote, no provenance is made. Secrets in its arguments, and in the output that
+--output-tail keeps, are left out as far as they look like such; name others with
+--redact.
 
 --builder is the URI by which policies know the build platform. Nothing in the
 environment can give it. Sign provenance with a key that the build's own steps
@@ -70,7 +71,7 @@ JSON is the predicate: one object; with an IMAGE, what 'hallmark attest' prints.
 	flags.BoolVar(&f.noWorkTree, "no-work-tree", false, "do not ask git about the work tree")
 	flags.StringArrayVar(&f.ignore, "ignore", nil, "leave files out by this `PATTERN`, as in .gitignore (repeatable)")
 	flags.StringArrayVar(&f.redact, "redact", nil, "the `NAME` of a variable whose value must not be recorded (repeatable)")
-	flags.IntVar(&f.outputTail, "output-tail", 0, "record this many bytes at the end of what COMMAND writes")
+	flags.IntVar(&f.outputTail, "output-tail", 0, "record up to this many bytes, in whole lines, at the end of what COMMAND writes")
 	flags.BoolVar(&f.allowFail, "allow-failure", false, "make provenance also where COMMAND fails")
 	f.define(cmd)
 	suggest(cmd, "system", provenance.Systems()...)
