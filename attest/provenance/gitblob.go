@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,52 +14,62 @@ import (
 )
 
 // sameBlob reports whether a file of the work tree is what the index holds: the
-// same kind, and the same content by git's object ID (gitglossary(7), "object
-// name"; SHA-1, or SHA-256 in repositories of that format). A file that is gone,
-// or is something else, is not the same. Submodules are not looked into.
-func sameBlob(root *os.Root, name, mode, id string) (bool, error) {
-	const submodule, link = "160000", "120000"
-	if mode == submodule {
-		return true, nil
-	}
-	info, err := root.Lstat(name)
+// same kind, executable or not, and the same content by git's object ID
+// (gitglossary(7), "object name"; SHA-1, or SHA-256 in repositories of that
+// format). A file that is gone, or is something else, is not the same.
+func sameBlob(ctx context.Context, root *os.Root, e gitEntry) (bool, error) {
+	info, err := root.Lstat(e.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if mode == link {
-		target, err := root.Readlink(name)
-		return err == nil && blobID([]byte(target), len(id)) == id, nil
+	if e.mode == modeLink {
+		target, err := root.Readlink(e.name)
+		return err == nil && objectID("blob", []byte(target), len(e.id)) == e.id, nil
 	}
-	if !info.Mode().IsRegular() {
+	executable := info.Mode()&0o100 != 0
+	if !info.Mode().IsRegular() || hasModes && executable != (e.mode == modeExecutable) {
 		return false, nil
 	}
-	f, err := root.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	f, err := root.OpenFile(e.name, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	h := blobHash(info.Size(), len(id))
-	if _, err := io.Copy(h, io.LimitReader(f, info.Size()+1)); err != nil {
+	h := objectHash("blob", info.Size(), len(e.id))
+	if _, err := io.Copy(h, io.LimitReader(&reading{ctx, f}, info.Size()+1)); err != nil {
 		return false, err
 	}
-	return hex.EncodeToString(h.Sum(nil)) == id, nil
+	return hex.EncodeToString(h.Sum(nil)) == e.id, nil
 }
 
-// blobHash begins the object ID of a blob; hexLen is the length of IDs.
-func blobHash(size int64, hexLen int) hash.Hash {
+// reading ends with its context. A sparse file has no end worth waiting for.
+type reading struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
+}
+
+// objectHash begins the ID of an object; hexLen is the length of IDs.
+func objectHash(kind string, size int64, hexLen int) hash.Hash {
 	h := sha1.New()
 	if hexLen == 2*sha256.Size {
 		h = sha256.New()
 	}
-	_, _ = fmt.Fprintf(h, "blob %d\x00", size) // a hash does not fail
+	_, _ = fmt.Fprintf(h, "%s %d\x00", kind, size) // a hash does not fail
 	return h
 }
 
-func blobID(content []byte, hexLen int) string {
-	h := blobHash(int64(len(content)), hexLen)
+func objectID(kind string, content []byte, hexLen int) string {
+	h := objectHash(kind, int64(len(content)), hexLen)
 	_, _ = h.Write(content)
 	return hex.EncodeToString(h.Sum(nil))
 }

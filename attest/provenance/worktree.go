@@ -1,14 +1,10 @@
 package provenance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +20,11 @@ var ErrNoWorkTree = errors.New("no git work tree")
 // ErrTreeChanged says that a build has changed which commit or which remote the
 // work tree names that it was built from.
 var ErrTreeChanged = errors.New("the build changed the commit or the remote of its work tree")
+
+// ErrForeignTree says that the git repository which was found is not one of the
+// directory: its work tree is elsewhere, or it lies above and belongs to another
+// user.
+var ErrForeignTree = errors.New("the git repository is not the directory's own")
 
 // WorkTreeOptions say which work tree is looked at.
 type WorkTreeOptions struct {
@@ -45,8 +46,10 @@ type Tree struct {
 	// Remote is the URL of the remote called origin, or else of the first one,
 	// without credentials; empty where there is none.
 	Remote string
-	// Dirty is true where files that git tracks differ from the commit, or there
-	// are files that it neither tracks nor ignores.
+	// Dirty is true where files, their executable bits or submodules differ from
+	// the commit, or there are files that it neither tracks nor ignores. What to
+	// ignore only the .gitignore files of the commit say: neither the
+	// configuration, nor a .gitignore that the commit does not have.
 	Dirty bool
 	// Committed is the committer's time.
 	Committed time.Time
@@ -61,7 +64,7 @@ type Tree struct {
 // rewrite, and .git with its commit and its remote is part of that. After a build,
 // use ReadTree before and Recheck behind it.
 //
-// Errors are ErrNoWorkTree, those of git, and of the context.
+// Errors are ErrNoWorkTree, ErrForeignTree, those of git, and of the context.
 func WorkTree(ctx context.Context, o WorkTreeOptions) (Facts, error) {
 	t, err := ReadTree(ctx, o)
 	if err != nil {
@@ -102,8 +105,16 @@ func (t *Tree) Facts() Facts {
 // have changed is therefore told from their content as git stores it without
 // filters, so that in a tree with filters or converted line ends files may look
 // changed that are not.
+//
+// Nor is the repository believed: the commit's ID is computed from the files by
+// way of blobs and trees. Objects that replace others, or are not what their name
+// says, hide nothing.
 func ReadTree(ctx context.Context, o WorkTreeOptions) (*Tree, error) {
 	g, err := newGit(o)
+	if err != nil {
+		return nil, err
+	}
+	top, err := g.top(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +144,10 @@ func ReadTree(ctx context.Context, o WorkTreeOptions) (*Tree, error) {
 	if t.Committed, err = time.Parse(time.RFC3339, when); err != nil {
 		return nil, fmt.Errorf("git: the time of the commit is malformed: %w", err)
 	}
-	t.Dirty, err = g.dirty(ctx)
-	return t, err
+	if t.Dirty, err = (&git{g.program, top}).dirty(ctx, commit, 0); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // Recheck reads the tree once more, with the options of ReadTree, after a build
@@ -161,63 +174,6 @@ var (
 	errNoCommit   = errors.New("nothing is checked out")
 	commitPattern = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 )
-
-// git runs the git program on one directory.
-type git struct{ program, dir string }
-
-func newGit(o WorkTreeOptions) (*git, error) {
-	g := &git{program: o.Git, dir: o.Dir}
-	if g.program == "" {
-		var err error
-		if g.program, err = exec.LookPath("git"); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoWorkTree, err)
-		}
-	}
-	if g.dir == "" {
-		g.dir = "."
-	}
-	var err error
-	g.dir, err = filepath.Abs(g.dir)
-	return g, err
-}
-
-// safeConfig overrides what a repository's configuration could make git run.
-//
-// Source: git-config(1): core.fsmonitor, core.hooksPath, core.sshCommand,
-// diff.external, core.pager, gpg.program.
-var safeConfig = []string{
-	"core.fsmonitor=false", "core.hooksPath=" + os.DevNull, "core.sshCommand=false", "diff.external=", "core.pager=cat",
-	"gpg.program=false", "core.untrackedCache=false", "log.showSignature=false", "submodule.recurse=false", "protocol.allow=never",
-}
-
-// maxGitOutput bounds what git may say.
-const maxGitOutput = 64 << 20
-
-func (g *git) run(ctx context.Context, args ...string) (string, error) {
-	full := []string{"--no-optional-locks", "--no-pager", "-C", g.dir}
-	for _, c := range safeConfig {
-		full = append(full, "-c", c)
-	}
-	cmd := exec.CommandContext(ctx, g.program, append(full, args...)...)
-	// Neither the configuration of whoever runs this nor a GIT_DIR in the
-	// environment decides what is found.
-	cmd.Env = []string{
-		"LC_ALL=C", "HOME=" + os.DevNull, "XDG_CONFIG_HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
-		"GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
-	}
-	out := &boundedBuffer{limit: maxGitOutput}
-	var stderr boundedBuffer
-	stderr.limit = 4 << 10
-	cmd.Stdout, cmd.Stderr = out, &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(redactText(stderr.String(), nil)))
-	}
-	return strings.TrimSuffix(out.String(), "\n"), nil
-}
 
 // remote finds the URL of origin, or of the first remote.
 func (g *git) remote(ctx context.Context) (string, error) {
@@ -258,67 +214,4 @@ func remoteURL(text string) string {
 		return "ssh://" + m[1] + "/" + m[2]
 	}
 	return ""
-}
-
-// dirty compares the index with the commit, looks for files that are neither
-// tracked nor ignored, and compares the files with the index. "git status" would
-// do all of this at once, and run filters.
-func (g *git) dirty(ctx context.Context) (bool, error) {
-	staged, err := g.run(ctx, "diff-index", "--cached", "--name-only", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "HEAD", "--")
-	if err != nil || staged != "" {
-		return staged != "", err
-	}
-	others, err := g.run(ctx, "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
-	if err != nil || others != "" {
-		return others != "", err
-	}
-	return g.modified(ctx)
-}
-
-// modified reports whether a tracked file differs from what the index holds, by
-// hashing it here as git hashes blobs: git itself would run the filters that the
-// tree's own attributes name.
-func (g *git) modified(ctx context.Context) (bool, error) {
-	top, err := g.run(ctx, "rev-parse", "--show-toplevel")
-	if err != nil {
-		return false, err
-	}
-	list, err := (&git{g.program, top}).run(ctx, "ls-files", "--stage", "-z")
-	if err != nil {
-		return false, err
-	}
-	root, err := os.OpenRoot(top)
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	for entry := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		meta, name, found := strings.Cut(entry, "\t")
-		fields := strings.Fields(meta)
-		if !found || len(fields) != 3 {
-			continue // an empty index
-		}
-		same, err := sameBlob(root, name, fields[0], fields[1])
-		if err != nil || !same {
-			return true, err
-		}
-	}
-	return false, nil
-}
-
-// boundedBuffer keeps the beginning of what is written, and fails beyond.
-type boundedBuffer struct {
-	bytes.Buffer
-	limit int
-}
-
-// Write implements io.Writer.
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
-		return 0, fmt.Errorf("more than %d bytes of output", b.limit)
-	}
-	return b.Buffer.Write(p)
 }

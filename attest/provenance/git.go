@@ -1,0 +1,144 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// git runs the git program on one directory.
+type git struct{ program, dir string }
+
+func newGit(o WorkTreeOptions) (*git, error) {
+	g := &git{program: o.Git, dir: o.Dir}
+	if g.program == "" {
+		var err error
+		if g.program, err = exec.LookPath("git"); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoWorkTree, err)
+		}
+	}
+	if g.dir == "" {
+		g.dir = "."
+	}
+	dir, err := filepath.Abs(g.dir)
+	if err != nil {
+		return nil, err
+	}
+	if g.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoWorkTree, err)
+	}
+	return g, nil
+}
+
+// top finds the root of the work tree that the directory is in. Another one, which
+// core.worktree may name, is refused; so is one above the directory whose .git
+// belongs to somebody else, as anybody could put one into /tmp. Of the directory
+// itself the caller has decided.
+func (g *git) top(ctx context.Context) (string, error) {
+	text, err := g.run(ctx, "rev-parse", "--show-toplevel")
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoWorkTree, err)
+	}
+	top := filepath.FromSlash(text)
+	info, err := os.Stat(top)
+	if err != nil {
+		return "", err
+	}
+	if !isOrIsBelow(g.dir, info) {
+		return "", fmt.Errorf("%w: %s is not in %s", ErrForeignTree, g.dir, top)
+	}
+	if here, err := os.Stat(g.dir); err == nil && os.SameFile(here, info) {
+		return top, nil
+	}
+	meta, err := os.Lstat(filepath.Join(top, ".git"))
+	if err != nil {
+		return "", err
+	}
+	if !ownedByThisUser(meta) {
+		return "", fmt.Errorf("%w: %s belongs to another user; give %s itself as the directory to use it all the same", ErrForeignTree, filepath.Join(top, ".git"), top)
+	}
+	return top, nil
+}
+
+// isOrIsBelow reports whether a directory is another one, or lies below it.
+func isOrIsBelow(dir string, other fs.FileInfo) bool {
+	for {
+		if info, err := os.Stat(dir); err == nil && os.SameFile(info, other) {
+			return true
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return false
+		}
+		dir = parent
+	}
+}
+
+// safeConfig overrides what a repository's configuration could make git run.
+//
+// Source: git-config(1): core.fsmonitor, core.hooksPath, core.sshCommand,
+// diff.external, core.pager, gpg.program.
+var safeConfig = []string{
+	"core.fsmonitor=false", "core.hooksPath=" + os.DevNull, "core.sshCommand=false", "diff.external=", "core.pager=cat",
+	"gpg.program=false", "core.untrackedCache=false", "log.showSignature=false", "submodule.recurse=false", "protocol.allow=never",
+}
+
+// maxGitOutput bounds what git may say.
+const maxGitOutput = 64 << 20
+
+// run gives what git says, without the last line feed.
+func (g *git) run(ctx context.Context, args ...string) (string, error) {
+	text, err := g.raw(ctx, args...)
+	return strings.TrimSuffix(text, "\n"), err
+}
+
+func (g *git) raw(ctx context.Context, args ...string) (string, error) {
+	full := []string{"--no-optional-locks", "--no-pager", "-C", g.dir}
+	for _, c := range safeConfig {
+		full = append(full, "-c", c)
+	}
+	cmd := exec.CommandContext(ctx, g.program, append(full, args...)...)
+	// Neither the configuration of whoever runs this nor a GIT_DIR in the
+	// environment decides what is found. No protocol is allowed: an older git does
+	// not know GIT_NO_LAZY_FETCH, and "ext::" in a remote is a program.
+	cmd.Env = []string{
+		"GIT_ALLOW_PROTOCOL=", "GIT_NO_REPLACE_OBJECTS=1",
+		"LC_ALL=C", "HOME=" + os.DevNull, "XDG_CONFIG_HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
+		"GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=" + safeDirectory(g.dir),
+	}
+	out := &boundedBuffer{limit: maxGitOutput}
+	var stderr boundedBuffer
+	stderr.limit = 4 << 10
+	cmd.Stdout, cmd.Stderr = out, &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(redactText(stderr.String(), nil)))
+	}
+	return out.String(), nil
+}
+
+// boundedBuffer keeps the beginning of what is written, and fails beyond.
+type boundedBuffer struct {
+	bytes.Buffer
+	limit int
+}
+
+// Write implements io.Writer.
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.limit {
+		return 0, fmt.Errorf("more than %d bytes of output", b.limit)
+	}
+	return b.Buffer.Write(p)
+}
