@@ -3,8 +3,10 @@ package provenance
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/hallmark-oci/hallmark/attest"
 )
@@ -45,7 +47,8 @@ type DockerfileOptions struct {
 // What the Dockerfile downloads in other ways (ADD, RUN) it does not know, nor
 // what a build context that was named on the command line stands for.
 //
-// Errors are ErrOrigin: malformed, out of bounds, no such stage, an image that
+// Errors are ErrOrigin: malformed, out of bounds, what one builder could read in
+// another way than another, no such stage, an image that
 // cannot be named (a variable that nobody set) or resolved; the error of Resolve
 // is wrapped. attest.ErrOptions is for a Resolve that is needed and nil.
 //
@@ -146,10 +149,16 @@ type source struct {
 }
 
 func (d *dockerfile) instruction(l dockerfileLine) error {
-	words := dockerfileWords(l.text, d.escape)
+	words, _ := dockerfileWords(l.text, d.escape)
 	keyword := strings.ToUpper(words[0])
-	flags, rest := splitFlags(words[1:])
+	flags, rest, err := d.splitFlags(words[1:])
 	switch {
+	case !known(keyword):
+		return fmt.Errorf("%.20q is no instruction", keyword)
+	case keyword == "ONBUILD" && (len(flags) > 0 || len(rest) == 0 || !known(strings.ToUpper(rest[0]))):
+		return fmt.Errorf("ONBUILD of no instruction")
+	case err != nil:
+		return err
 	case keyword == "FROM":
 		return d.from(flags, rest, l.number)
 	case len(d.stages) == 0:
@@ -165,14 +174,38 @@ func (d *dockerfile) instruction(l dockerfileLine) error {
 	return nil
 }
 
-// splitFlags separates the words that begin with two dashes at the beginning.
-func splitFlags(words []string) (flags, rest []string) {
-	for i, w := range words {
-		if !strings.HasPrefix(w, "--") {
-			return words[:i], words[i:]
-		}
+// known reports whether an instruction is one that builders know. What they make of
+// others, or how they part a word that looks like another one, nobody knows here.
+func known(keyword string) bool {
+	switch keyword {
+	case "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
+		"ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR":
+		return true
 	}
-	return words, nil
+	return false
+}
+
+// flag is --NAME=VALUE at the beginning of an instruction.
+type flag struct{ name, value string }
+
+var flagName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// splitFlags separates the words that begin with two dashes at the beginning. Quotes
+// and escapes could make another name of what looks like one, and bytes that are
+// not ASCII could part words: only a value may be in quotes, as a whole.
+func (d *dockerfile) splitFlags(words []string) (flags []flag, rest []string, err error) {
+	for i, w := range words {
+		text, isFlag := strings.CutPrefix(w, "--")
+		if !isFlag {
+			return flags, words[i:], nil
+		}
+		name, value, _ := strings.Cut(text, "=")
+		if !flagName.MatchString(name) || strings.IndexByte(w, d.escape) >= 0 || strings.ContainsFunc(w, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return nil, nil, fmt.Errorf("the flag %.50q is not certain", w)
+		}
+		flags = append(flags, flag{name, unquote(value)})
+	}
+	return flags, nil, nil
 }
 
 // arg declares arguments: what is given from outside stands over the default.
@@ -209,7 +242,7 @@ func (d *dockerfile) lookup(name string) (string, bool) {
 }
 
 // from begins a stage: FROM [--platform=P] IMAGE [AS NAME].
-func (d *dockerfile) from(flags, rest []string, line int) error {
+func (d *dockerfile) from(flags []flag, rest []string, line int) error {
 	if len(rest) != 1 && (len(rest) != 3 || !strings.EqualFold(rest[1], "AS")) {
 		return fmt.Errorf("malformed FROM")
 	}
@@ -222,11 +255,10 @@ func (d *dockerfile) from(flags, rest []string, line int) error {
 	}
 	s := stage{base: source{text: image, line: line}}
 	for _, flag := range flags {
-		value, ok := strings.CutPrefix(flag, "--platform=")
-		if !ok {
-			return fmt.Errorf("unknown flag %.50q of FROM", flag)
+		if flag.name != "platform" {
+			return fmt.Errorf("unknown flag %.50q of FROM", flag.name)
 		}
-		if s.base.platform, err = expandWord(value, d.escape, d.lookup); err != nil {
+		if s.base.platform, err = expandWord(flag.value, d.escape, d.lookup); err != nil {
 			return err
 		}
 	}
@@ -241,10 +273,10 @@ func (d *dockerfile) from(flags, rest []string, line int) error {
 }
 
 // copyFrom notes COPY --from=X.
-func (d *dockerfile) copyFrom(flags []string, line int) error {
+func (d *dockerfile) copyFrom(flags []flag, line int) error {
 	for _, flag := range flags {
-		if value, ok := strings.CutPrefix(flag, "--from="); ok {
-			if err := d.need(value, line); err != nil {
+		if flag.name == "from" {
+			if err := d.need(flag.value, line); err != nil {
 				return err
 			}
 		}
@@ -253,14 +285,17 @@ func (d *dockerfile) copyFrom(flags []string, line int) error {
 }
 
 // mountFrom notes RUN --mount=…,from=X,….
-func (d *dockerfile) mountFrom(flags []string, line int) error {
+func (d *dockerfile) mountFrom(flags []flag, line int) error {
 	for _, flag := range flags {
-		mount, ok := strings.CutPrefix(flag, "--mount=")
-		if !ok {
+		if flag.name != "mount" {
 			continue
 		}
-		for option := range strings.SplitSeq(unquote(mount), ",") {
+		for option := range strings.SplitSeq(flag.value, ",") {
 			key, value, _ := strings.Cut(unquote(option), "=")
+			value = unquote(value)
+			if strings.ContainsAny(key+value, `"'`) {
+				return fmt.Errorf("the option %.50q of a mount is not certain", option)
+			}
 			if !strings.EqualFold(strings.TrimSpace(key), "from") {
 				continue
 			}
@@ -275,8 +310,7 @@ func (d *dockerfile) mountFrom(flags []string, line int) error {
 // need notes what the current stage takes files from. There, variables are not
 // expanded by builders.
 func (d *dockerfile) need(text string, line int) error {
-	text = unquote(text)
-	if text == "" || strings.Contains(text, "$") {
+	if text == "" || strings.ContainsAny(text, "$\"'") {
 		return fmt.Errorf("files from %.100q, which names neither a stage nor an image", text)
 	}
 	last := &d.stages[len(d.stages)-1]

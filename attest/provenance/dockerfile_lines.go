@@ -2,7 +2,10 @@ package provenance
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // dockerfileLine is one instruction, put together from continued lines.
@@ -17,7 +20,10 @@ type dockerfileDirectives struct {
 }
 
 // dockerfileLines splits a Dockerfile into instructions: comments and here
-// documents are gone, continued lines joined.
+// documents are gone, continued lines joined. Builders differ in what parts words
+// and ends lines besides blanks, tabs and line feeds: where an instruction has
+// something of that kind, the Dockerfile is refused, since a builder might see
+// other instructions in it.
 func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error) {
 	lines := strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n")
 	if len(lines) > maxDockerfileLines {
@@ -25,6 +31,9 @@ func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error
 	}
 	for i, l := range lines {
 		lines[i] = strings.TrimSuffix(l, "\r")
+		if strings.Contains(lines[i], "\r") || !utf8.ValidString(l) {
+			return nil, dockerfileDirectives{}, fmt.Errorf("%w: Dockerfile line %d: a carriage return within the line, or no UTF-8 text", ErrOrigin, i+1)
+		}
 	}
 	directives, err := parseDirectives(lines)
 	if err != nil {
@@ -37,7 +46,10 @@ func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error
 		if line.text == "" {
 			continue
 		}
-		if at, err = skipHeredocs(line, lines, at, directives.escape); err != nil {
+		if strings.ContainsFunc(line.text, oddSpace) {
+			return nil, directives, fmt.Errorf("%w: Dockerfile line %d: white space other than blanks and tabs", ErrOrigin, line.number)
+		}
+		if at, err = skipHeredocs(line, lines, at); err != nil {
 			return nil, directives, err
 		}
 		out = append(out, line)
@@ -45,20 +57,31 @@ func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error
 	return out, directives, nil
 }
 
+func oddSpace(r rune) bool { return unicode.IsSpace(r) && r != ' ' && r != '\t' }
+
+// directive is a comment "# name=value"; without a value it is an ordinary comment.
+var directive = regexp.MustCompile(`^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$`)
+
 // parseDirectives reads the "# name=value" comments that stand before anything
-// else.
+// else. Builders look for the syntax behind a shebang, and not in an indented
+// line, but for the escape character the other way round.
 func parseDirectives(lines []string) (dockerfileDirectives, error) {
 	d := dockerfileDirectives{escape: '\\'}
 	seen := make(map[string]bool)
+	shebang := false
 	for i, line := range lines {
-		comment, isComment := strings.CutPrefix(strings.TrimSpace(line), "#")
-		if i == 0 && strings.HasPrefix(comment, "!") {
-			continue // a shebang may stand before them
+		if i == 0 && strings.HasPrefix(line, "#!") {
+			shebang = true
+			continue
 		}
-		name, value, hasValue := strings.Cut(comment, "=")
-		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
-		if !isComment || !hasValue || name == "" || strings.ContainsAny(name, " \t") {
+		trimmed := strings.TrimSpace(line)
+		m := directive.FindStringSubmatch(trimmed)
+		if m == nil {
 			return d, nil
+		}
+		name, value := strings.ToLower(m[1]), m[2]
+		if name == "syntax" && trimmed[0] != line[0] || name == "escape" && shebang {
+			return d, fmt.Errorf("%w: Dockerfile line %d: a directive that only some builders see", ErrOrigin, i+1)
 		}
 		if seen[name] {
 			return d, fmt.Errorf("%w: Dockerfile line %d: the directive %.40q stands twice", ErrOrigin, i+1, name)
@@ -108,10 +131,10 @@ func joinLines(lines []string, at int, escape byte) (text string, next int) {
 		part, more := continues(line, escape)
 		b.WriteString(part)
 		if !more {
-			return strings.TrimSpace(b.String()), at + 1
+			return strings.Trim(b.String(), " \t"), at + 1
 		}
 	}
-	return strings.TrimSpace(b.String()), at
+	return strings.Trim(b.String(), " \t"), at
 }
 
 // continues reports whether a line ends in the escape character, which no other
@@ -127,8 +150,12 @@ func continues(line string, escape byte) (string, bool) {
 
 // skipHeredocs returns the line after the here documents that an instruction
 // opens.
-func skipHeredocs(line dockerfileLine, lines []string, at int, escape byte) (int, error) {
-	for _, doc := range heredocNames(line.text, escape) {
+func skipHeredocs(line dockerfileLine, lines []string, at int) (int, error) {
+	docs, err := heredocNames(line.text)
+	if err != nil {
+		return at, fmt.Errorf("%w: Dockerfile line %d: %w", ErrOrigin, line.number, err)
+	}
+	for _, doc := range docs {
 		for ; ; at++ {
 			if at >= len(lines) {
 				return at, fmt.Errorf("%w: Dockerfile line %d: the here document %.40q does not end", ErrOrigin, line.number, doc.name)
@@ -152,15 +179,20 @@ type heredoc struct {
 }
 
 // heredocNames finds the words "<<NAME", "<<-NAME" and "3<<NAME" of instructions
-// that take here documents.
-func heredocNames(text string, escape byte) []heredoc {
-	words := dockerfileWords(text, escape)
+// that take here documents. For these the escape character is always "\". What a
+// builder may take for one, or for none, is an error: all up to its end would be
+// read as instructions, or not.
+func heredocNames(text string) ([]heredoc, error) {
+	words, closed := dockerfileWords(text, '\\')
 	keyword := strings.ToUpper(words[0])
 	if keyword == "ONBUILD" && len(words) > 1 {
 		keyword = strings.ToUpper(words[1])
 	}
-	if keyword != "RUN" && keyword != "COPY" && keyword != "ADD" {
-		return nil
+	if keyword != "RUN" && keyword != "COPY" && keyword != "ADD" || !strings.Contains(text, "<<") {
+		return nil, nil
+	}
+	if strings.Contains(plainVariable.ReplaceAllString(text, ""), "${") {
+		return nil, fmt.Errorf("<< beside a variable other than ${NAME}")
 	}
 	var docs []heredoc
 	for _, w := range words[1:] {
@@ -172,16 +204,21 @@ func heredocNames(text string, escape byte) []heredoc {
 		if rest == "" || strings.Contains(rest, "<") {
 			continue
 		}
-		name := strings.NewReplacer(`"`, "", `'`, "").Replace(rest)
+		name := unquote(rest)
+		if name == "" || strings.ContainsAny(name, "\"'`\\$ \t") || !closed {
+			return nil, fmt.Errorf("a here document %.40q, whose name is not certain", rest)
+		}
 		docs = append(docs, heredoc{name, tabs})
 	}
-	return docs
+	return docs, nil
 }
 
+var plainVariable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
 // dockerfileWords splits an instruction at white space outside of quotes. Quotes
-// and escapes stay in the words.
-func dockerfileWords(text string, escape byte) []string {
-	var words []string
+// and escapes stay in the words. closed is false where a quote stays open, as an
+// apostrophe in a shell command does.
+func dockerfileWords(text string, escape byte) (words []string, closed bool) {
 	var quote byte
 	begin := -1
 	for i := 0; i < len(text); i++ {
@@ -207,8 +244,7 @@ func dockerfileWords(text string, escape byte) []string {
 		}
 	}
 	if begin >= 0 {
-		// A quote that stays open is an apostrophe in a shell command.
 		words = append(words, text[begin:])
 	}
-	return words
+	return words, quote == 0
 }

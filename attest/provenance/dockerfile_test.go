@@ -100,6 +100,9 @@ func TestDockerfileSyntax(t *testing.T) {
 		"FROM a\nRUN x=$((1<<2))\nCOPY --from=c / /":                                               "a@latest c@latest",
 		"FROM a\nRUN cat <<<word\nCOPY --from=c / /":                                               "a@latest c@latest",
 		"FROM a\nRUN echo '<<EOF'\nCOPY --from=c / /":                                              "a@latest c@latest",
+		"FROM a\nCOPY <<'EOF' ${DIR}/f\nFROM x\nEOF\nCOPY --from=c / /":                            "a@latest c@latest",
+		"FROM a\nRUN it's 1<<2\nCOPY --from=c / /":                                                 "a@latest c@latest",
+		"FROM a\nRUN echo \u00e9 ${x:-y} && it's\nLABEL a=\u00e9\nCOPY --link --from=c \u00e9 /":   "a@latest c@latest",
 		"FROM a\nENV X <<EOF\nCOPY --from=c / /":                                                   "a@latest c@latest",
 		"FROM a\nRUN x \\\\\nCOPY --from=c / /":                                                    "a@latest c@latest",
 		"FROM a\nCOPY --from=a@" + digestOf("c") + " / /\nCOPY --from=a@" + digestOf("c") + " / /": "a@latest a?digest=" + digestOf("c"),
@@ -149,6 +152,56 @@ func TestDockerfileRefusesWhatDoesNotTell(t *testing.T) {
 	}
 	if _, err := provenance.Dockerfile(t.Context(), []byte("FROM a AS x"), provenance.DockerfileOptions{Target: "y", Resolve: resolveAll}); !errors.Is(err, provenance.ErrOrigin) {
 		t.Errorf("an unknown target: %v", err)
+	}
+}
+
+// A builder may take files from the image "evil" in each of these: what another
+// reading of it would hide is refused.
+func TestAttack_S6_ADockerfileHidesNoImage(t *testing.T) {
+	for _, text := range []string{
+		// Flags that are others without their quotes and escapes.
+		"FROM a\nCOPY --f\"rom\"=evil / /\n",
+		"FROM a\nCOPY --fr\\om=evil / /\n",
+		"FROM a\nRUN --mount=type=bind,fr\"om=evil\" x\n",
+		"FROM a\nRUN --mount=type=bind,fr\\om=evil x\n",
+		"FROM a\nRUN --mount='type=bind,\"target=a\"\"b\",from=evil' x\n",
+		"FROM a\nRUN --mo\"unt\"=type=bind,from=evil x\n",
+		"# escape=`\nFROM a\nCOPY --link=` --from=evil / /\n",
+		"FROM a\nCOPY --link=\u00e0--from=evil / /\n",
+		// White space that parts words.
+		"FROM a\nCOPY\v--from=evil / /\n",
+		"FROM a\nCOPY\f--from=evil / /\n",
+		"FROM a\nCOPY\r--from=evil / /\n",
+		"FROM a\nCOPY --link\v--from=evil / /\n",
+		"FROM a\nCOPY --link\u00a0--from=evil / /\n",
+		"FROM a\nRUN x \\\n\u00a0# <<\"RUN y\"\n\\\nCOPY --from=evil / /\nRUN y\n",
+		// Here documents that begin or end elsewhere.
+		"FROM a\nRUN <<E\\OF\nEOF\nCOPY --from=evil / /\nRUN <<X\nE\\OF\nX\n",
+		"FROM a\nRUN <<EOF\nEOF\r\r\nCOPY --from=evil / /\nRUN <<EOF\nEOF\n",
+		"FROM a\nRUN <<RUN don't\nCOPY --from=evil / /\nRUN\n",
+		"FROM a\nRUN ${x!} <<RUN\nCOPY --from=evil / /\nRUN\n",
+		"FROM a\nRUN ${x:- <<RUN}\nCOPY --from=evil / /\nRUN}\n",
+		"FROM evil\nRUN ${x:-<<E}\nFROM good\nE\n",
+		"# escape=`\nFROM a\nRUN \\' <<E '\nCOPY --from=evil / /\nE '\n",
+		// Directives that are none.
+		"# check=\n# escape=`\nFROM a\nRUN x `\nCOPY --from=evil / /\n",
+		"# syntax=\n# escape=`\nFROM a\nRUN x `\nCOPY --from=evil / /\n",
+		"# syn-tax=x\n# escape=`\nFROM a\nRUN x `\nCOPY --from=evil / /\n",
+		"#!/bin/x\n# escape=`\nFROM a\nRUN x `\nCOPY --from=evil / /\n",
+		"// syntax=evil\nFROM a\n",
+		// No instructions.
+		"FROM a\nCO\\PY --from=evil / /\n",
+		"FROM a\nINCLUDE evil\n",
+		"FROM a\nONBUILD --x RUN <<E\nFROM good\nE\n",
+		"FROM a\nONBUILD INCLUDE evil\n",
+	} {
+		f, err := provenance.Dockerfile(t.Context(), []byte(text), provenance.DockerfileOptions{Resolve: resolveAll})
+		switch got := strings.Join(urisOf(f), " "); {
+		case err == nil && !strings.Contains(got, "evil"):
+			t.Errorf("%q: only %s", text, got)
+		case err != nil && !errors.Is(err, provenance.ErrOrigin):
+			t.Errorf("%q: %v, want ErrOrigin", text, err)
+		}
 	}
 }
 
