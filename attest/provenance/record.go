@@ -64,7 +64,8 @@ type RecordOptions struct {
 	Env []string
 	// Stdin is what the command reads. Nil: nothing.
 	Stdin io.Reader
-	// Stdout and Stderr take what it writes. Nil: it is thrown away, but for the
+	// Stdout and Stderr take what it writes. Where both are one writer, it is
+	// written to by one goroutine at a time. Nil: it is thrown away, but for the
 	// tail.
 	Stdout, Stderr io.Writer
 	// Ignore are patterns like those of .gitignore: what they match is not looked
@@ -219,7 +220,11 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = o.dir(), o.Env, o.Stdin
 	tail := &tailWriter{limit: o.tailKept()}
-	cmd.Stdout, cmd.Stderr = tail.beside(o.Stdout), tail.beside(o.Stderr)
+	cmd.Stdout = tail.beside(o.Stdout)
+	// os/exec writes from two goroutines, unless both are one writer.
+	if cmd.Stderr = cmd.Stdout; !sameWriter(o.Stdout, o.Stderr) {
+		cmd.Stderr = tail.beside(o.Stderr)
+	}
 	killGroup(cmd)
 	// A grandchild that keeps the output open must not keep us waiting.
 	cmd.WaitDelay = killDelay
@@ -358,6 +363,17 @@ func (t *tailWriter) beside(to io.Writer) io.Writer {
 		return t
 	}
 	return io.MultiWriter(to, t)
+}
+
+// sameWriter reports whether two writers are one. Some cannot be compared, which
+// panics.
+func sameWriter(a, b io.Writer) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return a == b
 }
 
 func (t *tailWriter) Write(p []byte) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -268,5 +269,41 @@ func TestAttack_S6_OddFilesAreRefusedOrLeftOutAndNeverWronglyHashed(t *testing.T
 	o.Ignore, o.Dir, o.Command = nil, tree(t, nil), []string{"sh", "-c", `printf x > "$(printf 'new\nline')"`}
 	if r, err := provenance.Record(context.Background(), o); r != nil || !errors.Is(err, provenance.ErrFileName) {
 		t.Errorf("%+v, %v; want ErrFileName", r, err)
+	}
+}
+
+// os/exec promises that equal writers are written to by one goroutine at a time.
+// The race detector tells where two do.
+func TestOneWriterMayTakeBothStreams(t *testing.T) {
+	shell(t)
+	for name, limit := range map[string]int{"with a tail": 1000, "without": 0} {
+		var both bytes.Buffer
+		r, err := provenance.Record(t.Context(), provenance.RecordOptions{
+			Command: []string{"sh", "-c", "i=0; while [ $i -lt 200 ]; do echo $i; echo $i >&2; i=$((i+1)); done"},
+			Dir:     t.TempDir(), Stdout: &both, Stderr: &both, OutputTail: limit,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// One writer also keeps the order of the two streams.
+		if text := both.String(); strings.Count(text, "\n") != 400 || !strings.HasSuffix(text, "198\n198\n199\n199\n") || !strings.HasSuffix(text, string(r.Output)) {
+			t.Errorf("%s: %q, tail %q", name, text, r.Output)
+		}
+	}
+}
+
+// incomparable cannot be compared with ==.
+type incomparable struct{ to []io.Writer }
+
+func (w incomparable) Write(p []byte) (int, error) { return w.to[0].Write(p) }
+
+func TestWritersNeedNotBeComparable(t *testing.T) {
+	shell(t)
+	var out, err bytes.Buffer
+	if _, e := provenance.Record(t.Context(), provenance.RecordOptions{
+		Command: []string{"sh", "-c", "echo a; echo b >&2"}, Dir: t.TempDir(),
+		Stdout: incomparable{[]io.Writer{&out}}, Stderr: incomparable{[]io.Writer{&err}}, OutputTail: 10,
+	}); e != nil || out.String() != "a\n" || err.String() != "b\n" {
+		t.Errorf("%q, %q, %v", &out, &err, e)
 	}
 }
