@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // killGroup makes the end of the context kill the command with all that it has
@@ -14,6 +15,21 @@ import (
 func killGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}
+
+// endGroup kills what a command that has ended has left behind, and waits for it to
+// be gone: at most a second, since where nobody buries orphans they stay.
+func endGroup(cmd *exec.Cmd) {
+	if cmd.Process == nil {
+		return
+	}
+	group := -cmd.Process.Pid
+	for range 200 {
+		if syscall.Kill(group, syscall.SIGKILL) != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // openFlags keep from following a link, and from waiting for a pipe's other end.

@@ -135,7 +135,9 @@ type File struct {
 //
 // Only regular files count. Symbolic links are not followed, and nothing outside
 // of the tree is read. Cancelling the context kills the command with all of its
-// children (on Unix; elsewhere the command alone).
+// children (on Unix; elsewhere the command alone). So does the command's own end:
+// what goes on could change the products once they are hashed. A child that has
+// left the process group, as daemons do, is not found.
 //
 // The command can write to what other sources of facts read. Read those before: of
 // a git work tree, see Tree.Recheck.
@@ -230,6 +232,7 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	cmd.WaitDelay = killDelay
 	r.StartedOn = o.Now().UTC()
 	err := cmd.Run()
+	endGroup(cmd)
 	r.FinishedOn = o.Now().UTC()
 	if o.OutputTail > 0 {
 		r.Output = redactTail(string(tail.bytes()), o.OutputTail, o.Redact)
@@ -243,7 +246,9 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 		if !o.AllowFailure {
 			return &ExitError{Code: r.ExitCode}
 		}
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
+	case errors.Is(err, exec.ErrWaitDelay):
+		return fmt.Errorf("%w: %s has ended, but not what it started, which still writes: %w", ErrCommand, filepath.Base(o.Command[0]), err)
+	case err != nil:
 		return fmt.Errorf("%w: %s: %w", ErrCommand, filepath.Base(o.Command[0]), err)
 	}
 	return nil
