@@ -133,7 +133,7 @@ Results go to stdout, messages to stderr. Exit codes:
 	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "speak plain HTTP to this `HOST[:PORT]` (repeatable); loopback needs no permission")
 	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "speak HTTPS to this `HOST[:PORT]` although it is on loopback (repeatable)")
 	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that oci: layouts stand for, in signatures and for --same-repository (default layout.invalid/oci)")
-	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0: ten minutes, and no such limit for copy")
+	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0: ten minutes, and no such limit for copy and for the command that provenance runs")
 	flags.BoolVar(&a.verbose, "verbose", false, "tell on stderr what is being done")
 	flags.BoolVar(&a.noColour, "no-color", false, "print without colours and progress; so do NO_COLOR and TERM=dumb")
 	suggest(root, "output", "text", "json")

@@ -33,14 +33,21 @@ func (a *app) provenanceCommand() *cobra.Command {
 		Long: `Make SLSA provenance v1 of what the build system's environment says (only an
 allow-list of variables is read), of the git work tree, and of COMMAND, which is
 run and recorded: the files before it as materials, its exit status and times. What
-it writes goes to stderr. The work tree counts as it was before COMMAND, which could
-rewrite it; where COMMAND changes its commit or its remote, no provenance is made. Secrets in its arguments, and in the output that
+it writes goes to stderr. Secrets in its arguments, and in the output that
 --output-tail keeps, are left out as far as they look like such; name others with
 --redact.
 
+The work tree counts as it was before COMMAND, which could rewrite it; where COMMAND
+changes its commit or its remote, no provenance is made. When COMMAND has ended, what
+it has left running in its process group is killed. With --timeout, COMMAND is
+killed after that time; without, it may take as long as it needs.
+
 --builder is the URI by which policies know the build platform. Nothing in the
 environment can give it. Sign provenance with a key that the build's own steps
-cannot reach.
+cannot reach: COMMAND runs as the same user, and can read a key file that you can
+read. The password in ` + passwordVariable + ` it does not inherit. On Linux it cannot
+read it from this process either, unless it may trace any process, but perhaps from
+the one that has started this one.
 
 Without an IMAGE the provenance is shown, or with -o json printed for 'hallmark
 attest --type slsaprovenance1'. With --key and IMAGE it is attested of these images,
@@ -100,31 +107,44 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 	return a.showPredicate("provenance", p)
 }
 
-// makeProvenance runs the command, if there is one. The work tree, which the command
-// can rewrite, is read before; the environment of this process it cannot reach.
+// makeProvenance runs the command, if there is one, which takes as long as it takes
+// where --timeout says nothing else. The work tree, which the command can rewrite, is
+// read before; the environment of this process it cannot reach.
 func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []string) (*attest.Provenance, error) {
 	o := provenance.Options{
 		BuilderID: f.builder, System: f.system, Dir: f.dir, NoWorkTree: f.noWorkTree || len(command) > 0, Lookup: a.lookupEnv,
 	}
-	if len(command) == 0 {
-		return provenance.FromEnvironment(ctx, o)
-	}
-	tree, err := f.readTree(ctx)
-	if err != nil {
-		return nil, err
-	}
-	recorded, err := a.record(ctx, f, command)
-	if err != nil {
-		return nil, err
-	}
-	if tree != nil {
-		if err := tree.Recheck(ctx, f.workTree()); err != nil {
+	if len(command) > 0 {
+		ctx, cancel := a.within(ctx, 0)
+		defer cancel()
+		tree, err := a.readTree(ctx, f)
+		if err != nil {
 			return nil, err
 		}
-		o.More = append(o.More, tree.Facts())
+		recorded, err := a.record(ctx, f, command)
+		if err != nil {
+			return nil, err
+		}
+		if o.More, err = a.recordedFacts(ctx, f, tree, recorded); err != nil {
+			return nil, err
+		}
 	}
-	o.More = append(o.More, recorded.Facts())
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
 	return provenance.FromEnvironment(ctx, o)
+}
+
+// recordedFacts are those of the work tree before the command, and of the command.
+func (a *app) recordedFacts(ctx context.Context, f provenanceFlags, tree *provenance.Tree, recorded *provenance.Recording) ([]provenance.Facts, error) {
+	if tree == nil {
+		return []provenance.Facts{recorded.Facts()}, nil
+	}
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
+	if err := tree.Recheck(ctx, f.workTree()); err != nil {
+		return nil, err
+	}
+	return []provenance.Facts{tree.Facts(), recorded.Facts()}, nil
 }
 
 func (f provenanceFlags) workTree() provenance.WorkTreeOptions {
@@ -132,10 +152,12 @@ func (f provenanceFlags) workTree() provenance.WorkTreeOptions {
 }
 
 // readTree reads the work tree; nil where there is none, or none is wanted.
-func (f provenanceFlags) readTree(ctx context.Context) (*provenance.Tree, error) {
+func (a *app) readTree(ctx context.Context, f provenanceFlags) (*provenance.Tree, error) {
 	if f.noWorkTree {
 		return nil, nil
 	}
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
 	tree, err := provenance.ReadTree(ctx, f.workTree())
 	if errors.Is(err, provenance.ErrNoWorkTree) {
 		return nil, nil

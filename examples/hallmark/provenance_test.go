@@ -153,3 +153,14 @@ func TestAttack_S7_ARecordedCommandCannotChooseItsOwnSource(t *testing.T) {
 		t.Errorf("a command that does nothing has changed the tree: %s", o.stdout)
 	}
 }
+
+func TestProvenanceObeysTheTimeout(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	o := newCLI(t).run("provenance", "--builder", builder, "--dir", t.TempDir(), "--timeout", "1s", "--", "sleep", "60").exits(exitUndecided).says("raise --timeout")
+	if o.stdout != "" {
+		t.Errorf("stdout %q", o.stdout)
+	}
+	newCLI(t).run("provenance", "--builder", builder, "--dir", gitTree(t), "--timeout", "1ns").exits(exitUndecided).says("raise --timeout")
+}
