@@ -47,6 +47,10 @@ type app struct {
 	noColour     bool
 
 	client *registry.Client // shared by all references
+
+	// helpRefused: there was a wish for help among the arguments of a command whose
+	// exit code 0 means that all of them were verified.
+	helpRefused bool
 }
 
 // run executes one command line and returns the exit code.
@@ -59,6 +63,9 @@ func run(ctx context.Context, args []string, h host) int {
 	root.SetOut(a.out.w)
 	root.SetErr(a.console)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && a.helpRefused {
+		err = usageError("--help or -h stands among other arguments: nothing was verified; put -- before arguments that come from elsewhere")
+	}
 	if flushed := a.out.flush(); flushed != nil && err == nil {
 		err = fmt.Errorf("the result could not be written: %w", flushed)
 	}
@@ -198,6 +205,19 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// helpAlone gives help only where nothing else is asked for. With "xargs hallmark
+// verify", a -h in the list would otherwise exit with 0, and nothing be verified.
+func (a *app) helpAlone(cmd *cobra.Command) {
+	help := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if len(args) > 2 { // more than the command and --help
+			a.helpRefused = true
+			return
+		}
+		help(cmd, args)
+	})
 }
 
 // suggest offers the values of a flag to the shell.

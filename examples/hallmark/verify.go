@@ -120,7 +120,8 @@ its digest: who signed the index signed the digests in it.
 
 Exit codes: 0 all verified, or warned of by a rule that only warns; 1 decided, at
 least one denied; 2 at least one could not be decided, or wrong use. Nothing but 0
-allows anything.
+allows anything. Put -- before images whose names come from elsewhere: they might look
+like options. --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE in the order of the arguments:
 image, status (verified, warned, denied, undecided), digest, index, policy, rule,
@@ -131,10 +132,12 @@ schema: hallmark policy schema --of verify.`,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
-  hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1`,
+  hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
+  xargs hallmark verify --policy production.yaml -- < images.txt`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args) },
 	}
+	a.helpAlone(cmd)
 	f.flags(cmd)
 	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository (bundles name none)")

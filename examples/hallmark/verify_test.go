@@ -261,3 +261,21 @@ type orderedEvidence struct {
 	Requirement string `json:"requirement"`
 	Reason      string `json:"reason"`
 }
+
+func TestHelpAmongOtherArgumentsVerifiesNothingAndSaysSo(t *testing.T) {
+	k := newKey(t)
+	for _, args := range [][]string{
+		{"verify", "--key", k.public, "-h", "registry.example/app:v1"},
+		{"verify", "--key", k.public, "registry.example/app:v1", "--help"},
+		{"verify", "registry.example/app:v1", "-h"},
+		{"verify-blob", "file", "--bundle", "b", "--key", k.public, "-h"},
+	} {
+		if o := newCLI(t).run(args...).exits(exitUndecided).says("nothing was verified"); o.stdout != "" {
+			t.Errorf("%q: stdout %q", args, o.stdout)
+		}
+	}
+	newCLI(t).run("verify", "--key", k.public, "--", "-h").exits(exitUndecided).prints("undecided")
+	for _, args := range [][]string{{"verify", "-h"}, {"verify-blob", "--help"}, {"help", "verify"}} {
+		newCLI(t).must(args...).prints("Examples:", " -- ")
+	}
+}

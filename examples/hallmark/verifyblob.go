@@ -45,10 +45,12 @@ JSON is one object: file, status, sha256, size, reason, detail, advice, keys (id
 name, annotations), evidence (format, keyId, reason, detail; never place, manifest,
 requirement and seenAt).`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
-  hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2`,
+  hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
+  hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verifyBlob(cmd.Context(), f, args[0]) },
 	}
+	a.helpAlone(cmd)
 	f.flags(cmd)
 	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this `FILE` (repeatable)")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for a verified file too")
