@@ -153,3 +153,26 @@ func TestASecondInterruptKills(t *testing.T) {
 		t.Errorf("it ended by itself: %v", cmd.ProcessState)
 	}
 }
+
+func TestAttack_S3_TheRecordedCommandCannotReadThePasswordOfTheProcess(t *testing.T) {
+	// Somebody who may not trace every process, as root may, has to be able to reach
+	// all of this.
+	dir, err := os.MkdirTemp("", "hallmark-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the test is over
+	must(t, os.Chmod(dir, 0o755))
+	program, err := os.ReadFile(binary(t))
+	must(t, err)
+	path := filepath.Join(dir, "hallmark")
+	must(t, os.WriteFile(path, program, 0o755))
+	cmd := exec.CommandContext(t.Context(), path, "provenance", "--builder", builder, "--no-work-tree", "--", "sh", "-c", "cat /proc/$PPID/environ; env")
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "OTHER=known", passwordVariable + "=correct horse"}
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := cmd.CombinedOutput()
+	must(t, err)
+	if text := string(out); strings.Contains(text, "correct horse") || !strings.Contains(text, "environ: Permission denied") || !strings.Contains(text, "OTHER=known") {
+		t.Errorf("%s", text)
+	}
+}

@@ -34,8 +34,10 @@ func thisProcess() host {
 
 // takePassword removes the password from the environment, since credential
 // helpers are child processes and inherit that, and returns a lookup that still
-// knows it.
+// knows it. In the memory of this process it stays, where on Linux others could read
+// it as /proc/PID/environ.
 func takePassword() func(string) (string, bool) {
+	hideMemory()
 	password, set := os.LookupEnv(passwordVariable)
 	_ = os.Unsetenv(passwordVariable) // it cannot fail for a valid name
 	return func(key string) (string, bool) {
