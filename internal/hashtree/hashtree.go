@@ -87,7 +87,8 @@ type Entry struct {
 // Hash hashes what the filter lets pass below a directory, and returns it sorted
 // by path. Symbolic links are recorded and not followed, neither are those in the
 // names of directories: nothing outside of the directory is read. A file that
-// changes while it is read is read once more, and then an error.
+// changes while it is read is read once more, and then an error; so is, on Unix, one
+// whose mode or links change.
 func Hash(ctx context.Context, dir string, o Options) ([]Entry, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -301,5 +302,6 @@ func (h *hasher) read(ctx context.Context, e *Entry, buffer []byte) (stable bool
 		return false, err
 	}
 	e.Digest, e.Size, e.Mode = hex.EncodeToString(sum.Sum(nil)), n, after.Mode()
-	return n == after.Size() && after.Size() == before.Size() && after.ModTime().Equal(before.ModTime()), nil
+	same := n == after.Size() && after.Size() == before.Size() && after.ModTime().Equal(before.ModTime())
+	return same && changeTime(after) == changeTime(before), nil
 }
