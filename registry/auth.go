@@ -298,7 +298,7 @@ func loginError(err error) error {
 		return err
 	}
 	switch e.Kind {
-	case ErrUnavailable, ErrRateLimited, ErrStalled, ErrInsecure:
+	case ErrUnavailable, ErrRateLimited, ErrStalled, ErrInsecure, ErrDenied:
 		return err
 	}
 	told := *e

@@ -217,12 +217,13 @@ func TestALoginThatWasRefusedIsAskedForAgain(t *testing.T) {
 }
 
 func TestALoginThatTheTokenServiceRefusedIsAskedForAgain(t *testing.T) {
-	for name, status := range map[string]int{"400": 400, "401": 401, "403": 403} {
+	for status, want := range map[int]registry.Kind{400: registry.ErrUnauthorized, 401: registry.ErrUnauthorized, 403: registry.ErrDenied} {
+		name := fmt.Sprint(status)
 		keychain := &asked{give: []logins{{user: "me", password: "expired"}, {user: "me", password: "new"}}}
 		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "new"}}}, registry.Options{Keychain: keychain})
 		h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Times: 1, Do: registrytest.Status(status)})
 		_, err := h.client.Resolve(context.Background(), h.tag)
-		wantError(t, name, err, registry.ErrUnauthorized)
+		wantError(t, name, err, want)
 		if _, err := h.client.Resolve(context.Background(), h.tag); err != nil {
 			t.Errorf("%s: the keychain has a good login, it was asked %d times: %v", name, keychain.n, err)
 		}
@@ -473,7 +474,7 @@ func (c *counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(req)
 }
 
-func TestATokenThatIsNoneIsMalformed(t *testing.T) {
+func TestATokenThatIsNoneOpensNothing(t *testing.T) {
 	for what, answer := range map[string]string{
 		"a web page":         "<html>",
 		"no object":          `"good"`,
@@ -492,7 +493,7 @@ func TestATokenThatIsNoneIsMalformed(t *testing.T) {
 		mux.Handle("/", challenging(`Bearer realm="https://registry.example/token"`))
 		client, tag := public(t, registry.Options{}, onInternet{"https://registry.example": mux})
 		_, err := client.Manifest(t.Context(), tag)
-		if e := wantError(t, what, err, registry.ErrMalformed); strings.Contains(e.Error(), "good") || asked != 1 {
+		if e := wantError(t, what, err, registry.ErrUnauthorized); strings.Contains(e.Error(), "good") || asked != 1 {
 			t.Errorf("%s: asked %d times; %v", what, asked, err)
 		}
 	}

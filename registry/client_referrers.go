@@ -156,7 +156,7 @@ func (r *request) nextPage(a *answer) (*url.URL, error) {
 	}
 	to, err := r.url.Parse(target)
 	if err != nil {
-		return nil, r.fail(ErrMalformed, nil, "the link to the next page is malformed")
+		return nil, r.stray(ErrMalformed, nil, "the link to the next page is malformed")
 	}
 	if to.Scheme != r.url.Scheme || to.Host != r.url.Host || to.Path != r.url.Path || to.User != nil {
 		return nil, r.fail(ErrInsecure, nil, "the next page is said to be at "+SafeText(to.Host+to.Path, 200))

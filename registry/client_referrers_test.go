@@ -180,8 +180,8 @@ func TestAPageThatCannotBeReadIsNotTheEndOfTheList(t *testing.T) {
 		do   registrytest.Effect
 		want registry.Kind
 	}{
-		"vanished":          {registrytest.Status(404), registry.ErrMalformed},
-		"not allowed":       {registrytest.Status(405), registry.ErrMalformed},
+		"vanished":          {registrytest.Status(404), registry.ErrUnavailable},
+		"not allowed":       {registrytest.Status(405), registry.ErrUnsupported},
 		"a web page":        {registrytest.SetHeader("Content-Type", "text/html"), registry.ErrMalformed},
 		"not JSON":          {registrytest.ReplaceBody([]byte("{")), registry.ErrMalformed},
 		"server error":      {registrytest.Status(500), registry.ErrUnavailable},
@@ -203,6 +203,9 @@ func TestAPageThatCannotBeReadIsNotTheEndOfTheList(t *testing.T) {
 		}
 		if wantError(t, name, last, c.want); n == 0 {
 			t.Errorf("%s: the first page was not given", name)
+		}
+		if !registry.Unreadable(last) {
+			t.Errorf("%s: the rest of the list is taken for absent: %v", name, last)
 		}
 	}
 }

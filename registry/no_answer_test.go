@@ -96,7 +96,7 @@ func TestAttack_E12_WhatATokenServiceAnswersIsNotAboutContent(t *testing.T) {
 		want registry.Kind
 	}{
 		"400":        {registrytest.Status(400), registry.ErrUnauthorized},
-		"403":        {registrytest.Status(403), registry.ErrUnauthorized},
+		"403":        {registrytest.Status(403), registry.ErrDenied},
 		"404":        {registrytest.Status(404), registry.ErrUnauthorized},
 		"413":        {registrytest.Status(413), registry.ErrUnauthorized},
 		"503":        {registrytest.Status(503), registry.ErrUnavailable},

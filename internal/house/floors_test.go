@@ -31,6 +31,7 @@ var floors = []floor{
 	{packages: "internal/interop/...", tool: true},
 	{packages: "internal/bench/...", tool: true},
 	{packages: "internal/leak/...", tool: true},
+	{packages: "internal/uncovered/...", tool: true},
 
 	{packages: "registry", may: []string{"internal/..."}, library: true, core: true},
 	{packages: "registry/registrytest", may: []string{"registry", "internal/..."}, library: true},
