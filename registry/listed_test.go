@@ -192,3 +192,15 @@ func TestTheFallbackTagRepeatsOnlySoMuch(t *testing.T) {
 		t.Errorf("%d pieces, %v", len(words), errs)
 	}
 }
+
+func TestWhatCannotBeRepeatedInWordsIsNotRepeated(t *testing.T) {
+	spaced := bundleItem("payload")
+	spaced.Layer.MediaType = bundleType + "; a=b"
+	for name, item := range map[string]registry.Item{"nothing": bundleItem(""), "a media type of two words": spaced} {
+		h := host(t, registrytest.Options{}, registry.Options{})
+		attach(t, h.client, h.image, item)
+		if text, there := listOf(t, h)[0].Annotations[registry.AnnotationContent]; there {
+			t.Errorf("%s: the list repeats %q", name, text)
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 // reasons are those of explained.txt: for each function why that many of its blocks
 // are not reached.
 type reasons struct {
-	of    map[string]*reason
+	of    map[string][]reason
 	taken int
 }
 
@@ -18,10 +18,10 @@ type reason struct {
 	text string
 }
 
-// parseReasons reads lines of a file, a function, a number and the reason. Lines
-// that begin with # are headings.
+// parseReasons reads lines of a file, a function, a number and the reason. A function
+// may have several. Lines that begin with # are headings.
 func parseReasons(text string) (*reasons, error) {
-	all := &reasons{of: make(map[string]*reason)}
+	all := &reasons{of: make(map[string][]reason)}
 	for n, line := range strings.Split(text, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -35,21 +35,20 @@ func parseReasons(text string) (*reasons, error) {
 			return nil, fmt.Errorf("explained.txt:%d: %q is no number of blocks", n+1, fields[2])
 		}
 		key := fields[0] + " " + fields[1]
-		if all.of[key] != nil {
-			return nil, fmt.Errorf("explained.txt:%d: %s stands twice", n+1, key)
-		}
-		all.of[key] = &reason{count, fields[3]}
+		all.of[key] = append(all.of[key], reason{count, fields[3]})
 	}
 	return all, nil
 }
 
 // take is why a block of a function is not reached; "": nobody says.
 func (r *reasons) take(file, function string) string {
-	x := r.of[file+" "+function]
-	if x == nil || x.left == 0 {
-		return ""
+	all := r.of[file+" "+function]
+	for i := range all {
+		if all[i].left > 0 {
+			all[i].left--
+			r.taken++
+			return all[i].text
+		}
 	}
-	x.left--
-	r.taken++
-	return x.text
+	return ""
 }
