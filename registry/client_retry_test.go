@@ -130,3 +130,27 @@ func TestATokenServiceIsAskedAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatATokenServiceSaysIsToldAndHeeded(t *testing.T) {
+	auth := &registrytest.TokenAuth{AnonymousPull: true}
+	h := host(t, registrytest.Options{Auth: auth}, registry.Options{MaxAttempts: 2})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: registrytest.Status(503)})
+	_, err := h.client.Manifest(t.Context(), h.tag)
+	if e := wantError(t, "down", err, registry.ErrUnavailable); e.Status != 503 || errors.Is(err, context.Canceled) {
+		t.Errorf("nobody gave up: %v", err)
+	}
+	h = host(t, registrytest.Options{Auth: auth}, registry.Options{})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: registrytest.Status(429, "Retry-After", "5")})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = h.client.Manifest(ctx, h.tag)
+	asked := 0
+	for _, r := range h.Requests() {
+		if r.Kind == registrytest.KindToken {
+			asked++
+		}
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || asked != 1 {
+		t.Errorf("asked %d times within the time that it asked for: %v", asked, err)
+	}
+}

@@ -314,3 +314,9 @@ func TestALayoutDoesNothingForWhoHasGone(t *testing.T) {
 		}
 	}
 }
+
+func TestASourceThatCannotBeOpenedIsATypedErrorOfALayoutToo(t *testing.T) {
+	l, _ := newLayout(t)
+	err := l.PushBlob(t.Context(), l.Digest(hashOf("x")), 1, func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe })
+	wantError(t, "cannot be opened", err, registry.ErrUnavailable)
+}

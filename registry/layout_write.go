@@ -75,7 +75,7 @@ func (l *Layout) PushBlob(ctx context.Context, ref name.Digest, size int64, open
 	}
 	r, err := open()
 	if err != nil {
-		return err
+		return l.fail(op, h.String(), kindOf(err), "the blob's source cannot be opened", err)
 	}
 	defer r.Close()
 	return l.putBlob(ctx, op, h, size, r)

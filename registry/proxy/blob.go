@@ -388,11 +388,7 @@ func (x *exchange) openBlob() error {
 		if !there {
 			return refuse(http.StatusNotFound, codeBlob, "the upstream registry does not have this blob")
 		}
-	}
-	h := x.w.Header()
-	h["Content-Type"] = octets
-	h["Docker-Content-Digest"] = []string{x.l.ref}
-	if x.r.Method == http.MethodHead {
+		x.openHeaders()
 		x.begin(http.StatusOK)
 		return nil
 	}
@@ -401,9 +397,16 @@ func (x *exchange) openBlob() error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
+	x.openHeaders()
 	if err := x.stream(body, span{0, 1 << 62, false}); err != nil {
 		x.mismatch(err)
 		x.abort()
 	}
 	return nil
+}
+
+func (x *exchange) openHeaders() {
+	h := x.w.Header()
+	h["Content-Type"] = octets
+	h["Docker-Content-Digest"] = []string{x.l.ref}
 }

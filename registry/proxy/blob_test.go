@@ -156,3 +156,11 @@ func TestABlobThatCannotBeGoneOnWithIsBrokenOff(t *testing.T) {
 		t.Errorf("%d of %d bytes, and no error", n, len(content))
 	}
 }
+
+func TestARefusalOfABlobDoesNotSayThatItIsTheBlob(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, func(c *proxy.Config) { c.OpenBlobs = true })
+	r := s.get("/v2/team/app/blobs/sha256:" + strings.Repeat("0", 64))
+	if r.status != http.StatusNotFound || r.header.Get("Docker-Content-Digest") != "" {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+}
