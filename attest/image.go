@@ -31,7 +31,8 @@ type Options struct {
 	// Replace removes what the same signers have attested about this digest
 	// before with the same predicate type, in any format, once the new
 	// attestation is there. What carries another signer's signature stays, and so
-	// does what is the new attestation, byte for byte. False: earlier attestations stay beside the new one.
+	// does what is the new attestation, byte for byte. False: earlier attestations
+	// stay beside the new one.
 	Replace bool
 	// SubjectName is the name of the image in the statement. Empty: its
 	// repository, as cosign writes it.
@@ -117,8 +118,10 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Pred
 		}
 		result.Attestations = append(result.Attestations, made...)
 	}
-	result.Superseded, err = j.remove(ctx, superseded)
-	return result, err
+	if result.Superseded, err = j.remove(ctx, superseded); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 type job struct {

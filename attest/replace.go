@@ -85,8 +85,7 @@ func (j *job) isWritten(item registry.Item) bool {
 
 // remove detaches what the new attestation supersedes. What cannot be removed
 // is reported and no error: the new attestation is there.
-func (j *job) remove(ctx context.Context, all []previous) ([]Superseded, error) {
-	var done []Superseded
+func (j *job) remove(ctx context.Context, all []previous) (done []Superseded, err error) {
 	for _, e := range all {
 		if j.isWritten(e.item) {
 			continue
@@ -99,7 +98,7 @@ func (j *job) remove(ctx context.Context, all []previous) ([]Superseded, error) 
 			s.Reason = "its envelope carries another signature too"
 		} else if err := registry.Detach(ctx, j.store, j.subject, e.item); err != nil {
 			if ctx.Err() != nil {
-				return done, ctx.Err()
+				return nil, ctx.Err()
 			}
 			s.Reason = err.Error()
 		} else {
