@@ -110,7 +110,7 @@ func canonicalHost(host string) string {
 		host, port = host[:i], host[i+1:]
 	}
 	host = strings.TrimSuffix(host, ".")
-	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	if ip, is := address(strings.Trim(host, "[]")); is {
 		if host = ip.Unmap().String(); ip.Unmap().Is6() {
 			host = "[" + host + "]"
 		}
@@ -123,6 +123,17 @@ func canonicalHost(host string) string {
 		return name.DefaultRegistry
 	}
 	return host
+}
+
+// address parses an IP address. Names, which most hosts are, are told from it first:
+// the error of parsing one costs more than looking at it.
+func address(host string) (netip.Addr, bool) {
+	isOther := func(r rune) bool { return !strings.ContainsRune("0123456789abcdef.:", r) }
+	if !strings.Contains(host, "%") && strings.ContainsFunc(host, isOther) {
+		return netip.Addr{}, false // not even one with a zone
+	}
+	ip, err := netip.ParseAddr(host)
+	return ip, err == nil
 }
 
 func isASCII(s string) bool {
@@ -308,11 +319,11 @@ func prefixes(path string) func(yield func(string) bool) {
 
 // Match returns the most specific pattern that matches a repository.
 func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
-	host, rest, _ := strings.Cut(repo.Name(), "/")
+	path := repo.Name()
+	host, rest, _ := strings.Cut(path, "/")
 	if !isASCII(host) {
 		return Entry{}, false // IDNA makes many of one name: none of them has a rule
 	}
-	path := repo.Name()
 	if canonical := canonicalHost(host); canonical != host {
 		path = canonical + "/" + rest
 		if canonical == name.DefaultRegistry && !strings.Contains(rest, "/") {
