@@ -36,6 +36,8 @@ type compiled struct {
 	// changing are the authorities behind both whose trust may change.
 	changing []ChangingAuthority
 	roles    map[string]*role
+	// together are the keys of roles that rules name together; see keysOf.
+	together map[string]map[string]bool
 	rules    []*rule
 	// patterns find the rule of a repository.
 	patterns *pattern.Set
@@ -170,7 +172,7 @@ func (n *need) matchesType(predicateType string) bool {
 
 // compile checks a policy. Errors are of type *fault.
 func compile(p *Policy, linked map[string]Authority) (*compiled, error) {
-	c := &compiled{byHint: make(map[string]*trustedKey), roles: make(map[string]*role), builders: maps.Clone(p.Builders)}
+	c := &compiled{byHint: make(map[string]*trustedKey), roles: make(map[string]*role), together: make(map[string]map[string]bool), builders: maps.Clone(p.Builders)}
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
@@ -421,30 +423,50 @@ func (c *compiled) newRule(i int, r Rule) (*rule, error) {
 	}
 	made.root.mark(false)
 	made.setPlaces()
-	made.asked = make(map[string]bool)
-	for _, leaf := range made.leaves {
-		for _, role := range []*role{leaf.role, leaf.vexBy} {
-			if role != nil {
-				maps.Copy(made.asked, role.keys)
-			}
-		}
-	}
+	roles := made.roles()
+	made.asked = c.keysOf(roles)
 	if r.SeparateDuties {
-		made.setSeparate(c)
+		made.setSeparate(c, roles)
 		err = made.keysAreSeparate(c)
 	}
 	return made, err
 }
 
-// setSeparate collects the roles that the rule names.
-func (r *rule) setSeparate(c *compiled) {
+// roles are those that the rule names, each once.
+func (r *rule) roles() (all []*role) {
 	for _, leaf := range r.leaves {
 		for _, role := range []*role{leaf.role, leaf.vexBy} {
-			if role != nil && !slices.Contains(r.separate, role) {
-				r.separate = append(r.separate, role)
+			if role != nil && !slices.Contains(all, role) {
+				all = append(all, role)
 			}
 		}
 	}
+	return all
+}
+
+// keysOf are the keys of roles, by ID. Rules that name the same roles share one map:
+// there may be many rules, and many keys.
+func (c *compiled) keysOf(roles []*role) map[string]bool {
+	var names []string
+	for _, r := range roles {
+		names = append(names, r.name)
+	}
+	slices.Sort(names)
+	id := fmt.Sprintf("%q", names)
+	keys, known := c.together[id]
+	if !known {
+		keys = make(map[string]bool)
+		for _, r := range roles {
+			maps.Copy(keys, r.keys)
+		}
+		c.together[id] = keys
+	}
+	return keys
+}
+
+// setSeparate makes the roles that the rule names separate.
+func (r *rule) setSeparate(c *compiled, roles []*role) {
+	r.separate = roles
 	ofPeople := 0
 	for _, role := range r.separate {
 		if slices.ContainsFunc(c.identities, func(k *trustedKey) bool { return role.keys[k.ID()] }) {
