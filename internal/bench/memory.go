@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -144,7 +145,7 @@ func (s *stage) bytes(ctx context.Context, what string, concurrency int, g goal,
 		return nil
 	}
 	s.table.add(row{Section: "in memory", Work: "  the same", Unit: "allocations each", Entries: []entry{
-		{Who: "Hallmark", figure: figureOf([]float64{reports[0].PerOp(float64(reports[0].Allocations))})},
+		{Who: "Hallmark", figure: figureOf([]float64{math.Round(reports[0].PerOp(float64(reports[0].Allocations)))})}, // the loop has a few of its own
 	}}, goal{atMost: 50})
 	return nil
 }

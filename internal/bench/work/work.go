@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -120,7 +119,7 @@ func serve(ctx context.Context, works map[string]Prepare, line []byte) (Report, 
 
 func measure(ctx context.Context, do func(context.Context) (int, error)) (Report, error) {
 	var before, after runtime.MemStats
-	debug.FreeOSMemory() // what tasks before have taken is not this one's peak
+	runtime.GC()
 	resetPeak()
 	cpu := processorTime()
 	runtime.ReadMemStats(&before)
