@@ -60,7 +60,7 @@ var errorAdvice = []struct {
 
 	{file.ErrNotRegular, "name a regular file; pipes, devices and directories are not read"},
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
-	{fs.ErrNotExist, "check the path; 'hallmark keygen' makes a key pair"},
+	{fs.ErrNotExist, "check the path; if it is a key that is missing, 'hallmark keygen' makes a pair"},
 	{fs.ErrPermission, "check who may read and write it"},
 	{sign.ErrKey, "give the other file of the pair, or make a pair with 'hallmark keygen': sign takes the .key, verify the .pub"},
 }
