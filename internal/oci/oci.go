@@ -69,6 +69,9 @@ func Parse(contentType string, data []byte) (*Document, error) {
 	if root.Kind() != strictjson.Object {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrMalformed)
 	}
+	if err := exactNames(root, rootNames); err != nil {
+		return nil, err
+	}
 	d := &Document{}
 	if d.MediaType, err = mediaType(contentType, root); err != nil {
 		return nil, err
@@ -226,6 +229,9 @@ func descriptor(v strictjson.Value) (d v1.Descriptor, err error) {
 	if v.Kind() != strictjson.Object {
 		return d, fmt.Errorf("%w: a descriptor is no object", ErrMalformed)
 	}
+	if err := exactNames(v, descriptorNames); err != nil {
+		return d, err
+	}
 	mt, ok := v.Get("mediaType").Str()
 	if !ok {
 		return d, fmt.Errorf("%w: a descriptor without mediaType", ErrMalformed)
@@ -275,6 +281,9 @@ func embedded(v strictjson.Value, d *v1.Descriptor) error {
 func platform(v strictjson.Value) (*v1.Platform, error) {
 	if v.Kind() == strictjson.Missing || v.Kind() == strictjson.Null {
 		return nil, nil
+	}
+	if err := exactNames(v, platformNames); err != nil {
+		return nil, err
 	}
 	var p v1.Platform
 	for key, field := range map[string]*string{

@@ -118,3 +118,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// encoding/json, and with it most clients, finds "data" in "Data".
+func TestAttack_P15_AMemberInAnotherCaseIsMalformed(t *testing.T) {
+	for name, text := range map[string]string{
+		"in the document":   strings.Replace(manifest, `"annotations"`, `"Subject":null,"annotations"`, 1),
+		"alone":             strings.Replace(manifest, `"subject"`, `"Subject"`, 1),
+		"in a descriptor":   strings.Replace(manifest, `"size"`, `"Data":"AQI=","size"`, 1),
+		"folded by Unicode": strings.Replace(manifest, `"size"`, `"urlſ":["u"],"size"`, 1),
+		"escaped":           strings.Replace(manifest, `"size"`, `"\u0044ata":"AQI=","size"`, 1),
+		"in a platform":     strings.Replace(index, `"variant"`, `"OS.version":"1","variant"`, 1),
+	} {
+		if d, err := oci.Parse("", []byte(text)); !errors.Is(err, oci.ErrMalformed) {
+			t.Errorf("%s: %+v, %v; want ErrMalformed", name, d, err)
+		}
+	}
+	list := strings.Replace(index, `"data"`, `"Data"`, 1)
+	if all, err := oci.ParseReferrers([]byte(list)); err != nil || len(all) != 0 {
+		t.Errorf("in a list: %v, %v", all, err)
+	}
+}
+
+func TestPlainManifestsHoldNothingThatIsNotNamed(t *testing.T) {
+	for text, plain := range map[string]bool{
+		manifest: true,
+		strings.Replace(manifest, `"annotations"`, `"annotation":{},"annotations"`, 1): false,
+		strings.Replace(manifest, `"size"`, `"sizes":1,"size"`, 1):                     false,
+		strings.Replace(manifest, `"size"`, `"artifactType":"x","size"`, 1):            true,
+		"{": false,
+	} {
+		if oci.Plain([]byte(text)) != plain {
+			t.Errorf("%s: %v", text, !plain)
+		}
+	}
+}

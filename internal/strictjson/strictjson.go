@@ -14,7 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -242,6 +244,31 @@ func (v Value) Members() iter.Seq2[string, Value] {
 			}
 		}
 	}
+}
+
+// Misspelt finds a member of an object whose name is none of those given, and differs
+// from one of them in case alone: encoding/json takes it for that one.
+func (v Value) Misspelt(names []string) (name string, found bool) {
+	for key := range v.rawMembers() {
+		text, _ := key.StrBytes()
+		fold := func(known string) bool { return strings.EqualFold(known, string(text)) }
+		exact := func(known string) bool { return known == string(text) }
+		if slices.ContainsFunc(names, fold) && !slices.ContainsFunc(names, exact) {
+			return string(text), true
+		}
+	}
+	return "", false
+}
+
+// Only reports whether all members of an object have one of the names given.
+func (v Value) Only(names []string) bool {
+	for key := range v.rawMembers() {
+		text, _ := key.StrBytes()
+		if !slices.ContainsFunc(names, func(known string) bool { return known == string(text) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (v Value) rawMembers() iter.Seq2[Value, Value] {

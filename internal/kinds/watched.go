@@ -1,0 +1,132 @@
+package kinds
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// watched sees all of some content: whether it is text, and whether a part of it would
+// be taken for an archive's header. Text can be an archive as well: a header of the
+// seventh edition's tar needs no byte that JSON lacks.
+type watched struct {
+	r io.Reader
+	// notText: it holds something else than UTF-8, or a control character.
+	notText bool
+	// archive: a block of it is the header of a file in a tar.
+	archive bool
+
+	part  [utf8.UTFMax]byte // a character of which the end has not been read
+	parts int
+	block [tarBlock]byte
+	at    int
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.text(p[:n])
+	w.blocks(p[:n])
+	return n, err
+}
+
+// allow leaves of some kinds those that the content really is.
+func (w *watched) allow(kinds Set) Set {
+	if w.archive || w.notText && kinds&^COSE != 0 || w.parts > 0 && kinds&^COSE != 0 {
+		return 0
+	}
+	return kinds
+}
+
+// text looks for what no text holds.
+func (w *watched) text(p []byte) {
+	for len(p) > 0 && !w.notText {
+		if w.parts == 0 && p[0] < utf8.RuneSelf {
+			w.notText = p[0] < ' ' && !isSpace(p[0])
+			p = p[1:]
+			continue
+		}
+		w.part[w.parts] = p[0]
+		w.parts++
+		p = p[1:]
+		if seen := w.part[:w.parts]; utf8.FullRune(seen) {
+			r, size := utf8.DecodeRune(seen)
+			w.notText = r == utf8.RuneError && size <= 1
+			w.parts = 0
+		}
+	}
+}
+
+const tarBlock = 512
+
+// blocks looks for headers of tar: some readers go on to the next header where one is
+// none, so that each block counts.
+func (w *watched) blocks(p []byte) {
+	for len(p) > 0 && !w.archive {
+		n := copy(w.block[w.at:], p)
+		p, w.at = p[n:], w.at+n
+		if w.at == tarBlock {
+			w.at = 0
+			w.archive = isTarHeader(w.block[:])
+		}
+	}
+}
+
+// isTarHeader recognises a header by its checksum, which tar of all ages has (POSIX.1,
+// ustar): the sum of all bytes, those of the checksum itself counted as blanks. It reads
+// the field as the most lenient readers do: white space and NULs around octal digits are
+// passed over, and the sum may be that of signed bytes. Numbers in base 256 need bytes
+// that text lacks; those in base 64 are of versions of GNU tar from 1999.
+func isTarHeader(b []byte) bool {
+	field := strings.TrimLeft(string(b[148:156]), " \t\n\v\f\r\x00")
+	if field == "" || !(field[0] >= '0' && field[0] <= '7' || field[0] == '+' || field[0] == '-' || field[0] >= utf8.RuneSelf) {
+		return false
+	}
+	sum, signed := int64(8*' '), int64(8*' ')
+	for i, c := range b {
+		if i < 148 || i >= 156 {
+			sum += int64(c)
+			signed += int64(int8(c)) //nolint:gosec // as old writers added
+		}
+	}
+	for _, want := range []int64{sum, signed} {
+		if octal(field) == want || base64Number(field) == want || base256(b[148:156]) == want {
+			return true
+		}
+	}
+	return false
+}
+
+func octal(field string) int64 {
+	n := int64(0)
+	for _, c := range []byte(field) {
+		if c < '0' || c > '7' {
+			break
+		}
+		n = n<<3 | int64(c-'0')
+	}
+	return n
+}
+
+func base64Number(field string) int64 {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	n := int64(0)
+	for _, c := range []byte(field[1:]) {
+		d := strings.IndexByte(digits, c)
+		if d < 0 {
+			break
+		}
+		n = n<<6 | int64(d)
+	}
+	return n
+}
+
+func base256(field []byte) int64 {
+	if field[0]&0x80 == 0 {
+		return -1
+	}
+	n := int64(field[0] & 0x3f)
+	for _, c := range field[1:] {
+		n = n<<8 | int64(c)
+	}
+	return n
+}
