@@ -23,8 +23,7 @@ const (
 var telling = map[string]bool{
 	"mediaType": true, "verificationMaterial": true, "dsseEnvelope": true, "messageSignature": true,
 	"payloadType": true, "payload": true, "signatures": true, "critical": true,
-	"_type": true, "subject": true, "predicateType": true, "spdxVersion": true, "@context": true, "bomFormat": true,
-	"artifacts": true, "schema": true, "runs": true, "version": true, "statements": true,
+	"_type": true, "subject": true, "predicateType": true,
 	"protected": true, "header": true, "signature": true,
 	"architecture": true, "os": true, "config": true,
 }
@@ -78,11 +77,6 @@ func (o *object) kinds() Set {
 		Envelope:      m["payloadType"].first == '"' && m["payload"].base64 && m["signatures"].array(),
 		SimpleSigning: m["critical"].object(),
 		Statement:     m["_type"].says("https://in-toto.io/Statement/") && m["subject"].array() && m["predicateType"].first == '"',
-		SPDX:          m["spdxVersion"].says("SPDX-") || m["@context"].says("https://spdx.org/"),
-		CycloneDX:     m["bomFormat"].str() == "CycloneDX",
-		Syft:          m["artifacts"].array() && m["schema"].object(),
-		SARIF:         m["runs"].array() && m["version"].first == '"',
-		OpenVEX:       m["@context"].says("https://openvex.dev/ns") && m["statements"].array(),
 		JOSE:          jose(m),
 	} {
 		if is {

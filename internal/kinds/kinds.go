@@ -20,7 +20,8 @@ type Set uint32
 
 // The kinds. All but JOSE, COSE and SPDXText are JSON objects (RFC 8259).
 const (
-	// JSON is any object.
+	// JSON is any object: documents such as bills of materials and reports have many
+	// shapes and versions, and an object is all that a gate needs of them.
 	JSON Set = 1 << iota
 	// Empty is the object without members (OCI Image Format Specification v1.1,
 	// manifest.md, "Guidance for an Empty Descriptor").
@@ -36,18 +37,8 @@ const (
 	SimpleSigning
 	// Statement is an in-toto statement (in-toto attestation, spec/v1/statement.md).
 	Statement
-	// SPDX is an SPDX document (SPDX 2 and 3, JSON).
-	SPDX
 	// SPDXText is an SPDX 2 document of tags and values.
 	SPDXText
-	// CycloneDX is a CycloneDX document (JSON).
-	CycloneDX
-	// Syft is a document of Syft's own (JSON).
-	Syft
-	// SARIF is a report of static analysis (SARIF 2.1.0).
-	SARIF
-	// OpenVEX is an OpenVEX document.
-	OpenVEX
 	// JOSE is a flattened JSON Web Signature (RFC 7515, section 7.2.2) over a JSON
 	// object, as the Notary Project writes it.
 	JOSE
@@ -66,16 +57,16 @@ var byMediaType = map[string]Set{
 	"application/vnd.dev.cosign.simplesigning.v1+json": SimpleSigning,
 	"application/vnd.in-toto+json":                     Statement | Envelope,
 	"application/vnd.in-toto.bundle+json":              Bundle | Envelope,
-	"application/spdx+json":                            SPDX,
-	"text/spdx+json":                                   SPDX,
+	"application/spdx+json":                            JSON,
+	"text/spdx+json":                                   JSON,
 	"text/spdx":                                        SPDXText,
-	"application/vnd.cyclonedx":                        CycloneDX,
-	"application/vnd.cyclonedx+json":                   CycloneDX,
-	"application/vnd.syft+json":                        Syft,
-	"application/sarif+json":                           SARIF,
-	"application/vnd.openvex":                          OpenVEX,
-	"application/vnd.openvex+json":                     OpenVEX,
-	"application/openvex+json":                         OpenVEX,
+	"application/vnd.cyclonedx":                        JSON,
+	"application/vnd.cyclonedx+json":                   JSON,
+	"application/vnd.syft+json":                        JSON,
+	"application/sarif+json":                           JSON,
+	"application/vnd.openvex":                          JSON,
+	"application/vnd.openvex+json":                     JSON,
+	"application/openvex+json":                         JSON,
 	"application/jose+json":                            JOSE,
 	"application/cose":                                 COSE,
 	"application/json":                                 JSON,

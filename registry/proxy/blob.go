@@ -34,10 +34,12 @@ func (x *exchange) blob() error {
 	if allowed.Size < 0 {
 		return x.openBlob()
 	}
-	want, refused := spanOf(x.r.Header.Get("Range"), allowed.Size)
-	if refused != nil {
-		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", allowed.Size))
-		return refused
+	if allowed.Evidence {
+		return x.evidenceBlob(allowed)
+	}
+	want, err := x.span(allowed.Size)
+	if err != nil {
+		return err
 	}
 	if f, size, ok := x.g.storedBlob(ctx, digest, allowed); ok {
 		defer func() { _ = f.Close() }() // it was only read
@@ -45,19 +47,33 @@ func (x *exchange) blob() error {
 			return x.fromStore(f, allowed, want)
 		}
 	}
-	// Whether evidence passes shows in its first bytes.
-	if x.r.Method == http.MethodHead && !allowed.Evidence {
-		there, err := x.p.from.client.HasBlob(ctx, x.p.from.digest(x.p.digest(digest)))
-		if err != nil {
-			return err
-		}
-		if !there {
-			return refuse(http.StatusNotFound, codeBlob, "the upstream registry does not have this blob")
-		}
-		x.blobHeaders(allowed, want)
-		return nil
+	if x.r.Method == http.MethodHead {
+		return x.headOf(allowed, want)
 	}
 	return x.fromUpstream(allowed, want)
+}
+
+// headOf answers HEAD where the upstream has the blob.
+func (x *exchange) headOf(allowed permit, s span) error {
+	there, err := x.p.from.client.HasBlob(x.ctx, x.p.from.digest(x.p.digest(x.l.ref)))
+	if err != nil {
+		return err
+	}
+	if !there {
+		return refuse(http.StatusNotFound, codeBlob, "the upstream registry does not have this blob")
+	}
+	x.blobHeaders(allowed, s)
+	return nil
+}
+
+// span is the part that the request asks for of a blob of a size.
+func (x *exchange) span(size int64) (span, error) {
+	s, refused := spanOf(x.r.Header.Get("Range"), size)
+	if refused != nil {
+		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		return s, refused
+	}
+	return s, nil
 }
 
 func (g *gate) storedBlob(ctx context.Context, digest string, allowed permit) (*os.File, int64, bool) {
@@ -122,11 +138,6 @@ const piece = 4 << 20
 
 // fromStore sends a file. Where the kernel can copy, it does.
 func (x *exchange) fromStore(f *os.File, allowed permit, s span) error {
-	if allowed.Evidence {
-		if err := notArchive(f); err != nil {
-			return err
-		}
-	}
 	if x.r.Method == http.MethodHead {
 		x.blobHeaders(allowed, s)
 		return nil
@@ -145,25 +156,6 @@ func (x *exchange) fromStore(f *os.File, allowed permit, s span) error {
 		}
 	}
 	return nil
-}
-
-// notArchive refuses evidence that is none.
-func notArchive(r io.ReaderAt) error {
-	start := make([]byte, sniffLength)
-	n, err := r.ReadAt(start, 0)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	if isArchive(start[:n]) {
-		return noEvidence()
-	}
-	return nil
-}
-
-func noEvidence() *refusal {
-	r := refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive or a program")
-	r.reason = "not-evidence"
-	return r
 }
 
 // abort ends the connection in the middle, so that the client knows that it does
@@ -196,7 +188,7 @@ func (x *exchange) fromUpstream(allowed permit, s span) error {
 
 // shared sends a blob that is being fetched. An error means that nothing was sent.
 func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
-	l, err := x.g.loads.join(x.ctx, x.p, key, allowed.Evidence)
+	l, err := x.g.loads.join(x.ctx, x.p, key, false)
 	if err != nil {
 		return err
 	}
@@ -206,11 +198,7 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 	defer file.close()
 	for at := s.from; at < s.to || !sent; {
 		x.waits()
-		from := at
-		if allowed.Evidence && !sent {
-			from = max(at, min(sniffLength, allowed.Size)-1) // what it is told by must be there
-		}
-		to, err := l.available(x.ctx, from)
+		to, err := l.available(x.ctx, at)
 		if err != nil && l.p != x.p && x.ctx.Err() == nil && !errors.Is(err, errSpool) && !(sent && isMismatch(err)) {
 			err = errors.Join(errOthers, err)
 		}
@@ -224,11 +212,6 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 			x.abort()
 		}
 		if !sent {
-			if allowed.Evidence {
-				if err := notArchive(l.file); err != nil {
-					return err
-				}
-			}
 			x.blobHeaders(allowed, s)
 			if x.r.Method == http.MethodHead {
 				return nil
@@ -313,21 +296,22 @@ func (x *exchange) checked(f *os.File, allowed permit, s span) error {
 	return x.guarded(content, allowed, s)
 }
 
+// firstPart is how much is read before an answer is begun.
+const firstPart = 512
+
 // guarded sends content of a reader that knows at its end whether it was the blob.
 func (x *exchange) guarded(body io.Reader, allowed permit, s span) error {
-	start := make([]byte, sniffLength)
-	n, err := io.ReadFull(body, start)
+	// What shows before anything was sent can still be said.
+	first := make([]byte, firstPart)
+	n, err := io.ReadFull(body, first)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return err
-	}
-	if allowed.Evidence && isArchive(start[:n]) {
-		return noEvidence()
 	}
 	x.blobHeaders(allowed, s)
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := x.stream(io.MultiReader(strings.NewReader(string(start[:n])), body), s); err != nil {
+	if err := x.stream(io.MultiReader(bytes.NewReader(first[:n]), body), s); err != nil {
 		x.mismatch(err)
 		x.abort()
 	}

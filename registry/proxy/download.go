@@ -27,11 +27,15 @@ type downloads struct {
 type downloadKey struct {
 	address name.Registry
 	digest  string
-	size    int64
+	// size is what a manifest says; unknownSize: what it is, up to MaxEvidenceBytes.
+	size int64
 	// by are those who may join: who reads the same repository with the same login.
 	// Zero: everybody.
 	by pull
 }
+
+// unknownSize is that of a blob of evidence: whoever attaches some can claim any other.
+const unknownSize = -1
 
 // download is a blob on its way from an upstream to a file. The registry's client
 // hashes it: until that has seen the whole blob, the last byte is withheld.
@@ -106,7 +110,7 @@ func (d *downloads) forget(l *download) {
 
 // file makes the file: in the store, where it can stay there.
 func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, err error) {
-	if s := d.g.c.Store; s != nil && s.fits(size, evidence) {
+	if s := d.g.c.Store; s != nil && s.fits(max(size, 0), evidence) {
 		file, err = s.create()
 		return file, true, err
 	}
@@ -136,8 +140,11 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 		return false
 	}
 	l.mu.Lock()
-	evidence := l.evidence
+	evidence, size := l.evidence, l.written
 	l.mu.Unlock()
+	if !d.g.c.Store.fits(size, evidence) {
+		return false
+	}
 	if err := d.g.c.Store.commit(l.file, l.digest, evidence); err != nil {
 		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
 		return false
@@ -165,6 +172,9 @@ func (l *download) fetch(ctx context.Context) error {
 				return errors.Join(errSpool, err)
 			}
 			l.grow(int64(n))
+		}
+		if l.size == unknownSize && l.written > l.all.g.c.MaxEvidenceBytes {
+			return noEvidence()
 		}
 		// Compared, not asked with errors.Is: a connection that broke off is an error
 		// that wraps io.ErrUnexpectedEOF. ReadAtLeast's own follows on the io.EOF that
@@ -231,11 +241,12 @@ func (l *download) leave() {
 func (l *download) available(ctx context.Context, from int64) (int64, error) {
 	for {
 		l.mu.Lock()
-		to, done, err, grown := min(l.written, l.size-1), l.done, l.err, l.grown
+		written, done, err, grown := l.written, l.done, l.err, l.grown
 		l.mu.Unlock()
+		to := min(written, l.size-1)
 		switch {
 		case done && err == nil:
-			return l.size, nil
+			return written, nil
 		case done:
 			return from, err
 		case to > from:

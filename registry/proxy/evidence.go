@@ -3,132 +3,184 @@ package proxy
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// knownEvidence are media types of layers that hold evidence. What runs is in none
-// of them: an image that names an allowed one as its subject does not pass for
-// that.
-var knownEvidence = []string{
-	"application/vnd.dev.cosign.*",
-	"application/vnd.dev.sigstore.*",
-	"application/vnd.in-toto*",
-	"application/vnd.dsse.envelope.*",
-	"application/vnd.cncf.notary.*",
-	"application/jose+json",
-	"application/cose",
-	"application/spdx+json",
-	"text/spdx*",
-	"application/vnd.cyclonedx*",
-	"application/vnd.syft+json",
-	"application/sarif+json",
-	"application/vnd.openvex*",
-	"application/openvex+json",
-	"application/json",
-	oci.MediaTypeEmpty,
-}
-
-// evidenceTypes tell evidence from images.
-type evidenceTypes []string
-
-func newEvidenceTypes(more []string) evidenceTypes { return slices.Concat(knownEvidence, more) }
-
-func (e evidenceTypes) has(mediaType string) bool {
-	return slices.ContainsFunc(e, func(known string) bool {
-		prefix, open := strings.CutSuffix(known, "*")
-		return mediaType == known || open && strings.HasPrefix(mediaType, prefix)
-	})
-}
-
-// rules names what fits decides by.
-func (e evidenceTypes) rules(maxBytes int64) string {
-	sum := sha256.New()
-	for _, known := range slices.Sorted(slices.Values(e)) {
-		_, _ = fmt.Fprintf(sum, "%q\n", known) // a hash does not fail
-	}
-	_, _ = fmt.Fprintf(sum, "%d %d", maxBytes, maxEvidenceLayers)
-	return hexOf(sum.Sum(nil))
-}
-
-// isImageConfig reports whether a manifest says that it can be run. What cosign
-// puts under its tags says so too; a referrer does not need to.
-func isImageConfig(mediaType types.MediaType) bool {
-	return mediaType == types.OCIConfigJSON || mediaType == types.DockerConfigJSON
+// evidenceRules are the positive definition of what passes without being judged. Every
+// path asks them: manifests by tag and by digest, lists of referrers, blobs.
+type evidenceRules struct {
+	// more are further media types of layers: of JSON objects.
+	more []string
+	// maxBytes bounds each blob.
+	maxBytes int64
 }
 
 // maxEvidenceLayers bounds what one manifest of evidence lists, each of which is
 // remembered. cosign keeps all signatures of an image in one manifest.
 const maxEvidenceLayers = 1000
 
-// fits reports whether a manifest can be nothing but evidence: each layer is of a
-// type that evidence has, and not too large.
-func (e evidenceTypes) fits(d *oci.Document, maxBytes int64) bool {
-	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || d.Config.Size > maxBytes {
+// name tells rules apart from those of other gates, and of other versions of this one.
+func (e evidenceRules) name() string {
+	sum := sha256.New()
+	for _, known := range slices.Sorted(slices.Values(e.more)) {
+		_, _ = fmt.Fprintf(sum, "%q\n", known) // a hash does not fail
+	}
+	_, _ = fmt.Fprintf(sum, "kinds 1 %d %d", e.maxBytes, maxEvidenceLayers)
+	return hexOf(sum.Sum(nil))
+}
+
+// ofLayer says what a layer of a media type may be; 0: evidence has no such layers.
+func (e evidenceRules) ofLayer(mediaType string) kinds.Set {
+	if known := kinds.OfLayer(mediaType); known != 0 {
+		return known
+	}
+	if !kinds.IsImageType(mediaType) && slices.ContainsFunc(e.more, func(more string) bool {
+		prefix, open := strings.CutSuffix(more, "*")
+		return mediaType == more || open && strings.HasPrefix(mediaType, prefix)
+	}) {
+		return kinds.JSON
+	}
+	return 0
+}
+
+func (e evidenceRules) ofConfig(mediaType string) kinds.Set {
+	if known := kinds.OfConfig(mediaType); known != 0 || e.ofLayer(mediaType) == 0 {
+		return known
+	}
+	return kinds.Empty
+}
+
+// admit reports whether a manifest can be nothing but evidence. It is a manifest whose
+// members are those of the OCI specification, and whose config and layers, of which
+// there is at least one, are of kinds that evidence has. Each is small enough, for no
+// platform and at no other address, and what stands in the manifest itself in place of a
+// blob is of its kind.
+func (e evidenceRules) admit(m *manifest) bool {
+	d := m.doc
+	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, e.ofConfig(string(d.Config.MediaType))) {
 		return false
 	}
 	for _, l := range d.Layers {
-		if !e.has(string(l.MediaType)) || l.Size > maxBytes {
+		if !e.admitsPart(l, e.ofLayer(string(l.MediaType))) {
 			return false
 		}
 	}
-	return true
-}
-
-// sniffLength is how much of a blob tells whether it is an archive.
-const sniffLength = 512
-
-// magics begin gzip, zstd, bzip2, xz, zip, SquashFS (of both byte orders), ELF,
-// compress, LZH, LZ4 and lzip.
-var magics = []string{
-	"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ", "PK\x03\x04", "hsqs", "sqsh", "\x7fELF",
-	"\x1f\x9d", "\x1f\xa0", "\x04\x22\x4d\x18", "LZIP",
-}
-
-// isArchive reports whether a blob begins as layers of images do, whatever its
-// media type says: some clients unpack without looking at that.
-func isArchive(start []byte) bool {
-	for _, magic := range magics {
-		if bytes.HasPrefix(start, []byte(magic)) {
-			return true
-		}
-	}
-	// A skippable frame of Zstandard (RFC 8878, section 3.1.2): decompressors look for
-	// more behind it.
-	if len(start) >= 4 && start[0]&0xf0 == 0x50 && string(start[1:4]) == "\x2a\x4d\x18" {
-		return true
-	}
-	return isTar(start) || len(start) >= 262 && string(start[257:262]) == "ustar"
-}
-
-// isTar recognises the header of an archive's first file by its checksum, which
-// tar of all ages has (POSIX.1, ustar): the sum of all bytes, those of the checksum
-// itself counted as blanks.
-func isTar(start []byte) bool {
-	if len(start) < sniffLength {
+	if s := d.Subject; s != nil && (len(s.Data) > 0 || len(s.URLs) > 0) {
 		return false
 	}
-	// As lenient readers have it: what is behind a NUL or blank does not count, and the
-	// sum may be that of signed bytes, as old writers made it.
-	field := strings.TrimLeft(string(start[148:156]), " \x00")
-	if end := strings.IndexAny(field, " \x00"); end >= 0 {
-		field = field[:end]
+	return len(e.annotations(d.Annotations)) == len(d.Annotations) && oci.Plain(m.bytes)
+}
+
+// admitsPart reports whether a config or layer may be part of evidence.
+func (e evidenceRules) admitsPart(d v1.Descriptor, may kinds.Set) bool {
+	switch {
+	case may == 0, d.Size > e.maxBytes, d.Platform != nil, len(d.URLs) > 0, len(e.annotations(d.Annotations)) < len(d.Annotations):
+		return false
+	case len(d.Data) == 0:
+		return true
 	}
-	want, err := strconv.ParseInt(field, 8, 32)
-	sum, signed := int64(8*' '), int64(8*' ')
-	for i, b := range start[:sniffLength] {
-		if i < 148 || i >= 156 {
-			sum += int64(b)
-			signed += int64(int8(b)) //nolint:gosec // so it was added
+	return isItself(d) && is(d.Data, may)
+}
+
+// isItself reports whether the content that stands in a descriptor is what it describes.
+func isItself(d v1.Descriptor) bool {
+	if len(d.Data) == 0 {
+		return true
+	}
+	sum := sha256.Sum256(d.Data)
+	return int64(len(d.Data)) == d.Size && hexOf(sum[:]) == d.Digest.Hex
+}
+
+func is(content []byte, may kinds.Set) bool {
+	what, err := kinds.Of(bytes.NewReader(content))
+	return err == nil && what&may != 0
+}
+
+// annotations are those of evidence that may pass. Clients take what some say for more
+// than a remark: containerd where it finds content and how to mount it, and readers of
+// ours the content itself, which must be evidence as any other.
+func (e evidenceRules) annotations(all map[string]string) map[string]string {
+	kept := maps.Clone(all)
+	maps.DeleteFunc(kept, func(name, value string) bool {
+		return strings.HasPrefix(name, "containerd.io/") || strings.HasPrefix(name, "io.containerd.") ||
+			name == registry.AnnotationContent && !e.admitsContent(value)
+	})
+	return kept
+}
+
+// admitsContent looks at the content that registry.AnnotationContent repeats.
+func (e evidenceRules) admitsContent(text string) bool {
+	words := strings.Split(text, " ")
+	if len(words) != 4 {
+		return false
+	}
+	content, err := base64.StdEncoding.Strict().DecodeString(words[3])
+	return err == nil && is(content, e.ofLayer(words[2]))
+}
+
+// entry is what a list of referrers says here of an entry of the upstream's; false: the
+// entry cannot be one of evidence.
+func (e evidenceRules) entry(d v1.Descriptor) (v1.Descriptor, bool) {
+	if d.MediaType != types.OCIManifestSchema1 && d.MediaType != types.DockerManifestSchema2 || d.Platform != nil || kinds.IsImageConfig(d.ArtifactType) {
+		return v1.Descriptor{}, false
+	}
+	return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: d.ArtifactType, Annotations: e.annotations(d.Annotations)}, true
+}
+
+// kindsOf says what each blob may be that a manifest of evidence lists.
+func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
+	may := map[v1.Hash]kinds.Set{d.Config.Digest: e.ofConfig(string(d.Config.MediaType))}
+	for _, l := range d.Layers {
+		may[l.Digest] |= e.ofLayer(string(l.MediaType))
+	}
+	return may
+}
+
+// inline refuses a manifest that brings along, in descriptors' data, what is not what
+// they describe, or manifests that the policy denies: clients take that content in place
+// of asking for it. Nil: there is no such thing.
+func (g *gate) inline(denies func(digest string) *permit, m *oci.Document, depth int) (*permit, error) {
+	for _, d := range described(m) {
+		if !isItself(d) {
+			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the content in its descriptor is other content"}
+		}
+		if len(d.Data) == 0 || !oci.IsManifestType(string(d.MediaType)) {
+			continue
+		}
+		if denied := denies(d.Digest.String()); denied != nil {
+			return denied, nil
+		}
+		child, err := oci.Parse(string(d.MediaType), d.Data)
+		if err != nil || depth >= maxNesting {
+			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the manifest in its descriptor cannot be read", Err: err}
+		}
+		if denied, err := g.inline(denies, child, depth+1); denied != nil || err != nil {
+			return denied, err
 		}
 	}
-	return err == nil && (want == sum || want == signed)
+	return nil, nil
+}
+
+// described are all descriptors of a manifest or index.
+func described(m *oci.Document) []v1.Descriptor {
+	all := slices.Concat(m.Layers, m.Manifests)
+	for _, single := range []*v1.Descriptor{m.Config, m.Subject} {
+		if single != nil {
+			all = append(all, *single)
+		}
+	}
+	return all
 }
 
 // evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and

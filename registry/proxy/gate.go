@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -23,9 +24,10 @@ type gate struct {
 	manifests *lru.Cache[string, *manifest]
 	unjudged  *lru.Cache[string, *manifest]
 	tags      *tags
-	evidence  evidenceTypes
-	// looks names the rules by which evidence is told from images.
+	evidence  evidenceRules
+	// looks names the rules of evidence, and forms is what content was seen to be.
 	looks  string
+	forms  *lru.Cache[string, form]
 	limits *limits
 	grants *lru.Cache[grantKey, term]
 	shown  *lru.Cache[shownKey, term]
@@ -33,6 +35,7 @@ type gate struct {
 	judging share.Group[judgeKey, permit]
 	reading share.Group[readKey, *manifest]
 	listing share.Group[readKey, *manifest]
+	looking share.Group[string, form]
 	loads   downloads
 	// chunks are for reading from upstreams; buffers, for sending to clients, are
 	// small: there may be thousands of those.
@@ -48,7 +51,8 @@ func newGate(c Config) *gate {
 		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
 		unjudged:  lru.New[string](max(c.MaxManifests/4, minUnjudged), (*manifest).weight),
 		tags:      newTags(),
-		evidence:  newEvidenceTypes(c.EvidenceTypes),
+		evidence:  evidenceRules{c.EvidenceTypes, c.MaxEvidenceBytes},
+		forms:     lru.New[string, form](maxForms, nil),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
 		grants:    lru.New[grantKey, term](maxGrants, nil),
 		shown:     lru.New[shownKey, term](maxShown, nil),
@@ -57,7 +61,7 @@ func newGate(c Config) *gate {
 		buffers:   pool(32 << 10),
 	}
 	g.loads.g = g
-	g.looks = g.evidence.rules(c.MaxEvidenceBytes)
+	g.looks = g.evidence.name()
 	return g
 }
 
@@ -84,9 +88,12 @@ const maxNesting = 5
 // these holds, looked for in this order:
 //
 //   - a manifest that lists it passes;
-//   - it is evidence (see evidenceTypes) and its subject passes; what a tag other
+//   - it is evidence (see evidenceRules) and its subject passes; what a tag other
 //     than those of evidence names must pass by itself, though;
 //   - the verifier allows it.
+//
+// None of them lets a manifest pass that brings along content which is other content
+// than it describes, or a manifest that the policy denies (see gate.inline).
 func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (permit, bool, error) {
 	v, err := g.c.Verifier.Verifier(ctx)
 	if err != nil {
@@ -148,7 +155,7 @@ func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permit
 	}
 	decided, far, err := g.vouched(ctx, v, p, key, m, depth)
 	if err == nil && decided == nil {
-		decided, err = g.verified(ctx, v, p, key.digest)
+		decided, err = g.verified(ctx, v, p, m)
 	}
 	if err != nil {
 		return permit{}, err
@@ -163,6 +170,9 @@ func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permit
 // vouched decides by what lists a manifest, or what it is evidence about; nil: that
 // does not let it through. far tells that something was too far away to count.
 func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key permitKey, m *manifest, depth int) (by *permit, far bool, err error) {
+	if by, err = g.carries(v, p, m); by != nil || err != nil {
+		return by, false, err
+	}
 	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
 		by, err = g.byParent(ctx, v, p, key, parent, depth)
 		if !errors.Is(err, errFar) && (by != nil || err != nil) {
@@ -188,9 +198,14 @@ func vouches(d permit, err error) (bool, error) {
 	return err == nil && d.Allowed, gone(err)
 }
 
+// carries denies a manifest for what it brings along; nil: that denies nothing.
+func (g *gate) carries(v *verify.Verifier, p pull, m *manifest) (*permit, error) {
+	return g.inline(func(digest string) *permit { return g.forbidden(v, p, digest) }, m.doc, 0)
+}
+
 // verified asks the verifier.
-func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
-	result, err := v.Image(ctx, p.from, p.digest(digest))
+func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, m *manifest) (*permit, error) {
+	result, err := v.Image(ctx, p.from, p.digest(m.digest))
 	var denied *verify.Error
 	if errors.As(err, &denied) {
 		return g.denied(denied), nil
@@ -221,7 +236,10 @@ func (g *gate) byItself(ctx context.Context, p pull, digest string) (permit, err
 		if err != nil {
 			return permit{}, err
 		}
-		decided, err := g.verified(ctx, v, p, digest)
+		decided, err := g.carries(v, p, m)
+		if err == nil && decided == nil {
+			decided, err = g.verified(ctx, v, p, m)
+		}
 		if err != nil {
 			return permit{}, err
 		}
@@ -322,7 +340,7 @@ func gone(err error) error {
 
 // bySubject lets evidence pass for what it is about.
 func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*permit, error) {
-	if m.doc.Subject == nil || m.doc.Config != nil && isImageConfig(m.doc.Config.MediaType) || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
+	if m.doc.Subject == nil || m.doc.Config != nil && kinds.IsImageConfig(string(m.doc.Config.MediaType)) || !g.evidence.admit(m) {
 		return nil, nil
 	}
 	subject := m.doc.Subject.Digest.String()
@@ -339,7 +357,7 @@ func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*
 // asEvidence lets a manifest pass that a tag of evidence has named.
 func (g *gate) asEvidence(ctx context.Context, p pull, digest string, above permit, parent string) (*permit, error) {
 	m, err := g.byDigest(ctx, p, digest)
-	if err != nil || !g.evidence.fits(m.doc, g.c.MaxEvidenceBytes) {
+	if err != nil || !g.evidence.admit(m) {
 		return nil, err
 	}
 	if s := m.doc.Subject; s != nil && s.Digest.String() != parent {
@@ -365,11 +383,15 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 	if d.about != "" {
 		g.links.add(ctx, linkKey{key.repo, key.digest, asManifest}, d.about, true, g.keepFor(d))
 	}
+	var may map[v1.Hash]kinds.Set
+	if d.Evidence {
+		may = g.evidence.kindsOf(m.doc)
+	}
 	for listed, as := range listedBy(m) {
 		below := permitKey{key.policy, key.repo, listed.Digest.String(), as}
 		g.links.add(ctx, linkKey{key.repo, below.digest, as}, key.digest, d.Evidence, g.keepFor(d))
 		if as == asBlob {
-			g.permitBlob(below, d.forBlob(listed.Size))
+			g.permitBlob(below, d.forBlob(listed.Size, may[listed.Digest]))
 			continue
 		}
 		// A child that was denied was so before this was known of it.
@@ -383,9 +405,10 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 // its blobs rest on.
 func (g *gate) keepFor(d *permit) time.Duration { return d.Until.Sub(g.c.Now()) + g.c.AllowedFor }
 
-// forBlob is what follows from a decision for a blob that the manifest lists.
-func (d *permit) forBlob(size int64) permit {
-	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning}
+// forBlob is what follows from a decision for a blob that the manifest lists: may is what
+// it may be as evidence.
+func (d *permit) forBlob(size int64, may kinds.Set) permit {
+	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning}
 }
 
 // permitBlob keeps what a blob rests on. What images list is not changed by evidence
@@ -395,6 +418,10 @@ func (g *gate) permitBlob(key permitKey, d permit) {
 	if d.Evidence {
 		if known, ok := g.permits.allowed.Get(key); ok && known.Allowed {
 			return
+		}
+		// What other evidence says it is, it may go on to be.
+		if known, ok := g.permits.evidence.Get(key); ok && known.Looks == d.Looks && g.holds(known) {
+			d.Kinds |= known.Kinds
 		}
 	}
 	g.permits.put(key, d)
@@ -468,6 +495,8 @@ func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, er
 			return listed, nil
 		case evidence == nil:
 			evidence = listed
+		default:
+			evidence.Kinds |= listed.Kinds
 		}
 	}
 	if evidence != nil {
@@ -494,10 +523,14 @@ func (g *gate) listed(ctx context.Context, p pull, digest, parent string) (*perm
 		return nil, err
 	}
 	for _, d := range blobsOf(m) {
-		if d.Digest.String() == digest {
-			by := above.forBlob(d.Size)
-			return &by, nil
+		if d.Digest.String() != digest {
+			continue
 		}
+		by := above.forBlob(d.Size, 0)
+		if by.Evidence {
+			by.Kinds = g.evidence.kindsOf(m.doc)[d.Digest]
+		}
+		return &by, nil
 	}
 	return nil, nil
 }

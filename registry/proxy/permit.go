@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -41,9 +42,11 @@ type permit struct {
 	Until   time.Time `json:"until,omitzero"`
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`
-	// Evidence: it passes for what it is about, and must look like evidence.
+	// Evidence: it passes for what it is about, and must be evidence.
 	Evidence bool `json:"evidence,omitempty"`
-	// Looks says by which rules it does: another gate's may be others.
+	// Kinds are what a blob of evidence may be.
+	Kinds kinds.Set `json:"kinds,omitempty"`
+	// Looks says by which rules it is evidence: another gate's may be others.
 	Looks string `json:"looks,omitempty"`
 	Rule  string `json:"rule,omitempty"`
 	// Warning is the denial that a rule which only warns did not enforce.

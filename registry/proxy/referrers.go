@@ -12,7 +12,8 @@ import (
 
 // referrers is the list of what refers to a manifest that passes, as an index:
 // what the referrers API answers, and the fallback tag holds. Whichever of the two
-// the upstream has, clients find both here.
+// the upstream has, clients find both here. The list is the gate's own: an entry has what
+// evidenceRules.entry leaves of it, and no content of its own.
 // Source: OCI Distribution Specification v1.1, "Listing Referrers".
 func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest, error) {
 	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
@@ -24,12 +25,15 @@ func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest
 		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
 			return known.list, nil // read between the look above and now
 		}
-		all := []v1.Descriptor{}
+		all, seen := []v1.Descriptor{}, make(map[v1.Hash]bool)
 		for d, err := range p.from.Referrers(ctx, p.digest(subject)) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, d)
+			if entry, ok := g.evidence.entry(d); ok && !seen[d.Digest] {
+				seen[d.Digest] = true
+				all = append(all, entry)
+			}
 		}
 		list, err := indexOf(all)
 		if err == nil {

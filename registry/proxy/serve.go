@@ -209,6 +209,7 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	// vouch for.
 	x.g.unjudged.Put(list.digest, list)
 	x.g.permitEvidence(ctx, x.p, list, x.g.evidenceOf(above, subject))
+	x.g.mayReadNow(x.p, list.digest, asManifest) // the upstream does not have it as it is here
 	return x.sendManifest(list, above.Warning)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/registry/proxy"
@@ -18,7 +19,7 @@ import (
 func (s *scene) flood(dir string, round, n int) (blobs []string) {
 	s.t.Helper()
 	for i := range n {
-		payload := bytes.Repeat(fmt.Appendf(nil, "{%d %d}", round, i), 120<<10)
+		payload := fmt.Appendf(nil, `{"round":%d,"n":%d,"text":%q}`, round, i, strings.Repeat("x", 600<<10))
 		blob := s.blob("application/json", payload)
 		s.passes(s.attach(s.signed.DigestStr(), i, blob))
 		s.serves("/v2/team/app/blobs/" + blob.Digest)
@@ -60,7 +61,7 @@ func TestAttack_P6_EvidenceDrivesNoImageOutOfTheStore(t *testing.T) {
 func TestAttack_P6_EvidenceThatHasAnImagesLayerDoesNotDriveItOutOfTheStore(t *testing.T) {
 	dir, o := t.TempDir(), proxy.StoreOptions{MaxBytes: 4 << 20}
 	s := storeScene(t, dir, o)
-	layer := bytes.Repeat([]byte("layer"), 100<<10)
+	layer := fmt.Appendf(nil, `{"layer":%q}`, strings.Repeat("x", 500<<10))
 	manifest, _, content := s.unsignedImage("shared", layer)
 	image := s.repo.Digest(manifest.Digest)
 	s.passes(s.attach(s.signed.DigestStr(), 100, s.blob("application/json", layer)))
@@ -88,7 +89,7 @@ func TestAttack_P6_EvidenceThatHasAnImagesLayerDoesNotDriveItOutOfTheStore(t *te
 func TestEvidenceThatIsTooLargeForItsPartOfTheStoreIsServed(t *testing.T) {
 	dir := t.TempDir()
 	s := storeScene(t, dir, proxy.StoreOptions{MaxBytes: 1 << 20})
-	payload := bytes.Repeat([]byte("{}"), 200<<10)
+	payload := fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", 400<<10))
 	blob := s.blob("application/json", payload)
 	s.passes(s.attach(s.signed.DigestStr(), 1, blob))
 	for range 2 {

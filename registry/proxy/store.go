@@ -240,17 +240,17 @@ func (s *Store) look(ctx context.Context, hex string) (fingerprint, error) {
 	return now, nil
 }
 
-// cancelled is a file that is read until nobody wants it any more.
+// cancelled is content that is read until its context ends.
 type cancelled struct {
 	ctx context.Context
-	f   *os.File
+	r   io.Reader
 }
 
 func (c *cancelled) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.f.Read(p)
+	return c.r.Read(p)
 }
 
 // has reports whether content is there, unseen.

@@ -1,12 +1,13 @@
 package proxy
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
@@ -77,35 +78,82 @@ func TestRangesAreReadAsTheSpecificationHasThem(t *testing.T) {
 }
 
 func TestOnlyWhatCanBeNothingElseIsEvidence(t *testing.T) {
-	e := newEvidenceTypes([]string{"application/vnd.own.*", "text/own"})
-	document := func(index bool, config int64, layers ...v1.Descriptor) *oci.Document {
-		return &oci.Document{IsIndex: index, Config: &v1.Descriptor{Size: config}, Layers: layers}
-	}
-	layer := func(mediaType string, size int64) v1.Descriptor {
-		return v1.Descriptor{MediaType: types.MediaType(mediaType), Size: size}
-	}
+	e := evidenceRules{[]string{"application/vnd.own.*", "text/own", "application/*"}, 100}
+	empty := descriptor{oci.MediaTypeEmpty, 2, ""}
+	statement, spdx := descriptor{"application/vnd.in-toto+json", 9, ""}, descriptor{"application/spdx+json", 9, ""}
 	for name, x := range map[string]struct {
-		d    *oci.Document
-		fits bool
+		config descriptor
+		layers []descriptor
+		more   string
+		admits bool
 	}{
-		"bundle":           {document(false, 2, layer("application/vnd.dev.sigstore.bundle.v0.3+json", 9)), true},
-		"two":              {document(false, 2, layer("application/spdx+json", 9), layer("text/own", 9)), true},
-		"own":              {document(false, 2, layer("application/vnd.own.x", 9)), true},
-		"own, longer":      {document(false, 2, layer("text/own2", 9)), false},
-		"nothing":          {document(false, 2), false},
-		"index":            {&oci.Document{IsIndex: true, Layers: []v1.Descriptor{layer("application/json", 1)}, Config: &v1.Descriptor{}}, false},
-		"image layer":      {document(false, 2, layer("application/vnd.oci.image.layer.v1.tar+gzip", 9)), false},
-		"one image layer":  {document(false, 2, layer("application/json", 9), layer("application/vnd.oci.image.layer.v1.tar", 9)), false},
-		"large":            {document(false, 2, layer("application/json", 101)), false},
-		"config too large": {document(false, 101, layer("application/json", 9)), false},
+		"statement":               {empty, []descriptor{statement}, "", true},
+		"two":                     {empty, []descriptor{spdx, {"text/own", 9, ""}}, "", true},
+		"own":                     {empty, []descriptor{{"application/vnd.own.x", 9, ""}}, "", true},
+		"config of its type":      {descriptor{"text/own", 2, ""}, []descriptor{{"text/own", 9, ""}}, "", true},
+		"cosign's config":         {descriptor{oci.MediaTypeConfig, 2, ""}, []descriptor{statement}, "", true},
+		"artifact type":           {descriptor{oci.MediaTypeEmpty, 2, `,"artifactType":"x"`}, []descriptor{statement}, `,"artifactType":"x"`, true},
+		"annotations":             {empty, []descriptor{{statement.mediaType, 9, `,"annotations":{"a":"b"}`}}, `,"annotations":{"a":"b"}`, true},
+		"inline":                  {descriptor{oci.MediaTypeEmpty, 2, `,"data":"e30="`}, []descriptor{statement}, "", true},
+		"own, longer":             {empty, []descriptor{{"text/own2", 9, ""}}, "", false},
+		"no layer":                {empty, nil, "", false},
+		"image layer":             {empty, []descriptor{{"application/vnd.oci.image.layer.v1.tar+gzip", 9, ""}}, "", false},
+		"Docker layer":            {empty, []descriptor{{"application/vnd.docker.image.rootfs.diff.tar.gzip", 9, ""}}, "", false},
+		"one image layer":         {empty, []descriptor{statement, {"application/vnd.oci.image.layer.v1.tar", 9, ""}}, "", false},
+		"unknown config":          {descriptor{"text/other", 2, ""}, []descriptor{statement}, "", false},
+		"large":                   {empty, []descriptor{{statement.mediaType, 101, ""}}, "", false},
+		"config too large":        {descriptor{oci.MediaTypeEmpty, 101, ""}, []descriptor{statement}, "", false},
+		"platform":                {empty, []descriptor{{statement.mediaType, 9, `,"platform":{"os":"linux","architecture":"amd64"}`}}, "", false},
+		"urls":                    {empty, []descriptor{{statement.mediaType, 9, `,"urls":["https://x.example/y"]`}}, "", false},
+		"config with urls":        {descriptor{oci.MediaTypeEmpty, 2, `,"urls":["https://x.example/y"]`}, []descriptor{statement}, "", false},
+		"inline, other content":   {descriptor{oci.MediaTypeEmpty, 2, `,"data":"eyB9"`}, []descriptor{statement}, "", false},
+		"inline, no evidence":     {empty, []descriptor{inlined(statement.mediaType, "#!/bin/sh")}, "", false},
+		"inline, another kind":    {empty, []descriptor{inlined(statement.mediaType, "{}")}, "", false},
+		"inline config that runs": {inlined(oci.MediaTypeConfig, `{"config":{"Cmd":["sh"]}}`), []descriptor{statement}, "", false},
+		"subject with data":       {empty, []descriptor{statement}, `,"subject":` + inlined(oci.MediaTypeManifest, "{}").String(), false},
+		"unknown member":          {empty, []descriptor{statement}, `,"blobs":[]`, false},
+		"unknown in a layer":      {empty, []descriptor{{statement.mediaType, 9, `,"content":"x"`}}, "", false},
+		"for containerd":          {empty, []descriptor{{statement.mediaType, 9, `,"annotations":{"containerd.io/snapshot/x":"y"}`}}, "", false},
+		"content in annotations":  {empty, []descriptor{statement}, `,"annotations":{"io.github.hallmark-oci.content":"x 1 application/json IyEvYmluL3No"}`, false},
 	} {
-		if got := e.fits(x.d, 100); got != x.fits {
+		var layers []string
+		for _, l := range x.layers {
+			layers = append(layers, l.String())
+		}
+		text := `{"schemaVersion":2,"config":` + x.config.String() + `,"layers":[` + strings.Join(layers, ",") + `]` + x.more + `}`
+		doc, err := oci.Parse(oci.MediaTypeManifest, []byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := e.admit(&manifest{bytes: []byte(text), doc: doc}); got != x.admits {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	for start, archive := range map[string]bool{"{}": false, "\x1f\x8b\x08": true, "\x7fELF": true, "": false, "PK\x03\x04": true, strings.Repeat("a", 257) + "ustar": true, strings.Repeat("a", 600): false, strings.Repeat("\x00", 512): false} {
-		if isArchive([]byte(start)) != archive {
-			t.Errorf("%.20q", start)
-		}
+	if e.admit(&manifest{doc: &oci.Document{IsIndex: true}}) {
+		t.Error("an index")
 	}
+}
+
+// descriptor is one as it is written: more are further members of it.
+type descriptor struct {
+	mediaType string
+	size      int
+	more      string
+}
+
+func (d descriptor) String() string {
+	digest := strings.Repeat("ab", 32)
+	if d.mediaType == oci.MediaTypeEmpty && d.size == 2 {
+		digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+	}
+	if _, inline, ok := strings.Cut(d.more, "@"); ok {
+		return `{"mediaType":"` + d.mediaType + `","size":` + strconv.Itoa(d.size) + inline + `}`
+	}
+	return `{"mediaType":"` + d.mediaType + `","size":` + strconv.Itoa(d.size) + `,"digest":"sha256:` + digest + `"` + d.more + `}`
+}
+
+// inlined is a descriptor that brings its content along.
+func inlined(mediaType, content string) descriptor {
+	sum := sha256.Sum256([]byte(content))
+	return descriptor{mediaType, len(content), `@,"digest":"sha256:` + hex.EncodeToString(sum[:]) + `","data":"` + base64.StdEncoding.EncodeToString([]byte(content)) + `"`}
 }
