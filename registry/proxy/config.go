@@ -70,9 +70,9 @@ type Config struct {
 	// somebody else protects them. Default: they are refused.
 	OpenBlobs bool
 	// EvidenceTypes are further media types of layers of evidence, which passes
-	// when its subject was allowed. A type that ends in * is a prefix. The known
-	// ones are those of cosign, Sigstore, in-toto, Notation and SBOMs. Empty: no
-	// others.
+	// when its subject was allowed. Their content must be a JSON object. A type that
+	// ends in * is a prefix; media types of images are never evidence. The known ones
+	// are those of cosign, Sigstore, in-toto, Notation and SBOMs. Empty: no others.
 	EvidenceTypes []string
 	// MaxEvidenceBytes bounds each blob of evidence. Default 32 MiB.
 	MaxEvidenceBytes int64

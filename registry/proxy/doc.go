@@ -23,11 +23,21 @@
 // passes; the fallback tag of the referrers API holds the same list, whichever of
 // the two the upstream has. Lists of tags are passed on as they are.
 //
-// Evidence must look like evidence: no layer has a media type that an image's has,
-// no blob begins as an archive or a program does, none exceeds
-// Config.MaxEvidenceBytes, and there are at most a thousand. So an image that names a
-// good one as its subject does not pass for that. That a manifest lists a digest as a
-// blob says nothing about a manifest of that digest, and the other way round.
+// # What passes without being judged
+//
+// Evidence about an image that passes, and nothing else. It is
+//   - a manifest with only the members of the OCI specification, one layer at least and
+//     a thousand at most, none at other addresses (urls), none for a platform;
+//   - whose config is empty, or names no platform and nothing to run;
+//   - whose layers have media types of evidence: bundles, envelopes, simple signing
+//     payloads, statements, documents in JSON, SPDX text, Notation's JOSE and COSE;
+//   - whose content, in blobs, descriptors or annotations, is of the kind that the media
+//     type says, by the whole of it, and at most Config.MaxEvidenceBytes long;
+//   - listed by the gate's own words: media type, digest, size, artifact type, annotations.
+//
+// That a manifest lists a digest as a blob says nothing about a manifest of that digest,
+// and the other way round. A manifest whose descriptors hold content (data) that is not
+// theirs, or manifests that the policy denies, does not pass even if it was judged.
 //
 // Blobs are hashed on their way, and the last byte is withheld until the whole was
 // seen to be what its digest says; otherwise the connection is broken off. All who
