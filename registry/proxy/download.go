@@ -145,6 +145,12 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 	if !d.g.c.Store.fits(size, evidence) {
 		return false
 	}
+	if evidence { // what is none is not kept
+		seen, err := d.g.form(ctx, l.digest, io.NewSectionReader(l.file, 0, size))
+		if err != nil || seen.kinds == 0 {
+			return false
+		}
+	}
 	if err := d.g.c.Store.commit(l.file, l.digest, evidence); err != nil {
 		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
 		return false
