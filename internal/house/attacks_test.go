@@ -14,8 +14,11 @@ import (
 // catalogue is how many entries each part of the catalogue of attacks has, and
 // unbuilt are those that concern what is not built.
 var (
-	catalogue = map[string]int{"E": 20, "I": 7, "R": 11, "T": 12, "P": 14, "S": 8, "F": 4}
-	unbuilt   = []string{"T12", "P13"}
+	catalogue = map[string]int{"E": 23, "I": 7, "R": 11, "T": 23, "P": 25, "S": 10, "F": 5}
+	unbuilt   = []string{
+		"T12", "T13", "T14", "T15", "T16", "T17", "T18", "T19", "T20", "T21", "T22", "T23",
+		"P13", "P22", "P24", "P25", "S10", "F5",
+	}
 )
 
 var entrySyntax = regexp.MustCompile(`^[EIRTPSF][0-9]+$`)
