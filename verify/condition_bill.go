@@ -2,46 +2,49 @@ package verify
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// listed is a package, file or service in a bill of materials.
-type listed struct {
-	title           string   // for messages
-	names           []string // of a package: as a bill has it, and behind a group
-	purls, licenses []string
+// judgeBill looks for packages and licences that are denied. What it cannot read
+// could hold either, and is denied too.
+func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
+	if len(q.DenyPackages) > 0 {
+		all, err := readBill(document, billPackages)
+		if p := q.judgePackages(all); p != nil {
+			return p
+		}
+		if err != nil {
+			return problemf(ReasonPredicate, "its packages cannot be read: %v", err)
+		}
+	}
+	if len(q.DenyLicenses) > 0 {
+		all, err := readBill(document, billLicenses)
+		if p := q.judgeLicenses(all); p != nil {
+			return p
+		}
+		if err != nil {
+			return problemf(ReasonPredicate, "its licences cannot be read: %v", err)
+		}
+	}
+	return nil
 }
 
-// judgeBill looks for packages and licences that are denied.
-func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
-	if len(q.DenyPackages) == 0 && len(q.DenyLicenses) == 0 {
-		return nil
-	}
-	if bill, ok := document.Value().(*attest.SPDX); ok && !strings.HasPrefix(bill.Version, "2.") {
-		return problemf(ReasonPredicate, "its packages cannot be read: it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", bill.Version)
-	}
-	root, err := strictjson.Parse(document.RawPredicate())
-	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
-		text, _ := root.StrBytes()
-		root, err = strictjson.Parse(text)
-	}
-	var all []listed
-	if err == nil {
-		all, err = readBill(root)
-	}
-	if err != nil {
-		return problemf(ReasonPredicate, "its packages cannot be read: %v", err)
-	}
+func (q *DocumentConditions) judgePackages(all []listed) *problem {
 	for _, p := range all {
 		for _, denied := range q.DenyPackages {
 			if p.is(denied) {
 				return problemf(ReasonDeniedPackage, "it has the package %s", denied)
 			}
 		}
+	}
+	return nil
+}
+
+func (q *DocumentConditions) judgeLicenses(all []listed) *problem {
+	for _, p := range all {
 		for _, denied := range q.DenyLicenses {
 			if p.hasLicense(denied) {
 				return problemf(ReasonDeniedLicense, "its package %s has the licence %s", p.title, denied)
@@ -51,164 +54,213 @@ func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
 	return nil
 }
 
-// bill reads an SPDX 2.x or CycloneDX document. It keeps the first error.
-type bill struct {
-	all []listed
-	err error
+// listed is a package, file or service in a bill of materials.
+type listed struct {
+	title           string   // for messages
+	names           []string // of a package: as a bill has it, and behind a group
+	purls, licenses []string
 }
 
-func readBill(root strictjson.Value) ([]listed, error) {
-	var b bill
-	b.known(root, "packages", "files", "snippets", "components", "services", "metadata")
-	for v := range root.Get("packages").Elems() {
-		b.spdxPackage(v)
+// billPart is what of a bill is read. The other part may be of any form.
+type billPart int
+
+const (
+	billPackages billPart = iota
+	billLicenses
+)
+
+// bill reads one part of an SPDX 2.x or CycloneDX document. It keeps the first error:
+// a member that is not of the type that its format gives it.
+//
+// Sources: SPDX 2.3, schemas/spdx-schema.json; CycloneDX 1.2 to 1.7,
+// schema/bom-1.N.schema.json.
+type bill struct {
+	shape
+	part billPart
+	all  []listed
+}
+
+func readBill(document *attest.Document, part billPart) ([]listed, error) {
+	if spdx, ok := document.Value().(*attest.SPDX); ok && !strings.HasPrefix(spdx.Version, "2.") {
+		return nil, fmt.Errorf("it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", spdx.Version)
 	}
-	for _, list := range []string{"files", "snippets"} {
-		for v := range root.Get(list).Elems() {
-			b.spdxFile(v)
+	root, err := strictjson.Parse(document.RawPredicate())
+	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
+		text, _ := root.StrBytes()
+		root, err = strictjson.Parse(text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := bill{part: part}
+	b.object("the document", root, "packages", "files", "snippets", "hasExtractedLicensingInfos", "components", "services", "metadata")
+	b.each("packages", root.Get("packages"), b.spdxPackage)
+	if part == billLicenses {
+		b.each("files", root.Get("files"), b.spdxFile)
+		b.each("snippets", root.Get("snippets"), b.spdxFile)
+		b.each("hasExtractedLicensingInfos", root.Get("hasExtractedLicensingInfos"), b.spdxLicense)
+	}
+	if metadata := root.Get("metadata"); metadata.Exists() {
+		b.object("metadata", metadata, "component")
+		if c := metadata.Get("component"); c.Exists() {
+			b.component("metadata.component", c)
 		}
 	}
-	metadata := root.Get("metadata")
-	b.known(metadata, "component")
-	b.components(metadata.Get("component"))
-	b.components(root.Get("components"))
-	b.components(root.Get("services"))
+	b.each("components", root.Get("components"), b.component)
+	b.each("services", root.Get("services"), b.component)
 	return b.all, b.err
 }
 
-// known refuses members of an object whose names differ from known ones in case
-// alone: others would read there what is passed over here.
-func (b *bill) known(v strictjson.Value, names ...string) {
-	if b.err != nil || v.Kind() != strictjson.Object {
+func (b *bill) spdxPackage(at string, v strictjson.Value) {
+	b.object(at, v, "name", "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "externalRefs")
+	if b.part == billLicenses {
+		name, _ := v.Get("name").Str()
+		b.addLicenses(listed{title: name}, at, v, []string{"licenseConcluded", "licenseDeclared"}, "licenseInfoFromFiles")
 		return
 	}
-	for member := range v.Members() {
-		for _, name := range names {
-			if member != name && strings.EqualFold(member, name) {
-				b.err = fmt.Errorf("the member %.40q is not written %q, and would be read as that by some", member, name)
-				return
-			}
+	p := listed{names: []string{b.text(at+".name", v.Get("name"))}}
+	b.each(at+".externalRefs", v.Get("externalRefs"), func(at string, ref strictjson.Value) {
+		b.object(at, ref, "referenceType", "referenceLocator")
+		kind := b.text(at+".referenceType", ref.Get("referenceType")) // a name, or the URI of one
+		locator := b.text(at+".referenceLocator", ref.Get("referenceLocator"))
+		if isPURL(strings.TrimSpace(locator)) || strings.EqualFold(kind[strings.LastIndexByte(kind, '/')+1:], "purl") {
+			p.purls = append(p.purls, b.purl(at+".referenceLocator", locator))
 		}
-	}
-}
-
-func (b *bill) spdxPackage(v strictjson.Value) {
-	b.known(v, "name", "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "externalRefs")
-	name, _ := v.Get("name").Str()
-	p := listed{title: name, names: []string{name}}
-	for _, field := range []string{"licenseConcluded", "licenseDeclared", "licenseInfoFromFiles"} {
-		p.addLicenses(v.Get(field))
-	}
-	for ref := range v.Get("externalRefs").Elems() {
-		b.known(ref, "referenceType", "referenceLocator")
-		kind, _ := ref.Get("referenceType").Str() // a name, or the URI of one
-		locator, _ := ref.Get("referenceLocator").Str()
-		if isPURL(locator) || strings.EqualFold(kind[strings.LastIndexByte(kind, '/')+1:], "purl") {
-			p.purls = append(p.purls, locator)
-		}
-	}
+	})
 	b.all = append(b.all, p)
 }
 
 // spdxFile reads a file or a snippet of one, which have licences of their own.
-func (b *bill) spdxFile(v strictjson.Value) {
-	fields := []string{"licenseConcluded", "licenseInfoInFiles", "licenseInfoInSnippets"}
-	b.known(v, fields...)
+func (b *bill) spdxFile(at string, v strictjson.Value) {
+	b.object(at, v, "licenseConcluded", "licenseInfoInFiles", "licenseInfoInSnippets")
 	var p listed
 	for _, name := range []string{"name", "fileName"} { // of a snippet, of a file
 		if text, ok := v.Get(name).Str(); ok {
 			p.title = text
 		}
 	}
-	for _, field := range fields {
-		p.addLicenses(v.Get(field))
+	b.addLicenses(p, at, v, []string{"licenseConcluded"}, "licenseInfoInFiles", "licenseInfoInSnippets")
+}
+
+// spdxLicense reads a licence that the document defines, and packages name by its ID:
+// its name may be that of another one.
+func (b *bill) spdxLicense(at string, v strictjson.Value) {
+	b.object(at, v, "licenseId", "name")
+	p := listed{title: b.text(at+".licenseId", v.Get("licenseId"))}
+	p.licenses = append(p.licenses, p.title)
+	if name := v.Get("name"); name.Exists() {
+		p.licenses = append(p.licenses, b.text(at+".name", name))
 	}
 	b.all = append(b.all, p)
 }
 
-// components reads a CycloneDX component or service, or a list of them, and what
-// is nested in them.
-func (b *bill) components(v strictjson.Value) {
-	if v.Kind() == strictjson.Object {
-		b.component(v)
-		b.components(v.Get("components"))
-		b.components(v.Get("services"))
-		return
+// addLicenses adds a package or file with the licence expressions, and lists of them,
+// that stand in its members.
+func (b *bill) addLicenses(p listed, at string, v strictjson.Value, texts []string, lists ...string) {
+	for _, name := range texts {
+		if text := v.Get(name); text.Exists() {
+			p.licenses = append(p.licenses, b.expression(at+"."+name, text))
+		}
 	}
-	for c := range v.Elems() {
-		b.components(c)
+	for _, name := range lists {
+		b.each(at+"."+name, v.Get(name), func(at string, text strictjson.Value) {
+			p.licenses = append(p.licenses, b.expression(at, text))
+		})
 	}
+	b.all = append(b.all, p)
 }
 
-func (b *bill) component(v strictjson.Value) {
-	b.known(v, "name", "group", "purl", "licenses", "evidence", "components", "services")
-	name, _ := v.Get("name").Str()
-	p := listed{title: name, names: []string{name}}
-	if purl, ok := v.Get("purl").Str(); ok {
-		p.purls = append(p.purls, purl)
+// component reads a CycloneDX component or service, and what is nested in it.
+func (b *bill) component(at string, v strictjson.Value) {
+	b.object(at, v, "name", "group", "purl", "licenses", "evidence", "components", "services")
+	if b.part == billPackages {
+		b.componentNames(at, v)
+	} else {
+		b.componentLicenses(at, v)
 	}
+	b.each(at+".components", v.Get("components"), b.component)
+	b.each(at+".services", v.Get("services"), b.component)
+}
+
+func (b *bill) componentNames(at string, v strictjson.Value) {
+	name := b.text(at+".name", v.Get("name"))
+	p := listed{names: []string{name}}
+	if purl := v.Get("purl"); purl.Exists() {
+		p.purls = append(p.purls, b.purl(at+".purl", b.text(at+".purl", purl)))
+	}
+	if group := v.Get("group"); group.Exists() && !group.Is("") {
+		p.names = append(p.names, b.text(at+".group", group)+"/"+name)
+	}
+	b.all = append(b.all, p)
+}
+
+func (b *bill) componentLicenses(at string, v strictjson.Value) {
+	var p listed
+	p.title, _ = v.Get("name").Str()
 	if group, ok := v.Get("group").Str(); ok && group != "" {
-		p.title = group + "/" + name
-		p.names = append(p.names, p.title)
+		p.title = group + "/" + p.title
 	}
-	evidence := v.Get("evidence")
-	b.known(evidence, "licenses")
-	for _, list := range []strictjson.Value{v.Get("licenses"), evidence.Get("licenses")} {
-		for choice := range list.Elems() {
-			license := choice.Get("license")
-			b.known(choice, "license", "expression")
-			b.known(license, "id", "name")
-			for _, text := range []strictjson.Value{choice.Get("expression"), license.Get("id"), license.Get("name")} {
-				p.addLicenses(text)
-			}
-		}
+	b.licenseChoices(&p, at+".licenses", v.Get("licenses"))
+	if evidence := v.Get("evidence"); evidence.Exists() {
+		b.object(at+".evidence", evidence, "licenses")
+		b.licenseChoices(&p, at+".evidence.licenses", evidence.Get("licenses"))
 	}
 	b.all = append(b.all, p)
 }
 
-// addLicenses adds a licence expression, or a list of them.
-func (p *listed) addLicenses(v strictjson.Value) {
-	if text, ok := v.Str(); ok {
-		p.licenses = append(p.licenses, text)
+// licenseChoices reads a list of licences and expressions. Each element must be one
+// of both.
+func (b *bill) licenseChoices(p *listed, at string, list strictjson.Value) {
+	b.each(at, list, func(at string, choice strictjson.Value) {
+		b.object(at, choice, "license", "expression", "expressionDetails")
+		expression, license := choice.Get("expression"), choice.Get("license")
+		if !expression.Exists() && !license.Exists() {
+			b.fail(at, "has neither license nor expression")
+		}
+		if expression.Exists() {
+			p.licenses = append(p.licenses, b.expression(at+".expression", expression))
+		}
+		b.each(at+".expressionDetails", choice.Get("expressionDetails"), func(at string, v strictjson.Value) { // since 1.7
+			b.object(at, v, "licenseIdentifier")
+			p.licenses = append(p.licenses, b.expression(at+".licenseIdentifier", v.Get("licenseIdentifier")))
+		})
+		if license.Exists() {
+			b.license(p, at+".license", license)
+		}
+	})
+}
+
+// license reads a licence by its SPDX identifier or by a name.
+func (b *bill) license(p *listed, at string, v strictjson.Value) {
+	b.object(at, v, "id", "name")
+	id, name := v.Get("id"), v.Get("name")
+	if !id.Exists() && !name.Exists() {
+		b.fail(at, "has neither id nor name")
 	}
-	for element := range v.Elems() {
-		if text, ok := element.Str(); ok {
-			p.licenses = append(p.licenses, text)
+	if id.Exists() {
+		p.licenses = append(p.licenses, b.expression(at+".id", id))
+	}
+	if name.Exists() {
+		p.licenses = append(p.licenses, b.text(at+".name", name))
+	}
+}
+
+// expression reads a licence expression, which is ASCII: in other characters an
+// identifier could look like itself and not be found.
+func (b *bill) expression(at string, v strictjson.Value) string {
+	text := b.text(at, v)
+	for _, c := range []byte(text) {
+		if c >= 0x80 {
+			b.fail(at, "has characters that licence expressions do not have")
 		}
 	}
+	return text
 }
 
-// is reports whether the package has a name, or a package URL apart from version,
-// qualifiers and subpath.
-func (p listed) is(denied string) bool {
-	return slices.Contains(p.names, denied) || slices.ContainsFunc(p.purls, func(purl string) bool { return plainPURL(purl) == canonicalPURL(denied) })
-}
-
-// hasLicense reports whether an identifier stands anywhere in the package's
-// licences, whatever its case (SPDX specification, annex D) and whatever is
-// written between identifiers: many a licence is no expression, as in
-// "MIT/Apache-2.0".
-func (p listed) hasLicense(id string) bool {
-	for _, text := range p.licenses {
-		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !inLicense(r) && r != ':' }) {
-			if isLicense(word, id) {
-				return true
-			}
-			for part := range strings.SplitSeq(word, ":") { // after DocumentRef-x, or of a sentence
-				if isLicense(part, id) {
-					return true
-				}
-			}
-		}
+// purl refuses what cannot be compared with package URLs.
+func (b *bill) purl(at, text string) string {
+	if !purlReadable(text) {
+		b.fail(at, "is not a package URL: %.100q", text)
 	}
-	return false
-}
-
-func isLicense(word, id string) bool {
-	return strings.EqualFold(word, id) || strings.EqualFold(strings.Trim(word, ".-"), id)
-}
-
-// inLicense reports whether SPDX identifiers hold a character.
-func inLicense(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-'
+	return text
 }
