@@ -19,11 +19,11 @@ type Custom struct {
 func (Custom) PredicateType() string { return TypeCustom }
 
 // Validate checks that both fields are there.
-func (p Custom) Validate() error {
-	var c checks
+func (p Custom) Validate() error { return validated(p) }
+
+func (p Custom) check(c *checks) {
 	c.need("Data", p.Data != nil)
 	c.time("Timestamp", p.Timestamp)
-	return c.err
 }
 
 // MarshalJSON writes the time in UTC, as cosign does.

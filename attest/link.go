@@ -33,15 +33,15 @@ type Link struct {
 func (Link) PredicateType() string { return TypeLink }
 
 // Validate checks the required fields and the digests.
-func (l Link) Validate() error {
-	var c checks
+func (l Link) Validate() error { return validated(l) }
+
+func (l Link) check(c *checks) {
 	c.oneOf("_type", l.Type, "link")
 	c.need("name", l.Name != "")
 	c.artifacts("materials", l.Materials)
 	c.artifacts("products", l.Products)
 	c.need("byproducts", l.ByProducts != nil)
 	c.need("environment", l.Environment != nil)
-	return c.err
 }
 
 func (c *checks) artifacts(field string, artifacts map[string]map[string]string) {
@@ -92,8 +92,9 @@ func (Link03) PredicateType() string { return TypeLink03 }
 
 // Validate checks the required fields and the digests, and that no two materials
 // have one name.
-func (l Link03) Validate() error {
-	var c checks
+func (l Link03) Validate() error { return validated(l) }
+
+func (l Link03) check(c *checks) {
 	c.need("name", l.Name != "")
 	names := make(map[string]bool, len(l.Materials))
 	for i, m := range l.Materials {
@@ -106,7 +107,6 @@ func (l Link03) Validate() error {
 		}
 		names[m.Name] = true
 	}
-	return c.err
 }
 
 func (l Link03) summary() summaryLines {

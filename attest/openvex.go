@@ -38,8 +38,7 @@ func vexStatuses() []string {
 
 // parseOpenVEX checks the document and each statement, but for products, which
 // the statement's subjects may stand for.
-func parseOpenVEX(uri string, root strictjson.Value) (any, error) {
-	var c checks
+func parseOpenVEX(c *checks, uri string, root strictjson.Value) (any, error) {
 	x := &OpenVEX{
 		ID: textAt(root, "@id"), Author: textAt(root, "author"), Timestamp: textAt(root, "timestamp"), Statements: make(map[string]int),
 	}

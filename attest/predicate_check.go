@@ -9,10 +9,55 @@ import (
 
 // checks gathers what is wrong with a predicate; the first finding counts.
 // Fields are named by their path in JSON.
-type checks struct{ err error }
+type checks struct {
+	err error
+	// passedOver are the paths of members that may be anything, because nothing rests
+	// on them; see ReadPredicate.
+	passedOver []string
+	// otherCase is true where names that differ from known ones in case alone are
+	// refused.
+	otherCase bool
+}
+
+// checked is a predicate that knows its specification.
+type checked interface{ check(c *checks) }
+
+func validated(p checked) error {
+	var c checks
+	p.check(&c)
+	return c.err
+}
+
+// passesOver reports whether a path is one of those that are passed over, or leads
+// into one. Elements of lists have one path, list[].
+func (c *checks) passesOver(path string) bool {
+	if len(c.passedOver) == 0 {
+		return false
+	}
+	path = withoutNumbers(path)
+	for _, p := range c.passedOver {
+		if len(path) >= len(p) && strings.EqualFold(path[:len(p)], p) && (len(path) == len(p) || strings.IndexByte(".[: ", path[len(p)]) >= 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutNumbers makes list[] of list[7].
+func withoutNumbers(path string) string {
+	begin := strings.IndexByte(path, '[')
+	if begin < 0 {
+		return path
+	}
+	end := strings.IndexByte(path[begin:], ']')
+	if end < 0 {
+		return path
+	}
+	return path[:begin+1] + "]" + withoutNumbers(path[begin+end+1:])
+}
 
 func (c *checks) fail(field, format string, args ...any) {
-	if c.err == nil {
+	if c.err == nil && !c.passesOver(field) {
 		c.err = fmt.Errorf("%w: %s %s", ErrPredicate, field, fmt.Sprintf(format, args...))
 	}
 }

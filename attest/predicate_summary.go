@@ -34,7 +34,7 @@ func Summarize(nameOrURI string, predicate []byte) ([]SummaryLine, error) {
 	if err != nil {
 		return nil, f.wrap(err)
 	}
-	value, err := f.read(root)
+	value, err := f.read(&checks{}, root)
 	return value.(summarized).summary(), err
 }
 

@@ -34,7 +34,7 @@ func (r Raw) Validate() error {
 	return err
 }
 
-func parseRaw(uri string, root strictjson.Value) (any, error) {
+func parseRaw(_ *checks, uri string, root strictjson.Value) (any, error) {
 	return &Raw{Type: uri, JSON: root.Raw()}, nil
 }
 

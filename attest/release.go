@@ -18,15 +18,15 @@ type Release struct {
 func (Release) PredicateType() string { return TypeRelease }
 
 // Validate checks that the package URL has a type, a name and a version.
-func (r Release) Validate() error {
-	var c checks
+func (r Release) Validate() error { return validated(r) }
+
+func (r Release) check(c *checks) {
 	c.uri("purl", r.PURL)
 	if name, version := splitPURL(r.PURL); name == "" {
 		c.fail("purl", "is no package URL: %.200q", r.PURL)
 	} else if version == "" {
 		c.fail("purl", "has no version: %.200q", r.PURL)
 	}
-	return c.err
 }
 
 // splitPURL cuts a package URL into what it names, as type/namespace/name, and

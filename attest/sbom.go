@@ -29,8 +29,7 @@ type SPDX struct {
 
 // parseSPDX checks a document's creation information, and that its lists are
 // lists. Packages, files and relationships are counted, not checked.
-func parseSPDX(uri string, root strictjson.Value) (any, error) {
-	var c checks
+func parseSPDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	var s *SPDX
 	if root.Get("@context").Exists() && !root.Get("spdxVersion").Exists() {
 		s = c.spdx3(root)
@@ -138,8 +137,7 @@ var uuidURN = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-
 
 // parseCycloneDX checks the members of the document itself, and that its lists
 // are lists. Components are counted, not checked.
-func parseCycloneDX(uri string, root strictjson.Value) (any, error) {
-	var c checks
+func parseCycloneDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	component := within(root, "metadata", "component")
 	b := &CycloneDX{
 		SpecVersion: textAt(root, "specVersion"), SerialNumber: textAt(root, "serialNumber"), Version: 1,

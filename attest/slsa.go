@@ -9,8 +9,9 @@ func (Provenance) PredicateType() string { return TypeProvenance }
 // absolute URIs, well-formed digests, and that the build did not end before it
 // began. External parameters may be empty, but must be there. What the parameters
 // mean is for whoever knows the build type.
-func (p Provenance) Validate() error {
-	var c checks
+func (p Provenance) Validate() error { return validated(p) }
+
+func (p Provenance) check(c *checks) {
 	def, run := p.BuildDefinition, p.RunDetails
 	c.uri("buildDefinition.buildType", def.BuildType)
 	c.need("buildDefinition.externalParameters", def.ExternalParameters != nil)
@@ -21,7 +22,6 @@ func (p Provenance) Validate() error {
 		c.span("runDetails.metadata.startedOn", m.StartedOn, "runDetails.metadata.finishedOn", m.FinishedOn)
 	}
 	c.descriptors("runDetails.byproducts", run.Byproducts)
-	return c.err
 }
 
 // MarshalJSON writes the times in UTC, as in-toto demands.
@@ -33,8 +33,8 @@ func (m BuildMetadata) MarshalJSON() ([]byte, error) {
 
 // parseProvenance also reads the invocation's identifier under the name that
 // in-toto-golang gave it up to v0.9, and cosign v2 with it when it attests a file.
-func parseProvenance(uri string, root strictjson.Value) (any, error) {
-	value, err := typed[Provenance](uri, root)
+func parseProvenance(c *checks, uri string, root strictjson.Value) (any, error) {
+	value, err := typed[Provenance](c, uri, root)
 	if m := value.(*Provenance).RunDetails.Metadata; m != nil && m.InvocationID == "" {
 		m.InvocationID = textAt(root, "runDetails", "metadata", "invocationID")
 	}

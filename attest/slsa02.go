@@ -85,8 +85,9 @@ func (Provenance02) PredicateType() string { return TypeProvenance02 }
 
 // Validate checks the required fields, absolute URIs, well-formed digests, and
 // that the build did not end before it began.
-func (p Provenance02) Validate() error {
-	var c checks
+func (p Provenance02) Validate() error { return validated(p) }
+
+func (p Provenance02) check(c *checks) {
 	c.uri("builder.id", p.Builder.ID)
 	c.uri("buildType", p.BuildType)
 	if p.Invocation != nil && p.Invocation.ConfigSource != nil {
@@ -100,7 +101,6 @@ func (p Provenance02) Validate() error {
 		c.maybeURI(indexed("materials", i)+".uri", m.URI)
 		c.digests(indexed("materials", i)+".digest", m.Digest)
 	}
-	return c.err
 }
 
 // MarshalJSON writes the times in UTC, as in-toto demands.
@@ -112,8 +112,8 @@ func (m BuildMetadata02) MarshalJSON() ([]byte, error) {
 
 // parseProvenance02 also reads the invocation's identifier under the name that
 // in-toto-golang, and with it BuildKit and cosign, give it.
-func parseProvenance02(uri string, root strictjson.Value) (any, error) {
-	value, err := typed[Provenance02](uri, root)
+func parseProvenance02(c *checks, uri string, root strictjson.Value) (any, error) {
+	value, err := typed[Provenance02](c, uri, root)
 	if m := value.(*Provenance02).Metadata; m != nil && m.BuildInvocationID == "" {
 		m.BuildInvocationID = textAt(root, "metadata", "buildInvocationID")
 	}

@@ -30,13 +30,13 @@ func (TestResult) PredicateType() string { return TypeTestResult }
 // Validate checks the required fields, the result's spelling, and the
 // descriptors. A run may be PASSED and list failed tests: which of them matter
 // is for a verifier.
-func (r TestResult) Validate() error {
-	var c checks
+func (r TestResult) Validate() error { return validated(r) }
+
+func (r TestResult) check(c *checks) {
 	c.oneOf("result", r.Result, TestsPassed, TestsWarned, TestsFailed)
 	c.need("configuration", r.Configuration != nil)
 	c.descriptors("configuration", r.Configuration)
 	c.maybeURI("url", r.URL)
-	return c.err
 }
 
 func (r TestResult) summary() summaryLines {

@@ -3,6 +3,7 @@ package attest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -47,7 +48,7 @@ type form struct {
 	versioned bool
 	// parse reads the predicate, of which the outermost object was parsed. It
 	// returns what it could read together with an error.
-	parse func(uri string, root strictjson.Value) (any, error)
+	parse func(c *checks, uri string, root strictjson.Value) (any, error)
 }
 
 // forms yields the table of types. cosign means SLSA v0.2 by "slsaprovenance",
@@ -153,6 +154,21 @@ func (d *Document) Value() any { return d.value }
 // attest --type spdx writes it. Errors are ErrPredicate, or ErrOptions for a type that is neither
 // a known name nor an absolute URI.
 func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
+	return parsePredicate(nameOrURI, data, &checks{})
+}
+
+// ReadPredicate is ParsePredicate for a reader who needs only some of a predicate.
+// Members at the paths of passOver may be of any form: they are passed over, and their
+// zero value says nothing of them. A path is as in "runDetails.byproducts", with list[]
+// for the elements of a list; what is inside of a member is passed over with it.
+// Required members must be there even so. A member that is not passed over, and whose
+// name differs from one of the type in case alone, is refused: other readers take it
+// for that one.
+func ReadPredicate(nameOrURI string, data []byte, passOver ...string) (*Document, error) {
+	return parsePredicate(nameOrURI, data, &checks{passedOver: passOver, otherCase: true})
+}
+
+func parsePredicate(nameOrURI string, data []byte, c *checks) (*Document, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
 		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
@@ -162,7 +178,8 @@ func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
 	if err != nil {
 		return nil, f.wrap(err)
 	}
-	value, err := f.read(root)
+	c.passedOver = slices.DeleteFunc(slices.Clone(c.passedOver), func(path string) bool { return !isThere(root, path) })
+	value, err := f.read(c, root)
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +204,8 @@ func (f form) object(data []byte) (strictjson.Value, error) {
 // read is parse, and refuses what says itself that it is something else: fields
 // that a type does not have are passed over, so that those of another type would
 // be.
-func (f form) read(root strictjson.Value) (any, error) {
-	value, err := f.parse(f.uri, root)
+func (f form) read(c *checks, root strictjson.Value) (any, error) {
+	value, err := f.parse(c, f.uri, root)
 	name, looks := lookalike(root)
 	mistaken := f.name != "" && looks != "" && name != f.name
 	switch {
@@ -226,23 +243,31 @@ func parseObject(data []byte) (strictjson.Value, error) {
 	return root, nil
 }
 
+// isThere reports whether there is a member at a path, as far as that leads through
+// objects alone.
+func isThere(root strictjson.Value, path string) bool {
+	path, _, inList := strings.Cut(path, "[]")
+	return inList || within(root, strings.Split(path, ".")...).Exists()
+}
+
 // typed reads a predicate into a Go struct.
-func typed[T Validator](_ string, root strictjson.Value) (any, error) {
+func typed[T checked](c *checks, _ string, root strictjson.Value) (any, error) {
 	value := new(T)
-	if err := decodePart("", root, value); err != nil {
+	if err := c.decodePart("", root, value); err != nil {
 		return value, err
 	}
-	return value, (*value).Validate()
+	(*value).check(c)
+	return value, c.err
 }
 
 // decodePart stores a part of a predicate, of which anything may be opaque.
-func decodePart(name string, part strictjson.Value, into any) error {
-	if !part.Exists() {
+func (c *checks) decodePart(name string, part strictjson.Value, into any) error {
+	if !part.Exists() || name != "" && c.passesOver(name) {
 		return nil
 	}
 	whole, err := part.Whole()
 	if err == nil {
-		err = strictjson.Decode(whole, into, strictjson.DecodeOptions{})
+		err = strictjson.Decode(whole, into, c.decoding(name))
 	}
 	switch {
 	case err == nil:
@@ -253,6 +278,15 @@ func decodePart(name string, part strictjson.Value, into any) error {
 	return fmt.Errorf("%w: in %s: %w", ErrPredicate, name, err)
 }
 
+// decoding are the options by which the part of this name is decoded.
+func (c *checks) decoding(name string) strictjson.DecodeOptions {
+	o := strictjson.DecodeOptions{RefuseOtherCase: c.otherCase}
+	if len(c.passedOver) > 0 {
+		o.PassOver = func(path string) bool { return c.passesOver(strings.TrimPrefix(name+"."+path, ".")) }
+	}
+	return o
+}
+
 // member is a part of a predicate, by its path, and where to store it.
 type member struct {
 	path string
@@ -261,9 +295,9 @@ type member struct {
 
 // decodeMembers stores parts of a predicate; those that are missing stay as they
 // are.
-func decodeMembers(root strictjson.Value, members ...member) error {
+func (c *checks) decodeMembers(root strictjson.Value, members ...member) error {
 	for _, m := range members {
-		if err := decodePart(m.path, within(root, strings.Split(m.path, ".")...), m.into); err != nil {
+		if err := c.decodePart(m.path, within(root, strings.Split(m.path, ".")...), m.into); err != nil {
 			return err
 		}
 	}

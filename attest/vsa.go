@@ -59,8 +59,9 @@ func (VSA) PredicateType() string { return TypeVSA }
 
 // Validate checks the required fields, absolute URIs, well-formed digests, the
 // form of the levels, and that the levels do not contradict the result.
-func (v VSA) Validate() error {
-	var c checks
+func (v VSA) Validate() error { return validated(v) }
+
+func (v VSA) check(c *checks) {
 	c.uri("verifier.id", v.Verifier.ID)
 	c.time("timeVerified", v.TimeVerified)
 	c.uri("resourceUri", v.ResourceURI)
@@ -84,7 +85,6 @@ func (v VSA) Validate() error {
 	if v.SLSAVersion != "" && !majorMinor.MatchString(v.SLSAVersion) {
 		c.fail("slsaVersion", "is %.100q, want MAJOR.MINOR", v.SLSAVersion)
 	}
-	return c.err
 }
 
 var (

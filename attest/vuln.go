@@ -79,16 +79,15 @@ func (c *checks) report(report strictjson.Value) {
 }
 
 // parseCosignVuln does not copy the report.
-func parseCosignVuln(_ string, root strictjson.Value) (any, error) {
+func parseCosignVuln(c *checks, _ string, root strictjson.Value) (any, error) {
 	v := &CosignVuln{}
-	err := decodeMembers(root,
+	err := c.decodeMembers(root,
 		member{"invocation", &v.Invocation},
 		member{"scanner.uri", &v.Scanner.URI}, member{"scanner.version", &v.Scanner.Version}, member{"scanner.db", &v.Scanner.DB},
 		member{"metadata", &v.Metadata})
 	if err != nil {
 		return v, err
 	}
-	var c checks
 	c.need("scanner", root.Get("scanner").Kind() == strictjson.Object)
 	report := within(root, "scanner", "result")
 	if c.report(report); report.Kind() == strictjson.Object {

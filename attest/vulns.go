@@ -109,8 +109,9 @@ func (Vulns) PredicateType() string { return TypeVulns }
 
 // Validate checks the required fields, and that the scan did not end before it
 // began.
-func (v Vulns) Validate() error {
-	var c checks
+func (v Vulns) Validate() error { return validated(v) }
+
+func (v Vulns) check(c *checks) {
 	c.uri("scanner.uri", v.Scanner.URI)
 	if db := v.Scanner.DB; db != nil {
 		c.maybeURI("scanner.db.uri", db.URI)
@@ -121,7 +122,6 @@ func (v Vulns) Validate() error {
 		c.finding(i, f)
 	}
 	c.scanTimes(v.Metadata)
-	return c.err
 }
 
 func (c *checks) finding(i int, f VulnsFinding) {
@@ -158,14 +158,14 @@ func (db VulnsDB) MarshalJSON() ([]byte, error) {
 	return marshalJSON(plain(db))
 }
 
-func parseVulns(_ string, root strictjson.Value) (any, error) {
-	return readVulns(root, shallow)
+func parseVulns(c *checks, _ string, root strictjson.Value) (any, error) {
+	return c.readVulns(root, shallow)
 }
 
 // parseVulns01 also reads findings as v0.1 specifies them, and no example shows
 // them: as {"vulnerability": {…}}.
-func parseVulns01(_ string, root strictjson.Value) (any, error) {
-	return readVulns(root, func(text []byte) strictjson.Value {
+func parseVulns01(c *checks, _ string, root strictjson.Value) (any, error) {
+	return c.readVulns(root, func(text []byte) strictjson.Value {
 		finding := shallow(text)
 		if inner := finding.Get("vulnerability"); inner.Exists() && !finding.Get("id").Exists() {
 			return inner
@@ -176,9 +176,9 @@ func parseVulns01(_ string, root strictjson.Value) (any, error) {
 
 // readVulns decodes each finding by itself, so that their number is not bounded
 // by that of JSON values.
-func readVulns(root strictjson.Value, unwrap func([]byte) strictjson.Value) (*Vulns, error) {
+func (c *checks) readVulns(root strictjson.Value, unwrap func([]byte) strictjson.Value) (*Vulns, error) {
 	v := &Vulns{}
-	err := decodeMembers(root,
+	err := c.decodeMembers(root,
 		member{"scanner.uri", &v.Scanner.URI}, member{"scanner.version", &v.Scanner.Version}, member{"scanner.db", &v.Scanner.DB},
 		member{"metadata", &v.Metadata})
 	if err != nil {
@@ -190,12 +190,13 @@ func readVulns(root strictjson.Value, unwrap func([]byte) strictjson.Value) (*Vu
 	}
 	for text := range elements(result) {
 		var f VulnsFinding
-		if err := decodePart(indexed("scanner.result", len(v.Scanner.Result)), unwrap(text), &f); err != nil {
+		if err := c.decodePart(indexed("scanner.result", len(v.Scanner.Result)), unwrap(text), &f); err != nil {
 			return v, err
 		}
 		v.Scanner.Result = append(v.Scanner.Result, f)
 	}
-	return v, v.Validate()
+	v.check(c)
+	return v, c.err
 }
 
 func (v Vulns) summary() summaryLines {

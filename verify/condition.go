@@ -168,9 +168,9 @@ func setNames(fields map[string]bool) (names []string) {
 // judge says whether a verified statement about the image meets the requirement;
 // until is when it stops to, by itself.
 func (a *AttestationRequirement) judge(s *statement, c *circumstances) (until time.Time, p *problem) {
-	document, err := attest.ParsePredicate(s.predicateType, s.predicate)
-	if err != nil {
-		return time.Time{}, &problem{ReasonPredicate, err.Error()}
+	document, p := a.read(s)
+	if p != nil {
+		return time.Time{}, p
 	}
 	var stated time.Time
 	switch v := document.Value().(type) {

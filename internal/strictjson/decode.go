@@ -51,6 +51,10 @@ type DecodeOptions struct {
 	// the year 1: in structs whose zero fields count as not given they would be
 	// passed over. False: they are stored.
 	RefuseZero bool
+	// PassOver is asked about the path of each member, as in "list[0].name"; where it
+	// answers true, the member is not stored, whatever it is. Nil: every member is
+	// stored.
+	PassOver func(path string) bool
 }
 
 // Decode stores a value into what the pointer into points at: structs by their
@@ -88,6 +92,11 @@ type step struct {
 }
 
 func (d *decoder) fail(format string, args ...any) error {
+	return &TypeError{Path: d.where(), Detail: fmt.Sprintf(format, args...)}
+}
+
+// where is the path to where the decoder is.
+func (d *decoder) where() string {
 	var path strings.Builder
 	for _, s := range d.path {
 		switch {
@@ -99,7 +108,19 @@ func (d *decoder) fail(format string, args ...any) error {
 			path.WriteString(s.name)
 		}
 	}
-	return &TypeError{Path: path.String(), Detail: fmt.Sprintf(format, args...)}
+	return path.String()
+}
+
+// passesOver reports whether a member is not to be stored.
+func (d *decoder) passesOver(key Value) bool {
+	if d.o.PassOver == nil {
+		return false
+	}
+	name, _ := key.Str()
+	d.path = append(d.path, step{name: name})
+	where := d.where()
+	d.path = d.path[:len(d.path)-1]
+	return d.o.PassOver(where)
 }
 
 // in decodes one step further down.
@@ -179,6 +200,9 @@ func (d *decoder) structure(v Value, to reflect.Value) error {
 	}
 	fields := fieldsOf(to.Type())
 	for key, member := range v.rawMembers() {
+		if d.passesOver(key) {
+			continue
+		}
 		i := slices.IndexFunc(fields, func(f field) bool { return key.equal(f.name) })
 		if i < 0 {
 			if err := d.unknown(fields, key); err != nil {
