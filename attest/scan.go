@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,11 @@ type ScanOptions struct {
 	// StartedOn and FinishedOn are the times of the scan. Zero: only what the
 	// file says.
 	StartedOn, FinishedOn time.Time
+	// FindingsOnly passes over what says nothing about which vulnerabilities of which
+	// severity were found, in what and when: packages, versions, fixes, databases.
+	// Such members may then be of any form, and stay empty in the report. False: all
+	// members that are read must be of the form that the scanner gives them.
+	FindingsOnly bool
 }
 
 // ScanReport is what a scanner found, whichever scanner it was. It comes from
@@ -79,7 +85,8 @@ type ScanReport struct {
 	// Suppressed is how many of the findings are marked so.
 	Suppressed int
 
-	raw []byte
+	raw          []byte
+	findingsOnly bool
 }
 
 // ScanTool is a scanner.
@@ -161,7 +168,7 @@ func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ScanReport{Format: format, raw: root.Raw()}
+	r := &ScanReport{Format: format, raw: root.Raw(), findingsOnly: o.FindingsOnly}
 	switch format {
 	case ScanTrivy:
 		err = r.readTrivy(root)
@@ -317,12 +324,28 @@ func scanList(v strictjson.Value, what string) (strictjson.Value, error) {
 
 // decodeScan parses one part of a file by itself.
 func decodeScan(part strictjson.Value, what string, into any) error {
+	return decodeScanPart(part, what, into, strictjson.DecodeOptions{RefuseOtherCase: true})
+}
+
+// decode is decodeScan, and passes over members beside the findings where only those
+// are asked for.
+func (r *ScanReport) decode(part strictjson.Value, what string, into any, beside ...string) error {
+	o := strictjson.DecodeOptions{RefuseOtherCase: true}
+	if r.findingsOnly {
+		o.PassOver = func(path string) bool {
+			return slices.ContainsFunc(beside, func(b string) bool { return strings.EqualFold(b, path) })
+		}
+	}
+	return decodeScanPart(part, what, into, o)
+}
+
+func decodeScanPart(part strictjson.Value, what string, into any, o strictjson.DecodeOptions) error {
 	if !part.Exists() {
 		return nil
 	}
 	v, err := strictjson.Parse(part.Raw())
 	if err == nil {
-		err = strictjson.Decode(v, into, strictjson.DecodeOptions{RefuseOtherCase: true})
+		err = strictjson.Decode(v, into, o)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrScan, what, err)

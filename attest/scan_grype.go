@@ -83,16 +83,16 @@ func (r *ScanReport) readGrype(root strictjson.Value) error {
 	if err != nil {
 		return err
 	}
-	if err := readGrypeMatches(root.Get("matches"), r.add); err != nil {
+	if err := r.readGrypeMatches(root.Get("matches"), r.add); err != nil {
 		return err
 	}
-	return readGrypeMatches(ignored, r.addSuppressed)
+	return r.readGrypeMatches(ignored, r.addSuppressed)
 }
 
-func readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
+func (r *ScanReport) readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
 	for element := range list.Elems() {
 		var m grypeMatch
-		if err := decodeScan(element, "a match", &m); err != nil {
+		if err := r.decode(element, "a match", &m, "vulnerability.namespace", "vulnerability.fix", "artifact"); err != nil {
 			return err
 		}
 		if err := add(m.finding()); err != nil {
@@ -104,7 +104,7 @@ func readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
 
 func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {
 	var d grypeDescriptor
-	if err := decodeScan(v, "descriptor", &d); err != nil {
+	if err := r.decode(v, "descriptor", &d, "db.from", "db.built", "db.schemaVersion", "db.status.from", "db.status.built", "db.status.schemaVersion"); err != nil {
 		return err
 	}
 	if d.Name != "grype" {

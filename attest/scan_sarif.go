@@ -124,7 +124,7 @@ func nothingAt(v strictjson.Value, name string) error {
 
 func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
 	var d sarifDriver
-	if err := decodeScan(v, "the tool", &d); err != nil {
+	if err := r.decode(v, "the tool", &d, "version", "semanticVersion", "informationUri"); err != nil {
 		return err
 	}
 	if d.Name == "" {
@@ -476,7 +476,7 @@ func (r *sarifRating) level(level string) {
 		r.say(SeverityMedium, true, "level", level)
 	case level == "note":
 		r.say(SeverityLow, true, "level", level)
-	case !r.said:
+	case !r.said || level != "" && level != "none":
 		r.say(SeverityCritical, false, "level", level)
 	}
 }

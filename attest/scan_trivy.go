@@ -76,6 +76,9 @@ func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
 	for name, into := range map[string]any{
 		"CreatedAt": &head.CreatedAt, "ArtifactName": &head.ArtifactName, "ArtifactType": &head.ArtifactType, "Trivy": &head.Trivy,
 	} {
+		if name == "Trivy" && r.findingsOnly {
+			continue
+		}
 		if err := decodeScan(root.Get(name), name, into); err != nil {
 			return err
 		}
@@ -112,7 +115,7 @@ func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
 	}
 	for element := range list.Elems() {
 		var v trivyVulnerability
-		if err := decodeScan(element, "a vulnerability", &v); err != nil {
+		if err := r.decode(element, "a vulnerability", &v, trivyDetails("")...); err != nil {
 			return err
 		}
 		if err := r.add(v.finding()); err != nil {
@@ -132,7 +135,7 @@ func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
 
 func (r *ScanReport) addTrivyModified(element strictjson.Value) error {
 	var m trivyModified
-	if err := decodeScan(element, "a modified finding", &m); err != nil {
+	if err := r.decode(element, "a modified finding", &m, trivyDetails("Finding.")...); err != nil {
 		return err
 	}
 	switch m.Type {
@@ -140,6 +143,14 @@ func (r *ScanReport) addTrivyModified(element strictjson.Value) error {
 		return nil
 	}
 	return r.addSuppressed(m.Finding.finding())
+}
+
+// trivyDetails are the members of a vulnerability that say nothing of its severity.
+func trivyDetails(prefix string) (all []string) {
+	for _, name := range []string{"PkgName", "PkgIdentifier", "InstalledVersion", "FixedVersion", "SeveritySource", "DataSource"} {
+		all = append(all, prefix+name)
+	}
+	return all
 }
 
 func (v trivyVulnerability) finding() Finding {

@@ -1,10 +1,14 @@
 package attest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // AnnotationBuildSource is the annotation of a dependency in SLSA provenance v1
 // that says whether the build was started from it: true, or false where the build
-// only read it. Package provenance writes it; see Provenance.Sources.
+// only read it. Any other value leaves it open. Package provenance writes it; see
+// Provenance.Sources.
 const AnnotationBuildSource = "buildSource"
 
 // GitSource is a git repository that a build was, or may have been, started from.
@@ -34,7 +38,7 @@ var buildKitTypes = map[string]bool{
 //   - Of a build by BuildKit the external parameter configSource is the source,
 //     where it has a uri.
 //   - Otherwise, and beside it, those resolved dependencies that
-//     AnnotationBuildSource says it of.
+//     AnnotationBuildSource says it of, and those of which it leaves it open.
 //   - Where there is neither, every git repository among the resolved
 //     dependencies may be the source, except those of which the annotation says
 //     that they are not, and except in builds by BuildKit.
@@ -42,12 +46,14 @@ func (p Provenance) Sources() []GitSource {
 	def := p.BuildDefinition
 	var all sources
 	if buildKitTypes[def.BuildType] {
-		if uri, digest := configSource(def.ExternalParameters); uri != "" && !all.add(uri, digest) {
+		uri, digest, readable := configSource(def.ExternalParameters)
+		if !readable || uri != "" && !all.add(uri, digest) {
 			return nil // an archive, for one
 		}
 	}
+	marked := slices.ContainsFunc(def.ResolvedDependencies, func(d ResourceDescriptor) bool { return d.Annotations[AnnotationBuildSource] == true })
 	for _, d := range def.ResolvedDependencies {
-		if d.Annotations[AnnotationBuildSource] == true {
+		if mark, there := d.Annotations[AnnotationBuildSource]; there && mark != false && (marked || len(all) > 0) {
 			all.add(d.URI, d.Digest)
 		}
 	}
@@ -83,9 +89,14 @@ func (p Provenance02) Sources() []GitSource {
 
 // configSource is what a build by BuildKit was started from; of the digest what
 // names a commit.
-func configSource(parameters map[string]any) (uri string, digest map[string]string) {
-	source, _ := parameters["configSource"].(map[string]any)
-	uri, _ = source["uri"].(string)
+func configSource(parameters map[string]any) (uri string, digest map[string]string, readable bool) {
+	given, there := parameters["configSource"]
+	source, isObject := given.(map[string]any)
+	stated, says := source["uri"]
+	uri, isText := stated.(string)
+	if there && !isObject || says && !isText {
+		return "", nil, false
+	}
 	digests, _ := source["digest"].(map[string]any)
 	digest = make(map[string]string)
 	for _, algorithm := range []string{"gitCommit", "sha1"} {
@@ -93,7 +104,7 @@ func configSource(parameters map[string]any) (uri string, digest map[string]stri
 			digest[algorithm] = commit
 		}
 	}
-	return uri, digest
+	return uri, digest, true
 }
 
 // sources are different from one another.

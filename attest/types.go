@@ -243,11 +243,23 @@ func parseObject(data []byte) (strictjson.Value, error) {
 	return root, nil
 }
 
-// isThere reports whether there is a member at a path, as far as that leads through
-// objects alone.
-func isThere(root strictjson.Value, path string) bool {
+// isThere reports whether there is a member at a path, in whatever case, as far as
+// that leads through objects alone.
+func isThere(v strictjson.Value, path string) bool {
 	path, _, inList := strings.Cut(path, "[]")
-	return inList || within(root, strings.Split(path, ".")...).Exists()
+	if inList {
+		return true
+	}
+	name, rest, further := strings.Cut(path, ".")
+	if v.Opaque() {
+		v = shallow(v.Raw())
+	}
+	for member, value := range v.Members() {
+		if strings.EqualFold(member, name) {
+			return !further || isThere(value, rest)
+		}
+	}
+	return false
 }
 
 // typed reads a predicate into a Go struct.

@@ -167,10 +167,14 @@ func parseVulns(c *checks, _ string, root strictjson.Value) (any, error) {
 func parseVulns01(c *checks, _ string, root strictjson.Value) (any, error) {
 	return c.readVulns(root, func(text []byte) strictjson.Value {
 		finding := shallow(text)
-		if inner := finding.Get("vulnerability"); inner.Exists() && !finding.Get("id").Exists() {
-			return inner
+		inner := finding.Get("vulnerability")
+		switch {
+		case !inner.Exists():
+			return finding
+		case finding.Get("id").Exists(), finding.Get("severity").Exists():
+			c.fail("scanner.result", "has a finding in two forms at once")
 		}
-		return finding
+		return inner
 	})
 }
 

@@ -54,7 +54,7 @@ func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstan
 	if len(v.Scanner.Result) == 0 {
 		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
 	}
-	report, err := attest.ReadScan(v.Scanner.Result, attest.ScanOptions{})
+	report, err := attest.ReadScan(v.Scanner.Result, attest.ScanOptions{FindingsOnly: true})
 	if err != nil {
 		return time.Time{}, problemf(ReasonUnreadScan, "%v", err)
 	}

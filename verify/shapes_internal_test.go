@@ -1,0 +1,246 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+// deniedCase is a statement that a requirement denies.
+type deniedCase struct {
+	uri, text string
+	q         AttestationRequirement
+}
+
+const shapedTime = "2026-11-22T12:00:00Z"
+
+// deniedCases are documents of each format with conditions that deny them.
+func deniedCases() map[string]deniedCase {
+	scans := ScanConditions{MaxSeverity: "low"}
+	bills := DocumentConditions{DenyPackages: []string{"pkg:npm/evil", "team/s"}, DenyLicenses: []string{"GPL-3.0-only"}}
+	licenses := DocumentConditions{DenyLicenses: bills.DenyLicenses}
+	packages := DocumentConditions{DenyPackages: bills.DenyPackages}
+	builder := ProvenanceConditions{Builder: []string{"https://ci.example/b"}}
+	provenance := func(more ProvenanceConditions) AttestationRequirement {
+		more.Builder = builder.Builder
+		return AttestationRequirement{Type: typeName, ProvenanceConditions: more}
+	}
+	cosign := func(report string) string {
+		return fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, shapedTime)
+	}
+	cdx := func(component string) string {
+		return `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"metadata":{"component":{"type":"container","name":"a"}},"components":[{"type":"library","name":"x",` + component + `}]}`
+	}
+	spdx := func(p string) string {
+		return `{"spdxVersion":"SPDX-2.3","dataLicense":"CC0-1.0","SPDXID":"SPDXRef-DOCUMENT","name":"app","documentNamespace":"https://sbom.example/app","creationInfo":{"creators":["Tool: t"],"created":"2026-03-01T10:05:00Z"},` + p + `}`
+	}
+	v1 := func(parameters, dependencies string) string {
+		return `{"buildDefinition":{"buildType":"https://b.example","externalParameters":` + parameters + `,"resolvedDependencies":` + dependencies + `},"runDetails":{"builder":{"id":"https://ci.example/b"},"metadata":{"finishedOn":"` + shapedTime + `"}}}`
+	}
+	return map[string]deniedCase{
+		"cyclonedx licence":    {attest.TypeCycloneDX, cdx(`"licenses":[{"license":{"id":"GPL-3.0-only"}}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx name":       {attest.TypeCycloneDX, cdx(`"licenses":[{"license":{"name":"GPL-3.0-only"}}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx expression": {attest.TypeCycloneDX, cdx(`"licenses":[{"expression":"MIT AND GPL-3.0-only"}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx evidence":   {attest.TypeCycloneDX, cdx(`"evidence":{"licenses":[{"license":{"id":"GPL-3.0-only"}}]}`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx nested":     {attest.TypeCycloneDX, cdx(`"components":[{"name":"y","components":[{"name":"z","licenses":[{"license":{"id":"GPL-3.0-only"}}]}]}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
+		"cyclonedx purl":       {attest.TypeCycloneDX, cdx(`"purl":"pkg:npm/evil@1"`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
+		"cyclonedx group":      {attest.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"components":`, `"services":[{"group":"team","name":"s"}],"components":`, 1), AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
+		"cyclonedx itself":     {attest.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"name":"a"`, `"name":"a","purl":"pkg:npm/evil@1","licenses":[{"license":{"id":"GPL-3.0-only"}}]`, 1), AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
+		"spdx concluded":       {attest.TypeSPDX, spdx(`"packages":[{"name":"x","licenseConcluded":"GPL-3.0-only"}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx from files":      {attest.TypeSPDX, spdx(`"packages":[{"name":"x","licenseInfoFromFiles":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx file":            {attest.TypeSPDX, spdx(`"files":[{"fileName":"x","licenseInfoInFiles":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx snippet":         {attest.TypeSPDX, spdx(`"snippets":[{"name":"x","licenseInfoInSnippets":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx extracted":       {attest.TypeSPDX, spdx(`"hasExtractedLicensingInfos":[{"licenseId":"LicenseRef-1","name":"GPL-3.0-only"}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx purl":            {attest.TypeSPDX, spdx(`"packages":[{"name":"x","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/evil@1"}]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: packages}},
+		"vulns":                {attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), AttestationRequirement{Type: "vulns", ScanConditions: scans}},
+		"vulns v0.1":           {attest.TypeVulns01, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"vulnerability":{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), AttestationRequirement{Type: "vulns", ScanConditions: scans}},
+		"vuln, Trivy":          {attest.TypeCosignVuln, cosign(`{"SchemaVersion":2,"ArtifactName":"app","ArtifactType":"container_image","Results":[{"Target":"x","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"p","Severity":"HIGH"}]}]}`), AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+		"vuln, Trivy, left out": {attest.TypeCosignVuln, cosign(`{"SchemaVersion":2,"ArtifactName":"app","Results":[{"ExperimentalModifiedFindings":[{"Type":"vulnerability","Finding":{"VulnerabilityID":"CVE-1","Severity":"HIGH"}}]}]}`),
+			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+		"vuln, Grype": {attest.TypeCosignVuln, cosign(`{"matches":[{"vulnerability":{"id":"CVE-1","severity":"High","fix":{"versions":[]}},"artifact":{"name":"p"}}],"descriptor":{"name":"grype","version":"0.74.0"}}`),
+			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+		"vuln, SARIF": {attest.TypeCosignVuln, cosign(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"CVE-1","properties":{"security-severity":"9.8","tags":["HIGH"]}}]}},"results":[{"ruleId":"CVE-1","ruleIndex":0,"level":"error"}]}]}`),
+			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+		"vsa": {attest.TypeVSA, `{"verifier":{"id":"https://v.example"},"timeVerified":"` + shapedTime + `","resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://p.example"},"verificationResult":"FAILED","verifiedLevels":["FAILED"]}`,
+			AttestationRequirement{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}}}},
+		"vsa, level": {attest.TypeVSA, `{"verifier":{"id":"https://v.example"},"timeVerified":"` + shapedTime + `","resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://p.example"},"verificationResult":"PASSED","verifiedLevels":["SLSA_BUILD_LEVEL_1"]}`,
+			AttestationRequirement{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}}}},
+		"testresult":        {attest.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://t.example"}],"failedTests":["x"]}`, AttestationRequirement{Type: "testresult"}},
+		"absent parameter":  {attest.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(ProvenanceConditions{AbsentParameters: []string{"evil"}})},
+		"unknown parameter": {attest.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(ProvenanceConditions{OnlyKnownParameters: true, KnownParameters: []string{"good"}})},
+		"v0.2 parameter": {attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/b"},"buildType":"https://b.example","invocation":{"parameters":{"evil":1}}}`,
+			provenance(ProvenanceConditions{AbsentParameters: []string{"evil"}})},
+		"source": {attest.TypeProvenance, v1(`{}`, `[{"uri":"git+https://g.example/good","annotations":{"buildSource":true}},{"uri":"git+https://g.example/evil","annotations":{"buildSource":true}}]`),
+			provenance(ProvenanceConditions{Source: []string{"git+https://g.example/good"}})},
+		"built before": {attest.TypeProvenance, v1(`{}`, `[]`), provenance(ProvenanceConditions{BuiltAfter: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)})},
+		"too old":      {attest.TypeOpenVEX, `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":"2026-01-01T00:00:00Z","version":1,"statements":[{"vulnerability":{"name":"x"},"status":"fixed"}]}`, AttestationRequirement{Type: "openvex", MaxAge: Duration(time.Hour)}},
+	}
+}
+
+// removals are mutations that take away what is denied, in a form that the format
+// allows: where it is, and with what.
+func removals(label, path, with string) bool {
+	return slices.Contains([]string{
+		// A path into a member that users name.
+		"v0.2 parameter invocation.parameters null", "v0.2 parameter invocation null",
+		// One source that is said to be none is read from the other one alone.
+		"source buildDefinition.resolvedDependencies[1].annotations null",
+		// Lists that are null are empty in Trivy's reports.
+		"vuln, Trivy scanner.result.Results null", "vuln, Trivy scanner.result.Results[0].Vulnerabilities null",
+		"vuln, Trivy, left out scanner.result.Results null", "vuln, Trivy, left out scanner.result.Results[0].ExperimentalModifiedFindings null",
+	}, label+" "+path+" "+with)
+}
+
+func TestAttack_E23_NoOtherTypeOfAMemberEndsADenial(t *testing.T) {
+	for label, c := range deniedCases() {
+		if p := c.judge(t, c.text); p == nil {
+			t.Errorf("%s: the document itself is not denied", label)
+		}
+		for i := range places(t, c.text) {
+			for _, m := range otherTypes {
+				path, text := mutated(t, c.text, i, m)
+				if text == "" || removals(label, path, m) {
+					continue
+				}
+				if p := c.judge(t, text); p == nil {
+					t.Errorf("%s: with %s made %s it is allowed:\n%s", label, path, m, text)
+				}
+			}
+		}
+	}
+}
+
+// FuzzOtherTypes puts any JSON in place of a member. Only another value of the type
+// that the member has may end a denial.
+func FuzzOtherTypes(f *testing.F) {
+	labels := make([]string, 0, 64)
+	cases := deniedCases()
+	for label := range cases {
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	for n := range labels {
+		for place := range 24 {
+			f.Add(n, place, otherTypes[(n+place)%len(otherTypes)])
+		}
+	}
+	f.Fuzz(func(t *testing.T, n, place int, with string) {
+		var value any
+		if n < 0 || place < 0 || json.Unmarshal([]byte(with), &value) != nil || len(with) > 1000 {
+			t.Skip()
+		}
+		label := labels[n%len(labels)]
+		c := cases[label]
+		path, text := mutated(t, c.text, place%len(places(t, c.text)), with)
+		if text == "" || strings.Contains(with, "$") || removals(label, path, strings.TrimSpace(with)) {
+			t.Skip()
+		}
+		if p := c.judge(t, text); p == nil {
+			t.Errorf("%s: with %s made %s it is allowed:\n%s", label, path, with, text)
+		}
+	})
+}
+
+func (c deniedCase) judge(t *testing.T, text string) *problem {
+	t.Helper()
+	image, err := name.NewDigest("registry.example/team/app@sha256:" + strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, p := c.q.judge(&statement{c.uri, []byte(text)}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
+	return p
+}
+
+// otherTypes are what is put in place of a member; $ is the member itself.
+var otherTypes = []string{`[$]`, `{"x":$}`, `[[$]]`, `{"0":$,"id":$,"name":$}`, `[null,$]`, `7`, `-1`, `1.5`, `null`, `true`, `false`, `""`, `"text"`, `[]`, `{}`}
+
+// place is a value in a document.
+type place struct {
+	path  string
+	steps []any // names and numbers
+	value any
+}
+
+// places are all values of a document.
+func places(t *testing.T, text string) []place {
+	t.Helper()
+	return walk(place{value: parsed(t, text)})
+}
+
+func parsed(t *testing.T, text string) (document any) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&document); err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+func walk(p place) []place {
+	all := []place{p}
+	below := func(step any, path string, value any) {
+		all = append(all, walk(place{strings.TrimPrefix(p.path+path, "."), append(slices.Clone(p.steps), step), value})...)
+	}
+	switch x := p.value.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			below(k, "."+k, x[k])
+		}
+	case []any:
+		for i, element := range x {
+			below(i, fmt.Sprintf("[%d]", i), element)
+		}
+	}
+	return all
+}
+
+// replaced is a copy of a document with another value in a place.
+func replaced(v any, steps []any, with any) any {
+	if len(steps) == 0 {
+		return with
+	}
+	switch x := v.(type) {
+	case map[string]any:
+		x = maps.Clone(x)
+		x[steps[0].(string)] = replaced(x[steps[0].(string)], steps[1:], with)
+		return x
+	case []any:
+		x = slices.Clone(x)
+		x[steps[0].(int)] = replaced(x[steps[0].(int)], steps[1:], with)
+		return x
+	}
+	return v
+}
+
+// mutated puts something in place of a value; the text is empty where that would be
+// another value of the same type.
+func mutated(t *testing.T, document string, at int, with string) (path, text string) {
+	t.Helper()
+	p := places(t, document)[at]
+	old, err := json.Marshal(p.value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := parsed(t, strings.ReplaceAll(with, "$", string(old)))
+	_, list := value.([]any)
+	if sameKind(p.value, value) && !(list && strings.Contains(with, "$")) {
+		return p.path, ""
+	}
+	made, err := json.Marshal(replaced(parsed(t, document), p.steps, value))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.path, string(made)
+}
+
+func sameKind(a, b any) bool { return reflect.TypeOf(a) == reflect.TypeOf(b) }
