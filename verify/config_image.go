@@ -3,7 +3,6 @@ package verify
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ type imageView struct {
 	Variant      string              `json:"variant"`
 	Created      string              `json:"created"`
 	Config       processView         `json:"config"`
+	Container    processView         `json:"container_config"` // by which Docker's builder made the image
 	History      []historyView       `json:"history"`
 }
 
@@ -85,24 +85,6 @@ func (v *imageView) created() time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// runsAsRoot reports whether the image runs as user 0, by whatever name, or does
-// not say as whom. A number that is none of the IDs from 1 to 2^31-1 is root too:
-// runtimes have cut such ones to 32 bits (CVE-2024-40635). A name other than root
-// is the image's to define in its /etc/passwd, which is not looked at.
-func (v *imageView) runsAsRoot() bool {
-	user, _, _ := strings.Cut(strings.TrimSpace(v.Config.User), ":")
-	user = strings.TrimSpace(user)
-	if user == "" || strings.EqualFold(user, "root") {
-		return true
-	}
-	digits := strings.TrimLeft(user, "+-")
-	if strings.Trim(digits, "0123456789") != "" {
-		return false
-	}
-	id, err := strconv.ParseInt(digits, 10, 32)
-	return err != nil || id == 0 || strings.HasPrefix(user, "-")
 }
 
 // privilegedPort is the first exposed port that is below 1024, or that cannot be

@@ -46,14 +46,10 @@ const titleKey = "org.opencontainers.image.title"
 // files that hold secrets, command lines, and the history, in which builders record
 // arguments and variables. Files in layers are not.
 func (v *imageView) secretAt() string {
-	for _, e := range v.Config.Env {
-		name, value, _ := strings.Cut(e, "=")
-		if isSecret(name, value) {
-			return fmt.Sprintf("variable %.100q", name)
+	for _, p := range []processView{v.Config, v.Container} {
+		if at := p.secretAt(); at != "" {
+			return at
 		}
-	}
-	if name := secretIn(v.Config.Labels); name != "" {
-		return fmt.Sprintf("label %.100q", name)
 	}
 	if name := secretIn(v.annotations); name != "" {
 		return fmt.Sprintf("annotation %.100q", name)
@@ -66,16 +62,30 @@ func (v *imageView) secretAt() string {
 			return fmt.Sprintf("layer %d, which is called %.100q,", i+1, of[titleKey])
 		}
 	}
-	for what, words := range map[string][]string{
-		"command line": slices.Concat(v.Config.Entrypoint, v.Config.Cmd), "health check": v.Config.Healthcheck.Test, "triggers": v.Config.OnBuild,
-	} {
-		if textHoldsSecret(strings.Join(words, " ")) {
-			return "an argument of its " + what
-		}
-	}
 	for i, h := range v.History {
 		if textHoldsSecret(h.CreatedBy) || textHoldsSecret(h.Comment) {
 			return fmt.Sprintf("entry %d of its history", i+1)
+		}
+	}
+	return ""
+}
+
+// secretAt is imageView.secretAt for a process.
+func (p processView) secretAt() string {
+	for _, e := range p.Env {
+		name, value, _ := strings.Cut(e, "=")
+		if isSecret(name, value) {
+			return fmt.Sprintf("variable %.100q", name)
+		}
+	}
+	if name := secretIn(p.Labels); name != "" {
+		return fmt.Sprintf("label %.100q", name)
+	}
+	for what, words := range map[string][]string{
+		"command line": slices.Concat(p.Entrypoint, p.Cmd), "health check": p.Healthcheck.Test, "triggers": p.OnBuild,
+	} {
+		if textHoldsSecret(strings.Join(words, " ")) {
+			return "an argument of its " + what
 		}
 	}
 	return ""

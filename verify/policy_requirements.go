@@ -153,8 +153,11 @@ type LayoutConditions struct {
 // ConfigRequirement asks something of the image itself; of an index, of every
 // image that it lists.
 type ConfigRequirement struct {
-	// NonRoot denies images that run as root, however it is spelt, or that do
-	// not say as whom they run. False: any user.
+	// NonRoot allows images that say that they run as a number from 1 to 2^31-1, in
+	// decimal, or as a name that is not root or one like it; for Windows, as
+	// ContainerUser only. A group may follow. All others are denied, and those that do
+	// not say as whom they run. What an image's own /etc/passwd makes of a name is not
+	// looked at. False: any user.
 	NonRoot bool `json:"nonRoot,omitempty"`
 	// NoSecrets denies images with what looks like a secret in their
 	// environment, labels, command line or history. False: not looked for.
