@@ -99,6 +99,7 @@ func (a *AttestationRequirement) check() error {
 		kinds []kindOf
 		set   []string
 	}{
+		{[]kindOf{kindOther}, setNames(map[string]bool{"acceptAnyContent": a.AcceptAnyContent})},
 		{[]kindOf{kindProvenance}, a.ProvenanceConditions.set()},
 		{[]kindOf{kindScan}, a.ScanConditions.set()},
 		{[]kindOf{kindSBOM}, a.setForBills()},
@@ -112,6 +113,10 @@ func (a *AttestationRequirement) check() error {
 		}
 	}
 	switch kind {
+	case kindOther:
+		if !a.AcceptAnyContent {
+			return fmt.Errorf("has the type %.200s, which has no conditions: whatever such a statement says would meet it; write acceptAnyContent: true if that is meant", a.Type)
+		}
 	case kindProvenance:
 		return a.ProvenanceConditions.check()
 	case kindScan:
@@ -171,6 +176,9 @@ func (a *AttestationRequirement) judge(s *statement, c *circumstances) (until ti
 	document, p := a.read(s)
 	if p != nil {
 		return time.Time{}, p
+	}
+	if document == nil {
+		return a.judgeAge(time.Time{}, c)
 	}
 	var stated time.Time
 	switch v := document.Value().(type) {

@@ -9,6 +9,13 @@ import (
 // read parses a statement of a type that has conditions. What no condition of the
 // requirement reads may be of any form; all else must be what the type says.
 func (a *AttestationRequirement) read(s *statement) (*attest.Document, *problem) {
+	if a.kind() == kindOther { // whatever it says
+		s := attest.Raw{Type: s.predicateType, JSON: s.predicate}
+		if err := s.Validate(); err != nil {
+			return nil, &problem{ReasonPredicate, err.Error()}
+		}
+		return nil, nil
+	}
 	document, err := attest.ReadPredicate(s.predicateType, s.predicate, a.unread(s.predicateType)...)
 	if err != nil {
 		return nil, &problem{ReasonPredicate, err.Error()}

@@ -232,8 +232,8 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"denied package that is no URL":        {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:generic/100%"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:generic/100%@1")}, verify.ReasonDeniedPackage},
 		"denied package in too much to read":   {`attestation: {type: cyclonedx, by: builder, denyPackages: [other]}`, []says{{attest.TypeCycloneDX, tooManyValues}}, verify.ReasonPredicate},
 		"too much to read, nothing denied":     {`attestation: {type: cyclonedx, by: builder}`, []says{{attest.TypeCycloneDX, tooManyValues}}, ""},
-		"any other type":                       {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own", "{}"}}, ""},
-		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
+		"any other type":                       {"attestation: {type: https://example.com/own, by: builder, acceptAnyContent: true}", []says{{"https://example.com/own", "{}"}}, ""},
+		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder, acceptAnyContent: true}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
 		t.Run(label, func(t *testing.T) {
 			res, err := required(t, c.require+levels, c.statements...)

@@ -122,6 +122,7 @@ func (a *AttestationRequirement) words() []string {
 	list := func(what string, values []string) {
 		add(len(values) > 0, "%s: %s", what, strings.Join(values, " or "))
 	}
+	add(a.AcceptAnyContent, "whatever it says")
 	add(a.MaxAge != 0, "not older than %s", time.Duration(a.MaxAge))
 	list("builder", a.Builder)
 	add(a.MinLevel > 0, "builder trusted to reach SLSA level %d", a.MinLevel)

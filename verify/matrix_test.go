@@ -28,7 +28,7 @@ const everything = `      - attestation: {type: slsaprovenance, by: builder, bui
       - attestation: {type: testresult, by: builder}
       - attestation: {type: vsa, by: builder, verifier: [https://verifier.example], maxAge: 48h}
       - attestation: {type: openvex, by: builder, maxAge: 48h}
-      - attestation: {type: https://example.com/own, by: builder}
+      - attestation: {type: https://example.com/own, by: builder, acceptAnyContent: true}
       - attestation: {type: intoto, by: release, layout: layout.json}
       - config: {nonRoot: true}
 `

@@ -23,12 +23,13 @@ type Policy struct {
 	Serial int64 `json:"serial,omitempty"`
 	// Expires is when the policy stops to allow anything. Zero: never.
 	Expires time.Time `json:"expires,omitzero"`
-	// Keys are those that the policy speaks of, by names of its own. At least
-	// one. The same key under two names is refused. Empty: refused.
-	Keys map[string]PolicyKey `json:"keys"`
+	// Keys are those that the policy speaks of, by names of its own. The same key
+	// under two names is refused. Empty: refused where there are no Identities, unless
+	// every rule denies.
+	Keys map[string]PolicyKey `json:"keys,omitempty"`
 	// Roles are groups of keys, of which several must act together where the
-	// role says so. At least one.
-	Roles map[string]Role `json:"roles"`
+	// role says so. Empty: refused, unless every rule denies.
+	Roles map[string]Role `json:"roles,omitempty"`
 	// Identities are signers whom authorities recognise, by names of its own that
 	// no key has. A policy that names an authority whose package is not linked
 	// (Options.Authorities) is refused. Empty: none.
@@ -51,7 +52,9 @@ type Policy struct {
 	// refused. Nil: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
 	// Rules say what images need. The one with the most specific pattern
-	// decides; an image that no rule is about is denied. At least one.
+	// decides; an image that no rule is about is denied. At least one. A policy of
+	// which every rule denies is a freeze: it needs neither keys nor roles, and must
+	// have no Files.
 	Rules []Rule `json:"rules"`
 }
 

@@ -216,9 +216,15 @@ func (p *Policy) withParsedKeys() (*Policy, error) {
 	return &parsed, nil
 }
 
+// deniesAll reports whether the policy is a freeze: every rule denies, and files need
+// nothing that they could have. It needs no key.
+func (p *Policy) deniesAll() bool {
+	return len(p.Rules) > 0 && p.Files == nil && !slices.ContainsFunc(p.Rules, func(r Rule) bool { return !r.Deny })
+}
+
 func (c *compiled) addKeys(p *Policy) error {
-	if len(p.Keys)+len(p.Identities) == 0 {
-		return faultf("keys", "has no key: a policy that trusts nobody allows nothing")
+	if len(p.Keys)+len(p.Identities) == 0 && !p.deniesAll() {
+		return faultf("keys", "has no key: a policy that trusts nobody allows nothing; to deny everything, give rules that all deny")
 	}
 	if len(p.Keys) > maxKeys {
 		return faultf("keys", "has more than %d keys", maxKeys)
@@ -252,7 +258,7 @@ func (c *compiled) addKeys(p *Policy) error {
 }
 
 func (c *compiled) addRoles(p *Policy) error {
-	if len(p.Roles) == 0 {
+	if len(p.Roles) == 0 && !p.deniesAll() {
 		return faultf("roles", "has no role")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {

@@ -6,7 +6,10 @@ import "time"
 // conditions, signed by as many distinct keys of a role as its threshold says.
 // Where the threshold is above one, each key may have signed a statement of its
 // own. Which conditions a type has stands with each of them; a condition of
-// another type is refused when the policy is loaded.
+// another type is refused when the policy is loaded. A type that has none needs
+// AcceptAnyContent. Test results and VSAs that say FAILED meet nothing, unless Result
+// names it; bills of materials and OpenVEX documents are met by any document of their
+// format where no condition is given, since they list and do not judge.
 type AttestationRequirement struct {
 	// Type is the predicate's type: a short name of package attest or a URI.
 	// "slsaprovenance" is SLSA provenance v1 and v0.2, "intoto" an in-toto layout.
@@ -14,6 +17,12 @@ type AttestationRequirement struct {
 	Type string `json:"type"`
 	// By is the role. Required.
 	By string `json:"by"`
+	// AcceptAnyContent lets every statement of Type count, whatever it says, where Type
+	// has no conditions: a statement of such a type that says {"approved": false} meets
+	// the requirement as well as one that says true. For a type that has conditions
+	// (provenance, scans, bills of materials, OpenVEX, test results, VSAs, intoto) it is
+	// refused. False: a requirement of a type without conditions is refused.
+	AcceptAnyContent bool `json:"acceptAnyContent,omitempty"`
 	// MaxAge is how old the statement may be, by the time that it states itself
 	// and its signers vouch for: the end of a build or scan, timeVerified of a
 	// VSA, timestamp of an OpenVEX document. The report in a scan of type vuln has

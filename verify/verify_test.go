@@ -216,7 +216,7 @@ func TestAttack_E3_NothingCountsUnderTheTagOfTheOtherKind(t *testing.T) {
 		"signature under .att": {registry.FormatEnvelope, intoto.PredicateSignature,
 			verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}}},
 		"attestation under .sig": {registry.FormatSimpleSigning, anyType,
-			verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release"}}},
+			verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -224,7 +224,7 @@ func TestAttack_E3_NothingCountsUnderTheTagOfTheOtherKind(t *testing.T) {
 				Payload: envelope(t, dsse.PayloadTypeInToto, statement(test.predicateType, about(w.image)), w.trusted)})
 			alone := []verify.Requirement{test.require}
 			both := append(alone[:1:1], verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}},
-				verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release"}})
+				verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}})
 			for _, require := range [][]verify.Requirement{alone, both} {
 				v, err := verify.New(&verify.Policy{
 					Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: w.trusted.key}}, Roles: map[string]verify.Role{"release": {Keys: []string{"key"}}},
