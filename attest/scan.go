@@ -56,8 +56,8 @@ type ScanOptions struct {
 	// StartedOn and FinishedOn are the times of the scan. Zero: only what the
 	// file says.
 	StartedOn, FinishedOn time.Time
-	// FindingsOnly passes over what says nothing about which vulnerabilities of which
-	// severity were found, in what and when: packages, versions, fixes, databases.
+	// FindingsOnly passes over members that do not say what was found, how severe it
+	// is, in what image and when: packages, versions, fixes, databases.
 	// Such members may then be of any form, and stay empty in the report. False: all
 	// members that are read must be of the form that the scanner gives them.
 	FindingsOnly bool

@@ -38,7 +38,7 @@ var buildKitTypes = map[string]bool{
 //   - Of a build by BuildKit the external parameter configSource is the source,
 //     where it has a uri.
 //   - Otherwise, and beside it, those resolved dependencies that
-//     AnnotationBuildSource says it of, and those of which it leaves it open.
+//     AnnotationBuildSource says it of, and those for which it leaves that open.
 //   - Where there is neither, every git repository among the resolved
 //     dependencies may be the source, except those of which the annotation says
 //     that they are not, and except in builds by BuildKit.

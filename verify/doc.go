@@ -43,6 +43,17 @@
 // which neither is more specific for some repository are refused. No rule, no
 // permission. [Signatures] makes the policy of a few keys for everything.
 //
+// A policy whose rules all deny is a freeze. It needs no key.
+//
+// # Conditions
+//
+// A condition that denies something denies also what it cannot read: a member that it
+// needs must have the JSON type that its format gives it. A member that is null counts
+// as missing in predicates and scans. Members that no condition of a
+// requirement reads may be of any form. A predicate type that has no conditions would
+// be met by whatever its statements say; a requirement of one is refused unless it
+// says acceptAnyContent.
+//
 // # Time
 //
 // Nothing tells when a signature was made, so that keys count as the policy says

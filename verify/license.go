@@ -28,7 +28,7 @@ func (p listed) hasLicense(id string) bool {
 }
 
 // wordHasLicense looks for an identifier in a word, behind what stands before a colon
-// (DocumentRef-x) and between plus signs, of which one at the end means "or later".
+// (DocumentRef-x) and between plus signs; one at the end means "or later".
 func wordHasLicense(word, id string) bool {
 	if isLicense(word, false, id) {
 		return true

@@ -52,9 +52,9 @@ type Policy struct {
 	// refused. Nil: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
 	// Rules say what images need. The one with the most specific pattern
-	// decides; an image that no rule is about is denied. At least one. A policy of
-	// which every rule denies is a freeze: it needs neither keys nor roles, and must
-	// have no Files.
+	// decides; an image that no rule is about is denied. At least one. A policy
+	// whose rules all deny is a freeze: it needs neither keys nor roles, and must have
+	// no Files.
 	Rules []Rule `json:"rules"`
 }
 

@@ -3,8 +3,8 @@ package verify
 // Reasons why what a trusted key has signed, or the image itself, does not meet
 // the conditions of a requirement.
 const (
-	// ReasonPredicate: the attestation is not what its type says. Have it made
-	// again.
+	// ReasonPredicate: the attestation is not what its type says, or a condition
+	// cannot read what it needs of it. Have it made again.
 	ReasonPredicate Reason = "malformed-predicate"
 	// ReasonStale: it is older than the requirement allows, or does not say how
 	// old it is. Have it made again.

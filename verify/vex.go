@@ -15,7 +15,7 @@ func isVEX(predicateType string) bool { return isOfType(predicateType, attest.Ty
 type vexStatements struct {
 	believed []vexDocument
 	signed   map[[sha256.Size]byte]*vexSigners
-	// unread is why one of believed cannot be read, so that nothing is excused.
+	// unread is why one of believed cannot be read. Then nothing is excused.
 	unread error
 }
 

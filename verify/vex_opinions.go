@@ -16,10 +16,10 @@ type opinions struct {
 	alike            groups // the names of one vulnerability
 }
 
-// harmless lists the vulnerabilities of which the latest statement says
+// harmless lists the vulnerabilities that the latest statement about them calls
 // not_affected or fixed; of statements of the same time the doubtful one counts. Names
 // that stand together in any statement are those of one vulnerability.
-// A document is attested of the image, so that its statements are about it,
+// A document is attested of the image. Its statements are therefore about it,
 // whichever products they name: a role that is believed is believed about that.
 // Where a document cannot be read, nothing is excused: it may doubt anything.
 // until is when the first of what it rests on ends.
@@ -35,10 +35,10 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 			all.join(v.names)
 			switch {
 			case !v.excuses && v.at.IsZero():
-				all.doubt(v.names, now.Add(skew)) // nobody knows when: no excuse came later
+				all.doubt(v.names, now.Add(skew)) // its time is not known: no excuse came later
 			case !v.excuses:
 				all.doubt(v.names, v.at)
-			case v.undated: // nobody knows whether a doubt came later
+			case v.undated: // a doubt may have come later
 			default:
 				if ends, stands := a.standsByAge(v.at, now, skew); stands {
 					until = earlier(until, ends)

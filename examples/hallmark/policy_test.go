@@ -175,3 +175,24 @@ func TestARuleThatWarnsIsVisible(t *testing.T) {
 	bad := policyIn(t, "single-key.yaml", keys, "require:", "requires:")
 	newCLI(t).run("policy", "check", bad).exits(exitUndecided).says("line 10, column 5", "requires", "policy check")
 }
+
+func TestAFreezeIsAGoodPolicy(t *testing.T) {
+	x := layoutTarget(t)
+	x.push("v1")
+	freeze := writeFile(t, filepath.Join(t.TempDir(), "freeze.yaml"), []byte("version: 1\nrules:\n  - images: [\"**\"]\n    deny: true\n    reason: frozen\n"))
+	newCLI(t).must("policy", "check", freeze).prints("good", "sha256:")
+	newCLI(t).must("policy", "explain", freeze, "registry.example/team/app").prints("denied", "frozen")
+	newCLI(t).run("verify", "--policy", freeze, x.tag("v1")).exits(exitDenied).prints("denied", "denied-by-rule", "frozen")
+}
+
+func TestATypeWithoutConditionsMustBeMeant(t *testing.T) {
+	keys := team(t)
+	const signature = "      - signature: {by: release}"
+	approval := func(more string) string {
+		return policyIn(t, "single-key.yaml", keys, signature, "      - attestation: {type: https://acme.example/approval/v1, by: release"+more+"}")
+	}
+	newCLI(t).run("policy", "check", approval("")).exits(exitUndecided).says("line 11, column 9", "acceptAnyContent: true")
+	meant := approval(", acceptAnyContent: true")
+	newCLI(t).must("policy", "check", meant).prints("good")
+	newCLI(t).must("policy", "explain", meant, "registry.example/team/app").prints("whatever it says")
+}
