@@ -123,7 +123,9 @@ func TestAttack_E23_WhatNoConditionReadsOfABillIsPassedOver(t *testing.T) {
 		{"denyPackages: [evil]", cdxWith(`"licenses":"GPL-3.0-only","evidence":7`, "")},
 		{"denyPackages: [evil]", spdxWith(`"licenseConcluded":"GPL-3.0-or-later WITH Classpath-exception-2.0"`, `"licenseConcluded":{"id":7},"licenseInfoFromFiles":7`)},
 		{"denyPackages: [evil]", spdxWith(`"packages":[`, `"files":[{"licenseInfoInFiles":7}],"packages":[`)},
-		{"denyLicenses: [AGPL-3.0-only]", cdxWith(`"purl":7,"group":[]`, "")},
+		{"denyLicenses: [AGPL-3.0-only]", cdxWith(`"purl":7,"group":[],"Purl2":7`, "")},
+		{"denyLicenses: [AGPL-3.0-only]", cdxWith(`"Purl":"pkg:npm/evil@1","GROUP":"x"`, "")},
+		{"denyPackages: [evil]", cdxWith(`"Licenses":7,"Evidence":7,"purl":"pkg:npm/x@1?arch=a b#c d"`, `,"Files":7`)},
 		{"denyLicenses: [AGPL-3.0-only]", spdxWith(`"externalRefs":[`, `"externalRefs":{},"x":[`)},
 		{"denyLicenses: [AGPL-3.0-only]", cdxWith(`"licenses":[{"license":{"name":"Käse-Lizenz"}},{"expression":"MIT OR Apache-2.0"}]`, "")}, // 1.7 mixes them
 		{"denyLicenses: [AGPL-3.0-only], denyPackages: [evil]", cdxWith(`"group":"","licenses":[],"hashes":7`, `,"vulnerabilities":[7]`)},

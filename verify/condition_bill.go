@@ -93,9 +93,10 @@ func readBill(document *attest.Document, part billPart) ([]listed, error) {
 		return nil, err
 	}
 	b := bill{part: part}
-	b.object("the document", root, "packages", "files", "snippets", "hasExtractedLicensingInfos", "components", "services", "metadata")
+	b.object("the document", root, "packages", "components", "services", "metadata")
 	b.each("packages", root.Get("packages"), b.spdxPackage)
 	if part == billLicenses {
+		b.object("the document", root, "files", "snippets", "hasExtractedLicensingInfos")
 		b.each("files", root.Get("files"), b.spdxFile)
 		b.each("snippets", root.Get("snippets"), b.spdxFile)
 		b.each("hasExtractedLicensingInfos", root.Get("hasExtractedLicensingInfos"), b.spdxLicense)
@@ -112,12 +113,13 @@ func readBill(document *attest.Document, part billPart) ([]listed, error) {
 }
 
 func (b *bill) spdxPackage(at string, v strictjson.Value) {
-	b.object(at, v, "name", "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "externalRefs")
 	if b.part == billLicenses {
+		b.object(at, v, "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles")
 		name, _ := v.Get("name").Str()
 		b.addLicenses(listed{title: name}, at, v, []string{"licenseConcluded", "licenseDeclared"}, "licenseInfoFromFiles")
 		return
 	}
+	b.object(at, v, "name", "externalRefs")
 	p := listed{names: []string{b.text(at+".name", v.Get("name"))}}
 	b.each(at+".externalRefs", v.Get("externalRefs"), func(at string, ref strictjson.Value) {
 		b.object(at, ref, "referenceType", "referenceLocator")
@@ -172,7 +174,7 @@ func (b *bill) addLicenses(p listed, at string, v strictjson.Value, texts []stri
 
 // component reads a CycloneDX component or service, and what is nested in it.
 func (b *bill) component(at string, v strictjson.Value) {
-	b.object(at, v, "name", "group", "purl", "licenses", "evidence", "components", "services")
+	b.object(at, v, "components", "services")
 	if b.part == billPackages {
 		b.componentNames(at, v)
 	} else {
@@ -183,6 +185,7 @@ func (b *bill) component(at string, v strictjson.Value) {
 }
 
 func (b *bill) componentNames(at string, v strictjson.Value) {
+	b.object(at, v, "name", "group", "purl")
 	name := b.text(at+".name", v.Get("name"))
 	p := listed{names: []string{name}}
 	if purl := v.Get("purl"); purl.Exists() {
@@ -195,6 +198,7 @@ func (b *bill) componentNames(at string, v strictjson.Value) {
 }
 
 func (b *bill) componentLicenses(at string, v strictjson.Value) {
+	b.object(at, v, "licenses", "evidence")
 	var p listed
 	p.title, _ = v.Get("name").Str()
 	if group, ok := v.Get("group").Str(); ok && group != "" {

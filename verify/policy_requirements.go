@@ -115,19 +115,19 @@ type AcceptedVulnerability struct {
 // results.
 type DocumentConditions struct {
 	// DenyPackages are names or package URLs, without version, of packages that
-	// must not be in a bill of materials. A bill whose packages cannot be read, since
-	// a member of one is not of the JSON type that its format gives it, is denied with
-	// ReasonPredicate; other members may be of any form. Package URLs are compared by their
+	// must not be in a bill of materials. Package URLs are compared by their
 	// specification: without qualifiers and subpath, escapes decoded, and without
 	// regard to case for types that have none (npm, pypi, golang and others).
-	// Names are compared byte for byte. Empty: none.
+	// Names are compared byte for byte. A bill whose packages cannot be read is denied
+	// (ReasonPredicate): a name, package URL or list of them is not of the JSON type
+	// that the format gives it. Empty: none.
 	DenyPackages []string `json:"denyPackages,omitempty"`
 	// DenyLicenses are SPDX identifiers that no package, file or service may have:
 	// concluded, declared, or found as evidence; in any place of an expression,
-	// whatever it grants beside them, and in any case. GPL-3.0 stands for both
-	// GPL-3.0-only and GPL-3.0-or-later, here and, with and without a plus sign, in
-	// bills; so do the like names of GNU licences. A bill whose licences cannot be read
-	// is denied, as with DenyPackages. Empty: none.
+	// whatever it grants beside them, and in any case. Deprecated names of GNU
+	// licences count as what they stand for: in a bill GPL-3.0 is GPL-3.0-only, and
+	// GPL-3.0+ is GPL-3.0-or-later; here GPL-3.0 denies both. A bill whose licences
+	// cannot be read is denied, as with DenyPackages. Empty: none.
 	DenyLicenses []string `json:"denyLicenses,omitempty"`
 	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty:
 	// PASSED.

@@ -64,18 +64,15 @@ func plainPURL(purl string) string {
 
 // purlForm is what is written of a package URL before version, qualifiers and subpath:
 // its type, and then namespace and name.
-var purlForm = regexp.MustCompile(`^(?i:pkg):/*[A-Za-z][A-Za-z0-9.+-]*/[!-~]*$`)
+var purlForm = regexp.MustCompile(`^(?i:pkg):/*[A-Za-z][A-Za-z0-9.+-]*/[!-~]+$`)
 
 // purlReadable reports whether a package URL can be compared with others: it has the
 // form of one, and no escapes that leave open where its name ends.
 func purlReadable(purl string) bool {
-	if !purlForm.MatchString(purl) {
-		return false
-	}
 	if i := strings.IndexAny(purl, "?#"); i >= 0 {
 		purl = purl[:i]
 	}
-	if _, err := url.PathUnescape(purl); err != nil {
+	if _, err := url.PathUnescape(purl); err != nil || !purlForm.MatchString(purl) {
 		return false
 	}
 	_, name, _ := strings.Cut(strings.TrimLeft(plainPURL(purl)[4:], "/"), "/")

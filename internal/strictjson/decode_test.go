@@ -233,3 +233,31 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodePassesOverMembersByTheirPath(t *testing.T) {
+	v, err := strictjson.Parse([]byte(`{"a":{"b":7,"c":"x"},"list":[{"n":"y"},{"n":7}],"d":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var into struct {
+		A struct {
+			B string `json:"b"`
+			C string `json:"c"`
+		} `json:"a"`
+		List []struct {
+			N string `json:"n"`
+		} `json:"list"`
+		D string `json:"d"`
+	}
+	passed := map[string]bool{"a.b": true, "list[1].n": true, "d": true}
+	if err := strictjson.Decode(v, &into, strictjson.DecodeOptions{PassOver: func(path string) bool { return passed[path] }}); err != nil {
+		t.Fatal(err)
+	}
+	if into.A.B != "" || into.A.C != "x" || len(into.List) != 2 || into.List[0].N != "y" || into.List[1].N != "" {
+		t.Errorf("%+v", into)
+	}
+	delete(passed, "a.b")
+	if err := strictjson.Decode(v, &into, strictjson.DecodeOptions{PassOver: func(path string) bool { return passed[path] }}); err == nil {
+		t.Error("a.b is no string")
+	}
+}
