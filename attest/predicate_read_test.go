@@ -46,6 +46,7 @@ func TestReadPredicatePassesOverWhatIsNotNeeded(t *testing.T) {
 // FuzzReadPredicate passes over every part of what ParsePredicate takes: then it is
 // taken too, and says the same of the rest.
 func FuzzReadPredicate(f *testing.F) {
+	f.Add("testresult", "url", []byte(`{"result":"PASSED","configuration":[],"url":"https://t.example"}`))
 	for _, path := range []string{"", "a", "runDetails", "scanner.result[].annotations", "metadata", "[]", "x[", "components"} {
 		f.Add("slsaprovenance1", path, []byte(`{"buildDefinition":{"buildType":"https://b.example","externalParameters":{}},"runDetails":{"builder":{"id":"https://ci.example"}}}`))
 		f.Add("cyclonedx", path, []byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"metadata":{},"components":[{}]}`))

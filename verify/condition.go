@@ -184,6 +184,7 @@ func (a *AttestationRequirement) judge(s *statement, c *circumstances) (until ti
 	switch v := document.Value().(type) {
 	case *attest.Provenance, *attest.Provenance02:
 		view := viewProvenance(v)
+		view.unreadable = view.unreadable || a.readsParameters() && hidesParameters(v, s.predicate)
 		stated, p = view.finished, a.ProvenanceConditions.judge(view, c)
 	case *attest.CosignVuln:
 		stated = v.Metadata.ScanFinishedOn

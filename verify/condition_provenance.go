@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 func (q *ProvenanceConditions) set() []string {
@@ -110,6 +111,17 @@ func viewProvenance(v any) provenanceView {
 	return provenanceView{}
 }
 
+// hidesParameters reports whether provenance v0.2 has null where the parameters are to
+// be. In v1 they are required, and null is none.
+func hidesParameters(v any, predicate []byte) bool {
+	if _, is := v.(*attest.Provenance02); !is {
+		return false
+	}
+	root, err := strictjson.Parse(predicate)
+	invocation := root.Get("invocation")
+	return err != nil || invocation.Kind() == strictjson.Null || invocation.Get("parameters").Kind() == strictjson.Null
+}
+
 func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *problem {
 	for _, x := range []struct {
 		reason Reason
@@ -134,7 +146,7 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 		return problemf(ReasonStale, "it was not built after %s, or does not say when", q.BuiltAfter.UTC().Format(time.RFC3339))
 	}
 	if v.unreadable && (q.Parameters != nil || q.AbsentParameters != nil || q.OnlyKnownParameters) {
-		return problemf(ReasonParameters, "its external parameters are no object, so that none of them has a name")
+		return problemf(ReasonParameters, "its external parameters are not an object, and have no names")
 	}
 	return q.judgeParameters(v.parameters)
 }
