@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
@@ -21,6 +22,9 @@ const (
 	tagSettle   = 150 * time.Millisecond
 	tagPatience = 4
 	tagAttempts = 40
+	// tagIgnored is how many writes in a row may leave a tag as it was. Other
+	// writers change it; a store that does not keep what it takes does not.
+	tagIgnored = 5
 )
 
 // maxTagBytes is how large such a tag's manifest may grow: what readers take by
@@ -40,11 +44,21 @@ func changeTag(ctx context.Context, s Store, tag name.Tag, merge func(*oci.Docum
 func changeTagAfter(
 	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
 ) (name.Digest, error) {
-	failures := 0
+	failures, ignored, written := 0, 0, false
+	var last *v1.Hash // what the tag held before the last write that was taken
 	for range tagAttempts {
 		start := time.Now()
-		held, done, err := changeOnce(ctx, s, tag, first, merge)
+		before, held, done, err := changeOnce(ctx, s, tag, first, merge)
 		first = nil
+		if err != nil || done || last == nil || *last != before {
+			ignored = 0
+		} else if ignored++; ignored == tagIgnored {
+			return name.Digest{}, &Error{Op: "attach under", Ref: text(tag), Kind: ErrUnconfirmed,
+				Detail: fmt.Sprintf("the store has taken the tag's manifest %d times, and the tag holds what it held before", ignored+1)}
+		}
+		if last = nil; err == nil {
+			last = &before
+		}
 		wait := max(tagSettle, tagPatience*time.Since(start))
 		switch {
 		case !done && errors.Is(err, ErrConflict):
@@ -55,9 +69,12 @@ func changeTagAfter(
 			if wait, again = pauseAfter(ctx, s, failures, err); !again {
 				return held, err
 			}
+		case err != nil && written && ctx.Err() == nil:
+			return held, &Error{Op: "attach under", Ref: text(tag), Kind: ErrUnconfirmed, Detail: "what was written cannot be read back", Err: err}
 		case err != nil || done:
 			return held, err
 		}
+		written = written || err == nil
 		// Writers that collided would collide again if they waited alike.
 		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
 			return name.Digest{}, err
@@ -92,35 +109,37 @@ type tagWriter interface {
 
 // changeOnce reads, merges and writes. done: nothing more is to be done, and held,
 // without an error, is what the tag holds. A write is sent once where it can be
-// told to wait: what it says may be out of date by then.
+// told to wait: what it says may be out of date by then. before is what the tag
+// held, if anything.
 func changeOnce(
 	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
-) (held name.Digest, done bool, err error) {
+) (before v1.Hash, held name.Digest, done bool, err error) {
 	w, shared := s.(tagWriter)
 	if shared {
 		unlock, err := w.lockTag(ctx, tag.String())
 		if err != nil {
-			return name.Digest{}, false, err
+			return before, held, false, err
 		}
 		defer unlock()
 	}
 	current, doc, wanted, err := readTagBeside(ctx, s, tag, first)
 	if err != nil || !wanted {
-		return name.Digest{}, true, err
+		return before, held, true, err
 	}
+	before = current.Descriptor.Digest
 	next, err := merge(doc)
 	if err != nil {
-		return name.Digest{}, true, err
+		return before, held, true, err
 	}
 	if next == nil {
-		return tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
+		return before, tag.Context().Digest(current.Descriptor.Digest.String()), true, nil
 	}
 	if n := next.Descriptor.Size; n > maxTagBytes && n > current.Descriptor.Size {
-		return name.Digest{}, true, &Error{Op: "attach under", Ref: text(tag), Kind: ErrTooLarge,
+		return before, held, true, &Error{Op: "attach under", Ref: text(tag), Kind: ErrTooLarge,
 			Detail: fmt.Sprintf("the tag's manifest would have %d bytes, and readers take %d; remove what is not needed", n, maxTagBytes)}
 	}
 	report, err := s.PushManifest(ctx, tag, *next, PushOptions{IfMatch: current.ETag, IfAbsent: doc == nil, Once: shared})
-	return tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
+	return before, tag.Context().Digest(next.Descriptor.Digest.String()), report.Atomic, err
 }
 
 // readTagBeside reads a tag while it does something else, unless that is nil,

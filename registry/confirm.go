@@ -40,30 +40,36 @@ func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, 
 		return err
 	}
 	layer := layerOf(item)
-	listed := func(ctx context.Context) error { return confirmLayer(ctx, r, digest, at, layer) }
+	var carrier name.Reference = at
 	switch item.Format {
 	case FormatSimpleSigning, FormatEnvelope:
 		// Other writers may have added to the tag since.
-		tag, err := tagOfFormat(subject, item.Format)
-		if err != nil {
+		if carrier, err = tagOfFormat(subject, item.Format); err != nil {
 			return err
 		}
-		listed = func(ctx context.Context) error { return confirmLayer(ctx, r, digest, tag, layer) }
 	case FormatBundle:
 	default:
 		return &Error{Op: "confirm", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
 			Detail: fmt.Sprintf("format %.40q is not written", item.Format)}
 	}
-	return together(ctx,
-		listed,
+	var stored, listed v1.Descriptor
+	err = together(ctx,
+		func(ctx context.Context) (err error) {
+			stored, err = confirmLayer(ctx, r, digest, carrier, layer)
+			return err
+		},
 		func(ctx context.Context) error { return confirmBlob(ctx, r, subject.Context(), layer) },
-		func(ctx context.Context) error {
-			if item.Format != FormatBundle {
-				return nil
+		func(ctx context.Context) (err error) {
+			if item.Format == FormatBundle {
+				listed, err = confirmReferrer(ctx, r, subject, at)
 			}
-			return confirmReferrer(ctx, r, subject, at)
+			return err
 		},
 	)
+	if err == nil && item.Format == FormatBundle && !sameContent(stored, listed) {
+		return unconfirmed(subject, fmt.Sprintf("the store lists %s as %s of %d bytes", at.DigestStr(), safe(string(listed.MediaType)), listed.Size))
+	}
+	return err
 }
 
 // tagOfFormat is the tag of cosign's that holds evidence of a format.
@@ -80,23 +86,24 @@ func tagOfFormat(subject name.Digest, f Format) (name.Tag, error) {
 }
 
 // confirmLayer looks for a layer where Evidence would find it. The annotations
-// count: two signatures over the same payload differ in them alone.
-func confirmLayer(ctx context.Context, r Reader, subject v1.Hash, ref name.Reference, layer v1.Descriptor) error {
+// count: two signatures over the same payload differ in them alone. It returns
+// what carries the layer.
+func confirmLayer(ctx context.Context, r Reader, subject v1.Hash, ref name.Reference, layer v1.Descriptor) (v1.Descriptor, error) {
 	m, err := ReadManifest(ctx, r, ref)
 	if err != nil {
-		return err
+		return v1.Descriptor{}, err
 	}
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
-		return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Err: err}
+		return v1.Descriptor{}, &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Err: err}
 	}
 	if !isAbout(doc, subject, ref) {
-		return unconfirmed(ref, "its manifest is about another")
+		return v1.Descriptor{}, unconfirmed(ref, "its manifest is about another")
 	}
 	if slices.ContainsFunc(doc.Layers, func(l v1.Descriptor) bool { return sameLayer(l, layer) }) {
-		return nil
+		return m.Descriptor, nil
 	}
-	return unconfirmed(ref, "its manifest does not list "+layer.Digest.String()+" as it was given")
+	return v1.Descriptor{}, unconfirmed(ref, "its manifest does not list "+layer.Digest.String()+" as it was given")
 }
 
 func confirmBlob(ctx context.Context, r Reader, repo name.Repository, layer v1.Descriptor) error {
@@ -111,19 +118,21 @@ func confirmBlob(ctx context.Context, r Reader, repo name.Repository, layer v1.D
 	return err
 }
 
-func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) error {
+// confirmReferrer returns how the store lists a referrer: by the first entry of its
+// digest, which readers take.
+func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1.Descriptor, error) {
 	for d, err := range r.Referrers(ctx, subject) {
-		if err != nil {
-			return err
-		}
-		if d.Digest.String() == at.DigestStr() {
-			if mayBeEvidence(d.ArtifactType) {
-				return nil
-			}
-			return unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))
+		switch {
+		case err != nil:
+			return d, err
+		case d.Digest.String() != at.DigestStr():
+		case mayBeEvidence(d.ArtifactType):
+			return d, nil
+		default:
+			return d, unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))
 		}
 	}
-	return unconfirmed(subject, "the store does not list "+at.DigestStr()+" among its referrers")
+	return v1.Descriptor{}, unconfirmed(subject, "the store does not list "+at.DigestStr()+" among its referrers")
 }
 
 func unconfirmed(ref name.Reference, detail string) error {

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,9 +105,17 @@ type Mounter interface {
 // does not index referrers, the fallback tag is kept up to date.
 //
 // The order is blobs, what is listed, the image by its digest, its evidence, and
-// last, once the image has been read back, the tag. A copy that was interrupted
+// last, once all of it has been read back, the tag. A copy that was interrupted
 // thus leaves the tag as it was, and another attempt sends only what is missing:
 // each blob and manifest is asked for first.
+//
+// What a registry says about a push is not believed. Read back and compared are:
+//   - each manifest, the layers under the tags .sig and .att, and the tag itself;
+//   - the list of referrers of each manifest that got one;
+//   - blobs of evidence up to 32 MiB, and every blob up to 64 KiB, in full.
+//
+// A larger blob that was sent is opened, and not read to its end: clients verify
+// it. One that the destination said it has is not asked for again.
 //
 // Whoever may push to the source may have left rubbish among the evidence:
 // entries that lead nowhere, manifests about something else, blobs that are not
@@ -122,7 +129,8 @@ type Mounter interface {
 // Verified: every byte against the digest that leads to it. Not verified: any
 // signature. Errors are those of the stores, ErrMalformed where a manifest is not
 // what its descriptor says, ErrTooMany and ErrTooLarge beyond the limits,
-// ErrUnconfirmed where the destination does not give the image back.
+// ErrUnconfirmed where the destination does not give back what was written to it:
+// the error names what.
 func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to name.Reference, o CopyOptions) (name.Digest, error) {
 	if o.NoEvidence && o.EvidenceOnly {
 		return name.Digest{}, &Error{Op: "copy", Ref: safe(refText(from)), Kind: ErrReference,
@@ -145,7 +153,7 @@ func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to na
 	if d, ok := to.(name.Digest); ok && d.DigestStr() != at.DigestStr() {
 		return name.Digest{}, c.fail(root.Descriptor.Digest, ErrDigestMismatch, "the image is another than the one to be written, "+safe(d.DigestStr()), nil)
 	}
-	if err := c.run(ctx, root, at, to); err != nil {
+	if err := c.run(ctx, root, to); err != nil {
 		return name.Digest{}, err
 	}
 	return at, nil
@@ -165,12 +173,13 @@ type copier struct {
 	blobs  map[blobKey]*blobTask
 	lists  map[v1.Hash]*destinationList // of referrers, by subject
 	levels map[v1.Hash]int              // whose evidence was looked for, and how far it was followed
+	checks []check                      // of what was written
 }
 
-// run copies root, whose place at the destination is at, and makes to name it.
-func (c *copier) run(ctx context.Context, root Manifest, at name.Digest, to name.Reference) error {
+// run copies root, and makes to name it.
+func (c *copier) run(ctx context.Context, root Manifest, to name.Reference) error {
 	if c.o.EvidenceOnly {
-		if err := c.confirm(ctx, at, root); err != nil {
+		if err := confirmManifest(ctx, c.dst, c.to, root.Descriptor); err != nil {
 			return err
 		}
 	}
@@ -179,7 +188,7 @@ func (c *copier) run(ctx context.Context, root Manifest, at name.Digest, to name
 		return err
 	}
 	if !c.o.EvidenceOnly {
-		if err := c.store(ctx, image, math.MaxInt64); err != nil {
+		if err := c.store(ctx, image, ofImage); err != nil {
 			return err
 		}
 	}
@@ -194,39 +203,41 @@ func (c *copier) run(ctx context.Context, root Manifest, at name.Digest, to name
 	if err := c.writeLists(ctx); err != nil {
 		return err
 	}
-	if c.o.EvidenceOnly {
-		return nil
+	if err := c.readBack(ctx); err != nil || c.o.EvidenceOnly {
+		return err
 	}
-	if err := c.confirm(ctx, at, root); err != nil {
+	if err := c.confirm(ctx, root.Descriptor); err != nil {
 		return err
 	}
 	return c.publish(ctx, to, root)
 }
 
-// confirm reads the image back by its digest.
-func (c *copier) confirm(ctx context.Context, at name.Digest, root Manifest) error {
-	got, err := slotted(ctx, c, func() (v1.Descriptor, error) { return c.dst.Resolve(ctx, at) })
+// confirm asks how the destination describes the image. Its bytes have been read.
+func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
+	got, err := c.dst.Resolve(ctx, c.to.Digest(root.Digest.String()))
 	if err != nil {
 		return err
 	}
-	if !sameContent(got, root.Descriptor) {
-		return c.fail(root.Descriptor.Digest, ErrUnconfirmed, "the destination describes it as something else", nil)
+	if !sameContent(got, root) {
+		return c.fail(root.Digest, ErrUnconfirmed, "the destination describes it as something else", nil)
 	}
 	return nil
 }
 
 // publish makes to name the image, which is complete by now.
 func (c *copier) publish(ctx context.Context, to name.Reference, root Manifest) error {
-	_, err := slotted(ctx, c, func() (PushReport, error) {
-		if _, ok := to.(name.Digest); !ok {
-			return c.dst.PushManifest(ctx, to, root, PushOptions{})
-		}
+	tag, ok := to.(name.Tag)
+	if !ok {
 		if l, ok := c.dst.(*Layout); ok {
-			return PushReport{}, l.listUnnamed(ctx, root)
+			return l.listUnnamed(ctx, root)
 		}
-		return PushReport{}, nil
-	})
-	return err
+		return nil
+	}
+	report, err := c.dst.PushManifest(ctx, tag, root, PushOptions{})
+	if err != nil || report.Atomic {
+		return err // a store in this process has it, or says why not
+	}
+	return ConfirmTag(ctx, c.dst, tag, root.Descriptor.Digest)
 }
 
 // readSource reads a manifest. What a store returns is checked again.
@@ -285,6 +296,11 @@ func ended(ctx context.Context) error {
 // forEach calls f for each element, as many at once as requests may be. The first
 // error cancels the others and is returned once all have ended.
 func forEach[T any](ctx context.Context, c *copier, all []T, f func(context.Context, T) error) error {
+	return eachOf(ctx, c.o.Concurrency, all, f)
+}
+
+// eachOf is forEach for so many at once.
+func eachOf[T any](ctx context.Context, parallel int, all []T, f func(context.Context, T) error) error {
 	var next atomic.Int64
 	work := func(ctx context.Context) error {
 		for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
@@ -297,5 +313,5 @@ func forEach[T any](ctx context.Context, c *copier, all []T, f func(context.Cont
 		}
 		return nil
 	}
-	return together(ctx, slices.Repeat([]func(context.Context) error{work}, min(len(all), c.o.Concurrency))...)
+	return together(ctx, slices.Repeat([]func(context.Context) error{work}, min(len(all), parallel))...)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,8 @@ const (
 	// maxHeldBytes bounds the manifests of an image, which are held until they
 	// are written.
 	maxHeldBytes = 256 << 20
+	// ofImage bounds no blob: one of an image may have any size.
+	ofImage = math.MaxInt64
 )
 
 // tree is a manifest with what it leads to.
@@ -208,22 +211,23 @@ func (c *copier) storeManifest(ctx context.Context, t *tree) error {
 	if err != nil {
 		return err
 	}
+	c.written(manifestCheck(c.dst, c.to, t.Descriptor))
 	c.progress.end(CopyDone, t.Descriptor, "")
-	if t.doc.Subject == nil || report.SubjectIndexed {
+	if t.doc.Subject == nil {
 		return nil
 	}
-	return c.listAtDestination(t)
+	return c.listAtDestination(t, report.SubjectIndexed)
 }
 
-// hasManifest reports whether the destination has a manifest and, if that refers
-// to another, lists it there: a copy may have been interrupted in between.
+// hasManifest reads a manifest at the destination, and reports whether it is there
+// and, if it refers to another, is listed: a copy may have been interrupted in
+// between.
 func (c *copier) hasManifest(ctx context.Context, t *tree) (bool, error) {
-	at := c.to.Digest(t.Descriptor.Digest.String())
-	got, err := slotted(ctx, c, func() (v1.Descriptor, error) { return c.dst.Resolve(ctx, at) })
+	_, err := slotted(ctx, c, func() (struct{}, error) { return struct{}{}, confirmManifest(ctx, c.dst, c.to, t.Descriptor) })
 	switch {
-	case Unreadable(err):
+	case Unreadable(err) && !errors.Is(err, ErrUnconfirmed):
 		return false, err
-	case err != nil || !sameContent(got, t.Descriptor):
+	case err != nil:
 		return false, nil // absent, or damaged: to be written
 	case t.doc.Subject == nil:
 		return true, nil
@@ -281,7 +285,8 @@ func (c *copier) blob(ctx context.Context, b listedBlob, bound int64) error {
 	task.mu.Lock()
 	defer task.mu.Unlock()
 	if !task.done {
-		_, err := slotted(ctx, c, func() (struct{}, error) { return struct{}{}, c.copyBlob(ctx, b.Descriptor) })
+		whole := b.Size <= smallBlob || bound != ofImage && b.Size <= maxReadBack
+		_, err := slotted(ctx, c, func() (struct{}, error) { return struct{}{}, c.copyBlob(ctx, b.Descriptor, whole) })
 		switch {
 		case err == nil:
 		case elsewhere(b.Descriptor) && rubbish(err) && errors.Is(err, ErrNotFound):
@@ -307,9 +312,11 @@ func (c *copier) blobError(b listedBlob, err error) error {
 	return named
 }
 
-func (c *copier) copyBlob(ctx context.Context, d v1.Descriptor) error {
+// copyBlob copies a blob that the destination lacks. whole: the destination's word
+// for it is not enough, before or after.
+func (c *copier) copyBlob(ctx context.Context, d v1.Descriptor, whole bool) error {
 	at := c.to.Digest(d.Digest.String())
-	there, err := c.dst.HasBlob(ctx, at)
+	there, err := c.hasBlob(ctx, at, d, whole)
 	if err != nil {
 		return err
 	}
@@ -320,11 +327,27 @@ func (c *copier) copyBlob(ctx context.Context, d v1.Descriptor) error {
 	// A mount that fails, for whatever reason, is no loss: then the bytes are sent.
 	if m, ok := c.dst.(Mounter); ok && c.from.RegistryStr() == c.to.RegistryStr() && c.from != c.to {
 		if mounted, err := m.MountBlob(ctx, at, c.from); mounted && err == nil {
+			c.written(blobCheck(c.dst, c.to, d, whole))
 			c.progress.end(CopyMounted, d, "")
 			return nil
 		}
 	}
-	return c.sendBlob(ctx, at, d)
+	if err := c.sendBlob(ctx, at, d); err != nil {
+		return err
+	}
+	c.written(blobCheck(c.dst, c.to, d, whole))
+	return nil
+}
+
+func (c *copier) hasBlob(ctx context.Context, at name.Digest, d v1.Descriptor, whole bool) (bool, error) {
+	if !whole {
+		return c.dst.HasBlob(ctx, at)
+	}
+	err := confirmBlob(ctx, c.dst, c.to, d)
+	if Unreadable(err) {
+		return false, err
+	}
+	return err == nil, nil // absent, or damaged: to be sent
 }
 
 func (c *copier) sendBlob(ctx context.Context, at name.Digest, d v1.Descriptor) error {

@@ -155,6 +155,7 @@ type destinationList struct {
 	mu      sync.Mutex
 	have    map[v1.Hash]v1.Descriptor // nil until it was asked
 	missing []v1.Descriptor           // pushed, and not listed yet
+	copied  []copiedReferrer          // pushed, and to be listed in the end
 }
 
 func (c *copier) destinationList(subject v1.Hash) *destinationList {
@@ -202,17 +203,25 @@ func (c *copier) askDestination(ctx context.Context, subject v1.Hash) (map[v1.Ha
 	return have, nil
 }
 
-// listAtDestination notes a manifest for the fallback tag of its subject, at a
-// destination that does not index subjects.
-func (c *copier) listAtDestination(t *tree) error {
+// listAtDestination notes a manifest that was pushed: it has to be listed in the
+// end and, unless the destination indexes subjects, by the fallback tag.
+func (c *copier) listAtDestination(t *tree, indexed bool) error {
 	entry, err := referrerDescriptor(t.Manifest)
 	if err != nil {
 		return err
 	}
+	copied := copiedReferrer{Descriptor: t.Descriptor}
+	copied.ArtifactType = entry.ArtifactType
+	if t.doc.Config != nil {
+		copied.config = string(t.doc.Config.MediaType)
+	}
 	l := c.destinationList(t.doc.Subject.Digest)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.missing = append(l.missing, entry)
+	l.copied = append(l.copied, copied)
+	if !indexed {
+		l.missing = append(l.missing, entry)
+	}
 	return nil
 }
 
@@ -298,12 +307,12 @@ func (c *copier) storeTag(ctx context.Context, subject v1.Hash, tag string, t *t
 }
 
 func (c *copier) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *tree, whole bool) error {
-	now, err := c.dst.Resolve(ctx, tag)
+	now, err := ReadManifest(ctx, c.dst, tag)
 	switch {
-	case err == nil && now.Digest == t.Descriptor.Digest:
+	case err == nil && now.Descriptor.Digest == t.Descriptor.Digest:
 		c.progress.end(CopyPresent, t.Descriptor, "")
 		return nil
-	case err != nil && !errors.Is(err, ErrNotFound):
+	case Unreadable(err):
 		return err
 	case len(t.doc.Layers) == 0:
 		c.progress.end(CopyIgnored, t.Descriptor, "it holds no evidence")
@@ -326,6 +335,7 @@ func (c *copier) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *t
 	if err != nil {
 		return err
 	}
+	c.written(layersCheck(c.dst, tag, subject, t.doc.Layers))
 	c.progress.end(action, t.Descriptor, "")
 	return nil
 }
@@ -337,17 +347,17 @@ func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool)
 		return nil, nil // told already
 	}
 	at := c.to.Tag(tag)
-	now, err := slotted(ctx, c, func() (v1.Descriptor, error) { return c.dst.Resolve(ctx, at) })
+	now, err := slotted(ctx, c, func() (Manifest, error) { return ReadManifest(ctx, c.dst, at) })
 	there := []v1.Hash{t.Descriptor.Digest}
 	switch {
-	case err == nil && now.Digest == t.Descriptor.Digest:
+	case err == nil && now.Descriptor.Digest == t.Descriptor.Digest:
 		c.progress.end(CopyPresent, t.Descriptor, "")
 		return there, nil
-	case err == nil:
+	case Unreadable(err):
+		return nil, err
+	case !errors.Is(err, ErrNotFound):
 		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
 		return nil, nil
-	case !errors.Is(err, ErrNotFound):
-		return nil, err
 	}
 	_, err = slotted(ctx, c, func() (PushReport, error) {
 		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
@@ -359,6 +369,7 @@ func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool)
 	case err != nil:
 		return nil, err
 	}
+	c.written(tagCheck(c.dst, at, t.Descriptor.Digest))
 	c.progress.end(CopyDone, t.Descriptor, "")
 	return there, nil
 }

@@ -71,14 +71,20 @@ func detachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 			refused = r.RemoveManifest(ctx, subject.Context().Digest(referrer.String()))
 		}
 	}
-	listed, err := lists(ctx, s, subject, referrer)
-	switch {
-	case err != nil || !listed:
-		return err
-	case refused != nil:
-		return refused
+	if refused == nil { // a registry may list it for a moment longer
+		return readBack(ctx, []check{{referrer, "the removal of the referrer", func(ctx context.Context) error {
+			listed, err := lists(ctx, s, subject, referrer)
+			if err == nil && listed {
+				err = detachError(subject, ErrUnconfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
+			}
+			return err
+		}}}, 1)
 	}
-	return detachError(subject, ErrUnconfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
+	listed, err := lists(ctx, s, subject, referrer)
+	if err == nil && listed {
+		err = refused
+	}
+	return err
 }
 
 // readReferrer reads a manifest that is listed as a referrer of subject; nil: it is

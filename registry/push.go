@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,9 +27,59 @@ type Pushable interface {
 // Push stores an image, or an index with all that it lists, by digest: blobs
 // first, children before what lists them. It sets no tag, so that nobody who
 // pulls by tag gets it yet; see sign.PushAndSign and Writer.PushManifest.
-// Blobs that the store has are not sent again.
+// Blobs that the store has are not sent again. Where w is a Reader too, what was
+// sent is read back, as Copy does: what does not come back is ErrUnconfirmed.
 func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {
-	return push(ctx, w, repo, content, 0)
+	p := &pushing{Writer: w}
+	at, err := push(ctx, p, repo, content, 0)
+	if r, ok := w.(Reader); ok && err == nil {
+		err = readBack(ctx, p.checks(r, repo), pushParallel)
+	}
+	return at, err
+}
+
+// pushing is a Writer that notes what it was given.
+type pushing struct {
+	Writer
+	mu        sync.Mutex
+	manifests []v1.Descriptor
+	blobs     []v1.Descriptor
+}
+
+func (p *pushing) PushManifest(ctx context.Context, ref name.Reference, m Manifest, o PushOptions) (PushReport, error) {
+	report, err := p.Writer.PushManifest(ctx, ref, m, o)
+	if err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.manifests = append(p.manifests, m.Descriptor)
+	}
+	return report, err
+}
+
+func (p *pushing) PushBlob(ctx context.Context, ref name.Digest, size int64, open func() (io.ReadCloser, error)) error {
+	h, err := HashOf(ref)
+	if err != nil {
+		return err
+	}
+	if err := p.Writer.PushBlob(ctx, ref, size, open); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.blobs = append(p.blobs, v1.Descriptor{Digest: h, Size: size})
+	return nil
+}
+
+// checks are how what was given is read back.
+func (p *pushing) checks(r Reader, repo name.Repository) []check {
+	var all []check
+	for _, d := range p.manifests {
+		all = append(all, manifestCheck(r, repo, d))
+	}
+	for _, d := range p.blobs {
+		all = append(all, blobCheck(r, repo, d, d.Size <= smallBlob))
+	}
+	return all
 }
 
 func push(ctx context.Context, w Writer, repo name.Repository, content Pushable, depth int) (name.Digest, error) {

@@ -2,6 +2,7 @@ package sign
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -10,8 +11,8 @@ import (
 )
 
 // PushAndSign pushes an image, or an index with all that it lists, by digest,
-// signs it, reads the signatures back, and only then sets the tag: no tag ever
-// points at an image that is not signed. With an error the tag is as it was; only
+// signs it, reads both back, and only then sets the tag: no tag ever points at an
+// image that is not signed. The tag is read back too, see registry.ConfirmTag. With an error the tag is as it was; only
 // where setting it or reading it back failed may it lead to the signed image.
 func PushAndSign(ctx context.Context, repo registry.Store, tag name.Tag, image registry.Pushable, o ImageOptions, signers ...Signer) (*Signed, error) {
 	if _, err := newJob(repo, o, signers); err != nil {
@@ -39,12 +40,13 @@ func setTag(ctx context.Context, repo registry.Store, tag name.Tag, digest name.
 	if _, err := repo.PushManifest(ctx, tag, m, registry.PushOptions{}); err != nil {
 		return err
 	}
-	got, err := repo.Resolve(ctx, tag)
+	hash, err := registry.HashOf(digest)
 	if err != nil {
 		return err
 	}
-	if got.Digest.String() != digest.DigestStr() {
-		return fmt.Errorf("%w: the tag %s leads to %s, not to %s that was signed", ErrNotConfirmed, tag, got.Digest, digest.DigestStr())
+	err = registry.ConfirmTag(ctx, repo, tag, hash)
+	if errors.Is(err, registry.ErrUnconfirmed) {
+		return fmt.Errorf("%w: %w", ErrNotConfirmed, err)
 	}
-	return nil
+	return err
 }

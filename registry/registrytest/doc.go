@@ -26,8 +26,8 @@
 //     Truncate, HangUp
 //   - other answers: Status, Reply, Redirect, RedirectBase, RedirectLoop
 //   - pushes accepted but not kept: Swallow, StoreOther
-//   - referrers: ReplaceReferrers, AddReferrers, EndlessReferrers, NextPage,
-//     LoopPage
+//   - referrers: ReplaceReferrers, AddReferrers, ChangeReferrers, ClaimSubject,
+//     EndlessReferrers, NextPage, LoopPage
 //
 // Chain combines effects, and Rewrite and Reply make new ones. [Faulty] does the
 // same to a store in this process, method by method.

@@ -1,8 +1,10 @@
 package registrytest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -116,6 +118,50 @@ func AddReferrers(list ...v1.Descriptor) Effect {
 			a.Body = data
 		}
 	})
+}
+
+// ChangeReferrers changes the entries of a list of referrers, on a page of the API
+// or in the index under a fallback tag; keep false leaves one out. Other answers
+// stay as they are. The digest of the index, where it has one, is that of what is
+// sent.
+func ChangeReferrers(change func(d *v1.Descriptor) (keep bool)) Effect {
+	return Rewrite(func(a *Answer) {
+		var index v1.IndexManifest
+		if json.Unmarshal(a.Body, &index) != nil || index.MediaType != types.OCIImageIndex {
+			return
+		}
+		kept := []v1.Descriptor{}
+		for _, d := range index.Manifests {
+			if change(&d) {
+				kept = append(kept, d)
+			}
+		}
+		index.Manifests = kept
+		data, err := json.Marshal(index)
+		if err != nil {
+			return
+		}
+		a.Body = data
+		if a.Header.Get("Docker-Content-Digest") != "" {
+			a.Header.Set("Docker-Content-Digest", digestOf(data))
+			a.Header.Set("ETag", etag(digestOf(data)))
+		}
+	})
+}
+
+// ClaimSubject answers pushes of manifests that have a subject with OCI-Subject,
+// as if their referrers were listed by the referrers API, whether they are or not.
+func ClaimSubject() Effect {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			data, err := io.ReadAll(req.Body)
+			if fields, ok := parseFields(data); ok && err == nil && fields.Subject != nil && req.Method == http.MethodPut {
+				w.Header().Set("OCI-Subject", fields.Subject.Digest)
+			}
+			req.Body = io.NopCloser(bytes.NewReader(data))
+			next.ServeHTTP(w, req)
+		})
+	}
 }
 
 // EndlessReferrers answers requests for referrers with pages of that many
