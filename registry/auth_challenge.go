@@ -129,9 +129,12 @@ func (c *Client) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, er
 	if !same && !local && isLocal(u.Host) && !h.private.get() {
 		return fail(ErrInsecure, "its token realm is a private address: "+SafeText(u.Host, 100))
 	}
+	// The login of a registry that is asked by plain HTTP stays at its host and port:
+	// anybody on the way could have named another.
+	own := h.is(u) || same && h.scheme == "https" && u.Scheme == "https"
 	realmHost, registryHost := strings.ToLower(hostname(u.Host)), strings.ToLower(hostname(h.name))
 	named := slices.Contains(c.o.TokenRealms[h.name], u.Host) || registryHost == dockerHub && realmHost == dockerHubRealm
-	return u, same || local || isParent(realmHost, registryHost) || named, nil
+	return u, own || isParent(realmHost, registryHost) && h.scheme == "https" || named, nil
 }
 
 // isParent reports whether a host is a parent domain, of two labels or more, of

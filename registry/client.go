@@ -84,17 +84,21 @@ type Options struct {
 	MaxRedirects int
 
 	// TokenRealms lists, by registry, further hosts whose token service may be
-	// given the registry's login. By default that is the registry's own host, a
-	// parent domain of it, and Docker Hub's auth.docker.io. Other realms are
-	// asked without a login.
+	// given the registry's login. By default that is the registry's own host and
+	// port; by HTTPS from end to end, also its host on another port and a parent
+	// domain of it; and Docker Hub's auth.docker.io. Other realms are asked
+	// without a login.
 	TokenRealms map[string][]string
-	// TLSHosts are loopback registries (host or host:port) that speak HTTPS.
-	// Empty: all registries on localhost and loopback addresses are spoken to by
+	// TLSHosts are loopback registries (host:port, or host for all of its ports)
+	// that speak HTTPS. Empty: all registries on localhost and loopback addresses are spoken to by
 	// plain HTTP.
 	TLSHosts []string
-	// InsecurePlainHTTP are registries (host or host:port) that are spoken to
-	// by plain HTTP although they are elsewhere: anybody on the way can read
-	// logins and change answers. Empty: none. HTTPS never falls back to HTTP.
+	// InsecurePlainHTTP are registries (host or host:port, as references name
+	// them) that are spoken to by plain HTTP although they are elsewhere: anybody
+	// on the way can read logins and change answers. An entry is about exactly
+	// that registry: "registry.example" is the one named without a port, which is
+	// then asked at port 80, and none of its neighbours on other ports. Empty:
+	// none. HTTPS never falls back to HTTP.
 	InsecurePlainHTTP []string
 }
 
@@ -237,8 +241,8 @@ func (c *Client) host(repo name.Repository) *host {
 }
 
 func (c *Client) scheme(h string) string {
-	plain := isLoopback(h) && !listed(c.o.TLSHosts, h) || listed(c.o.InsecurePlainHTTP, h)
-	if plain {
+	insecure := slices.ContainsFunc(c.o.InsecurePlainHTTP, func(l string) bool { return strings.EqualFold(l, h) })
+	if insecure || isLoopback(h) && !listed(c.o.TLSHosts, h) {
 		return "http"
 	}
 	return "https"

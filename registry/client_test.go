@@ -353,7 +353,7 @@ func TestRegistriesAreSpokenToByTheSchemeOfTheirHost(t *testing.T) {
 		"localhost.test":   {registry.Options{}, "https"},
 		"10.0.0.1:5000":    {registry.Options{}, "https"},
 		"registry.test":    {registry.Options{InsecurePlainHTTP: []string{"registry.test:5000"}}, "https"},
-		"registry.test:81": {registry.Options{InsecurePlainHTTP: []string{"registry.test"}}, "http"},
+		"registry.test:81": {registry.Options{InsecurePlainHTTP: []string{"registry.test"}}, "https"},
 	} {
 		repo, err := name.NewRepository(at + "/team/app")
 		must(t, err)

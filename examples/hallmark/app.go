@@ -137,7 +137,7 @@ Results go to stdout, messages to stderr. Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json")
-	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "speak plain HTTP to this `HOST[:PORT]` (repeatable); loopback needs no permission")
+	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "speak plain HTTP to exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
 	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "speak HTTPS to this `HOST[:PORT]` although it is on loopback (repeatable)")
 	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that oci: layouts stand for, in signatures and for --same-repository (default layout.invalid/oci)")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0: ten minutes, and no such limit for copy and for the command that provenance runs")

@@ -70,7 +70,8 @@ type upstreamSettings struct {
 	// service may be given the registry's login. Empty: the registry's own host, its
 	// parent domains, and Docker Hub's.
 	TokenRealms []string `json:"tokenRealms,omitempty"`
-	// InsecurePlainHTTP speaks plain HTTP to it although it is not on loopback.
+	// InsecurePlainHTTP speaks plain HTTP to it, and to no other port of its host,
+	// although it is not on loopback.
 	InsecurePlainHTTP bool `json:"insecurePlainHTTP,omitempty"`
 }
 
