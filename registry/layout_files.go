@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/filelock"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 )
 
@@ -352,7 +353,7 @@ func (l *Layout) lockAmongProcesses(ctx context.Context, op string) (*os.File, e
 func (l *Layout) waitForLock(ctx context.Context, op string, f *os.File) error {
 	const pause = 5 * time.Millisecond
 	for {
-		locked, err := tryLock(f)
+		locked, err := filelock.Try(f)
 		if err != nil {
 			return l.fail(op, lockFile, lockKind(err), "", err)
 		}

@@ -1,13 +1,7 @@
-//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd || windows)
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd)
 
 package registry
 
-import (
-	"errors"
-	"os"
-)
-
+// openNonblock has no meaning here: there are no FIFOs in directories, or no means
+// to tell.
 const openNonblock = 0
-
-// tryLock has no means here: layouts can be read, not written.
-func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }

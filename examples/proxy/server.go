@@ -33,6 +33,9 @@ func serve(ctx context.Context, c settings, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(errUsage, err)
 	}
+	if g.Store != nil {
+		defer func() { _ = g.Store.Close() }() // nothing is written to it any more
+	}
 	g.Verifier = source
 	if c.Audit != "" {
 		file, err := os.OpenFile(c.Audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -512,10 +512,18 @@ func (s *sharedDecisions) Put(_ context.Context, key string, value []byte, _ tim
 	s.all[key] = value
 }
 
+// opened are the stores of all tests, by directory.
+var opened sync.Map
+
+// openStore opens a store as a process that starts again: the one before has ended.
 func openStore(t *testing.T, dir string, o proxy.StoreOptions) *proxy.Store {
 	t.Helper()
+	if before, ok := opened.Load(dir); ok {
+		must(t, before.(*proxy.Store).Close())
+	}
 	store, err := proxy.OpenStore(dir, o)
 	must(t, err)
+	opened.Store(dir, store)
 	return store
 }
 

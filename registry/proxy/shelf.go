@@ -3,7 +3,6 @@ package proxy
 import (
 	"container/list"
 	"io/fs"
-	"os"
 )
 
 // shelf is a part of what a store keeps, with an order of its own. There are two:
@@ -87,7 +86,7 @@ func (s *Store) makeRoom() {
 func (s *Store) evict(from *shelf) {
 	oldest := from.order.Back().Value.(*stored).hex
 	s.forget(oldest)
-	_ = os.Remove(s.path(oldest)) // what stays is found at the next start
+	_ = s.root.Remove(s.name(oldest)) // what stays is found at the next start
 }
 
 // use notes that content is used: as an image's, or as anything. What is evidence and an

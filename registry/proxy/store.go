@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/filelock"
 	"github.com/hallmark-oci/hallmark/internal/share"
 )
 
@@ -35,17 +37,26 @@ type StoreOptions struct {
 }
 
 // Store keeps manifests and blobs on disk by their digest, as an OCI image layout
-// does. One process at a time may use a directory. It is safe for concurrent use.
+// does. One Store at a time may use a directory, which it locks until Close or the
+// end of the process. It is safe for concurrent use.
 //
 // Content is written to a temporary file, hashed, synced and renamed: what bears a
 // digest's name has had that digest. What a crash leaves behind is deleted when the
 // directory is opened. Nothing in a store is a decision: content in it is served
 // only where a decision about it holds.
 //
+// A Store stays in the directory that it has opened, wherever that is moved to, and
+// follows no symbolic link out of it: another one under its name is never looked at.
+//
 // Source: OCI Image Format Specification v1.1, image-layout.md.
 type Store struct {
-	dir string
-	o   StoreOptions
+	dir  string
+	root *os.Root // dir as it was opened
+	lock *os.File // held until Close
+	o    StoreOptions
+
+	closing sync.Once
+	closed  error
 
 	mu               sync.Mutex
 	images, evidence shelf
@@ -78,32 +89,106 @@ func fingerprintOf(i fs.FileInfo) fingerprint { return fingerprint{i.Size(), i.M
 const (
 	blobsDir = "blobs/sha256"
 	tempDir  = "ingest"
+	// lockName is also what registry.Layout locks before it writes.
+	lockName = ".hallmark/lock"
 )
 
-// OpenStore opens a directory, which is made where it is missing. Where its mode lets
-// others write to it, that is changed; where it cannot be, it is an error.
+var (
+	// ErrStoreInUse is the error of OpenStore where a Store, of this process or of
+	// another, has the directory open. Close that, or give each gate a directory of
+	// its own.
+	ErrStoreInUse = errors.New("the store is in use")
+	// ErrStoreForeign is the error of OpenStore where the directory, or a part of it,
+	// belongs to another user, who could change what is served.
+	ErrStoreForeign = errors.New("the store belongs to another user")
+)
+
+// OpenStore opens a directory, which is made where it is missing, and locks it. Where
+// its mode lets others write to it, that is changed; where it cannot be, it is an
+// error. Other errors are ErrStoreInUse, ErrStoreForeign, and those of files.
+// Nothing is deleted before the directory is locked. The lock is the system's: it
+// ends with the process, and leaves nothing behind that must be removed.
 func OpenStore(dir string, o StoreOptions) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 30
 	}
 	s := &Store{dir: dir, o: o, images: shelf{order: list.New()}, evidence: shelf{order: list.New()}, byHex: make(map[string]*list.Element)}
-	if err := s.prepare(); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if err := s.scan(); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	for _, step := range []func() error{s.enter, s.prepare, s.scan} {
+		if err := step(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.Close())
+		}
 	}
 	return s, nil
 }
 
-func (s *Store) prepare() error {
-	// Others must not be able to change what is served.
-	for _, d := range []string{"", "blobs", blobsDir, tempDir} {
-		dir := filepath.Join(s.dir, d)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+// Close lets another Store open the directory. Call it once no gate uses the store:
+// then content is neither found nor kept. Content that is being served is served to
+// its end. Closing again does nothing.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		if s.root != nil {
+			s.closed = s.root.Close()
+		}
+		if s.lock != nil { // last: until then, the directory was ours
+			s.closed = errors.Join(s.closed, s.lock.Close())
+		}
+	})
+	return s.closed
+}
+
+// enter opens the directory and locks it.
+func (s *Store) enter() (err error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if s.root, err = os.OpenRoot(s.dir); err != nil {
+		return err
+	}
+	for _, d := range []string{".", filepath.Dir(lockName)} {
+		if err := s.own(d); err != nil {
 			return err
 		}
-		if err := tighten(dir); err != nil {
+	}
+	if s.lock, err = s.root.OpenFile(lockName, os.O_RDWR|os.O_CREATE|nonBlocking, 0o600); err != nil {
+		return err
+	}
+	info, err := s.lock.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", lockName, file.ErrNotRegular)
+	}
+	if err != nil {
+		return err
+	}
+	locked, err := filelock.Try(s.lock)
+	if err != nil {
+		return fmt.Errorf("the directory cannot be locked: %w", err)
+	}
+	// Who replaced the file has another lock than we.
+	now, err := s.root.Lstat(lockName)
+	if err != nil || !locked || !os.SameFile(info, now) {
+		return fmt.Errorf("%w by another gate; stop it, or give this one a directory of its own", ErrStoreInUse)
+	}
+	return nil
+}
+
+// own makes a directory of the store, which nobody else may change.
+func (s *Store) own(dir string) error {
+	if err := s.root.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := s.root.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !isOurs(info) {
+		return fmt.Errorf("%s: %w; give this gate a directory of its own", filepath.Join(s.dir, dir), ErrStoreForeign)
+	}
+	return tighten(s.root, dir, info)
+}
+
+func (s *Store) prepare() error {
+	for _, d := range []string{"blobs", blobsDir, tempDir} {
+		if err := s.own(d); err != nil {
 			return err
 		}
 	}
@@ -111,28 +196,27 @@ func (s *Store) prepare() error {
 		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
 		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`,
 	} {
-		path := filepath.Join(s.dir, name)
 		// A pipe would hold up who reads it or writes to it.
-		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s: %w", path, file.ErrNotRegular)
+		if info, err := s.root.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: %w", name, file.ErrNotRegular)
 		}
-		if held, err := os.ReadFile(path); err == nil && json.Valid(held) {
+		if held, err := s.root.ReadFile(name); err == nil && json.Valid(held) {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := s.root.WriteFile(name, []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	left, err := os.ReadDir(filepath.Join(s.dir, tempDir))
+	left, err := fs.ReadDir(s.root.FS(), tempDir)
 	for _, e := range left {
-		err = errors.Join(err, os.Remove(filepath.Join(s.dir, tempDir, e.Name())))
+		err = errors.Join(err, s.root.Remove(tempDir+"/"+e.Name()))
 	}
 	return err
 }
 
 // scan finds what is there, the oldest first.
 func (s *Store) scan() error {
-	entries, err := os.ReadDir(filepath.Join(s.dir, blobsDir))
+	entries, err := fs.ReadDir(s.root.FS(), blobsDir)
 	if err != nil {
 		return err
 	}
@@ -155,7 +239,8 @@ func (s *Store) scan() error {
 	return nil
 }
 
-func (s *Store) path(hex string) string { return filepath.Join(s.dir, blobsDir, hex) }
+// name is where content is, in the store's directory.
+func (s *Store) name(hex string) string { return blobsDir + "/" + hex }
 
 // open opens content that is what its digest says, as far as its options have it
 // looked at. image: it is wanted as an image's.
@@ -195,7 +280,7 @@ func openNow(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDON
 
 // file opens a file.
 func (s *Store) file(hex string) (*os.File, fingerprint, error) {
-	f, err := openNow(s.path(hex))
+	f, err := s.root.OpenFile(s.name(hex), os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
 		return nil, fingerprint{}, err
 	}
@@ -267,13 +352,16 @@ func (s *Store) drop(digest string) {
 	s.mu.Lock()
 	s.forget(hex)
 	s.mu.Unlock()
-	_ = os.Remove(s.path(hex)) // what stays is hashed before it is served
+	_ = s.root.Remove(s.name(hex)) // what stays is hashed before it is served
 }
 
 // create makes a file to write to.
 func (s *Store) create() (*os.File, error) {
-	return os.CreateTemp(filepath.Join(s.dir, tempDir), "blob-*")
+	return s.root.OpenFile(tempDir+"/blob-"+rand.Text(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
+
+// temporary is the name in the store's directory of a file that create has made.
+func temporary(f *os.File) string { return tempDir + "/" + filepath.Base(f.Name()) }
 
 // commit takes over a file whose content was hashed while it was written.
 func (s *Store) commit(f *os.File, digest string, evidence bool) error {
@@ -291,10 +379,10 @@ func (s *Store) commit(f *os.File, digest string, evidence bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), s.path(hex)); err != nil {
+	if err := s.root.Rename(temporary(f), s.name(hex)); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Join(s.dir, blobsDir)); err != nil {
+	if err := s.syncDir(blobsDir); err != nil {
 		return err
 	}
 	s.add(stored{hex: hex, size: info.Size(), evidence: evidence, seen: fingerprintOf(info)})
@@ -311,8 +399,8 @@ func (s *Store) putBytes(digest string, content []byte, evidence bool) error {
 		return err
 	}
 	defer func() {
-		_ = f.Close()           // it was synced, or is of no use
-		_ = os.Remove(f.Name()) // renamed, where all went well
+		_ = f.Close()                   // it was synced, or is of no use
+		_ = s.root.Remove(temporary(f)) // renamed, where all went well
 	}()
 	if _, err := io.Copy(f, bytes.NewReader(content)); err != nil {
 		return err
@@ -322,8 +410,8 @@ func (s *Store) putBytes(digest string, content []byte, evidence bool) error {
 
 // syncDir makes a rename last. Where directories cannot be synced, the file
 // system decides.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func (s *Store) syncDir(dir string) error {
+	d, err := s.root.Open(dir)
 	if err != nil {
 		return err
 	}

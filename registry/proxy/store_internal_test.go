@@ -34,7 +34,7 @@ func storeWith(t *testing.T, content string) *Store {
 // What has been put in a file's place is not the file, and goes.
 func TestWhatIsNoFileIsNotInTheStore(t *testing.T) {
 	store := storeWith(t, "content")
-	path := store.path(digestOf("content")[len("sha256:"):])
+	path := pathOf(store, digestOf("content")[len("sha256:"):])
 	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestAHashThatNobodyWantsAnyMoreSaysNothing(t *testing.T) {
 	if _, err := store.look(gone, hex); err != nil {
 		t.Error(err)
 	}
-	if err := os.Remove(store.path(hex)); err != nil {
+	if err := os.Remove(pathOf(store, hex)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.look(t.Context(), hex); !errors.Is(err, fs.ErrNotExist) {
@@ -143,3 +143,5 @@ func TestABlobThatHasJustBeenStoredIsServedFromTheStore(t *testing.T) {
 		t.Errorf("%d %q", w.Code, w.Body)
 	}
 }
+
+func pathOf(s *Store, hex string) string { return filepath.Join(s.dir, blobsDir, hex) }

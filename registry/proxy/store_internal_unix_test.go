@@ -42,6 +42,9 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	if opened {
 		t.Fatal("the limit holds for nobody")
 	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if store, err = OpenStore(dir, StoreOptions{}); err != nil { // nothing was hashed by this one
 		t.Fatal(err)
 	}
@@ -50,7 +53,7 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	if _, _, opened := store.open(gone, digest, false); opened {
 		t.Error("somebody who has gone waits for a hash")
 	}
-	if _, err := os.Stat(store.path(strings.TrimPrefix(digest, "sha256:"))); err != nil {
+	if _, err := os.Stat(pathOf(store, strings.TrimPrefix(digest, "sha256:"))); err != nil {
 		t.Errorf("what was stored is gone: %v", err)
 	}
 	f, size, opened := store.open(t.Context(), digest, false)

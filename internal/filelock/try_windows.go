@@ -1,13 +1,10 @@
-package registry
+package filelock
 
 import (
 	"os"
 	"syscall"
 	"unsafe"
 )
-
-// openNonblock has no meaning here: there are no FIFOs in directories.
-const openNonblock = 0
 
 // lockFileEx is called by hand so that this package needs no module for it.
 var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
@@ -17,9 +14,9 @@ const (
 	errorLockViolation = syscall.Errno(33)
 )
 
-// tryLock takes the lock of a file unless another process or open file has it.
+// Try takes the lock of a file unless another process or open file has it.
 // Closing the file releases it.
-func tryLock(f *os.File) (bool, error) {
+func Try(f *os.File) (bool, error) {
 	var overlapped syscall.Overlapped
 	ok, _, err := lockFileEx.Call(f.Fd(), lockExclusiveNow, 0, 1, 0, uintptr(unsafe.Pointer(&overlapped)))
 	switch {
