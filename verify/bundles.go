@@ -29,6 +29,9 @@ const PlaceGiven registry.Place = "given"
 // ignored with ReasonTooLarge; more bundles than Limits.MaxItems are
 // ReasonTooMuchEvidence, unless those before are enough.
 //
+// DenyDigests are compared with the subject alone, not with what an index lists: judge
+// the manifest that is to run.
+//
 // The bundles must not be changed until Bundles has returned.
 func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...[]byte) (*Result, error) {
 	if _, err := registry.HashOf(subject); err != nil {

@@ -98,7 +98,7 @@ func (d Decision) weight() int64 {
 	}
 	var n int64
 	for r := d.Result; r != nil; r = r.Index {
-		n += each*int64(4+len(r.Requirements)) + evidenceWeight(r.Evidence)
+		n += each*int64(4+len(r.Requirements)+2*len(r.DeniedChildren)) + evidenceWeight(r.Evidence)
 		for _, k := range r.Keys {
 			n += each
 			for name, value := range k.Annotations {

@@ -32,6 +32,10 @@
 // an [Authority] is linked that does; and what a statement says beyond the conditions of the requirement: its signer
 // vouches for that.
 //
+// An allowed index vouches for what it lists, except for what the policy denies by
+// digest: Result.DeniedChildren. An index of which all images are denied is denied.
+// What runs is one image: judge that with [Verifier.Platform] or [Verifier.Child].
+//
 // # Policies
 //
 // A [Policy] holds keys, roles (groups of keys of which several may have to act

@@ -28,9 +28,9 @@ var ErrResult = errors.New("not a valid result of this verifier")
 // ErrResult; the index cannot be read or is other bytes than were verified, the
 // store's error; it is no index, *Error with ReasonNotIndex; it does not list
 // child, or child is in another repository, ReasonNotListed; the policy denies its
-// digest, ReasonDeniedDigest; otherwise Result, with Result.Index telling what it
-// rests on. What the rule asks of images' configs
-// was judged for all that the index lists.
+// digest or, where it is an index, all images in it, ReasonDeniedDigest; otherwise
+// Result, with Result.Index telling what it rests on. What the rule asks of images'
+// configs was judged for all that the index lists.
 func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
 	want, err := registry.HashOf(child)
 	if err != nil {
@@ -42,7 +42,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 	}
 	for _, d := range entries {
 		if d.Digest == want && child.Context().Name() == index.Digest.Context().Name() {
-			return v.vouched(index, d)
+			return v.vouched(ctx, r, index, d)
 		}
 	}
 	return nil, &Error{
@@ -79,7 +79,7 @@ func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Resul
 	if chosen == nil {
 		return deny(ReasonNoPlatform, fmt.Sprintf("the index lists no manifest for platform %s", platform.String()))
 	}
-	return v.vouched(index, *chosen)
+	return v.vouched(ctx, r, index, *chosen)
 }
 
 func fits(have *v1.Platform, want v1.Platform) bool {
@@ -88,7 +88,7 @@ func fits(have *v1.Platform, want v1.Platform) bool {
 		(want.OSVersion == "" || have.OSVersion == want.OSVersion)
 }
 
-func (v *Verifier) vouched(index *Result, d v1.Descriptor) (*Result, error) {
+func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result, d v1.Descriptor) (*Result, error) {
 	digest := index.Digest.Context().Digest(d.Digest.String())
 	if reason, denied := v.policy.denied[digest.DigestStr()]; denied {
 		return nil, &Error{
@@ -96,8 +96,20 @@ func (v *Verifier) vouched(index *Result, d v1.Descriptor) (*Result, error) {
 			Detail: registry.SafeText("the policy denies this digest: "+reason, maxDetail),
 		}
 	}
+	var found children
+	if len(v.policy.denied) > 0 && d.MediaType.IsIndex() {
+		found = v.childrenOf(ctx, r, digest)
+	}
+	switch {
+	case found.err != nil:
+		return nil, found.err
+	case found.all():
+		e := allDenied(found)
+		e.Reference, e.Digest, e.PolicyDigest, e.Rule = digest.String(), digest, v.policy.digest, index.Rule
+		return nil, e
+	}
 	return &Result{
-		Reference: digest.String(), Digest: digest, Keys: index.Keys, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
+		Reference: digest.String(), Digest: digest, Keys: index.Keys, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
 		JudgedAt: index.JudgedAt, ValidUntil: index.ValidUntil, Warning: index.Warning, by: v,
 	}, nil
 }

@@ -108,7 +108,7 @@ func (j *judgement) judge() (*Result, error) {
 		return nil, err
 	}
 	j.leaves = make([]leafState, len(j.rule.leaves))
-	images := j.readImages()
+	images, listed := j.readImages(), j.readChildren()
 	if j.rule.needsEvidence() {
 		j.checks = newChecks()
 		j.gather()
@@ -119,6 +119,19 @@ func (j *judgement) judge() (*Result, error) {
 	if images != nil {
 		j.judgeImages(<-images)
 	}
+	var found children
+	if listed != nil {
+		found = <-listed
+	}
+	result, err := j.conclude()
+	if err != nil {
+		return nil, err
+	}
+	return j.judgeChildren(result, found)
+}
+
+// conclude is the decision about the image by itself.
+func (j *judgement) conclude() (*Result, error) {
 	if j.met(j.rule.root) {
 		return j.result(), nil
 	}

@@ -40,10 +40,12 @@ type Policy struct {
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
 	Builders map[string]int `json:"builders,omitempty"`
-	// DenyDigests are never allowed, whatever else a rule says. An index that lists
-	// one of them may be: ask Verifier.Child or Platform about the image in it, as
-	// the gate does, or deny the index as well. Files are denied by their SHA-256,
-	// too. Empty: none.
+	// DenyDigests are never allowed, whatever else a rule says. An index is denied
+	// where all images that it lists are, and those in its indexes. Where only some
+	// are it is allowed, and Result.DeniedChildren names them: ask Verifier.Child or
+	// Platform about the one that is to run. With denyDigests an index is read for
+	// each decision; where it cannot be, there is none. Files are denied by their
+	// SHA-256, too. Empty: none.
 	DenyDigests []DeniedDigest `json:"denyDigests,omitempty"`
 	// ClockSkew is how far clocks may be apart: a time that far in the future
 	// counts as now. Zero: five minutes.

@@ -38,6 +38,10 @@ type Result struct {
 	// Warning is the denial that a rule with ModeWarn did not enforce: then
 	// nothing was verified. Nil: everything was met.
 	Warning *Error
+	// DeniedChildren are the manifests that this index lists, and the indexes in it,
+	// which the policy denies: they must not run, and Child and Platform deny them.
+	// Of others it lists at least one. Empty: none is, or it is no index.
+	DeniedChildren []DeniedChild
 	// Index is the decision about the index that vouches for this manifest;
 	// nil where the manifest itself is signed.
 	Index *Result
@@ -123,22 +127,23 @@ type Evidence struct {
 // MarshalJSON writes the result with its digests as text.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Verified     bool        `json:"verified"`
-		Reference    string      `json:"reference"`
-		Digest       string      `json:"digest"`
-		Policy       string      `json:"policy,omitempty"`
-		Rule         string      `json:"rule,omitempty"`
-		JudgedAt     time.Time   `json:"judgedAt,omitzero"`
-		ValidUntil   time.Time   `json:"validUntil,omitzero"`
-		Requirements []Met       `json:"requirements,omitempty"`
-		Keys         []Signer    `json:"keys"`
-		Statements   []Statement `json:"statements,omitempty"`
-		Evidence     []Evidence  `json:"evidence"`
-		Index        *Result     `json:"index,omitempty"`
-		Warning      *Error      `json:"warning,omitempty"`
+		Verified     bool          `json:"verified"`
+		Reference    string        `json:"reference"`
+		Digest       string        `json:"digest"`
+		Policy       string        `json:"policy,omitempty"`
+		Rule         string        `json:"rule,omitempty"`
+		JudgedAt     time.Time     `json:"judgedAt,omitzero"`
+		ValidUntil   time.Time     `json:"validUntil,omitzero"`
+		Requirements []Met         `json:"requirements,omitempty"`
+		Keys         []Signer      `json:"keys"`
+		Statements   []Statement   `json:"statements,omitempty"`
+		Evidence     []Evidence    `json:"evidence"`
+		Denied       []DeniedChild `json:"deniedChildren,omitempty"`
+		Index        *Result       `json:"index,omitempty"`
+		Warning      *Error        `json:"warning,omitempty"`
 	}{
 		r.Warning == nil, r.Reference, r.Digest.String(), r.PolicyDigest, r.Rule, r.JudgedAt.UTC(), r.ValidUntil.UTC(), r.Requirements,
-		r.Keys, r.Statements, r.Evidence, r.Index, r.Warning,
+		r.Keys, r.Statements, r.Evidence, r.DeniedChildren, r.Index, r.Warning,
 	})
 }
 

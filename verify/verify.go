@@ -128,6 +128,10 @@ func (v *Verifier) Generation() string {
 //   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
 //     Where what it rests on has ended while it was read, all is judged once more, by
 //     the time that it is then; where that happens again, *UndecidedError.
+//     Where the policy has DenyDigests, and the digest is an index that lists
+//     some of them, Result.DeniedChildren names these; if no image is left that could
+//     run: *Error, ReasonDeniedDigest; if that cannot be read: *UndecidedError. All
+//     of this holds for rules that only warn, too.
 //   - Otherwise, the context has ended: its error.
 //   - Otherwise, a limit was reached, one of Options.Limits or 20,000 checks of
 //     signatures (each signature with each key, until one fits; keys that are slower
