@@ -10,6 +10,11 @@
 // called in another way; everything but 0 blocks the image. It says why on stdout,
 // which containerd logs and shows.
 //
+// What will run must be what was judged. Of an index that the policy allows, the
+// manifest for this machine's platform, or the one that -platform names
+// (OS/ARCH[/VARIANT]), is judged too: it is denied where the policy denies its digest,
+// where there is none, and where there are several.
+//
 // The policy is the file that -policy names, or /etc/hallmark/policy.yaml. It must
 // not lie in the directory of plugins: containerd runs all that lies there.
 package main
@@ -24,6 +29,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/oci"
@@ -64,19 +70,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 			say(stdout, fmt.Sprintf("blocked: this program failed: %v", cause))
 		}
 	}()
-	image, policy, err := asked(args, stdin)
+	q, err := asked(args, stdin)
 	if err != nil {
 		say(stdout, "blocked: "+err.Error())
 		return exitUndecided
 	}
-	result, err := judge(ctx, image, policy)
+	result, err := judge(ctx, q)
 	var denied *verify.Error
 	switch {
 	case errors.As(err, &denied):
 		say(stdout, fmt.Sprintf("denied: %s: %s", denied.Reason, denied.Error()))
 		return exitDenied
 	case err != nil:
-		say(stdout, fmt.Sprintf("blocked: %s could not be judged: %v", image, err))
+		say(stdout, fmt.Sprintf("blocked: %s could not be judged: %v", q.image, err))
 		return exitUndecided
 	case result.Warning != nil:
 		say(stdout, fmt.Sprintf("allowed by a rule that only warns: %s: %s", result.Warning.Reason, result.Warning.Error()))
@@ -91,35 +97,46 @@ func say(w io.Writer, text string) {
 	_, _ = fmt.Fprintln(w, registry.SafeText(text, maxReason)) // whoever asked has gone
 }
 
+// question is what is asked.
+type question struct {
+	image    name.Digest
+	policy   string
+	platform v1.Platform
+}
+
 // asked reads what containerd passes: the image, by its digest, and nothing that
 // contradicts it.
-func asked(args []string, stdin io.Reader) (image name.Digest, policy string, err error) {
+func asked(args []string, stdin io.Reader) (q question, err error) {
 	flags := flag.NewFlagSet("containerd-verifier", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	reference := flags.String("name", "", "")
 	digest := flags.String("digest", "", "")
 	mediaType := flags.String("stdin-media-type", "", "")
-	flags.StringVar(&policy, "policy", defaultPolicy, "")
+	platform := flags.String("platform", "", "")
+	flags.StringVar(&q.policy, "policy", defaultPolicy, "")
 	switch err := flags.Parse(args); {
 	case err != nil:
-		return image, "", fmt.Errorf("want -name, -digest and -stdin-media-type, as containerd passes them: %w", err)
+		return q, fmt.Errorf("want -name, -digest and -stdin-media-type, as containerd passes them: %w", err)
 	case flags.NArg() > 0:
-		return image, "", fmt.Errorf("what is %q?", flags.Arg(0))
+		return q, fmt.Errorf("what is %q?", flags.Arg(0))
 	case *mediaType != descriptorType:
-		return image, "", fmt.Errorf("stdin is said to hold %q, want %s", *mediaType, descriptorType)
+		return q, fmt.Errorf("stdin is said to hold %q, want %s", *mediaType, descriptorType)
 	}
 	ref, err := registry.ParseReference(*reference)
 	if err != nil {
-		return image, "", err
+		return q, err
 	}
-	image = ref.Context().Digest(*digest)
-	if _, err := registry.HashOf(image); err != nil {
-		return image, "", err
+	if q.platform, err = parsePlatform(*platform); err != nil {
+		return q, err
+	}
+	q.image = ref.Context().Digest(*digest)
+	if _, err := registry.HashOf(q.image); err != nil {
+		return q, err
 	}
 	if named, ok := ref.(name.Digest); ok && named.DigestStr() != *digest {
-		return image, "", fmt.Errorf("the name has another digest than %s", *digest)
+		return q, fmt.Errorf("the name has another digest than %s", *digest)
 	}
-	return image, policy, checkDescriptor(stdin, *digest)
+	return q, checkDescriptor(stdin, *digest)
 }
 
 // checkDescriptor refuses a descriptor of something else.
@@ -145,9 +162,9 @@ func checkDescriptor(stdin io.Reader, digest string) error {
 	return nil
 }
 
-// judge judges the digest.
-func judge(ctx context.Context, image name.Digest, path string) (*verify.Result, error) {
-	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
+// judge judges the digest, and what will run of it.
+func judge(ctx context.Context, q question) (*verify.Result, error) {
+	policy, err := verify.LoadPolicy(q.policy, verify.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -159,5 +176,9 @@ func judge(ctx context.Context, image name.Digest, path string) (*verify.Result,
 	if err != nil {
 		return nil, err
 	}
-	return v.Image(ctx, client, image)
+	image, err := v.Image(ctx, client, q.image)
+	if err != nil {
+		return nil, err
+	}
+	return (&chooser{v: v, r: client, platform: q.platform}).choose(ctx, image)
 }
