@@ -38,6 +38,8 @@ type verdict struct {
 	Digest string `json:"digest,omitempty"`
 	// Index is the signed index that vouches for Digest.
 	Index string `json:"index,omitempty"`
+	// DeniedChildren are the manifests that an index lists and the policy denies.
+	DeniedChildren []verify.DeniedChild `json:"deniedChildren,omitempty"`
 	// Policy identifies the policy, Rule is the pattern of the rule that decided.
 	Policy string `json:"policy,omitempty"`
 	Rule   string `json:"rule,omitempty"`
@@ -116,7 +118,9 @@ An attestation is no signature. Evidence that does not count is ignored, and
 listed with the reason: for a denied image always, otherwise with --explain.
 
 --platform picks the manifest of one platform out of a signed index, and prints
-its digest: who signed the index signed the digests in it.
+its digest: who signed the index signed the digests in it. Without it, an index is
+denied where the policy's denyDigests names every image in it; where it names only
+some, the index is verified, and these are listed: they must not run.
 
 Exit codes: 0 all verified, or warned of by a rule that only warns; 1 decided, at
 least one denied; 2 at least one could not be decided, or wrong use. Nothing but 0
@@ -124,11 +128,11 @@ allows anything. Put -- before images whose names come from elsewhere: they migh
 like options. --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE in the order of the arguments:
-image, status (verified, warned, denied, undecided), digest, index, policy, rule,
-validUntil, requirements (requirement, title, by, keys), unmet (requirement, title,
-reason, detail), reason, detail, advice, keys (id, name, evidence, annotations,
-seenAt), evidence (place, format, manifest, keyId, requirement, reason, detail). Its
-schema: hallmark policy schema --of verify.`,
+image, status (verified, warned, denied, undecided), digest, index, deniedChildren
+(digest, platform, reason), policy, rule, validUntil, requirements (requirement,
+title, by, keys), unmet (requirement, title, reason, detail), reason, detail, advice,
+keys (id, name, evidence, annotations, seenAt), evidence (place, format, manifest,
+keyId, requirement, reason, detail). Its schema: hallmark policy schema --of verify.`,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
@@ -269,6 +273,7 @@ func verdictOn(p place, result *verify.Result, err error) verdict {
 		v.Keys = append(v.Keys, result.Keys...)
 		v.Evidence = append(v.Evidence, result.Evidence...)
 		v.Policy, v.Rule, v.Requirements = result.PolicyDigest, result.Rule, result.Requirements
+		v.DeniedChildren = result.DeniedChildren
 		if !result.ValidUntil.IsZero() {
 			v.ValidUntil = &result.ValidUntil
 		}
@@ -329,6 +334,9 @@ func (a *app) summarize(all []verdict) {
 
 // why tells which requirements were met and which were not.
 func (v verdict) why(explain bool) (nodes []node) {
+	for _, c := range v.DeniedChildren {
+		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
 	if len(v.Unmet) > 1 || len(v.Unmet) == 1 && explain {
 		for _, u := range v.Unmet {
 			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
