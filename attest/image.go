@@ -31,8 +31,9 @@ type Options struct {
 	// Replace removes what the same signers have attested about this digest
 	// before with the same predicate type, in any format, once the new
 	// attestation is there. What carries another signer's signature stays, and so
-	// does what is the new attestation, byte for byte. False: earlier attestations
-	// stay beside the new one.
+	// does what is the new attestation, byte for byte. Where more is attached than
+	// Limits allow to be read, what was read is replaced, and Attached.Superseded
+	// says so. False: earlier attestations stay beside the new one.
 	Replace bool
 	// SubjectName is the name of the image in the statement. Empty: its
 	// repository, as cosign writes it.
@@ -76,7 +77,8 @@ type Attestation struct {
 	Size     int64           `json:"size"`
 }
 
-// Superseded is an earlier attestation of one of the signers.
+// Superseded is an earlier attestation of one of the signers. One without KeyID says
+// of a place that there may be more in it.
 type Superseded struct {
 	KeyID    string          `json:"keyId"`
 	Format   registry.Format `json:"format"`
@@ -105,8 +107,9 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Pred
 		return nil, err
 	}
 	var superseded []previous
+	var unread []error
 	if o.Replace {
-		if superseded, err = j.previous(ctx); err != nil {
+		if superseded, unread, err = j.previous(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -120,6 +123,9 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Pred
 	}
 	if result.Superseded, err = j.remove(ctx, superseded); err != nil {
 		return nil, err
+	}
+	for _, err := range unread {
+		result.Superseded = append(result.Superseded, Superseded{Reason: "there may be more than could be looked at: " + err.Error()})
 	}
 	return result, nil
 }

@@ -22,53 +22,64 @@ type previous struct {
 }
 
 // previous finds what the signers have said about the image with the same
-// predicate type, by their verified signatures. Nothing may be overlooked, so
-// that what cannot be read is an error.
-func (j *job) previous(ctx context.Context) ([]previous, error) {
+// predicate type, by their verified signatures. What cannot be read is an error.
+// Where there is more than is read, what an attacker has attached keeps no signer
+// from attesting: the places that were not read to their end are unread.
+func (j *job) previous(ctx context.Context) (found []previous, unread []error, err error) {
 	limits := j.o.Limits
 	if largest := 2 * max(j.o.MaxBytes, defaultMaxBytes); limits.MaxPayloadBytes == 0 {
 		// What Image has written before, Replace must be able to read.
 		limits.MaxPayloadBytes, limits.MaxTotalBytes = largest, max(limits.MaxTotalBytes, 4*largest)
 	}
-	var found []previous
-	for item, err := range registry.Evidence(ctx, j.store, j.subject, limits) {
+	for item, err := range registry.Evidence(ctx, j.store, j.subject, limits, registry.PlaceAttestationTag, registry.PlaceReferrers) {
 		switch {
 		case err == nil:
-		case registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany):
-			return nil, fmt.Errorf("evidence already there: %w", err)
+		case registry.Unreadable(err):
+			return nil, nil, fmt.Errorf("evidence already there: %w", err)
+		case errors.Is(err, registry.ErrTooMany):
+			unread = append(unread, err)
+			continue
 		default:
-			continue // garbage that somebody has attached
+			continue // garbage
 		}
-		if e, ok := j.isPrevious(item); ok {
+		e, ok, err := j.isPrevious(ctx, item)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
 			e.item.Payload = nil // large, and no longer needed
 			found = append(found, e)
 		}
 	}
-	return found, nil
+	return found, unread, nil
 }
 
-func (j *job) isPrevious(item registry.Item) (previous, bool) {
+// isPrevious reports whether an item is what one of the signers has said before. An
+// error says that the context has ended.
+func (j *job) isPrevious(ctx context.Context, item registry.Item) (_ previous, is bool, err error) {
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatEnvelope {
-		return previous{}, false
+		return previous{}, false, nil
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil {
-		return previous{}, false
+		return previous{}, false, nil
 	}
 	for _, by := range j.signers {
-		if !claim.VerifiedBy(by.Key) {
+		if made, err := claim.VerifiedWithin(ctx, by.Key); err != nil {
+			return previous{}, false, err
+		} else if !made {
 			continue
 		}
 		content, err := claim.Content()
 		if err != nil || content.Statement == nil || content.Statement.PredicateType != j.statement.PredicateType {
-			return previous{}, false
+			return previous{}, false, nil
 		}
 		about, err := content.Statement.Match(func(algorithm string) (string, bool, error) {
 			return j.hash.Hex, algorithm == j.hash.Algorithm, nil
 		})
-		return previous{item: item, by: by, shared: len(claim.Signatures) > 1}, err == nil && about != nil
+		return previous{item: item, by: by, shared: len(claim.Signatures) > 1}, err == nil && about != nil, nil
 	}
-	return previous{}, false
+	return previous{}, false, nil
 }
 
 // written is a piece of evidence that was attached just now.

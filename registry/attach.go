@@ -198,10 +198,11 @@ func withLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, doc
 	if doc.IsIndex {
 		return nil, occupied(tag)
 	}
+	have := union(nil, doc.Layers)
 	w := wireManifest{Layers: union(doc.Layers, add), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType}
 	if !isAbout(doc, subject, tag) {
 		w.Subject = nil
-	} else if len(w.Layers) == len(doc.Layers) {
+	} else if len(w.Layers) == len(have) {
 		return nil, nil
 	}
 	return withConfig(ctx, s, tag.Context(), w)
@@ -233,11 +234,14 @@ func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	return layers
 }
 
-// union is a tag's layers with those that it lacks.
+// union is a tag's layers with those that it lacks, each once: an attacker may have
+// named one so often that there is no room for more.
 func union(have, add []v1.Descriptor) []v1.Descriptor {
-	all := slices.Clone(have)
-	for _, d := range add {
-		if !slices.ContainsFunc(all, func(h v1.Descriptor) bool { return sameLayer(h, d) }) {
+	all := make([]v1.Descriptor, 0, len(have)+len(add))
+	known := make(map[v1.Hash][]v1.Descriptor, len(have)+len(add))
+	for _, d := range slices.Concat(have, add) {
+		if !slices.ContainsFunc(known[d.Digest], func(h v1.Descriptor) bool { return sameLayer(h, d) }) {
+			known[d.Digest] = append(known[d.Digest], d)
 			all = append(all, d)
 		}
 	}

@@ -59,41 +59,98 @@ const (
 // of the sequence; other limits, and a context that ends, are the last. A
 // manifest that is no index lists nothing, and yields nothing.
 func IndexEvidence(ctx context.Context, r Reader, index name.Digest, limits Limits) iter.Seq2[Item, error] {
-	return gather(ctx, r, index, limits, func(ctx context.Context, g *gatherer) []listing {
-		return []listing{g.indexEntries(ctx)}
+	return gather(ctx, r, index, limits, func(ctx context.Context, g *gatherer) []*gathering {
+		return []*gathering{g.start(ctx, PlaceIndex, (*gathering).index)}
 	})
 }
 
-func (g *gatherer) indexEntries(ctx context.Context) listing {
-	out := make(listing, g.limits.Concurrency)
-	g.spawn(func() {
-		defer close(out)
-		_, doc, err := g.parseManifest(ctx, g.subject, v1.Descriptor{})
-		if err == nil && len(doc.Manifests) > g.limits.MaxReferrers {
-			err = g.tooMany(fmt.Sprintf("an index of more than %d entries", g.limits.MaxReferrers))
+// index reads the attestations that an index lists.
+func (p *gathering) index() error {
+	m, err := p.g.fetchManifest(p.ctx, p.g.subject)
+	if err != nil {
+		return err
+	}
+	doc, err := p.g.parse(p.g.subject, m)
+	if err != nil {
+		return err
+	}
+	if len(doc.Manifests) > p.g.limits.MaxReferrers {
+		return p.g.tooMany(fmt.Sprintf("an index of more than %d entries", p.g.limits.MaxReferrers))
+	}
+	entries := make(chan chan carrier, p.g.limits.Concurrency)
+	p.g.spawn(func() {
+		defer close(entries)
+		p.listAttestations(doc, entries)
+	})
+	size := int64(0)
+	for entry := range entries {
+		c := <-entry
+		if size += c.size; size > maxManifestsBytes {
+			return p.g.tooMany(fmt.Sprintf("manifests of more than %d bytes", maxManifestsBytes))
 		}
-		if err != nil {
-			send(ctx, out, single(found{item: Item{Place: PlaceIndex}, err: err, last: true}))
+		if !p.attested(c) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// listAttestations begins to read the attestations of an index, each once.
+func (p *gathering) listAttestations(doc *oci.Document, entries chan<- chan carrier) {
+	images := imagesOf(doc)
+	seen := make(map[[2]v1.Hash]bool)
+	for _, entry := range doc.Manifests {
+		if !isAttestation(entry) {
+			continue
+		}
+		about, wrong := p.g.describedBy(entry, images)
+		id := [2]v1.Hash{entry.Digest, about}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		c := carrier{in: Item{Place: PlaceIndex, Manifest: entry, Describes: about}, err: wrong}
+		read := make(chan carrier, 1)
+		if wrong != nil {
+			read <- c
+		} else {
+			p.g.spawn(func() { read <- p.g.attestation(p.ctx, c) })
+		}
+		select {
+		case entries <- read:
+		case <-p.ctx.Done():
 			return
 		}
-		images := imagesOf(doc)
-		seen := make(map[[2]v1.Hash]bool)
-		for _, entry := range doc.Manifests {
-			if !isAttestation(entry) {
-				continue
+	}
+}
+
+// attested sends what an attestation manifest carries, in the order of its layers.
+func (p *gathering) attested(c carrier) bool {
+	if c.err != nil {
+		return p.send(&found{item: c.in, err: c.err})
+	}
+	others := len(c.doc.Layers) == 0
+	if others {
+		c.in.Format = FormatOther
+		return p.send(&found{item: c.in})
+	}
+	for i, layer := range c.doc.Layers {
+		item := c.in
+		item.Layer, item.Format = layer, formatOf(PlaceIndex, string(layer.MediaType))
+		switch {
+		case i > p.g.limits.MaxItems:
+			return true // one is enough to say that there are too many
+		case item.Format == FormatOther && others:
+		case item.Format == FormatOther:
+			others = true
+			if !p.send(&found{item: item}) {
+				return false
 			}
-			about, wrong := g.describedBy(entry, images)
-			id := [2]v1.Hash{entry.Digest, about}
-			if seen[id] {
-				continue
-			}
-			seen[id] = true
-			if !send(ctx, out, g.attestation(ctx, Item{Place: PlaceIndex, Manifest: entry, Describes: about}, wrong)) {
-				return
-			}
+		case !p.piece(item, false):
+			return false
 		}
-	})
-	return out
+	}
+	return true
 }
 
 func isAttestation(entry v1.Descriptor) bool {
@@ -132,34 +189,27 @@ func (g *gatherer) describedBy(entry v1.Descriptor, images map[v1.Hash]bool) (v1
 	return about, nil
 }
 
-// attestation fetches an attestation manifest and what it carries, unless its
-// entry is wrong already. in says what the entry says.
-func (g *gatherer) attestation(ctx context.Context, in Item, wrong error) future {
-	if wrong != nil {
-		return single(found{item: in, err: wrong})
+// attestation reads an attestation manifest. c says what its entry says.
+func (g *gatherer) attestation(ctx context.Context, c carrier) carrier {
+	c.ref = g.subject.Context().Digest(c.in.Manifest.Digest.String())
+	m, err := g.fetchManifest(ctx, c.ref)
+	if err == nil {
+		c.size = int64(len(m.Bytes))
+		c.doc, err = g.parse(c.ref, m)
 	}
-	out := make(future, 1)
-	g.spawn(func() {
-		defer close(out)
-		ref := g.subject.Context().Digest(in.Manifest.Digest.String())
-		m, doc, err := g.parseManifest(ctx, ref, v1.Descriptor{})
-		if n := int64(len(m.Bytes)); n > 0 && !send(ctx, out, found{manifest: n}) {
-			return
-		}
-		switch {
-		case err != nil:
-		case !sameContent(m.Descriptor, in.Manifest):
-			err = g.malformed(ref, "it has another size or media type than the index says")
-		case doc.Subject != nil && doc.Subject.Digest != in.Describes:
-			err = g.malformed(ref, "its subject is another manifest than its entry in the index says")
-		}
-		if err != nil {
-			send(ctx, out, found{item: in, err: err})
-			return
-		}
-		g.layers(ctx, out, in.carriedBy(m, doc), doc)
-	})
-	return out
+	switch {
+	case err != nil:
+	case !sameContent(m.Descriptor, c.in.Manifest):
+		err = g.malformed(c.ref, "it has another size or media type than the index says")
+	case c.doc.Subject != nil && c.doc.Subject.Digest != c.in.Describes:
+		err = g.malformed(c.ref, "its subject is another manifest than its entry in the index says")
+	}
+	if err != nil {
+		c.err = err
+		return c
+	}
+	c.in = c.in.carriedBy(m, c.doc)
+	return c
 }
 
 // checkStatement compares what a statement says of itself with where it was found.

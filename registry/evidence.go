@@ -81,18 +81,23 @@ type Item struct {
 }
 
 // Limits bound what Evidence and IndexEvidence read. For each field, zero means
-// the default.
+// the default. Each place has limits of its own: what fills one takes nothing from
+// the others.
 type Limits struct {
-	// MaxItems is how many pieces of evidence are read, whether reading them
-	// succeeds or not. Default 1000.
+	// MaxItems is how many pieces of evidence of one place are read, whether
+	// reading them succeeds or not. Default 10,000. Where it is zero, up to four
+	// pieces of each referrer, of 64 KiB in all, are read besides: one referrer
+	// hides no other.
 	MaxItems int
 	// MaxReferrers is how many entries of the referrers list, or of the index,
 	// are looked at, evidence or not. Default 10,000.
 	MaxReferrers int
 	// MaxPayloadBytes bounds one payload. Default 32 MiB.
 	MaxPayloadBytes int64
-	// MaxTotalBytes bounds all payloads together. Default 128 MiB. The manifests
-	// that carry them have 128 MiB of their own.
+	// MaxTotalBytes bounds all payloads of one place together. Default 128 MiB
+	// for payloads of more than 64 KiB, beside which as many smaller ones are read
+	// as the other limits allow. The manifests that carry them have 128 MiB of
+	// their own, which those of up to 64 KiB do not count in.
 	MaxTotalBytes int64
 	// Concurrency is how many reads are under way at once. Default 32.
 	Concurrency int
@@ -105,7 +110,7 @@ func (l Limits) WithDefaults() Limits {
 			*v = d
 		}
 	}
-	set(&l.MaxItems, 1000)
+	set(&l.MaxItems, 10_000)
 	set(&l.MaxReferrers, 10_000)
 	set(&l.Concurrency, 32)
 	if l.MaxPayloadBytes <= 0 {
@@ -138,27 +143,36 @@ func Unreadable(err error) bool {
 
 // Evidence gathers what is attached to subject in the places given (those of others
 // are found otherwise: IndexEvidence); none: the .sig tag, the .att tag, and the
-// referrers, bundles and others. The places are probed
-// at the same time and what they list is fetched in parallel, so that the round
-// trips in sequence are those of one item; items come in the order of the places
-// and of their lists, whatever arrives first. The tags come first: what they hold
-// can be there one round trip earlier.
+// referrers, bundles and others. The places are probed at the same time and what
+// they list is fetched in parallel, so the round trips in sequence are those of one
+// item. The tags come first: what they hold can be there one round trip earlier.
+//
+// The order is that of the places, whatever arrives first. Within a place, it keeps
+// what an attacker attaches from hiding what is good:
+//
+//   - Of a manifest, the smallest piece comes first. Pieces that are equal in
+//     digest, size, media type and annotations are one; pieces of one digest are
+//     fetched once.
+//   - Referrers come in the order of their list. Manifests and payloads of more
+//     than 64 KiB come last, the smallest first, and so does what is more than
+//     four pieces, or 64 KiB, of one manifest.
 //
 // An error beside an Item says that this place (Format is then empty) or this
 // one piece could not be read or is malformed; the sequence goes on. Use
-// Unreadable to tell the two apart. What is absent is not reported. An error
-// that is ErrTooMany or ErrTooLarge by a limit, or ends with the context, is
-// the last of the sequence. Breaking off the iteration cancels what is under way.
+// Unreadable to tell the two apart. What is absent is not reported. ErrTooMany
+// beside an empty Format says that a limit was reached: it is the last element of
+// its place, and the other places go on. A context that ends is the last of the
+// sequence. Breaking off the iteration cancels what is under way.
 //
 // Verified: payloads against the digest in their manifest, manifests against
 // the digest in the list, and their subject against subject. Not verified: any
 // signature, and that the lists are complete.
 func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits, places ...Place) iter.Seq2[Item, error] {
-	return gather(ctx, r, subject, limits, func(ctx context.Context, g *gatherer) []listing {
+	return gather(ctx, r, subject, limits, func(ctx context.Context, g *gatherer) []*gathering {
 		if len(places) == 0 {
 			places = []Place{PlaceSignatureTag, PlaceAttestationTag, PlaceReferrers}
 		}
-		all := make([]listing, 0, len(places))
+		all := make([]*gathering, 0, len(places))
 		for _, place := range places {
 			all = append(all, g.place(ctx, place))
 		}
@@ -167,7 +181,7 @@ func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits,
 }
 
 // gather yields what the places hold; search starts to look at them.
-func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, search func(context.Context, *gatherer) []listing) iter.Seq2[Item, error] {
+func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, search func(context.Context, *gatherer) []*gathering) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		digest, err := HashOf(subject)
 		if err != nil {
@@ -177,7 +191,7 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 		reading, cancel := context.WithCancel(ctx)
 		ctx, leave := context.WithCancel(ctx)
 		g := &gatherer{
-			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), reading: reading,
+			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), asked: limits, reading: reading,
 		}
 		g.slots = make(chan struct{}, g.limits.Concurrency)
 		g.parsing = make(chan struct{}, min(parallelParsing, g.limits.Concurrency))
@@ -208,38 +222,23 @@ func (g *gatherer) end(cancel func()) {
 	cancel()
 }
 
-// found is one element of the sequence; a future of it lets fetches overlap
-// while their order stays.
-type (
-	found struct {
-		item Item
-		err  error
-		last bool // nothing may follow: a limit was reached
-		// unread: the payload was not fetched ahead, since what was fetched is
-		// all that may be held.
-		unread bool
-		// manifest, where it is not zero, tells only how large the manifest is
-		// that was fetched.
-		manifest int64
-	}
-	future  chan found    // one manifest's items, closed after the last
-	listing chan (future) // one place's manifests, closed after the last
-)
-
 type gatherer struct {
 	r       Reader
 	subject name.Digest
 	digest  v1.Hash
-	limits  Limits
+	// limits are those that hold, and asked those that were given: zero is the
+	// default.
+	limits, asked Limits
 	// reading is the context of requests. It ends a little later than that of
 	// the rest, which ends when nobody reads on.
 	reading context.Context
 	slots   chan struct{}
-	ahead   atomic.Int64 // bytes of payloads that are fetched before their turn
 	// parsing is taken while a manifest is parsed, which takes many times its
 	// size in memory.
 	parsing chan struct{}
-	wg      sync.WaitGroup
+	// wary: a list has said of a large manifest that it is small.
+	wary atomic.Bool
+	wg   sync.WaitGroup
 }
 
 func (g *gatherer) spawn(f func()) {
@@ -264,45 +263,13 @@ func (g *gatherer) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-func (g *gatherer) deliver(ctx context.Context, places []listing, yield func(Item, error) bool) {
-	items, size, manifests := 0, int64(0), int64(0)
-	for _, place := range places {
-		for manifest := range place {
-			for f := range manifest {
-				if manifests += f.manifest; manifests > maxManifestsBytes {
-					yield(Item{}, g.tooMany(fmt.Sprintf("manifests of more than %d bytes", maxManifestsBytes)))
-					return
-				}
-				if f.manifest > 0 {
-					continue
-				}
-				if f.item.Format != "" && f.item.Format != FormatOther {
-					items++
-				}
-				if items > g.limits.MaxItems {
-					yield(Item{Place: f.item.Place}, g.tooMany(fmt.Sprintf("more than %d pieces of evidence", g.limits.MaxItems)))
-					return
-				}
-				if ctx.Err() != nil {
-					yield(Item{Place: f.item.Place}, ctx.Err())
-					return
-				}
-				if f.unread || f.item.Payload != nil {
-					size += f.item.Layer.Size
-				}
-				if size > g.limits.MaxTotalBytes {
-					yield(f.item, g.tooMany(fmt.Sprintf("more than %d bytes of evidence", g.limits.MaxTotalBytes)))
-					return
-				}
-				if f.unread {
-					f.item.Payload, f.err = g.readPayload(ctx, f.item)
-				}
-				if !yield(f.item, f.err) || f.last {
-					return
-				}
-			}
+func (g *gatherer) deliver(ctx context.Context, places []*gathering, yield func(Item, error) bool) {
+	for _, p := range places {
+		if !p.deliver(ctx, yield) {
+			return
 		}
-	} // What was under way gives up in silence when the context ends: a sequence
+	}
+	// What was under way gives up in silence when the context ends: a sequence
 	// that was cut short must not look complete.
 	if err := ctx.Err(); err != nil {
 		yield(Item{}, err)
@@ -313,14 +280,6 @@ func (g *gatherer) tooMany(detail string) error {
 	return &Error{Op: "read evidence of", Ref: SafeText(g.subject.String(), maxErrorText), Kind: ErrTooMany, Detail: detail}
 }
 
-// single is a future that holds one element.
-func single(f found) future {
-	c := make(future, 1)
-	c <- f
-	close(c)
-	return c
-}
-
 // send gives up where the consumer has gone.
 func send[T any](ctx context.Context, to chan T, v T) bool {
 	select {
@@ -329,40 +288,6 @@ func send[T any](ctx context.Context, to chan T, v T) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-func (g *gatherer) referrers(ctx context.Context) listing {
-	out := make(listing, g.limits.Concurrency)
-	g.spawn(func() {
-		defer close(out)
-		_, err := caught("list referrers of", text(g.subject), func() (struct{}, error) { return struct{}{}, g.listReferrers(ctx, out) })
-		if err != nil {
-			send(ctx, out, single(found{item: Item{Place: PlaceReferrers}, err: err, last: errors.Is(err, ErrTooMany)}))
-		}
-	})
-	return out
-}
-
-// listReferrers sends what is listed, until there is an error or nobody wants more.
-func (g *gatherer) listReferrers(ctx context.Context, out listing) error {
-	seen := make(map[v1.Hash]bool)
-	n := 0
-	for desc, err := range g.r.Referrers(g.reading, g.subject) {
-		if err != nil {
-			return err
-		}
-		if n++; n > g.limits.MaxReferrers {
-			return g.tooMany(fmt.Sprintf("more than %d referrers", g.limits.MaxReferrers))
-		}
-		if seen[desc.Digest] {
-			continue
-		}
-		seen[desc.Digest] = true
-		if !send(ctx, out, g.referrer(ctx, desc)) {
-			return nil
-		}
-	}
-	return nil
 }
 
 // mayBeEvidence decides by the artifactType of a referrers list whether a
@@ -377,62 +302,9 @@ func mayBeEvidence(artifactType string) bool {
 		strings.HasPrefix(artifactType, "application/vnd.dev.cosign.")
 }
 
-func (g *gatherer) referrer(ctx context.Context, desc v1.Descriptor) future {
-	item := Item{Place: PlaceReferrers, Manifest: desc, ManifestAnnotations: desc.Annotations}
-	if !mayBeEvidence(desc.ArtifactType) {
-		item.Format = FormatOther
-		return single(found{item: item})
-	}
-	return g.manifest(ctx, item, g.subject.Context().Digest(desc.Digest.String()))
-}
-
-func (g *gatherer) place(ctx context.Context, place Place) listing {
-	switch place {
-	case PlaceSignatureTag:
-		return g.tag(ctx, place, ".sig")
-	case PlaceAttestationTag:
-		return g.tag(ctx, place, ".att")
-	case PlaceReferrers:
-		return g.referrers(ctx)
-	}
-	none := make(listing)
-	close(none)
-	return none
-}
-
-func (g *gatherer) tag(ctx context.Context, place Place, suffix string) listing {
-	out := make(listing, 1)
-	ref := g.subject.Context().Tag(digestTag(g.digest) + suffix)
-	out <- g.manifest(ctx, Item{Place: place}, ref)
-	close(out)
-	return out
-}
-
 // digestTag is the digest in the form of a tag: that of the fallback tag, and with
 // a suffix that of cosign's tags.
 func digestTag(h v1.Hash) string { return h.Algorithm + "-" + h.Hex }
-
-// manifest fetches one manifest and what it carries. in says where it was
-// found.
-func (g *gatherer) manifest(ctx context.Context, in Item, ref name.Reference) future {
-	out := make(future, 1)
-	g.spawn(func() {
-		defer close(out)
-		m, doc, err := g.readManifest(ctx, ref, in.Manifest)
-		if errors.Is(err, ErrNotFound) && in.Place != PlaceReferrers {
-			return // no such tag: nothing is attached this way
-		}
-		if n := int64(len(m.Bytes)); n > 0 && !send(ctx, out, found{manifest: n}) {
-			return
-		}
-		if err != nil {
-			send(ctx, out, found{item: in, err: err})
-			return
-		}
-		g.layers(ctx, out, in.carriedBy(m, doc), doc)
-	})
-	return out
-}
 
 // carriedBy says of an item which manifest carries it.
 func (i Item) carriedBy(m Manifest, doc *oci.Document) Item {
@@ -441,19 +313,6 @@ func (i Item) carriedBy(m Manifest, doc *oci.Document) Item {
 	i.Manifest.ArtifactType = cmp.Or(doc.ArtifactType, listedAs)
 	i.ManifestAnnotations = doc.Annotations
 	return i
-}
-
-// readManifest reads a manifest of evidence; entry is how a list describes it, if
-// one does.
-func (g *gatherer) readManifest(ctx context.Context, ref name.Reference, entry v1.Descriptor) (Manifest, *oci.Document, error) {
-	m, doc, err := g.parseManifest(ctx, ref, entry)
-	if err != nil {
-		return m, nil, err
-	}
-	if !isAbout(doc, g.digest, ref) {
-		return m, nil, g.malformed(ref, "its subject is another manifest")
-	}
-	return m, doc, nil
 }
 
 // isAbout reports whether the manifest that ref names is read as evidence about a
@@ -475,61 +334,18 @@ func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manif
 	return caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(g.reading, g.r, ref) })
 }
 
-// parseManifest parses what the list repeats of a manifest, or else fetches it.
-func (g *gatherer) parseManifest(ctx context.Context, ref name.Reference, entry v1.Descriptor) (Manifest, *oci.Document, error) {
-	m, whole := fromEntry(g.digest, entry)
-	if !whole {
-		var err error
-		if m, err = g.fetchManifest(ctx, ref); err != nil {
-			return m, nil, err
-		}
-	}
+func (g *gatherer) parse(ref name.Reference, m Manifest) (*oci.Document, error) {
 	g.parsing <- struct{}{}
+	defer func() { <-g.parsing }()
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	<-g.parsing
 	if err != nil {
-		return m, nil, g.malformed(ref, err.Error())
+		return nil, g.malformed(ref, err.Error())
 	}
-	return m, doc, nil
+	return doc, nil
 }
 
 func (g *gatherer) malformed(ref name.Reference, detail string) error {
 	return &Error{Op: "read evidence", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Detail: SafeText(detail, maxErrorText)}
-}
-
-// layers sends each layer's evidence in order, fetching them side by side.
-func (g *gatherer) layers(ctx context.Context, out future, in Item, doc *oci.Document) {
-	pending := make([]future, 0, min(len(doc.Layers), g.limits.MaxItems+1))
-	others := false
-	for i, layer := range doc.Layers {
-		if i > g.limits.MaxItems {
-			err := g.tooMany(fmt.Sprintf("a manifest of %d layers", len(doc.Layers)))
-			pending = append(pending, single(found{item: in, err: err, last: true}))
-			break
-		}
-		item := in
-		item.Layer = layer
-		item.Format = formatOf(in.Place, string(layer.MediaType))
-		if item.Format == FormatOther {
-			if !others {
-				pending = append(pending, single(found{item: item}))
-			}
-			others = true
-			continue
-		}
-		pending = append(pending, g.payload(ctx, item))
-	}
-	if len(doc.Layers) == 0 {
-		in.Format = FormatOther
-		pending = append(pending, single(found{item: in}))
-	}
-	for _, p := range pending {
-		for f := range p {
-			if !send(ctx, out, f) {
-				return
-			}
-		}
-	}
 }
 
 func formatOf(place Place, layerMediaType string) Format {
@@ -546,22 +362,6 @@ func formatOf(place Place, layerMediaType string) Format {
 		return FormatEnvelope
 	}
 	return FormatOther
-}
-
-// payload fetches a layer. What is larger than one may be is left out of the
-// count: otherwise a single descriptor could crowd out all that is good.
-func (g *gatherer) payload(ctx context.Context, item Item) future {
-	if item.Layer.Size <= g.limits.MaxPayloadBytes && g.ahead.Add(item.Layer.Size) > g.limits.MaxTotalBytes {
-		return single(found{item: item, unread: true})
-	}
-	out := make(future, 1)
-	g.spawn(func() {
-		defer close(out)
-		f := found{item: item}
-		f.item.Payload, f.err = g.readPayload(ctx, item)
-		out <- f
-	})
-	return out
 }
 
 func (g *gatherer) readPayload(ctx context.Context, item Item) ([]byte, error) {

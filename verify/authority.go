@@ -134,13 +134,17 @@ func (c *compiled) addIdentities(p *Policy, linked map[string]Authority) error {
 // and those of a chain of certificates.
 const identityEffort = 4
 
+// hashedPerCheck is how many bytes of its message count as another check: each
+// identity hashes it.
+const hashedPerCheck = 128 << 10
+
 // vouchers finds the policy's identities that have signed a piece of evidence
 // that offers a certificate; failing that, it says why. Somebody whom a revoked
 // identity stands for counts as no other one either.
 func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
-	for i, err := range j.candidates() {
+	for i, err := range j.candidates(item, claim) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -169,18 +173,20 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 // candidates yields the identities that are to be asked about a piece of evidence,
 // within the bound of checks: first those that decide, by standing in a role of the
 // rule or by being revoked, and then the others, only to say whose signature it is.
-func (j *judgement) candidates() iter.Seq2[*trustedKey, error] {
+func (j *judgement) candidates(item registry.Item, claim *evidence.Claim) iter.Seq2[*trustedKey, error] {
+	left := &j.workloadOf(item.Place).certificates
+	toll := identityEffort + len(claim.Signed.Bytes)/hashedPerCheck
 	return func(yield func(*trustedKey, error) bool) {
 		for _, decides := range []bool{true, false} {
 			for _, i := range j.v.policy.identities {
 				if (i.revoked || j.rule.asked[i.ID()]) != decides {
 					continue
 				}
-				if !decides && !j.checks.mayAskOthers(identityEffort) {
+				if !decides && !left.mayAskOthers(toll) {
 					return
 				}
-				var err error
-				if j.checks.left -= identityEffort; j.checks.left < 0 {
+				err := j.ctx.Err()
+				if err == nil && !left.take(toll) {
 					err = errTooManyChecks()
 				}
 				if !yield(i, err) || err != nil {

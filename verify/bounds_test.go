@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,7 +53,7 @@ func TestAttack_E9_SignatureChecksOfOneJudgementAreBounded(t *testing.T) {
 		}
 		all := make([]piece, pieces)
 		for i := range all {
-			all[i] = flood
+			all[i] = flood.padded(i)
 		}
 		_, err = v.Image(context.Background(), newPile(t, image, all...), image)
 		var denied *verify.Error
@@ -67,6 +68,12 @@ func TestAttack_E9_SignatureChecksOfOneJudgementAreBounded(t *testing.T) {
 	if denied := judge(10, 1000); denied.Reason != verify.ReasonTooMuchEvidence || len(denied.Evidence) != 32 {
 		t.Errorf("640,000 checks: %s after %d pieces, want no more than 20,000 of them", denied.Reason, len(denied.Evidence))
 	}
+}
+
+// padded is the piece with so many spaces behind it, which make it another one.
+func (p piece) padded(n int) piece {
+	p.item.Payload = append(slices.Clip(p.item.Payload), strings.Repeat(" ", n)...)
+	return p
 }
 
 // asking counts the manifests that are read.

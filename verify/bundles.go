@@ -63,7 +63,7 @@ func (j *judgement) lookAtGiven() {
 		case int64(len(text)) > limits.MaxPayloadBytes:
 			err = &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge}
 		}
-		if !j.take(item, err) {
+		if !j.take(item, err) || j.overflow != nil {
 			return
 		}
 	}

@@ -93,7 +93,7 @@ func joined[T any](have, more []T) []T {
 
 func (j *judgement) newResult() *Result {
 	return &Result{
-		Reference: j.reference, Digest: j.digest, Evidence: j.seen, PolicyDigest: j.v.policy.digest,
+		Reference: j.reference, Digest: j.digest, Evidence: j.told(), PolicyDigest: j.v.policy.digest,
 		Rule: j.pattern, JudgedAt: j.now, by: j.v,
 	}
 }
@@ -104,10 +104,10 @@ func (j *judgement) refuse() (*Result, error) {
 		return nil, fmt.Errorf("%s: not verified: %w", j.digest, err)
 	}
 	if j.overflow == nil && len(j.causes) > 0 {
-		return nil, &UndecidedError{Reference: j.reference, Digest: j.digest, Evidence: j.seen, Causes: j.causes}
+		return nil, &UndecidedError{Reference: j.reference, Digest: j.digest, Evidence: j.told(), Causes: j.causes}
 	}
 	e := &Error{
-		Reference: j.reference, Digest: j.digest, Evidence: j.seen, PolicyDigest: j.v.policy.digest, Rule: j.pattern,
+		Reference: j.reference, Digest: j.digest, Evidence: j.told(), PolicyDigest: j.v.policy.digest, Rule: j.pattern,
 		Unmet: j.unmet(j.rule.root),
 	}
 	e.Reason, e.Detail = e.Unmet[0].Reason, e.Unmet[0].Detail

@@ -39,7 +39,9 @@ type judgement struct {
 	seen       []Evidence
 	causes     []error
 	overflow   error
-	checks     checks
+	work       []*workload // of each place
+	looked     map[pieceID]records
+	leftOut    int // records
 	// bytesSums are further digests of the manifest, once a statement asked.
 	bytesSums map[string]string
 }
@@ -110,7 +112,6 @@ func (j *judgement) judge() (*Result, error) {
 	j.leaves = make([]leafState, len(j.rule.leaves))
 	images, listed := j.readImages(), j.readChildren()
 	if j.rule.needsEvidence() {
-		j.checks = newChecks()
 		j.gather()
 		j.weighRecognised()
 		j.judgeWaiting()
@@ -180,16 +181,18 @@ func (j *judgement) gather() {
 		return
 	}
 	registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)(j.take)
+	j.considerWaiting()
 }
 
-// take looks at a piece of evidence, and reports whether more is needed.
+// take looks at a piece of evidence, and reports whether more is needed. A limit that
+// was reached in one place ends no other.
 func (j *judgement) take(item registry.Item, err error) bool {
 	if err != nil {
 		j.unread(item, err)
 		return true
 	}
-	j.look(item)
-	return j.overflow == nil && !j.enough(j.rule.root)
+	j.lookOnce(item)
+	return !j.enough(j.rule.root)
 }
 
 const maxDetail = 300
@@ -202,7 +205,7 @@ func (j *judgement) record(item registry.Item, keyID string, leaf *need, reason 
 		e.Requirement = leaf.path
 	}
 	e.Manifest = manifestOf(item)
-	j.seen = append(j.seen, e)
+	j.keep(e)
 }
 
 // manifestOf is the digest of the manifest that carries a piece of evidence; ""
@@ -241,38 +244,20 @@ func (j *judgement) look(item registry.Item) {
 		return
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	var keys []*trustedKey
+	byCertificate := errors.Is(err, evidence.ErrNotByKey)
 	switch {
-	case (err == nil || errors.Is(err, evidence.ErrNotByKey)) && j.takeLinks(item, claim):
-		return
-	case errors.Is(err, evidence.ErrNotByKey):
-		var p *problem
-		switch keys, p, err = j.vouchers(item, claim); {
-		case err != nil:
-			j.unread(item, err)
-			return
-		case p != nil:
-			j.record(item, "", nil, p.reason, p.detail)
-			return
-		}
-	case err != nil:
+	case errors.Is(err, evidence.ErrTooMuch):
+		j.overflow = err
+		j.record(item, "", nil, ReasonTooMuchEvidence, err.Error())
+	case err != nil && !byCertificate:
 		j.record(item, "", nil, openReason(err), err.Error())
-		return
-	default:
-		if keys, err = j.checks.signers(j.ctx, j.v.policy, j.rule.asked, claim); err != nil {
-			j.unread(item, err)
-			return
-		}
+	case !j.takeLinks(item, claim):
+		j.consider(j.considered(item, claim, byCertificate))
 	}
-	if len(keys) == 0 {
-		reason := ReasonUntrustedKey
-		if j.v.policy.byHint[claim.Hint] != nil {
-			reason = ReasonBadSignature
-		}
-		j.record(item, "", nil, reason, "no trusted key has made its signature")
-		j.offer(claim)
-		return
-	}
+}
+
+// count judges a piece of evidence that trusted keys, or identities, have signed.
+func (j *judgement) count(item registry.Item, claim *evidence.Claim, keys []*trustedKey) {
 	f, p := j.read(claim)
 	if p == nil && misplaced(item.Place, f) {
 		p = problemf(ReasonWrongType, "it is under the tag of the other kind")
@@ -283,7 +268,7 @@ func (j *judgement) look(item registry.Item) {
 		f.key, f.seenAt = key, seen
 		switch {
 		case err != nil:
-			j.unread(item, err)
+			j.stopped(item, err)
 			return
 		case invalid != nil:
 			j.record(item, key.ID(), nil, invalid.reason, invalid.detail)
@@ -304,7 +289,9 @@ func (j *judgement) offer(claim *evidence.Claim) {
 	if err != nil || content.Statement == nil || content.Statement.PredicateType == intoto.PredicateSignature {
 		return
 	}
-	j.seen[len(j.seen)-1].attestation = true
+	if j.leftOut == 0 {
+		j.seen[len(j.seen)-1].attestation = true
+	}
 	for _, leaf := range j.rule.leaves {
 		if leaf.attestation != nil && leaf.matchesType(content.Statement.PredicateType) {
 			j.leaves[leaf.leaf].offered = true

@@ -92,9 +92,13 @@ func TestAttestationsOfARevokedKeyThatMayStandAreAskedAboutWithinTheBoundOfCheck
 	}
 	// Each takes 64 checks to know that it is the key's, another 64 to know which of
 	// its signatures are, and 4 for the clock: 151 fit.
-	res, err := v.Image(t.Context(), newPile(t, w.image, slices.Repeat([]piece{flood}, 151)...), w.image)
+	var floods []piece
+	for i := range 200 {
+		floods = append(floods, flood.padded(i))
+	}
+	res, err := v.Image(t.Context(), newPile(t, w.image, floods[:151]...), w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedAttestation, slices.Repeat([]verify.Reason{verify.ReasonRevokedKey}, 151)...)
-	res, err = v.Image(t.Context(), newPile(t, w.image, slices.Repeat([]piece{flood}, 200)...), w.image)
+	res, err = v.Image(t.Context(), newPile(t, w.image, floods...), w.image)
 	isDenied(t, res, err, verify.ReasonTooMuchEvidence, append(slices.Repeat([]verify.Reason{verify.ReasonRevokedKey}, 151), verify.ReasonTooMuchEvidence)...)
 }
 

@@ -72,12 +72,13 @@ func (j *judgement) addLinks(leaf *need, item registry.Item, links [][]byte) boo
 		j.record(item, "", leaf, p.reason, p.detail)
 		return true
 	}
-	signed, checks, err := steps.SignedLinks(j.ctx, leaf.attestation.LayoutEnvelope, links, j.checks.left)
-	j.checks.left -= checks
+	left := &j.workloadOf(item.Place).links
+	signed, checks, err := steps.SignedLinks(j.ctx, leaf.attestation.LayoutEnvelope, links, left.left)
+	left.left -= checks
 	refusal := (*steps.Error)(nil)
 	switch {
 	case errors.As(err, &refusal) && refusal.Reason == steps.ReasonTooMany:
-		j.unread(item, errTooManyChecks())
+		j.stopped(item, errTooManyChecks())
 		return false
 	case refusal != nil:
 		return deny(&problem{ReasonLayout, err.Error()})

@@ -67,7 +67,7 @@ func (c *compiled) addClocks(p *Policy, linked map[string]Authority) error {
 
 // usable says why a key's signature does not count now; nil: it does. seen is the
 // time at which a clock of the policy has seen it, where that was needed. An error
-// says that no more checks may be made.
+// says that no more checks may be made, or that the context has ended.
 //
 // What a revoked key has signed counts where the policy says so of the key
 // (StandsBefore), and a clock of the policy has seen that signature before the key
@@ -76,9 +76,13 @@ func (j *judgement) usable(item registry.Item, claim *evidence.Claim, k *trusted
 	if !k.revoked || !k.standsBefore {
 		return time.Time{}, k.at(j.now), nil
 	}
-	signatures := claim.SignaturesBy(k.key)
-	if j.checks.left -= k.key.Effort()*len(claim.Signatures) + identityEffort*len(j.v.policy.clocks); j.checks.left < 0 {
+	toll := k.key.Toll(claim.Signed, claim.Signatures) + identityEffort*len(j.v.policy.clocks)
+	if !j.workloadOf(item.Place).keys.take(toll) {
 		return time.Time{}, nil, errTooManyChecks()
+	}
+	signatures, err := claim.SignaturesBy(j.ctx, k.key)
+	if err != nil {
+		return time.Time{}, nil, err
 	}
 	for _, c := range j.v.policy.clocks {
 		at, err := c.clock.Seen(j.ctx, signedEvidence(item, claim, signatures, j.now))

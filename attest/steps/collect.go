@@ -15,9 +15,9 @@ import (
 )
 
 // SignedLinks returns those of links that a functionary of the layout, of whatever
-// step, has signed, and how many checks of a signature by a key that took. It makes
-// at most so many; where more are needed, the error is an *Error with
-// ReasonTooMany. Nothing else is checked of the links, and nothing but its form of
+// step, has signed, and how many checks of a signature by a key that took: 32 KiB
+// that are hashed for one count as another. It makes at most so many; where more are
+// needed, the error is an *Error with ReasonTooMany. Nothing else is checked of the links, and nothing but its form of
 // the layout, so that nothing follows from it: it spares Verify what anybody can
 // add. A layout that cannot be read is an *Error, a context that has ended its
 // error.
@@ -42,7 +42,11 @@ func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (
 		if err != nil {
 			continue
 		}
-		if len(c.signers(e)) > 0 {
+		by, err := c.signers(ctx, e)
+		if err != nil {
+			return nil, most - c.checks, err
+		}
+		if len(by) > 0 {
 			signed = append(signed, text)
 		} else if c.checks == 0 {
 			return nil, most, refuse(ReasonTooMany, "", "more than %d checks of signatures", most)
@@ -51,7 +55,7 @@ func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (
 	return signed, most - c.checks, nil
 }
 
-// maxChecks bounds how often a signature is checked with a key.
+// maxChecks bounds how often a signature is checked with a key; see SignedLinks.
 const maxChecks = 10_000
 
 // group are the links of one step that say the same.
@@ -91,7 +95,13 @@ func collect(ctx context.Context, l *Layout, links [][]byte, o VerifyOptions) (*
 			c.ignore(i, "", LinkTooLarge, "")
 			continue
 		}
-		if i == o.MaxLinks || !c.look(i, text) {
+		more := i < o.MaxLinks
+		if more {
+			if more, err = c.look(ctx, i, text); err != nil {
+				return nil, err
+			}
+		}
+		if !more {
 			c.unread = len(links) - i
 			c.ignore(i, "", LinkUnread, fmt.Sprintf("this one and all after it, %d links", c.unread))
 			break
@@ -125,55 +135,63 @@ func (c *collection) ignore(index int, step string, reason LinkReason, detail st
 }
 
 // look sorts one link in, or records why not. Only bytes with a functionary's
-// signature are parsed. It returns false where it may check no more signatures.
-func (c *collection) look(index int, text []byte) bool {
+// signature are parsed. It returns false where it may check no more signatures. An
+// error says that the context has ended.
+func (c *collection) look(ctx context.Context, index int, text []byte) (more bool, err error) {
 	_, e, err := openEnvelope(text)
 	if err != nil {
 		c.ignore(index, "", LinkMalformed, printable(err.Error()))
-		return true
+		return true, nil
 	}
-	signed := c.signers(e)
-	if c.checks == 0 {
-		return false
+	signed, err := c.signers(ctx, e)
+	if err != nil || c.checks == 0 {
+		return false, err
 	}
 	if len(signed) == 0 {
 		c.ignore(index, "", LinkUnsigned, "")
-		return true
+		return true, nil
 	}
 	if isLayout(e.Payload) {
 		c.ignore(index, "", LinkSublayout, "")
-		return true
+		return true, nil
 	}
 	l, err := decodeLink(e.Payload)
 	if err != nil {
 		c.ignore(index, "", LinkMalformed, printable(err.Error()))
-		return true
+		return true, nil
 	}
 	c.add(index, l, signed)
-	return true
+	return true, nil
 }
 
 // signers are the functionaries, of whatever step, who have signed an envelope.
-// A signature is of one key at most, and a key counts once.
-func (c *collection) signers(e *dsse.Envelope) []string {
-	var found []string
+// A signature is of one key at most, and a key counts once. An error says that the
+// context has ended; it is looked at before each check.
+func (c *collection) signers(ctx context.Context, e *dsse.Envelope) (found []string, err error) {
 	m := &sigkey.Message{Bytes: e.PAE()}
 	for _, sig := range e.Signatures {
 		for _, key := range c.keys {
 			if slices.Contains(found, key.ID()) {
 				continue
 			}
-			if c.checks == 0 {
-				return found
+			if err := ctx.Err(); err != nil {
+				return nil, err
 			}
-			c.checks--
+			toll := key.Toll(m, [][]byte{sig})
+			if toll > c.checks {
+				c.checks = 0
+			}
+			if c.checks == 0 {
+				return found, nil
+			}
+			c.checks -= toll
 			if key.Verify(m, sig) == nil {
 				found = append(found, key.ID())
 				break
 			}
 		}
 	}
-	return found
+	return found, nil
 }
 
 // add sorts in a link that was signed by functionaries, if they may perform the

@@ -92,8 +92,11 @@ func (w *wireEnvelope) sign(ctx context.Context, e *dsse.Envelope, signers []sig
 	if err != nil {
 		return nil, err
 	}
+	m := &sigkey.Message{Bytes: e.PAE()}
 	for _, by := range checked {
-		if signedBy(e, by.Key) {
+		if signed, err := signedBy(ctx, e, m, by.Key); err != nil {
+			return nil, err
+		} else if signed {
 			continue
 		}
 		s, err := signInToto(ctx, e, by)
@@ -129,12 +132,16 @@ func signInToto(ctx context.Context, e *dsse.Envelope, by signer.Checked) (json.
 	return json.Marshal(wireSignature{KeyID: key.KeyID, Sig: b64.Encode(sig)})
 }
 
-func signedBy(e *dsse.Envelope, key *sigkey.Key) bool {
-	m := &sigkey.Message{Bytes: e.PAE()}
+// signedBy reports whether a key has signed an envelope, whose signatures cover m. An
+// error says that the context has ended; it is looked at before each check.
+func signedBy(ctx context.Context, e *dsse.Envelope, m *sigkey.Message, key *sigkey.Key) (bool, error) {
 	for _, sig := range e.Signatures {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		if key.Verify(m, sig) == nil {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }

@@ -138,9 +138,9 @@ func Verify(ctx context.Context, layout []byte, links [][]byte, image v1.Hash, o
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l, signed, refusal := verifyLayout(layout, owners, o)
-	if refusal != nil {
-		return nil, refusal
+	l, signed, err := verifyLayout(ctx, layout, owners, o)
+	if err != nil {
+		return nil, err
 	}
 	if o.ImageStep == "" {
 		o.ImageStep = l.Steps[len(l.Steps)-1].Name
@@ -194,15 +194,21 @@ func (o VerifyOptions) check(image v1.Hash) (map[string]*sigkey.Key, VerifyOptio
 	return owners, o, nil
 }
 
-// verifyLayout returns a layout that holds, and the owners who have signed it.
-func verifyLayout(text []byte, owners map[string]*sigkey.Key, o VerifyOptions) (*Layout, []string, *Error) {
+// verifyLayout returns a layout that holds, and the owners who have signed it. An
+// error is an *Error, or that of the context.
+func verifyLayout(ctx context.Context, text []byte, owners map[string]*sigkey.Key, o VerifyOptions) (*Layout, []string, error) {
 	_, e, err := openEnvelope(text)
 	if err != nil {
 		return nil, nil, refuse(ReasonLayoutMalformed, "", "%v", err)
 	}
 	var signed []string
+	m := &sigkey.Message{Bytes: e.PAE()}
 	for id, key := range owners {
-		if signedBy(e, key) {
+		by, err := signedBy(ctx, e, m, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if by {
 			signed = append(signed, id)
 		}
 	}

@@ -83,7 +83,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 			return nil, ctx.Err()
 		case err != nil:
 			a.console.say("hallmark: left out: %v", err)
-			complete = complete && !registry.Unreadable(err)
+			complete = complete && !incomplete(err)
 		case !claim.Names:
 			a.console.say("hallmark: left out: %s is about another digest", claim.Item.Manifest.Digest)
 		case fits(claim.Statement.PredicateType) && signedByAny(claim.Item, keys):
@@ -111,6 +111,12 @@ func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (pl
 	}
 	digest, err := p.resolve(ctx)
 	return p, digest, keys, err
+}
+
+// incomplete reports whether an error of registry.Evidence means that there may be
+// more than was seen.
+func incomplete(err error) bool {
+	return registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany)
 }
 
 // signedByAny reports whether one of the keys has signed an item; without keys
@@ -250,7 +256,7 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 		}
 		if err != nil {
 			a.console.say("hallmark: left out: %v", err)
-			complete = complete && !registry.Unreadable(err)
+			complete = complete && !incomplete(err)
 			continue
 		}
 		if d := describe(item, digestsOf(m.Bytes), nil); d.Kind != kindSignature || !d.SubjectMatches || !signedByAny(item, keys) {

@@ -212,7 +212,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		}
 		u := unsigned{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
 		if err != nil {
-			i.complete = i.complete && !registry.Unreadable(err)
+			i.complete = i.complete && !incomplete(err)
 			u.Error = err.Error()
 		} else if s, err := intoto.Parse(item.Payload); err != nil {
 			u.Error = err.Error()
@@ -264,7 +264,7 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest [
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			i.complete = i.complete && !registry.Unreadable(err)
+			i.complete = i.complete && !incomplete(err)
 			p := pieceOf(item)
 			p.Error = err.Error()
 			pieces = append(pieces, p)

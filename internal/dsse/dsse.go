@@ -22,8 +22,15 @@ const PayloadTypeInToto = "application/vnd.in-toto+json"
 // MaxSignatures bounds the signatures of one envelope.
 const MaxSignatures = 64
 
+// MaxSignedBytes bounds the signatures of one envelope times its payload, where
+// there are several: some keys hash the payload once for each.
+const MaxSignedBytes = 64 << 20
+
 // ErrMalformed is wrapped by every error of Parse.
 var ErrMalformed = errors.New("malformed DSSE envelope")
+
+// ErrTooMuch is wrapped by Parse's error about more than MaxSignedBytes.
+var ErrTooMuch = errors.New("too many signatures over so large a payload")
 
 // Envelope is a payload with signatures over its pre-authentication encoding.
 type Envelope struct {
@@ -70,6 +77,9 @@ func Parse(v strictjson.Value) (*Envelope, error) {
 	n := list.Len()
 	if list.Kind() != strictjson.Array || n == 0 || n > MaxSignatures {
 		return nil, fmt.Errorf("%w: %d signatures, want 1 to %d", ErrMalformed, n, MaxSignatures)
+	}
+	if n > 1 && n*len(e.Payload) > MaxSignedBytes {
+		return nil, fmt.Errorf("%w: %w: %d over %d bytes, the limit is %d bytes together", ErrMalformed, ErrTooMuch, n, len(e.Payload), MaxSignedBytes)
 	}
 	e.Signatures = slices.Grow(e.room[:0], n)
 	for s := range list.Elems() {

@@ -7,6 +7,7 @@ package evidence
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 
@@ -25,6 +26,9 @@ var ErrMalformed = errors.New("malformed evidence")
 // ErrNotByKey says that evidence offers a certificate, so that no key given
 // can be the signer's. Open returns the Claim with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
+
+// ErrTooMuch says that checking the signatures of one piece would take too much.
+var ErrTooMuch = dsse.ErrTooMuch
 
 // ErrWrongType says that evidence is well-formed but of another purpose.
 var ErrWrongType = errors.New("evidence of another type")
@@ -143,24 +147,38 @@ func IsSigned(start, all []byte) bool {
 	return simplesigning.Resembles(all)
 }
 
-// SignaturesBy lists the claim's signatures that are the key's.
-func (c *Claim) SignaturesBy(k *sigkey.Key) (made [][]byte) {
+// SignaturesBy lists the claim's signatures that are the key's. An error is that of
+// the context, which is looked at before each.
+func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte, err error) {
 	for _, sig := range c.Signatures {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if k.Verify(c.Signed, sig) == nil {
 			made = append(made, sig)
 		}
 	}
-	return made
+	return made, nil
 }
 
 // VerifiedBy reports whether any of the claim's signatures is the key's.
 func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
+	made, err := c.VerifiedWithin(context.Background(), k)
+	return err == nil && made
+}
+
+// VerifiedWithin is VerifiedBy within a context, which is looked at before each
+// check; an error is the context's.
+func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
 	for _, sig := range c.Signatures {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		if k.Verify(c.Signed, sig) == nil {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // Content parses what was signed. It says nothing about who signed it: check

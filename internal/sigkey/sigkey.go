@@ -268,6 +268,46 @@ func (k *Key) Effort() int {
 	return 1
 }
 
+// Bytes that are hashed in about the time of one check with a P-256 key.
+const (
+	sha256PerCheck = 128 << 10
+	sha512PerCheck = 32 << 10
+)
+
+// Toll is about what checking these signatures over a message costs with the key, in
+// checks with a P-256 key. Beside the checks it counts the bytes that are hashed:
+// those of a hash that the message lacks, once, and those of pure Ed25519, which
+// hashes the message for each signature.
+func (k *Key) Toll(m *Message, signatures [][]byte) int {
+	toll := k.Effort() * len(signatures)
+	if m.hashed {
+		return toll
+	}
+	size := len(m.Bytes)
+	switch pub := k.public.(type) {
+	case ed25519.PublicKey:
+		hashed := 0
+		if m.sha512 == nil {
+			hashed = size
+		}
+		for _, sig := range signatures {
+			if len(sig) == ed25519.SignatureSize {
+				hashed += size
+			}
+		}
+		return toll + hashed/sha512PerCheck
+	case *ecdsa.PublicKey:
+		switch natural := NaturalHash(pub); {
+		case natural == crypto.SHA384 && m.sha384 == nil, natural == crypto.SHA512 && m.sha512 == nil:
+			toll += size / sha512PerCheck
+		}
+	}
+	if m.sha256 == nil {
+		toll += size / sha256PerCheck
+	}
+	return toll
+}
+
 // Verify returns nil where sig is the key's signature over the message:
 //
 //   - ECDSA: ASN.1 signature over the curve's natural hash (SHA-256, SHA-384,

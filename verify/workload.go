@@ -1,0 +1,277 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+const (
+	// smallPiece is up to what size a referrer that names its key is checked with
+	// that key, whatever else there is.
+	smallPiece = 64 << 10
+	// maxWaiting bounds the bytes of a place's evidence that waits.
+	maxWaiting = 4 << 20
+	// waitingOverhead is about what a piece that waits takes beside its payload.
+	waitingOverhead = 2 << 10
+)
+
+// workload is the work that the evidence of one place may take, and what waits for
+// it. What fills one place takes nothing from the others.
+type workload struct {
+	place                     registry.Place
+	keys, links, certificates checks
+	// hinted is how many small referrers may still be checked with the key that
+	// they name beside that. There are as many as the list may have entries, so
+	// garbage that names the right key hides nothing.
+	hinted int
+
+	waiting []*pending
+	held    int
+	told    bool // that there was too much
+}
+
+// workloadOf is that of a place.
+func (j *judgement) workloadOf(place registry.Place) *workload {
+	for _, w := range j.work {
+		if w.place == place {
+			return w
+		}
+	}
+	w := &workload{place: place, keys: newChecks(), links: newChecks(), certificates: newChecks()}
+	if place == registry.PlaceReferrers {
+		w.hinted = j.v.o.Limits.WithDefaults().MaxReferrers
+	}
+	j.work = append(j.work, w)
+	return w
+}
+
+// pending is a piece of evidence whose signers are looked for.
+type pending struct {
+	search
+	item registry.Item
+	// certificate: it offers one.
+	certificate bool
+}
+
+// misled reports whether the key that the hint names has not made a signature.
+func (p *pending) misled() bool { return p.tried != nil && len(p.found) == 0 }
+
+// consider tries the key that a piece of evidence names, and then the others: at
+// once, or, where that may take what cheaper pieces need, after these.
+func (j *judgement) consider(p *pending) {
+	w := j.workloadOf(p.item.Place)
+	if !p.certificate {
+		if err := w.tryHinted(j.ctx, p); err != nil {
+			j.stopped(p.item, err)
+			return
+		}
+	}
+	if w.mustWait(p) {
+		if !w.wait(p) {
+			j.stopped(p.item, errTooManyChecks())
+		}
+		return
+	}
+	j.finish(p)
+}
+
+// tryHinted tries the key that the hint names. What an attacker can make as many of
+// as there are entries in a list is small, names one key that counts, and costs one
+// check.
+func (w *workload) tryHinted(ctx context.Context, p *pending) error {
+	hinted := p.policy.byHint[p.claim.Hint]
+	if hinted == nil || !p.asked[hinted.ID()] || w.hinted == 0 || p.item.Layer.Size > smallPiece {
+		return p.search.tryHinted(ctx, &w.keys)
+	}
+	w.hinted--
+	p.tried = hinted
+	return p.try(ctx, hinted)
+}
+
+// mustWait reports whether cheaper evidence may go first. Half of the checks are
+// made in the order in which evidence is found; and what names a key that has not
+// made it is the least likely to count.
+func (w *workload) mustWait(p *pending) bool {
+	switch {
+	case w.place == PlaceGiven:
+		return false
+	case p.certificate:
+		return w.certificates.left < maxChecks/2
+	case p.done():
+		return false
+	}
+	return w.keys.left < maxChecks/2 || p.misled() && len(p.policy.keys) > 1
+}
+
+// wait keeps a piece for later. Of more than may be held the cheapest are kept;
+// false: one was dropped.
+func (w *workload) wait(p *pending) bool {
+	w.waiting = append(w.waiting, p)
+	if w.held += len(p.item.Payload) + waitingOverhead; w.held <= maxWaiting {
+		return true
+	}
+	w.sort()
+	for w.held > maxWaiting/2 && len(w.waiting) > 0 {
+		last := len(w.waiting) - 1
+		w.held -= len(w.waiting[last].item.Payload) + waitingOverhead
+		w.waiting[last] = nil
+		w.waiting = w.waiting[:last]
+	}
+	return false
+}
+
+// sort puts first what is likelier to count, and then what costs less.
+func (w *workload) sort() {
+	misled := func(p *pending) int {
+		if p.misled() {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(w.waiting, func(a, b *pending) int {
+		return cmp.Or(misled(a)-misled(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
+	})
+}
+
+// considerWaiting looks at what has waited, until nothing more is needed.
+func (j *judgement) considerWaiting() {
+	for _, w := range j.work {
+		w.sort()
+		waiting := w.waiting
+		w.waiting = nil
+		for _, p := range waiting {
+			if j.ctx.Err() != nil || j.enough(j.rule.root) {
+				return
+			}
+			j.finish(p)
+		}
+	}
+}
+
+// finish finds out who has signed a piece of evidence, and judges it.
+func (j *judgement) finish(p *pending) {
+	var err error
+	if p.certificate {
+		var why *problem
+		if p.found, why, err = j.vouchers(p.item, p.claim); why != nil {
+			j.record(p.item, "", nil, why.reason, why.detail)
+			return
+		}
+	} else {
+		err = p.tryOthers(j.ctx, &j.workloadOf(p.item.Place).keys)
+	}
+	if err != nil {
+		j.stopped(p.item, err)
+	}
+	switch {
+	case len(p.found) > 0:
+		j.count(p.item, p.claim, p.found)
+	case err == nil:
+		reason := ReasonUntrustedKey
+		if j.v.policy.byHint[p.claim.Hint] != nil {
+			reason = ReasonBadSignature
+		}
+		j.record(p.item, "", nil, reason, "no trusted key has made its signature")
+		j.offer(p.claim)
+	}
+}
+
+// stopped records that a piece was not looked at to its end: the context has ended,
+// or no more checks may be made. The latter is told once for each place.
+func (j *judgement) stopped(item registry.Item, err error) {
+	if !errors.Is(err, registry.ErrTooMany) {
+		j.unread(item, err)
+		return
+	}
+	j.overflow = err
+	if w := j.workloadOf(item.Place); !w.told {
+		w.told = true
+		j.record(item, "", nil, ReasonTooMuchEvidence, err.Error())
+	}
+}
+
+// pieceID tells evidence from all other evidence of its place.
+type pieceID struct {
+	mediaType   types.MediaType
+	digest      v1.Hash
+	annotations [sha256.Size]byte
+}
+
+func idOf(item registry.Item) pieceID {
+	id := pieceID{mediaType: item.Layer.MediaType, digest: item.Layer.Digest}
+	if len(item.Layer.Annotations) > 0 {
+		h := sha256.New()
+		for _, k := range slices.Sorted(maps.Keys(item.Layer.Annotations)) {
+			fmt.Fprintf(h, "%q %q ", k, item.Layer.Annotations[k])
+		}
+		h.Sum(id.annotations[:0])
+	}
+	return id
+}
+
+// records are some of those of a judgement.
+type records struct{ from, to int }
+
+// lookOnce looks at a piece unless an equal one was looked at before, in another
+// referrer: then it is recorded as that was.
+func (j *judgement) lookOnce(item registry.Item) {
+	if item.Place != registry.PlaceReferrers || item.Format == registry.FormatOther {
+		j.look(item)
+		return
+	}
+	id := idOf(item)
+	if before, again := j.looked[id]; again {
+		for _, e := range j.seen[before.from:before.to] {
+			if e.Manifest = manifestOf(item); e.Reason == ReasonCounted {
+				e.Reason, e.Detail = ReasonRepeated, "the same piece of evidence has counted"
+			}
+			j.keep(e)
+		}
+		return
+	}
+	from := len(j.seen)
+	j.look(item)
+	if j.looked == nil {
+		j.looked = make(map[pieceID]records)
+	}
+	j.looked[id] = records{from, len(j.seen)}
+}
+
+// maxRecords bounds what is told of evidence that does not count.
+const maxRecords = 2000
+
+// keep appends a record, unless there are so many that more of what does not count
+// would tell nothing new.
+func (j *judgement) keep(e Evidence) {
+	if len(j.seen) >= maxRecords && e.Reason != ReasonCounted {
+		j.leftOut++
+		return
+	}
+	j.seen = append(j.seen, e)
+}
+
+// told is what a decision tells of the evidence.
+func (j *judgement) told() []Evidence {
+	if j.leftOut == 0 {
+		return j.seen
+	}
+	return append(slices.Clip(j.seen), Evidence{
+		Reason: ReasonTooMuchEvidence, Detail: fmt.Sprintf("%d more records of evidence that did not count are left out here", j.leftOut),
+	})
+}
+
+// considered begins to look for the signers of a claim.
+func (j *judgement) considered(item registry.Item, claim *evidence.Claim, certificate bool) *pending {
+	return &pending{item: item, certificate: certificate, search: search{policy: j.v.policy, asked: j.rule.asked, claim: claim}}
+}
