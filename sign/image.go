@@ -54,7 +54,10 @@ type ImageOptions struct {
 	Recursive bool
 	// MaxManifests bounds Recursive. Zero: 1000.
 	MaxManifests int
-	// Limits bound the evidence that is read. Zero: the defaults.
+	// Limits bound the evidence that is read, in the places that signatures are
+	// written to. Zero: the defaults, and 1 MiB for MaxPayloadBytes. Limits that
+	// are set and reached are an error, ErrTooMany; beyond the defaults, a
+	// signature that is there may be added a second time.
 	Limits registry.Limits
 	// Now gives the time written into org.opencontainers.image.created, which
 	// is not signed. Nil: time.Now.
@@ -359,17 +362,27 @@ func settled(all []Signature) []Signature {
 
 func (w wanted) id() string { return string(w.format) + " " + w.signer.Key.ID() }
 
-// present finds the signatures of the signers' keys that the store holds, by
-// wanted.id, each with the manifest that carries it.
+// maxOwnBytes is how large a signature of an image may be for it to be looked at, by
+// default: what is larger takes time, and no signer has made it.
+const maxOwnBytes = 1 << 20
+
+// present finds the signatures of the signers' keys that the store holds where they
+// are to be written, by wanted.id, each with the manifest that carries it. Nothing
+// else in the store matters. What an attacker has attached keeps no signer from
+// signing: beyond the default limits, a signature may be there a second time.
 func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name.Digest, error) {
 	have := make(map[string]name.Digest)
-	for item, err := range registry.Evidence(ctx, j.store, subject, j.o.Limits) {
+	limits := j.o.Limits
+	if limits.MaxPayloadBytes <= 0 {
+		limits.MaxPayloadBytes = maxOwnBytes
+	}
+	for item, err := range registry.Evidence(ctx, j.store, subject, limits, j.places()...) {
 		switch {
 		case err == nil:
-		case registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany):
+		case registry.Unreadable(err), errors.Is(err, registry.ErrTooMany) && j.o.Limits != (registry.Limits{}):
 			return nil, fmt.Errorf("evidence already there: %w", err)
 		default:
-			continue // garbage that somebody has attached
+			continue // garbage
 		}
 		for _, s := range j.signers {
 			if j.isOurs(item, subject, s) {
@@ -378,6 +391,18 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 		}
 	}
 	return have, nil
+}
+
+// places are those that signatures are written to.
+func (j *job) places() (all []registry.Place) {
+	for _, f := range j.o.Formats {
+		if f == registry.FormatBundle {
+			all = append(all, registry.PlaceReferrers)
+		} else {
+			all = append(all, registry.PlaceSignatureTag)
+		}
+	}
+	return all
 }
 
 // isOurs reports whether an item is the very signature that the signer would
@@ -392,7 +417,8 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 		return false // other readers do not look for it there
 	}
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || !slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.Made(claim.Signed, sig) }) {
+	if err != nil || claim.Hint != "" && claim.Hint != s.Key.Hint() ||
+		!slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.Made(claim.Signed, sig) }) {
 		return false
 	}
 	content, err := claim.Content()
