@@ -146,12 +146,13 @@ func (p *gathering) charge(f *found) error {
 // number of pieces that share it.
 func (f *found) bytes() int64 {
 	n := int64(len(f.item.Payload))
+	if f.load == nil {
+		return n
+	}
 	if n > smallBytes && f.load.charged {
 		return 0
 	}
-	if f.load != nil {
-		f.load.charged = true
-	}
+	f.load.charged = true
 	return n
 }
 
@@ -225,8 +226,11 @@ func (g *gatherer) open(c carrier) carrier {
 // smallest first and those of one payload side by side. other stands for all that
 // is not read; nil: there is none.
 func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
-	known := make(map[v1.Hash][]v1.Descriptor, len(doc.Layers))
-	order := make(map[v1.Hash]int, len(doc.Layers))
+	var known map[v1.Hash][]v1.Descriptor
+	var order map[v1.Hash]int
+	if len(doc.Layers) > 1 {
+		known, order = make(map[v1.Hash][]v1.Descriptor, len(doc.Layers)), make(map[v1.Hash]int, len(doc.Layers))
+	}
 	for _, layer := range doc.Layers {
 		item := in
 		item.Layer, item.Format = layer, formatOf(in.Place, string(layer.MediaType))
@@ -239,11 +243,14 @@ func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
 		if slices.ContainsFunc(known[layer.Digest], func(l v1.Descriptor) bool { return sameLayer(l, layer) }) {
 			continue
 		}
+		pieces = append(pieces, item)
+		if known == nil {
+			continue
+		}
 		if len(known[layer.Digest]) == 0 {
 			order[layer.Digest] = len(order)
 		}
 		known[layer.Digest] = append(known[layer.Digest], layer)
-		pieces = append(pieces, item)
 	}
 	if len(doc.Layers) == 0 {
 		in.Format = FormatOther
@@ -257,6 +264,10 @@ func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
 
 // piece sends a piece of evidence, and begins to fetch its payload.
 func (p *gathering) piece(item Item, share bool) bool {
+	if item.Format != FormatStatement && item.Layer.Size <= p.g.limits.MaxPayloadBytes && inline(item.Layer) {
+		item.Payload = item.Layer.Data
+		return p.send(&found{item: item, share: share})
+	}
 	if p.last == nil || !sameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {
 		f := &fetch{layer: item.Layer, done: make(chan struct{})}
 		if item.Layer.Size <= p.g.limits.MaxPayloadBytes {

@@ -39,7 +39,8 @@ type judgement struct {
 	seen       []Evidence
 	causes     []error
 	overflow   error
-	work       []*workload // of each place
+	work       []workload // of each place
+	room       [1]workload
 	looked     map[pieceID]records
 	leftOut    int // records
 	// bytesSums are further digests of the manifest, once a statement asked.
@@ -176,9 +177,13 @@ func (r *rule) needsEvidence() bool {
 
 // gather looks at evidence until nothing more is needed of it.
 func (j *judgement) gather() {
+	j.work = j.room[:0]
 	if j.hasGiven {
 		j.lookAtGiven()
 		return
+	}
+	if n := len(j.rule.places); n > len(j.room) {
+		j.work = make([]workload, 0, n) // which is not copied as it grows
 	}
 	registry.Evidence(j.ctx, j.r, j.digest, j.v.o.Limits, j.rule.places...)(j.take)
 	j.considerWaiting()
@@ -252,7 +257,9 @@ func (j *judgement) look(item registry.Item) {
 	case err != nil && !byCertificate:
 		j.record(item, "", nil, openReason(err), err.Error())
 	case !j.takeLinks(item, claim):
-		j.consider(j.considered(item, claim, byCertificate))
+		j.consider(&pending{
+			item: item, certificate: byCertificate, search: search{policy: j.v.policy, asked: j.rule.asked, claim: claim},
+		})
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -36,24 +35,24 @@ type workload struct {
 	// garbage that names the right key hides nothing.
 	hinted int
 
-	waiting []*pending
+	waiting []pending
 	held    int
 	told    bool // that there was too much
 }
 
 // workloadOf is that of a place.
 func (j *judgement) workloadOf(place registry.Place) *workload {
-	for _, w := range j.work {
-		if w.place == place {
-			return w
+	for i := range j.work {
+		if j.work[i].place == place {
+			return &j.work[i]
 		}
 	}
-	w := &workload{place: place, keys: newChecks(), links: newChecks(), certificates: newChecks()}
+	w := workload{place: place, keys: newChecks(), links: newChecks(), certificates: newChecks()}
 	if place == registry.PlaceReferrers {
 		w.hinted = j.v.o.Limits.WithDefaults().MaxReferrers
 	}
 	j.work = append(j.work, w)
-	return w
+	return &j.work[len(j.work)-1]
 }
 
 // pending is a piece of evidence whose signers are looked for.
@@ -117,7 +116,7 @@ func (w *workload) mustWait(p *pending) bool {
 // wait keeps a piece for later. Of more than may be held the cheapest are kept;
 // false: one was dropped.
 func (w *workload) wait(p *pending) bool {
-	w.waiting = append(w.waiting, p)
+	w.waiting = append(w.waiting, *p)
 	if w.held += len(p.item.Payload) + waitingOverhead; w.held <= maxWaiting {
 		return true
 	}
@@ -125,7 +124,7 @@ func (w *workload) wait(p *pending) bool {
 	for w.held > maxWaiting/2 && len(w.waiting) > 0 {
 		last := len(w.waiting) - 1
 		w.held -= len(w.waiting[last].item.Payload) + waitingOverhead
-		w.waiting[last] = nil
+		w.waiting[last] = pending{}
 		w.waiting = w.waiting[:last]
 	}
 	return false
@@ -133,28 +132,28 @@ func (w *workload) wait(p *pending) bool {
 
 // sort puts first what is likelier to count, and then what costs less.
 func (w *workload) sort() {
-	misled := func(p *pending) int {
+	misled := func(p pending) int {
 		if p.misled() {
 			return 1
 		}
 		return 0
 	}
-	slices.SortStableFunc(w.waiting, func(a, b *pending) int {
+	slices.SortStableFunc(w.waiting, func(a, b pending) int {
 		return cmp.Or(misled(a)-misled(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
 	})
 }
 
 // considerWaiting looks at what has waited, until nothing more is needed.
 func (j *judgement) considerWaiting() {
-	for _, w := range j.work {
+	for i := range j.work {
+		w := &j.work[i]
 		w.sort()
-		waiting := w.waiting
-		w.waiting = nil
-		for _, p := range waiting {
+		for i := range w.waiting {
 			if j.ctx.Err() != nil || j.enough(j.rule.root) {
 				return
 			}
-			j.finish(p)
+			j.finish(&w.waiting[i])
+			w.waiting[i] = pending{}
 		}
 	}
 }
@@ -269,9 +268,4 @@ func (j *judgement) told() []Evidence {
 	return append(slices.Clip(j.seen), Evidence{
 		Reason: ReasonTooMuchEvidence, Detail: fmt.Sprintf("%d more records of evidence that did not count are left out here", j.leftOut),
 	})
-}
-
-// considered begins to look for the signers of a claim.
-func (j *judgement) considered(item registry.Item, claim *evidence.Claim, certificate bool) *pending {
-	return &pending{item: item, certificate: certificate, search: search{policy: j.v.policy, asked: j.rule.asked, claim: claim}}
 }
