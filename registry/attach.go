@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -238,14 +239,27 @@ func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 // named one so often that there is no room for more.
 func union(have, add []v1.Descriptor) []v1.Descriptor {
 	all := make([]v1.Descriptor, 0, len(have)+len(add))
-	known := make(map[v1.Hash][]v1.Descriptor, len(have)+len(add))
+	known := make(map[layerID]bool, len(have)+len(add))
 	for _, d := range slices.Concat(have, add) {
-		if !slices.ContainsFunc(known[d.Digest], func(h v1.Descriptor) bool { return sameLayer(h, d) }) {
-			known[d.Digest] = append(known[d.Digest], d)
+		if id := idOf(d); !known[id] {
+			known[id] = true
 			all = append(all, d)
 		}
 	}
 	return all
+}
+
+// layerID is the same for layers that sameLayer finds to be the same piece.
+type layerID [sha256.Size]byte
+
+func idOf(d v1.Descriptor) (id layerID) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %d %q", d.MediaType, d.Size, d.Digest.String())
+	for _, k := range slices.Sorted(maps.Keys(d.Annotations)) {
+		fmt.Fprintf(h, " %q %q", k, d.Annotations[k])
+	}
+	h.Sum(id[:0])
+	return id
 }
 
 // sameLayer reports whether two layers are the same piece of evidence: signatures

@@ -226,11 +226,7 @@ func (g *gatherer) open(c carrier) carrier {
 // smallest first and those of one payload side by side. other stands for all that
 // is not read; nil: there is none.
 func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
-	var known map[v1.Hash][]v1.Descriptor
-	var order map[v1.Hash]int
-	if len(doc.Layers) > 1 {
-		known, order = make(map[v1.Hash][]v1.Descriptor, len(doc.Layers)), make(map[v1.Hash]int, len(doc.Layers))
-	}
+	known, order := make(map[layerID]bool), make(map[v1.Hash]int)
 	for _, layer := range doc.Layers {
 		item := in
 		item.Layer, item.Format = layer, formatOf(in.Place, string(layer.MediaType))
@@ -240,17 +236,17 @@ func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
 			}
 			continue
 		}
-		if slices.ContainsFunc(known[layer.Digest], func(l v1.Descriptor) bool { return sameLayer(l, layer) }) {
-			continue
+		if len(doc.Layers) > 1 {
+			id := idOf(layer)
+			if known[id] {
+				continue
+			}
+			known[id] = true
+			if _, met := order[layer.Digest]; !met {
+				order[layer.Digest] = len(order)
+			}
 		}
 		pieces = append(pieces, item)
-		if known == nil {
-			continue
-		}
-		if len(known[layer.Digest]) == 0 {
-			order[layer.Digest] = len(order)
-		}
-		known[layer.Digest] = append(known[layer.Digest], layer)
 	}
 	if len(doc.Layers) == 0 {
 		in.Format = FormatOther

@@ -275,3 +275,34 @@ func TestAttack_T8_ADamagedFirstKeyIsNotPassedOver(t *testing.T) {
 		t.Errorf("after a comment: %v", err)
 	}
 }
+
+// What is hashed once counts once; pure Ed25519 hashes the message for each signature.
+func TestAttack_E22_TheTollOfAKeyCountsTheBytesThatItHashes(t *testing.T) {
+	p256 := keyOf(t, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t))
+	p384 := keyOf(t, must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t))
+	_, private, _ := ed25519.GenerateKey(rand.Reader)
+	ed := keyOf(t, private)
+	m := &sigkey.Message{Bytes: make([]byte, 1<<20)}
+	three := [][]byte{make([]byte, ed25519.SignatureSize), make([]byte, ed25519.SignatureSize), []byte("not one")}
+	for _, c := range []struct {
+		what string
+		key  *sigkey.Key
+		sum  crypto.Hash // taken before
+		want int
+	}{
+		{"P-256", p256, 0, 3 + 8}, {"Ed25519", ed, 0, 3 + 3*32}, {"P-384", p384, 0, 36 + 32 + 8},
+		{"P-256 again", p256, crypto.SHA256, 3}, {"P-384 with one hash", p384, 0, 36 + 32}, {"P-384 again", p384, crypto.SHA384, 36},
+		{"Ed25519 again", ed, crypto.SHA512, 3 + 2*32},
+	} {
+		if c.sum != 0 {
+			m.Sum(c.sum)
+		}
+		if got := c.key.Toll(m, three); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+	hashes := sigkey.Hashed(make([]byte, 32), make([]byte, 48), make([]byte, 64))
+	if got := ed.Toll(hashes, three); got != 3 {
+		t.Errorf("of hashes alone: %d", got)
+	}
+}
