@@ -142,27 +142,34 @@ func (j *judgement) conclude() (*Result, error) {
 
 // findRule finds what the image needs.
 func (j *judgement) findRule() error {
-	deny := func(reason Reason, format string, args ...any) error {
-		return &Error{
-			Reason: reason, Reference: j.reference, Digest: j.digest, PolicyDigest: j.v.policy.digest, Rule: j.pattern,
-			Detail: registry.SafeText(fmt.Sprintf(format, args...), maxDetail),
-		}
+	var denied *problem
+	if j.rule, j.pattern, denied = j.v.ruleFor(j.digest.Context(), j.digest.DigestStr(), j.now); denied == nil {
+		return nil
 	}
-	if ends := j.v.policy.expires; !ends.IsZero() && !j.now.Before(ends) {
-		return deny(ReasonPolicyExpired, "the policy has expired on %s", ends.UTC().Format(time.RFC3339))
+	return &Error{
+		Reason: denied.reason, Reference: j.reference, Digest: j.digest, PolicyDigest: j.v.policy.digest, Rule: j.pattern,
+		Detail: registry.SafeText(denied.detail, maxDetail),
 	}
-	if reason, denied := j.v.policy.denied[j.digest.DigestStr()]; denied {
-		return deny(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
+}
+
+// ruleFor finds the rule about a repository, and its pattern; or the denial that holds
+// whatever evidence there is. The digest may be empty: that of no image in particular.
+func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
+	if ends := v.policy.expires; !ends.IsZero() && !now.Before(ends) {
+		return nil, "", problemf(ReasonPolicyExpired, "the policy has expired on %s", ends.UTC().Format(time.RFC3339))
 	}
-	entry, ok := j.v.policy.patterns.Match(j.digest.Context())
+	if reason, denied := v.policy.denied[digest]; denied {
+		return nil, "", problemf(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
+	}
+	entry, ok := v.policy.patterns.Match(repo)
 	if !ok {
-		return deny(ReasonNoRule, "no rule of the policy is about %s", j.digest.Context().Name())
+		return nil, "", problemf(ReasonNoRule, "no rule of the policy is about %s", repo.Name())
 	}
-	j.rule, j.pattern = j.v.policy.rules[entry.Rule], entry.Pattern.String()
-	if j.rule.Deny {
-		return deny(ReasonDeniedByRule, "the policy denies %s: %s", j.pattern, j.rule.Reason)
+	r, pattern = v.policy.rules[entry.Rule], entry.Pattern.String()
+	if r.Deny {
+		return nil, pattern, problemf(ReasonDeniedByRule, "the policy denies %s: %s", pattern, r.Reason)
 	}
-	return nil
+	return r, pattern, nil
 }
 
 // needsEvidence reports whether anything but the image itself is asked for.

@@ -75,6 +75,21 @@ func (v *Verifier) Denies(digest string) (reason string, denied bool) {
 	return reason, denied
 }
 
+// Forbids is the denial that holds for all of a repository whatever evidence there is,
+// so that nothing needs to be read: the policy has expired (ReasonPolicyExpired), no
+// rule is about the repository (ReasonNoRule), or its rule denies (ReasonDeniedByRule).
+// Nil allows nothing: ask Image.
+func (v *Verifier) Forbids(repo name.Repository) *Error {
+	_, pattern, denied := v.ruleFor(repo, "", v.o.Now())
+	if denied == nil {
+		return nil
+	}
+	return &Error{
+		Reason: denied.reason, Reference: repo.Name(), PolicyDigest: v.policy.digest, Rule: pattern,
+		Detail: registry.SafeText(denied.detail, maxDetail),
+	}
+}
+
 // PolicyDigest identifies the policy, "sha256:…": two policies that mean the same
 // text for text have the same.
 func (v *Verifier) PolicyDigest() string { return v.policy.digest }

@@ -12,6 +12,15 @@
 //	})
 //	err = http.ListenAndServe("127.0.0.1:5000", gate)
 //
+// # What is asked first
+//
+// The policy is asked before anything else. A repository that no rule is about, or whose
+// rule denies, and a digest that the policy denies, get one answer on every endpoint,
+// lists of tags included: 403 with code DENIED, whatever exists. No upstream is asked for
+// it, and nothing is parsed. Only within a repository that a rule may allow do 403 and
+// 404 differ. The Transport passes lists of tags on with the client's own login, and
+// judges none.
+//
 // # What passes
 //
 // A manifest or index passes when the policy allows it, when an index that passes
@@ -21,7 +30,8 @@
 // Config.TagFor; HEAD is judged as GET is. A blob passes while a manifest of the
 // same repository passes that lists it. Referrers are listed for a subject that
 // passes; the fallback tag of the referrers API holds the same list, whichever of
-// the two the upstream has. Lists of tags are passed on as they are.
+// the two the upstream has. Lists of tags of repositories that a rule may allow are
+// passed on as they are.
 //
 // # What passes without being judged
 //

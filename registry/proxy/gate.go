@@ -124,6 +124,27 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 	return decided, false, err
 }
 
+// ruledOut is an error where the policy denies what is asked for whatever there is. It
+// comes before all else: such a request costs the upstream nothing, and its answer tells
+// nothing of what the upstream has.
+func (g *gate) ruledOut(ctx context.Context, p pull, l location) error {
+	v, err := g.c.Verifier.Verifier(ctx)
+	if err != nil {
+		return err
+	}
+	if e := v.Forbids(p.repo); e != nil {
+		return g.denial(e, l.image(p.repo))
+	}
+	digest := l.ref
+	if !l.isDigest() {
+		digest, _, _ = evidenceTag(l.ref)
+	}
+	if d := g.forbidden(v, p, digest); d != nil {
+		return g.denial(d.denied, l.image(p.repo))
+	}
+	return nil
+}
+
 // forbidden is the decision about a digest that the policy denies whatever it is;
 // nil: it does not.
 func (g *gate) forbidden(v *verify.Verifier, p pull, digest string) *permit {

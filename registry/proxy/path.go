@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // endpoint is a part of the distribution API.
@@ -121,3 +123,14 @@ func isHex(s string) bool {
 
 // isDigest tells a digest from a tag, in a location that was checked.
 func (l location) isDigest() bool { return strings.Contains(l.ref, ":") }
+
+// image is a location in a repository, as text.
+func (l location) image(repo name.Repository) string {
+	switch {
+	case l.ref == "":
+		return repo.Name()
+	case l.isDigest():
+		return repo.Name() + "@" + l.ref
+	}
+	return repo.Name() + ":" + l.ref
+}

@@ -31,21 +31,29 @@ type exchange struct {
 // serve answers a request whose target is known.
 func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull) {
 	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: fair.With(r.Context(), partyOf(clientOf(r)))}
-	var err error
-	switch l.at {
-	case atManifest:
-		err = x.manifest()
-	case atBlob:
-		err = x.blob()
-	case atReferrers:
-		err = x.referrers()
-	case atTags:
-		err = x.tags()
+	err := g.ruledOut(x.ctx, p, l)
+	if err == nil {
+		err = x.content()
 	}
 	if err != nil {
 		g.logPanic(x.ctx, err)
 		x.refuse(failure(err, x.unknown()))
 	}
+}
+
+// content answers by what is there.
+func (x *exchange) content() error {
+	switch x.l.at {
+	case atManifest:
+		return x.manifest()
+	case atBlob:
+		return x.blob()
+	case atReferrers:
+		return x.referrers()
+	case atTags:
+		return x.tags()
+	}
+	return nil
 }
 
 // unknown is the code for what is not there.
@@ -60,16 +68,7 @@ func (x *exchange) unknown() string {
 }
 
 // image is what was asked for, as text.
-func (x *exchange) image() string {
-	separator := ":"
-	if x.l.isDigest() {
-		separator = "@"
-	}
-	if x.l.ref == "" {
-		return x.p.repo.Name()
-	}
-	return x.p.repo.Name() + separator + x.l.ref
-}
+func (x *exchange) image() string { return x.l.image(x.p.repo) }
 
 func (x *exchange) event(kind string) Event {
 	e := Event{
