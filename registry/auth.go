@@ -350,9 +350,14 @@ func (c *Client) fetchToken(ctx context.Context, h *host, r *request, ch *challe
 func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (a *answer, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
 	defer cancel()
+	leave, err := c.slots.Take(ctx)
+	if err != nil {
+		return nil, r.fail(ErrUnavailable, err, "")
+	}
+	defer leave()
 	resp, err := c.roundTrip(ctx, h, r, r.url, h.is(r.url), header)
 	if err == nil {
-		a, err = c.read(r, resp, maxTokenBody)
+		a, err = c.read(ctx, r, resp, maxTokenBody)
 	}
 	return a, stalled(ctx, r, err)
 }

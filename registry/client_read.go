@@ -78,7 +78,7 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (Manifest, er
 	if err != nil {
 		return Manifest{}, err
 	}
-	doc, err := parsed(r, m)
+	doc, err := parsed(ctx, r, m)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -103,7 +103,10 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 	_, byDigest := ref.(name.Digest)
 	vouched := mismatch == nil && (byDigest || a.header.Get("Docker-Content-Digest") != "")
 	if !vouched && !oci.IsManifestType(string(m.Descriptor.MediaType)) {
-		if _, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes); err != nil {
+		if _, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
+			if ctx.Err() != nil {
+				return Manifest{}, r.fail(ErrUnavailable, ctx.Err(), "")
+			}
 			return Manifest{}, r.stray(parseKind(err), err, "what came is no manifest")
 		}
 	}
@@ -135,11 +138,13 @@ func claimed(r *request, h http.Header, actual v1.Hash) error {
 	return nil
 }
 
-func parsed(r *request, m Manifest) (*oci.Document, error) {
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+func parsed(ctx context.Context, r *request, m Manifest) (*oci.Document, error) {
+	doc, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes)
 	switch {
 	case err == nil:
 		return doc, nil
+	case ctx.Err() != nil:
+		return nil, r.fail(ErrUnavailable, ctx.Err(), "")
 	case m.Descriptor.MediaType != "" && !oci.IsManifestType(string(m.Descriptor.MediaType)), errors.Is(err, oci.ErrUnsupported):
 		return nil, r.fail(ErrUnsupported, err, "")
 	}
@@ -215,7 +220,7 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	if err := matching(r, checked, ref); err != nil {
 		return PushReport{}, err
 	}
-	doc, err := parsed(r, checked)
+	doc, err := parsed(ctx, r, checked)
 	if err != nil {
 		return PushReport{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
 
@@ -35,7 +36,7 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		repo := subject.Context()
 		r.url = c.host(repo).url(repo, "referrers", h.String())
-		r.header = http.Header{"Accept": {oci.MediaTypeIndex}}
+		r.header, r.list = http.Header{"Accept": {oci.MediaTypeIndex}}, true
 		if err := c.referrers(ctx, r, repo.Tag(digestTag(h)), yield); err != nil {
 			yield(v1.Descriptor{}, err)
 		}
@@ -139,7 +140,7 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 	case !isList:
 		return nil, nil, errNoAPI
 	}
-	list, err := oci.ParseReferrers(a.body)
+	list, err := parseList(ctx, a.body)
 	if err != nil {
 		return nil, nil, r.stray(ErrMalformed, err, "") // the list is the registry's own
 	}
@@ -196,6 +197,7 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 	if err != nil {
 		return nil, err
 	}
+	r.list = true
 	m, err := c.rawManifest(ctx, r, tag)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
@@ -203,6 +205,11 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 	if err != nil {
 		return nil, err
 	}
+	leave, err := budget.Parse(ctx, m.Bytes)
+	if err != nil {
+		return nil, r.fail(ErrUnavailable, err, "")
+	}
+	defer leave()
 	list, err := oci.ParseFallback(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
 		return nil, nil // anybody could have put it there

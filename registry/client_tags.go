@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -46,6 +47,11 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 	if err != nil {
 		return TagPage{}, err
 	}
+	leave, err := budget.Parse(ctx, a.body)
+	if err != nil {
+		return TagPage{}, r.fail(ErrUnavailable, err, "")
+	}
+	defer leave()
 	root, err := strictjson.Parse(a.body)
 	if err != nil {
 		return TagPage{}, r.fail(ErrMalformed, err, "")

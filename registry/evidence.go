@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/bundle"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/limit"
@@ -193,6 +194,9 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 		g := &gatherer{
 			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), asked: limits, reading: reading,
 		}
+		if budget.In(ctx) {
+			g.limits.Concurrency = min(g.limits.Concurrency, maxReadsInBudget)
+		}
 		g.slots = make(chan struct{}, g.limits.Concurrency)
 		g.parsing = make(chan struct{}, min(parallelParsing, g.limits.Concurrency))
 		defer func() {
@@ -220,6 +224,7 @@ func (g *gatherer) end(cancel func()) {
 	g.wg.Wait()
 	timer.Stop()
 	cancel()
+	g.giveBack()
 }
 
 type gatherer struct {
@@ -233,6 +238,7 @@ type gatherer struct {
 	// the rest, which ends when nobody reads on.
 	reading context.Context
 	slots   chan struct{}
+	holds   holds // what payloads have of a budget before their turn
 	// parsing is taken while a manifest is parsed, which takes many times its
 	// size in memory.
 	parsing chan struct{}
@@ -326,19 +332,27 @@ func isAbout(doc *oci.Document, digest v1.Hash, ref name.Reference) bool {
 }
 
 func (g *gatherer) fetchManifest(ctx context.Context, ref name.Reference) (Manifest, error) {
+	return g.fetchManifestWith(ctx, g.reading, ref)
+}
+
+// fetchManifestWith reads a manifest with a context of requests.
+func (g *gatherer) fetchManifestWith(ctx, reading context.Context, ref name.Reference) (Manifest, error) {
 	release, err := g.slot(ctx)
 	if err != nil {
 		return Manifest{}, err
 	}
 	defer release()
-	return caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(g.reading, g.r, ref) })
+	return caught("read manifest", text(ref), func() (Manifest, error) { return ReadManifest(reading, g.r, ref) })
 }
 
 func (g *gatherer) parse(ref name.Reference, m Manifest) (*oci.Document, error) {
 	g.parsing <- struct{}{}
 	defer func() { <-g.parsing }()
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := parse(g.reading, string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
+		if g.reading.Err() != nil {
+			return nil, g.reading.Err()
+		}
 		return nil, g.malformed(ref, err.Error())
 	}
 	return doc, nil
@@ -364,8 +378,9 @@ func formatOf(place Place, layerMediaType string) Format {
 	return FormatOther
 }
 
-func (g *gatherer) readPayload(ctx context.Context, item Item) ([]byte, error) {
-	data, err := g.readLayer(ctx, item.Layer)
+// readPayload reads a payload with a context of requests.
+func (g *gatherer) readPayload(ctx, reading context.Context, item Item) ([]byte, error) {
+	data, err := g.readLayer(ctx, reading, item.Layer)
 	if err == nil && item.Format == FormatStatement {
 		err = g.checkStatement(item, data)
 	}
@@ -375,7 +390,7 @@ func (g *gatherer) readPayload(ctx context.Context, item Item) ([]byte, error) {
 	return data, nil
 }
 
-func (g *gatherer) readLayer(ctx context.Context, layer v1.Descriptor) ([]byte, error) {
+func (g *gatherer) readLayer(ctx, reading context.Context, layer v1.Descriptor) ([]byte, error) {
 	ref := g.subject.Context().Digest(layer.Digest.String())
 	if layer.Size > g.limits.MaxPayloadBytes {
 		return nil, &Error{Op: "read evidence", Ref: ref.String(), Kind: ErrTooLarge,
@@ -389,7 +404,7 @@ func (g *gatherer) readLayer(ctx context.Context, layer v1.Descriptor) ([]byte, 
 		return nil, err
 	}
 	defer release()
-	return caught("read blob", text(ref), func() ([]byte, error) { return ReadBlob(g.reading, g.r, ref, layer.Size) })
+	return caught("read blob", text(ref), func() ([]byte, error) { return ReadBlob(reading, g.r, ref, layer.Size) })
 }
 
 // inline reports whether the descriptor carries its own content; content that
@@ -417,7 +432,7 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 		return nil, err
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
-	data, err := limit.ReadAll(body, size)
+	data, err := limit.ReadSized(body, size)
 	switch {
 	case errors.Is(err, limit.ErrExceeded):
 		return nil, fail(ErrTooLarge, err)

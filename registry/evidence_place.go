@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/oci"
 )
 
@@ -75,6 +76,10 @@ type fetch struct {
 	err   error
 	// charged: it was counted.
 	charged bool
+	// inTurn: it is read when its turn comes, and again for each piece that shares it.
+	// leave gives back what it took of a budget; nil: nothing.
+	inTurn bool
+	leave  func()
 }
 
 // start reads a place in the background, by read.
@@ -101,9 +106,12 @@ func (p *gathering) deliver(ctx context.Context, yield func(Item, error) bool) b
 			return false
 		}
 		if err := p.charge(f); err != nil {
+			p.release(f.load)
 			return yield(Item{Place: p.name}, err)
 		}
-		goOn := yield(f.item, f.err)
+		item := f.item
+		f.item.Payload = nil // what has looked at it may forget it
+		goOn := yield(item, f.err)
 		if p.release(f.load); !goOn {
 			return false
 		}
@@ -111,9 +119,14 @@ func (p *gathering) deliver(ctx context.Context, yield func(Item, error) bool) b
 	return true
 }
 
-// wait waits for the payload, and reports whether the context goes on.
+// wait waits for the payload, or reads it, and reports whether the context goes on.
 func (p *gathering) wait(ctx context.Context, f *found) bool {
-	if f.load != nil {
+	switch {
+	case f.load == nil:
+	case f.load.inTurn:
+		f.item.Payload, f.load.leave, f.err = p.g.readInTurn(ctx, f.item)
+		f.load.charged = false
+	default:
 		select {
 		case <-f.load.done:
 		case <-ctx.Done():
@@ -174,7 +187,10 @@ func (g *gatherer) place(ctx context.Context, place Place) *gathering {
 // tag reads the manifest under a tag of cosign's, and what it carries.
 func (p *gathering) tag(suffix string) error {
 	ref := p.g.subject.Context().Tag(digestTag(p.g.digest) + suffix)
-	m, err := p.g.fetchManifest(p.ctx, ref)
+	m, err := p.g.fetchManifestWith(p.ctx, budget.Small(p.g.reading), ref)
+	if errors.Is(err, budget.ErrLater) {
+		m, err = p.g.fetchLarge(p.ctx, ref)
+	}
 	if errors.Is(err, ErrNotFound) {
 		return nil // nothing is attached this way
 	}
@@ -265,20 +281,33 @@ func (p *gathering) piece(item Item, share bool) bool {
 		return p.send(&found{item: item, share: share})
 	}
 	if p.last == nil || !sameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {
-		f := &fetch{layer: item.Layer, done: make(chan struct{})}
-		if item.Layer.Size <= p.g.limits.MaxPayloadBytes {
-			f.held = item.Layer.Size
-		}
-		if !p.reserve(f.held) {
+		if p.last = p.fetch(item); p.last == nil {
 			return false
 		}
-		p.last = f
-		p.g.spawn(func() {
-			defer close(f.done)
-			f.data, f.err = p.g.readPayload(p.ctx, item)
-		})
 	}
 	return p.send(&found{item: item, load: p.last, share: share})
+}
+
+// fetch begins to fetch a payload, unless it has to wait for its turn; nil: the place is
+// not wanted any more.
+func (p *gathering) fetch(item Item) *fetch {
+	f := &fetch{layer: item.Layer, done: make(chan struct{})}
+	var ahead bool
+	if f.leave, ahead = p.g.holds.ahead(p.ctx, item.Layer); !ahead {
+		f.inTurn = true
+		return f
+	}
+	if item.Layer.Size <= p.g.limits.MaxPayloadBytes {
+		f.held = item.Layer.Size
+	}
+	if !p.reserve(f.held) {
+		return nil
+	}
+	p.g.spawn(func() {
+		defer close(f.done)
+		f.data, f.err = p.g.readPayload(p.ctx, p.g.reading, item)
+	})
+	return f
 }
 
 // reserve waits until so many bytes may be fetched ahead. Only the goroutine that
@@ -297,8 +326,12 @@ func (p *gathering) reserve(n int64) bool {
 	}
 }
 
-// release gives back what a payload holds of the window, once.
+// release gives back what a payload holds of the window, once, and of a budget.
 func (p *gathering) release(f *fetch) {
+	if f != nil && f.leave != nil {
+		f.leave()
+		f.leave = nil
+	}
 	if f == nil || f.held == 0 {
 		return
 	}
@@ -329,7 +362,10 @@ func (p *gathering) take(c carrier) bool {
 // later puts a piece off. Of more than may be held, the smallest stay.
 func (p *gathering) later(item Item) {
 	p.putOff = append(p.putOff, item)
-	if p.weight += weightOf(item); p.weight <= maxPutOff {
+	if p.weight += weightOf(item); p.weight > maxAheadFree && budget.Large(p.ctx) != nil {
+		return // the context has ended
+	}
+	if p.weight <= maxPutOff {
 		return
 	}
 	p.cut = true

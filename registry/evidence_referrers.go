@@ -3,11 +3,14 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/budget"
 )
 
 // referrers reads what the list of referrers names: first the shares of all small
@@ -66,7 +69,7 @@ func (p *gathering) referrer(c carrier) bool {
 		large := c.in.Manifest
 		large.Size, large.Annotations, large.Data = c.size, nil, nil
 		p.large = append(p.large, large)
-		return true
+		return len(p.large) <= maxLargeFree || budget.Large(p.ctx) == nil
 	case c.err != nil || c.doc == nil:
 		return p.send(&found{item: c.in, err: c.err})
 	}
@@ -94,10 +97,17 @@ func (g *gatherer) readSmall(ctx context.Context, c carrier) carrier {
 		if c.size = g.largeSize(ctx, c); c.size > 0 {
 			return c
 		}
-		if m, c.err = g.fetchManifest(ctx, c.ref); c.err != nil {
+		m, c.err = g.fetchManifestWith(ctx, budget.Small(g.reading), c.ref)
+		if errors.Is(c.err, budget.ErrLater) {
+			c.err = nil
+			m.Bytes = nil
+			c.size = max(c.in.Manifest.Size, g.smallManifest(ctx)+1)
 			return c
 		}
-		if n := int64(len(m.Bytes)); n > smallBytes {
+		if c.err != nil {
+			return c
+		}
+		if n := int64(len(m.Bytes)); n > g.smallManifest(ctx) {
 			g.wary.Store(true)
 			c.size = n
 			return c
@@ -112,15 +122,24 @@ func (g *gatherer) readSmall(ctx context.Context, c carrier) carrier {
 // entry says that it is large, and everywhere once one was seen to lie.
 func (g *gatherer) largeSize(ctx context.Context, c carrier) int64 {
 	size := c.in.Manifest.Size
-	if size > smallBytes || g.wary.Load() {
+	small := g.smallManifest(ctx)
+	if size > small || g.wary.Load() {
 		if d, err := g.resolve(ctx, c.ref); err == nil {
 			size = d.Size
 		}
 	}
-	if size > smallBytes {
+	if size > small {
 		return size
 	}
 	return 0
+}
+
+// smallManifest is up to what size a manifest of the list is read in its turn.
+func (g *gatherer) smallManifest(ctx context.Context) int64 {
+	if budget.In(ctx) {
+		return budget.Free
+	}
+	return smallBytes
 }
 
 func (g *gatherer) resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
@@ -135,6 +154,9 @@ func (g *gatherer) resolve(ctx context.Context, ref name.Reference) (v1.Descript
 // readLarge reads the large manifests, the smallest first, and puts off what they
 // carry. An error says that there are more than may be.
 func (p *gathering) readLarge() error {
+	if len(p.large) > 0 && budget.Large(p.ctx) != nil {
+		return nil // the context has ended
+	}
 	slices.SortStableFunc(p.large, func(a, b v1.Descriptor) int { return cmp.Compare(a.Size, b.Size) })
 	size := int64(0)
 	for _, desc := range p.large {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/oci"
@@ -49,6 +50,11 @@ type request struct {
 	// stream leaves the answer's body to the caller, unbounded in time but for
 	// StallTimeout.
 	stream bool
+	// list: the answer is a list, which is held while what it lists is read.
+	list bool
+	// hurry shortens the time that is left for the attempt under way; nil: it has none of
+	// its own.
+	hurry func(time.Duration)
 	// once: what fails is not tried again here.
 	once bool
 	// accept lists further statuses that are no error. 200 to 299 are none.
@@ -123,12 +129,14 @@ func (c *Client) attempt(ctx context.Context, r *request, maxBody int64) (*answe
 	h := c.host(r.repo)
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.o.Timeout, func() { cancel(errTimeout) })
+	end := time.Now().Add(c.o.Timeout)
+	sent := *r
+	sent.hurry = func(most time.Duration) { timer.Reset(min(most, time.Until(end))) }
 	if r.body != nil {
 		// As long as the registry takes bytes, an upload may go on.
-		sent := *r
 		sent.body = &watched{r.body, func() { timer.Reset(c.o.Timeout) }}
-		r = &sent
 	}
+	r = &sent
 	done := func() { timer.Stop(); cancel(nil) }
 	a, err := c.authenticated(ctx, h, r, maxBody)
 	if err == nil && r.stream {
@@ -194,20 +202,14 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 		if !local {
 			header = ""
 		}
-		resp, err := c.roundTrip(ctx, h, r, target, local, header)
-		if err != nil {
-			return nil, err
-		}
-		location := resp.Header.Get("Location")
-		if !isRedirect(resp.StatusCode) || location == "" || r.method != http.MethodGet && r.method != http.MethodHead {
-			a, err := c.read(r, resp, maxBody)
+		a, location, err := c.exchange(ctx, h, r, target, local, header, maxBody)
+		if location == "" {
 			var e *Error
 			if !local && errors.As(err, &e) {
 				e.challenges = nil // what another host asks for is not the registry's wish
 			}
 			return a, err
 		}
-		drain(resp)
 		if hop >= c.o.MaxRedirects {
 			return nil, r.stray(ErrTooMany, nil, fmt.Sprintf("more than %d redirects", c.o.MaxRedirects))
 		}
@@ -215,6 +217,27 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 			return nil, err
 		}
 	}
+}
+
+// exchange sends a request and reads its answer, or where it leads. It has a place
+// among the requests in flight until a small body has been read.
+func (c *Client) exchange(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string, maxBody int64) (a *answer, location string, err error) {
+	leave, err := c.slots.Take(ctx)
+	if err != nil {
+		return nil, "", r.fail(ErrUnavailable, err, "")
+	}
+	defer leave()
+	resp, err := c.roundTrip(ctx, h, r, target, local, authorization)
+	if err != nil {
+		return nil, "", err
+	}
+	location = resp.Header.Get("Location")
+	if isRedirect(resp.StatusCode) && location != "" && (r.method == http.MethodGet || r.method == http.MethodHead) {
+		drain(resp)
+		return nil, location, nil
+	}
+	a, err = c.read(ctx, r, resp, maxBody)
+	return a, "", err
 }
 
 func isRedirect(status int) bool {
@@ -251,11 +274,6 @@ func (c *Client) redirect(h *host, r *request, from *url.URL, location string) (
 // roundTrip sends one HTTP request with the authorization given. local says that
 // the target is the registry itself, not a place of its choosing.
 func (c *Client) roundTrip(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string) (*http.Response, error) {
-	leave, err := c.slots.Take(ctx)
-	if err != nil {
-		return nil, r.fail(ErrUnavailable, err, "")
-	}
-	defer leave()
 	transport := c.own
 	if local {
 		ctx = noticePeer(ctx, h)
@@ -334,7 +352,7 @@ func (r *request) transportError(ctx context.Context, err error) error {
 }
 
 // read turns a response into an answer or an error.
-func (c *Client) read(r *request, resp *http.Response, maxBody int64) (*answer, error) {
+func (c *Client) read(ctx context.Context, r *request, resp *http.Response, maxBody int64) (*answer, error) {
 	ok := resp.StatusCode/100 == 2
 	for _, s := range r.accept {
 		ok = ok || resp.StatusCode == s
@@ -352,8 +370,10 @@ func (c *Client) read(r *request, resp *http.Response, maxBody int64) (*answer, 
 		return a, nil
 	}
 	defer drain(resp)
-	body, err := limit.ReadAll(resp.Body, maxBody)
+	body, err := readMessage(ctx, r, resp, maxBody)
 	switch {
+	case errors.Is(err, budget.ErrLater):
+		return nil, err
 	case errors.Is(err, limit.ErrExceeded) && !oci.IsManifestType(contentType(resp.Header)):
 		return nil, r.stray(ErrTooLarge, err, "")
 	case errors.Is(err, limit.ErrExceeded):

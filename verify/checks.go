@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -57,6 +58,11 @@ type search struct {
 // try checks the claim's signatures with one key. An error says that the context has
 // ended.
 func (s *search) try(ctx context.Context, k *trustedKey) error {
+	leave, err := budget.Work(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	made, err := s.claim.VerifiedWithin(ctx, k.key)
 	if made {
 		s.found = append(s.found, k)

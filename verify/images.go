@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -153,8 +154,11 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 	if err != nil {
 		return opened{}, err
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
+	doc, err := parseManifest(ctx, m)
+	switch {
+	case ctx.Err() != nil:
+		return opened{}, ctx.Err()
+	case err != nil:
 		return opened{}, i.malformed(digest, err.Error())
 	}
 	if entry.attestation && holdsStatements(doc) {
@@ -176,6 +180,28 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 		return opened{}, i.malformed(digest, "it is an index that lists no image")
 	}
 	return o, nil
+}
+
+// parseManifest parses a manifest within a budget; a large one is held while others are
+// read.
+func parseManifest(ctx context.Context, m registry.Manifest) (*oci.Document, error) {
+	if err := large(ctx, int64(len(m.Bytes))); err != nil {
+		return nil, err
+	}
+	leave, err := budget.Parse(ctx, m.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+}
+
+// large waits until so much may be held, within a budget.
+func large(ctx context.Context, size int64) error {
+	if size <= budget.Free {
+		return nil
+	}
+	return budget.Large(ctx)
 }
 
 // platformOf is the platform that an index lists a manifest for.
@@ -209,6 +235,9 @@ func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.D
 	if doc.Config == nil || doc.Config.Size > maxConfigBytes || i.configs.Add(doc.Config.Size) > maxConfigsBytes {
 		return nil, i.malformed(digest, fmt.Sprintf("the manifest has no config, or one of more than %d bytes, or all configs have more than %d",
 			maxConfigBytes, maxConfigsBytes))
+	}
+	if err := large(ctx, doc.Config.Size); err != nil {
+		return nil, err
 	}
 	config, err := registry.ReadBlob(ctx, i.r, i.repo.Digest(doc.Config.Digest.String()), doc.Config.Size)
 	if err != nil {

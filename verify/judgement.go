@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -255,7 +256,7 @@ func (j *judgement) look(item registry.Item) {
 		j.record(item, "", nil, ReasonWrongType, "not a format that is read: "+item.Manifest.ArtifactType+" "+string(item.Layer.MediaType))
 		return
 	}
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	claim, err := j.open(item)
 	byCertificate := errors.Is(err, evidence.ErrNotByKey)
 	switch {
 	case errors.Is(err, evidence.ErrTooMuch):
@@ -277,6 +278,7 @@ func (j *judgement) count(item registry.Item, claim *evidence.Claim, keys []*tru
 		p = problemf(ReasonWrongType, "it is under the tag of the other kind")
 	}
 	f.item = item
+	f.item.Payload = nil // it may be large, and what is kept of it is in f
 	for _, key := range keys {
 		seen, invalid, err := j.usable(item, claim, key)
 		f.key, f.seenAt = key, seen
@@ -295,11 +297,31 @@ func (j *judgement) count(item registry.Item, claim *evidence.Claim, keys []*tru
 	}
 }
 
+// open reads a piece of evidence, within a budget.
+func (j *judgement) open(item registry.Item) (*evidence.Claim, error) {
+	leave, err := budget.Parse(j.ctx, item.Payload)
+	if err != nil {
+		return nil, err // the context has ended, and so has the judgement
+	}
+	defer leave()
+	return evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+}
+
+// content parses what is signed, within a budget.
+func (j *judgement) content(claim *evidence.Claim) (evidence.Content, error) {
+	leave, err := budget.Parse(j.ctx, claim.Signed.Bytes)
+	if err != nil {
+		return evidence.Content{}, err // as above
+	}
+	defer leave()
+	return claim.Content()
+}
+
 // offer notes of the evidence that was recorded last that it claims to be an
 // attestation, and perhaps what is asked for, so that a denial can say so. Nothing
 // else rests on it.
 func (j *judgement) offer(claim *evidence.Claim) {
-	content, err := claim.Content()
+	content, err := j.content(claim)
 	if err != nil || content.Statement == nil || content.Statement.PredicateType == intoto.PredicateSignature {
 		return
 	}
@@ -316,7 +338,7 @@ func (j *judgement) offer(claim *evidence.Claim) {
 // read parses what a trusted key has signed, and checks that it is about the
 // image.
 func (j *judgement) read(claim *evidence.Claim) (fact, *problem) {
-	content, err := claim.Content()
+	content, err := j.content(claim)
 	if err != nil {
 		return fact{}, &problem{ReasonMalformed, err.Error()}
 	}

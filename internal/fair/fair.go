@@ -32,6 +32,23 @@ func Join(work, caller context.Context) {
 	of.add(names)
 }
 
+// Of are the parties on whose behalf what is done with a context is done: nobody in
+// particular is the one party "". more is closed when there are more of them.
+func Of(ctx context.Context) (names []string, more <-chan struct{}) {
+	of, _ := ctx.Value(partiesKey{}).(*parties)
+	if of == nil {
+		return nobody, nil
+	}
+	names, more = of.now()
+	if len(names) >= everybody || slices.Contains(names, "") {
+		return nobody, nil
+	}
+	return names, more
+}
+
+// nobody is nobody in particular.
+var nobody = []string{""}
+
 type partiesKey struct{}
 
 // parties are those on whose behalf something is done.

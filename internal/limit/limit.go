@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // ErrExceeded says that a reader held more than its limit.
@@ -23,7 +24,59 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%w of %d bytes", ErrExceeded, limit)
+		return nil, exceeded(limit)
 	}
 	return data, nil
+}
+
+func exceeded(limit int64) error { return fmt.Errorf("%w of %d bytes", ErrExceeded, limit) }
+
+// firstRead is how much room there is before anything has come: who claims that there
+// is much must send some of it first.
+const firstRead = 256 << 10
+
+// ReadSized is ReadAll for a size that is known, and that r may not exceed. It grows the
+// buffer once at most.
+func ReadSized(r io.Reader, size int64) ([]byte, error) {
+	if size > firstRead {
+		start := make([]byte, firstRead)
+		if n, err := io.ReadFull(r, start); err != nil {
+			return ended(start[:n], err)
+		}
+		return ReadRest(r, start, size, size)
+	}
+	return ReadRest(r, nil, size, size)
+}
+
+// ReadRest is ReadAll where the start has been read already. size is how much there is
+// in all, as far as is known; negative: it is not.
+func ReadRest(r io.Reader, start []byte, size, limit int64) ([]byte, error) {
+	if limit < 0 {
+		return nil, fmt.Errorf("negative size limit %d", limit)
+	}
+	if size < 0 || size > limit {
+		size = min(2*int64(len(start))+512, limit)
+	}
+	data := append(make([]byte, 0, size+1), start...)
+	for int64(len(data)) <= limit {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+		n, err := r.Read(data[len(data):cap(data)])
+		if data = data[:len(data)+n]; err != nil {
+			if int64(len(data)) > limit {
+				break
+			}
+			return ended(data, err)
+		}
+	}
+	return nil, exceeded(limit)
+}
+
+// ended is what was read where reading has ended.
+func ended(data []byte, err error) ([]byte, error) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return data, nil
+	}
+	return nil, err
 }

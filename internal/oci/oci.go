@@ -57,12 +57,17 @@ func IsManifestType(mediaType string) bool {
 	return false
 }
 
+// maxValues is how many values and names a manifest may hold: more than the shortest
+// descriptors of 4 MiB have. What is made of each in memory is many times as large as the
+// shortest text of one.
+const maxValues = 1 << 19
+
 // Parse parses a manifest or index. contentType is the media type it was served
 // or described with; where it is empty, the document's own mediaType or, without
 // one, its shape decides. A document is refused where the two media types
 // differ, or where it could be read as manifest and index alike.
 func Parse(contentType string, data []byte) (*Document, error) {
-	root, err := strictjson.Parse(data)
+	root, err := strictjson.ParseWithin(data, maxValues)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -139,7 +144,7 @@ func (d *Document) fill(root strictjson.Value) (err error) {
 // ParseFallback reads what a fallback tag holds: the entries of an index, as
 // ParseReferrers does, or none where it is something else.
 func ParseFallback(contentType string, data []byte) ([]v1.Descriptor, error) {
-	root, err := strictjson.Parse(data)
+	root, err := strictjson.ParseShallow(data, 1) // the entries are parsed one by one
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}

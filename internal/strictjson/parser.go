@@ -15,6 +15,7 @@ type parser struct {
 	nodes []node
 	pos   int
 	keep  int  // how deep arrays and objects are kept
+	most  int  // how many nodes there may be
 	exact bool // all keys are compared exactly
 	free  bool // the next value's own keys are compared exactly
 }
@@ -43,8 +44,8 @@ func (p *parser) peek() byte {
 }
 
 func (p *parser) open(k Kind) (int32, error) {
-	if len(p.nodes) >= MaxNodes {
-		return 0, p.fail("more than %d values", MaxNodes)
+	if len(p.nodes) >= p.most {
+		return 0, p.fail("more than %d values", p.most)
 	}
 	p.nodes = append(p.nodes, node{start: int32(p.pos), kind: k})
 	return int32(len(p.nodes) - 1), nil
@@ -160,8 +161,8 @@ func (p *parser) member(keys *keySet, depth int) error {
 	if !keys.add(key) {
 		return p.fail("key %q stands twice, or in two spellings", key)
 	}
-	if len(keys.many) > MaxNodes {
-		return p.fail("more than %d keys in one object", MaxNodes)
+	if len(keys.many) > p.most {
+		return p.fail("more than %d keys in one object", p.most)
 	}
 	p.space()
 	if p.peek() != ':' {

@@ -11,6 +11,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -68,11 +69,14 @@ type Value struct {
 }
 
 // Parse parses data, which must hold exactly one value.
-func Parse(data []byte) (Value, error) { return parse(data, MaxDepth, false) }
+func Parse(data []byte) (Value, error) { return parse(data, MaxDepth, MaxNodes, false) }
+
+// ParseWithin is Parse for documents of at most so many values and keys.
+func ParseWithin(data []byte, nodes int) (Value, error) { return parse(data, MaxDepth, nodes, false) }
 
 // ParseExact is Parse for documents whose keys are users' own names all over:
 // keys that differ in case alone are different keys.
-func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, true) }
+func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, MaxNodes, true) }
 
 // ParseShallow is Parse for documents of any number of values: all of it is
 // checked, but what lies in arrays and objects that are nested deeper than depth
@@ -83,19 +87,22 @@ func ParseShallow(data []byte, depth int) (Value, error) {
 	if len(data) <= smallDocument {
 		depth = MaxDepth
 	}
-	return parse(data, depth, false)
+	return parse(data, depth, MaxNodes, false)
 }
 
 // smallDocument is up to what size, in bytes, keeping all of a document costs less
 // than parsing parts of it again.
 const smallDocument = 8 << 10
 
-func parse(data []byte, keep int, exact bool) (Value, error) {
+func parse(data []byte, keep, most int, exact bool) (Value, error) {
 	if len(data) > 1<<30 {
 		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
 	}
 	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
-	p := parser{data: data, nodes: make([]node, 0, min(len(data)/12+8, 4096)), keep: keep, exact: exact}
+	p := parser{data: data, nodes: make([]node, 0, min(len(data)/12+8, 4096)), keep: keep, most: most, exact: exact}
+	if keep == MaxDepth && len(data) > countedDocument {
+		p.nodes = make([]node, 0, min(mostNodes(data), most))
+	}
 	p.space()
 	if err := p.value(0); err != nil {
 		return Value{}, err
@@ -105,6 +112,20 @@ func parse(data []byte, keep int, exact bool) (Value, error) {
 		return Value{}, p.fail("data after the value")
 	}
 	return Value{data: data, nodes: p.nodes}, nil
+}
+
+// countedDocument is from what size on nodes are counted before they are made: growing
+// would leave several times as many behind.
+const countedDocument = 64 << 10
+
+// mostNodes is how many nodes there may be in a text: each but the first stands behind
+// one of these signs.
+func mostNodes(data []byte) int {
+	n := 1
+	for _, sign := range []string{",", ":", "[", "{"} {
+		n += bytes.Count(data, []byte(sign))
+	}
+	return n
 }
 
 func (v Value) node() node {

@@ -34,7 +34,7 @@ type grantKey struct {
 // maxGrants and maxShown bound what is remembered of what upstreams said.
 const (
 	maxGrants = 10 * maxLogins
-	maxShown  = 100_000
+	maxShown  = 10_000
 )
 
 // shownKey is content that an upstream was seen to have in a repository, as

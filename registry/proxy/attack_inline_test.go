@@ -23,7 +23,7 @@ func inlineImage(t *testing.T, more map[string]any) (manifest, layer []byte) {
 		return fmt.Sprintf("%06o\x00 ", checksum(h, func(c byte) int { return int(c) }))
 	}))
 	config := []byte(`{"architecture":"amd64","os":"linux","config":{"Entrypoint":["bin/s"]},"rootfs":{"type":"layers","diff_ids":[]}}`)
-	return manifestOf(t, within(t, configType, config), []written{within(t, gzippedType, layer)}, more), layer
+	return manifestText(t, within(t, configType, config), []written{within(t, gzippedType, layer)}, more), layer
 }
 
 // faces are the gate as a handler and as a transport, made anew.
@@ -137,7 +137,7 @@ func TestAttack_P15_NoImagePassesAsEvidence(t *testing.T) {
 				for k, v := range m.more {
 					more[k] = v
 				}
-				text := manifestOf(t, m.config, m.layers, more)
+				text := manifestText(t, m.config, m.layers, more)
 				digest := s.hosted.Put("team/app", "", manifestType, text)
 				refs := []string{digest}
 				for _, tag := range tagsOf(s.signed.DigestStr())[1:] {
@@ -162,7 +162,7 @@ func TestEvidencePassesInlineAndInBlobs(t *testing.T) {
 	subject := written{MediaType: manifestType, Digest: s.signed.DigestStr(), Size: 1}
 	statement := []byte(`{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x"}`)
 	for i, layer := range []written{within(t, "application/vnd.in-toto+json", statement), {MediaType: "application/vnd.in-toto+json", Digest: s.hosted.PutBlob("team/app", statement), Size: len(statement)}} {
-		text := manifestOf(t, within(t, emptyType, []byte("{}")), []written{layer}, map[string]any{"subject": subject, "annotations": map[string]string{"n": itoa(i)}})
+		text := manifestText(t, within(t, emptyType, []byte("{}")), []written{layer}, map[string]any{"subject": subject, "annotations": map[string]string{"n": itoa(i)}})
 		digest := s.hosted.Put("team/app", "", manifestType, text)
 		for face, get := range s.faces(nil) {
 			for _, path := range []string{manifestPath + digest, "/v2/team/app/blobs/" + digestOf(t, statement)} {

@@ -23,11 +23,7 @@ type span struct {
 // blob answers with a blob that a manifest lists which passes.
 func (x *exchange) blob() error {
 	ctx, digest := x.ctx, x.l.ref
-	// First of all: who may not read it is not told what is known of it, either.
-	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
-		return err
-	}
-	allowed, err := x.g.blob(ctx, x.p, digest)
+	allowed, err := x.allowedBlob(digest)
 	if err != nil {
 		return err
 	}
@@ -76,6 +72,17 @@ func (x *exchange) span(size int64) (span, error) {
 	return s, nil
 }
 
+// allowedBlob is what a blob rests on.
+func (x *exchange) allowedBlob(digest string) (permit, error) {
+	ctx, cancel := x.g.inTime(x.ctx)
+	defer cancel()
+	// First of all: who may not read it is not told what is known of it, either.
+	if err := x.g.mayReadBlob(ctx, x.p, digest); err != nil {
+		return permit{}, err
+	}
+	return x.g.blob(ctx, x.p, digest)
+}
+
 func (g *gate) storedBlob(ctx context.Context, digest string, allowed permit) (*os.File, int64, bool) {
 	if g.c.Store == nil {
 		return nil, 0, false
@@ -115,7 +122,7 @@ func spanOf(header string, size int64) (span, *refusal) {
 // blobHeaders begins the answer.
 func (x *exchange) blobHeaders(allowed permit, s span) {
 	h := x.w.Header()
-	warn(h, allowed.Warning)
+	warn(h, x.hidden(allowed.Warning))
 	h["Content-Type"] = octets
 	h["Docker-Content-Digest"] = []string{x.l.ref}
 	h["Docker-Distribution-Api-Version"] = apiVersion
@@ -192,7 +199,14 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 	if err != nil {
 		return err
 	}
-	defer l.leave()
+	whole := false
+	defer func() {
+		if whole {
+			l.leave()
+			return
+		}
+		l.leaveEarly()
+	}()
 	sent := false
 	file := l.view()
 	defer file.close()
@@ -224,6 +238,7 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 		}
 		at = to
 	}
+	whole = !s.part
 	return nil
 }
 

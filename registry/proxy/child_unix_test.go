@@ -75,6 +75,13 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if key := os.Getenv(childFloodKey); key != "" {
+		if err := floodGate(key); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		if err := childGate(dir); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")

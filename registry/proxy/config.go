@@ -44,8 +44,13 @@ type Config struct {
 	// Store keeps content on disk. Nil: content is not kept, and concurrent
 	// downloads of one blob share a temporary file.
 	Store *Store
-	// TempDir is for those files. Empty: os.TempDir.
+	// TempDir is for those files, and for answers that are too large to be held for slow
+	// clients. Empty: os.TempDir.
 	TempDir string
+	// MaxSpoolBytes bounds the temporary files of blobs that are kept for up to a minute
+	// after their last client, for those that ask for another part of one. One that is
+	// larger is kept alone. Default 4 GiB.
+	MaxSpoolBytes int64
 	// Decisions shares decisions with other gates. Each keeps to its own AllowedFor, and
 	// uses decisions about evidence only of those with the same EvidenceTypes and
 	// MaxEvidenceBytes. Nil: each process has its own.
@@ -61,6 +66,10 @@ type Config struct {
 	// TagFor is how long a tag, or a list of referrers, is taken to be what the
 	// upstream said last; MissingFor, that there is none. Default 10 seconds each.
 	TagFor, MissingFor time.Duration
+	// JudgeFor bounds the time in which a request must be decided: resolving the tag,
+	// reading evidence however slowly it comes, waiting for others, checking. A request
+	// that is not decided by then gets 503. Default 30 seconds.
+	JudgeFor time.Duration
 	// AccessFor is how long an upstream's word holds that a login may read a
 	// repository, and that the repository has some content. Default 30 seconds. Only
 	// with LoginsOfClients.
@@ -77,6 +86,10 @@ type Config struct {
 	// MaxEvidenceBytes bounds each blob of evidence. Default 32 MiB.
 	MaxEvidenceBytes int64
 
+	// MaxListBytes bounds a list of referrers, all pages together. A longer one is an
+	// error (502), not cut off: a client must not take a part for the whole. Default 4 MiB.
+	MaxListBytes int64
+
 	// MaxRequests bounds the requests that are served at once. Default 4096.
 	MaxRequests int
 	// MaxPerClient bounds those of one client address; with IPv6, of a /64. Default a
@@ -88,11 +101,12 @@ type Config struct {
 	WriteTimeout time.Duration
 	// MaxManifests bounds the bytes, with what was parsed of them, of manifests that
 	// are kept in memory and were let through. Others, and evidence, have a quarter of
-	// it apart from that, and 1 MiB at least. Default 64 MiB.
+	// it apart from that, and 1 MiB at least. Default 16 MiB.
 	MaxManifests int64
 	// MaxDecisions bounds the decisions that are kept in memory: those that
-	// allow, and apart from them those that deny, and those about evidence. Default
-	// 100,000.
+	// allow, and apart from them those that deny, and those about evidence; and as many
+	// links from what manifests list to them. They have 512 bytes each at most, on
+	// average. Default 10,000.
 	MaxDecisions int
 
 	// Help ends each refusal: where a person finds out more. Empty: nothing.
@@ -150,12 +164,15 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.TagFor, 10*time.Second)
 	set(&c.MissingFor, 10*time.Second)
 	set(&c.AccessFor, 30*time.Second)
+	set(&c.JudgeFor, 30*time.Second)
 	set(&c.MaxEvidenceBytes, 32<<20)
 	set(&c.MaxRequests, 4096)
 	set(&c.MaxPerClient, max(1, c.MaxRequests/4))
 	set(&c.WriteTimeout, 2*time.Minute)
-	set(&c.MaxManifests, 64<<20)
-	set(&c.MaxDecisions, 100_000)
+	set(&c.MaxListBytes, 4<<20)
+	set(&c.MaxSpoolBytes, 4<<30)
+	set(&c.MaxManifests, 16<<20)
+	set(&c.MaxDecisions, 10_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

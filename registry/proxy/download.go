@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -20,6 +23,14 @@ type downloads struct {
 	g  *gate
 	mu sync.Mutex
 	by map[downloadKey]*download
+	// kept are complete downloads that stay for a while after their last client, the one
+	// that was complete first in front, and keptBytes their size.
+	kept      []*download
+	keptBytes int64
+	// paused counts downloads that nobody wants now.
+	paused atomic.Int64
+	// large counts the large buffers in use.
+	large atomic.Int64
 }
 
 // downloadKey names a download. An upstream that is slow holds up nobody who asks
@@ -57,10 +68,15 @@ type download struct {
 	done    bool // with err
 	err     error
 	grown   chan struct{} // closed when any of these changes
+	joined  chan struct{} // closed when somebody joins
 	users   int
+	used    time.Time // when the last client came or went
 	// evidence: nobody wants it as an image's.
 	evidence bool
-	ending   bool // its last client has gone: nobody may join any more
+	ending   bool // nobody has wanted it for long: nobody may join any more
+	// partly: somebody wanted a part of it, or went away before the end. kept: it is, or
+	// was, among downloads.kept. stored: it is in the store.
+	partly, kept, stored bool
 }
 
 var (
@@ -90,7 +106,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence 
 		return nil, errors.Join(errSpool, err)
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, stays: stays, ctx: own, cancel: cancel, grown: make(chan struct{}), users: 2, evidence: evidence}
+	l := &download{all: d, key: key, digest: key.digest, size: key.size, p: p, file: file, stays: stays, ctx: own, cancel: cancel, grown: make(chan struct{}), joined: make(chan struct{}), users: 2, used: time.Now(), evidence: evidence}
 	if d.by == nil {
 		d.by = make(map[downloadKey]*download)
 	}
@@ -123,7 +139,6 @@ func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, 
 }
 
 func (d *downloads) run(ctx context.Context, l *download) {
-	defer l.leave()
 	err := panics.Caught(func() error { return l.fetch(ctx) })
 	l.finish(err)
 	d.g.survive(ctx, func() { d.g.fetched(ctx, l, err) })
@@ -131,8 +146,137 @@ func (d *downloads) run(ctx context.Context, l *download) {
 	d.g.survive(ctx, func() { stored = err == nil && d.keep(ctx, l) })
 	if err != nil || stored {
 		d.forget(l)
-	} // Otherwise others may join as long as somebody reads the file.
+	} // Otherwise others may join as long as somebody reads the file, or it is kept.
+	l.mu.Lock()
+	l.stored = stored
+	l.mu.Unlock()
+	l.leaveKept()
 }
+
+// leaveEarly is leave for who wanted a part, or did not take all.
+func (l *download) leaveEarly() {
+	l.mu.Lock()
+	l.partly = true
+	l.mu.Unlock()
+	l.leaveKept()
+}
+
+// leaveKept leaves a download, or keeps it in place of its user: there may be others who
+// want another part.
+func (l *download) leaveKept() {
+	l.mu.Lock()
+	keep := l.partly && l.done && l.err == nil && !l.stored && !l.kept
+	l.kept = l.kept || keep
+	l.mu.Unlock()
+	if !keep {
+		l.leave()
+		return
+	}
+	l.all.retain(l)
+}
+
+// Downloads that nobody wants. Who asks for a byte, goes away, and does so again, must
+// not have the upstream send a blob as often: one that is under way waits, without
+// reading on, and one that is complete is kept, each for a while.
+const (
+	pauseFor  = 15 * time.Second
+	keepFor   = time.Minute
+	maxPaused = 64
+)
+
+// retain keeps a complete download for a while. There may be one that is larger than all
+// may be.
+func (d *downloads) retain(l *download) {
+	d.mu.Lock()
+	d.kept = append(d.kept, l)
+	d.keptBytes += l.written
+	var gone []*download
+	for d.keptBytes > d.g.c.MaxSpoolBytes && len(d.kept) > 1 {
+		gone = append(gone, d.kept[0])
+		d.dropped(0)
+	}
+	d.mu.Unlock()
+	for _, old := range gone {
+		old.leave()
+	}
+	time.AfterFunc(keepFor, func() { d.release(l) })
+}
+
+// dropped forgets that the i-th download is kept.
+func (d *downloads) dropped(i int) {
+	d.keptBytes -= d.kept[i].written
+	d.kept = slices.Delete(d.kept, i, i+1)
+}
+
+// release ends the keeping of a download that nobody has used for long.
+func (d *downloads) release(l *download) {
+	l.mu.Lock()
+	left := keepFor - time.Since(l.used)
+	if l.users > 1 {
+		left = keepFor
+	}
+	l.mu.Unlock()
+	d.mu.Lock()
+	i := slices.Index(d.kept, l)
+	if i >= 0 && left > 0 {
+		d.mu.Unlock()
+		time.AfterFunc(left, func() { d.release(l) })
+		return
+	}
+	if i >= 0 {
+		d.dropped(i)
+	}
+	d.mu.Unlock()
+	if i >= 0 {
+		l.leave()
+	}
+}
+
+// wanted waits as long as nobody wants a download, and reports whether somebody does.
+func (l *download) wanted(ctx context.Context) bool {
+	if l.now() > 1 {
+		return true
+	}
+	if l.all.paused.Add(1) > maxPaused {
+		l.all.paused.Add(-1)
+		return !l.end()
+	}
+	defer l.all.paused.Add(-1)
+	timer := time.NewTimer(pauseFor)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		users, joined := l.users, l.joined
+		l.mu.Unlock()
+		if users > 1 {
+			return true
+		}
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return true // reading on says so
+		case <-timer.C:
+			return !l.end()
+		}
+	}
+}
+
+func (l *download) now() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.users
+}
+
+// end lets nobody join any more, unless somebody has.
+func (l *download) end() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ending = l.users == 1
+	return l.ending
+}
+
+// errUnwanted says that nobody wanted a download for long.
+var errUnwanted = errors.New("nobody wants it any more")
 
 // keep moves a complete file into the store, and reports whether it is there.
 func (d *downloads) keep(ctx context.Context, l *download) bool {
@@ -158,8 +302,23 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 	return true
 }
 
-// chunk is how much is read from an upstream at once.
-const chunk = 256 << 10
+// chunk is how much is read from an upstream at once; by more than maxChunks downloads at
+// a time, less.
+const (
+	chunk     = 256 << 10
+	maxChunks = 32
+)
+
+// buffer is what a download reads into, and gives back.
+func (d *downloads) buffer() (buffer *[]byte, back func()) {
+	from := d.g.chunks
+	large := d.large.Add(1) <= maxChunks
+	if !large {
+		from = d.g.buffers
+	}
+	buffer = from.Get().(*[]byte)
+	return buffer, func() { d.large.Add(-1); from.Put(buffer) }
+}
 
 // fetch copies the blob to the file. Its end is reached only where the content is
 // the blob.
@@ -169,19 +328,8 @@ func (l *download) fetch(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // read to its end, or failed already
-	buffer := l.all.g.chunks.Get().(*[]byte)
-	defer l.all.g.chunks.Put(buffer)
-	for {
-		n, err := io.ReadAtLeast(body, *buffer, chunk)
-		if n > 0 {
-			if _, err := l.file.Write((*buffer)[:n]); err != nil {
-				return errors.Join(errSpool, err)
-			}
-			l.grow(int64(n))
-		}
-		if l.size == unknownSize && l.written > l.all.g.c.MaxEvidenceBytes {
-			return noEvidence()
-		}
+	for l.wanted(ctx) {
+		err := l.fetchChunk(body)
 		// Compared, not asked with errors.Is: a connection that broke off is an error
 		// that wraps io.ErrUnexpectedEOF. ReadAtLeast's own follows on the io.EOF that
 		// means verified content.
@@ -193,6 +341,24 @@ func (l *download) fetch(ctx context.Context) error {
 			return err
 		}
 	}
+	return errUnwanted
+}
+
+// fetchChunk copies some of the blob.
+func (l *download) fetchChunk(body io.Reader) error {
+	buffer, back := l.all.buffer()
+	defer back()
+	n, err := io.ReadAtLeast(body, *buffer, len(*buffer))
+	if n > 0 {
+		if _, err := l.file.Write((*buffer)[:n]); err != nil {
+			return errors.Join(errSpool, err)
+		}
+		l.grow(int64(n))
+	}
+	if l.size == unknownSize && l.written > l.all.g.c.MaxEvidenceBytes {
+		return noEvidence()
+	}
+	return err
 }
 
 func (l *download) grow(n int64) {
@@ -219,21 +385,21 @@ func (l *download) enter(evidence bool) bool {
 		return false
 	}
 	l.users++
+	l.used = time.Now()
 	l.evidence = l.evidence && evidence
+	close(l.joined)
+	l.joined = make(chan struct{})
 	return true
 }
 
-// leave ends the download with the last who wants it. The download itself counts
-// as one until it has ended.
+// leave ends the download with the last who wants it. The download itself counts as one
+// until it has ended, and who keeps it does until then.
 func (l *download) leave() {
 	l.mu.Lock()
 	l.users--
-	alone, none := l.users == 1 && !l.done, l.users == 0
-	l.ending = l.ending || alone
+	l.used = time.Now()
+	none := l.users == 0
 	l.mu.Unlock()
-	if alone {
-		l.cancel()
-	}
 	if none {
 		l.all.forget(l)
 		l.cancel()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -150,7 +151,7 @@ func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
 // inline refuses a manifest that brings along, in descriptors' data, what is not what
 // they describe, or manifests that the policy denies: clients take that content in place
 // of asking for it. Nil: there is no such thing.
-func (g *gate) inline(denies func(digest string) *permit, m *oci.Document, depth int) (*permit, error) {
+func (g *gate) inline(ctx context.Context, denies func(digest string) *permit, m *oci.Document, depth int) (*permit, error) {
 	for _, d := range described(m) {
 		if !isItself(d) {
 			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the content in its descriptor is other content"}
@@ -161,11 +162,11 @@ func (g *gate) inline(denies func(digest string) *permit, m *oci.Document, depth
 		if denied := denies(d.Digest.String()); denied != nil {
 			return denied, nil
 		}
-		child, err := oci.Parse(string(d.MediaType), d.Data)
+		child, err := parse(ctx, string(d.MediaType), d.Data)
 		if err != nil || depth >= maxNesting {
 			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the manifest in its descriptor cannot be read", Err: err}
 		}
-		if denied, err := g.inline(denies, child, depth+1); denied != nil || err != nil {
+		if denied, err := g.inline(ctx, denies, child, depth+1); denied != nil || err != nil {
 			return denied, err
 		}
 	}

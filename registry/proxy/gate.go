@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/share"
@@ -41,6 +42,11 @@ type gate struct {
 	// small: there may be thousands of those.
 	chunks, buffers *sync.Pool
 	audit           auditLog
+	// budget is what all requests together may cost, and judgements how many may be
+	// under way at once before each upstream.
+	budget     *budget.Budget
+	judgements upstreamPools
+	bodies     bodies
 }
 
 func newGate(c Config) *gate {
@@ -58,7 +64,8 @@ func newGate(c Config) *gate {
 		shown:     lru.New[shownKey, term](maxShown, nil),
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
-		buffers:   pool(32 << 10),
+		buffers:   pool(smallBuffer),
+		budget:    budget.New(),
 	}
 	g.loads.g = g
 	g.looks = g.evidence.name()
@@ -119,6 +126,8 @@ func (g *gate) decide(ctx context.Context, p pull, digest string, depth int) (pe
 		if known, ok := g.permits.get(ctx, key); ok && known.depth <= depth && g.holds(known) {
 			return known, nil // decided between the look above and now
 		}
+		ctx, cancel := g.inTime(ctx)
+		defer cancel()
 		return g.judge(ctx, v, p, key, depth)
 	})
 	return decided, false, err
@@ -170,13 +179,9 @@ func (g *gate) holds(d permit) bool {
 
 // judge reaches a decision and keeps it.
 func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permitKey, depth int) (permit, error) {
-	m, err := g.byDigest(ctx, p, key.digest)
-	if err != nil {
-		return permit{}, err
-	}
-	decided, far, err := g.vouched(ctx, v, p, key, m, depth)
+	decided, far, err := g.vouched(ctx, v, p, key, depth)
 	if err == nil && decided == nil {
-		decided, err = g.verified(ctx, v, p, m)
+		decided, err = g.verified(ctx, v, p, key.digest)
 	}
 	if err != nil {
 		return permit{}, err
@@ -184,14 +189,35 @@ func (g *gate) judge(ctx context.Context, v *verify.Verifier, p pull, key permit
 	if far && !decided.Allowed {
 		decided.depth = depth
 	}
-	g.keepDecision(ctx, p, key, m, decided)
-	return *decided, nil
+	return *decided, g.keepJudged(ctx, p, key, decided)
 }
+
+// keepJudged keeps a decision. The manifest is read for it again, mostly from memory:
+// many judgements that take long must not hold one each.
+func (g *gate) keepJudged(ctx context.Context, p pull, key permitKey, decided *permit) error {
+	var m *manifest
+	if decided.Allowed {
+		var err error
+		if m, err = g.byDigest(ctx, p, key.digest); err != nil {
+			return err
+		}
+	}
+	g.keepDecision(ctx, p, key, m, decided)
+	return nil
+}
+
+// inTime is a context for one judgement.
+func (g *gate) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, g.c.JudgeFor, errLate)
+}
+
+// errLate says that a judgement has taken as long as it may.
+var errLate = errors.New("it could not be judged within Config.JudgeFor")
 
 // vouched decides by what lists a manifest, or what it is evidence about; nil: that
 // does not let it through. far tells that something was too far away to count.
-func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key permitKey, m *manifest, depth int) (by *permit, far bool, err error) {
-	if by, err = g.carries(v, p, m); by != nil || err != nil {
+func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key permitKey, depth int) (by *permit, far bool, err error) {
+	if by, err = g.carries(ctx, v, p, key.digest); by != nil || err != nil {
 		return by, false, err
 	}
 	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
@@ -200,6 +226,10 @@ func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key perm
 			return by, far, err
 		}
 		far = far || err != nil
+	}
+	m, err := g.byDigest(ctx, p, key.digest)
+	if err != nil {
+		return nil, far, err
 	}
 	by, err = g.bySubject(ctx, p, m, depth)
 	if errors.Is(err, errFar) {
@@ -220,13 +250,24 @@ func vouches(d permit, err error) (bool, error) {
 }
 
 // carries denies a manifest for what it brings along; nil: that denies nothing.
-func (g *gate) carries(v *verify.Verifier, p pull, m *manifest) (*permit, error) {
-	return g.inline(func(digest string) *permit { return g.forbidden(v, p, digest) }, m.doc, 0)
+func (g *gate) carries(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
+	m, err := g.byDigest(ctx, p, digest)
+	if err != nil {
+		return nil, err
+	}
+	return g.inline(ctx, func(digest string) *permit { return g.forbidden(v, p, digest) }, m.doc, 0)
 }
 
-// verified asks the verifier.
-func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, m *manifest) (*permit, error) {
-	result, err := v.Image(ctx, p.from, p.digest(m.digest))
+// verified asks the verifier, in its turn: a judgement holds memory until its end.
+func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
+	leave, err := g.judgements.of(p.from.address).Take(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, end := budget.Session(ctx)
+	defer end()
+	result, err := v.Image(ctx, p.from, p.digest(digest))
 	var denied *verify.Error
 	if errors.As(err, &denied) {
 		return g.denied(denied), nil
@@ -253,20 +294,17 @@ func (g *gate) byItself(ctx context.Context, p pull, digest string) (permit, err
 		if known, ok := g.permits.get(ctx, key); ok && g.holds(known) {
 			return known, nil // decided between the look above and now
 		}
-		m, err := g.byDigest(ctx, p, digest)
-		if err != nil {
-			return permit{}, err
-		}
-		decided, err := g.carries(v, p, m)
+		ctx, cancel := g.inTime(ctx)
+		defer cancel()
+		decided, err := g.carries(ctx, v, p, digest)
 		if err == nil && decided == nil {
-			decided, err = g.verified(ctx, v, p, m)
+			decided, err = g.verified(ctx, v, p, digest)
 		}
 		if err != nil {
 			return permit{}, err
 		}
 		// What it lists passes with it, and not as evidence.
-		g.keepDecision(ctx, p, key, m, decided)
-		return *decided, nil
+		return *decided, g.keepJudged(ctx, p, key, decided)
 	})
 }
 

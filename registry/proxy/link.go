@@ -32,6 +32,12 @@ type link struct {
 	Evidence bool `json:"evidence,omitempty"`
 }
 
+// weight is about how many bytes a link holds in memory, with its key.
+func (l link) weight() int64 {
+	const each, parent = 400, 96
+	return max(decisionBytes, each+parent*int64(len(l.Parents)))
+}
+
 // maxParents bounds what is remembered of manifests that share a blob.
 const maxParents = 4
 
@@ -44,7 +50,9 @@ type links struct {
 }
 
 func newLinks(c *Config) *links {
-	held := func() *lru.Cache[linkKey, link] { return lru.New[linkKey, link](int64(c.MaxDecisions), nil) }
+	held := func() *lru.Cache[linkKey, link] {
+		return lru.New[linkKey](int64(c.MaxDecisions)*decisionBytes, link.weight)
+	}
 	return &links{images: held(), evidence: held(), shared: c.Decisions, box: seal.Box{Kind: "hallmark-gate-link-1", Key: c.DecisionKey}}
 }
 

@@ -7,9 +7,12 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -51,8 +54,11 @@ func weigh(m *manifest) int64 {
 }
 
 // newManifest checks what a reader gave.
-func newManifest(m registry.Manifest) (*manifest, error) {
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+func newManifest(ctx context.Context, m registry.Manifest) (*manifest, error) {
+	doc, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		kind := registry.ErrMalformed
 		if errors.Is(err, oci.ErrUnsupported) {
@@ -65,6 +71,16 @@ func newManifest(m registry.Manifest) (*manifest, error) {
 	return read, nil
 }
 
+// parse is oci.Parse within the budget.
+func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, error) {
+	leave, err := budget.Parse(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return oci.Parse(mediaType, text)
+}
+
 // byDigest returns a manifest from memory, the store or the upstream.
 func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, error) {
 	if m, ok := g.here(ctx, digest); ok {
@@ -74,12 +90,19 @@ func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, 
 		if m, ok := g.held(digest); ok {
 			return m, nil // read between the look above and now
 		}
-		m, err := registry.ReadManifest(ctx, p.from, p.digest(digest))
-		if err != nil {
-			return nil, err
-		}
-		return g.hold(m)
+		return g.fetch(ctx, p, p.digest(digest))
 	})
+}
+
+// fetch reads a manifest from an upstream.
+func (g *gate) fetch(ctx context.Context, p pull, ref name.Reference) (*manifest, error) {
+	ctx, end := budget.Scope(ctx)
+	defer end()
+	m, err := registry.ReadManifest(ctx, p.from, ref)
+	if err != nil {
+		return nil, err
+	}
+	return g.hold(ctx, m)
 }
 
 // held returns a manifest from memory. Those that were let through are bounded apart
@@ -104,8 +127,8 @@ func (g *gate) here(ctx context.Context, digest string) (*manifest, bool) {
 }
 
 // hold keeps a manifest that was read from an upstream.
-func (g *gate) hold(read registry.Manifest) (*manifest, error) {
-	m, err := newManifest(read)
+func (g *gate) hold(ctx context.Context, read registry.Manifest) (*manifest, error) {
+	m, err := newManifest(ctx, read)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +166,9 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	if size > maxStoredManifest {
 		return nil
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxStoredManifest))
+	ctx, end := budget.Scope(ctx)
+	defer end()
+	data, err := readStored(ctx, f, size)
 	if err != nil {
 		return nil
 	}
@@ -152,11 +177,23 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 		g.c.Store.drop(digest)
 		return nil
 	}
-	m, err := newManifest(read)
+	m, err := newManifest(ctx, read)
 	if err != nil {
 		return nil
 	}
 	return m
+}
+
+// readStored reads a file within the budget.
+func readStored(ctx context.Context, f io.Reader, size int64) ([]byte, error) {
+	if size > budget.Free {
+		read, err := budget.Message(ctx, size)
+		if err != nil {
+			return nil, err
+		}
+		defer read(true)
+	}
+	return limit.ReadSized(f, size)
 }
 
 // maxStoredManifest bounds what is read as a manifest from the store.

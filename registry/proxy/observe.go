@@ -43,6 +43,9 @@ type Event struct {
 	// what the client was told.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Cause is what is behind an answer that is an error and no decision, in full: it may
+	// name addresses, and no client is told.
+	Cause string `json:"cause,omitempty"`
 	// Warning is what a rule that only warns would have denied for.
 	Warning string `json:"warning,omitempty"`
 	// Client is the address of who asked, Agent its User-Agent header.
@@ -82,7 +85,7 @@ func (g *gate) report(ctx context.Context, e Event) {
 	if g.c.Logger.Enabled(ctx, level) {
 		g.c.Logger.LogAttrs(ctx, level, e.Kind,
 			slog.String("image", e.Image), slog.String("request", e.Request), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
-			slog.String("message", e.Message), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
+			slog.String("message", e.Message), slog.String("cause", e.Cause), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
 			slog.Int("status", e.Status), slog.Duration("latency", e.Latency), slog.Bool("cached", e.Cached))
 	}
 	if level != slog.LevelDebug {

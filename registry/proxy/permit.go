@@ -81,11 +81,33 @@ type permits struct {
 }
 
 func newPermits(c *Config) *permits {
-	held := func() *lru.Cache[permitKey, permit] { return lru.New[permitKey, permit](int64(c.MaxDecisions), nil) }
+	held := func() *lru.Cache[permitKey, permit] {
+		return lru.New[permitKey](int64(c.MaxDecisions)*decisionBytes, permit.weight)
+	}
 	return &permits{
 		allowed: held(), refused: held(), evidence: held(),
 		shared: c.Decisions, box: seal.Box{Kind: "hallmark-gate-1", Key: c.DecisionKey},
 	}
+}
+
+// decisionBytes is what a decision weighs at least, and all of them on average at most:
+// so there are no more than Config.MaxDecisions, and their memory is bounded.
+const decisionBytes = 512
+
+// weight is about how many bytes a decision holds in memory, with its key.
+func (v permit) weight() int64 {
+	const each, result, denial, unmet = 400, 400, 700, 300
+	n := int64(each + len(v.Looks) + len(v.Rule) + len(v.Warning) + len(v.about))
+	if v.result != nil {
+		n += result
+		if v.result.Warning != nil {
+			n += denial + int64(unmet*len(v.result.Warning.Unmet))
+		}
+	}
+	if v.denied != nil {
+		n += denial + int64(unmet*len(v.denied.Unmet))
+	}
+	return max(decisionBytes, n)
 }
 
 // get returns what is known. It may be out of date; Until says.

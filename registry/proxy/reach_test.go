@@ -44,8 +44,8 @@ func digestOf(t testing.TB, content []byte) string {
 	return "sha256:" + fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
-// manifestOf is a manifest of what an attacker likes.
-func manifestOf(t testing.TB, config written, layers []written, more map[string]any) []byte {
+// manifestText is a manifest of what an attacker likes.
+func manifestText(t testing.TB, config written, layers []written, more map[string]any) []byte {
 	t.Helper()
 	m := map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": layers}
 	for k, v := range more {
@@ -247,7 +247,7 @@ func (a *attacker) image() []byte {
 	if a.random.IntN(6) == 0 {
 		more["Layers2"] = layers
 	}
-	return manifestOf(a.t, config, layers, more)
+	return manifestText(a.t, config, layers, more)
 }
 
 // entries are those that a tag lists.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,9 @@ type refusal struct {
 	retryAfter time.Duration
 	// reason is the policy's, or a word of ours, for the log.
 	reason string
-	rule   string
+	// cause is all that is known of an error, for the log alone.
+	cause string
+	rule  string
 	// digest is what was refused, and cached tells that it had been before.
 	digest string
 	cached bool
@@ -86,17 +89,29 @@ func (g *gate) denial(e *verify.Error, asked string) *refusal {
 	return r
 }
 
-// failure maps an error of reading or judging: none of them is a decision.
+// failure maps an error of reading or judging: none of them is a decision. The client is
+// told what kind of error it is; all of it, which may name addresses inside the
+// operator's network, is for the log.
 func failure(err error, code string) *refusal {
 	var r *refusal
 	if errors.As(err, &r) {
 		return r
 	}
+	r = failureOf(err, code)
+	r.cause = registry.SafeText(err.Error(), maxMessage)
+	return r
+}
+
+func failureOf(err error, code string) *refusal {
 	var undecided *verify.UndecidedError
 	var e *registry.Error
 	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errLate):
+		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now: that takes longer than it may")
+		r.reason, r.retryAfter = "too-slow", retryLater
+		return r
 	case errors.As(err, &undecided) && errors.As(err, &e):
-		return unavailable(e, "it cannot be judged now: "+safe(undecided.Error()))
+		return unavailable(e, "it cannot be judged now: "+told(e))
 	case errors.Is(err, context.Canceled):
 		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "the request was given up")
 		r.reason = "canceled"
@@ -104,9 +119,59 @@ func failure(err error, code string) *refusal {
 	case errors.As(err, &e):
 		return ofRegistry(e, code)
 	}
-	r = refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now: %s", safe(err.Error()))
+	r := refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now; the gate's log says why")
 	r.retryAfter, r.reason = retryLater, "undecided"
 	return r
+}
+
+// told is what a client is told of an upstream's error: a sentence for its kind, and the
+// HTTP status and the code of the specification that the upstream has answered with. No
+// other text of an upstream, a resolver or a connection is repeated.
+func told(e *registry.Error) string {
+	said := "the upstream registry " + toldOf(e.Kind)
+	if e.Status == 0 {
+		return said
+	}
+	said += fmt.Sprintf(" (HTTP %d", e.Status)
+	if word, _, _ := strings.Cut(e.Detail, " "); slices.Contains(upstreamCodes, word) {
+		said += " " + word
+	}
+	return said + ")"
+}
+
+// upstreamCodes are the specification's codes.
+// Source: OCI Distribution Specification v1.1, "Error Codes".
+var upstreamCodes = []string{
+	"BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN",
+	"NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "UNAUTHORIZED", "DENIED", "UNSUPPORTED", "TOOMANYREQUESTS",
+}
+
+func toldOf(kind registry.Kind) string {
+	switch kind {
+	case registry.ErrNotFound:
+		return "does not have it"
+	case registry.ErrUnauthorized:
+		return "wants a login"
+	case registry.ErrDenied:
+		return "denies access"
+	case registry.ErrRateLimited:
+		return "asks for fewer requests"
+	case registry.ErrStalled:
+		return "sends too slowly"
+	case registry.ErrTooLarge, registry.ErrTooMany:
+		return "sends more than the gate's limits allow"
+	case registry.ErrDigestMismatch:
+		return "sent something other than what was asked for"
+	case registry.ErrMalformed:
+		return "sent something malformed"
+	case registry.ErrUnsupported:
+		return "sent something of a kind that is not supported"
+	case registry.ErrReference:
+		return "cannot be asked for this name"
+	case registry.ErrInsecure:
+		return "leads to where the gate does not go"
+	}
+	return "cannot be reached, or failed"
 }
 
 // retryLater is told where the upstream names no time.
@@ -116,7 +181,7 @@ func safe(s string) string { return registry.SafeText(s, maxMessage/2) }
 
 // ofRegistry maps an upstream's answers.
 func ofRegistry(e *registry.Error, code string) *refusal {
-	said := "the upstream registry says: " + safe(e.Error())
+	said := told(e)
 	switch e.Kind {
 	case registry.ErrNotFound:
 		return refuse(http.StatusNotFound, code, "%s", said)

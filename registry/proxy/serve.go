@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -30,7 +31,7 @@ type exchange struct {
 
 // serve answers a request whose target is known.
 func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull) {
-	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: fair.With(r.Context(), partyOf(clientOf(r)))}
+	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: budget.With(fair.With(r.Context(), partyOf(clientOf(r))), g.budget)}
 	err := g.ruledOut(x.ctx, p, l)
 	if err == nil {
 		err = x.content()
@@ -43,11 +44,15 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull)
 
 // content answers by what is there.
 func (x *exchange) content() error {
+	if x.l.at == atBlob { // which may take longer than a judgement
+		return x.blob()
+	}
+	ctx, cancel := x.g.inTime(x.ctx)
+	defer cancel()
+	x.ctx = ctx
 	switch x.l.at {
 	case atManifest:
 		return x.manifest()
-	case atBlob:
-		return x.blob()
 	case atReferrers:
 		return x.referrers()
 	case atTags:
@@ -117,20 +122,24 @@ func (x *exchange) login(r *refusal) {
 func (x *exchange) refuse(r *refusal) {
 	x.login(r)
 	if x.p.from != nil {
-		// Clients know the registry by its name; where it is reached is the
-		// operator's business.
-		r.message = strings.ReplaceAll(r.message, x.p.from.address.Name(), x.p.repo.RegistryStr())
+		r.message = x.hidden(r.message)
 	}
 	e := x.event(EventRefused)
 	if r.code == codeDenied {
 		e.Kind = EventDenied
 	}
-	e.Reason, e.Rule, e.Message, e.Status, e.Digest, e.Cached = r.reason, r.rule, r.message, r.status, r.digest, r.cached
+	e.Reason, e.Rule, e.Message, e.Cause, e.Status, e.Digest, e.Cached = r.reason, r.rule, r.message, r.cause, r.status, r.digest, r.cached
 	if x.r.Context().Err() == nil { // nobody was refused who had gone
 		x.g.report(x.r.Context(), e)
 	}
 	x.deadline()
 	r.write(x.w, x.r, x.g.c.Help)
+}
+
+// hidden is a text about an image without the address of its registry: clients know that
+// by its name; where it is reached is the operator's business.
+func (x *exchange) hidden(text string) string {
+	return strings.ReplaceAll(text, x.p.from.address.Name(), x.p.repo.RegistryStr())
 }
 
 func (x *exchange) manifest() error {
@@ -268,7 +277,7 @@ func (x *exchange) referrers() error {
 		return err
 	}
 	if want := x.r.URL.Query().Get("artifactType"); want != "" {
-		if list, err = filtered(list, want); err != nil {
+		if list, err = x.g.filtered(x.ctx, list, want); err != nil {
 			return err
 		}
 		x.w.Header().Set("OCI-Filters-Applied", "artifactType")
@@ -287,7 +296,7 @@ func (x *exchange) referrersOf(subject string) (list *manifest, warning string, 
 		// The specification has no 404 here: an empty list, as a registry gives, but
 		// only to who may know that there is nothing.
 		if err = x.g.mayReadRepository(ctx, x.p); err == nil {
-			list, err = indexOf([]v1.Descriptor{})
+			list, err = indexOf(ctx, []v1.Descriptor{})
 		}
 		return list, "", err
 	}
@@ -307,7 +316,7 @@ func (x *exchange) sendManifest(m *manifest, warning string) error {
 		return refuse(http.StatusNotFound, codeManifest, "%s is a %s, which the request's Accept header leaves out", x.image(), m.mediaType)
 	}
 	h := x.w.Header()
-	warn(h, warning)
+	warn(h, x.hidden(warning))
 	h["Content-Type"] = []string{m.mediaType}
 	h["Docker-Content-Digest"] = []string{m.digest}
 	h["Docker-Distribution-Api-Version"] = apiVersion
@@ -320,7 +329,7 @@ func (x *exchange) sendManifest(m *manifest, warning string) error {
 	h["Content-Length"] = []string{strconv.Itoa(len(m.bytes))}
 	x.begin(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write(m.bytes) // the client has gone
+		x.send(m.digest, m.bytes)
 	}
 	return nil
 }

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/hallmark-oci/hallmark/internal/budget"
 )
 
 // maxTagPage bounds how many tags a client may ask for at once.
@@ -26,7 +29,9 @@ func (x *exchange) tags() error {
 	if last != "" && !tagSyntax.MatchString(last) {
 		return refuse(http.StatusBadRequest, codeTag, "last is malformed")
 	}
-	page, err := x.p.from.client.Tags(x.ctx, x.p.from.at(x.p.repo), limit, last)
+	ctx, end := budget.Scope(x.ctx)
+	defer end()
+	page, err := x.p.from.client.Tags(ctx, x.p.from.at(x.p.repo), limit, last)
 	if err != nil {
 		return err
 	}
@@ -41,6 +46,7 @@ func (x *exchange) tags() error {
 	if err != nil {
 		return err
 	}
+	end()
 	h := x.w.Header()
 	if page.More {
 		next := url.Values{"last": {page.Tags[len(page.Tags)-1]}}
@@ -57,7 +63,8 @@ func (x *exchange) tags() error {
 	h["Docker-Distribution-Api-Version"] = apiVersion
 	x.begin(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write(body) // the client has gone
+		sum := sha256.Sum256(body)
+		x.send("tags "+hexOf(sum[:]), body)
 	}
 	return nil
 }

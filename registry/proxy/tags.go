@@ -25,10 +25,12 @@ type tagged struct {
 	missing error
 }
 
-// maxTags and maxTagBytes bound what is remembered: lists may be long.
+// maxTags and maxTagBytes bound what is remembered: lists may be long. Of what is not
+// there less is.
 const (
-	maxTags     = 20_000
-	maxTagBytes = 32 << 20
+	maxTags         = 16_000
+	maxTagBytes     = 16 << 20
+	maxMissingBytes = 2 << 20
 )
 
 func (t tagged) weight() int64 {
@@ -40,7 +42,7 @@ func (t tagged) weight() int64 {
 }
 
 func newTags() *tags {
-	return &tags{found: lru.New[readKey](maxTagBytes, tagged.weight), missing: lru.New[readKey](maxTagBytes, tagged.weight)}
+	return &tags{found: lru.New[readKey](maxTagBytes, tagged.weight), missing: lru.New[readKey](maxMissingBytes, tagged.weight)}
 }
 
 func (t *tags) get(key readKey) (tagged, bool) {
@@ -115,11 +117,7 @@ func (g *gate) readTag(ctx context.Context, p pull, tag, last string) (*manifest
 			return nil, err // GET would meet the same
 		} // What HEAD says is not relied on otherwise: not every registry has it right.
 	}
-	m, err := registry.ReadManifest(ctx, p.from, p.repo.Tag(tag))
-	if err != nil {
-		return nil, err
-	}
-	return g.hold(m)
+	return g.fetch(ctx, p, p.repo.Tag(tag))
 }
 
 // answered reports whether an upstream has said something, other than to ask later.

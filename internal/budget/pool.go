@@ -1,0 +1,185 @@
+package budget
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/fair"
+)
+
+// Pool is an amount that is shared between parties; see package fair. One party has a
+// quarter of it at most, unless a single piece is larger. A piece that is larger than
+// the whole takes the whole. Those that wait are served in turns: the party that was
+// served longest ago first, each party's own in their order.
+type Pool struct {
+	total, each int64
+
+	mu      sync.Mutex
+	used    int64
+	parties map[string]*party
+	// waiting are the parties that wait, the one that was served longest ago in front.
+	waiting *list.List
+}
+
+// party is what one party has taken, and what it waits for.
+type party struct {
+	name  string
+	used  int64
+	queue []*waiter
+	at    *list.Element // in Pool.waiting; nil: it does not wait
+}
+
+// waiter is a piece that is waited for. ready is closed once it was given.
+type waiter struct {
+	n     int64
+	given bool
+	ready chan struct{}
+}
+
+// NewPool makes a pool of an amount.
+func NewPool(total int64) *Pool {
+	return &Pool{total: total, each: max(1, total/4), parties: make(map[string]*party), waiting: list.New()}
+}
+
+// Take waits for a piece, on behalf of any of the context's parties. leave gives it
+// back; further calls of it do nothing.
+func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
+	n = min(n, p.total)
+	for {
+		names, more := fair.Of(ctx)
+		by, w := p.enter(names, n)
+		if w.given {
+			return p.leaver(by, n), nil
+		}
+		select {
+		case <-w.ready:
+			return p.leaver(by, n), nil
+		case <-ctx.Done():
+			if p.giveUp(by, w) {
+				p.leaver(by, n)() // it came at the same time
+			}
+			return nil, ctx.Err()
+		case <-more: // another party may have room
+			if p.giveUp(by, w) {
+				return p.leaver(by, n), nil
+			}
+		}
+	}
+}
+
+// Try takes a piece if it is there now.
+func (p *Pool) Try(ctx context.Context, n int64) (leave func(), ok bool) {
+	if n > p.total {
+		return nil, false
+	}
+	names, _ := fair.Of(ctx)
+	by, w := p.enter(names, n)
+	if w.given || p.giveUp(by, w) {
+		return p.leaver(by, n), true
+	}
+	return nil, false
+}
+
+// enter queues a piece for the party that has taken least, and serves who can be served.
+func (p *Pool) enter(names []string, n int64) (*party, *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var by *party
+	for _, name := range names {
+		known := p.parties[name]
+		if known == nil {
+			known = &party{name: name}
+		}
+		if by == nil || known.used < by.used {
+			by = known
+		}
+	}
+	p.parties[by.name] = by
+	w := &waiter{n: n}
+	by.queue = append(by.queue, w)
+	if by.at == nil {
+		by.at = p.waiting.PushBack(by)
+	}
+	p.serve()
+	if !w.given {
+		w.ready = make(chan struct{})
+	}
+	return by, w
+}
+
+// serve gives pieces to those whose turn it is. One that has to wait only until more is
+// given back is not overtaken, so that a large piece gets its turn.
+func (p *Pool) serve() {
+	for e := p.waiting.Front(); e != nil; {
+		by := e.Value.(*party)
+		w := by.queue[0]
+		if by.name != "" && by.used > 0 && by.used+w.n > p.each {
+			e = e.Next()
+			continue
+		}
+		if p.used+w.n > p.total {
+			return
+		}
+		p.used += w.n
+		by.used += w.n
+		w.given = true
+		if w.ready != nil {
+			close(w.ready)
+		}
+		p.served(by)
+		e = p.waiting.Front()
+	}
+}
+
+// served takes the first piece from a party's queue, and lets others go first.
+func (p *Pool) served(by *party) {
+	if by.queue = by.queue[1:]; len(by.queue) > 0 {
+		p.waiting.MoveToBack(by.at)
+		return
+	}
+	p.waiting.Remove(by.at)
+	by.at, by.queue = nil, nil
+}
+
+// giveUp ends waiting, and reports whether the piece was given before.
+func (p *Pool) giveUp(by *party, w *waiter) (given bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.given {
+		return true
+	}
+	by.queue = slices.DeleteFunc(by.queue, func(other *waiter) bool { return other == w })
+	if len(by.queue) == 0 {
+		p.waiting.Remove(by.at)
+		by.at = nil
+	}
+	p.forget(by)
+	p.serve() // it may have kept others waiting
+	return false
+}
+
+func (p *Pool) leaver(by *party, n int64) func() {
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.used -= n
+		by.used -= n
+		p.forget(by)
+		p.serve()
+	})
+}
+
+func (p *Pool) forget(by *party) {
+	if by.used == 0 && by.at == nil {
+		delete(p.parties, by.name)
+	}
+}
+
+// Used is how much is taken now.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
