@@ -313,10 +313,11 @@ func isSHA256(digest string) bool {
 	return ok && len(text) == hexDigits["sha256"] && isLowerHex(text)
 }
 
-// scanList returns the list at v. Missing or null, it is empty.
+// scanList returns the list at v. Missing, it is empty; null is not a list, and could
+// stand for one that was taken out.
 func scanList(v strictjson.Value, what string) (strictjson.Value, error) {
 	switch v.Kind() {
-	case strictjson.Array, strictjson.Missing, strictjson.Null:
+	case strictjson.Array, strictjson.Missing:
 		return v, nil
 	}
 	return v, fmt.Errorf("%w: %s is no list", ErrScan, what)

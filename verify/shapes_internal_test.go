@@ -92,9 +92,6 @@ func removals(label, path, with string) bool {
 	return slices.Contains([]string{
 		// One source that is said to be none is read from the other one alone.
 		"source buildDefinition.resolvedDependencies[1].annotations null",
-		// Lists that are null are empty in Trivy's reports.
-		"vuln, Trivy scanner.result.Results null", "vuln, Trivy scanner.result.Results[0].Vulnerabilities null",
-		"vuln, Trivy, left out scanner.result.Results null", "vuln, Trivy, left out scanner.result.Results[0].ExperimentalModifiedFindings null",
 	}, label+" "+path+" "+with)
 }
 
