@@ -56,7 +56,7 @@ const (
 // on. Describes is zero where the entry itself is wrong. Entries of other reference types are ignored, as BuildKit demands, and
 // repetitions of an entry are read once. That the index cannot be read or is
 // malformed, or has more entries than Limits.MaxReferrers, is the only element
-// of the sequence; other limits, and a context that ends, are the last. A
+// of the sequence; other limits, and a context that ends, are its last. A
 // manifest that is no index lists nothing, and yields nothing.
 func IndexEvidence(ctx context.Context, r Reader, index name.Digest, limits Limits) iter.Seq2[Item, error] {
 	return gather(ctx, r, index, limits, func(ctx context.Context, g *gatherer) []*gathering {

@@ -359,7 +359,8 @@ func (p *gathering) take(c carrier) bool {
 	return other == nil || p.send(&found{item: *other})
 }
 
-// later puts a piece off. Of more than may be held, the smallest stay.
+// later puts a piece off. Of more than may be held, the smallest stay: what is
+// dropped is told of at the end of the place.
 func (p *gathering) later(item Item) {
 	p.putOff = append(p.putOff, item)
 	if p.weight += weightOf(item); p.weight > maxAheadFree && budget.Large(p.ctx) != nil {
@@ -378,9 +379,12 @@ func (p *gathering) later(item Item) {
 	}
 }
 
+// bySize sorts by payload and annotations together, so what is heavy in either way
+// goes last.
 func bySize(items []Item) {
+	bulk := func(i Item) int64 { return min(i.Layer.Size, 1<<40) + int64(weightOf(i)) }
 	slices.SortStableFunc(items, func(a, b Item) int {
-		return cmp.Or(cmp.Compare(a.Layer.Size, b.Layer.Size), cmp.Compare(a.Layer.Digest.Hex, b.Layer.Digest.Hex))
+		return cmp.Or(cmp.Compare(bulk(a), bulk(b)), cmp.Compare(a.Layer.Digest.Hex, b.Layer.Digest.Hex))
 	})
 }
 

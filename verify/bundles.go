@@ -26,8 +26,9 @@ const PlaceGiven registry.Place = "given"
 // evidence. What rests on the image itself cannot be judged: a requirement about
 // its config, or a subject that is named by SHA-384 or SHA-512 alone, ends in an
 // *UndecidedError where it is needed. A bundle above Limits.MaxPayloadBytes is
-// ignored with ReasonTooLarge; more bundles than Limits.MaxItems are
-// ReasonTooMuchEvidence, unless those before are enough.
+// ignored with ReasonTooLarge; more bundles than Limits.MaxItems, or more checks than
+// Image makes for one place, are ReasonTooMuchEvidence, unless those before are
+// enough.
 //
 // DenyDigests are compared with the subject alone, not with what an index lists: judge
 // the manifest that is to run.

@@ -128,6 +128,29 @@ func TestAttack_E21_ALayerThatIsNamedOverAndOverHidesNothing(t *testing.T) {
 	}
 }
 
+// What several referrers carry alike is judged once, and told of for each.
+func TestAttack_E21_TheSamePieceInManyReferrersIsJudgedOnce(t *testing.T) {
+	v := newVandal(t, registrytest.Options{})
+	good := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(v.image)), v.trusted)
+	slow := flood(64, []byte("{}"))
+	for i := range 400 { // as many envelopes would take 51,200 checks
+		layer := v.blob(dsseType, slow)
+		layer.Data = slow
+		v.refer(dsseType, layer, v.blob("application/x", fmt.Append(nil, i)))
+	}
+	for i := range 2 {
+		v.refer(bundleType, v.blob(bundleType, good.Payload), v.blob("application/y", fmt.Append(nil, i)))
+	}
+	denied := v.denied(verify.Signatures{Keys: []verify.Key{v.trusted.key, v.other.key}, Threshold: 2}, verify.ReasonThreshold)
+	told := make(map[verify.Reason]int)
+	for _, e := range denied.Evidence {
+		told[e.Reason]++
+	}
+	if told[verify.ReasonUntrustedKey] != 400 || told[verify.ReasonCounted] != 1 || told[verify.ReasonRepeated] != 1 {
+		t.Errorf("%v", told)
+	}
+}
+
 // Whatever fills a place, evidence in another one counts.
 func TestAttack_E21_AFullPlaceTakesNothingFromTheOthers(t *testing.T) {
 	fill := map[string]func(v *vandal){

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -63,7 +64,28 @@ func newModelWorld(t *testing.T) *modelWorld {
 	for _, p := range c.pieces { // by strangers, and garbage
 		w.strays = append(w.strays, modelPiece{piece: p})
 	}
+	w.addGarbage(t)
 	return w
+}
+
+// addGarbage adds what takes many checks, and what names a key that has not made it.
+func (w *modelWorld) addGarbage(t *testing.T) {
+	t.Helper()
+	for i, tag := range []string{"", ".sig", ".att"} {
+		item := registry.Item{Payload: flood(dsse.MaxSignatures, fmt.Append(nil, i))}
+		item.Layer.MediaType = dsseType
+		w.strays = append(w.strays, modelPiece{piece: piece{"a flood under " + tag, tag, item}})
+	}
+	stranger := newPerson(t)
+	for i, p := range w.people {
+		key, err := sigkey.New(p.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), stranger)
+		forged = bundleOf(strings.Replace(string(forged.Payload), `"hint":""`, fmt.Sprintf(`"hint":%q`, key.Hint()), 1))
+		w.strays = append(w.strays, modelPiece{piece: piece{fmt.Sprintf("forged, as of %d", i), "", forged}})
+	}
 }
 
 // add adds every form of what somebody may sign about an image.
@@ -178,7 +200,10 @@ func (w *modelWorld) pile(r *rand.Rand) (some []piece, deeds []deed) {
 		}
 	}
 	take(w.pieces, len(w.pieces))
-	take(w.strays, 5)
+	take(w.strays, 9)
+	for range r.IntN(1 + len(some)) { // the same over again
+		some = append(some, some[r.IntN(len(some))])
+	}
 	r.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
 	return some, deeds
 }

@@ -163,7 +163,8 @@ type Error struct {
 	Rule         string
 	// Unmet are the requirements that are not met; empty where none was reached.
 	Unmet []Unmet
-	// Evidence is everything that was looked at, in order.
+	// Evidence is everything that was looked at, in order; beyond 2000 pieces only
+	// what has counted.
 	Evidence []Evidence
 }
 
@@ -231,7 +232,8 @@ type UndecidedError struct {
 	// Reference and Digest are as in Error.
 	Reference string
 	Digest    name.Digest
-	// Evidence is everything that was looked at, in order.
+	// Evidence is everything that was looked at, in order; beyond 2000 pieces only
+	// what has counted.
 	Evidence []Evidence
 	// Causes are the errors of what could not be read.
 	Causes []error

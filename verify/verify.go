@@ -119,7 +119,9 @@ func (v *Verifier) Generation() string {
 //     ReasonNoRule. The rule denies: ReasonDeniedByRule.
 //   - Every piece of evidence in every format is looked at in turn, until what
 //     the rule requires is met: the .sig tag where it requires a signature, the
-//     .att tag where it requires an attestation, and all referrers. One counts for
+//     .att tag where it requires an attestation, and all referrers, in the order of
+//     registry.Evidence. Equal pieces are judged once. Each place has limits of its
+//     own, and one that is reached ends its place alone. One counts for
 //     a requirement if and only if all of this holds: it could be read and hashes to its digest; its manifest's
 //     subject, if any, is the digest; it is no attestation under the .sig tag and
 //     no signature under the .att tag; it is well-formed; a key of the policy has
@@ -148,9 +150,13 @@ func (v *Verifier) Generation() string {
 //     run: *Error, ReasonDeniedDigest; if that cannot be read: *UndecidedError. All
 //     of this holds for rules that only warn, too.
 //   - Otherwise, the context has ended: its error.
-//   - Otherwise, a limit was reached, one of Options.Limits or 20,000 checks of
-//     signatures (each signature with each key, until one fits; keys that are slower
-//     than P-256 count more): *Error, ReasonTooMuchEvidence.
+//   - Otherwise, a limit was reached in some place: one of Options.Limits, 20,000
+//     checks of signatures (each signature with each key, until one fits; keys that
+//     are slower than P-256 count more, and so do bytes that are hashed), or several
+//     signatures of one envelope over more than 64 MiB together: *Error,
+//     ReasonTooMuchEvidence. Referrers of up to 64 KiB that name a key which is
+//     required are checked with that key besides. Once half of the checks were made,
+//     what has few signatures and is small goes first.
 //   - Otherwise, something could not be read: *UndecidedError.
 //   - Otherwise *Error: its Reason is that of the first requirement that is not
 //     met, and Unmet lists all of them. Where the rule only warns: Result, with

@@ -1,8 +1,10 @@
 package steps_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -194,5 +196,25 @@ func TestAttack_T10_TooManyChoices(t *testing.T) {
 	refusal := b.refuses(steps.ReasonTooMany, b.signedLayout(), all, o)
 	if strings.Count(refusal.Detail, "choices") != 1 {
 		t.Errorf("%v", refusal)
+	}
+}
+
+// Pure Ed25519 hashes the whole link for each key, and the context is looked at before
+// each check.
+func TestAttack_E22_BytesOfLinksThatAreHashedCount(t *testing.T) {
+	b := newBuild(t)
+	large := signRaw(t, strings.Repeat("x", 8<<20), newPerson(t, "ed25519"))
+	_, checks, err := steps.SignedLinks(t.Context(), b.signedLayout(), [][]byte{large}, 10_000)
+	if want := 4 + 5*8*32; err != nil || checks != want { // 4 keys, and the hash of Ed25519ph
+		t.Errorf("%d checks, %v; want %d", checks, err, want)
+	}
+	_, _, err = steps.SignedLinks(t.Context(), b.signedLayout(), [][]byte{large}, 1000)
+	if refusal, ok := errors.AsType[*steps.Error](err); !ok || refusal.Reason != steps.ReasonTooMany {
+		t.Errorf("%v, want %s", err, steps.ReasonTooMany)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := steps.Verify(ctx, b.signedLayout(), b.links(), b.image, b.options()); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
