@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -60,7 +61,7 @@ type RecordOptions struct {
 	// products. Empty: the current directory.
 	Dir string
 	// Env is the command's environment. Nil: that of this process. Nothing of it
-	// is recorded.
+	// is recorded: what is secret in it is looked for in the tail.
 	Env []string
 	// Stdin is what the command reads. Nil: nothing.
 	Stdin io.Reader
@@ -80,7 +81,14 @@ type RecordOptions struct {
 	NoMaterials bool
 	// OutputTail is how many bytes at the end of what the command writes are
 	// kept as a byproduct, up to 1 MiB; of a line that they would cut, nothing.
-	// Zero: none.
+	// It is kept once all secrets that are known of the command are replaced: those
+	// in Redact, what is redacted in its arguments, and the values of variables of
+	// its environment whose names speak of secrets, if they have four bytes or
+	// more. Each is looked for as it is and as JSON, shells, URLs, HTML, base64 and
+	// hexadecimal show it, in upper and lower case, and across ends of lines. Of a
+	// named secret or an argument with fewer than four bytes, whole lines are
+	// replaced. Where there are more than 1000 secrets nothing is kept, and
+	// Recording.OutputLeftOut says so. Zero: none.
 	OutputTail int
 	// Redact are texts that must appear neither in the recorded command nor in
 	// the tail, such as tokens. Of both, what looks like a secret is redacted
@@ -118,6 +126,9 @@ type Recording struct {
 	Changed             []string
 	// Output is the tail of what it wrote, redacted; nil where none was asked for.
 	Output []byte
+	// OutputLeftOut says why there is none although it was asked for. Empty: there
+	// is.
+	OutputLeftOut string
 
 	maxListed int
 }
@@ -206,13 +217,13 @@ func (o RecordOptions) hash(ctx context.Context, phase string, filter *hashtree.
 
 // tailKept is how much of the output has to be kept, so that a secret which reaches
 // into the tail is known as a whole.
-func (o RecordOptions) tailKept() int {
+func (o RecordOptions) tailKept(secrets []string) int {
 	if o.OutputTail == 0 {
 		return 0
 	}
 	longest := maxPrivateKey
-	for _, s := range o.Redact {
-		longest = max(longest, 2*len(s)) // with "\r\n" for "\n"
+	for _, s := range secrets {
+		longest = max(longest, 2*formGrowth*len(s)) // with ends of lines within it
 	}
 	return o.OutputTail + longest
 }
@@ -221,7 +232,15 @@ func (o RecordOptions) tailKept() int {
 func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = o.dir(), o.Env, o.Stdin
-	tail := &tailWriter{limit: o.tailKept()}
+	var secrets []string
+	if o.OutputTail > 0 {
+		var tooMany bool
+		if secrets, tooMany = commandSecrets(o.Command, cmd.Environ(), o.Redact); tooMany {
+			r.OutputLeftOut = fmt.Sprintf("the command has more than %d secrets, which could be in it", maxSecrets)
+			o.OutputTail = 0
+		}
+	}
+	tail := &tailWriter{limit: o.tailKept(secrets)}
 	cmd.Stdout = tail.beside(o.Stdout)
 	// os/exec writes from two goroutines, unless both are one writer.
 	if cmd.Stderr = cmd.Stdout; !sameWriter(o.Stdout, o.Stderr) {
@@ -235,7 +254,7 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	endGroup(cmd)
 	r.FinishedOn = o.Now().UTC()
 	if o.OutputTail > 0 {
-		r.Output = redactTail(string(tail.bytes()), o.OutputTail, o.Redact)
+		r.Output = redactTail(string(tail.bytes()), o.OutputTail, secrets)
 	}
 	var exit *exec.ExitError
 	switch {
@@ -308,6 +327,9 @@ func (r *Recording) Facts() Facts {
 		}
 		f.InternalParameters["changedMaterials"] = changed
 	}
+	if r.OutputLeftOut != "" {
+		f.InternalParameters["outputLeftOut"] = r.OutputLeftOut
+	}
 	if len(r.Output) > 0 {
 		sum := sha256.Sum256(r.Output)
 		f.Byproducts = []attest.ResourceDescriptor{{
@@ -350,11 +372,35 @@ func describeFiles(files []File, most int) []attest.ResourceDescriptor {
 }
 
 // tailWriter keeps the last bytes of what is written. Two streams of one command
-// write to it.
+// write to it, line by line: what one writes does not hide a secret in the midst of a
+// line of the other.
 type tailWriter struct {
-	limit int
-	mu    sync.Mutex
-	held  []byte
+	limit   int
+	mu      sync.Mutex
+	held    []byte
+	streams []*lineWriter
+}
+
+// lineWriter is one stream.
+type lineWriter struct {
+	t    *tailWriter
+	line []byte // the last one, as far as it has come
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.t.mu.Lock()
+	defer l.t.mu.Unlock()
+	l.line = append(l.line, p...)
+	if end := bytes.LastIndexByte(l.line, '\n') + 1; end > 0 {
+		l.t.add(l.line[:end])
+		l.line = append(l.line[:0], l.line[end:]...)
+	}
+	// The beginning of a line that is longer than the tail is cut, and the line not
+	// kept then.
+	if len(l.line) > 2*l.t.limit {
+		l.line = append(l.line[:0], l.line[len(l.line)-l.t.limit:]...)
+	}
+	return len(p), nil
 }
 
 // beside gives a writer that also passes on to another one.
@@ -364,10 +410,13 @@ func (t *tailWriter) beside(to io.Writer) io.Writer {
 		return nil
 	case t.limit == 0:
 		return to
-	case to == nil:
-		return t
 	}
-	return io.MultiWriter(to, t)
+	l := &lineWriter{t: t}
+	t.streams = append(t.streams, l)
+	if to == nil {
+		return l
+	}
+	return io.MultiWriter(to, l)
 }
 
 // sameWriter reports whether two writers are one. Some cannot be compared, which
@@ -381,20 +430,22 @@ func sameWriter(a, b io.Writer) (same bool) {
 	return a == b
 }
 
-func (t *tailWriter) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// add is called with mu held.
+func (t *tailWriter) add(p []byte) {
 	t.held = append(t.held, p[max(0, len(p)-t.limit):]...)
 	// Twice as much is let gather, so that not every write moves all of it.
 	if len(t.held) > 2*t.limit {
 		t.held = append(t.held[:0], t.held[len(t.held)-t.limit:]...)
 	}
-	return len(p), nil
 }
 
 func (t *tailWriter) bytes() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, l := range t.streams { // lines without an end
+		t.add(l.line)
+		l.line = nil
+	}
 	return slices.Clone(t.held[max(0, len(t.held)-t.limit):])
 }
 

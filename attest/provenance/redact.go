@@ -65,14 +65,26 @@ type span struct {
 // secret looks like nobody knows for all: name it.
 func redactCommand(command, secrets []string) []string {
 	out := make([]string, len(command))
+	// What is secret in one argument is so in the others.
+	for _, s := range argumentSecrets(command, secrets) {
+		if len(s) >= minSecret {
+			secrets = append(slices.Clip(secrets), s)
+		}
+	}
 	hide := false
 	for i, arg := range command {
 		if out[i] = redacted; !hide {
 			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms), argumentForms...)))
 		}
-		hide = strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern.MatchString(arg)
+		hide = hidesNext(arg)
 	}
 	return out
+}
+
+// hidesNext reports whether an argument is an option whose value, which is a secret, is
+// the next one.
+func hidesNext(arg string) bool {
+	return strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern.MatchString(arg)
 }
 
 // redactText leaves out of a text what is a secret by itself.
@@ -84,7 +96,7 @@ func redactText(text string, secrets []string) string {
 // before them secrets are found that reach into them. The rest of a line that was
 // cut is left out.
 func redactTail(output string, limit int, secrets []string) []byte {
-	spans := secretSpans(output, secrets, secretForms)
+	spans := joinSpans(append(secretSpans(output, nil, secretForms), shownSpans(output, trimmed(secrets))...))
 	cut := max(0, len(output)-limit)
 	for _, s := range spans {
 		if s.from < cut && cut < s.to {
@@ -130,7 +142,22 @@ func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
 	for _, m := range loginForm.FindAllStringSubmatchIndex(text, -1) {
 		all = append(all, span{m[2], m[3], ""})
 	}
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	return joinSpans(all)
+}
+
+func trimmed(secrets []string) []string {
+	all := make([]string, 0, len(secrets))
+	for _, s := range secrets {
+		if s = strings.TrimSpace(s); s != "" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// joinSpans gives spans in order, those that overlap as one.
+func joinSpans(all []span) []span {
+	slices.SortFunc(all, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to)) })
 	var apart []span
 	for _, s := range all {
 		last := len(apart) - 1
@@ -138,7 +165,10 @@ func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
 			apart = append(apart, s)
 			continue
 		}
-		apart[last].to = max(apart[last].to, s.to)
+		if s.to <= apart[last].to { // within it, such as the password in a login
+			continue
+		}
+		apart[last].to = s.to
 		apart[last].with = cmp.Or(apart[last].with, s.with)
 	}
 	return apart

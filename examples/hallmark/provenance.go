@@ -33,9 +33,10 @@ func (a *app) provenanceCommand() *cobra.Command {
 		Long: `Make SLSA provenance v1 of what the build system's environment says (only an
 allow-list of variables is read), of the git work tree, and of COMMAND, which is
 run and recorded: the files before it as materials, its exit status and times. What
-it writes goes to stderr. Secrets in its arguments, and in the output that
---output-tail keeps, are left out as far as they look like such; name others with
---redact.
+it writes goes to stderr. Secrets in its arguments are left out as far as they look
+like such; name others with --redact. In the output that --output-tail keeps all of
+these are left out, in whatever form they are shown, and so are the values of variables
+whose names speak of secrets.
 
 The work tree counts as it was before COMMAND, which could rewrite it; where COMMAND
 changes its commit or its remote, no provenance is made. When COMMAND has ended, what
