@@ -17,7 +17,7 @@ import (
 
 // maxReadBack is up to what size a blob of evidence is read back in full: what
 // readers of evidence take by default. Larger ones, and layers of images above
-// smallBlob, are opened and not read: whoever pulls them verifies them.
+// smallBlob, are opened and not read: clients verify what they pull.
 const maxReadBack = 32 << 20
 
 // check is something that was written, and is to be read back.

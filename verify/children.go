@@ -80,7 +80,7 @@ func allDenied(found children) *Error {
 }
 
 // childrenOf looks for denied digests among what an index lists, and the indexes in
-// it. A manifest of a type that nobody runs has no children.
+// it. A manifest of an unknown type, which no client runs, has no children.
 func (v *Verifier) childrenOf(ctx context.Context, r registry.Reader, root name.Digest) children {
 	w := childWalk{r: r, repo: root.Context(), denied: v.policy.denied, told: make(map[string]bool)}
 	found := w.look(ctx, root, 0)

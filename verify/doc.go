@@ -33,7 +33,7 @@
 // vouches for that.
 //
 // An allowed index vouches for what it lists, except for what the policy denies by
-// digest: Result.DeniedChildren. An index of which all images are denied is denied.
+// digest: Result.DeniedChildren. An index whose images are all denied is denied.
 // What runs is one image: judge that with [Verifier.Platform] or [Verifier.Child].
 //
 // # Policies

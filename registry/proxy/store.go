@@ -163,7 +163,7 @@ func (s *Store) enter() (err error) {
 	if err != nil {
 		return fmt.Errorf("the directory cannot be locked: %w", err)
 	}
-	// Who replaced the file has another lock than we.
+	// A file that has taken its place has a lock of its own.
 	now, err := s.root.Lstat(lockName)
 	if err != nil || !locked || !os.SameFile(info, now) {
 		return fmt.Errorf("%w by another gate; stop it, or give this one a directory of its own", ErrStoreInUse)
@@ -171,7 +171,7 @@ func (s *Store) enter() (err error) {
 	return nil
 }
 
-// own makes a directory of the store, which nobody else may change.
+// own makes a directory of the store, which no other user may change.
 func (s *Store) own(dir string) error {
 	if err := s.root.MkdirAll(dir, 0o700); err != nil {
 		return err
