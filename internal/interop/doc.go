@@ -7,7 +7,8 @@
 // distribution v3, Debian's docker-registry (distribution 2.8),
 // go-containerregistry's and our own, with and without the referrers API. That
 // images can be pulled, or that it is seen why they cannot, skopeo, podman,
-// containerd, crane, regctl and oras tell.
+// containerd, crane, regctl and oras tell. What attackers get past the gate into
+// other projects' code is tested in package readers.
 //
 // # Programs
 //

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -213,6 +214,9 @@ func (a *target) nothingOf(t *testing.T, r reader, from access, l lure) {
 		got := newHaul()
 		if err := r.pull(t, from, ref, got); err == nil {
 			t.Errorf("%s was answered, want a refusal", ref)
+		}
+		if status, body := from.get(t, "manifests/"+ref); status != http.StatusForbidden || !bytes.Contains(body, []byte(`"DENIED"`)) {
+			t.Errorf("%s: %d %.400q, want 403 and DENIED", ref, status, body)
 		}
 	}
 	got := newHaul()

@@ -3,7 +3,6 @@ package readers
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -59,7 +58,7 @@ func (a *author) reach(t *testing.T, r reader, way string, good []string) {
 		a.plain(t, which, content)
 	}
 	for _, blob := range slices.Sorted(maps.Keys(a.payloads)) {
-		if from.gives(t, "blobs/"+blob) {
+		if status, _ := from.get(t, "blobs/"+blob); status == http.StatusOK {
 			t.Errorf("%s is given as a blob: %s", blob, a.payloads[blob])
 		}
 	}
@@ -87,16 +86,4 @@ func (a *author) plain(t *testing.T, which string, content []byte) {
 			t.Errorf("the list %s has an entry with content, a platform or addresses:\n%.400q", which, content)
 		}
 	}
-}
-
-// gives says whether something is answered as a whole.
-func (a access) gives(t *testing.T, path string) bool {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.host+"/v2/"+a.repository+"/"+path, nil)
-	must(t, err)
-	resp, err := a.transport.RoundTrip(req)
-	must(t, err)
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK
 }

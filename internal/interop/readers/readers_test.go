@@ -2,6 +2,7 @@ package readers
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"sync"
@@ -59,6 +60,21 @@ type access struct {
 }
 
 func (a access) client() *http.Client { return &http.Client{Transport: a.transport} }
+
+// get asks for something in the repository. The status is zero where the answer was
+// broken off.
+func (a access) get(t *testing.T, path string) (status int, body []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.host+"/v2/"+a.repository+"/"+path, nil)
+	must(t, err)
+	resp, err := a.transport.RoundTrip(req)
+	must(t, err)
+	defer resp.Body.Close()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, body
+}
 
 // watched is a transport that remembers the statuses that are no success.
 type watched struct {
@@ -126,9 +142,10 @@ func (h *haul) has(digest string) bool {
 	return h.contents[digest] != nil
 }
 
-// visits says whether it is the first visit, so that circles end.
+// visits are the digests that were visited. Circles end at them.
 type visits map[string]bool
 
+// first says whether it is the first visit.
 func (v visits) first(digest string) bool {
 	seen := v[digest]
 	v[digest] = true
