@@ -268,10 +268,5 @@ func Work(ctx context.Context) (leave func(), err error) {
 	}, nil
 }
 
-// Load says how much of a budget is taken, by its amounts' names.
-func (b *Budget) Load() map[string]int64 {
-	return map[string]int64{
-		"large": b.large.Used(), "payloads": b.payloads.Used(), "ahead": b.ahead.Used(),
-		"messages": b.messages.Used(), "parsing": b.parsing.Used(), "work": b.work.Used(),
-	}
-}
+// Messages is how much of the budget for large answers is taken.
+func (b *Budget) Messages() int64 { return b.messages.Used() }

@@ -49,8 +49,8 @@ func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 	n = min(n, p.total)
 	for {
 		names, more := fair.Of(ctx)
-		by, w := p.enter(names, n)
-		if w.given {
+		by, w, given := p.enter(names, n)
+		if given {
 			return p.leaver(by, n), nil
 		}
 		select {
@@ -75,18 +75,17 @@ func (p *Pool) Try(ctx context.Context, n int64) (leave func(), ok bool) {
 		return nil, false
 	}
 	names, _ := fair.Of(ctx)
-	by, w := p.enter(names, n)
-	if w.given || p.giveUp(by, w) {
+	by, w, given := p.enter(names, n)
+	if given || p.giveUp(by, w) {
 		return p.leaver(by, n), true
 	}
 	return nil, false
 }
 
 // enter queues a piece for the party that has taken least, and serves who can be served.
-func (p *Pool) enter(names []string, n int64) (*party, *waiter) {
+func (p *Pool) enter(names []string, n int64) (by *party, w *waiter, given bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var by *party
 	for _, name := range names {
 		known := p.parties[name]
 		if known == nil {
@@ -97,7 +96,7 @@ func (p *Pool) enter(names []string, n int64) (*party, *waiter) {
 		}
 	}
 	p.parties[by.name] = by
-	w := &waiter{n: n}
+	w = &waiter{n: n}
 	by.queue = append(by.queue, w)
 	if by.at == nil {
 		by.at = p.waiting.PushBack(by)
@@ -106,7 +105,7 @@ func (p *Pool) enter(names []string, n int64) (*party, *waiter) {
 	if !w.given {
 		w.ready = make(chan struct{})
 	}
-	return by, w
+	return by, w, w.given
 }
 
 // serve gives pieces to those whose turn it is. One that has to wait only until more is
