@@ -58,8 +58,8 @@ type Options struct {
 	// is not sent again; Error.RetryAfter has it. Default 10 s.
 	MaxRetryDelay time.Duration
 
-	// MaxInFlight is how many requests wait for an answer at once. Bodies that
-	// are being streamed do not count. A gate (registry/proxy) lets none of its
+	// MaxInFlight is how many requests wait for an answer at once, small bodies (manifests,
+	// lists, tokens) included. Bodies that are being streamed do not count. A gate (registry/proxy) lets none of its
 	// clients have more than a quarter of them. Default 64.
 	MaxInFlight int
 	// Timeout bounds each attempt of a small request (manifests, lists, tokens)

@@ -53,12 +53,36 @@
 // seen to be what its digest says; otherwise the connection is broken off. All who
 // want a blob at the same time share one download, through a file.
 //
+// # Bounds
+//
+// With default limits the live heap stays below 96 MiB, and the process below 256 MiB
+// where its program sets a memory limit (GOMEMLIMIT; examples/proxy does), whatever
+// 1,000 clients do:
+//
+//   - One budget bounds what all requests together read and parse. Answers of up to 16
+//     KiB need none of it. Parties (an address, or a /64) take turns, and one has a
+//     quarter at most, unless a single piece is larger.
+//   - 32 judgements before each upstream are under way at once, the others wait. Parsing
+//     and checking signatures leave one processor to what is decided already.
+//   - Large evidence is read when its turn comes, and forgotten once it was looked at.
+//   - Config.JudgeFor is the time for a request to be decided, however slowly tags, lists
+//     and evidence come. What holds a part of the budget must come at 1 MiB a second.
+//   - A client holds at most 32 KiB of its answer in memory: larger manifests and lists
+//     are sent from a temporary file, once for all who take them. Config.WriteTimeout
+//     ends answers that are not taken.
+//   - Lists of referrers have Config.MaxListBytes at most. A longer one is an error.
+//   - A blob of which parts are asked for is fetched once: what was fetched is kept in a
+//     file for a minute after its last client (Config.MaxSpoolBytes), and a download that
+//     its clients have left is stopped, and taken up again for the next.
+//
 // # Refusals
 //
 // Errors have the form of the distribution specification. 403 with code DENIED is
 // a decision: the message says which image, what was missing and which rule
 // decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided,
-// so that nothing passes; they are never remembered. HEAD has no body: what its
+// so that nothing passes; they are never remembered. Of an upstream's error clients are
+// told its kind, the HTTP status and the specification's code; Event.Cause has the rest,
+// which may name addresses. HEAD has no body: what its
 // client cannot show stands in the log and the audit log, of which each refusal is
 // a line.
 //

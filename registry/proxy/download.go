@@ -179,7 +179,7 @@ func (l *download) leaveKept() {
 // not have the upstream send a blob as often: one that is under way waits, without
 // reading on, and one that is complete is kept, each for a while.
 const (
-	pauseFor  = 15 * time.Second
+	pauseFor  = 3 * time.Second
 	keepFor   = time.Minute
 	maxPaused = 64
 )

@@ -74,7 +74,7 @@ func run(ctx context.Context, o options) (missed int, err error) {
 		return 0, err
 	}
 	fmt.Printf("%-52s %14s %14s %8s  %s\n", "measured", "distribution", "the gate", "ratio", "target")
-	for _, measure := range []func(context.Context) error{b.manifests, b.layers, b.parallel, b.latency} {
+	for _, measure := range []func(context.Context) error{b.manifests, b.layers, b.parallel, b.latency, b.floods, b.known} {
 		if err := measure(ctx); err != nil {
 			return 0, err
 		}
