@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -16,7 +17,7 @@ const (
 	// maxName bounds the name of one.
 	maxName = 256
 	// maxKept is how much of a member's value is kept, where it tells a kind.
-	maxKept = 4 << 10
+	maxKept = 64 << 10
 )
 
 // telling are the members by which kinds are told.
@@ -72,7 +73,7 @@ func (o *object) kinds() Set {
 	kinds, m := JSON, o.members
 	for kind, is := range map[Set]bool{
 		Empty:         len(o.names) == 0,
-		Inert:         inert(m),
+		Inert:         o.inert(),
 		Bundle:        m["mediaType"].says("application/vnd.dev.sigstore.bundle") && m["verificationMaterial"].object() && (m["dsseEnvelope"].object() || m["messageSignature"].object()),
 		Envelope:      m["payloadType"].first == '"' && m["payload"].base64 && m["signatures"].array(),
 		SimpleSigning: m["critical"].object(),
@@ -86,21 +87,29 @@ func (o *object) kinds() Set {
 	return kinds
 }
 
+// configNames are the members of an image's config.
+var configNames = []string{"created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history"}
+
 // inert reports whether an image's config names no platform and nothing to run.
-func inert(m map[string]member) bool {
-	for _, name := range []string{"architecture", "os"} {
-		if v, there := m[name]; there && v.text != `""` && v.text != `"unknown"` {
+func (o *object) inert() bool {
+	for name := range o.names {
+		if !slices.Contains(configNames, name) {
 			return false
 		}
 	}
-	config, there := m["config"]
+	for _, name := range []string{"architecture", "os"} {
+		if v, there := o.members[name]; there && v.text != `""` && v.text != `"unknown"` {
+			return false
+		}
+	}
+	config, there := o.members["config"]
 	return !there || config.whole && (config.text == "null" || strings.Trim(config.text, "{} \t\r\n") == "")
 }
 
 // object reads the outermost object of a document.
 type object struct {
 	b       *bufio.Reader
-	names   map[string]bool // in lower case: readers take one for the other
+	names   map[string]bool // in one case: readers take one for the other
 	members map[string]member
 
 	keeping bool // what is read is kept, until there is enough
@@ -252,10 +261,10 @@ func (o *object) outermost() error {
 		return err
 	}
 	name := strings.Trim(o.end().text, `"`)
-	// Two members of one name, or a name that is spelt with escapes, have more than one
-	// meaning.
-	folded := strings.ToLower(name)
-	if len(name) > maxName || strings.Contains(name, `\`) || o.names[folded] || len(o.names) >= maxMembers {
+	// Two members of one name, a telling name in another case, or a name that is spelt
+	// with escapes, have more than one meaning.
+	folded := strings.ToLower(strings.ToUpper(name))
+	if len(name) > maxName || strings.Contains(name, `\`) || o.names[folded] || len(o.names) >= maxMembers || misspelt(name, folded) {
 		return errNotJSON
 	}
 	o.names[folded] = true
@@ -277,6 +286,17 @@ func (o *object) outermost() error {
 	m.base64 = base64
 	o.members[name] = m
 	return err
+}
+
+// misspelt reports whether a name is a telling one but for its case: encoding/json, and
+// with it most clients, takes it for that one.
+func misspelt(name, folded string) bool {
+	for known := range telling {
+		if folded == strings.ToLower(known) && name != known {
+			return true
+		}
+	}
+	return false
 }
 
 // keep begins to keep what is read, and end says what that was.
@@ -366,8 +386,38 @@ func (o *object) word() error {
 			return err
 		}
 	}
-	if _, err := strictjson.Parse(text[:n]); err != nil {
+	if !isWord(string(text[:n])) {
 		return errNotJSON
 	}
 	return nil
+}
+
+// isWord reports whether a text is a number, true, false or null (RFC 8259, sections 3
+// and 6).
+func isWord(text string) bool {
+	switch text {
+	case "true", "false", "null":
+		return true
+	}
+	whole := strings.TrimPrefix(text, "-")
+	rest := strings.TrimLeft(whole, "0123456789")
+	if digits := whole[:len(whole)-len(rest)]; digits == "" || digits[0] == '0' && len(digits) > 1 {
+		return false
+	}
+	if fraction, ok := strings.CutPrefix(rest, "."); ok {
+		if rest = strings.TrimLeft(fraction, "0123456789"); rest == fraction {
+			return false
+		}
+	}
+	if rest == "" {
+		return true
+	}
+	if rest[0] != 'e' && rest[0] != 'E' {
+		return false
+	}
+	exponent := rest[1:]
+	if exponent != "" && (exponent[0] == '+' || exponent[0] == '-') {
+		exponent = exponent[1:]
+	}
+	return exponent != "" && strings.Trim(exponent, "0123456789") == ""
 }

@@ -27,7 +27,8 @@ const (
 	// manifest.md, "Guidance for an Empty Descriptor").
 	Empty
 	// Inert is the config of an image that names no platform and nothing to run, as
-	// cosign and containers/image put before signatures.
+	// cosign and containers/image put before signatures: it has no member but those of
+	// the OCI specification (config.md).
 	Inert
 	// Bundle is a Sigstore bundle (sigstore_bundle.proto).
 	Bundle
@@ -59,7 +60,9 @@ var byMediaType = map[string]Set{
 	"application/vnd.in-toto.bundle+json":              Bundle | Envelope,
 	"application/spdx+json":                            JSON,
 	"text/spdx+json":                                   JSON,
-	"text/spdx":                                        SPDXText,
+	"spdx+json":                                        JSON,
+	"application/vnd.syft":                             JSON,
+	"text/spdx":                                        SPDXText | JSON, // the default of "cosign attach sbom", whatever the document
 	"application/vnd.cyclonedx":                        JSON,
 	"application/vnd.cyclonedx+json":                   JSON,
 	"application/vnd.syft+json":                        JSON,
@@ -103,19 +106,20 @@ func IsImageType(mediaType string) bool {
 }
 
 // OfConfig says what the config of evidence may be that has a media type; 0: evidence
-// has no such config. Older clients give it the media type that is the artifact's now.
+// has no such config. Older clients give it the media type that is the artifact's now, of
+// which there are many: where that is nothing known, the config must be empty.
 func OfConfig(mediaType string) Set {
 	switch {
 	case IsImageConfig(mediaType):
 		return Inert | Empty
 	case mediaType == oci.MediaTypeEmpty:
 		return Empty
-	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."):
+	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."), OfLayer(mediaType) != 0:
 		return Inert | Empty
-	case mediaType == "application/vnd.cncf.notary.signature", mediaType == "application/vnd.unknown.config.v1+json", OfLayer(mediaType) != 0:
-		return Empty
+	case IsImageType(mediaType):
+		return 0
 	}
-	return 0
+	return Empty
 }
 
 // Of reads content to its end and says of which kinds it is; 0: of none. An error is the

@@ -54,16 +54,16 @@ func TestEachKindIsToldByItsContent(t *testing.T) {
 		content string
 		want    kinds.Set
 	}{
-		"object":         {` {"x":[1,-2.5e3,true,false,null,"\u00e9é\/"],"y":{"z":{}}} ` + "\n", kinds.JSON | kinds.Inert},
+		"object":         {` {"x":[1,-2.5e3,true,false,null,"\u00e9é\/"],"y":{"z":{}}} ` + "\n", kinds.JSON},
 		"empty":          {"{}", kinds.JSON | kinds.Empty | kinds.Inert},
 		"config":         {config, kinds.JSON | kinds.Inert},
 		"unknown config": {`{"architecture":"unknown","os":"unknown","config":null}`, kinds.JSON | kinds.Inert},
-		"bundle":         {bundle, kinds.JSON | kinds.Bundle | kinds.Inert},
-		"envelope":       {envelope, kinds.JSON | kinds.Envelope | kinds.Inert},
-		"simple signing": {simple, kinds.JSON | kinds.SimpleSigning | kinds.Inert},
-		"statement":      {statement, kinds.JSON | kinds.Statement | kinds.Inert},
-		"JOSE":           {jose(`{"targetArtifact":{}}`), kinds.JSON | kinds.JOSE | kinds.Inert},
-		"COSE":           {sign1("\xa1\x01\x26", "\xa1\x61x\x82\x01\xf6", `{"targetArtifact":{}}`, "sig"), kinds.COSE},
+		"bundle":         {bundle, kinds.JSON | kinds.Bundle},
+		"envelope":       {envelope, kinds.JSON | kinds.Envelope},
+		"simple signing": {simple, kinds.JSON | kinds.SimpleSigning},
+		"statement":      {statement, kinds.JSON | kinds.Statement},
+		"JOSE":           {jose(`{"targetArtifact":{}}`), kinds.JSON | kinds.JOSE},
+		"COSE":           {sign1("\xa1\x01\x26", "\xa1\x61x\x82\x01\x61y", `{"targetArtifact":{}}`, "sig"), kinds.COSE},
 		"SPDX text":      {spdxText, kinds.SPDXText},
 		"no line end":    {"SPDXVersion: SPDX-2.2", kinds.SPDXText},
 		"long text":      {"SPDXVersion: SPDX-2.2\nPackageComment: <text>\n" + strings.Repeat("x", 1<<17) + "\n</text>\n", kinds.SPDXText},
@@ -226,8 +226,8 @@ func TestMediaTypesSayWhatContentMayBe(t *testing.T) {
 		"application/vnd.dev.cosign.artifact.sig.v1+json": kinds.Inert | kinds.Empty,
 		"application/vnd.oci.empty.v1+json":               kinds.Empty,
 		"application/vnd.cncf.notary.signature":           kinds.Empty,
-		"application/vnd.dev.sigstore.bundle.v0.3+json":   kinds.Empty,
-		"application/vnd.acme.config":                     0,
+		"application/vnd.dev.sigstore.bundle.v0.3+json":   kinds.Inert | kinds.Empty,
+		"application/vnd.acme.config":                     kinds.Empty, "application/vnd.oci.image.layer.v1.tar": 0,
 	} {
 		if got := kinds.OfConfig(mediaType); got != want {
 			t.Errorf("config %s: %b, want %b", mediaType, got, want)

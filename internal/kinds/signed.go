@@ -2,10 +2,13 @@ package kinds
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
@@ -40,9 +43,7 @@ const (
 	maxCOSE = 64 << 10
 	// maxCOSESignature is more than RSA signatures of 4096 bits have.
 	maxCOSESignature = 1 << 10
-	maxCBORDepth     = 8
-	// headerChain is the label of x5chain (RFC 9360, section 2).
-	headerChain = 33
+	maxCBORDepth     = 4
 )
 
 // ofCOSE reads a COSE_Sign1 message: a protected header, an unprotected one, a payload
@@ -124,7 +125,16 @@ func (c *cbor) bytes() []byte {
 	return c.take(n)
 }
 
-// header reads a map of headers, of which the certificates must be such.
+// Labels of headers that the Notary Project writes (RFC 9052, section 3.1; RFC 9360,
+// section 2).
+const (
+	headerAlgorithm, headerCritical, headerContentType, headerChain = 1, 2, 3, 33
+
+	headerTimestamp = "io.cncf.notary.timestampSignature"
+)
+
+// header reads a map of headers. Their values are short texts, numbers and lists of
+// these; only certificates and timestamps are binary, and must be what they are.
 func (c *cbor) header() {
 	major, n := c.head()
 	if major != cborMap {
@@ -134,17 +144,50 @@ func (c *cbor) header() {
 		if c.bad {
 			return
 		}
-		before := c.rest
-		c.skip(1)
-		label := before[:len(before)-len(c.rest)]
-		if c.bad {
-			return
+		switch major, label := c.head(); major {
+		case cborUint:
+			c.numbered(label)
+		case cborText:
+			if name := c.text(label); name == headerTimestamp {
+				c.der()
+			} else {
+				c.plain(0)
+			}
+		default:
+			c.bad = true
 		}
-		if bytes.Equal(label, []byte{0x18, headerChain}) {
-			c.chain()
-		} else {
-			c.skip(1)
-		}
+	}
+}
+
+// numbered reads the value of a header that has a number for a label.
+func (c *cbor) numbered(label uint64) {
+	switch label {
+	case headerAlgorithm, headerCritical, headerContentType:
+		c.plain(0)
+	case headerChain:
+		c.chain()
+	default:
+		c.bad = true
+	}
+}
+
+// maxCBORText bounds one text.
+const maxCBORText = 4 << 10
+
+// text reads the bytes of a text.
+func (c *cbor) text(n uint64) string {
+	text := string(c.take(n))
+	if n > maxCBORText || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		c.bad = true
+	}
+	return text
+}
+
+// der reads a byte string that is one sequence of DER (X.690).
+func (c *cbor) der() {
+	var sequence asn1.RawValue
+	if rest, err := asn1.Unmarshal(c.bytes(), &sequence); err != nil || len(rest) > 0 || sequence.Tag != asn1.TagSequence {
+		c.bad = true
 	}
 }
 
@@ -155,48 +198,28 @@ func (c *cbor) chain() {
 		_, n = c.head()
 	}
 	for range n {
-		der := c.bytes()
-		if c.bad {
-			return
-		}
-		if _, err := x509.ParseCertificate(der); err != nil {
+		if _, err := x509.ParseCertificate(c.bytes()); c.bad || err != nil {
 			c.bad = true
 			return
 		}
 	}
 }
 
-// skip reads any item.
-func (c *cbor) skip(depth int) {
-	if depth > maxCBORDepth {
-		c.bad = true
-	}
+// plain reads a text, a number, or a list of these.
+func (c *cbor) plain(depth int) {
 	major, n := c.head()
-	if c.bad {
-		return
-	}
-	switch major {
-	case cborBytes, cborText:
-		c.take(n)
-	case cborMap:
-		c.items(2*n, n, depth)
-	case cborArray:
-		c.items(n, n, depth)
-	case cborTag:
-		c.skip(depth + 1)
-	case cborUint, cborNegative, cborSimple:
-	}
-}
-
-// items reads what an array or a map holds; each takes a byte at least.
-func (c *cbor) items(n, counted uint64, depth int) {
-	if counted > uint64(len(c.rest)) {
-		c.bad = true
-	}
-	for range n {
-		if c.bad {
-			return
+	switch {
+	case c.bad:
+	case major == cborUint, major == cborNegative, major == cborSimple:
+	case major == cborText:
+		c.text(n)
+	case major == cborTag && depth < maxCBORDepth:
+		c.plain(depth + 1)
+	case major == cborArray && depth < maxCBORDepth && n <= uint64(len(c.rest)):
+		for range n {
+			c.plain(depth + 1)
 		}
-		c.skip(depth + 1)
+	default:
+		c.bad = true
 	}
 }

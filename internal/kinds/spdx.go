@@ -2,7 +2,7 @@ package kinds
 
 import (
 	"bufio"
-	"bytes"
+	"errors"
 	"io"
 	"strings"
 )
@@ -22,7 +22,7 @@ var spdxTags = func() map[string]bool {
 		FileName FileType FileChecksum LicenseConcluded LicenseInfoInFile LicenseComments FileCopyrightText
 		FileComment FileNotice FileContributor FileAttributionText FileDependency
 		ArtifactOfProjectName ArtifactOfProjectHomePage ArtifactOfProjectURI
-		SnippetSPDXID SnippetFromFileSPDXID SnippetByteRange SnippetLineRange SnippetLicenseConcluded
+		SnippetSPDXID SnippetSPDXIdentifier SnippetFromFileSPDXID SnippetByteRange SnippetLineRange SnippetLicenseConcluded
 		LicenseInfoInSnippet SnippetLicenseComments SnippetCopyrightText SnippetComment SnippetName
 		SnippetAttributionText LicenseID ExtractedText LicenseName LicenseCrossReference LicenseComment
 		Relationship RelationshipComment Annotator AnnotationDate AnnotationType AnnotationComment SPDXREF
@@ -35,45 +35,60 @@ var spdxTags = func() map[string]bool {
 // Where a value of several lines begins and ends.
 const textBegin, textEnd = "<text>", "</text>"
 
+// maxLine bounds one line.
+const maxLine = 1 << 20
+
 // ofSPDXText reads lines of tags and values. The first one says what it is; comments and
 // empty lines may stand between, but a script's first line is not a comment.
 func ofSPDXText(b *bufio.Reader) (Set, error) {
 	said, inText := false, false
 	for {
-		line, err := b.ReadSlice('\n')
-		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
-			return 0, err
-		}
-		more := err == nil
+		line, err := readLine(b)
 		switch {
-		case inText:
-			inText = !bytes.Contains(line, []byte(textEnd))
-			more = more || err == bufio.ErrBufferFull
-		case err == bufio.ErrBufferFull, bytes.HasPrefix(line, []byte("#!")):
+		case err == io.EOF && said && !inText:
+			return SPDXText, nil
+		case err == io.EOF, errors.Is(err, errNotText):
 			return 0, nil
-		default:
-			tag, value, ok := spdxLine(line)
-			if !ok || tag != "" && !said && !(tag == "SPDXVersion" && strings.HasPrefix(value, "SPDX-2.")) {
-				return 0, nil
-			}
-			said = said || tag != ""
-			inText = strings.HasPrefix(value, textBegin) && !strings.Contains(value, textEnd)
-		}
-		if more {
+		case err != nil:
+			return 0, err
+		case inText:
+			inText = !strings.Contains(line, textEnd)
 			continue
 		}
-		if !said || inText {
+		tag, value, ok := spdxLine(line)
+		if !ok || tag != "" && !said && !(tag == "SPDXVersion" && strings.HasPrefix(value, "SPDX-2.")) {
 			return 0, nil
 		}
-		return SPDXText, nil
+		said = said || tag != ""
+		inText = strings.HasPrefix(value, textBegin) && !strings.Contains(value, textEnd)
+	}
+}
+
+// errNotText says that a line is longer than those of a text.
+var errNotText = errors.New("not a text")
+
+// readLine reads a line; io.EOF says that there is none.
+func readLine(b *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := b.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == io.EOF && len(line) > 0, err == nil:
+			return string(line), nil
+		case err != bufio.ErrBufferFull:
+			return "", err
+		case len(line) > maxLine:
+			return "", errNotText
+		}
 	}
 }
 
 // spdxLine reads a line; tag is "" for comments and empty lines.
-func spdxLine(line []byte) (tag, value string, ok bool) {
-	text := strings.TrimSpace(string(line))
+func spdxLine(line string) (tag, value string, ok bool) {
+	text := strings.TrimSpace(line)
 	if text == "" || text[0] == '#' {
-		return "", "", true
+		return "", "", !strings.HasPrefix(line, "#!")
 	}
 	tag, value, ok = strings.Cut(text, ":")
 	return tag, strings.TrimSpace(value), ok && spdxTags[tag]

@@ -20,6 +20,7 @@ type watched struct {
 	parts int
 	block [tarBlock]byte
 	at    int
+	began bool // the first block has been seen
 }
 
 func (w *watched) Read(p []byte) (int, error) {
@@ -41,7 +42,7 @@ func (w *watched) allow(kinds Set) Set {
 func (w *watched) text(p []byte) {
 	for len(p) > 0 && !w.notText {
 		if w.parts == 0 && p[0] < utf8.RuneSelf {
-			w.notText = p[0] < ' ' && !isSpace(p[0])
+			w.notText = p[0] < ' ' && !isSpace(p[0]) && p[0] != '\f' // between the pages of licences
 			p = p[1:]
 			continue
 		}
@@ -66,21 +67,20 @@ func (w *watched) blocks(p []byte) {
 		p, w.at = p[n:], w.at+n
 		if w.at == tarBlock {
 			w.at = 0
-			w.archive = isTarHeader(w.block[:])
+			w.archive = isTarHeader(w.block[:], !w.began)
+			w.began = true
 		}
 	}
 }
 
 // isTarHeader recognises a header by its checksum, which tar of all ages has (POSIX.1,
-// ustar): the sum of all bytes, those of the checksum itself counted as blanks. It reads
-// the field as the most lenient readers do: white space and NULs around octal digits are
-// passed over, and the sum may be that of signed bytes. Numbers in base 256 need bytes
-// that text lacks; those in base 64 are of versions of GNU tar from 1999.
-func isTarHeader(b []byte) bool {
-	field := strings.TrimLeft(string(b[148:156]), " \t\n\v\f\r\x00")
-	if field == "" || !(field[0] >= '0' && field[0] <= '7' || field[0] == '+' || field[0] == '-' || field[0] >= utf8.RuneSelf) {
-		return false
-	}
+// ustar): the sum of all bytes, those of the checksum itself counted as blanks. It may be
+// that of signed bytes, as old writers made it. Readers differ in what they pass over
+// before the octal digits, and in the number systems beside: GNU tar, busybox, libarchive,
+// Go, Python and Rust. So the sum counts wherever in the field it begins, in the first
+// block; later ones, which few readers look for, must begin with it, or with blanks.
+func isTarHeader(b []byte, first bool) bool {
+	field := string(b[148:156])
 	sum, signed := int64(8*' '), int64(8*' ')
 	for i, c := range b {
 		if i < 148 || i >= 156 {
@@ -88,29 +88,38 @@ func isTarHeader(b []byte) bool {
 			signed += int64(int8(c)) //nolint:gosec // as old writers added
 		}
 	}
-	for _, want := range []int64{sum, signed} {
-		if octal(field) == want || base64Number(field) == want || base256(b[148:156]) == want {
+	is := func(n int64) bool { return n == sum || n == signed }
+	if !first {
+		return is(octal(strings.TrimLeft(field, " \t\n\v\f\r\x00+")))
+	}
+	for i := range field {
+		if is(octal(field[i:])) || is(base64Number(field[i:])) {
 			return true
 		}
 	}
-	return false
+	return is(base256(b[148:156]))
 }
 
+// octal reads octal digits, among which there may be underscores, until there is
+// something else.
 func octal(field string) int64 {
 	n := int64(0)
 	for _, c := range []byte(field) {
-		if c < '0' || c > '7' {
-			break
+		switch {
+		case c >= '0' && c <= '7':
+			n = n<<3 | int64(c-'0')
+		case c != '_':
+			return n
 		}
-		n = n<<3 | int64(c-'0')
 	}
 	return n
 }
 
+// base64Number reads the digits of GNU tar of 1999.
 func base64Number(field string) int64 {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	n := int64(0)
-	for _, c := range []byte(field[1:]) {
+	for _, c := range []byte(field) {
 		d := strings.IndexByte(digits, c)
 		if d < 0 {
 			break
@@ -120,6 +129,7 @@ func base64Number(field string) int64 {
 	return n
 }
 
+// base256 reads a binary number, which the first bit announces.
 func base256(field []byte) int64 {
 	if field[0]&0x80 == 0 {
 		return -1
