@@ -75,8 +75,8 @@ func (v *Verifier) Denies(digest string) (reason string, denied bool) {
 	return reason, denied
 }
 
-// Forbids is the denial that holds for all of a repository whatever evidence there is,
-// so that nothing needs to be read: the policy has expired (ReasonPolicyExpired), no
+// Forbids is the denial that holds for all of a repository whatever evidence there is, and
+// for which nothing needs to be read: the policy has expired (ReasonPolicyExpired), no
 // rule is about the repository (ReasonNoRule), or its rule denies (ReasonDeniedByRule).
 // Nil allows nothing: ask Image.
 func (v *Verifier) Forbids(repo name.Repository) *Error {

@@ -1,11 +1,11 @@
 // Package budget bounds the memory and the processor time that a process spends on what
-// others make it read, whoever asks for how much of it at once.
+// clients make it read, however many ask for however much at once.
 //
 // A budget travels in a context. Where a context has none, nothing is bounded and
-// nothing waits, so that a library can ask for it everywhere.
+// nothing waits: a library asks for it everywhere.
 //
 // There are four amounts. Who holds one of them may wait for those that come after it in
-// this list and for no other, so that nobody waits in a circle:
+// this list and for no other: there is no circle of holders that wait.
 //
 //   - Large: judgements that hold large lists or manifests while they wait for others.
 //   - Payload: large payloads of evidence, until they were looked at.
@@ -24,7 +24,7 @@ import (
 )
 
 // Free is up to what size anything is read without a budget: most is smaller, and waits
-// for nobody.
+// for no other.
 const Free = 16 << 10
 
 // The amounts of a budget, which together with what is kept and what each client costs
@@ -264,7 +264,7 @@ func Work(ctx context.Context) (leave func(), err error) {
 	}
 	return func() {
 		place()
-		runtime.Gosched() // who has waited meanwhile goes first
+		runtime.Gosched() // who has waited goes first
 	}, nil
 }
 

@@ -40,7 +40,7 @@ func TestAttack_P17_OnePartyHasAQuarterOfABudget(t *testing.T) {
 	if p.Used() != 0 {
 		t.Errorf("%d are left", p.Used())
 	}
-	// Nobody in particular has all of it.
+	// What is done for no party in particular may have all of it.
 	one, two := taken(t, p, t.Context(), 50), taken(t, p, t.Context(), 50)
 	one()
 	two()

@@ -109,7 +109,7 @@ func (p *Pool) enter(names []string, n int64) (by *party, w *waiter, given bool)
 }
 
 // serve gives pieces to those whose turn it is. One that has to wait only until more is
-// given back is not overtaken, so that a large piece gets its turn.
+// given back is not overtaken: otherwise a large piece would never get its turn.
 func (p *Pool) serve() {
 	for e := p.waiting.Front(); e != nil; {
 		by := e.Value.(*party)

@@ -32,22 +32,22 @@ func Join(work, caller context.Context) {
 	of.add(names)
 }
 
-// Of are the parties on whose behalf what is done with a context is done: nobody in
-// particular is the one party "". more is closed when there are more of them.
+// Of are the parties on whose behalf what is done with a context is done; the one party
+// "" where it is done for none in particular. more is closed when there are more of them.
 func Of(ctx context.Context) (names []string, more <-chan struct{}) {
 	of, _ := ctx.Value(partiesKey{}).(*parties)
 	if of == nil {
-		return nobody, nil
+		return none, nil
 	}
 	names, more = of.now()
 	if len(names) >= everybody || slices.Contains(names, "") {
-		return nobody, nil
+		return none, nil
 	}
 	return names, more
 }
 
-// nobody is nobody in particular.
-var nobody = []string{""}
+// none is no party in particular.
+var none = []string{""}
 
 type partiesKey struct{}
 

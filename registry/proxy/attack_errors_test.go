@@ -75,7 +75,7 @@ func TestAttack_P19_TheStatusLineNamesNoAddress(t *testing.T) {
 }
 
 // Evidence that comes in drips, each of which is progress, ends with the judgement's
-// time, for whoever waits for it.
+// time, for all who wait for it.
 func TestAttack_E22_OneJudgementHasOneDeadline(t *testing.T) {
 	for _, kind := range []registrytest.Kind{registrytest.KindManifest, registrytest.KindReferrers} {
 		s := newScene(t, registrytest.Options{}, nil)
@@ -89,7 +89,7 @@ func TestAttack_E22_OneJudgementHasOneDeadline(t *testing.T) {
 		s.passes("signed")
 		s.hosted.Inject(registrytest.Fault{Kind: kind, Do: registrytest.Drip(16, 50*time.Millisecond)})
 		began := time.Now()
-		for range 3 { // who asks again meanwhile does not prolong it
+		for range 3 { // asking again does not prolong it
 			path := manifestPath + "slow"
 			if kind == registrytest.KindReferrers {
 				path = "/v2/team/app/referrers/" + s.signed.DigestStr()

@@ -10,7 +10,7 @@ import (
 const smallBuffer = 32 << 10
 
 // bodies are large answers that are on their way to clients. Each is in a file, once for
-// all who take it, so that clients that are slow hold no memory.
+// all who take it: clients that are slow hold no memory.
 type bodies struct {
 	mu sync.Mutex
 	by map[string]*body
@@ -63,7 +63,7 @@ func (b *bodies) leave(digest string, known *body) {
 	}
 	delete(b.by, digest)
 	if known.file != nil {
-		_ = known.file.Close()           // nobody reads it any more
+		_ = known.file.Close()           // it has no reader any more
 		_ = os.Remove(known.file.Name()) // deleted before, mostly
 	}
 }
@@ -87,7 +87,7 @@ func (x *exchange) send(digest string, content []byte) {
 	}
 	size := int64(len(content))
 	file, leave, err := x.g.bodies.join(x.g.c.TempDir, digest, content)
-	if err != nil { // as with blobs, a disk that is full keeps nobody from pulling
+	if err != nil { // as with blobs, a disk that is full does not end pulls
 		x.g.c.Logger.WarnContext(x.ctx, "a large answer cannot be put into a file", "error", err)
 		_, _ = x.w.Write(content)
 		return

@@ -79,8 +79,8 @@
 //
 // Errors have the form of the distribution specification. 403 with code DENIED is
 // a decision: the message says which image, what was missing and which rule
-// decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided,
-// so that nothing passes; they are never remembered. Of an upstream's error clients are
+// decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided, and
+// nothing passes; they are never remembered. Of an upstream's error clients are
 // told its kind, the HTTP status and the specification's code; Event.Cause has the rest,
 // which may name addresses. HEAD has no body: what its
 // client cannot show stands in the log and the audit log, of which each refusal is

@@ -27,7 +27,7 @@ type downloads struct {
 	// that was complete first in front, and keptBytes their size.
 	kept      []*download
 	keptBytes int64
-	// paused counts downloads that nobody wants now.
+	// paused counts downloads that have no client now.
 	paused atomic.Int64
 	// large counts the large buffers in use.
 	large atomic.Int64
@@ -68,13 +68,13 @@ type download struct {
 	done    bool // with err
 	err     error
 	grown   chan struct{} // closed when any of these changes
-	joined  chan struct{} // closed when somebody joins
+	joined  chan struct{} // closed when a client joins
 	users   int
 	used    time.Time // when the last client came or went
 	// evidence: nobody wants it as an image's.
 	evidence bool
-	ending   bool // nobody has wanted it for long: nobody may join any more
-	// partly: somebody wanted a part of it, or went away before the end. kept: it is, or
+	ending   bool // it had no client for long: none may join any more
+	// partly: a client wanted a part of it, or went away before the end. kept: it is, or
 	// was, among downloads.kept. stored: it is in the store.
 	partly, kept, stored bool
 }
@@ -146,7 +146,7 @@ func (d *downloads) run(ctx context.Context, l *download) {
 	d.g.survive(ctx, func() { stored = err == nil && d.keep(ctx, l) })
 	if err != nil || stored {
 		d.forget(l)
-	} // Otherwise others may join as long as somebody reads the file, or it is kept.
+	} // Otherwise others may join as long as the file has a reader, or is kept.
 	l.mu.Lock()
 	l.stored = stored
 	l.mu.Unlock()
@@ -175,9 +175,9 @@ func (l *download) leaveKept() {
 	l.all.retain(l)
 }
 
-// Downloads that nobody wants. Who asks for a byte, goes away, and does so again, must
-// not have the upstream send a blob as often: one that is under way waits, without
-// reading on, and one that is complete is kept, each for a while.
+// Downloads without a client. A client that asks for a byte, goes away, and does so again
+// must not have the upstream send a blob as often: a download that is under way waits,
+// without reading on, and one that is complete is kept, each for a while.
 const (
 	pauseFor  = 3 * time.Second
 	keepFor   = time.Minute
@@ -208,7 +208,7 @@ func (d *downloads) dropped(i int) {
 	d.kept = slices.Delete(d.kept, i, i+1)
 }
 
-// release ends the keeping of a download that nobody has used for long.
+// release ends the keeping of a download that had no client for long.
 func (d *downloads) release(l *download) {
 	l.mu.Lock()
 	left := keepFor - time.Since(l.used)
@@ -232,7 +232,7 @@ func (d *downloads) release(l *download) {
 	}
 }
 
-// wanted waits as long as nobody wants a download, and reports whether somebody does.
+// wanted waits while a download has no client, and reports whether it has one.
 func (l *download) wanted(ctx context.Context) bool {
 	if l.now() > 1 {
 		return true
@@ -267,7 +267,7 @@ func (l *download) now() int {
 	return l.users
 }
 
-// end lets nobody join any more, unless somebody has.
+// end closes a download to further clients, unless one has joined.
 func (l *download) end() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -275,8 +275,8 @@ func (l *download) end() bool {
 	return l.ending
 }
 
-// errUnwanted says that nobody wanted a download for long.
-var errUnwanted = errors.New("nobody wants it any more")
+// errUnwanted says that a download had no client for long.
+var errUnwanted = errors.New("it has no client any more")
 
 // keep moves a complete file into the store, and reports whether it is there.
 func (d *downloads) keep(ctx context.Context, l *download) bool {

@@ -31,8 +31,8 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// The floods are played against a gate in a process of its own, so that what the clients
-// and the upstream hold is not counted.
+// The floods are played against a gate in a process of its own: what the clients and the
+// upstream hold is not counted.
 const childFloodKey = "HALLMARK_GATE_TEST_FLOOD_KEY"
 
 // Bounds of a gate with default limits, whatever 1,000 clients do.
@@ -285,7 +285,7 @@ func TestAttack_P17_FloodsHoldWithinTheBudget(t *testing.T) {
 				flood(ctx, strings.TrimPrefix(url, "http://"), x.method, 1000, x.reads, x.path)
 			}()
 			time.Sleep(2 * time.Second)
-			good.passes("meanwhile")
+			good.passes("during the flood")
 			<-done
 			good.passes("afterwards")
 			resident, live := peaks(t, url, pid)

@@ -23,7 +23,9 @@ func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest
 	if ok && known.holds(g.c.Now()) {
 		return known.list, nil
 	}
-	list, err := g.listing.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
+	asking, cancel := g.asking(ctx, ok)
+	defer cancel()
+	list, err := g.listing.Do(asking, key, func(ctx context.Context) (*manifest, error) {
 		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
 			return known.list, nil // read between the look above and now
 		}
@@ -33,7 +35,7 @@ func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest
 		}
 		return list, err
 	})
-	if err != nil && ok && ctx.Err() == nil && down(err) {
+	if err != nil && ok && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
 		return known.list, nil
 	}
 	return list, err

@@ -80,7 +80,9 @@ func (g *gate) named(ctx context.Context, p pull, tag string) (string, error) {
 	if ok && known.holds(g.c.Now()) {
 		return known.digest, known.missing
 	}
-	m, err := g.reading.Do(ctx, key, func(ctx context.Context) (*manifest, error) {
+	asking, cancel := g.asking(ctx, ok)
+	defer cancel()
+	m, err := g.reading.Do(asking, key, func(ctx context.Context) (*manifest, error) {
 		// Somebody may have read it between the look above and now.
 		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) && known.missing == nil {
 			return g.byDigest(ctx, p, known.digest)
@@ -97,11 +99,20 @@ func (g *gate) named(ctx context.Context, p pull, tag string) (string, error) {
 	if err == nil {
 		return m.digest, nil
 	}
-	if ok && known.missing == nil && ctx.Err() == nil && down(err) {
+	if ok && known.missing == nil && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
 		g.c.Logger.WarnContext(ctx, "upstream cannot be reached; its last word holds", "tag", p.repo.Tag(tag).String(), "digest", known.digest)
 		return known.digest, nil
 	}
 	return "", err
+}
+
+// asking is a context for asking an upstream. Where there is a last word, half of the
+// time is left to judge by that.
+func (g *gate) asking(ctx context.Context, lastWord bool) (context.Context, context.CancelFunc) {
+	if !lastWord {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, g.c.JudgeFor/2, errLate)
 }
 
 // readTag reads what a tag names now. Where the manifest that it named last is here,

@@ -36,8 +36,8 @@ import (
 // floodClients are as many clients as a gate's memory is bounded for.
 const floodClients = 1000
 
-// flooded is the policy under floods: unsigned images pass below flood/, so that they
-// are judged and sent.
+// flooded is the policy under floods: unsigned images pass below flood/, once they were
+// judged.
 const flooded = `version: 1
 keys:
   release: {file: release.pub}
@@ -273,8 +273,10 @@ func (b *bench) expensive(ctx context.Context, hosted *registrytest.Registry, ho
 		if err != nil {
 			return "", err
 		}
-		text, _ := json.Marshal(string(pair.PublicPEM)) // a string has JSON
-		keys += fmt.Sprintf("  k%d: {pem: %s}\n", n, text)
+		if err := os.WriteFile(filepath.Join(b.dir, fmt.Sprintf("k%d.pub", n)), pair.PublicPEM, 0o600); err != nil {
+			return "", err
+		}
+		keys += fmt.Sprintf("  k%d: {file: k%d.pub}\n", n, n)
 		names = append(names, fmt.Sprintf("k%d", n))
 	}
 	policy = filepath.Join(b.dir, "expensive.yaml")
