@@ -112,8 +112,8 @@ func TestAttack_E21_WhatIsLargeComesLast(t *testing.T) {
 	}
 }
 
-// A list may say of large manifests that they are small: then they are put off all the
-// same, and the store is asked about the size of the others.
+// A list may say of large manifests that they are small: then they are
+// still put off, and the store is asked about the size of the others.
 func TestAttack_E21_LargeManifestsThatClaimToBeSmallComeLast(t *testing.T) {
 	h := host(t, registrytest.Options{}, registry.Options{})
 	var list []v1.Descriptor

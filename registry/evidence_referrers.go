@@ -36,7 +36,7 @@ func (p *gathering) referrers() error {
 	return cmp.Or(p.sendPutOff(), tooMany, incomplete)
 }
 
-// list begins to read what is listed, until there is an error or nobody wants more.
+// list begins to read what is listed, until there is an error or the reader has gone.
 func (p *gathering) list(entries chan<- chan carrier) error {
 	seen := make(map[v1.Hash]bool)
 	n := 0

@@ -86,7 +86,7 @@ func (v *vandal) refer(artifactType string, layers ...v1.Descriptor) {
 	}
 }
 
-// flood is an envelope with so many signatures that nobody has made.
+// flood is an envelope with so many signatures that no key has made.
 func flood(signatures int, payload []byte) []byte {
 	one := `{"sig":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0x30}, ed25519.SignatureSize)) + `"}`
 	return fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`, dsse.PayloadTypeInToto,
