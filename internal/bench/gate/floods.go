@@ -281,7 +281,7 @@ func (b *bench) expensive(ctx context.Context, hosted *registrytest.Registry, ho
 	}
 	policy = filepath.Join(b.dir, "expensive.yaml")
 	text := "version: 1\nkeys:\n  release: {file: release.pub}\n" + keys + "roles:\n  release: {keys: [" + strings.Join(names, ", ") +
-		"]}\nrules:\n  - images: [bench.example/**]\n    require:\n      - signature: {by: release}\n"
+		"], threshold: 1}\nrules:\n  - images: [bench.example/**]\n    require:\n      - signature: {by: release}\n"
 	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
 		return "", err
 	}
