@@ -47,6 +47,9 @@ func readMessage(ctx context.Context, r *request, resp *http.Response, most int6
 // readLarge reads the rest of a body that is larger than budget.Free. size is negative
 // where it is not known.
 func readLarge(ctx context.Context, r *request, body io.Reader, start []byte, size, most int64) (all []byte, err error) {
+	if r.unplace != nil {
+		r.unplace() // small answers must not wait for those that do
+	}
 	if r.list {
 		if err := budget.Large(ctx); err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -55,6 +56,9 @@ type request struct {
 	// hurry shortens the time that is left for the attempt under way; nil: it has none of
 	// its own.
 	hurry func(time.Duration)
+	// unplace gives back the place in flight of the attempt under way, once it waits for a
+	// budget in place of that; nil: it has none of its own.
+	unplace func()
 	// once: what fails is not tried again here.
 	once bool
 	// accept lists further statuses that are no error. 200 to 299 are none.
@@ -220,13 +224,17 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 }
 
 // exchange sends a request and reads its answer, or where it leads. It has a place
-// among the requests in flight until a small body has been read.
+// among the requests in flight until a small body has been read, or is found to be so
+// large that a budget bounds it.
 func (c *Client) exchange(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string, maxBody int64) (a *answer, location string, err error) {
 	leave, err := c.slots.Take(ctx)
 	if err != nil {
 		return nil, "", r.fail(ErrUnavailable, err, "")
 	}
-	defer leave()
+	placed := *r
+	placed.unplace = sync.OnceFunc(leave)
+	defer placed.unplace()
+	r = &placed
 	resp, err := c.roundTrip(ctx, h, r, target, local, authorization)
 	if err != nil {
 		return nil, "", err

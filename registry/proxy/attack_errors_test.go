@@ -35,6 +35,7 @@ func TestAttack_P19_ErrorsNameNoAddress(t *testing.T) {
 		for _, path := range s.everyEndpoint("team/app") {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				r := s.ask(method, path)
+				r.header.Del("Date")
 				told := string(r.body) + fmt.Sprint(r.header)
 				for _, secret := range []string{address, "127.0.0.1", "inner", "4711", "10.0.0", ":53", "lookup", "dial", "secret/"} {
 					if strings.Contains(told, secret) {

@@ -277,7 +277,7 @@ func TestAttack_P17_FloodsHoldWithinTheBudget(t *testing.T) {
 			good := goodImage{t: t, url: url, want: s.signed.DigestStr()}
 			good.passes("before")
 			peaks(t, url, pid)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
 			done := make(chan struct{})
 			go func() {
@@ -324,7 +324,7 @@ type goodImage struct {
 
 func (g *goodImage) passes(when string) {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+manifestPath+"signed", nil)
 	must(g.t, err)

@@ -122,6 +122,9 @@ func (x *exchange) login(r *refusal) {
 func (x *exchange) refuse(r *refusal) {
 	x.login(r)
 	if x.p.from != nil {
+		if r.cause != "" {
+			r.message += ": " + x.image()
+		}
 		r.message = x.hidden(r.message)
 	}
 	e := x.event(EventRefused)
