@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -129,6 +130,11 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 	if !known {
 		r.accept = append(r.accept, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable)
 	}
+	var list []v1.Descriptor
+	r.consume = func(body io.Reader) (err error) {
+		list, err = oci.ReadReferrers(body, c.o.MaxReferrers+1) // one more shows that there are too many
+		return err
+	}
 	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {
 		return nil, nil, err
@@ -139,10 +145,6 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 		return nil, nil, r.stray(ErrMalformed, nil, "what came is no list of referrers")
 	case !isList:
 		return nil, nil, errNoAPI
-	}
-	list, err := parseList(ctx, a.body)
-	if err != nil {
-		return nil, nil, r.stray(ErrMalformed, err, "") // the list is the registry's own
 	}
 	next, err := r.nextPage(a)
 	return list, next, err

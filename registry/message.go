@@ -2,10 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
@@ -80,12 +79,53 @@ func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, e
 	return oci.Parse(mediaType, text)
 }
 
-// parseList is oci.ParseReferrers within a budget.
-func parseList(ctx context.Context, text []byte) ([]v1.Descriptor, error) {
-	leave, err := budget.Parse(ctx, text)
-	if err != nil {
-		return nil, err
+// Bounds of one page of a list of referrers.
+const (
+	// maxListBytes is how long it may be: registries repeat the annotations of all
+	// referrers in it, and attackers choose those of theirs.
+	maxListBytes = 64 << 20
+	// listCost is about what reading it takes in memory, however long it is.
+	listCost = 8 << 20
+)
+
+// consumed has a list read as it comes.
+func (r *request) consumed(ctx context.Context, resp *http.Response) error {
+	body := &bounded{r: resp.Body, left: maxListBytes}
+	if resp.ContentLength < 0 || resp.ContentLength > budget.Free {
+		if err := budget.Large(ctx); err != nil {
+			return r.fail(ErrUnavailable, err, "")
+		}
+		read, err := budget.Message(ctx, listCost)
+		if err != nil {
+			return r.fail(ErrUnavailable, err, "")
+		}
+		defer read(false)
+		if r.hurry != nil && budget.In(ctx) {
+			r.hurry(budget.Time(max(resp.ContentLength, listCost)))
+		}
 	}
-	defer leave()
-	return oci.ParseReferrers(text)
+	err := r.consume(body)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, limit.ErrExceeded):
+		return r.fail(ErrTooLarge, err, "")
+	case errors.Is(err, oci.ErrMalformed):
+		return r.stray(ErrMalformed, err, "") // the list is the registry's own
+	}
+	return r.transportError(resp.Request.Context(), err)
+}
+
+// bounded fails where there is more than may be.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, limit.ErrExceeded
+	}
+	return n, err
 }

@@ -53,6 +53,9 @@ type request struct {
 	stream bool
 	// list: the answer is a list, which is held while what it lists is read.
 	list bool
+	// consume reads the body of a list of referrers, of up to maxListBytes, in place of
+	// answer.body; nil: it does not.
+	consume func(body io.Reader) error
 	// hurry shortens the time that is left for the attempt under way; nil: it has none of
 	// its own.
 	hurry func(time.Duration)
@@ -378,6 +381,9 @@ func (c *Client) read(ctx context.Context, r *request, resp *http.Response, maxB
 		return a, nil
 	}
 	defer drain(resp)
+	if r.consume != nil && resp.StatusCode == http.StatusOK && contentType(resp.Header) == oci.MediaTypeIndex {
+		return a, r.consumed(ctx, resp)
+	}
 	body, err := readMessage(ctx, r, resp, maxBody)
 	switch {
 	case errors.Is(err, budget.ErrLater):

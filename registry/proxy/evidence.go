@@ -136,8 +136,19 @@ func (e evidenceRules) entry(d v1.Descriptor) (v1.Descriptor, bool) {
 	if d.MediaType != types.OCIManifestSchema1 && d.MediaType != types.DockerManifestSchema2 || d.Platform != nil || kinds.IsImageConfig(d.ArtifactType) {
 		return v1.Descriptor{}, false
 	}
-	return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: d.ArtifactType, Annotations: e.annotations(d.Annotations)}, true
+	entry := v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: d.ArtifactType, Annotations: e.annotations(d.Annotations)}
+	if lengthOf(entry) > maxEntry {
+		entry.Annotations = nil
+	}
+	return entry, len(entry.ArtifactType) <= maxMediaType
 }
+
+// Bounds of an entry of a list that the gate writes: with more annotations it has none,
+// and a longer media type is none (RFC 6838, section 4.2).
+const (
+	maxEntry     = 8 << 10
+	maxMediaType = 255
+)
 
 // kindsOf says what each blob may be that a manifest of evidence lists.
 func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {

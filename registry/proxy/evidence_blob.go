@@ -29,6 +29,9 @@ func (x *exchange) evidenceBlob(allowed permit) error {
 		return err
 	}
 	defer held.leave()
+	if held.size > x.g.c.MaxEvidenceBytes {
+		return noEvidence()
+	}
 	seen, err := x.g.form(x.ctx, x.l.ref, io.NewSectionReader(held.content, 0, held.size))
 	if err != nil {
 		return err

@@ -220,7 +220,7 @@ func (g *gate) vouched(ctx context.Context, v *verify.Verifier, p pull, key perm
 	if by, err = g.carries(ctx, v, p, key.digest); by != nil || err != nil {
 		return by, false, err
 	}
-	for _, parent := range g.links.parents(ctx, linkKey{key.repo, key.digest, asManifest}) {
+	for _, parent := range g.links.get(ctx, linkKey{key.repo, key.digest, asManifest}).Parents {
 		by, err = g.byParent(ctx, v, p, key, parent, depth)
 		if !errors.Is(err, errFar) && (by != nil || err != nil) {
 			return by, far, err
@@ -440,15 +440,12 @@ func (g *gate) keepDecision(ctx context.Context, p pull, key permitKey, m *manif
 	g.permits.put(key, *d)
 	g.permits.share(ctx, key, *d, d.Until.Sub(g.c.Now()))
 	if d.about != "" {
-		g.links.add(ctx, linkKey{key.repo, key.digest, asManifest}, d.about, true, g.keepFor(d))
+		g.links.add(ctx, linkKey{key.repo, key.digest, asManifest}, d.about, true, 0, g.keepFor(d))
 	}
-	var may map[v1.Hash]kinds.Set
-	if d.Evidence {
-		may = g.evidence.kindsOf(m.doc)
-	}
+	may := g.mayBe(m, *d)
 	for listed, as := range listedBy(m) {
 		below := permitKey{key.policy, key.repo, listed.Digest.String(), as}
-		g.links.add(ctx, linkKey{key.repo, below.digest, as}, key.digest, d.Evidence, g.keepFor(d))
+		g.links.add(ctx, linkKey{key.repo, below.digest, as}, key.digest, d.Evidence, may[listed.Digest], g.keepFor(d))
 		if as == asBlob {
 			g.permitBlob(below, d.forBlob(listed.Size, may[listed.Digest]))
 			continue
@@ -511,15 +508,23 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 		return permit{}, err
 	}
 	key := permitKey{v.Generation(), p.repo.Name(), digest, asBlob}
-	if known, ok := g.permits.get(ctx, key); ok && known.Allowed && g.holds(known) {
+	known, ok := g.permits.get(ctx, key)
+	ok = ok && known.Allowed && g.holds(known)
+	if ok && !known.Evidence {
 		return known, nil
 	}
+	// That evidence lists it too takes nothing from an image.
 	by, err := g.byLister(ctx, p, digest)
+	if ok && (err != nil || by == nil) {
+		return known, nil
+	}
 	if err != nil {
 		return permit{}, err
 	}
 	if by != nil {
-		if !by.Evidence { // an image that cannot be judged now may list it, too
+		if by.Evidence { // an image that cannot be judged now may list it, too
+			by.Kinds |= known.Kinds
+		} else {
 			g.permits.put(key, *by)
 		}
 		return *by, nil
@@ -541,7 +546,8 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, error) {
 	var evidence *permit
 	var undecided, denied error
-	for _, parent := range g.links.parents(ctx, linkKey{p.repo.Name(), digest, asBlob}) {
+	link := g.links.get(ctx, linkKey{p.repo.Name(), digest, asBlob})
+	for _, parent := range link.Parents {
 		listed, err := g.listed(ctx, p, digest, parent)
 		var no *refusal
 		switch {
@@ -559,6 +565,7 @@ func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, er
 		}
 	}
 	if evidence != nil {
+		evidence.Kinds |= link.Kinds
 		return evidence, nil
 	}
 	if undecided != nil {
@@ -587,7 +594,7 @@ func (g *gate) listed(ctx context.Context, p pull, digest, parent string) (*perm
 		}
 		by := above.forBlob(d.Size, 0)
 		if by.Evidence {
-			by.Kinds = g.evidence.kindsOf(m.doc)[d.Digest]
+			by.Kinds = g.mayBe(m, above)[d.Digest]
 		}
 		return &by, nil
 	}

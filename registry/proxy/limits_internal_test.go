@@ -57,7 +57,7 @@ func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {
 		{"e4", true, []string{"image", "e1", "e2", "e3"}, false},
 		{"other", false, []string{"other", "image", "e1", "e2"}, false},
 	} {
-		l.add(t.Context(), key, step.parent, step.evidence, time.Hour)
+		l.add(t.Context(), key, step.parent, step.evidence, 0, time.Hour)
 		if got, _ := l.held(key); !slices.Equal(got.Parents, step.want) || got.Evidence != step.as {
 			t.Errorf("after %s: %+v, want %v", step.parent, got, step.want)
 		}

@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/seal"
 )
@@ -30,6 +31,9 @@ type link struct {
 	Parents []string `json:"parents"`
 	// Evidence: no image is among them.
 	Evidence bool `json:"evidence,omitempty"`
+	// Kinds are what evidence has said that a blob may be, also such evidence as had to
+	// make room among the parents for an attacker's.
+	Kinds kinds.Set `json:"kinds,omitempty"`
 }
 
 // weight is about how many bytes a link holds in memory, with its key.
@@ -64,26 +68,27 @@ func (l *links) held(key linkKey) (link, bool) {
 	return l.evidence.Get(key)
 }
 
-// parents are what may vouch for a digest.
-func (l *links) parents(ctx context.Context, key linkKey) []string {
+// get returns what may vouch for a digest.
+func (l *links) get(ctx context.Context, key linkKey) link {
 	known, ok := l.held(key)
 	if !ok {
 		if known, ok = fromShared[link](ctx, l.shared, l.box, key.parts()); ok {
 			l.put(key, known)
 		}
 	}
-	return known.Parents
+	return known
 }
 
 // add remembers that a manifest lists a digest, and lets other gates find it for a
-// while. Evidence never goes before images: whoever can attach it could drive them
-// out.
-func (l *links) add(ctx context.Context, key linkKey, parent string, evidence bool, keep time.Duration) {
+// while. Evidence never goes before images: an attacker who attaches it could drive them
+// out. may is what a blob may be as evidence.
+func (l *links) add(ctx context.Context, key linkKey, parent string, evidence bool, may kinds.Set, keep time.Duration) {
 	known, ok := l.held(key)
+	may |= known.Kinds
 	others := slices.DeleteFunc(slices.Clone(known.Parents), func(other string) bool { return other == parent })
 	switch {
 	case !ok || !evidence || known.Evidence:
-		known = link{append([]string{parent}, others...), evidence}
+		known = link{append([]string{parent}, others...), evidence, may}
 	case slices.Contains(known.Parents, parent):
 		return
 	default:
@@ -145,10 +150,19 @@ func (g *gate) relink(ctx context.Context, p pull, m *manifest, d permit) {
 		return
 	}
 	d.linked.Store(now)
+	may := g.mayBe(m, d)
 	for listed, as := range listedBy(m) {
 		key := linkKey{p.repo.Name(), listed.Digest.String(), as}
-		if _, ok := g.links.held(key); !ok {
-			g.links.add(ctx, key, m.digest, d.Evidence, g.keepFor(&d))
+		if known, ok := g.links.held(key); !ok || !slices.Contains(known.Parents, m.digest) {
+			g.links.add(ctx, key, m.digest, d.Evidence, may[listed.Digest], g.keepFor(&d))
 		}
 	}
+}
+
+// mayBe says what each blob may be that evidence lists; nil: it is no evidence.
+func (g *gate) mayBe(m *manifest, d permit) map[v1.Hash]kinds.Set {
+	if !d.Evidence {
+		return nil
+	}
+	return g.evidence.kindsOf(m.doc)
 }

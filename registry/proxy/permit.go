@@ -22,6 +22,8 @@ const (
 	asBlob     role = "blob"
 	// asImage is evidence that a tag names, and that was judged by itself.
 	asImage role = "image"
+	// asList is a list of referrers that the gate has written.
+	asList role = "list"
 )
 
 // permitKey names a decision about a digest. policy is Verifier.Generation.

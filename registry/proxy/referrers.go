@@ -57,6 +57,9 @@ func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, err
 			continue
 		}
 		seen[d.Digest] = true
+		if size > maxAnnotated { // many small entries are better than few with annotations
+			d.Annotations = nil
+		}
 		if size += lengthOf(d); size > g.c.MaxListBytes {
 			return nil, &registry.Error{
 				Op: "list referrers of", Ref: p.digest(subject).String(), Kind: registry.ErrTooLarge,
@@ -72,6 +75,9 @@ func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, err
 	}
 	return indexOf(ctx, all)
 }
+
+// maxAnnotated is how long a list may be before entries go without annotations.
+const maxAnnotated = 1 << 20
 
 // lengthOf is about how many bytes an entry of a list has.
 func lengthOf(d v1.Descriptor) int64 {

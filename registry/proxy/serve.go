@@ -156,11 +156,11 @@ func (x *exchange) manifest() error {
 			return err
 		}
 	} else if err := x.g.mayRead(ctx, x.p, digest); err != nil {
-		return err
+		return x.ownList(digest, err)
 	}
 	decided, cached, err := x.g.decide(ctx, x.p, digest, 0)
 	if err != nil {
-		return err
+		return x.ownList(digest, err)
 	}
 	if decided.Evidence && !x.l.isDigest() {
 		if decided, err = x.g.byItself(ctx, x.p, digest); err != nil {
@@ -170,11 +170,11 @@ func (x *exchange) manifest() error {
 	if !decided.Allowed {
 		r := x.g.denial(decided.denied, x.image())
 		r.cached = cached
-		return r
+		return x.ownList(digest, r)
 	}
 	m, err := x.g.byDigest(ctx, x.p, digest)
 	if err != nil {
-		return err
+		return x.ownList(digest, err)
 	}
 	x.g.letThrough(m, decided)
 	if cached {
@@ -219,9 +219,28 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	// A client may ask for it by its digest next: what it lists, it does not
 	// vouch for.
 	x.g.unjudged.Put(list.digest, list)
-	x.g.permitEvidence(ctx, x.p, list, x.g.evidenceOf(above, subject))
+	own := x.g.evidenceOf(above, subject)
+	x.g.permitEvidence(ctx, x.p, list, own)
+	x.g.links.add(ctx, linkKey{x.p.repo.Name(), list.digest, asList}, subject, true, 0, x.g.keepFor(own))
 	x.g.mayReadNow(x.p, list.digest, asManifest) // the upstream does not have it as it is here
 	return x.sendManifest(list, above.Warning)
+}
+
+// ownList serves a list that a gate has written, by its digest, where that was not found
+// or does not pass: another gate may have written it, or it had to make room in memory.
+// failed is the answer where it is no such list, or not one any more.
+func (x *exchange) ownList(digest string, failed error) error {
+	var no *refusal
+	if !x.l.isDigest() || !errors.Is(failed, registry.ErrNotFound) && !errors.As(failed, &no) {
+		return failed
+	}
+	for _, subject := range x.g.links.get(x.ctx, linkKey{x.p.repo.Name(), digest, asList}).Parents {
+		list, warning, err := x.referrersOf(subject)
+		if err == nil && list.digest == digest {
+			return x.sendManifest(list, warning)
+		}
+	}
+	return failed
 }
 
 // cosignTag serves what a tag of cosign's names, if it is evidence.
