@@ -197,3 +197,13 @@ func BenchmarkParseBundle(b *testing.B) {
 		}
 	}
 }
+
+func TestParseWithin_BoundsValuesAndNames(t *testing.T) {
+	text := []byte(`{"a":[` + strings.TrimSuffix(strings.Repeat("1,", 50_000), ",") + `]}`)
+	if _, err := strictjson.ParseWithin(text, 50_003); err != nil {
+		t.Error(err)
+	}
+	if _, err := strictjson.ParseWithin(text, 50_002); err == nil {
+		t.Error("there are more values than may be")
+	}
+}
