@@ -48,12 +48,13 @@
 //   - E7: verify.TestAttack_E7_EveryBase64OfTheSpecificationCountsAndNoOther
 //   - E8: internal/dsse.TestAttack_E8_GarbageSignatureDoesNotHideAGoodOne
 //   - E8: registry.TestAttack_E8_ALayerWithEmptyAnnotationsIsCopiedOnce
+//   - E8: verify.TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice
 //   - E8: verify.TestAttack_E8_GarbageHidesNothingWhereTheConfigIsAnAlternative
 //   - E8: verify.TestAttack_E8_TheSameBundleTwiceIsOneKey
-//   - E8: verify.TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice
 //   - E9: registry.TestAttack_E9_AReferrerThatListsTooMuchIsGivenUpAtOnce
 //   - E9: registry.TestAttack_E9_AttachMakesNoTagThatCannotBeReadAgain
 //   - E9: registry.TestAttack_E9_EvidenceIsBounded
+//   - E9: registry.TestAttack_E9_LittleIsHeldOfWhatWasNotAskedFor
 //   - E9: registry.TestAttack_E9_LoopingEndlessAndHugeListsAreBounded
 //   - E9: registry.TestAttack_E9_TheByteLimitCountsInOrder
 //   - E9: registry.TestAttack_E9_TheManifestsOfEvidenceAreBoundedInAll
@@ -122,9 +123,57 @@
 //   - E19: registry.TestAttack_E19_FallbackTagOfALayoutThatIsNoIndexIsIgnored
 //   - E19: registry.TestAttack_E19_RubbishUnderEvidenceTagsIsIgnored
 //   - E19: registry.TestAttack_E19_RubbishUnderTheFallbackTagIsIgnored
+//   - E19: registry/proxy.TestAttack_E19_AFloodDrivesOutTheGatesList
+//   - E19: registry/proxy.TestAttack_E19_AnotherReplicaKnowsTheGatesList
 //   - E20: registry.TestAttack_E20_ForeignLayersAreIgnoredAndNeverFetched
 //   - E20: registry.TestAttack_E20_UrlsAreNeverFetched
 //   - E20: registry.TestAttack_E20_UrlsOfStatementsAreNeverFetched
+//   - E21: attest.TestAttack_E21_AttestingGoesOnBesideGarbage
+//   - E21: internal/oci.TestAttack_E21_LongAnnotationsHideNoEntry
+//   - E21: registry.TestAttack_E21_ALimitEndsItsPlaceAlone
+//   - E21: registry.TestAttack_E21_AttachKeepsEqualLayersOnce
+//   - E21: registry.TestAttack_E21_EqualLayersOfAManifestAreOnePiece
+//   - E21: registry.TestAttack_E21_LargeManifestsThatClaimToBeSmallComeLast
+//   - E21: registry.TestAttack_E21_ManifestsOfManyLayersHideNoReferrer
+//   - E21: registry.TestAttack_E21_WhatIsLargeComesLast
+//   - E21: registry/proxy.TestAttack_E21_EvidenceTakesALayerFromASlowPull
+//   - E21: registry/proxy.TestAttack_E21_EvidenceTakesAnImagesLayerAway
+//   - E21: registry/proxy.TestAttack_E21_EvidenceThatLiesAboutABlobHidesNone
+//   - E21: registry/proxy.TestAttack_E21_LargeAnnotationsBreakTheList
+//   - E21: registry/proxy.TestAttack_E21_LargeAnnotationsDenyTheImage
+//   - E21: registry/proxy.TestAttack_E21_LiesHideABlobAfterAFlood
+//   - E21: registry/proxy.TestAttack_E21_LiesHideABlobFromASlowPull
+//   - E21: registry/proxy.TestAttack_E21_LiesHideABlobWithSharedDecisions
+//   - E21: sign.TestAttack_E21_MoreThanIsReadDoesNotStopSigning
+//   - E21: sign.TestAttack_E21_SigningDependsOnlyOnThePlaceThatItWritesTo
+//   - E21: sign.TestAttack_E21_SigningGoesOnBesideOneLayerThatIsNamedOverAndOver
+//   - E21: verify.TestAttack_E21_AFullPlaceTakesNothingFromTheOthers
+//   - E21: verify.TestAttack_E21_ALayerThatIsNamedOverAndOverHidesNothing
+//   - E21: verify.TestAttack_E21_ALimitOfOnePlaceIsToldWhereNothingCounts
+//   - E21: verify.TestAttack_E21_CheapEvidenceGoesBeforeWhatTakesMany
+//   - E21: verify.TestAttack_E21_GarbageNeverDenies
+//   - E21: verify.TestAttack_E21_GarbageThatNamesTheKeyHidesNoBundle
+//   - E21: verify.TestAttack_E21_TheSamePieceInManyReferrersIsJudgedOnce
+//   - E22: attest/steps.TestAttack_E22_BytesOfLinksThatAreHashedCount
+//   - E22: internal/evidence.TestAttack_E22_ManySignaturesOverALargePayloadAreNotOpened
+//   - E22: internal/evidence.TestAttack_E22_TheContextIsLookedAtBeforeEachSignature
+//   - E22: internal/sigkey.TestAttack_E22_TheTollOfAKeyCountsTheBytesThatItHashes
+//   - E22: registry/proxy.TestAttack_E22_OneJudgementHasOneDeadline
+//   - E22: verify.TestAttack_E22_ALargePayloadUnderManySignaturesTakesNoTime
+//   - E22: verify.TestAttack_E22_BytesThatAreHashedCount
+//   - E23: verify.TestAttack_E23_AConfigOfOtherShapesMeetsNothing
+//   - E23: verify.TestAttack_E23_ATypeWithoutConditionsIsRefused
+//   - E23: verify.TestAttack_E23_AnExcuseWhoseTimeCannotBeReadDoesNotCount
+//   - E23: verify.TestAttack_E23_LicencesOfOtherShapesCannotBeRead
+//   - E23: verify.TestAttack_E23_NoOtherTypeOfAMemberEndsADenial
+//   - E23: verify.TestAttack_E23_OnlyAcceptAnyContentIsMetByAnything
+//   - E23: verify.TestAttack_E23_OtherSpellingsOfALicenceAreFound
+//   - E23: verify.TestAttack_E23_PackagesOfOtherShapesCannotBeRead
+//   - E23: verify.TestAttack_E23_SPDXOfOtherShapesCannotBeRead
+//   - E23: verify.TestAttack_E23_VEXOfOtherShapesExcusesNothing
+//   - E23: verify.TestAttack_E23_WhatAConditionReadsMustBeOfItsForm
+//   - E23: verify.TestAttack_E23_WhatNoConditionReadsMayBeOfAnyForm
+//   - E23: verify.TestAttack_E23_WhatNoConditionReadsOfABillIsPassedOver
 //
 // I, images and indexes:
 //
@@ -155,7 +204,9 @@
 //   - I7: verify.TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged
 //   - I7: verify.TestAttack_I7_E13_EveryConditionOfTheConfigIsKept
 //   - I7: verify.TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused
+//   - I7: verify.TestAttack_I7_OnlyUsersThatAreKnownNotToBeRootPass
 //   - I7: verify.TestAttack_I7_SecretsInLayersNamesAreFound
+//   - I7: verify.TestAttack_I7_SecretsOfTheBuildersContainerAreFound
 //
 // R, registry client: the attacker is the registry, or on the network:
 //
@@ -167,15 +218,15 @@
 //   - R2: registry.TestAttack_R2_WhatWasResolvedIsWhatIsRead
 //   - R2: sign.TestAttack_R2_PushAndSignTagsOnlyWhatWasSigned
 //   - R2: verify.TestAttack_R2_TheDigestJudgedIsTheDigestReturned
-//   - R3: registry/proxy.TestAttack_R3_TheTransportDialsNoPrivateAddressForARegistryOfTheInternet
+//   - R3: internal/netguard.TestAttack_R3_AddressesOffTheInternetAreKnown
 //   - R3: registry.TestAttack_R3_ALocalProxyMakesNoRegistryLocal
 //   - R3: registry.TestAttack_R3_APublicRegistryCannotLeadIntoAPrivateNetwork
-//   - R3: internal/netguard.TestAttack_R3_AddressesOffTheInternetAreKnown
 //   - R3: registry.TestAttack_R3_AnUploadElsewhereCarriesNoCredentials
 //   - R3: registry.TestAttack_R3_HostsThatMayBeReadAsAddressesAreLocal
 //   - R3: registry.TestAttack_R3_NoForeignHostIsDialledAtAPrivateAddress
 //   - R3: registry.TestAttack_R3_RedirectToAnotherHostCarriesNoCredentials
 //   - R3: registry.TestAttack_R3_RedirectsAreBoundedAndStayWhereTheyMay
+//   - R3: registry/proxy.TestAttack_R3_TheTransportDialsNoPrivateAddressForARegistryOfTheInternet
 //   - R4: registry.TestAttack_R4_ARealmDoesNotWidenTheScope
 //   - R4: registry.TestAttack_R4_AddressesAndTopLevelDomainsAreNoParents
 //   - R4: registry.TestAttack_R4_ChallengesOfOtherHostsAreNotTheRegistrys
@@ -201,6 +252,10 @@
 //
 //   - T1: internal/strictyaml.TestAttack_T1_WhatHasTwoMeaningsIsRefusedWithItsPosition
 //   - T1: internal/strictyaml.TestAttack_T1_ZeroesAreRefusedWithTheirPosition
+//   - T1: registry/proxy.TestAttack_T1_AFreezeClosesTheGateAtOnce
+//   - T1: verify.TestAttack_T1_AFreezeEndsWhatAnEarlierPolicyAllowed
+//   - T1: verify.TestAttack_T1_AFreezeNeedsNoKey
+//   - T1: verify.TestAttack_T1_APolicyThatDoesNotDenyEverythingNeedsKeys
 //   - T1: verify.TestAttack_T1_PoliciesThatTrustNobodyAreRefused
 //   - T1: verify.TestAttack_T1_SettingsThatSayNothingOrCannotBeMetAreRefused
 //   - T1: verify.TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition
@@ -271,6 +326,17 @@
 //   - T11: verify.TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused
 //   - T11: verify.TestAttack_T11_OnePersonWhomTwoIdentitiesRecogniseCountsOnce
 //   - T12: not built: certificates, transparency logs and timestamps do not count
+//   - T13: not built: certificates, transparency logs and timestamps do not count
+//   - T14: not built: certificates, transparency logs and timestamps do not count
+//   - T15: not built: certificates, transparency logs and timestamps do not count
+//   - T16: not built: certificates, transparency logs and timestamps do not count
+//   - T17: not built: certificates, transparency logs and timestamps do not count
+//   - T18: not built: certificates, transparency logs and timestamps do not count
+//   - T19: not built: certificates, transparency logs and timestamps do not count
+//   - T20: not built: certificates, transparency logs and timestamps do not count
+//   - T21: not built: there is no signing with certificates
+//   - T22: not built: ML-DSA keys are refused
+//   - T23: not built: Notation's signatures do not count
 //
 // P, the gate: the attacker is a client, an upstream or a tenant beside:
 //
@@ -280,15 +346,15 @@
 //   - P2: registry/proxy.TestAttack_P2_HEADAndRangesAndConditionsAreJudgedAsGET
 //   - P2: registry/proxy.TestAttack_P2_HEADOfABlobThatPassesAsEvidenceIsJudgedAsGET
 //   - P3: registry/proxy.TestAttack_P3_AGateLetsNothingPassAsEvidenceThatItsOwnRulesLeaveOut
-//   - P3: registry/proxy.TestAttack_P3_AnImageThatNamesAGoodSubjectIsNoEvidence
-//   - P3: registry/proxy.TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject
-//   - P3: registry/proxy.TestAttack_P3_EvidenceUnderATagIsNoImage
-//   - P3: registry/proxy.TestAttack_P3_OnlyBlobsOfManifestsThatPassedInThisRepositoryPass
 //   - P3: registry/proxy.TestAttack_P3_ALayerOfADeniedImagePassesForNoEvidence
 //   - P3: registry/proxy.TestAttack_P3_AnArchiveOfWhichAByteHasComePassesForNoEvidence
+//   - P3: registry/proxy.TestAttack_P3_AnImageThatNamesAGoodSubjectIsNoEvidence
 //   - P3: registry/proxy.TestAttack_P3_EvidenceThatListsAGoodImagesManifestDoesNotDenyIt
 //   - P3: registry/proxy.TestAttack_P3_EvidenceThatListsAnImagesLayerChangesNothingForTheImage
 //   - P3: registry/proxy.TestAttack_P3_EvidenceThatListsAnUnsignedImageLetsNoneOfItPass
+//   - P3: registry/proxy.TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject
+//   - P3: registry/proxy.TestAttack_P3_EvidenceUnderATagIsNoImage
+//   - P3: registry/proxy.TestAttack_P3_OnlyBlobsOfManifestsThatPassedInThisRepositoryPass
 //   - P4: registry/proxy.TestAttack_P4_AChildIsAllowedNoLongerThanTheDecisionAboutItsIndex
 //   - P4: registry/proxy.TestAttack_P4_BlobsOfADecisionThatHasEndedPassOnlyOnceItIsReachedAnew
 //   - P4: registry/proxy.TestAttack_P4_DigestsAreJudgedForTheirRepositoryAndThePolicyOfNow
@@ -326,7 +392,6 @@
 //   - P9: registry/proxy.TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload
 //   - P9: registry/proxy.TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision
 //   - P10: registry/proxy.TestAttack_P10_ABlobPassesNoLongerThanItsManifestWhereTheClockWasAhead
-//   - P10: registry/proxy.TestAttack_P10_WithoutTemporaryFilesContentIsVerifiedOnItsWay
 //   - P10: registry/proxy.TestAttack_P10_AFullDiskDegradesToPassingThrough
 //   - P10: registry/proxy.TestAttack_P10_APipeInPlaceOfTheStoresIndexIsAnErrorAtTheStart
 //   - P10: registry/proxy.TestAttack_P10_APipeUnderATemporaryFilesNameHoldsUpNobody
@@ -336,6 +401,7 @@
 //   - P10: registry/proxy.TestAttack_P10_SharedDecisionsOfAClockThatRanAheadAreNotUsed
 //   - P10: registry/proxy.TestAttack_P10_WhatCannotBeReadNowStaysInTheStore
 //   - P10: registry/proxy.TestAttack_P10_WhatTagsNamedWhileTheClockWasAheadIsAskedAnew
+//   - P10: registry/proxy.TestAttack_P10_WithoutTemporaryFilesContentIsVerifiedOnItsWay
 //   - P10: verify.TestAttack_P10_DecisionsOfAClockThatRanAheadAreNotUsed
 //   - P10: verify.TestAttack_P10_DecisionsOfAnotherTimeAreNotUsed
 //   - P11: examples/proxy.TestAttack_P11_ConnectionsAreBounded
@@ -353,6 +419,62 @@
 //   - P14: registry/proxy.TestAttack_P14_AnOpaqueURLIsNoWayAroundTheTransport
 //   - P14: registry/proxy.TestAttack_P14_TransportBreaksOffWhatIsNotItsDigest
 //   - P14: registry/proxy.TestAttack_P14_TransportLetsOnlyVerifiedContentIn
+//   - P15: internal/interop/readers.TestAttack_P15_ContainerdPullsNoInlineImage
+//   - P15: internal/interop/readers.TestAttack_P15_GoContainerRegistryPullsNoInlineImage
+//   - P15: internal/interop/readers.TestAttack_P15_ORASPullsNoInlineImage
+//   - P15: internal/interop/readers.TestAttack_P15_P16_ClientsReachOnlyWhatIsAllowed
+//   - P15: internal/kinds.TestAttack_P15_AConfigInAnotherCaseIsNotInert
+//   - P15: internal/oci.TestAttack_P15_AMemberInAnotherCaseIsMalformed
+//   - P15: registry/proxy.TestAttack_P15_AConfigThatRunsPassesAsEvidence
+//   - P15: registry/proxy.TestAttack_P15_AJudgedIndexBringsNoDeniedImageAlong
+//   - P15: registry/proxy.TestAttack_P15_NoContentPassesInAListsAnnotations
+//   - P15: registry/proxy.TestAttack_P15_NoImagePassesAsEvidence
+//   - P15: registry/proxy.TestAttack_P15_NoImagePassesInsideAFallbackList
+//   - P15: registry/proxy.TestAttack_P15_NothingIsReachedThatWasNotJudged
+//   - P16: internal/interop/readers.TestAttack_P15_P16_ClientsReachOnlyWhatIsAllowed
+//   - P16: internal/kinds.TestAttack_P16_AnObjectOfAnotherShapeIsOnlyAnObject
+//   - P16: internal/kinds.TestAttack_P16_ArchivesOfOtherReadersAreOfNoKind
+//   - P16: internal/kinds.TestAttack_P16_COSEHoldsNothingElse
+//   - P16: internal/kinds.TestAttack_P16_WhatIsSomethingElseIsOfNoKind
+//   - P16: registry/proxy.TestAttack_P16_EvidenceIsWhatItsMediaTypeSays
+//   - P16: registry/proxy.TestAttack_P16_StoredEvidenceHasABoundToo
+//   - P17: internal/budget.TestAttack_P17_OnePartyHasAQuarterOfABudget
+//   - P17: internal/budget.TestAttack_P17_PartiesTakeTurns
+//   - P17: internal/budget.TestAttack_P17_WorkLeavesAProcessor
+//   - P17: registry.TestAttack_P17_PlacesAreHeldUntilBodiesWereRead
+//   - P17: registry/proxy.TestAttack_P17_FloodsHoldWithinTheBudget
+//   - P17: registry/proxy.TestAttack_P17_ListsAreBoundedInBytes
+//   - P18: registry/proxy.TestAttack_P18_ADownloadCanStillBeResumed
+//   - P18: registry/proxy.TestAttack_P18_ClientsThatGoAwayCostNoTransferEach
+//   - P18: registry/proxy.TestAttack_P18_ManyRangesCostTheUpstreamOneTransfer
+//   - P19: registry/proxy.TestAttack_P19_ADeniedDigestIsRefusedBeforeTheUpstreamIsAsked
+//   - P19: registry/proxy.TestAttack_P19_AnExpiredPolicyIsKnownBeforeTheUpstreamIsAsked
+//   - P19: registry/proxy.TestAttack_P19_ErrorsNameNoAddress
+//   - P19: registry/proxy.TestAttack_P19_NothingIsAskedBeforeTheRule
+//   - P19: registry/proxy.TestAttack_P19_TheStatusLineNamesNoAddress
+//   - P19: registry/proxy.TestAttack_P19_TransportAsksNothingBeforeTheRule
+//   - P20: registry.TestAttack_P20_ALoginGoesToNoOtherPortInTheClear
+//   - P20: registry.TestAttack_P20_AnInsecureRegistryDowngradesNoNeighbour
+//   - P20: registry.TestAttack_P20_RedirectsAndUploadsCarryNoLoginToANeighbour
+//   - P21: registry/proxy.TestAttack_P21_ADirectoryHasOneStoreAtATime
+//   - P21: registry/proxy.TestAttack_P21_AFileThatWasLeftBehindLocksNothing
+//   - P21: registry/proxy.TestAttack_P21_AKilledGateLeavesNoLock
+//   - P21: registry/proxy.TestAttack_P21_ALayoutDoesNotWriteToAStoreInUse
+//   - P21: registry/proxy.TestAttack_P21_AReplacedDirectoryIsNotTheStore
+//   - P21: registry/proxy.TestAttack_P21_AStoreOfAnotherUserIsRefused
+//   - P21: registry/proxy.TestAttack_P21_AStoreThatCannotBeOpenedIsNotLocked
+//   - P21: registry/proxy.TestAttack_P21_PartsOfTheStoreThatLeadElsewhereAreRefused
+//   - P22: not built: no peer is trusted to name another client
+//   - P23: examples/containerd-verifier.TestAttack_P23_AManifestIsJudgedWhateverItsPlatform
+//   - P23: examples/containerd-verifier.TestAttack_P23_ThisMachinesPlatformIsTheDefault
+//   - P23: examples/containerd-verifier.TestAttack_P23_WhatWillRunIsWhatIsJudged
+//   - P23: examples/hallmark.TestAttack_P23_VerifyDeniesWhatWouldRun
+//   - P23: verify.TestAttack_P23_AnIndexOfWhichAllImagesAreDeniedIsDenied
+//   - P23: verify.TestAttack_P23_AnIndexThatCannotBeReadIsUndecided
+//   - P23: verify.TestAttack_P23_DeniedChildrenOfAnAllowedIndexAreNamed
+//   - P23: verify.TestAttack_P23_NestedIndexesHideNoDeniedImage
+//   - P24: not built: stores outside of the process have no client of ours
+//   - P25: not built: there is no webhook
 //
 // S, signing and attesting:
 //
@@ -371,6 +493,7 @@
 //   - S3: sign.TestAttack_S3_KeysInTheClearThatOthersCanReadAreRefused
 //   - S3: sign.TestAttack_S3_PasswordsReachNoErrorOrLog
 //   - S4: sign.TestAttack_S4_HostileKeyFilesCostNothing
+//   - S5: attest/provenance.TestAttack_S5_ALineLongerThanTheTailIsNotKeptInPart
 //   - S5: attest/provenance.TestAttack_S5_ASecretThatTheTailCutsIsNotRecorded
 //   - S5: attest/provenance.TestAttack_S5_AnOlderGitRunsNothingEither
 //   - S5: attest/provenance.TestAttack_S5_LoginsInURLsAreNotRecorded
@@ -381,7 +504,12 @@
 //   - S5: attest/provenance.TestAttack_S5_NoSecretOfTheCommandOrItsEnvironmentIsRecorded
 //   - S5: attest/provenance.TestAttack_S5_NothingThatTheRepositoryConfiguresIsRun
 //   - S5: attest/provenance.TestAttack_S5_OnlyTheAllowListOfVariablesIsRead
+//   - S5: attest/provenance.TestAttack_S5_PartsOfAnArgumentAreSecretByThemselves
 //   - S5: attest/provenance.TestAttack_S5_SecretsInBuildKitsProvenanceAreNotCopied
+//   - S5: attest/provenance.TestAttack_S5_TooManySecretsLeaveTheOutputOut
+//   - S5: attest/provenance.TestAttack_S5_TwoStreamsHideNoSecretInEachOther
+//   - S5: attest/provenance.TestAttack_S5_WhatIsRedactedInArgumentsIsSoInTheOutput
+//   - S5: attest/provenance.TestAttack_S5_WhatIsSecretInOneArgumentIsSoInAnother
 //   - S6: attest/provenance.TestAttack_S6_AChangedTreeIsNotSaidToBeClean
 //   - S6: attest/provenance.TestAttack_S6_ACommitThatIsNotWhatItsNameSaysIsAnError
 //   - S6: attest/provenance.TestAttack_S6_ADockerfileHidesNoImage
@@ -402,6 +530,14 @@
 //   - S8: sign.TestAttack_S8_ASignerThatBlocksIsLeftWhenTheContextEnds
 //   - S8: sign.TestAttack_S8_PluginsThatPanicAreErrors
 //   - S8: sign.TestAttack_S8_SignaturesAreVerifiedBeforeTheyAreAttached
+//   - S9: registry.TestAttack_S9_ACopyDoesNotBelieveThatEvidenceIsThere
+//   - S9: registry.TestAttack_S9_ACopyNoticesWhatARegistryLoses
+//   - S9: registry.TestAttack_S9_ACopyWaitsForARegistryThatIsLate
+//   - S9: registry.TestAttack_S9_APushNoticesWhatARegistryLoses
+//   - S9: registry.TestAttack_S9_ATagThatIsSwallowedNamesWhereItLeads
+//   - S9: registry.TestAttack_S9_AttachAndDetachNoticeASwallowedTagSoon
+//   - S9: registry.TestAttack_S9_ConfirmDoesNotTakeAnEntryOfAnotherSize
+//   - S10: not built: there is no signing agent
 //
 // F, files, layouts, archives:
 //
@@ -422,4 +558,5 @@
 //   - F3: internal/file.TestAttack_F3_OnlyBoundedRegularFilesAreRead
 //   - F3: sign.TestAttack_F3_KeyFilesThatAreNoFilesAreRefused
 //   - F4: examples/hallmark.TestAttack_F4_NothingFromOutsideActsOnTheTerminal
+//   - F5: not built: no file is rewritten
 package verify

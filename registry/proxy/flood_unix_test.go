@@ -149,8 +149,12 @@ func (f *flooding) page(w http.ResponseWriter, r *http.Request) {
 	if n+1 < f.pages {
 		w.Header().Set("Link", fmt.Sprintf("<%s?n=%d>; rel=\"next\"", r.URL.Path, n+1))
 	}
-	entry := fmt.Sprintf(`{"mediaType":"%s","size":400,"digest":"sha256:%064x","artifactType":"application/other","annotations":{"a":"%s"}}`, ociManifest, n, strings.Repeat("x", 600))
-	f.send(w, r, ociIndex, `{"schemaVersion":2,"mediaType":"`+ociIndex+`","manifests":[`+strings.TrimSuffix(strings.Repeat(entry+",", 1000), ",")+`]}`)
+	filling := strings.Repeat("x", 600)
+	entries := make([]string, 1000)
+	for i := range entries {
+		entries[i] = fmt.Sprintf(`{"mediaType":"%s","size":400,"digest":"sha256:%064x","artifactType":"application/other","annotations":{"a":"%s"}}`, ociManifest, 1000*n+i, filling)
+	}
+	f.send(w, r, ociIndex, `{"schemaVersion":2,"mediaType":"`+ociIndex+`","manifests":[`+strings.Join(entries, ",")+`]}`)
 }
 
 const emptyDigest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
