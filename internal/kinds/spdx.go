@@ -7,30 +7,26 @@ import (
 	"strings"
 )
 
-// spdxTags are the tags of SPDX 2 documents (SPDX 2.3, "tag:value" in each section; and
-// what earlier versions had).
-var spdxTags = func() map[string]bool {
-	tags := make(map[string]bool)
-	for tag := range strings.FieldsSeq(`
-		SPDXVersion DataLicense SPDXID DocumentName DocumentNamespace ExternalDocumentRef DocumentComment
-		LicenseListVersion Creator Created CreatorComment
-		PackageName PackageVersion PackageFileName PackageSupplier PackageOriginator PackageDownloadLocation
-		FilesAnalyzed PackageVerificationCode PackageChecksum PackageHomePage PackageSourceInfo
-		PackageLicenseConcluded PackageLicenseInfoFromFiles PackageLicenseDeclared PackageLicenseComments
-		PackageCopyrightText PackageSummary PackageDescription PackageComment ExternalRef ExternalRefComment
-		PackageAttributionText PrimaryPackagePurpose ReleaseDate BuiltDate ValidUntilDate
-		FileName FileType FileChecksum LicenseConcluded LicenseInfoInFile LicenseComments FileCopyrightText
-		FileComment FileNotice FileContributor FileAttributionText FileDependency
-		ArtifactOfProjectName ArtifactOfProjectHomePage ArtifactOfProjectURI
-		SnippetSPDXID SnippetSPDXIdentifier SnippetFromFileSPDXID SnippetByteRange SnippetLineRange SnippetLicenseConcluded
-		LicenseInfoInSnippet SnippetLicenseComments SnippetCopyrightText SnippetComment SnippetName
-		SnippetAttributionText LicenseID ExtractedText LicenseName LicenseCrossReference LicenseComment
-		Relationship RelationshipComment Annotator AnnotationDate AnnotationType AnnotationComment SPDXREF
-		Reviewer ReviewDate ReviewComment`) {
-		tags[tag] = true
-	}
-	return tags
-}()
+// spdxTags are the tags of SPDX 2 documents, each between blanks (SPDX 2.3, "tag:value" in
+// each section; and what earlier versions had).
+const spdxTags = " " +
+	"SPDXVersion DataLicense SPDXID DocumentName DocumentNamespace ExternalDocumentRef " +
+	"DocumentComment LicenseListVersion Creator Created CreatorComment PackageName " +
+	"PackageVersion PackageFileName PackageSupplier PackageOriginator " +
+	"PackageDownloadLocation FilesAnalyzed PackageVerificationCode PackageChecksum " +
+	"PackageHomePage PackageSourceInfo PackageLicenseConcluded PackageLicenseInfoFromFiles " +
+	"PackageLicenseDeclared PackageLicenseComments PackageCopyrightText PackageSummary " +
+	"PackageDescription PackageComment ExternalRef ExternalRefComment PackageAttributionText " +
+	"PrimaryPackagePurpose ReleaseDate BuiltDate ValidUntilDate FileName FileType " +
+	"FileChecksum LicenseConcluded LicenseInfoInFile LicenseComments FileCopyrightText " +
+	"FileComment FileNotice FileContributor FileAttributionText FileDependency " +
+	"ArtifactOfProjectName ArtifactOfProjectHomePage ArtifactOfProjectURI SnippetSPDXID " +
+	"SnippetSPDXIdentifier SnippetFromFileSPDXID SnippetByteRange SnippetLineRange " +
+	"SnippetLicenseConcluded LicenseInfoInSnippet SnippetLicenseComments " +
+	"SnippetCopyrightText SnippetComment SnippetName SnippetAttributionText LicenseID " +
+	"ExtractedText LicenseName LicenseCrossReference LicenseComment Relationship " +
+	"RelationshipComment Annotator AnnotationDate AnnotationType AnnotationComment SPDXREF " +
+	"Reviewer ReviewDate ReviewComment "
 
 // Where a value of several lines begins and ends.
 const textBegin, textEnd = "<text>", "</text>"
@@ -91,5 +87,9 @@ func spdxLine(line string) (tag, value string, ok bool) {
 		return "", "", !strings.HasPrefix(line, "#!")
 	}
 	tag, value, ok = strings.Cut(text, ":")
-	return tag, strings.TrimSpace(value), ok && spdxTags[tag]
+	return tag, strings.TrimSpace(value), ok && isSPDXTag(tag)
+}
+
+func isSPDXTag(tag string) bool {
+	return tag != "" && !strings.Contains(tag, " ") && strings.Contains(spdxTags, " "+tag+" ")
 }

@@ -97,17 +97,17 @@ func newPermits(c *Config) *permits {
 const decisionBytes = 512
 
 // weight is about how many bytes a decision holds in memory, with its key.
-func (v permit) weight() int64 {
+func (d permit) weight() int64 {
 	const each, result, denial, unmet = 400, 400, 700, 300
-	n := int64(each + len(v.Looks) + len(v.Rule) + len(v.Warning) + len(v.about))
-	if v.result != nil {
+	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Warning) + len(d.about))
+	if d.result != nil {
 		n += result
-		if v.result.Warning != nil {
-			n += denial + int64(unmet*len(v.result.Warning.Unmet))
+		if d.result.Warning != nil {
+			n += denial + int64(unmet*len(d.result.Warning.Unmet))
 		}
 	}
-	if v.denied != nil {
-		n += denial + int64(unmet*len(v.denied.Unmet))
+	if d.denied != nil {
+		n += denial + int64(unmet*len(d.denied.Unmet))
 	}
 	return max(decisionBytes, n)
 }
