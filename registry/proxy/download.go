@@ -45,7 +45,8 @@ type downloadKey struct {
 	by pull
 }
 
-// unknownSize is that of a blob of evidence: whoever attaches some can claim any other.
+// unknownSize is that of a blob of evidence: an attacker who attaches some can claim any
+// other.
 const unknownSize = -1
 
 // download is a blob on its way from an upstream to a file. The registry's client

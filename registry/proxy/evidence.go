@@ -62,11 +62,11 @@ func (e evidenceRules) ofConfig(mediaType string) kinds.Set {
 	return kinds.Empty
 }
 
-// admit reports whether a manifest can be nothing but evidence. It is a manifest whose
-// members are those of the OCI specification, and whose config and layers, of which
-// there is at least one, are of kinds that evidence has. Each is small enough, for no
-// platform and at no other address, and what stands in the manifest itself in place of a
-// blob is of its kind.
+// admit reports whether a manifest can be nothing but evidence:
+//   - its members are those that the OCI specification names for a manifest;
+//   - it has at least one layer, and its config and layers are of kinds that evidence has;
+//   - each is small enough, for no platform and at no other address;
+//   - what stands in the manifest itself in place of a blob is of the blob's kind.
 func (e evidenceRules) admit(m *manifest) bool {
 	d := m.doc
 	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, e.ofConfig(string(d.Config.MediaType))) {

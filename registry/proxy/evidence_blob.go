@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -169,7 +170,9 @@ func (g *gate) form(ctx context.Context, digest string, content *io.SectionReade
 	}
 	return g.looking.Do(ctx, digest, func(ctx context.Context) (form, error) {
 		sum := sha256.New()
-		what, err := kinds.Of(io.TeeReader(&cancelled{ctx, content}, sum))
+		turns := &inTurns{ctx: ctx, r: io.TeeReader(content, sum)}
+		defer turns.end()
+		what, err := kinds.Of(turns)
 		if err != nil {
 			return form{}, err
 		}
@@ -180,6 +183,42 @@ func (g *gate) form(ctx context.Context, digest string, content *io.SectionReade
 		g.forms.Put(digest, seen)
 		return seen, nil
 	})
+}
+
+// inTurns is content that is looked at while a processor may be used (see budget.Work),
+// and that lets others go first now and then.
+type inTurns struct {
+	ctx   context.Context
+	r     io.Reader
+	read  int
+	leave func() // nil: it is not its turn
+}
+
+// turn is how much is looked at in one turn: some milliseconds' worth.
+const turn = 256 << 10
+
+func (t *inTurns) Read(p []byte) (int, error) {
+	if t.leave == nil || t.read >= turn {
+		t.end()
+		leave, err := budget.Work(t.ctx)
+		if err != nil {
+			return 0, err
+		}
+		t.leave, t.read = leave, 0
+	}
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := t.r.Read(p)
+	t.read += n
+	return n, err
+}
+
+func (t *inTurns) end() {
+	if t.leave != nil {
+		t.leave()
+		t.leave = nil
+	}
 }
 
 func noEvidence() *refusal {
