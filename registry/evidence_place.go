@@ -100,19 +100,23 @@ func (p *gathering) send(f *found) bool { return send(p.ctx, p.out, f) }
 // deliver yields what the place holds, and reports whether to go on with the next.
 func (p *gathering) deliver(ctx context.Context, yield func(Item, error) bool) bool {
 	defer p.cancel()
+	// Also where the context ends or yield panics: what it took of a budget is others' too.
+	var held *fetch
+	defer func() { p.release(held) }()
 	for f := range p.out {
+		held = f.load
 		if !p.wait(ctx, f) {
 			yield(Item{Place: f.item.Place}, ctx.Err())
 			return false
 		}
 		if err := p.charge(f); err != nil {
-			p.release(f.load)
+			p.release(held)
 			return yield(Item{Place: p.name}, err)
 		}
 		item := f.item
 		f.item.Payload = nil // what has looked at it may forget it
 		goOn := yield(item, f.err)
-		if p.release(f.load); !goOn {
+		if p.release(held); !goOn {
 			return false
 		}
 	}

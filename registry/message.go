@@ -92,6 +92,9 @@ const (
 func (r *request) consumed(ctx context.Context, resp *http.Response) error {
 	body := &bounded{r: resp.Body, left: maxListBytes}
 	if resp.ContentLength < 0 || resp.ContentLength > budget.Free {
+		if r.unplace != nil {
+			r.unplace() // as in readLarge
+		}
 		if err := budget.Large(ctx); err != nil {
 			return r.fail(ErrUnavailable, err, "")
 		}

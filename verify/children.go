@@ -103,26 +103,41 @@ func (w *childWalk) look(ctx context.Context, at name.Digest, depth int) (found 
 		found.err = &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Detail: fmt.Sprintf("indexes nest deeper than %d, or are more than %d", maxIndexDepth, maxManifests)}
 		return found
 	}
-	m, err := registry.ReadManifest(ctx, w.r, at)
+	entries, err := w.entries(ctx, at)
 	if err != nil {
 		found.err = err
 		return found
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
-		kind := registry.ErrMalformed
-		if errors.Is(err, oci.ErrUnsupported) {
-			kind = registry.ErrUnsupported
-		}
-		found.err = &registry.Error{Op: "read index", Ref: at.String(), Kind: kind, Err: err}
-		return found
-	}
-	for _, d := range doc.Manifests {
-		if runs(d) && found.err == nil {
+	for _, d := range entries {
+		if found.err == nil {
 			w.add(ctx, &found, d, depth)
 		}
 	}
 	return found
+}
+
+// entries are those of an index that could run, without what is not needed of them.
+func (w *childWalk) entries(ctx context.Context, at name.Digest) ([]v1.Descriptor, error) {
+	m, err := registry.ReadManifest(ctx, w.r, at)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parseManifest(ctx, m)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, oci.ErrUnsupported):
+		return nil, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrUnsupported, Err: err}
+	case err != nil:
+		return nil, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Err: err}
+	}
+	var entries []v1.Descriptor
+	for _, d := range doc.Manifests {
+		if runs(d) {
+			entries = append(entries, v1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Platform: d.Platform})
+		}
+	}
+	return entries, nil
 }
 
 // runs reports whether a client could run what an entry of an index leads to. That of

@@ -59,8 +59,9 @@ func panicked(cause any) error {
 type imageReader struct {
 	r    registry.Reader
 	repo name.Repository
-	// configs is how many bytes the configs have that were met.
-	configs atomic.Int64
+	// configs is how many bytes the configs have that were met, and cost about what they
+	// take in memory.
+	configs, cost atomic.Int64
 }
 
 // listedAs is how an index lists a manifest.
@@ -243,9 +244,39 @@ func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.D
 	if err != nil {
 		return nil, err
 	}
+	if err := i.hold(ctx, digest, manifest, config); err != nil {
+		return nil, err
+	}
+	leave, err := budget.Parse(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	view, err := parseImage(manifest, config)
 	if err != nil {
 		return nil, i.malformed(digest, err.Error())
 	}
 	return view, nil
+}
+
+// Bounds of what all configs of a judgement may take within a budget: without a turn, and
+// at all. Those of one image take some 50 KiB, with its manifest.
+const (
+	maxConfigsFree = 256 << 10
+	maxConfigsCost = 8 << 20
+)
+
+// hold waits until what is made of a manifest and its config may be held, beside the
+// others, until the end of the judgement.
+func (i *imageReader) hold(ctx context.Context, digest name.Digest, manifest, config []byte) error {
+	if !budget.In(ctx) {
+		return nil
+	}
+	switch cost := i.cost.Add(budget.CostOfParsing(manifest) + budget.CostOfParsing(config)); {
+	case cost > maxConfigsCost:
+		return i.malformed(digest, fmt.Sprintf("the manifests and configs of all that it lists would take more than %d bytes of memory", maxConfigsCost))
+	case cost > maxConfigsFree:
+		return budget.Large(ctx)
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -19,8 +20,10 @@ const (
 	// smallPiece is up to what size a referrer that names its key is checked with
 	// that key, whatever else there is.
 	smallPiece = 64 << 10
-	// maxWaiting bounds the bytes of a place's evidence that waits.
-	maxWaiting = 4 << 20
+	// maxWaiting bounds the bytes of a place's evidence that waits, and
+	// maxWaitingInBudget those of each of many judgements that share a budget.
+	maxWaiting         = 4 << 20
+	maxWaitingInBudget = 256 << 10
 	// waitingOverhead is about what a piece that waits takes beside its payload.
 	waitingOverhead = 2 << 10
 )
@@ -77,7 +80,7 @@ func (j *judgement) consider(p *pending) {
 		}
 	}
 	if w.mustWait(p) {
-		if !w.wait(p) {
+		if !w.wait(j.ctx, p) {
 			j.stopped(p.item, errTooManyChecks())
 		}
 		return
@@ -115,13 +118,17 @@ func (w *workload) mustWait(p *pending) bool {
 
 // wait keeps a piece for later. Of more than may be held the cheapest are kept;
 // false: one was dropped.
-func (w *workload) wait(p *pending) bool {
+func (w *workload) wait(ctx context.Context, p *pending) bool {
+	most := maxWaiting
+	if budget.In(ctx) {
+		most = maxWaitingInBudget
+	}
 	w.waiting = append(w.waiting, *p)
-	if w.held += len(p.item.Payload) + waitingOverhead; w.held <= maxWaiting {
+	if w.held += len(p.item.Payload) + waitingOverhead; w.held <= most {
 		return true
 	}
 	w.sort()
-	for w.held > maxWaiting/2 && len(w.waiting) > 0 {
+	for w.held > most/2 && len(w.waiting) > 0 {
 		last := len(w.waiting) - 1
 		w.held -= len(w.waiting[last].item.Payload) + waitingOverhead
 		w.waiting[last] = pending{}

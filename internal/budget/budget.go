@@ -226,7 +226,7 @@ func Parse(ctx context.Context, text []byte) (leave func(), err error) {
 	}
 	room := none
 	if len(text) > Free {
-		if room, err = s.of.parsing.Take(ctx, costOfParsing(text)); err != nil {
+		if room, err = s.of.parsing.Take(ctx, CostOfParsing(text)); err != nil {
 			return nil, err
 		}
 	}
@@ -242,9 +242,9 @@ func Parse(ctx context.Context, text []byte) (leave func(), err error) {
 // are there twice.
 const valueCost = 64
 
-// costOfParsing is about what parsing a text costs in memory: there are no more values
+// CostOfParsing is about what parsing a text costs in memory: there are no more values
 // and names in it than signs that stand before one.
-func costOfParsing(text []byte) int64 {
+func CostOfParsing(text []byte) int64 {
 	values := 1
 	for _, sign := range []string{",", ":", "[", "{"} {
 		values += bytes.Count(text, []byte(sign))

@@ -357,6 +357,7 @@ func (l *download) fetchChunk(body io.Reader) error {
 		l.grow(int64(n))
 	}
 	if l.size == unknownSize && l.written > l.all.g.c.MaxEvidenceBytes {
+		l.all.g.forms.Put(l.digest, form{size: l.written}) // of no kind
 		return noEvidence()
 	}
 	return err

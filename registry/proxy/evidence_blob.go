@@ -19,8 +19,14 @@ import (
 // looked at before any of it is sent. Its size is its own: a manifest that lies about
 // that hides nothing from who asks for another one's.
 func (x *exchange) evidenceBlob(allowed permit) error {
-	if known, ok := x.g.forms.Get(x.l.ref); ok && x.r.Method == http.MethodHead {
-		return x.evidenceHead(allowed, known)
+	if known, ok := x.g.forms.Get(x.l.ref); ok {
+		now, err := x.evidenceIs(allowed, known)
+		if err != nil {
+			return err
+		}
+		if x.r.Method == http.MethodHead {
+			return x.evidenceHead(now)
+		}
 	}
 	held, err := x.whole()
 	if errors.Is(err, errSpool) {
@@ -73,11 +79,7 @@ func (x *exchange) evidenceIs(allowed permit, seen form) (permit, error) {
 }
 
 // evidenceHead answers HEAD for what was looked at before.
-func (x *exchange) evidenceHead(allowed permit, seen form) error {
-	allowed, err := x.evidenceIs(allowed, seen)
-	if err != nil {
-		return err
-	}
+func (x *exchange) evidenceHead(allowed permit) error {
 	s, err := x.span(allowed.Size)
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func (x *exchange) whole() (*heldBlob, error) {
 		size, err := l.available(x.ctx, 0)
 		if err == nil {
 			send := func(allowed permit, s span) error { return x.fromFile(l, allowed, s) }
-			return &heldBlob{l.file, size, send, l.leave}, nil
+			return &heldBlob{l.file, size, send, l.leaveEarly}, nil // the next who asks must not cost another transfer
 		}
 		l.leave()
 		if l.p == x.p || key.by == x.p || x.ctx.Err() != nil || errors.Is(err, errSpool) {
@@ -115,8 +117,9 @@ func (x *exchange) whole() (*heldBlob, error) {
 	}
 }
 
-// maxInMemory bounds evidence that is read where files cannot be written.
-const maxInMemory = 1 << 20
+// maxInMemory bounds evidence that is read where files cannot be written: each client may
+// cost as much.
+const maxInMemory = 32 << 10
 
 // inMemory is a small blob.
 func (x *exchange) inMemory() (*heldBlob, error) {
