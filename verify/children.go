@@ -118,7 +118,7 @@ func (w *childWalk) look(ctx context.Context, at name.Digest, depth int) (found 
 
 // entries are those of an index that could run, without what is not needed of them.
 func (w *childWalk) entries(ctx context.Context, at name.Digest) ([]v1.Descriptor, error) {
-	m, err := registry.ReadManifest(ctx, w.r, at)
+	m, err := readManifest(ctx, w.r, at)
 	if err != nil {
 		return nil, err
 	}

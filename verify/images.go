@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -151,7 +152,7 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 	if ctx.Err() != nil {
 		return opened{}, ctx.Err()
 	}
-	m, err := registry.ReadManifest(ctx, i.r, digest)
+	m, err := readManifest(ctx, i.r, digest)
 	if err != nil {
 		return opened{}, err
 	}
@@ -181,6 +182,19 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 		return opened{}, i.malformed(digest, "it is an index that lists no image")
 	}
 	return o, nil
+}
+
+// readManifest reads a manifest. Within a budget, a large one is read once it may be held
+// while others are.
+func readManifest(ctx context.Context, r registry.Reader, ref name.Digest) (registry.Manifest, error) {
+	m, err := registry.ReadManifest(budget.Small(ctx), r, ref)
+	if !errors.Is(err, budget.ErrLater) {
+		return m, err
+	}
+	if err := budget.Large(ctx); err != nil {
+		return registry.Manifest{}, err
+	}
+	return registry.ReadManifest(ctx, r, ref)
 }
 
 // parseManifest parses a manifest within a budget; a large one is held while others are

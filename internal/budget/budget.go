@@ -39,6 +39,9 @@ const (
 
 // Budget is what a process spends at most.
 type Budget struct {
+	// own is what one upstream may have of large; nil: all.
+	own *Pool
+
 	large, payloads, ahead, messages, parsing, work *Pool
 }
 
@@ -123,11 +126,35 @@ func Large(ctx context.Context) error {
 	case s.session.leave != nil:
 		return nil
 	}
-	leave, err := s.of.large.Take(ctx, 1)
+	leave, err := s.of.takeLarge(ctx)
 	if err == nil {
 		s.session.leave = leave
 	}
 	return err
+}
+
+func (b *Budget) takeLarge(ctx context.Context) (func(), error) {
+	if b.own == nil {
+		return b.large.Take(ctx, 1)
+	}
+	back, err := b.own.Take(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	leave, err := b.large.Take(ctx, 1)
+	if err != nil {
+		back()
+		return nil, err
+	}
+	return func() { leave(); back() }, nil
+}
+
+// Own is the same budget for one of several upstreams: one that is slow has at most half
+// of what judgements may hold while they wait.
+func (b *Budget) Own() *Budget {
+	own := *b
+	own.own = NewPool(maxLarge / 2)
+	return &own
 }
 
 // Payload waits for room for a payload and what is decoded of it. It must be given back

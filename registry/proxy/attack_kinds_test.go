@@ -73,10 +73,9 @@ func TestAttack_P16_EvidenceIsWhatItsMediaTypeSays(t *testing.T) {
 			}
 		}
 	}
-	dir := t.TempDir()
 	for kind, change := range map[string]func(*proxy.Config){
 		"without a store": nil,
-		"with a store":    func(c *proxy.Config) { c.Store = openStore(t, dir, proxy.StoreOptions{}) },
+		"with a store":    func(c *proxy.Config) { c.Store = openStore(t, t.TempDir(), proxy.StoreOptions{}) },
 	} {
 		for face, get := range s.faces(change) {
 			for _, m := range manifests {

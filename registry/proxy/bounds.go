@@ -6,29 +6,46 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/lru"
 )
 
 // maxJudgements bounds the judgements that are under way before one upstream. The others
 // wait: before another upstream, or from what is known already, requests are answered.
 const maxJudgements = 32
 
-// upstreamPools are the places of judgements, of each upstream its own: one that is slow
-// holds up no other.
-type upstreamPools struct {
-	mu sync.Mutex
-	by map[name.Registry]*budget.Pool
+// maxUpstreams bounds the upstreams whose bounds are remembered. A transport meets as many
+// as its client names.
+const maxUpstreams = 1000
+
+// bounds are those of the work before one upstream: one that is slow holds up no other.
+type bounds struct {
+	judgements *budget.Pool
+	budget     *budget.Budget
 }
 
-func (u *upstreamPools) of(address name.Registry) *budget.Pool {
+// upstreamBounds are the bounds of each upstream.
+type upstreamBounds struct {
+	all   *budget.Budget
+	alone bool // there is one upstream
+
+	mu sync.Mutex
+	by *lru.Cache[name.Registry, *bounds]
+}
+
+func newUpstreamBounds(upstreams int) *upstreamBounds {
+	return &upstreamBounds{all: budget.New(), alone: upstreams == 1, by: lru.New[name.Registry, *bounds](maxUpstreams, nil)}
+}
+
+func (u *upstreamBounds) of(address name.Registry) *bounds {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	known := u.by[address]
-	if known == nil {
-		if u.by == nil {
-			u.by = make(map[name.Registry]*budget.Pool)
-		}
-		known = budget.NewPool(maxJudgements)
-		u.by[address] = known
+	if known, ok := u.by.Get(address); ok {
+		return known
 	}
-	return known
+	fresh := &bounds{judgements: budget.NewPool(maxJudgements), budget: u.all}
+	if !u.alone {
+		fresh.budget = u.all.Own()
+	}
+	u.by.Put(address, fresh)
+	return fresh
 }

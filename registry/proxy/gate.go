@@ -42,11 +42,9 @@ type gate struct {
 	// small: there may be thousands of those.
 	chunks, buffers *sync.Pool
 	audit           auditLog
-	// budget is what all requests together may cost, and judgements how many may be
-	// under way at once before each upstream.
-	budget     *budget.Budget
-	judgements upstreamPools
-	bodies     bodies
+	// upstreams bound what all requests together may cost, and those before each of them.
+	upstreams *upstreamBounds
+	bodies    bodies
 }
 
 func newGate(c Config) *gate {
@@ -65,7 +63,7 @@ func newGate(c Config) *gate {
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
 		buffers:   pool(smallBuffer),
-		budget:    budget.New(),
+		upstreams: newUpstreamBounds(len(c.Upstreams)),
 	}
 	g.loads.g = g
 	g.looks = g.evidence.name()
@@ -260,7 +258,7 @@ func (g *gate) carries(ctx context.Context, v *verify.Verifier, p pull, digest s
 
 // verified asks the verifier, in its turn: a judgement holds memory until its end.
 func (g *gate) verified(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
-	leave, err := g.judgements.of(p.from.address).Take(ctx, 1)
+	leave, err := g.upstreams.of(p.from.address).judgements.Take(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -511,6 +509,10 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 	known, ok := g.permits.get(ctx, key)
 	ok = ok && known.Allowed && g.holds(known)
 	if ok && !known.Evidence {
+		return known, nil
+	}
+	if link := g.links.get(ctx, linkKey{p.repo.Name(), digest, asBlob}); ok && link.Evidence {
+		known.Kinds |= link.Kinds
 		return known, nil
 	}
 	// That evidence lists it too takes nothing from an image.

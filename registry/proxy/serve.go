@@ -31,7 +31,7 @@ type exchange struct {
 
 // serve answers a request whose target is known.
 func (g *gate) serve(w http.ResponseWriter, r *http.Request, l location, p pull) {
-	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: budget.With(fair.With(r.Context(), partyOf(clientOf(r))), g.budget)}
+	x := &exchange{g: g, w: w, r: r, l: l, p: p, began: g.c.Now(), ctx: budget.With(fair.With(r.Context(), partyOf(clientOf(r))), g.upstreams.of(p.from.address).budget)}
 	err := g.ruledOut(x.ctx, p, l)
 	if err == nil {
 		err = x.content()
