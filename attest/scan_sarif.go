@@ -464,19 +464,22 @@ func (r *sarifRating) score(v any) {
 	}
 }
 
+// sarifLevel is the method of ratings that are a SARIF level.
+const sarifLevel = "level"
+
 // level rates by the level. Tools use "error" for critical and for high: alone
 // it is critical, beside something else it is at least high.
 func (r *sarifRating) level(level string) {
 	switch {
 	case level == "error" && r.said:
-		r.say(SeverityHigh, true, "level", level)
+		r.say(SeverityHigh, true, sarifLevel, level)
 	case level == "error":
-		r.say(SeverityCritical, true, "level", level)
+		r.say(SeverityCritical, true, sarifLevel, level)
 	case level == "warning":
-		r.say(SeverityMedium, true, "level", level)
+		r.say(SeverityMedium, true, sarifLevel, level)
 	case level == "note":
-		r.say(SeverityLow, true, "level", level)
+		r.say(SeverityLow, true, sarifLevel, level)
 	case !r.said || level != "" && level != "none":
-		r.say(SeverityCritical, false, "level", level)
+		r.say(SeverityCritical, false, sarifLevel, level)
 	}
 }

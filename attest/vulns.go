@@ -68,30 +68,82 @@ type ScanTimes struct {
 	ScanFinishedOn time.Time `json:"scanFinishedOn"`
 }
 
-// Severity is the worst of the ratings that can be read: words as ParseSeverity
-// reads them, and CVSS scores above 0, by a method that has CVSS in its name. A
-// score of 0 says nothing: tools write it where they know none. Where no rating
-// can be read, the severity is critical and not known.
+// Severity is the worst of the ratings. It is critical and not known where a rating
+// cannot be read, or where no rating says anything. These can be read:
+//   - words as ParseSeverity reads them;
+//   - CVSS scores up to 10, by a method that has CVSS in its name, and vectors of
+//     CVSS v3 base metrics. A score of 0 says nothing: tools write it where they know
+//     none;
+//   - beside those, numbers up to 10 by other methods, as CVSS scores, and the levels
+//     of SARIF by the method "level". Alone, they are not known.
 func (f VulnsFinding) Severity() (s Severity, known bool) {
+	beside := SeverityNegligible
 	for _, r := range f.Ratings {
-		rating, ok := r.severity()
-		if ok && (!known || rating.WorseThan(s)) {
+		rating, how := r.read()
+		switch {
+		case how == ratingUnreadable:
+			return SeverityCritical, false
+		case how == ratingBeside && rating.WorseThan(beside):
+			beside = rating
+		case how == ratingKnown && (!known || rating.WorseThan(s)):
 			s, known = rating, true
 		}
+	}
+	if known && beside.WorseThan(s) {
+		s = beside
 	}
 	return s, known
 }
 
+// ratingKind is what a rating can be used for.
+type ratingKind int
+
+const (
+	ratingUnreadable ratingKind = iota
+	ratingKnown
+	ratingBeside // may make another rating worse, and says nothing alone
+	ratingEmpty  // says nothing
+)
+
 func (r VulnsRating) severity() (s Severity, known bool) {
-	if s, known = ParseSeverity(r.Score); known {
-		return s, true
+	s, how := r.read()
+	return s, how == ratingKnown
+}
+
+func (r VulnsRating) read() (Severity, ratingKind) {
+	if s, known := ParseSeverity(r.Score); known {
+		return s, ratingKnown
 	}
-	score, err := strconv.ParseFloat(r.Score, 64)
-	plain := strings.Trim(r.Score, "0123456789.") == "" // no exponent, no NaN
-	if err != nil || !plain || score == 0 || score > 10 || !strings.Contains(strings.ToLower(r.Method), "cvss") {
-		return SeverityCritical, false
+	if r.Method == sarifLevel {
+		switch r.Score {
+		case "error": // high or critical: what stands beside it says which
+			return SeverityHigh, ratingBeside
+		case "warning":
+			return SeverityMedium, ratingBeside
+		case "note":
+			return SeverityLow, ratingBeside
+		}
 	}
-	return severityOfScore(score), true
+	how := ratingBeside // EPSS and others count from 0 to 1
+	if strings.Contains(strings.ToLower(r.Method), "cvss") {
+		how = ratingKnown
+	}
+	score, ok := scoreOfVector(r.Score)
+	if ok {
+		how = ratingKnown
+	} else if score, ok = plainScore(r.Score); !ok {
+		return SeverityCritical, ratingUnreadable
+	}
+	if score == 0 {
+		return SeverityCritical, ratingEmpty
+	}
+	return severityOfScore(score), how
+}
+
+// plainScore reads a number from 0 to 10 without sign and exponent.
+func plainScore(text string) (score float64, ok bool) {
+	score, err := strconv.ParseFloat(text, 64)
+	return score, err == nil && score <= 10 && strings.Trim(text, "0123456789.") == ""
 }
 
 // Counts returns how many findings there are of each severity.

@@ -1,0 +1,39 @@
+package attest_test
+
+import (
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/attest"
+)
+
+// The scores of CVSS v3.1, "Examples", and of the calculator of FIRST.
+func TestSeverity_OfCVSSVectors(t *testing.T) {
+	for vector, want := range map[string]attest.Severity{
+		"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H": attest.SeverityCritical, // 10.0
+		"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H": attest.SeverityCritical, // 9.8
+		"CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:C/C:H/I:H/A:H": attest.SeverityCritical, // 9.9
+		"CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N": attest.SeverityHigh,     // 7.5
+		"CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N": attest.SeverityMedium,   // 6.1
+		"CVSS:3.1/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:N/A:N": attest.SeverityLow,      // 3.1
+		"CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H": attest.SeverityHigh,     // 7.8
+		"CVSS:3.1/AV:P/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N": attest.SeverityLow,      // 1.6
+	} {
+		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "nvd", Score: vector}}}
+		if s, known := f.Severity(); s != want || !known {
+			t.Errorf("%s: %s, %v; want %s", vector, s, known, want)
+		}
+	}
+}
+
+func FuzzSeverity(f *testing.F) {
+	for _, score := range []string{"low", "9.8", "11", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", "CVSS:3.1/AV:N/AV:N", "error"} {
+		f.Add("cvss", score)
+		f.Add("level", score)
+	}
+	f.Fuzz(func(t *testing.T, method, score string) {
+		with := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "nvd", Score: "medium"}, {Method: method, Score: score}}}
+		if s, _ := with.Severity(); attest.SeverityMedium.WorseThan(s) {
+			t.Errorf("%q by %q made it %s", score, method, s)
+		}
+	})
+}
