@@ -23,7 +23,12 @@ var licenseForm = regexp.MustCompile(`^(?:DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-
 // checkBills refuses what could never deny anything.
 func (q *DocumentConditions) checkBills() error {
 	for _, p := range q.DenyPackages {
-		if p == "" || strings.HasPrefix(p, "pkg:") && plainPURL(p) != canonicalPURL(p) {
+		switch name := strings.TrimSpace(p); {
+		case name == "":
+			return fmt.Errorf("has in denyPackages %.200q, which is not a name", p)
+		case isPURL(name) && (name != p || !purlReadable(p)):
+			return fmt.Errorf("has in denyPackages %.200q, which is not a package URL such as pkg:npm/left-pad", p)
+		case isPURL(name) && plainPURL(p) != canonicalPURL(p):
 			return fmt.Errorf("has in denyPackages %.200q: package URLs stand without version, qualifiers and subpath", p)
 		}
 	}

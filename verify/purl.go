@@ -5,42 +5,63 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // isPURL reports whether text is a package URL.
-func isPURL(text string) bool { return len(text) > 4 && strings.EqualFold(text[:4], "pkg:") }
+func isPURL(text string) bool { return len(text) >= 4 && strings.EqualFold(text[:4], "pkg:") }
 
 // caselessTypes are the types of package URLs whose namespaces and names have no
 // case (purl-spec, "Known purl types"), and nuget, whose registry knows none.
 var caselessTypes = []string{
-	"alpm", "apk", "bitbucket", "bitnami", "composer", "deb", "github", "golang", "hex", "luarocks", "npm", "nuget", "oci", "pub", "pypi",
+	"alpm", "apk", "bitbucket", "bitnami", "composer", "deb", "github", "golang", "hex", "luarocks", "npm", "nuget", "oci", "pub", "pypi", "vscode-extension",
 }
 
+// caselessNamespaces are the types whose namespaces have no case, and names have.
+var caselessNamespaces = []string{"qpkg", "rpm"}
+
 // canonicalPURL is a package URL in one of its spellings: without slashes behind
-// "pkg:" and empty segments, with escapes decoded, so that pkg:npm/%40a/b and
-// pkg:npm/@a/b are one, and in lower case where case says nothing.
+// "pkg:" and empty segments, with escapes decoded, and in lower case where case says
+// nothing. pkg:npm/%40a/b and pkg:npm/@a/b are one.
 func canonicalPURL(purl string) string {
 	if !isPURL(purl) {
 		return purl
 	}
-	segments := slices.DeleteFunc(strings.Split(purl[4:], "/"), func(s string) bool { return s == "" })
+	segments := purlSegments(purl)
 	if len(segments) == 0 {
 		return purl
 	}
-	for i, s := range segments {
-		if text, err := url.PathUnescape(s); err == nil {
-			segments[i] = text
-		}
-	}
 	kind := strings.ToLower(segments[0])
-	name := strings.Join(segments[1:], "/")
-	if slices.Contains(caselessTypes, kind) {
-		name = strings.ToLower(name)
+	namespace, name := "", ""
+	if last := len(segments) - 1; last > 0 {
+		namespace, name = strings.Join(append(segments[1:last:last], ""), "/"), segments[last]
+	}
+	if caseless := slices.Contains(caselessTypes, kind); caseless || slices.Contains(caselessNamespaces, kind) {
+		namespace = strings.ToLower(namespace)
+		if caseless {
+			name = strings.ToLower(name)
+		}
 	}
 	if kind == "pypi" {
 		name = pypiSeparators.ReplaceAllString(name, "-")
 	}
-	return "pkg:" + kind + "/" + name
+	return "pkg:" + kind + "/" + namespace + name
+}
+
+// purlSegments are the type of a package URL, and the segments of its namespace and
+// name, decoded. A slash that was escaped separates too.
+func purlSegments(purl string) (segments []string) {
+	for s := range strings.SplitSeq(purl[4:], "/") {
+		if text, err := url.PathUnescape(s); err == nil {
+			s = text
+		}
+		for part := range strings.SplitSeq(s, "/") {
+			if part != "" {
+				segments = append(segments, part)
+			}
+		}
+	}
+	return segments
 }
 
 // pypiSeparators are one and the same in names of Python packages (PEP 503).
@@ -67,7 +88,7 @@ func plainPURL(purl string) string {
 var purlForm = regexp.MustCompile(`^(?i:pkg):/*[A-Za-z][A-Za-z0-9.+-]*/[!-~]+$`)
 
 // purlReadable reports whether a package URL can be compared with others: it has the
-// form of one, and no escapes that leave open where its name ends.
+// form of one, and a name that others read in the same way.
 func purlReadable(purl string) bool {
 	if i := strings.IndexAny(purl, "?#"); i >= 0 {
 		purl = purl[:i]
@@ -75,6 +96,31 @@ func purlReadable(purl string) bool {
 	if _, err := url.PathUnescape(purl); err != nil || !purlForm.MatchString(purl) {
 		return false
 	}
-	_, name, _ := strings.Cut(strings.TrimLeft(plainPURL(purl)[4:], "/"), "/")
-	return strings.Trim(name, "/") != "" && !strings.ContainsAny(name, "?#") && strings.LastIndexByte(strings.ReplaceAll(name, "/@", "/"), '@') < 1
+	_, name, _ := strings.Cut(plainPURL(purl)[4:], "/")
+	segments := strings.Split(name, "/")
+	for i, s := range segments {
+		if i == 0 && len(segments) > 1 {
+			s = strings.TrimPrefix(s, "@") // npm's scope
+		}
+		if !segmentReadable(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// segmentReadable reports whether a decoded segment of a package URL can be part of a
+// name: letters, digits, signs, and blanks between them. A % would be an escape that
+// was escaped, and @, ? and # leave open where the name ends.
+func segmentReadable(s string) bool {
+	if s == "" || s == "." || s == ".." || strings.ContainsAny(s, "%@?#") || strings.TrimSpace(s) != s {
+		return false
+	}
+	for _, r := range s {
+		seen := unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+		if r != ' ' && !seen || r == unicode.ReplacementChar {
+			return false
+		}
+	}
+	return true
 }
