@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,7 +19,7 @@ func (p listed) is(denied string) bool {
 // "MIT/Apache-2.0".
 func (p listed) hasLicense(id string) bool {
 	for _, text := range p.licenses {
-		for word := range strings.FieldsFuncSeq(plainDashes(text), func(r rune) bool { return !inLicense(r) && r != ':' && r != '+' }) {
+		for word := range strings.FieldsFuncSeq(joinedVersions(plainDashes(text)), func(r rune) bool { return !inLicense(r) && r != ':' && r != '+' }) {
 			if wordHasLicense(word, id) {
 				return true
 			}
@@ -49,10 +50,10 @@ func wordHasLicense(word, id string) bool {
 // isLicense compares identifiers. later says that a plus sign stands behind the word.
 func isLicense(word string, later bool, id string) bool {
 	for _, w := range []string{word, withoutExtension(strings.Trim(word, ".-"))} {
-		if strings.EqualFold(w, id) {
+		if strings.EqualFold(currentName(w), currentName(id)) {
 			return true
 		}
-		base, isGNU := gnuLicense(w)
+		base, isGNU := gnuLicense(withoutException(w))
 		wanted, wantsGNU := gnuLicense(id)
 		if !isGNU || !wantsGNU || base.name != wanted.name {
 			continue
@@ -77,15 +78,56 @@ type gnu struct{ name, form string }
 const gnuOnly, gnuOrLater = "-only", "-or-later"
 
 func gnuLicense(id string) (gnu, bool) {
-	l := gnu{name: strings.ToUpper(id)}
+	l := gnu{name: strings.ToUpper(currentName(id))}
 	for _, form := range []string{gnuOnly, gnuOrLater} {
 		if name, found := strings.CutSuffix(l.name, strings.ToUpper(form)); found {
 			l = gnu{name, form}
 		}
 	}
-	family, version, found := strings.Cut(l.name, "-")
-	known := slices.Contains([]string{"GPL", "LGPL", "AGPL", "GFDL"}, family)
-	return l, found && known && version != "" && strings.Trim(version, "0123456789.") == ""
+	m := gnuName.FindStringSubmatch(l.name)
+	if m == nil {
+		return gnu{}, false
+	}
+	l.name = m[1] + "-" + m[2]
+	if !strings.Contains(m[2], ".") {
+		l.name += ".0"
+	}
+	return l, true
+}
+
+// gnuName is a GNU licence as SPDX (GPL-3.0), Debian (GPL-3) and Fedora (GPLv3) name it.
+var gnuName = regexp.MustCompile(`^([AL]?GPL|GFDL)-?V?([0-9][0-9.]*)$`)
+
+// gnuSpaced is a GNU licence whose version stands apart, as in "GPL v3".
+var gnuSpaced = regexp.MustCompile(`(?i)\b([al]?gpl|gfdl)[\s_,]+(?:version\s+)?(v?[0-9])`)
+
+func joinedVersions(text string) string { return gnuSpaced.ReplaceAllString(text, "$1-$2") }
+
+// withoutException is the licence that a deprecated name such as
+// GPL-2.0-with-GCC-exception has an exception from.
+func withoutException(id string) string {
+	if i := strings.Index(strings.ToUpper(id), "-WITH-"); i > 0 {
+		return id[:i]
+	}
+	return id
+}
+
+// currentName is what a deprecated identifier stands for, without exceptions (SPDX
+// licence list, "Deprecated License Identifiers").
+func currentName(id string) string {
+	switch strings.ToLower(id) {
+	case "ecos-2.0":
+		return "GPL-2.0-or-later"
+	case "wxwindows":
+		return "LGPL-2.0-or-later"
+	case "standardml-nj":
+		return "SMLNJ"
+	case "bsd-2-clause-netbsd":
+		return "BSD-2-Clause"
+	case "bsd-2-clause-freebsd":
+		return "BSD-2-Clause-Views"
+	}
+	return id
 }
 
 // withoutExtension is the last part of a URL such as
