@@ -59,7 +59,8 @@ func TestAttack_E23_LicencesOfOtherShapesCannotBeRead(t *testing.T) {
 func TestAttack_E23_SPDXOfOtherShapesCannotBeRead(t *testing.T) {
 	const concluded = `"licenseConcluded":"GPL-3.0-or-later WITH Classpath-exception-2.0"`
 	texts := []string{`{"id":"GPL-3.0-only"}`, `["GPL-3.0-only"]`, `7`, `true`, `null`, `""`, `" "`}
-	lists := []string{`"GPL-3.0-only"`, `{"0":"GPL-3.0-only"}`, `7`, `null`, `[["GPL-3.0-only"]]`, `[{"id":"GPL-3.0-only"}]`, `[7]`, `[null]`, `[""]`}
+	// Lists of licences may be null: Go programs write it where they are empty.
+	lists := []string{`"GPL-3.0-only"`, `{"0":"GPL-3.0-only"}`, `7`, `[["GPL-3.0-only"]]`, `[{"id":"GPL-3.0-only"}]`, `[7]`, `[null]`, `[""]`}
 	var all []says
 	for _, shape := range texts {
 		all = append(all, spdxWith(concluded, `"licenseConcluded":`+shape), spdxWith(concluded, `"licenseDeclared":`+shape),
@@ -74,6 +75,9 @@ func TestAttack_E23_SPDXOfOtherShapesCannotBeRead(t *testing.T) {
 	}
 	for _, list := range []string{"files", "snippets", "hasExtractedLicensingInfos"} {
 		for _, shape := range []string{`{}`, `7`, `"x"`, `null`, `[7]`, `[[]]`, `[null]`} {
+			if list == "hasExtractedLicensingInfos" && shape == `null` {
+				continue
+			}
 			all = append(all, spdxWith(`"packages":[`, `"`+list+`":`+shape+`,"packages":[`))
 		}
 	}

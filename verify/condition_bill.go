@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest"
@@ -84,37 +85,50 @@ func readBill(document *attest.Document, part billPart) ([]listed, error) {
 	if spdx, ok := document.Value().(*attest.SPDX); ok && !strings.HasPrefix(spdx.Version, "2.") {
 		return nil, fmt.Errorf("it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", spdx.Version)
 	}
-	root, err := strictjson.Parse(document.RawPredicate())
+	root, err := strictjson.ParseShallow(document.RawPredicate(), keptOfBill)
 	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
 		text, _ := root.StrBytes()
-		root, err = strictjson.Parse(text)
+		root, err = strictjson.ParseShallow(text, keptOfBill)
 	}
 	if err != nil {
 		return nil, err
 	}
 	b := bill{part: part}
+	b.document(root)
+	return b.all, b.err
+}
+
+// keptOfBill is how deep a bill is parsed at once: its lists. What stands in a list is
+// parsed by itself, since a large image has more files than a document may have values.
+const keptOfBill = 2
+
+func (b *bill) document(root strictjson.Value) {
 	b.object("the document", root, "packages", "components", "services", "metadata")
+	metadata := root.Get("metadata")
+	if metadata.Exists() {
+		b.object("metadata", metadata, "component")
+	}
 	b.each("packages", root.Get("packages"), b.spdxPackage)
-	if part == billLicenses {
+	if b.part == billLicenses {
 		b.object("the document", root, "files", "snippets", "hasExtractedLicensingInfos")
+		b.licenses("the document", root)
+		b.licenses("metadata", metadata, "licenses") // of the bill itself
 		b.each("files", root.Get("files"), b.spdxFile)
 		b.each("snippets", root.Get("snippets"), b.spdxFile)
-		b.each("hasExtractedLicensingInfos", root.Get("hasExtractedLicensingInfos"), b.spdxLicense)
+		b.eachOrNull("hasExtractedLicensingInfos", root.Get("hasExtractedLicensingInfos"), b.spdxLicense)
 	}
-	if metadata := root.Get("metadata"); metadata.Exists() {
-		b.object("metadata", metadata, "component")
-		if c := metadata.Get("component"); c.Exists() {
-			b.component("metadata.component", c)
-		}
+	if c := metadata.Get("component"); c.Exists() {
+		b.component("metadata.component", b.whole("metadata.component", c))
 	}
 	b.each("components", root.Get("components"), b.component)
 	b.each("services", root.Get("services"), b.component)
-	return b.all, b.err
 }
 
 func (b *bill) spdxPackage(at string, v strictjson.Value) {
 	if b.part == billLicenses {
-		b.object(at, v, "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles")
+		b.object(at, v, "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "files")
+		b.licenses(at, v, "licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "licenseComments")
+		b.each(at+".files", v.Get("files"), b.spdxFile) // as some Go programs write them
 		name, _ := v.Get("name").Str()
 		b.addLicenses(listed{title: name}, at, v, []string{"licenseConcluded", "licenseDeclared"}, "licenseInfoFromFiles")
 		return
@@ -135,6 +149,7 @@ func (b *bill) spdxPackage(at string, v strictjson.Value) {
 // spdxFile reads a file or a snippet of one, which have licences of their own.
 func (b *bill) spdxFile(at string, v strictjson.Value) {
 	b.object(at, v, "licenseConcluded", "licenseInfoInFiles", "licenseInfoInSnippets")
+	b.licenses(at, v, "licenseConcluded", "licenseInfoInFiles", "licenseInfoInSnippets", "licenseComments")
 	var p listed
 	for _, name := range []string{"name", "fileName"} { // of a snippet, of a file
 		if text, ok := v.Get(name).Str(); ok {
@@ -148,6 +163,7 @@ func (b *bill) spdxFile(at string, v strictjson.Value) {
 // its name may be that of another one.
 func (b *bill) spdxLicense(at string, v strictjson.Value) {
 	b.object(at, v, "licenseId", "name")
+	b.licenses(at, v, "licenseId")
 	p := listed{title: b.text(at+".licenseId", v.Get("licenseId"))}
 	p.licenses = append(p.licenses, p.title)
 	if name := v.Get("name"); name.Exists() {
@@ -165,7 +181,7 @@ func (b *bill) addLicenses(p listed, at string, v strictjson.Value, texts []stri
 		}
 	}
 	for _, name := range lists {
-		b.each(at+"."+name, v.Get(name), func(at string, text strictjson.Value) {
+		b.eachOrNull(at+"."+name, v.Get(name), func(at string, text strictjson.Value) {
 			p.licenses = append(p.licenses, b.expression(at, text))
 		})
 	}
@@ -199,6 +215,7 @@ func (b *bill) componentNames(at string, v strictjson.Value) {
 
 func (b *bill) componentLicenses(at string, v strictjson.Value) {
 	b.object(at, v, "licenses", "evidence")
+	b.licenses(at, v, "licenses")
 	var p listed
 	p.title, _ = v.Get("name").Str()
 	if group, ok := v.Get("group").Str(); ok && group != "" {
@@ -207,16 +224,23 @@ func (b *bill) componentLicenses(at string, v strictjson.Value) {
 	b.licenseChoices(&p, at+".licenses", v.Get("licenses"))
 	if evidence := v.Get("evidence"); evidence.Exists() {
 		b.object(at+".evidence", evidence, "licenses")
+		b.licenses(at+".evidence", evidence, "licenses")
 		b.licenseChoices(&p, at+".evidence.licenses", evidence.Get("licenses"))
 	}
 	b.all = append(b.all, p)
 }
 
 // licenseChoices reads a list of licences and expressions. Each element must be one
-// of both.
+// of both, and has no identifier or name of its own.
 func (b *bill) licenseChoices(p *listed, at string, list strictjson.Value) {
 	b.each(at, list, func(at string, choice strictjson.Value) {
 		b.object(at, choice, "license", "expression", "expressionDetails")
+		b.licenses(at, choice, "license", "expression", "licensing")
+		for member := range choice.Members() {
+			if strings.EqualFold(member, "id") || strings.EqualFold(member, "name") {
+				b.fail(at, "has the member %.40q, which its format does not have", member)
+			}
+		}
 		expression, license := choice.Get("expression"), choice.Get("license")
 		if !expression.Exists() && !license.Exists() {
 			b.fail(at, "has neither license nor expression")
@@ -226,6 +250,7 @@ func (b *bill) licenseChoices(p *listed, at string, list strictjson.Value) {
 		}
 		b.each(at+".expressionDetails", choice.Get("expressionDetails"), func(at string, v strictjson.Value) { // since 1.7
 			b.object(at, v, "licenseIdentifier")
+			b.licenses(at, v, "licenseIdentifier")
 			p.licenses = append(p.licenses, b.expression(at+".licenseIdentifier", v.Get("licenseIdentifier")))
 		})
 		if license.Exists() {
@@ -234,9 +259,11 @@ func (b *bill) licenseChoices(p *listed, at string, list strictjson.Value) {
 	})
 }
 
-// license reads a licence by its SPDX identifier or by a name.
+// license reads a licence by its SPDX identifier or by a name, and by a URL that ends
+// in one.
 func (b *bill) license(p *listed, at string, v strictjson.Value) {
-	b.object(at, v, "id", "name")
+	b.object(at, v, "id", "name", "url")
+	b.licenses(at, v, "licensing")
 	id, name := v.Get("id"), v.Get("name")
 	if !id.Exists() && !name.Exists() {
 		b.fail(at, "has neither id nor name")
@@ -247,6 +274,23 @@ func (b *bill) license(p *listed, at string, v strictjson.Value) {
 	if name.Exists() {
 		p.licenses = append(p.licenses, b.text(at+".name", name))
 	}
+	if at, v := at+".url", v.Get("url"); v.Exists() && !v.Is("") {
+		p.licenses = append(p.licenses, licenseOfURL(b.text(at, v)))
+	}
+}
+
+// licenseOfURL is what stands behind "license" or "licenses" in a URL, such as
+// https://spdx.org/licenses/MIT.html.
+func licenseOfURL(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		text = plain
+	}
+	for _, place := range []string{"licenses/", "license/"} {
+		if i := strings.Index(strings.ToLower(text), place); i >= 0 {
+			return strings.ToLower(text)[i+len(place):]
+		}
+	}
+	return ""
 }
 
 // expression reads a licence expression, which is ASCII: in other characters an

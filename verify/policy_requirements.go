@@ -120,14 +120,17 @@ type DocumentConditions struct {
 	// regard to case for types that have none (npm, pypi, golang and others).
 	// Names are compared byte for byte. A bill whose packages cannot be read is denied
 	// (ReasonPredicate): a name, package URL or list of them is not of the JSON type
-	// that the format gives it. Empty: none.
+	// that the format gives it, or others could read a package URL in another way.
+	// Empty: none.
 	DenyPackages []string `json:"denyPackages,omitempty"`
 	// DenyLicenses are SPDX identifiers that no package, file or service may have:
 	// concluded, declared, or found as evidence; in any place of an expression,
 	// whatever it grants beside them, and in any case. Deprecated names of GNU
 	// licences count as what they stand for: in a bill GPL-3.0 is GPL-3.0-only, and
-	// GPL-3.0+ is GPL-3.0-or-later; here GPL-3.0 denies both. A bill whose licences
-	// cannot be read is denied, as with DenyPackages. Empty: none.
+	// GPL-3.0+ is GPL-3.0-or-later; here GPL-3.0 denies both. The names that Debian and
+	// Fedora give GNU licences count too: GPL-3+, GPLv3. A bill whose licences cannot be
+	// read is denied, as with DenyPackages; so is one that has a licence where its format
+	// has none. Empty: none.
 	DenyLicenses []string `json:"denyLicenses,omitempty"`
 	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty:
 	// PASSED.

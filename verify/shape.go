@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -33,6 +34,36 @@ func (s *shape) object(at string, v strictjson.Value, known ...string) {
 	}
 }
 
+// licenses refuses members that sound like a licence where the format has none: other
+// readers could take them for one.
+func (s *shape) licenses(at string, v strictjson.Value, known ...string) {
+	for member := range v.Members() {
+		name := strings.ToLower(member)
+		if (strings.HasPrefix(name, "licen") || name == "expression") && !slices.Contains(known, member) {
+			s.fail(at, "has the member %.40q, which its format does not have", member)
+		}
+	}
+}
+
+// whole is a value with all that it holds, where the document was too large to keep it.
+func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
+	if !v.Opaque() {
+		return v
+	}
+	whole, err := v.Whole()
+	if err != nil {
+		s.fail(at, "cannot be read: %v", err)
+	}
+	return whole
+}
+
+// eachOrNull is each for lists that Go programs write as null where they are empty.
+func (s *shape) eachOrNull(at string, list strictjson.Value, read func(at string, element strictjson.Value)) {
+	if list.Kind() != strictjson.Null {
+		s.each(at, list, read)
+	}
+}
+
 // each reads the elements of a list that may be missing.
 func (s *shape) each(at string, list strictjson.Value, read func(at string, element strictjson.Value)) {
 	if !list.Exists() {
@@ -43,11 +74,12 @@ func (s *shape) each(at string, list strictjson.Value, read func(at string, elem
 		return
 	}
 	i := 0
-	for element := range list.Elems() {
+	for element := range s.whole(at, list).Elems() {
 		if s.err != nil {
 			return
 		}
-		read(fmt.Sprintf("%s[%d]", at, i), element)
+		at := fmt.Sprintf("%s[%d]", at, i)
+		read(at, s.whole(at, element))
 		i++
 	}
 }
