@@ -3,9 +3,11 @@ package attest
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // trivySchema is the only version of Trivy's JSON that is read.
@@ -53,6 +55,9 @@ func (r *ScanReport) readTrivy(root strictjson.Value) error {
 	if err := refuseOtherCase(root, "Results", "CreatedAt", "ArtifactName", "ArtifactType", "Trivy", "Metadata"); err != nil {
 		return err
 	}
+	if err := refuseOtherFindings(root, trivyMembers); err != nil {
+		return err
+	}
 	if err := r.readTrivyHead(root); err != nil {
 		return err
 	}
@@ -66,6 +71,27 @@ func (r *ScanReport) readTrivy(root strictjson.Value) error {
 		}
 		if err := r.readTrivyResult(result); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// trivyMembers are the lists and objects of a report, trivyResultMembers those of a
+// result.
+var (
+	trivyMembers       = []string{"Trivy", "Metadata", "Results", "BOM"}
+	trivyResultMembers = []string{
+		"Packages", "Vulnerabilities", "MisconfSummary", "Misconfigurations", "Secrets", "Licenses", "CustomResources", "ExperimentalModifiedFindings",
+	}
+)
+
+// refuseOtherFindings refuses lists and objects that are not known: they could hold
+// findings, as "Resources" of trivy k8s does.
+func refuseOtherFindings(v strictjson.Value, known []string) error {
+	for name, member := range v.Members() {
+		kind := member.Kind()
+		if (kind == strictjson.Array || kind == strictjson.Object) && !slices.Contains(known, name) {
+			return fmt.Errorf("%w: %s could hold findings, and is not known", ErrScan, registry.SafeText(name, 60))
 		}
 	}
 	return nil
@@ -107,6 +133,9 @@ func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
 func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
 	const vulnerabilities, modified = "Vulnerabilities", "ExperimentalModifiedFindings"
 	if err := refuseOtherCase(result, vulnerabilities, modified); err != nil {
+		return err
+	}
+	if err := refuseOtherFindings(result, trivyResultMembers); err != nil {
 		return err
 	}
 	list, err := scanList(result.Get(vulnerabilities), vulnerabilities)

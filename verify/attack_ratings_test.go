@@ -58,3 +58,29 @@ func TestAttack_E23_RatingsOfAReportAreReadAsTheyWere(t *testing.T) {
 		}
 	}
 }
+
+// Findings beside the results of a Trivy report cannot be read.
+func TestAttack_E23_FindingsInAnotherPlaceOfAReportCannotBeRead(t *testing.T) {
+	const finding = `[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]`
+	report := func(more string) says {
+		return says{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"x"%s}},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, more, "2026-01-01T00:00:00Z")}
+	}
+	const condition = "attestation: {type: vuln, by: builder, maxSeverity: low}"
+	for _, more := range []string{
+		`"Vulnerabilities":` + finding, `"Resources":[{"Results":[{"Vulnerabilities":` + finding + `}]}]`, `"vulnerabilities":` + finding, `"Findings":` + finding, `"Results":[],"Vulnerabilities":` + finding,
+		`"Results":[{"Target":"x","Results":[{"Vulnerabilities":` + finding + `}]}]`, `"Results":[{"Findings":` + finding + `}]`, `"Results":null`, `"Report":{"Results":[{"Vulnerabilities":` + finding + `}]}`,
+	} {
+		_, err := required(t, condition, report(","+more))
+		t.Log(more)
+		wantReason(t, err, verify.ReasonUnreadScan)
+	}
+	// Trivy writes no results where it found nothing to scan.
+	for _, more := range []string{
+		"", `,"Trivy":{"Version":"0.69.0"},"ReportID":"x","ArtifactID":"y","CreatedAt":"2026-01-01T00:00:00Z","ArtifactType":"container_image","Metadata":{"Size":1,"OS":{"Family":"alpine"},"ImageConfig":{}}`, `,"Results":[]`,
+		`,"Results":[{"Target":"x","Class":"os-pkgs","Type":"alpine","Packages":[],"MisconfSummary":{},"Misconfigurations":[],"Secrets":[],"Licenses":[],"CustomResources":[]}]`,
+	} {
+		if _, err := required(t, condition, report(more)); err != nil {
+			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
