@@ -20,13 +20,14 @@ func (q *DocumentConditions) setForTests() []string {
 // licenseForm is an SPDX identifier of a licence (SPDX specification, annex D).
 var licenseForm = regexp.MustCompile(`^(?:DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9.-]+$`)
 
-// checkBills refuses what could never deny anything.
+// checkBills refuses what could never deny anything. A % at the end of a package URL
+// begins no escape: it is found where a bill has it too.
 func (q *DocumentConditions) checkBills() error {
 	for _, p := range q.DenyPackages {
 		switch name := strings.TrimSpace(p); {
 		case name == "":
 			return fmt.Errorf("has in denyPackages %.200q, which is not a name", p)
-		case isPURL(name) && (name != p || !purlReadable(p)):
+		case isPURL(name) && (name != p || !purlReadable(strings.TrimSuffix(p, "%"))):
 			return fmt.Errorf("has in denyPackages %.200q, which is not a package URL such as pkg:npm/left-pad", p)
 		case isPURL(name) && plainPURL(p) != canonicalPURL(p):
 			return fmt.Errorf("has in denyPackages %.200q: package URLs stand without version, qualifiers and subpath", p)
