@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -52,40 +53,98 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 }
 
 // Platform is Child for the one manifest that a verified index lists for a
-// platform. OS and architecture must be equal, and so must the variant and the
-// OS version where platform names them.
+// platform, itself or in an index that it lists for the platform or for none. OS and
+// architecture must be equal, and so must the variant and the OS version where platform
+// names them. Platforms are compared as containerd does: x86_64 is amd64, case says
+// nothing, and an entry without an OS may be for any.
 //
 // The decision is that of Child, but for: no entry fits, *Error with
 // ReasonNoPlatform; entries with different digests fit, so that clients could
 // choose either, ReasonAmbiguousPlatform.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
-	entries, err := v.entries(ctx, r, index)
-	if err != nil {
+	w := platformWalk{v: v, r: r, platform: platform}
+	if err := w.look(ctx, index); err != nil {
 		return nil, err
 	}
 	deny := func(reason Reason, detail string) (*Result, error) {
 		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
 	}
-	var chosen *v1.Descriptor
-	for _, d := range entries {
-		if !fits(d.Platform, platform) {
-			continue
-		}
-		if chosen != nil && chosen.Digest != d.Digest {
-			return deny(ReasonAmbiguousPlatform, fmt.Sprintf("the index lists %s and %s for platform %s; name the digest", chosen.Digest, d.Digest, platform.String()))
-		}
-		chosen = &d
-	}
-	if chosen == nil {
+	switch {
+	case len(w.found) == 0:
 		return deny(ReasonNoPlatform, fmt.Sprintf("the index lists no manifest for platform %s", platform.String()))
+	case len(w.found) > 1:
+		return deny(ReasonAmbiguousPlatform, fmt.Sprintf("the index lists %s and %s for platform %s; name the digest", w.found[0].entry.Digest, w.found[1].entry.Digest, platform.String()))
+	case w.found[0].denied != nil:
+		return nil, w.found[0].denied
 	}
-	return v.vouched(ctx, r, index, *chosen)
+	return v.vouched(ctx, r, w.found[0].index, w.found[0].entry)
 }
 
-func fits(have *v1.Platform, want v1.Platform) bool {
-	return have != nil && have.OS == want.OS && have.Architecture == want.Architecture &&
-		(want.Variant == "" || have.Variant == want.Variant) &&
-		(want.OSVersion == "" || have.OSVersion == want.OSVersion)
+// maxPlatformIndexes bounds the indexes that are read for one platform.
+const maxPlatformIndexes = 20
+
+// platformWalk looks for what an index, and the indexes in it, list for a platform.
+type platformWalk struct {
+	v        *Verifier
+	r        registry.Reader
+	platform v1.Platform
+	indexes  int
+	found    []listedFor // of different digests
+}
+
+// listedFor is an entry of an index. denied: it is an index that the policy denies.
+type listedFor struct {
+	index  *Result
+	entry  v1.Descriptor
+	denied error
+}
+
+func (w *platformWalk) look(ctx context.Context, index *Result) error {
+	entries, err := w.v.entries(ctx, w.r, index)
+	if err != nil {
+		return err
+	}
+	if w.indexes++; w.indexes > maxPlatformIndexes {
+		return &registry.Error{Op: "read index", Ref: index.Digest.String(), Kind: registry.ErrTooMany, Detail: fmt.Sprintf("more than %d indexes are listed for one platform", maxPlatformIndexes)}
+	}
+	for _, d := range entries {
+		if !w.fits(d) {
+			continue
+		}
+		if err := w.add(ctx, listedFor{index: index, entry: d}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fits reports whether an entry is for the platform. What an index without a platform
+// lists may be.
+func (w *platformWalk) fits(d v1.Descriptor) bool {
+	if d.Platform == nil {
+		return d.MediaType.IsIndex()
+	}
+	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful && (w.platform.OSVersion == "" || d.Platform.OSVersion == w.platform.OSVersion)
+}
+
+// add notes an entry that fits, or what it lists.
+func (w *platformWalk) add(ctx context.Context, l listedFor) error {
+	if l.entry.MediaType.IsIndex() {
+		nested, err := w.v.vouched(ctx, w.r, l.index, l.entry)
+		if err == nil {
+			return w.look(ctx, nested)
+		}
+		var denied *Error
+		if !errors.As(err, &denied) {
+			return err
+		}
+		l.denied = err
+	}
+	same := func(other listedFor) bool { return other.entry.Digest == l.entry.Digest }
+	if !slices.ContainsFunc(w.found, same) {
+		w.found = append(w.found, l)
+	}
+	return nil
 }
 
 func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result, d v1.Descriptor) (*Result, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -40,45 +41,43 @@ type chooser struct {
 type candidate struct {
 	result *verify.Result
 	err    error // it is denied
-	exact  bool  // its variant is the platform's, too
+	lower  bool  // it would run only where nothing better is listed
 }
 
 // choose judges what will run of an allowed image: itself, or what the index, and the
 // indexes in it, list for the platform. Where that could be one of several, none is
 // allowed.
 func (c *chooser) choose(ctx context.Context, image *verify.Result) (*verify.Result, error) {
-	all, isIndex, err := c.candidates(ctx, image)
+	chosen, isIndex, err := c.candidates(ctx, image)
 	if err != nil || !isIndex {
 		return image, err
-	}
-	chosen := make(map[string]candidate)
-	for _, exact := range []bool{true, false} {
-		for digest, found := range all {
-			if found.exact == exact {
-				chosen[digest] = found
-			}
-		}
-		if len(chosen) > 0 {
-			break
-		}
 	}
 	deny := func(reason verify.Reason, detail string) (*verify.Result, error) {
 		return nil, &verify.Error{Reason: reason, Reference: image.Reference, Digest: image.Digest, PolicyDigest: image.PolicyDigest, Rule: image.Rule, Detail: detail}
 	}
-	switch len(chosen) {
-	case 0:
+	better := false
+	for _, found := range chosen {
+		better = better || !found.lower
+	}
+	switch {
+	case !better:
 		return deny(verify.ReasonNoPlatform, fmt.Sprintf("the index lists no manifest for platform %s", c.platform.String()))
-	case 1:
+	case len(chosen) == 1:
 		for _, found := range chosen {
 			return found.result, found.err
 		}
 	}
-	return deny(verify.ReasonAmbiguousPlatform, fmt.Sprintf("the index lists %d manifests for platform %s; name the digest", len(chosen), c.platform.String()))
+	advice := "name the digest"
+	if c.platform.Variant == "" && oci.NormalPlatform(c.platform).Architecture == "arm" {
+		advice = "set -platform to the variant of this machine, such as linux/arm/v7"
+	}
+	return deny(verify.ReasonAmbiguousPlatform, fmt.Sprintf("the index lists %d manifests for platform %s; %s", len(chosen), c.platform.String(), advice))
 }
 
-// candidates are the manifests of an index that may run on the platform, by digest. One
-// that is listed for no platform may: containerd reads its config.
-func (c *chooser) candidates(ctx context.Context, image *verify.Result) (all map[string]candidate, isIndex bool, err error) {
+// candidates are the manifests of an index that containerd may run on the platform, by
+// digest. What fits exactly goes before what fits otherwise, but only among the
+// manifests of one index: containerd takes the first index that fits.
+func (c *chooser) candidates(ctx context.Context, image *verify.Result) (chosen map[string]candidate, isIndex bool, err error) {
 	if c.indexes++; c.indexes > maxIndexes {
 		return nil, true, fmt.Errorf("%s lists more than %d indexes", image.Reference, maxIndexes)
 	}
@@ -90,52 +89,41 @@ func (c *chooser) candidates(ctx context.Context, image *verify.Result) (all map
 	if err != nil || !doc.IsIndex {
 		return nil, false, err
 	}
-	all = make(map[string]candidate)
+	exact := slices.ContainsFunc(doc.Manifests, func(d v1.Descriptor) bool {
+		return d.MediaType.IsImage() && oci.FitOf(d.Platform, c.platform) == oci.FitExact
+	})
+	chosen = make(map[string]candidate)
 	for _, d := range doc.Manifests {
-		if !oci.IsManifestType(string(d.MediaType)) || d.Platform != nil && !c.fits(d.Platform) {
+		fit := oci.FitOf(d.Platform, c.platform)
+		hidden := exact && d.MediaType.IsImage() && (fit == oci.FitLower || fit == oci.FitVariant)
+		if !oci.IsManifestType(string(d.MediaType)) || fit == oci.FitNone || hidden {
 			continue
 		}
-		if err := c.add(ctx, all, image, d); err != nil {
+		if err := c.add(ctx, chosen, image, d, fit == oci.FitLower); err != nil {
 			return nil, true, err
 		}
 	}
-	return all, true, nil
+	return chosen, true, nil
 }
 
-func (c *chooser) add(ctx context.Context, all map[string]candidate, index *verify.Result, d v1.Descriptor) error {
+// add judges an entry of an index.
+func (c *chooser) add(ctx context.Context, chosen map[string]candidate, index *verify.Result, d v1.Descriptor, lower bool) error {
 	result, err := c.v.Child(ctx, c.r, index, index.Digest.Context().Digest(d.Digest.String()))
 	var denied *verify.Error
 	if err != nil && !errors.As(err, &denied) {
 		return err
 	}
-	if err != nil || !d.MediaType.IsIndex() {
-		exact := !d.MediaType.IsIndex() && (d.Platform == nil || variant(d.Platform.Architecture, d.Platform.Variant) == variant(c.platform.Architecture, c.platform.Variant))
-		before, again := all[d.Digest.String()]
-		all[d.Digest.String()] = candidate{result, err, exact || again && before.exact}
-		return nil
+	found := map[string]candidate{d.Digest.String(): {result, err, lower}}
+	if err == nil && d.MediaType.IsIndex() {
+		if found, _, err = c.candidates(ctx, result); err != nil {
+			return err
+		}
 	}
-	below, _, err := c.candidates(ctx, result)
-	for digest, found := range below {
-		all[digest] = found
+	for digest, more := range found {
+		if before, again := chosen[digest]; again {
+			more.lower = more.lower && before.lower
+		}
+		chosen[digest] = more
 	}
-	return err
-}
-
-// fits reports whether an entry is for the platform, whatever its variant.
-func (c *chooser) fits(have *v1.Platform) bool {
-	return have.OS == c.platform.OS && have.Architecture == c.platform.Architecture &&
-		(c.platform.Variant == "" || variant(have.Architecture, have.Variant) == variant(c.platform.Architecture, c.platform.Variant)) &&
-		(c.platform.OSVersion == "" || have.OSVersion == c.platform.OSVersion)
-}
-
-// variant is a variant as containerd normalises it: that which an architecture has by
-// default has no name (containerd/platforms, database.go).
-func variant(architecture, v string) string {
-	switch {
-	case architecture == "arm64" && (v == "8" || v == "v8"), architecture == "amd64" && v == "v1":
-		return ""
-	case architecture == "arm" && (v == "" || v == "7"):
-		return "v7"
-	}
-	return v
+	return nil
 }
