@@ -76,7 +76,8 @@ type Options struct {
 	MaxBlobBytes int64
 	// MaxReferrers bounds a referrers list. Default 10,000.
 	MaxReferrers int
-	// MaxReferrerPages bounds the pages of one. Default 100.
+	// MaxReferrerPages bounds the pages of one that have no entry. Pages with entries
+	// are bounded by MaxReferrers, and all of them by 64 MiB times this. Default 100.
 	MaxReferrerPages int
 	// MaxRedirects bounds the redirects of one request. They carry no
 	// credentials to another host, never lead from HTTPS to HTTP, and never to

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,8 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	if !hasAPI.get() {
 		byTag = background(r.op, r.ref, byTag)
 	}
-	first, next, err := c.page(ctx, r)
+	list := listing{c: c}
+	first, next, err := list.page(ctx, r)
 	if errors.Is(err, errNoAPI) {
 		return each(byTag())(yield)
 	}
@@ -60,7 +62,7 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 		return err
 	}
 	hasAPI.set()
-	return c.pages(ctx, r, first, next, yield)
+	return list.pages(ctx, r, first, next, yield)
 }
 
 // background runs f now and gives its result when asked.
@@ -89,14 +91,35 @@ func each(all []v1.Descriptor, err error) func(yield func(v1.Descriptor, error) 
 	}
 }
 
-// pages yields the first page and follows the links to the others.
-func (c *Client) pages(ctx context.Context, r *request, page []v1.Descriptor, next *url.URL, yield func(v1.Descriptor, error) bool) error {
-	seen := map[string]bool{r.url.String(): true}
-	total := 0
-	for n := 1; ; n++ {
+// listing is one list of referrers, whose pages are read.
+type listing struct {
+	c    *Client
+	read int64 // bytes of its pages
+}
+
+// countedReader adds to n what is read.
+type countedReader struct {
+	io.Reader
+	n *int64
+}
+
+func (r countedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	*r.n += int64(n)
+	return n, err
+}
+
+// pages yields the first page and follows the links to the others. How many entries a
+// page has is the registry's choice: those without any are counted, the others are
+// bounded by their entries and their bytes.
+func (l *listing) pages(ctx context.Context, r *request, page []v1.Descriptor, next *url.URL, yield func(v1.Descriptor, error) bool) error {
+	sum := func(u *url.URL) [sha256.Size]byte { return sha256.Sum256([]byte(u.String())) } // they may be long
+	seen, o := map[[sha256.Size]byte]bool{sum(r.url): true}, l.c.o
+	total, without := 0, 0
+	for {
 		for _, d := range page {
-			if total++; total > c.o.MaxReferrers {
-				return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d referrers", c.o.MaxReferrers))
+			if total++; total > o.MaxReferrers {
+				return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d referrers", o.MaxReferrers))
 			}
 			if !yield(d, nil) {
 				return nil
@@ -105,14 +128,22 @@ func (c *Client) pages(ctx context.Context, r *request, page []v1.Descriptor, ne
 		if next == nil {
 			return nil
 		}
-		if n >= c.o.MaxReferrerPages || seen[next.String()] {
-			return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d pages, or pages that lead back", c.o.MaxReferrerPages))
+		if len(page) == 0 {
+			without++
 		}
-		seen[next.String()] = true
+		switch {
+		case seen[sum(next)]:
+			return r.fail(ErrTooMany, nil, "its pages lead back")
+		case without >= o.MaxReferrerPages:
+			return r.fail(ErrTooMany, nil, fmt.Sprintf("more than %d pages without an entry", o.MaxReferrerPages))
+		case l.read/maxListBytes >= int64(o.MaxReferrerPages):
+			return r.fail(ErrTooMany, nil, fmt.Sprintf("pages of more than %d times %d bytes", o.MaxReferrerPages, maxListBytes))
+		}
+		seen[sum(next)] = true
 		at := *r
 		at.url = next
 		var err error
-		if page, next, err = c.page(ctx, &at); err != nil {
+		if page, next, err = l.page(ctx, &at); err != nil {
 			if errors.Is(err, errNoAPI) {
 				err = r.stray(ErrUnavailable, nil, "a page of the list is not there")
 			}
@@ -124,7 +155,8 @@ func (c *Client) pages(ctx context.Context, r *request, page []v1.Descriptor, ne
 // page reads one page of the list. errNoAPI: the registry does not have it, at
 // least not for this repository. One that has shown that it has the API says so
 // with a 404 alone: by anything else, a list that is there would become absent.
-func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.URL, error) {
+func (l *listing) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.URL, error) {
+	c := l.c
 	known := c.host(r.repo).referrers.get()
 	r.accept = []int{http.StatusNotFound}
 	if !known {
@@ -132,7 +164,7 @@ func (c *Client) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.UR
 	}
 	var list []v1.Descriptor
 	r.consume = func(body io.Reader) (err error) {
-		list, err = oci.ReadReferrers(body, c.o.MaxReferrers+1) // one more shows that there are too many
+		list, err = oci.ReadReferrers(countedReader{body, &l.read}, c.o.MaxReferrers+1) // one more shows that there are too many
 		return err
 	}
 	a, err := c.send(ctx, r, c.o.MaxManifestBytes)

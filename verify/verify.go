@@ -154,9 +154,12 @@ func (v *Verifier) Generation() string {
 //     checks of signatures (each signature with each key, until one fits; keys that
 //     are slower than P-256 count more, and so do bytes that are hashed), or several
 //     signatures of one envelope over more than 64 MiB together: *Error,
-//     ReasonTooMuchEvidence. Referrers of up to 64 KiB that name a key which is
-//     required are checked with that key besides. Once half of the checks were made,
-//     what has few signatures and is small goes first.
+//     ReasonTooMuchEvidence. Besides, referrers of up to 64 KiB that name a key which
+//     is required are checked with that key, up to 50,000 checks, and those that name
+//     none and have one signature with all required keys, up to 40,000: as many as a
+//     list may have by default, with one key and with four. Once half of the checks were
+//     made, what has few signatures and is small goes first, and once 500 were made,
+//     what cannot count goes last.
 //   - Otherwise, something could not be read: *UndecidedError.
 //   - Otherwise *Error: its Reason is that of the first requirement that is not
 //     met, and Unmet lists all of them. Where the rule only warns: Result, with

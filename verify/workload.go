@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -20,6 +21,14 @@ const (
 	// smallPiece is up to what size a referrer that names its key is checked with
 	// that key, whatever else there is.
 	smallPiece = 64 << 10
+	// maxHinted bounds the checks of small referrers with the key that they name, and
+	// maxSmall those of small referrers that name none: as many as a list may have of
+	// them by default, for a P-256 key and for four, and some seconds for any.
+	maxHinted = 50_000
+	maxSmall  = 40_000
+	// crowded is from how many checks of a place on evidence that cannot count is
+	// told from what may, before a signature is checked.
+	crowded = 500
 	// maxWaiting bounds the bytes of a place's evidence that waits, and
 	// maxWaitingInBudget those of each of many judgements that share a budget.
 	maxWaiting         = 4 << 20
@@ -33,10 +42,15 @@ const (
 type workload struct {
 	place                     registry.Place
 	keys, links, certificates checks
-	// hinted is how many small referrers may still be checked with the key that
-	// they name beside that. There are as many as the list may have entries, so
-	// garbage that names the right key hides nothing.
-	hinted int
+	// hinted is for small referrers, with the key that they name, and small for those
+	// that name none and have one signature. The list may have no more of them than
+	// these are for, so garbage of this kind hides nothing. See maxHinted.
+	hinted, small checks
+	// idle is for referrers that cannot count, only to say whose signature it is.
+	idle checks
+
+	// granted is how many checks with keys there were.
+	granted int
 
 	waiting []pending
 	held    int
@@ -50,10 +64,13 @@ func (j *judgement) workloadOf(place registry.Place) *workload {
 			return &j.work[i]
 		}
 	}
-	w := workload{place: place, keys: newChecks(), links: newChecks(), certificates: newChecks()}
+	w := workload{place: place, keys: newChecks(), links: newChecks(), certificates: newChecks(), idle: checks{left: maxChecks / 4, others: maxChecks / 4}}
 	if place == registry.PlaceReferrers {
-		w.hinted = j.v.o.Limits.WithDefaults().MaxReferrers
+		n := j.v.o.Limits.WithDefaults().MaxReferrers
+		w.hinted.left = max(n, maxHinted)
+		w.small = checks{left: max(n, maxSmall), others: maxChecks / 4}
 	}
+	w.granted = w.keys.left + w.hinted.left + w.small.left
 	j.work = append(j.work, w)
 	return &j.work[len(j.work)-1]
 }
@@ -64,6 +81,8 @@ type pending struct {
 	item registry.Item
 	// certificate: it offers one.
 	certificate bool
+	// idle: it cannot count, with any signature.
+	idle bool
 }
 
 // misled reports whether the key that the hint names has not made a signature.
@@ -73,19 +92,65 @@ func (p *pending) misled() bool { return p.tried != nil && len(p.found) == 0 }
 // once, or, where that may take what cheaper pieces need, after these.
 func (j *judgement) consider(p *pending) {
 	w := j.workloadOf(p.item.Place)
-	if !p.certificate {
+	p.idle = w.isCrowded() && !p.certificate && !j.mayCount(p)
+	if !p.certificate && !p.idle {
 		if err := w.tryHinted(j.ctx, p); err != nil {
 			j.stopped(p.item, err)
 			return
 		}
 	}
-	if w.mustWait(p) {
-		if !w.wait(j.ctx, p) {
-			j.stopped(p.item, errTooManyChecks())
-		}
-		return
+	switch {
+	case w.isSmall(p):
+		j.finish(p, &w.small)
+	case !w.mustWait(p):
+		j.finish(p, &w.keys)
+	case !w.wait(j.ctx, p):
+		j.stopped(p.item, errTooManyChecks())
 	}
-	j.finish(p)
+}
+
+// isCrowded reports whether so many checks were made that it pays to look at what a
+// piece says before its signature is checked.
+func (w *workload) isCrowded() bool {
+	before := w.keys.left + w.hinted.left + w.small.left
+	return w.place != PlaceGiven && before <= w.granted-crowded
+}
+
+// mayCount reports whether a piece would count for some requirement if the right key
+// had signed it: it is about this image and says what one asks for. Nothing else rests
+// on it. What is not small is not parsed for it.
+func (j *judgement) mayCount(p *pending) bool {
+	if p.item.Layer.Size > smallPiece || len(p.item.Payload) > smallPiece {
+		return true
+	}
+	content, err := j.content(p.claim)
+	switch {
+	case j.ctx.Err() != nil:
+		return true
+	case err != nil:
+		return false
+	case content.Simple != nil:
+		return content.Simple.ManifestDigest == j.digest.DigestStr() && j.isAskedFor(fact{})
+	}
+	var f fact
+	if s := content.Statement; s.PredicateType != intoto.PredicateSignature {
+		f.statement = &statement{predicateType: s.PredicateType}
+	}
+	return j.isAskedFor(f) && slices.ContainsFunc(content.Statement.Subjects, j.mayBeAbout)
+}
+
+// isAskedFor reports whether a requirement is about facts of this kind.
+func (j *judgement) isAskedFor(f fact) bool {
+	return slices.ContainsFunc(j.rule.leaves, func(n *need) bool {
+		return n.asksFor(f) || n.vexBy != nil && f.statement != nil && isVEX(f.statement.predicateType)
+	})
+}
+
+// mayBeAbout reports whether a subject may be this image: a digest by another
+// algorithm is not compared here.
+func (j *judgement) mayBeAbout(s intoto.Subject) bool {
+	claimed, there := s.Digest["sha256"]
+	return !there || "sha256:"+claimed == j.digest.DigestStr()
 }
 
 // tryHinted tries the key that the hint names. What an attacker can make as many of
@@ -93,12 +158,36 @@ func (j *judgement) consider(p *pending) {
 // check.
 func (w *workload) tryHinted(ctx context.Context, p *pending) error {
 	hinted := p.policy.byHint[p.claim.Hint]
-	if hinted == nil || !p.asked[hinted.ID()] || w.hinted == 0 || p.item.Layer.Size > smallPiece {
+	if hinted == nil || !p.asked[hinted.ID()] || p.item.Layer.Size > smallPiece || !w.hinted.take(hintedToll(hinted, p)) {
 		return p.search.tryHinted(ctx, &w.keys)
 	}
-	w.hinted--
 	p.tried = hinted
 	return p.try(ctx, hinted)
+}
+
+// hintedToll is the toll of a check with the key that a hint names. Costly keys count
+// twice: as many checks with them as the list may have entries would take minutes.
+func hintedToll(k *trustedKey, p *pending) int {
+	toll := k.key.Toll(p.claim.Signed, p.claim.Signatures)
+	if k.key.Effort() > 1 {
+		toll *= 2
+	}
+	return toll
+}
+
+// isSmall reports whether a piece names no key, has one signature, and is so small
+// that the checks for such referrers are there for it.
+func (w *workload) isSmall(p *pending) bool {
+	if p.certificate || p.idle || p.tried != nil || len(p.claim.Signatures) != 1 || p.item.Layer.Size > smallPiece {
+		return false
+	}
+	toll := 0
+	for _, k := range p.policy.keys {
+		if p.asked[k.ID()] {
+			toll += k.key.Toll(p.claim.Signed, p.claim.Signatures)
+		}
+	}
+	return toll <= w.small.left
 }
 
 // mustWait reports whether cheaper evidence may go first. Half of the checks are
@@ -110,6 +199,8 @@ func (w *workload) mustWait(p *pending) bool {
 		return false
 	case p.certificate:
 		return w.certificates.left < maxChecks/2
+	case p.idle:
+		return true
 	case p.done():
 		return false
 	}
@@ -139,14 +230,17 @@ func (w *workload) wait(ctx context.Context, p *pending) bool {
 
 // sort puts first what is likelier to count, and then what costs less.
 func (w *workload) sort() {
-	misled := func(p pending) int {
-		if p.misled() {
+	unlikely := func(p pending) int {
+		switch {
+		case p.idle:
+			return 2
+		case p.misled():
 			return 1
 		}
 		return 0
 	}
 	slices.SortStableFunc(w.waiting, func(a, b pending) int {
-		return cmp.Or(misled(a)-misled(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
+		return cmp.Or(unlikely(a)-unlikely(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
 	})
 }
 
@@ -159,14 +253,19 @@ func (j *judgement) considerWaiting() {
 			if j.ctx.Err() != nil || j.enough(j.rule.root) {
 				return
 			}
-			j.finish(&w.waiting[i])
+			c := &w.keys
+			if w.waiting[i].idle && w.place == registry.PlaceReferrers {
+				c = &w.idle
+			}
+			j.finish(&w.waiting[i], c)
 			w.waiting[i] = pending{}
 		}
 	}
 }
 
-// finish finds out who has signed a piece of evidence, and judges it.
-func (j *judgement) finish(p *pending) {
+// finish finds out who has signed a piece of evidence, with checks from c, and judges
+// it.
+func (j *judgement) finish(p *pending, c *checks) {
 	var err error
 	if p.certificate {
 		var why *problem
@@ -175,7 +274,7 @@ func (j *judgement) finish(p *pending) {
 			return
 		}
 	} else {
-		err = p.tryOthers(j.ctx, &j.workloadOf(p.item.Place).keys)
+		err = p.tryOthers(j.ctx, c)
 	}
 	if err != nil {
 		j.stopped(p.item, err)

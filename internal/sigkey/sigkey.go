@@ -255,14 +255,23 @@ func NaturalHash(public crypto.PublicKey) crypto.Hash {
 }
 
 // Effort is about how long a check takes with the key, in checks with a P-256 key.
-// It counts that a check may have to try two hashes.
+// It counts that a check may have to try two hashes, or two kinds of padding;
+// BenchmarkVerify measures it.
 func (k *Key) Effort() int {
-	if public, ok := k.public.(*ecdsa.PublicKey); ok {
+	switch public := k.public.(type) {
+	case *ecdsa.PublicKey:
 		switch public.Curve {
 		case elliptic.P384():
 			return 12
 		case elliptic.P521():
 			return 32
+		}
+	case *rsa.PublicKey:
+		switch bits := public.N.BitLen(); {
+		case bits > 3072:
+			return 11
+		case bits > 2048:
+			return 7
 		}
 	}
 	return 1
