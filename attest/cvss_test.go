@@ -26,7 +26,8 @@ func TestSeverity_OfCVSSVectors(t *testing.T) {
 }
 
 func FuzzSeverity(f *testing.F) {
-	for _, score := range []string{"low", "9.8", "11", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", "CVSS:3.1/AV:N/AV:N", "error"} {
+	f.Add("cvss", "9.8")
+	for _, score := range []string{"low", "11", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", "CVSS:3.1/AV:N/AV:N", "error"} {
 		f.Add("cvss", score)
 		f.Add("level", score)
 	}
