@@ -154,6 +154,15 @@ func (d *downloads) run(ctx context.Context, l *download) {
 	l.leaveKept()
 }
 
+// left is leave for who took all, and leaveEarly for others.
+func (l *download) left(whole bool) {
+	if whole {
+		l.leaveKept()
+		return
+	}
+	l.leaveEarly()
+}
+
 // leaveEarly is leave for who wanted a part, or did not take all.
 func (l *download) leaveEarly() {
 	l.mu.Lock()

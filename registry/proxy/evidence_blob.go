@@ -35,7 +35,8 @@ func (x *exchange) evidenceBlob(allowed permit) error {
 	if err != nil {
 		return err
 	}
-	defer held.leave()
+	whole := false
+	defer func() { held.leave(whole) }()
 	if held.size > x.g.c.MaxEvidenceBytes {
 		return noEvidence()
 	}
@@ -50,6 +51,7 @@ func (x *exchange) evidenceBlob(allowed permit) error {
 	if err != nil {
 		return err
 	}
+	whole = x.r.Method == http.MethodGet && !s.part
 	return held.send(allowed, s)
 }
 
@@ -58,7 +60,9 @@ type heldBlob struct {
 	content io.ReaderAt
 	size    int64
 	send    func(permit, span) error
-	leave   func()
+	// leave is told whether all of it was sent: otherwise the next who asks must not cost
+	// the upstream another transfer.
+	leave func(whole bool)
 }
 
 // evidenceIs refuses what is of no kind that a manifest which passes says it is.
@@ -93,7 +97,7 @@ func (x *exchange) whole() (*heldBlob, error) {
 	for again := false; ; {
 		if f, size, ok := x.g.storedBlob(x.ctx, x.l.ref, permit{Evidence: true}); ok {
 			send := func(allowed permit, s span) error { return x.fromStore(f, allowed, s) }
-			return &heldBlob{f, size, send, func() { _ = f.Close() }}, nil // it was only read
+			return &heldBlob{f, size, send, func(bool) { _ = f.Close() }}, nil // it was only read
 		}
 		l, err := x.g.loads.join(x.ctx, x.p, key, true)
 		if errors.Is(err, errStored) && !again {
@@ -107,7 +111,7 @@ func (x *exchange) whole() (*heldBlob, error) {
 		size, err := l.available(x.ctx, 0)
 		if err == nil {
 			send := func(allowed permit, s span) error { return x.fromFile(l, allowed, s) }
-			return &heldBlob{l.file, size, send, l.leaveEarly}, nil // the next who asks must not cost another transfer
+			return &heldBlob{l.file, size, send, l.left}, nil
 		}
 		l.leave()
 		if l.p == x.p || key.by == x.p || x.ctx.Err() != nil || errors.Is(err, errSpool) {
@@ -137,7 +141,7 @@ func (x *exchange) inMemory() (*heldBlob, error) {
 	}
 	all := bytes.NewReader(content)
 	send := func(allowed permit, s span) error { return x.guarded(all, allowed, s) }
-	return &heldBlob{all, int64(len(content)), send, func() {}}, nil
+	return &heldBlob{all, int64(len(content)), send, func(bool) {}}, nil
 }
 
 // fromFile sends a part of a download that is complete.
