@@ -203,6 +203,12 @@ func TestIndexEvidenceOfAnyLawfulShape(t *testing.T) {
 	bare := a.statement(1)
 	bare.Annotations = nil
 	two := a.statementAboutBoth()
+	inline := a.statement(0)
+	var there bool
+	inline.Data, there = a.Blob("team/app", inline.Digest.String())
+	if !there {
+		t.Fatal("there is no statement")
+	}
 	other := a.about(a.images[0], a.images[1].Digest.String())
 	other.Annotations["vnd.docker.reference.type"] = "something-else"
 	for what, c := range map[string]struct {
@@ -222,6 +228,8 @@ func TestIndexEvidenceOfAnyLawfulShape(t *testing.T) {
 		"an entry of another kind":         {[]v1.Descriptor{other}, nil},
 		"no subject, listed for both":      {[]v1.Descriptor{a.attestation(-1, two), a.about(a.attestation(-1, two), a.images[1].Digest.String())}, []int{0, 1}},
 		"a layer of another type is other": {[]v1.Descriptor{a.attestation(0, a.images[0], a.statement(0))}, []int{-1, 0}},
+		"layers of other types are one":    {[]v1.Descriptor{a.attestation(0, a.images[0], a.statement(0), a.images[1])}, []int{-1, 0}},
+		"a statement in its descriptor":    {[]v1.Descriptor{a.attestation(0, inline)}, []int{0}},
 	} {
 		items, errs := statementsOf(a.store, a.index(c.entries...))
 		var got []int
@@ -469,9 +477,15 @@ func TestIndexEvidenceEndsWithItsContext(t *testing.T) {
 	if items, errs := statements(registry.IndexEvidence(ctx, a.store, index, registry.Limits{})); len(items) > 0 || len(errs) == 0 || !errors.Is(errs[len(errs)-1], context.Canceled) {
 		t.Errorf("%v %v", items, errs)
 	}
-	for range 20 {
-		for range registry.IndexEvidence(t.Context(), a.store, index, registry.Limits{Concurrency: 1}) {
-			break
+	var layers []v1.Descriptor
+	for i := range 20 {
+		layers = append(layers, a.layer(fmt.Sprint(i)))
+	}
+	for _, index := range []name.Digest{index, a.index(a.attestation(0, layers...)), a.index(a.attestation(0, layers[0], layers[1], a.images[0]))} {
+		for range 20 {
+			for range registry.IndexEvidence(t.Context(), a.store, index, registry.Limits{Concurrency: 1}) {
+				break
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -67,8 +68,9 @@ func (c *copier) confirmList(ctx context.Context, subject v1.Hash, l *destinatio
 			return nil
 		}
 	}
+	missing := make([]string, 0, len(left))
 	for h := range left {
-		return unconfirmed(at, fmt.Sprintf("it does not list %s, nor %d others", h, len(left)-1))
+		missing = append(missing, h.String())
 	}
-	return nil
+	return unconfirmed(at, fmt.Sprintf("it does not list %s, nor %d others", slices.Min(missing), len(missing)-1))
 }

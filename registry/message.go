@@ -18,9 +18,6 @@ func readMessage(ctx context.Context, r *request, resp *http.Response, most int6
 		return limit.ReadAll(resp.Body, most)
 	}
 	size := resp.ContentLength
-	if r.method == http.MethodHead {
-		size = 0
-	}
 	if size > most {
 		return nil, limit.ErrExceeded
 	}

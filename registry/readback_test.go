@@ -33,7 +33,7 @@ func isManifest(h v1.Hash) func(registrytest.Fault) registrytest.Fault {
 
 // losses are ways in which a registry that says yes to everything loses a part of
 // the scene.
-func losses(s *scene) map[string]loss {
+func losses(t testing.TB, s *scene) map[string]loss {
 	root := s.root.Descriptor.Digest
 	about := s.referrers[root][0]
 	all := make(map[string]loss)
@@ -84,6 +84,15 @@ func losses(s *scene) map[string]loss {
 		f := tagged(evidenceTag(s.root, ""))(registrytest.Fault{Method: http.MethodGet, Do: registrytest.ChangeReferrers(change)})
 		all["fallback entry "+label] = loss{f, "without"}
 	}
+	for part, instead := range map[string]registry.Manifest{
+		"evidence about another": testManifest(t, "signature", &s.children[0].Descriptor), "less evidence": layersManifest(t, "signature 2"),
+	} {
+		f := tagged(evidenceTag(s.root, ".sig"))(registrytest.Fault{Match: onceWritten(), Do: registrytest.Rewrite(func(a *registrytest.Answer) {
+			a.Body = instead.Bytes
+			a.Header.Set("Docker-Content-Digest", instead.Descriptor.Digest.String())
+		})})
+		all["tag of "+part] = loss{f, ""}
+	}
 	all["no list"] = loss{registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers()}, "with"}
 	all["only claimed"] = loss{registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Do: registrytest.ClaimSubject()}, "without"}
 	return all
@@ -122,7 +131,7 @@ func TestAttack_S9_ACopyNoticesWhatARegistryLoses(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, noReferrers := range []bool{false, true} {
 		api := map[bool]string{false: "with", true: "without"}[noReferrers]
-		for label, l := range losses(s) {
+		for label, l := range losses(t, s) {
 			if l.only != "" && l.only != api {
 				continue
 			}

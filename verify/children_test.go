@@ -139,3 +139,72 @@ func TestAttack_P23_AnIndexThatCannotBeReadIsUndecided(t *testing.T) {
 		}
 	}
 }
+
+// indexAt is the world's store, with another way to read the manifest of the image.
+func (w *world) indexAt(read func() (registry.Manifest, error)) registry.Reader {
+	return registrytest.Faulty(w.store, registrytest.Hooks{Manifest: func(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
+		if ref.Identifier() == w.image.DigestStr() {
+			return read()
+		}
+		return w.store.Manifest(ctx, ref)
+	}})
+}
+
+func TestAttack_P23_APanicAmidAnIndexIsUndecided(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	r := w.indexAt(func() (registry.Manifest, error) { panic("unforeseen") })
+	var undecided *verify.UndecidedError
+	if res, err := w.denying("", children...).Image(t.Context(), r, w.image); res != nil || !errors.As(err, &undecided) {
+		t.Errorf("%v, %v; want *UndecidedError", res, err)
+	}
+}
+
+func TestAttack_P23_AContextThatEndsAmidAnIndexIsNoDecision(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	m, err := w.store.Manifest(t.Context(), w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label, fails := range map[string]error{"at once": context.Canceled, "once it is read": nil} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := w.indexAt(func() (registry.Manifest, error) { cancel(); return m, fails })
+		if res, err := w.denying("", children...).Image(ctx, r, w.image); res != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, %v", label, res, err)
+		}
+	}
+}
+
+// No client runs a manifest of a type that is none of an image or an index.
+func TestAManifestOfAnUnknownTypeHasNoChildren(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	r := w.indexAt(func() (registry.Manifest, error) {
+		return registry.Manifest{}, &registry.Error{Op: "read", Kind: registry.ErrUnsupported}
+	})
+	if res, err := w.denying("", children...).Image(t.Context(), r, w.image); err != nil || len(res.DeniedChildren) != 0 {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+func TestAttack_P23_IndexesThatNestTooDeepAreUndecided(t *testing.T) {
+	w := newWorld(t)
+	children := w.pushIndex(amd64)
+	for range 20 {
+		m, err := w.store.Manifest(t.Context(), w.image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.indexOf(m.Descriptor)
+	}
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	var undecided *verify.UndecidedError
+	res, err := w.denying("", children...).Image(t.Context(), w.store, w.image)
+	if res != nil || !errors.As(err, &undecided) || !strings.Contains(err.Error(), "nest deeper") {
+		t.Errorf("%v, %v; want *UndecidedError", res, err)
+	}
+}

@@ -227,9 +227,6 @@ func (x *exchange) shared(allowed permit, s span, key downloadKey) error {
 		}
 		if !sent {
 			x.blobHeaders(allowed, s)
-			if x.r.Method == http.MethodHead {
-				return nil
-			}
 			sent = true
 		}
 		to = min(to, s.to, at+piece)

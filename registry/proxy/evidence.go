@@ -55,13 +55,6 @@ func (e evidenceRules) ofLayer(mediaType string) kinds.Set {
 	return 0
 }
 
-func (e evidenceRules) ofConfig(mediaType string) kinds.Set {
-	if known := kinds.OfConfig(mediaType); known != 0 || e.ofLayer(mediaType) == 0 {
-		return known
-	}
-	return kinds.Empty
-}
-
 // admit reports whether a manifest can be nothing but evidence:
 //   - its members are those that the OCI specification names for a manifest;
 //   - it has at least one layer, and its config and layers are of kinds that evidence has;
@@ -69,7 +62,7 @@ func (e evidenceRules) ofConfig(mediaType string) kinds.Set {
 //   - what stands in the manifest itself in place of a blob is of the blob's kind.
 func (e evidenceRules) admit(m *manifest) bool {
 	d := m.doc
-	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, e.ofConfig(string(d.Config.MediaType))) {
+	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, kinds.OfConfig(string(d.Config.MediaType))) {
 		return false
 	}
 	for _, l := range d.Layers {
@@ -152,7 +145,7 @@ const (
 
 // kindsOf says what each blob may be that a manifest of evidence lists.
 func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
-	may := map[v1.Hash]kinds.Set{d.Config.Digest: e.ofConfig(string(d.Config.MediaType))}
+	may := map[v1.Hash]kinds.Set{d.Config.Digest: kinds.OfConfig(string(d.Config.MediaType))}
 	for _, l := range d.Layers {
 		may[l.Digest] |= e.ofLayer(string(l.MediaType))
 	}

@@ -5,11 +5,15 @@ package proxy
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/file"
 )
 
 // A process that has too many files open, or a client that goes while a file is
@@ -87,5 +91,21 @@ func TestAttack_P10_APipeUnderATemporaryFilesNameHoldsUpNobody(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("it waits for who writes to the pipe")
+	}
+}
+
+// A pipe in place of the lock holds nothing, and is not waited for.
+func TestAttack_P10_APipeInPlaceOfTheLockIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	store, err := OpenStore(dir, StoreOptions{})
+	if err == nil {
+		err = store.Close()
+	}
+	path := filepath.Join(dir, lockName)
+	if err := errors.Join(err, os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenStore(dir, StoreOptions{}); !errors.Is(err, file.ErrNotRegular) {
+		t.Errorf("%v", err)
 	}
 }
