@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -412,5 +413,25 @@ func (w *world) pushText(mediaType, text string) {
 	w.image = w.repo.Digest(m.Descriptor.Digest.String())
 	if _, err := w.store.PushManifest(context.Background(), w.image, m, registry.PushOptions{}); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+func TestAConfigIsJudgedWithinABudgetAsWithoutOne(t *testing.T) {
+	w := newWorld(t)
+	text := strings.Replace(policyText, "signature: {by: release}", "config: {nonRoot: true}", 1)
+	for user, reason := range map[string]verify.Reason{"65532": "", "0": verify.ReasonRoot} {
+		w.pushConfig(v1.Config{User: user}, nil, now, "")
+		own, end := budget.Session(budget.With(t.Context(), budget.New()))
+		v, err := verify.New(loaded(t, text, newPerson(t), newPerson(t), newPerson(t)), verify.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := v.Image(own, w.store, w.image)
+		end()
+		if reason != "" {
+			isDenied(t, res, err, reason)
+		} else if err != nil {
+			t.Errorf("user %s: %v", user, err)
+		}
 	}
 }
