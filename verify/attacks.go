@@ -411,6 +411,7 @@
 //   - P9: registry/proxy.TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision
 //   - P10: registry/proxy.TestAttack_P10_ABlobPassesNoLongerThanItsManifestWhereTheClockWasAhead
 //   - P10: registry/proxy.TestAttack_P10_AFullDiskDegradesToPassingThrough
+//   - P10: registry/proxy.TestAttack_P10_APipeInPlaceOfTheLockIsRefused
 //   - P10: registry/proxy.TestAttack_P10_APipeInPlaceOfTheStoresIndexIsAnErrorAtTheStart
 //   - P10: registry/proxy.TestAttack_P10_APipeUnderATemporaryFilesNameHoldsUpNobody
 //   - P10: registry/proxy.TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart
@@ -454,6 +455,7 @@
 //   - P16: internal/kinds.TestAttack_P16_ArchivesOfOtherReadersAreOfNoKind
 //   - P16: internal/kinds.TestAttack_P16_COSEHoldsNothingElse
 //   - P16: internal/kinds.TestAttack_P16_WhatIsSomethingElseIsOfNoKind
+//   - P16: registry/proxy.TestAttack_P16_ContentThatIsAnotherHasNoKind
 //   - P16: registry/proxy.TestAttack_P16_EvidenceIsWhatItsMediaTypeSays
 //   - P16: registry/proxy.TestAttack_P16_StoredEvidenceHasABoundToo
 //   - P17: internal/budget.TestAttack_P17_OnePartyHasAQuarterOfABudget
@@ -505,9 +507,12 @@
 //   - P23: examples/containerd-verifier.TestAttack_P23_ThisMachinesPlatformIsTheDefault
 //   - P23: examples/containerd-verifier.TestAttack_P23_WhatWillRunIsWhatIsJudged
 //   - P23: examples/hallmark.TestAttack_P23_VerifyDeniesWhatWouldRun
+//   - P23: verify.TestAttack_P23_AContextThatEndsAmidAnIndexIsNoDecision
+//   - P23: verify.TestAttack_P23_APanicAmidAnIndexIsUndecided
 //   - P23: verify.TestAttack_P23_AnIndexOfWhichAllImagesAreDeniedIsDenied
 //   - P23: verify.TestAttack_P23_AnIndexThatCannotBeReadIsUndecided
 //   - P23: verify.TestAttack_P23_DeniedChildrenOfAnAllowedIndexAreNamed
+//   - P23: verify.TestAttack_P23_IndexesThatNestTooDeepAreUndecided
 //   - P23: verify.TestAttack_P23_NestedIndexesHideNoDeniedImage
 //   - P23: verify.TestAttack_P23_PlatformLooksIntoAnIndex
 //   - P24: not built: stores outside of the process have no client of ours
@@ -574,6 +579,7 @@
 //   - S9: registry.TestAttack_S9_ATagThatIsSwallowedNamesWhereItLeads
 //   - S9: registry.TestAttack_S9_AttachAndDetachNoticeASwallowedTagSoon
 //   - S9: registry.TestAttack_S9_ConfirmDoesNotTakeAnEntryOfAnotherSize
+//   - S9: registry.TestAttack_S9_WhatATagHoldsIsLookedAtLayerByLayer
 //   - S10: not built: there is no signing agent
 //
 // F, files, layouts, archives:
