@@ -2,10 +2,15 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -241,5 +246,34 @@ func TestAListUnderTheFallbackTagIsBounded(t *testing.T) {
 	}
 	if wantError(t, "one too many", last, registry.ErrTooMany); n != 3 {
 		t.Errorf("%d referrers before the error, want 3", n)
+	}
+}
+
+// Pages that hold nothing, and lead on for ever, end at the bound of pages.
+func TestAttack_R8_PagesThatHoldNothingEnd(t *testing.T) {
+	n := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/referrers/") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		n++
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		w.Header().Set("Link", fmt.Sprintf("<%s?n=%d>; rel=\"next\"", r.URL.Path, n))
+		_, _ = io.WriteString(w, `{"schemaVersion":2,"manifests":[]}`)
+	}))
+	defer server.Close()
+	client, err := registry.NewClient(registry.Options{MaxReferrerPages: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := name.NewDigest(strings.TrimPrefix(server.URL, "http://") + "/a@sha256:" + strings.Repeat("0", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err = range client.Referrers(t.Context(), subject) {
+	}
+	if !errors.Is(err, registry.ErrTooMany) || n > 7 {
+		t.Errorf("%d pages, %v", n, err)
 	}
 }

@@ -32,3 +32,30 @@ func TestAttack_P23_PlatformLooksIntoAnIndex(t *testing.T) {
 	}
 	isDenied(t, nil, err, verify.ReasonDeniedDigest)
 }
+
+// An index that is listed for the platform, or for none, and that the policy denies, is
+// what would run; and of more than can be read none is chosen.
+func TestAttack_P23_PlatformEndsAtWhatItCannotFollow(t *testing.T) {
+	w := newWorld(t)
+	w.pushIndex(amd64)
+	inner, err := w.store.Manifest(t.Context(), w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := inner.Descriptor // for no platform
+	w.indexOf(entry)
+	w.sign(w.image, sign.ImageOptions{}, w.trusted)
+	free := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1})
+	index, err := free.Image(t.Context(), w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := free.Platform(t.Context(), w.store, index, amd64); err != nil {
+		t.Errorf("an index for no platform: %v", err)
+	}
+	v := w.denying("", w.image.Context().Digest(entry.Digest.String()))
+	if index, err = v.Image(t.Context(), w.store, w.image); err == nil {
+		_, err = v.Platform(t.Context(), w.store, index, amd64)
+	}
+	isDenied(t, nil, err, verify.ReasonDeniedDigest)
+}

@@ -10,7 +10,7 @@ import (
 func TestAttack_E23_DeprecatedExceptionsAreTheLicence(t *testing.T) {
 	for id, denied := range map[string]string{
 		"GPL-2.0-with-classpath-exception": "GPL-2.0-only", "GPL-2.0-with-GCC-exception": "GPL-2.0", "GPL-3.0-with-autoconf-exception": "GPL-3.0-only", "gpl-2.0-with-font-exception": "GPL-2.0-only",
-		"GPL-2.0-with-bison-exception": "GPL-2.0-only", "GPL-3.0-with-GCC-exception": "GPL-3.0", "eCos-2.0": "GPL-2.0-or-later", "wxWindows": "LGPL-2.0", "BSD-2-Clause-NetBSD": "BSD-2-Clause",
+		"GPL-2.0-with-bison-exception": "GPL-2.0-only", "GPL-3.0-with-GCC-exception": "GPL-3.0", "eCos-2.0": "GPL-2.0-or-later", "wxWindows": "LGPL-2.0", "BSD-2-Clause-NetBSD": "BSD-2-Clause", "StandardML-NJ": "SMLNJ", "BSD-2-Clause-FreeBSD": "BSD-2-Clause-Views",
 		"GPL-2.0-with-autoconf-exception": "GPL-2.0-with-autoconf-exception",
 	} {
 		for _, form := range []string{`[{"license":{"id":%q}}]`, `[{"expression":"MIT AND %s"}]`} {

@@ -253,6 +253,7 @@
 //   - R7: registry.TestAttack_R7_CertificatesAreVerified
 //   - R7: registry.TestAttack_R7_HTTPSIsNeverLeft
 //   - R8: registry.TestAttack_R8_PagesStayInTheirListAndEnd
+//   - R8: registry.TestAttack_R8_PagesThatHoldNothingEnd
 //   - R9: internal/pattern.TestAttack_R9_ARegistryHasOneNameHoweverItIsSpelt
 //   - R9: internal/pattern.TestAttack_R9_NamesThatAreMappedHaveNoRuleAndAddressesHaveOneForm
 //   - R9: registry.TestAttack_R9_RepositoryNamesAreCanonicalOrTypedErrors
@@ -514,6 +515,7 @@
 //   - P23: verify.TestAttack_P23_DeniedChildrenOfAnAllowedIndexAreNamed
 //   - P23: verify.TestAttack_P23_IndexesThatNestTooDeepAreUndecided
 //   - P23: verify.TestAttack_P23_NestedIndexesHideNoDeniedImage
+//   - P23: verify.TestAttack_P23_PlatformEndsAtWhatItCannotFollow
 //   - P23: verify.TestAttack_P23_PlatformLooksIntoAnIndex
 //   - P24: not built: stores outside of the process have no client of ours
 //   - P25: not built: there is no webhook
