@@ -98,3 +98,17 @@ func TestAttack_E21_SmallGarbageAboutTheImageHidesNoReferrer(t *testing.T) {
 		t.Errorf("%.300v", err)
 	}
 }
+
+// Pieces of one content whose layers have annotations are told apart by them.
+func TestPiecesWithAnnotationsOfTheirOwnAreLookedAt(t *testing.T) {
+	w := newWorld(t)
+	good := hinted(t, w, w.trusted, w.trusted)
+	first, second := good, good
+	first.Layer.Annotations = map[string]string{"a": "b", "c": "d"}
+	second.Layer.Annotations = map[string]string{"a": "c"}
+	pile := newPile(t, w.image, piece{item: first}, piece{item: second}, piece{item: good})
+	v := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key, newPerson(t).key}, Threshold: 1})
+	if _, err := v.Image(t.Context(), pile, w.image); err != nil {
+		t.Error(err)
+	}
+}
