@@ -122,7 +122,7 @@ func OfConfig(mediaType string) Set {
 	return Empty
 }
 
-// Of reads content to its end and says of which kinds it is; 0: of none. An error is the
+// Of reads content to its end and says what kinds it has; 0: none. An error is the
 // reader's own.
 func Of(r io.Reader) (Set, error) {
 	seen := &watched{r: r}

@@ -69,7 +69,7 @@ func TestAttack_P16_ArchivesOfOtherReadersAreOfNoKind(t *testing.T) {
 // item is a byte string.
 func item(s string) string { return "\x59" + string([]byte{byte(len(s) >> 8), byte(len(s))}) + s }
 
-// An attacker's COSE message is signed by nobody, and its unprotected header holds what
+// An attacker's COSE message has no valid signature, and its unprotected header holds what
 // they like: a file system or an archive of up to 64 KiB.
 func TestAttack_P16_COSEHoldsNothingElse(t *testing.T) {
 	var archive bytes.Buffer
@@ -178,7 +178,7 @@ func TestWhatNotationWritesIsOfItsKind(t *testing.T) {
 		t.Errorf("COSE: %b", got)
 	}
 	b := base64.RawURLEncoding.EncodeToString
-	for _, more := range []int{0, 3000} { // user metadata, of which Notation has no bound of its own
+	for _, more := range []int{0, 3000} { // user metadata, which Notation does not bound
 		content := strings.Replace(payload, `"size":1`, `"size":1,"annotations":{"x":"`+strings.Repeat("x", more)+`"}`, 1)
 		jose := fmt.Sprintf(`{"payload":%q,"protected":%q,"header":{"x5c":[%q],"io.cncf.notary.signingAgent":"x"},"signature":%q}`, b([]byte(content)), b([]byte(`{"alg":"ES256"}`)), base64.StdEncoding.EncodeToString(der), b([]byte(strings.Repeat("s", 64))))
 		if got := of(t, jose); got&kinds.JOSE == 0 {

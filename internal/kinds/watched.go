@@ -16,7 +16,7 @@ type watched struct {
 	// archive: a block of it is the header of a file in a tar.
 	archive bool
 
-	part  [utf8.UTFMax]byte // a character of which the end has not been read
+	part  [utf8.UTFMax]byte // a character whose end has not been read
 	parts int
 	block [tarBlock]byte
 	at    int
@@ -60,7 +60,7 @@ func (w *watched) text(p []byte) {
 const tarBlock = 512
 
 // blocks looks for headers of tar: some readers go on to the next header where one is
-// none, so that each block counts.
+// none, so each block counts.
 func (w *watched) blocks(p []byte) {
 	for len(p) > 0 && !w.archive {
 		n := copy(w.block[w.at:], p)
