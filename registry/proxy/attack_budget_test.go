@@ -205,9 +205,9 @@ func (s *scene) configs(tag string, images, size int) {
 		digest := s.hosted.Put("team/app", "", manifestType, text)
 		entries = append(entries, map[string]any{"mediaType": manifestType, "digest": digest, "size": len(text)})
 	}
-	text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": ociIndex, "manifests": entries})
+	text, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": indexType, "manifests": entries})
 	must(s.t, err)
-	s.hosted.Put("team/app", tag, ociIndex, text)
+	s.hosted.Put("team/app", tag, indexType, text)
 }
 
 // The memory of configs that nobody has signed is bounded, as that of manifests is.
@@ -277,8 +277,8 @@ func TestAttack_P17_ChildrenOfUnsignedIndexesAreWithinTheBudget(t *testing.T) {
 	const clients = 20
 	s := newScene(t, registrytest.Options{}, nil)
 	index := func(tag string, entries ...string) piece {
-		text := []byte(`{"schemaVersion":2,"mediaType":"` + ociIndex + `","annotations":{"n":"` + tag + `"},"manifests":[` + strings.Join(entries, ",") + `]}`)
-		return piece{ociIndex, s.hosted.Put("team/app", tag, ociIndex, text), len(text)}
+		text := []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","annotations":{"n":"` + tag + `"},"manifests":[` + strings.Join(entries, ",") + `]}`)
+		return piece{indexType, s.hosted.Put("team/app", tag, indexType, text), len(text)}
 	}
 	entry := func(p piece) string {
 		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{}}`, p.MediaType, p.Digest, p.Size)
@@ -446,8 +446,8 @@ func TestAttack_P17_AStalledUpstreamHoldsUpNoLargeJudgementOfAnother(t *testing.
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.Contains(r.URL.Path, "/referrers/"):
-			w.Header().Set("Content-Type", ociIndex)
-			_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[` + strings.Join(entries, ",") + `]}`))
+			w.Header().Set("Content-Type", indexType)
+			_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[` + strings.Join(entries, ",") + `]}`))
 		case strings.HasSuffix(r.URL.Path, ".sig"):
 			w.WriteHeader(http.StatusNotFound)
 		case strings.Contains(r.URL.Path, "/manifests/t"):
@@ -499,9 +499,9 @@ func TestAttack_P19_NoDenialNamesWhereAnUpstreamLeads(t *testing.T) {
 			if !strings.Contains(r.URL.Path, "/referrers/") {
 				return false
 			}
-			w.Header().Set("Content-Type", ociIndex)
+			w.Header().Set("Content-Type", indexType)
 			w.Header().Set("Link", `<http://`+secret+`/v2/x>; rel="next"`)
-			_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[]}`))
+			_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[]}`))
 			return true
 		},
 		"redirected blob": func(w http.ResponseWriter, r *http.Request) bool {

@@ -99,10 +99,7 @@ type flooding struct {
 	listed  map[string]string // tags of manifests by their digests
 }
 
-const (
-	ociManifest = "application/vnd.oci.image.manifest.v1+json"
-	ociIndex    = "application/vnd.oci.image.index.v1+json"
-)
+const ociManifest = "application/vnd.oci.image.manifest.v1+json"
 
 func (f *flooding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ours := strings.CutPrefix(r.URL.Path, "/v2/flood/")
@@ -154,7 +151,7 @@ func (f *flooding) page(w http.ResponseWriter, r *http.Request) {
 	for i := range entries {
 		entries[i] = fmt.Sprintf(`{"mediaType":"%s","size":400,"digest":"sha256:%064x","artifactType":"application/other","annotations":{"a":"%s"}}`, ociManifest, 1000*n+i, filling)
 	}
-	f.send(w, r, ociIndex, `{"schemaVersion":2,"mediaType":"`+ociIndex+`","manifests":[`+strings.Join(entries, ",")+`]}`)
+	f.send(w, r, indexType, `{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[`+strings.Join(entries, ",")+`]}`)
 }
 
 const emptyDigest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
