@@ -60,7 +60,7 @@ type Options struct {
 
 	// MaxInFlight is how many requests wait for an answer at once, small bodies (manifests,
 	// lists, tokens) included. Bodies that are being streamed do not count, nor, in a gate,
-	// those of more than 16 KiB, which its budget bounds. A gate (registry/proxy) lets none of its
+	// those of more than 16 KiB, which its budget bounds. A gate (verify/gate) lets none of its
 	// clients have more than a quarter of them. Default 64.
 	MaxInFlight int
 	// Timeout bounds each attempt of a small request (manifests, lists, tokens)

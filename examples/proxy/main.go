@@ -1,5 +1,5 @@
 // Command proxy is a gate before registries that lets only verified images
-// through: a complete server around package registry/proxy.
+// through: a complete server around package verify/gate.
 //
 //	go run ./examples/proxy -demo
 //	proxy -config gate.yaml

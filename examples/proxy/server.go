@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 const (
@@ -52,8 +52,8 @@ func serve(ctx context.Context, c settings, log *slog.Logger) error {
 	return s.run(ctx)
 }
 
-func newServer(c settings, log *slog.Logger, source *verify.FileSource, g proxy.Config) (*server, error) {
-	handler, err := proxy.New(g)
+func newServer(c settings, log *slog.Logger, source *verify.FileSource, g gate.Config) (*server, error) {
+	handler, err := gate.New(g)
 	if err != nil {
 		return nil, errors.Join(errUsage, err)
 	}
@@ -78,23 +78,23 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	listener := bound(plain, s.c.MaxConnections)
-	gate := s.serverOf(s.handler)
+	server := s.serverOf(s.handler)
 	if s.c.TLS.Cert != "" {
 		certificate := &certificate{c: s.c.TLS, log: s.log}
 		if _, err := certificate.get(nil); err != nil {
 			return errors.Join(errUsage, err, listener.Close())
 		}
-		gate.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get, // Without HTTP/2, whose status has no text: containerd shows no other.
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get, // Without HTTP/2, whose status has no text: containerd shows no other.
 			NextProtos: []string{"http/1.1"}}
-		listener = tls.NewListener(listener, gate.TLSConfig)
+		listener = tls.NewListener(listener, server.TLSConfig)
 	}
-	servers := []*http.Server{gate}
+	servers := []*http.Server{server}
 	failed := make(chan error, 2)
-	go func() { failed <- gate.Serve(listener) }()
+	go func() { failed <- server.Serve(listener) }()
 	if s.c.Admin != "" {
 		at, err := net.Listen("tcp", s.c.Admin)
 		if err != nil {
-			return errors.Join(err, gate.Close())
+			return errors.Join(err, server.Close())
 		}
 		admin := s.serverOf(s.admin())
 		servers = append(servers, admin)

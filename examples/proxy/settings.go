@@ -15,8 +15,8 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 // settings are what the YAML file holds. Names of files in it are looked for from
@@ -172,9 +172,9 @@ func isLoopback(address string) bool {
 }
 
 // gate makes what package proxy needs of the settings.
-func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
-	g := proxy.Config{
-		Logins: proxy.Logins(c.Logins), Help: c.Help, Logger: log,
+func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
+	g := gate.Config{
+		Logins: gate.Logins(c.Logins), Help: c.Help, Logger: log,
 		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagFor: time.Duration(c.TagFor),
 		Client: registry.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
@@ -194,7 +194,7 @@ func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
 		}
 	}
 	if c.Store.Dir != "" {
-		store, err := proxy.OpenStore(c.Store.Dir, proxy.StoreOptions{MaxBytes: c.Store.MaxBytes, AlwaysVerify: c.Store.AlwaysVerify})
+		store, err := gate.OpenStore(c.Store.Dir, gate.StoreOptions{MaxBytes: c.Store.MaxBytes, AlwaysVerify: c.Store.AlwaysVerify})
 		if err != nil {
 			return g, err
 		}
@@ -204,8 +204,8 @@ func (c *settings) gate(log *slog.Logger) (proxy.Config, error) {
 }
 
 // add adds an upstream, and how it is spoken to.
-func (u upstreamSettings) add(g *proxy.Config) error {
-	g.Upstreams = append(g.Upstreams, proxy.Upstream{Registry: u.Registry, Address: u.Address})
+func (u upstreamSettings) add(g *gate.Config) error {
+	g.Upstreams = append(g.Upstreams, gate.Upstream{Registry: u.Registry, Address: u.Address})
 	at := u.Address
 	if at == "" {
 		at = u.Registry

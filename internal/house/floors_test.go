@@ -51,7 +51,7 @@ var floors = []floor{
 	{packages: "verify", may: []string{"registry", "attest", "attest/steps", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
-	{packages: "registry/proxy", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},
+	{packages: "verify/gate", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},
 
 	{packages: "examples/...", tool: true},
 }

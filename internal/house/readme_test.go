@@ -19,10 +19,10 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 // The functions below hold the README's snippets, each between a line that
@@ -230,9 +230,9 @@ func readmeGate(policies verify.Source, host string) (http.Handler, error) {
 	var result http.Handler
 	err := func() error {
 		// README: gate
-		gate, err := proxy.New(proxy.Config{
+		gate, err := gate.New(gate.Config{
 			Verifier:  policies,
-			Upstreams: []proxy.Upstream{{Registry: host}},
+			Upstreams: []gate.Upstream{{Registry: host}},
 		})
 		if err != nil {
 			return err
@@ -247,7 +247,7 @@ func readmeGate(policies verify.Source, host string) (http.Handler, error) {
 
 func readmeTransport(policies verify.Source, tag name.Tag) error {
 	// README: transport
-	guarded, err := proxy.NewTransport(proxy.Config{Verifier: policies})
+	guarded, err := gate.NewTransport(gate.Config{Verifier: policies})
 	if err != nil {
 		return err
 	}

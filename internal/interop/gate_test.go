@@ -9,10 +9,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 // guarded is a gate before a registry with a signed image and a signed index, and
@@ -61,11 +61,11 @@ func newGuarded(t testing.TB, store registry.Store, address string) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := proxy.OpenStore(t.TempDir(), proxy.StoreOptions{})
+	content, err := gate.OpenStore(t.TempDir(), gate.StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.gate, err = proxy.New(proxy.Config{Verifier: v, Store: content, Upstreams: []proxy.Upstream{{Registry: elsewhere, Address: address}}})
+	g.gate, err = gate.New(gate.Config{Verifier: v, Store: content, Upstreams: []gate.Upstream{{Registry: elsewhere, Address: address}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,10 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/registry/proxy"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 // upstreams are the registries behind the gate.
@@ -80,11 +80,11 @@ func newStage(t *testing.T, hosted http.Handler, listing bool) *stage {
 	s.signer, key = newSigner(t)
 	judge, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
 	must(t, err)
-	c := proxy.Config{Verifier: judge, Client: anonymous, TempDir: t.TempDir()}
-	s.guarded, err = proxy.NewTransport(c)
+	c := gate.Config{Verifier: judge, Client: anonymous, TempDir: t.TempDir()}
+	s.guarded, err = gate.NewTransport(c)
 	must(t, err)
-	c.Upstreams = []proxy.Upstream{{Registry: s.upstream}}
-	gate, err := proxy.New(c)
+	c.Upstreams = []gate.Upstream{{Registry: s.upstream}}
+	gate, err := gate.New(c)
 	must(t, err)
 	server := httptest.NewServer(gate)
 	t.Cleanup(server.Close)

@@ -1,0 +1,65 @@
+package gate
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+func TestMoreRequestsThanThereMayBeAreRefusedWhoeverAsks(t *testing.T) {
+	l := newLimits(3, 2)
+	for _, c := range []struct {
+		client string
+		want   int // 0: it is let in
+	}{{"a", 0}, {"a", 0}, {"a", http.StatusTooManyRequests}, {"b", 0}, {"b", http.StatusServiceUnavailable}, {"c", http.StatusServiceUnavailable}} {
+		got := 0
+		if r := l.enter(c.client); r != nil {
+			if got = r.status; r.retryAfter <= 0 {
+				t.Errorf("%s: does not say when to ask again", c.client)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %d, want %d", c.client, got, c.want)
+		}
+	}
+	for _, client := range []string{"a", "a", "b"} {
+		l.leave(client)
+	}
+	if l.all != 0 || len(l.clients) != 0 {
+		t.Errorf("when all have left: %d, %v", l.all, l.clients)
+	}
+}
+
+// A manifest that was let through as an image, and is seen as evidence later, takes
+// nothing from what it lists.
+func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {
+	c, err := Config{Verifier: &verify.Verifier{}}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLinks(&c)
+	key := linkKey{"registry.example/app", "sha256:blob", asBlob}
+	for _, step := range []struct {
+		parent   string
+		evidence bool
+		want     []string
+		as       bool // evidence alone lists it
+	}{
+		{"e1", true, []string{"e1"}, true},
+		{"image", false, []string{"image", "e1"}, false},
+		{"image", true, []string{"image", "e1"}, false},
+		{"e2", true, []string{"image", "e1", "e2"}, false},
+		{"e1", true, []string{"image", "e1", "e2"}, false},
+		{"e3", true, []string{"image", "e1", "e2", "e3"}, false},
+		{"e4", true, []string{"image", "e1", "e2", "e3"}, false},
+		{"other", false, []string{"other", "image", "e1", "e2"}, false},
+	} {
+		l.add(t.Context(), key, step.parent, step.evidence, 0, time.Hour)
+		if got, _ := l.held(key); !slices.Equal(got.Parents, step.want) || got.Evidence != step.as {
+			t.Errorf("after %s: %+v, want %v", step.parent, got, step.want)
+		}
+	}
+}

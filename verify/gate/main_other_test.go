@@ -1,0 +1,12 @@
+//go:build !unix
+
+package gate_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/internal/leak"
+)
+
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }

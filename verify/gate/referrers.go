@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// referrers is the list of what refers to a manifest that passes, as an index:
+// what the referrers API answers, and the fallback tag holds. Whichever of the two
+// the upstream has, clients find both here. The list is the gate's own: an entry has what
+// evidenceRules.entry leaves of it, and no content of its own.
+// Source: OCI Distribution Specification v1.1, "Listing Referrers".
+func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest, error) {
+	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
+	known, ok := g.tags.get(key)
+	if ok && known.holds(g.c.Now()) {
+		return known.list, nil
+	}
+	asking, cancel := g.asking(ctx, ok)
+	defer cancel()
+	list, err := g.listing.Do(asking, key, func(ctx context.Context) (*manifest, error) {
+		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
+			return known.list, nil // read between the look above and now
+		}
+		list, err := g.list(ctx, p, subject)
+		if err == nil {
+			g.tags.put(key, tagged{list: list, term: g.term(g.c.TagFor)})
+		}
+		return list, err
+	})
+	if err != nil && ok && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
+		return known.list, nil
+	}
+	return list, err
+}
+
+// list reads a list of referrers, as long as it may be.
+func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, error) {
+	ctx, cancel := g.inTime(ctx)
+	defer cancel()
+	ctx, end := budget.Session(ctx)
+	defer end()
+	all, size, seen := []v1.Descriptor{}, int64(0), make(map[v1.Hash]bool)
+	for listed, err := range p.from.Referrers(ctx, p.digest(subject)) {
+		if err != nil {
+			return nil, err
+		}
+		d, ok := g.evidence.entry(listed)
+		if !ok || seen[d.Digest] {
+			continue
+		}
+		seen[d.Digest] = true
+		if size > maxAnnotated { // many small entries are better than few with annotations
+			d.Annotations = nil
+		}
+		if size += lengthOf(d); size > g.c.MaxListBytes {
+			return nil, &registry.Error{
+				Op: "list referrers of", Ref: p.digest(subject).String(), Kind: registry.ErrTooLarge,
+				Detail: fmt.Sprintf("the list has more than the %d bytes of Config.MaxListBytes", g.c.MaxListBytes),
+			}
+		}
+		if size > budget.Free {
+			if err := budget.Large(ctx); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, d)
+	}
+	return indexOf(ctx, all)
+}
+
+// maxAnnotated is how long a list may be before entries go without annotations.
+const maxAnnotated = 1 << 20
+
+// lengthOf is about how many bytes an entry of a list has.
+func lengthOf(d v1.Descriptor) int64 {
+	const entry, pair = 150, 6 // names, quotes, the digest
+	n := entry + len(d.MediaType) + len(d.ArtifactType)
+	for key, value := range d.Annotations {
+		n += pair + len(key) + len(value)
+	}
+	return int64(n)
+}
+
+// indexOf writes a list.
+func indexOf(ctx context.Context, all []v1.Descriptor) (*manifest, error) {
+	text, err := json.Marshal(struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     string          `json:"mediaType"`
+		Manifests     []v1.Descriptor `json:"manifests"`
+	}{2, oci.MediaTypeIndex, all})
+	if err != nil {
+		return nil, err
+	}
+	m, err := registry.NewManifest(oci.MediaTypeIndex, text)
+	if err != nil {
+		return nil, err
+	}
+	return newManifest(ctx, m)
+}
+
+// filtered leaves the entries of one artifact type. It is made once for all who ask at
+// the same time.
+func (g *gate) filtered(ctx context.Context, list *manifest, artifactType string) (*manifest, error) {
+	if len(list.bytes) <= budget.Free {
+		return ofType(ctx, list, artifactType)
+	}
+	return g.listing.Do(ctx, readKey{nil, list.digest + " of " + artifactType}, func(ctx context.Context) (*manifest, error) {
+		ctx, end := budget.Session(ctx)
+		defer end()
+		if err := budget.Large(ctx); err != nil {
+			return nil, err
+		}
+		return ofType(ctx, list, artifactType)
+	})
+}
+
+func ofType(ctx context.Context, list *manifest, artifactType string) (*manifest, error) {
+	some := []v1.Descriptor{}
+	for _, d := range list.doc.Manifests {
+		if d.ArtifactType == artifactType {
+			some = append(some, d)
+		}
+	}
+	return indexOf(ctx, some)
+}

@@ -1,0 +1,346 @@
+package gate
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/lru"
+	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Transport is the gate as an http.RoundTripper: a client that is given it reads
+// only what passes. It is safe for concurrent use.
+//
+// Judged are GET and HEAD requests for manifests, blobs and referrers below /v2/,
+// of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
+// body, which clients turn into their own errors. For the judgement, and for the
+// content, the registry is asked with the Authorization header of the request, or,
+// where it does not take that, as anybody may ask it, and with no other login. Where
+// that is not enough, the answer is 401 with what the registry asks for in this
+// repository, so that the client can log in. Redirects are followed here, so that
+// the client never sees them, and not into private networks, unless the registry
+// itself is in one. (With Config.Client.Transport that is so for addresses that are
+// named by number; what a host's name resolves to is for that transport to look at.)
+//
+// Passed on unchanged, and never judged, is what brings in no content of an image:
+// requests with other methods (pushes), the ping /v2/, lists of tags, the
+// catalogue, uploads, and token services: paths outside of /v2/, and those of one
+// word below it. A client that fetches images by other paths than those of the
+// specification is not protected.
+type Transport struct {
+	gate *gate
+	base http.RoundTripper
+	// foreign sends to hosts that a registry has chosen. Nil: base does.
+	foreign http.RoundTripper
+	key     []byte
+	by      *lru.Cache[string, *origin]
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// NewTransport makes the gate as an http.RoundTripper. Config.Client.Transport
+// sends the requests; nil: one that is safe for registries.
+func NewTransport(c Config) (*Transport, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if c.Logins != LoginsOfOperator || len(c.Upstreams) > 0 || c.Select != nil {
+		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Logins: requests say where they go", ErrConfig)
+	}
+	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}
+	if t.base == nil {
+		plain := http.DefaultTransport.(*http.Transport).Clone()
+		plain.DisableCompression = true
+		plain.MaxIdleConnsPerHost = 64
+		if c.Client.RootCAs != nil {
+			plain.TLSClientConfig.RootCAs = c.Client.RootCAs
+		}
+		t.base, t.foreign = plain, netguard.Guard(plain)
+	}
+	t.gate = newGate(c)
+	return t, nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !judged(req) {
+		return t.base.RoundTrip(req)
+	}
+	l, refused := locate(req.URL)
+	if refused == nil && (l.at == atPing || l.at == atTags) {
+		return t.base.RoundTrip(req)
+	}
+	var p pull
+	if refused == nil {
+		p, refused = t.target(req, l)
+	}
+	// What a RoundTripper is given it must close.
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return t.answer(req, l, p, refused)
+}
+
+// judged reports whether a request can bring in content of an image.
+func judged(req *http.Request) bool {
+	if req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return false
+	}
+	// The path as it will be read elsewhere, decoded: what is hidden by encoding, or
+	// stands where it is sent in place of the path, is judged, and refused for it.
+	path := req.URL.Path
+	if req.URL.Opaque != "" || req.URL.EscapedPath() != path && strings.HasPrefix(path, "/v2/") {
+		return true
+	}
+	_, rest, below := strings.Cut(strings.ToLower(path), "/v2/")
+	// One word names no content: the catalogue, and the token services that some
+	// registries have there.
+	if word := rest != "" && strings.Trim(rest, ".") != "" && !strings.Contains(rest, "/"); !below || word {
+		return false
+	}
+	return !strings.HasPrefix(path, "/v2/") || !isUpload(path)
+}
+
+// isUpload reports whether a path is that of an upload's session, which brings in
+// nothing. It is read from its end: "blobs/uploads" may also be a part of a
+// repository's name.
+// Source: OCI Distribution Specification v1.1, "Pushing blobs".
+func isUpload(path string) bool {
+	front, session := cutLast(strings.TrimPrefix(path, "/v2/"))
+	repo, found := strings.CutSuffix(front, "/blobs/uploads")
+	return found && nameSyntax.MatchString(repo) && strings.Trim(session, ".") != ""
+}
+
+// target says what a request is about, and where that is read.
+func (t *Transport) target(req *http.Request, l location) (pull, *refusal) {
+	host := req.URL.Host
+	reg, err := name.NewRegistry(host)
+	if err != nil || host == "" {
+		return pull{}, refuse(http.StatusBadRequest, codeName, "the registry's name is malformed")
+	}
+	repo, err := name.NewRepository(reg.Name() + "/" + l.repo)
+	if err != nil || repo.RepositoryStr() != l.repo {
+		return pull{}, refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
+	}
+	from, err := t.origin(req, repo)
+	if err != nil {
+		return pull{}, failure(err, codeName)
+	}
+	return pull{repo, from}, nil
+}
+
+// origin is where a repository is read with the authorization of a request. Each
+// repository has its own: registries ask for another login for each, which would
+// otherwise be guessed from what another one's was.
+func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, error) {
+	reg, authorization := repo.Registry, req.Header.Get("Authorization")
+	m := hmac.New(sha256.New, t.key)
+	for _, part := range []string{req.URL.Scheme, repo.Name(), authorization} {
+		sum := sha256.Sum256([]byte(part))
+		_, _ = m.Write(sum[:]) // a hash does not fail
+	}
+	id := hexOf(m.Sum(nil))
+	if o, ok := t.by.Get(id); ok {
+		return o, nil
+	}
+	options := t.gate.c.Client
+	options.Keychain = oneLogin{reg.RegistryStr(), authn.Anonymous}
+	// The base follows no redirects and asks for no compression; the client on
+	// top of it does what there is to do.
+	sender := &authorized{base: t.base, foreign: t.foreign, scheme: req.URL.Scheme, host: req.URL.Host, repo: repo.RepositoryStr(), authorization: authorization}
+	options.Transport = sender
+	options.TLSHosts, options.InsecurePlainHTTP = nil, nil
+	if req.URL.Scheme == "http" {
+		options.InsecurePlainHTTP = []string{reg.RegistryStr()}
+	} else {
+		options.TLSHosts = []string{reg.RegistryStr()}
+	}
+	client, err := registry.NewClient(options)
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{g: t.gate, client: client, address: reg, personal: true, challenge: sender.wanted}
+	t.by.Put(id, o)
+	return o, nil
+}
+
+// authorized adds a request's own authorization to what is asked of the same host.
+type authorized struct {
+	base, foreign                     http.RoundTripper
+	scheme, host, repo, authorization string
+	// challenge is what the registry asked for last; nil: nothing.
+	challenge atomic.Pointer[[]string]
+	// private is set once the registry has shown that it is in a private network.
+	private atomic.Bool
+}
+
+// wanted is the registry's challenge, for the client to answer. That is so, too, where
+// a token service then had nothing for nobody: it may say so by 401 or by 403.
+func (a *authorized) wanted(int) []string {
+	if asked := a.challenge.Load(); asked != nil {
+		return *asked
+	}
+	return nil
+}
+
+// maxChallenge bounds what is remembered of a challenge.
+const maxChallenge = 8 << 10
+
+// note remembers what a registry asks for. Token services may be on the same host: what
+// they ask for is no answer about the repository.
+func (a *authorized) note(asked *url.URL, headers []string) {
+	if l, refused := locate(asked); refused != nil || l.repo != a.repo {
+		return
+	}
+	size := 0
+	for _, h := range headers {
+		size += len(h)
+	}
+	if 0 < size && size <= maxChallenge {
+		a.challenge.Store(&headers)
+	}
+}
+
+func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
+	same := req.URL.Scheme == a.scheme && req.URL.Host == a.host
+	if same && a.authorization != "" && req.Header.Get("Authorization") == "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", a.authorization)
+	}
+	sender := a.base
+	switch {
+	case same && netguard.Direct(req.URL):
+		req = req.WithContext(netguard.WatchPeer(req.Context(), func() { a.private.Store(true) }))
+	case !same && a.foreign != nil && !a.private.Load():
+		sender = a.foreign
+	}
+	resp, err := sender.RoundTrip(req)
+	if err == nil && same && resp.StatusCode == http.StatusUnauthorized {
+		a.note(req.URL, resp.Header.Values("WWW-Authenticate"))
+	}
+	return resp, err
+}
+
+// answer runs the handler's code, and gives its answer as a response whose body is
+// read while it is written.
+func (t *Transport) answer(req *http.Request, l location, p pull, refused *refusal) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(req.Context())
+	w := newResponse(req, cancel)
+	// As with net/http's own transport, the end of a request's context is the end of its
+	// answer, whether or not the client closes that.
+	stop := context.AfterFunc(req.Context(), func() { _ = w.body.CloseWithError(req.Context().Err()) }) // it never fails
+	go func() {
+		defer cancel()
+		defer stop()
+		defer w.end()
+		inner := req.WithContext(ctx)
+		if inner.Method == "" {
+			inner.Method = http.MethodGet
+		}
+		if refused != nil {
+			(&exchange{g: t.gate, w: w, r: inner, l: l, p: p, began: t.gate.c.Now()}).refuse(refused)
+			return
+		}
+		t.gate.serve(w, inner, l, p)
+	}()
+	select {
+	case <-w.begun:
+		if w.failed != nil {
+			return nil, w.failed
+		}
+		return w.resp, nil
+	case <-req.Context().Done():
+		// Nobody will read the answer: who writes it must not wait for that.
+		_ = w.resp.Body.Close() // it never fails, and cancels
+		return nil, req.Context().Err()
+	}
+}
+
+// response is an http.ResponseWriter whose answer is an http.Response.
+type response struct {
+	resp   *http.Response
+	body   *io.PipeWriter
+	begun  chan struct{}
+	once   sync.Once
+	failed error
+}
+
+func newResponse(req *http.Request, cancel context.CancelFunc) *response {
+	r, w := io.Pipe()
+	return &response{
+		body: w, begun: make(chan struct{}),
+		resp: &http.Response{
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header), ContentLength: -1,
+			Request: req, Body: &closing{r, cancel},
+		},
+	}
+}
+
+// closing ends the work when the client has read enough.
+type closing struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+func (c *closing) Close() error {
+	err := c.PipeReader.Close()
+	c.cancel()
+	return err
+}
+
+func (r *response) Header() http.Header { return r.resp.Header }
+
+func (r *response) WriteHeader(status int) {
+	r.once.Do(func() {
+		r.resp.StatusCode, r.resp.Status = status, fmt.Sprintf("%d %s", status, http.StatusText(status))
+		// The header must not change under the client's eyes.
+		r.resp.Header = r.resp.Header.Clone()
+		if length := r.resp.Header.Get("Content-Length"); length != "" {
+			_, _ = fmt.Sscan(length, &r.resp.ContentLength) // it was written here
+		}
+		close(r.begun)
+	})
+}
+
+func (r *response) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.resp.Request.Method == http.MethodHead {
+		return len(p), nil
+	}
+	return r.body.Write(p)
+}
+
+// end finishes the body: well, or, where the handler has aborted, with an error.
+func (r *response) end() {
+	switch reason := recover(); {
+	case reason == nil:
+		r.WriteHeader(http.StatusOK)
+		_ = r.body.Close() // it never fails
+	case reason == http.ErrAbortHandler:
+		r.fail(errors.New("the content is not what its digest says, or could not be read to its end: " + io.ErrUnexpectedEOF.Error()))
+	default:
+		// Nobody could recover from a panic here: it is another goroutine's than the
+		// caller's.
+		r.fail(fmt.Errorf("internal failure: %v", reason))
+	}
+}
+
+// fail makes an error of the response, or of its body where it has begun.
+func (r *response) fail(err error) {
+	r.once.Do(func() { r.failed = err; close(r.begun) })
+	_ = r.body.CloseWithError(err) // it never fails
+}
