@@ -32,8 +32,8 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // Errors of this package, for errors.Is. Errors of signers are those of package

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hallmark-oci/hallmark/internal/bundle"
-	"github.com/hallmark-oci/hallmark/internal/dsse"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/signer"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 

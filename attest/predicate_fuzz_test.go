@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // Whatever is read as a predicate makes a statement that is read again, with the

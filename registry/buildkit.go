@@ -8,9 +8,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/dsse"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
-	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // How BuildKit attaches statements to the images of an index (BuildKit

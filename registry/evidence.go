@@ -16,11 +16,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/bundle"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/oci"
-	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
 // Format is the wire format of one piece of evidence.

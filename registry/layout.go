@@ -18,8 +18,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // LayoutOptions configure a Layout. The zero value opens a layout that exists.

@@ -10,8 +10,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Annotations of an entry of index.json that hold its name.

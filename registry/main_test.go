@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/internal/leak"
+	"github.com/hallmark-oci/hallmark/internal/dev/leak"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // readMessage reads a small body. Within a budget, what is larger than most are waits

@@ -20,8 +20,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
-	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // maxRetryAfter bounds what a registry can ask others to wait.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/hallmark-oci/hallmark/internal/bundle"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/signer"
-	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
 // maxHeldBlob is the largest blob that is held in memory, for signers that

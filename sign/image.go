@@ -14,15 +14,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/hallmark-oci/hallmark/internal/b64"
-	"github.com/hallmark-oci/hallmark/internal/bundle"
-	"github.com/hallmark-oci/hallmark/internal/dsse"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
-	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/signer"
-	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

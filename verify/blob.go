@@ -10,10 +10,10 @@ import (
 	"io"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/bundle"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

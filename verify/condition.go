@@ -9,7 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/steps"
-	"github.com/hallmark-oci/hallmark/internal/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // kindOf is what an attestation requirement is about, by the conditions that its

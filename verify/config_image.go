@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/oci"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // imageView is what an image says about itself.

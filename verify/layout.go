@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/steps"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

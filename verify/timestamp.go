@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/in-toto/in-toto-golang/in_toto"
 
-	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 )
 
 // SignedLinks returns those of links that a functionary of the layout, of whatever

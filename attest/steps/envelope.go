@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hallmark-oci/hallmark/internal/b64"
-	"github.com/hallmark-oci/hallmark/internal/dsse"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/signer"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 

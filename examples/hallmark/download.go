@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
-	"github.com/hallmark-oci/hallmark/internal/b64"
-	"github.com/hallmark-oci/hallmark/internal/evidence"
-	"github.com/hallmark-oci/hallmark/internal/simplesigning"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/leak"
+	"github.com/hallmark-oci/hallmark/internal/dev/leak"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"

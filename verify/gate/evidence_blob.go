@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 

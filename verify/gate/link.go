@@ -8,9 +8,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/kinds"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/seal"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 )
 
 // linkKey names a digest that manifests of a repository list. There is no policy in

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/internal/oci"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 func TestAttack_P1_WhatPathsMean(t *testing.T) {

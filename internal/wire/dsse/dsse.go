@@ -1,0 +1,208 @@
+// Package dsse reads and writes DSSE envelopes.
+//
+// Source: Dead Simple Signing Envelope v1.0, protocol.md and envelope.md.
+package dsse
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+)
+
+// PayloadTypeInToto is the payload type of in-toto statements.
+const PayloadTypeInToto = "application/vnd.in-toto+json"
+
+// MaxSignatures bounds the signatures of one envelope.
+const MaxSignatures = 64
+
+// MaxSignedBytes bounds the signatures of one envelope times its payload, where
+// there are several: some keys hash the payload once for each.
+const MaxSignedBytes = 64 << 20
+
+// ErrMalformed is wrapped by every error of Parse.
+var ErrMalformed = errors.New("malformed DSSE envelope")
+
+// ErrTooMuch is wrapped by Parse's error about more than MaxSignedBytes.
+var ErrTooMuch = errors.New("too many signatures over so large a payload")
+
+// Envelope is a payload with signatures over its pre-authentication encoding.
+type Envelope struct {
+	PayloadType string
+	Payload     []byte
+	// Signatures are raw signatures. Key IDs are not kept: they are not
+	// authenticated, so nothing may rest on them.
+	Signatures [][]byte
+	// pae is what is signed, which Payload is the end of; nil where the
+	// envelope was put together by hand.
+	pae []byte
+	// room is for Signatures where there is one, as most often.
+	room [1][]byte
+}
+
+// New makes an envelope without signatures whose payload is the given parts in
+// a row. They are copied once, into what is to be signed.
+func New(payloadType string, parts ...[]byte) *Envelope {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	pae := appendHeader(make([]byte, 0, headerSize(payloadType)+size), payloadType, size)
+	header := len(pae)
+	for _, p := range parts {
+		pae = append(pae, p...)
+	}
+	return &Envelope{PayloadType: payloadType, Payload: pae[header:len(pae):len(pae)], pae: pae}
+}
+
+// Parse reads an envelope from its JSON value.
+func Parse(v strictjson.Value) (*Envelope, error) {
+	var e Envelope
+	var ok bool
+	if payloadType := v.Get("payloadType"); payloadType.Is(PayloadTypeInToto) {
+		e.PayloadType = PayloadTypeInToto // what is known is not copied
+	} else if e.PayloadType, ok = payloadType.Str(); !ok {
+		return nil, fmt.Errorf("%w: no payloadType", ErrMalformed)
+	}
+	if err := e.decodePayload(v.Get("payload")); err != nil {
+		return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	list := v.Get("signatures")
+	n := list.Len()
+	if list.Kind() != strictjson.Array || n == 0 || n > MaxSignatures {
+		return nil, fmt.Errorf("%w: %d signatures, want 1 to %d", ErrMalformed, n, MaxSignatures)
+	}
+	if n > 1 && n*len(e.Payload) > MaxSignedBytes {
+		return nil, fmt.Errorf("%w: %w: %d over %d bytes, the limit is %d bytes together", ErrMalformed, ErrTooMuch, n, len(e.Payload), MaxSignedBytes)
+	}
+	e.Signatures = slices.Grow(e.room[:0], n)
+	for s := range list.Elems() {
+		sig, err := decode(s.Get("sig"))
+		if err != nil {
+			// One garbage signature must not hide the good ones beside it.
+			sig = nil
+		}
+		e.Signatures = append(e.Signatures, sig)
+	}
+	return &e, nil
+}
+
+// decodePayload decodes straight into what is signed, so that a large payload is
+// held once.
+func (e *Envelope) decodePayload(v strictjson.Value) error {
+	text, ok := v.StrBytes()
+	if !ok {
+		return errors.New("not a string")
+	}
+	size := b64.DecodedLen(text)
+	pae := appendHeader(make([]byte, 0, headerSize(e.PayloadType)+size), e.PayloadType, size)
+	header := len(pae)
+	pae, err := b64.AppendDecode(pae, text)
+	if err != nil {
+		return err
+	}
+	if len(pae)-header != size {
+		return b64.ErrMalformed
+	}
+	e.Payload, e.pae = pae[header:len(pae):len(pae)], pae
+	return nil
+}
+
+func decode(v strictjson.Value) ([]byte, error) {
+	text, ok := v.StrBytes()
+	if !ok {
+		return nil, errors.New("not a string")
+	}
+	return b64.Decode(text)
+}
+
+// PAE returns what is signed: the pre-authentication encoding of the payload. The
+// caller must not change it.
+func (e *Envelope) PAE() []byte {
+	if e.pae != nil {
+		return e.pae
+	}
+	return PAE(e.PayloadType, e.Payload)
+}
+
+// PAE is the pre-authentication encoding of a payload and its type.
+func PAE(payloadType string, payload []byte) []byte {
+	out := make([]byte, 0, headerSize(payloadType)+len(payload))
+	return append(appendHeader(out, payloadType, len(payload)), payload...)
+}
+
+// headerSize is at least the size of what stands before the payload.
+func headerSize(payloadType string) int { return len("DSSEv1") + 2*21 + 2 + len(payloadType) }
+
+func appendHeader(out []byte, payloadType string, size int) []byte {
+	out = append(out, "DSSEv1 "...)
+	out = strconv.AppendInt(out, int64(len(payloadType)), 10)
+	out = append(out, ' ')
+	out = append(out, payloadType...)
+	out = append(out, ' ')
+	out = strconv.AppendInt(out, int64(size), 10)
+	return append(out, ' ')
+}
+
+type wireSignature struct {
+	// KeyID is written empty in cosign's .att layers, and left out in bundles.
+	KeyID *string `json:"keyid,omitempty"`
+	Sig   string  `json:"sig"`
+}
+
+// Text is JSON text that holds a payload in base64. It is encoded as it is read,
+// so that a large payload is not held a second time.
+type Text struct {
+	head, payload, tail []byte
+}
+
+// Size is the number of bytes that Open gives.
+func (t *Text) Size() int64 {
+	return int64(len(t.head)+len(t.tail)) + int64(b64.EncodedLen(len(t.payload)))
+}
+
+// Open reads the text from its start.
+func (t *Text) Open() io.Reader {
+	return io.MultiReader(bytes.NewReader(t.head), b64.NewReader(t.payload), bytes.NewReader(t.tail))
+}
+
+// Bytes returns the whole text.
+func (t *Text) Bytes() []byte {
+	out := make([]byte, 0, t.Size())
+	out = append(out, t.head...)
+	out = b64.AppendEncode(out, t.payload)
+	return append(out, t.tail...)
+}
+
+// Wrap returns the text with more around it.
+func (t *Text) Wrap(before, after []byte) *Text {
+	return &Text{head: slices.Concat(before, t.head), payload: t.payload, tail: slices.Concat(t.tail, after)}
+}
+
+// Text writes the envelope as Sigstore bundles hold it, without keyid.
+func (e *Envelope) Text() (*Text, error) { return e.text(nil) }
+
+// TextWithKeyID writes the envelope as cosign's .att layers hold it: with a keyid
+// that is empty.
+func (e *Envelope) TextWithKeyID() (*Text, error) { return e.text(new(string)) }
+
+func (e *Envelope) text(keyID *string) (*Text, error) {
+	signatures := make([]wireSignature, 0, len(e.Signatures))
+	for _, s := range e.Signatures {
+		signatures = append(signatures, wireSignature{KeyID: keyID, Sig: b64.Encode(s)})
+	}
+	tail, err := json.Marshal(struct {
+		PayloadType string          `json:"payloadType"`
+		Signatures  []wireSignature `json:"signatures"`
+	}{e.PayloadType, signatures})
+	if err != nil {
+		return nil, err
+	}
+	return &Text{head: []byte(`{"payload":"`), payload: e.Payload, tail: append([]byte(`",`), tail[1:]...)}, nil
+}

@@ -1,0 +1,200 @@
+// Package evidence opens what is attached to an image: what is signed, by whom
+// it may be, and, once a signature has been checked, what it says.
+//
+// It judges nothing. A caller takes a Claim, checks Signatures over Signed with
+// a trusted key, and only then reads Content.
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
+)
+
+// ErrMalformed is wrapped where evidence is not what its media type says.
+var ErrMalformed = errors.New("malformed evidence")
+
+// ErrNotByKey says that evidence offers a certificate, so that no key given
+// can be the signer's. Open returns the Claim with it.
+var ErrNotByKey = errors.New("signed with a certificate, not with a key")
+
+// ErrTooMuch says that checking the signatures of one piece would take too much.
+var ErrTooMuch = dsse.ErrTooMuch
+
+// ErrWrongType says that evidence is well-formed but of another purpose.
+var ErrWrongType = errors.New("evidence of another type")
+
+// EnvelopeMediaType is the media type of a layer that holds a DSSE envelope.
+const EnvelopeMediaType = "application/vnd.dsse.envelope.v1+json"
+
+// Claim is one piece of evidence whose signatures have not been checked.
+type Claim struct {
+	// Signed is what the signatures cover.
+	Signed *sigkey.Message
+	// Signatures are candidates; one that verifies is enough.
+	Signatures [][]byte
+	// Hint may name the key; not authenticated.
+	Hint string
+	// payload is the part of Signed that Content reads; the same bytes.
+	payload []byte
+	simple  bool
+	message sigkey.Message // what Signed points at
+}
+
+// Content is what a claim says. Exactly one field is set.
+type Content struct {
+	Simple    *simplesigning.Payload
+	Statement *intoto.Statement
+}
+
+// Open reads a layer by its media type: a simple signing payload, a DSSE
+// envelope or a bundle. annotations are the layer's.
+func Open(mediaType string, annotations map[string]string, data []byte) (*Claim, error) {
+	switch {
+	case mediaType == simplesigning.LayerMediaType:
+		return openSimple(annotations, data)
+	case mediaType == EnvelopeMediaType:
+		root, err := strictjson.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		c, err := openEnvelope(dsse.Parse(root))
+		if err != nil {
+			return nil, err
+		}
+		return c, offered(annotations)
+	case bundle.IsMediaType(mediaType):
+		return openBundle(data)
+	}
+	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)
+}
+
+// offered is ErrNotByKey where a layer's annotations offer a certificate.
+func offered(annotations map[string]string) error {
+	if annotations[simplesigning.AnnotationCertificate] != "" {
+		return ErrNotByKey
+	}
+	return nil
+}
+
+func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
+	text, there := annotations[simplesigning.AnnotationSignature]
+	if !there {
+		return nil, fmt.Errorf("%w: layer without %s", ErrMalformed, simplesigning.AnnotationSignature)
+	}
+	sig, err := b64.Decode([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	}
+	return newClaim(data, Claim{Signatures: [][]byte{sig}, payload: data, simple: true}), offered(annotations)
+}
+
+// newClaim is a claim whose signatures cover these bytes.
+func newClaim(signed []byte, c Claim) *Claim {
+	c.message.Bytes = signed
+	c.Signed = &c.message
+	return &c
+}
+
+func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if e.PayloadType != dsse.PayloadTypeInToto {
+		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
+	}
+	return newClaim(e.PAE(), Claim{Signatures: e.Signatures, payload: e.Payload}), nil
+}
+
+func openBundle(data []byte) (*Claim, error) {
+	b, err := bundle.Parse(data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	case b.Envelope == nil:
+		return nil, fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
+	}
+	c, err := openEnvelope(b.Envelope, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.Hint = b.Hint
+	if b.Certificate {
+		return c, ErrNotByKey
+	}
+	return c, nil
+}
+
+// IsSigned reports whether bytes are what a signature of evidence covers: a DSSE
+// envelope's pre-authentication encoding (DSSE protocol.md, "Signature
+// Definition"), or what resembles a simple signing payload. A signature over them
+// as a file would be one about an image too, and the other way round. start is how they begin,
+// seven bytes at least where there are as many; all is nil where they are too many
+// to be held, and then too many for evidence.
+func IsSigned(start, all []byte) bool {
+	if bytes.HasPrefix(start, []byte("DSSEv1 ")) {
+		return true
+	}
+	return simplesigning.Resembles(all)
+}
+
+// SignaturesBy lists the claim's signatures that are the key's. An error is that of
+// the context, which is looked at before each.
+func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte, err error) {
+	for _, sig := range c.Signatures {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if k.Verify(c.Signed, sig) == nil {
+			made = append(made, sig)
+		}
+	}
+	return made, nil
+}
+
+// VerifiedBy reports whether any of the claim's signatures is the key's.
+func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
+	made, err := c.VerifiedWithin(context.Background(), k)
+	return err == nil && made
+}
+
+// VerifiedWithin is VerifiedBy within a context, which is looked at before each
+// check; an error is the context's.
+func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
+	for _, sig := range c.Signatures {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if k.Verify(c.Signed, sig) == nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Content parses what was signed. It says nothing about who signed it: check
+// VerifiedBy first.
+func (c *Claim) Content() (Content, error) {
+	if c.simple {
+		p, err := simplesigning.Parse(c.payload)
+		return Content{Simple: p}, wrap(err)
+	}
+	s, err := intoto.Parse(c.payload)
+	return Content{Statement: s}, wrap(err)
+}
+
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
+}

@@ -1,0 +1,165 @@
+// Package kinds tells what the content of a piece of evidence is, by the whole of it.
+//
+// It is the positive definition of what may pass through a gate without being judged:
+// content that is of none of these kinds is not evidence, whatever its media type says.
+// It reads in one pass, in memory that does not grow with the content.
+package kinds
+
+import (
+	"bufio"
+	"io"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+)
+
+// Set is a set of kinds.
+type Set uint32
+
+// The kinds. All but JOSE, COSE and SPDXText are JSON objects (RFC 8259).
+const (
+	// JSON is any object: documents such as bills of materials and reports have many
+	// shapes and versions, and an object is all that a gate needs of them.
+	JSON Set = 1 << iota
+	// Empty is the object without members (OCI Image Format Specification v1.1,
+	// manifest.md, "Guidance for an Empty Descriptor").
+	Empty
+	// Inert is the config of an image that names no platform and nothing to run, as
+	// cosign and containers/image put before signatures: it has no member but those of
+	// the OCI specification (config.md).
+	Inert
+	// Bundle is a Sigstore bundle (sigstore_bundle.proto).
+	Bundle
+	// Envelope is a DSSE envelope (envelope.md).
+	Envelope
+	// SimpleSigning is a simple signing payload (containers/image, docs).
+	SimpleSigning
+	// Statement is an in-toto statement (in-toto attestation, spec/v1/statement.md).
+	Statement
+	// SPDXText is an SPDX 2 document of tags and values.
+	SPDXText
+	// JOSE is a flattened JSON Web Signature (RFC 7515, section 7.2.2) over a JSON
+	// object, as the Notary Project writes it.
+	JOSE
+	// COSE is a COSE_Sign1 message (RFC 9052, section 4.2) over a JSON object, as the
+	// Notary Project writes it.
+	COSE
+)
+
+// byMediaType are the media types of layers that hold evidence.
+var byMediaType = map[string]Set{
+	"application/vnd.dev.sigstore.bundle+json":         Bundle,
+	"application/vnd.dev.sigstore.bundle.v0.1+json":    Bundle,
+	"application/vnd.dev.sigstore.bundle.v0.2+json":    Bundle,
+	"application/vnd.dev.sigstore.bundle.v0.3+json":    Bundle,
+	"application/vnd.dsse.envelope.v1+json":            Envelope,
+	"application/vnd.dev.cosign.simplesigning.v1+json": SimpleSigning,
+	"application/vnd.in-toto+json":                     Statement | Envelope,
+	"application/vnd.in-toto.bundle+json":              Bundle | Envelope,
+	"application/spdx+json":                            JSON,
+	"text/spdx+json":                                   JSON,
+	"spdx+json":                                        JSON,
+	"application/vnd.syft":                             JSON,
+	"text/spdx":                                        SPDXText | JSON, // the default of "cosign attach sbom", whatever the document
+	"application/vnd.cyclonedx":                        JSON,
+	"application/vnd.cyclonedx+json":                   JSON,
+	"application/vnd.syft+json":                        JSON,
+	"application/sarif+json":                           JSON,
+	"application/vnd.openvex":                          JSON,
+	"application/vnd.openvex+json":                     JSON,
+	"application/openvex+json":                         JSON,
+	"application/jose+json":                            JOSE,
+	"application/cose":                                 COSE,
+	"application/json":                                 JSON,
+	oci.MediaTypeEmpty:                                 Empty,
+}
+
+// OfLayer says what a layer of a media type may be; 0: evidence has no such layers.
+func OfLayer(mediaType string) Set {
+	base, _, _ := strings.Cut(mediaType, ";")
+	base = strings.TrimSpace(base)
+	if known, ok := byMediaType[base]; ok {
+		return known
+	}
+	if rest, ok := strings.CutPrefix(base, "application/vnd.in-toto."); ok {
+		switch { // one media type for each predicate (in-toto attestation, spec/v1/envelope.md)
+		case strings.HasSuffix(rest, "+dsse"):
+			return Envelope
+		case strings.HasSuffix(rest, "+json"):
+			return Statement
+		}
+	}
+	return 0
+}
+
+// IsImageConfig reports whether a media type is that of an image's config.
+func IsImageConfig(mediaType string) bool {
+	return mediaType == string(types.OCIConfigJSON) || mediaType == string(types.DockerConfigJSON)
+}
+
+// IsImageType reports whether a media type is that of a part of images: clients may
+// unpack what bears it.
+func IsImageType(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "application/vnd.oci.image.") || strings.HasPrefix(mediaType, "application/vnd.docker.")
+}
+
+// OfConfig says what the config of evidence may be that has a media type; 0: evidence
+// has no such config. Older clients give it the media type that is the artifact's now, of
+// which there are many: where that is nothing known, the config must be empty.
+func OfConfig(mediaType string) Set {
+	switch {
+	case IsImageConfig(mediaType):
+		return Inert | Empty
+	case mediaType == oci.MediaTypeEmpty:
+		return Empty
+	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."), OfLayer(mediaType) != 0:
+		return Inert | Empty
+	case IsImageType(mediaType):
+		return 0
+	}
+	return Empty
+}
+
+// Of reads content to its end and says what kinds it has; 0: none. An error is the
+// reader's own.
+func Of(r io.Reader) (Set, error) {
+	seen := &watched{r: r}
+	b := bufio.NewReaderSize(seen, 16<<10)
+	kinds, err := of(b)
+	if err == nil {
+		_, err = b.WriteTo(io.Discard) // what was refused early is still read: it may be hashed
+	}
+	if err != nil {
+		return 0, err
+	}
+	return seen.allow(kinds), nil
+}
+
+// of tells the kinds by the first byte that is not white space, and the rest.
+func of(b *bufio.Reader) (Set, error) {
+	for {
+		c, err := b.ReadByte()
+		switch {
+		case err == io.EOF:
+			return 0, nil
+		case err != nil:
+			return 0, err
+		case isSpace(c):
+			continue
+		}
+		if err := b.UnreadByte(); err != nil {
+			return 0, err
+		}
+		switch c {
+		case '{':
+			return ofJSON(b)
+		case coseSign1:
+			return ofCOSE(b)
+		}
+		return ofSPDXText(b)
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
