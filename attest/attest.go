@@ -161,38 +161,9 @@ func checkSubjects(subjects []Subject) error {
 		if len(s.Digest) == 0 {
 			return fmt.Errorf("%w: subject %d (%.100q) has no digest", ErrSubject, i+1, s.Name)
 		}
-		if err := checkDigests(s.Digest); err != nil {
+		if err := intoto.CheckDigests(s.Digest); err != nil {
 			return fmt.Errorf("%w: subject %d (%.100q): %w", ErrSubject, i+1, s.Name, err)
 		}
 	}
 	return nil
-}
-
-// hexDigits is how many hex digits the digests of known algorithms have.
-var hexDigits = map[string]int{
-	"sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "sha512_224": 56, "sha512_256": 64,
-	"sha3_224": 56, "sha3_256": 64, "sha3_384": 96, "sha3_512": 128,
-}
-
-// checkDigests refuses a digest that no verifier could ever match.
-func checkDigests(digests map[string]string) error {
-	for algorithm, value := range digests {
-		want, known := hexDigits[algorithm]
-		switch {
-		case algorithm == "" || value == "":
-			return errors.New("a digest is empty")
-		case known && (len(value) != want || !isLowerHex(value)):
-			return fmt.Errorf("the %s digest %.140q is not %d lower-case hex digits", algorithm, value, want)
-		}
-	}
-	return nil
-}
-
-func isLowerHex(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // checks gathers what is wrong with a predicate; the first finding counts.
@@ -115,7 +117,7 @@ func (c *checks) oneOf(field, value string, allowed ...string) {
 }
 
 func (c *checks) digests(field string, digests map[string]string) {
-	if err := checkDigests(digests); err != nil {
+	if err := intoto.CheckDigests(digests); err != nil {
 		c.fail(field, "is wrong: %v", err)
 	}
 	for algorithm, value := range digests {
@@ -145,7 +147,7 @@ func moreHexDigits(algorithm string) []int {
 func isHexOf(value string, sizes []int) bool {
 	for _, n := range sizes {
 		if len(value) == n {
-			return isLowerHex(value)
+			return intoto.IsLowerHex(value)
 		}
 	}
 	return false

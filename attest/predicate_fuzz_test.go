@@ -19,7 +19,7 @@ func FuzzParsePredicate(f *testing.F) {
 		f.Add(s.typ, read(f, s.file))
 	}
 	f.Fuzz(func(t *testing.T, typ string, data []byte) {
-		if _, err := attest.Summarize(typ, data); err != nil && !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrOptions) {
+		if _, err := attest.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrOptions) {
 			t.Errorf("untyped error: %v", err)
 		}
 		doc, err := attest.ParsePredicate(typ, data)

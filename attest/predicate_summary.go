@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/internal/safetext"
 )
 
 // SummaryLine is one fact about a predicate, for people.
@@ -25,7 +25,10 @@ const maxSummaryValue = 400
 //
 // A predicate that is not what its type says gives the lines that could be read,
 // together with the error of ParsePredicate.
-func Summarize(nameOrURI string, predicate []byte) ([]SummaryLine, error) {
+//
+// count counts the findings of a scanner's own report, as CountScan does. Nil: no such
+// findings are counted.
+func Summarize(nameOrURI string, predicate []byte, count CountFindings) ([]SummaryLine, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
 		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
@@ -35,8 +38,14 @@ func Summarize(nameOrURI string, predicate []byte) ([]SummaryLine, error) {
 		return nil, f.wrap(err)
 	}
 	value, err := f.read(&checks{}, root)
+	if scan, is := value.(*CosignVuln); is {
+		return scan.summaryWith(count), err
+	}
 	return value.(summarized).summary(), err
 }
+
+// CountFindings counts the findings of a scanner's own report.
+type CountFindings func(report []byte) (SeverityCounts, error)
 
 // summarized is what every form reads predicates into.
 type summarized interface{ summary() summaryLines }
@@ -46,7 +55,7 @@ type summaryLines []SummaryLine
 // add appends what is known; an empty value is not.
 func (l *summaryLines) add(name, value string) {
 	if value != "" {
-		*l = append(*l, SummaryLine{name, registry.SafeText(value, maxSummaryValue)})
+		*l = append(*l, SummaryLine{name, safetext.Of(value, maxSummaryValue)})
 	}
 }
 

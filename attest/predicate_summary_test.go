@@ -14,7 +14,7 @@ import (
 
 func summary(t *testing.T, typ string, data []byte) string {
 	t.Helper()
-	lines, err := attest.Summarize(typ, data)
+	lines, err := attest.Summarize(typ, data, attest.CountScan)
 	if err != nil {
 		t.Error(err)
 	}
@@ -66,7 +66,7 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 		{"testresult", `{}`, "tests: 0\n"},
 		{"custom", `{}`, ""},
 	} {
-		lines, err := attest.Summarize(c.typ, []byte(c.text))
+		lines, err := attest.Summarize(c.typ, []byte(c.text), attest.CountScan)
 		if got := shown(lines); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.typ, got, c.want)
 		}
@@ -75,11 +75,11 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 		}
 	}
 	for typ, text := range map[string]string{"vsa": "[]", "spdx": "", "https://example.com/own/v1": "1"} {
-		if lines, err := attest.Summarize(typ, []byte(text)); !errors.Is(err, attest.ErrPredicate) || len(lines) > 0 {
+		if lines, err := attest.Summarize(typ, []byte(text), attest.CountScan); !errors.Is(err, attest.ErrPredicate) || len(lines) > 0 {
 			t.Errorf("%s: %v, %v", typ, lines, err)
 		}
 	}
-	if _, err := attest.Summarize("nonsense", []byte("{}")); !errors.Is(err, attest.ErrOptions) {
+	if _, err := attest.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, attest.ErrOptions) {
 		t.Errorf("unknown type: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestSummariesHoldNothingThatATerminalObeys(t *testing.T) {
 		"link":            `{"_type":"link","name":"\u202ename\u0000","command":["\u001b[2J","` + strings.Repeat("x", 100_000) + `"]}`,
 		"cyclonedx":       `{"bomFormat":"CycloneDX","specVersion":"1.6\r","metadata":{"component":{"name":"` + strings.Repeat("n", 100_000) + `"}}}`,
 	} {
-		lines, _ := attest.Summarize(typ, []byte(text))
+		lines, _ := attest.Summarize(typ, []byte(text), attest.CountScan)
 		if len(lines) < 2 {
 			t.Errorf("%s: too little is shown: %v", typ, lines)
 		}

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // Errors of ReadScan, for errors.Is. Each is ErrScan too.
@@ -242,11 +243,20 @@ func (r *ScanReport) fill(o ScanOptions) {
 	}
 }
 
+// CountScan counts the findings in the output of a scanner that ReadScan can read.
+func CountScan(data []byte) (SeverityCounts, error) {
+	r, err := ReadScan(data, ScanOptions{})
+	if err != nil {
+		return SeverityCounts{}, err
+	}
+	return r.Counts(), nil
+}
+
 // Counts returns how many findings there are of each severity.
 func (r *ScanReport) Counts() SeverityCounts {
 	var c SeverityCounts
 	for _, f := range r.Findings {
-		c.add(f)
+		c.Add(f.Severity, f.Rated)
 	}
 	return c
 }
@@ -310,7 +320,7 @@ func (t *ScanTarget) addDigests(references ...string) {
 
 func isSHA256(digest string) bool {
 	text, ok := strings.CutPrefix(digest, "sha256:")
-	return ok && len(text) == hexDigits["sha256"] && isLowerHex(text)
+	return ok && len(text) == 64 && intoto.IsLowerHex(text)
 }
 
 // scanList returns the list at v. Missing, it is empty; null is not a list, and could
@@ -360,7 +370,7 @@ func refuseOtherCase(v strictjson.Value, known ...string) error {
 	for name := range v.Members() {
 		for _, k := range known {
 			if name != k && strings.EqualFold(name, k) {
-				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrScan, registry.SafeText(name, 60), k)
+				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrScan, safetext.Of(name, 60), k)
 			}
 		}
 	}
@@ -375,7 +385,7 @@ func scanTime(text, what string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrScan, what, registry.SafeText(text, 60))
+		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrScan, what, safetext.Of(text, 60))
 	}
 	return t, nil
 }

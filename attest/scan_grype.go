@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // grypeDescriptor says what wrote the document. Source: Grype's documentation
@@ -108,13 +108,13 @@ func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {
 		return err
 	}
 	if d.Name != "grype" {
-		return fmt.Errorf("%w: written by %s, not by grype", ErrScanFormat, registry.SafeText(d.Name, 40))
+		return fmt.Errorf("%w: written by %s, not by grype", ErrScanFormat, safetext.Of(d.Name, 40))
 	}
 	// The document has no version of its own. Builds that are no release call
 	// themselves by other words than numbers.
 	major, _, _ := strings.Cut(strings.TrimPrefix(d.Version, "v"), ".")
 	if n, err := strconv.Atoi(major); err == nil && n != 0 {
-		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrScanVersion, registry.SafeText(d.Version, 40))
+		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrScanVersion, safetext.Of(d.Version, 40))
 	}
 	r.Scanner = ScanTool{Name: "grype", URI: toolPURL("anchore/grype", d.Version), Version: d.Version}
 	var err error

@@ -86,7 +86,7 @@ func (f Finding) ratings(scanner string) []VulnsRating {
 		rating.Score = "unknown"
 	}
 	ratings := []VulnsRating{rating}
-	if s, known := rating.severity(); f.Rated && (!known || s != f.Severity) {
+	if s, known := rating.Severity(); f.Rated && (!known || s != f.Severity) {
 		ratings = append(ratings, VulnsRating{Method: "severity", Score: f.Severity.String()})
 	}
 	return ratings

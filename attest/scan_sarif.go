@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // sarifVersion is the only version of SARIF that is read.
@@ -139,7 +139,7 @@ func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
 	}
 	if !first && tool != r.Scanner {
 		return fmt.Errorf("%w: runs of several tools in one file (%s and %s): a report is about one scanner",
-			ErrScan, registry.SafeText(r.Scanner.Name, 40), registry.SafeText(tool.Name, 40))
+			ErrScan, safetext.Of(r.Scanner.Name, 40), safetext.Of(tool.Name, 40))
 	}
 	r.Scanner = tool
 	return nil
@@ -457,29 +457,26 @@ func (r *sarifRating) score(v any) {
 	score, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err == nil && score > 0 && score <= 10:
-		r.say(severityOfScore(score), true, "security-severity", text)
+		r.say(SeverityOfScore(score), true, "security-severity", text)
 	case err == nil && score == 0 && r.said:
 	default:
 		r.say(SeverityCritical, false, "security-severity", text)
 	}
 }
 
-// sarifLevel is the method of ratings that are a SARIF level.
-const sarifLevel = "level"
-
 // level rates by the level. Tools use "error" for critical and for high: alone
 // it is critical, beside something else it is at least high.
 func (r *sarifRating) level(level string) {
 	switch {
 	case level == "error" && r.said:
-		r.say(SeverityHigh, true, sarifLevel, level)
+		r.say(SeverityHigh, true, MethodSARIFLevel, level)
 	case level == "error":
-		r.say(SeverityCritical, true, sarifLevel, level)
+		r.say(SeverityCritical, true, MethodSARIFLevel, level)
 	case level == "warning":
-		r.say(SeverityMedium, true, sarifLevel, level)
+		r.say(SeverityMedium, true, MethodSARIFLevel, level)
 	case level == "note":
-		r.say(SeverityLow, true, sarifLevel, level)
+		r.say(SeverityLow, true, MethodSARIFLevel, level)
 	case !r.said || level != "" && level != "none":
-		r.say(SeverityCritical, false, sarifLevel, level)
+		r.say(SeverityCritical, false, MethodSARIFLevel, level)
 	}
 }

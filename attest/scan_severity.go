@@ -60,9 +60,9 @@ func ParseSeverity(text string) (s Severity, known bool) {
 	return SeverityCritical, false
 }
 
-// severityOfScore gives a CVSS v3 base score above 0 its name (CVSS v3.1, section
+// SeverityOfScore gives a CVSS v3 base score above 0 its name (CVSS v3.1, section
 // 5, "Qualitative Severity Rating Scale").
-func severityOfScore(score float64) Severity {
+func SeverityOfScore(score float64) Severity {
 	switch {
 	case score >= 9:
 		return SeverityCritical
@@ -96,8 +96,9 @@ func (c SeverityCounts) WorseThan(limit Severity) int {
 	return n
 }
 
-func (c *SeverityCounts) add(f Finding) {
-	switch f.Severity {
+// Add counts a finding. rated tells whether its scanner gave a severity that is known.
+func (c *SeverityCounts) Add(s Severity, rated bool) {
+	switch s {
 	case SeverityHigh:
 		c.High++
 	case SeverityMedium:
@@ -109,7 +110,7 @@ func (c *SeverityCounts) add(f Finding) {
 	default:
 		c.Critical++
 	}
-	if !f.Rated {
+	if !rated {
 		c.Unknown++
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // trivySchema is the only version of Trivy's JSON that is read.
@@ -91,7 +91,7 @@ func refuseOtherFindings(v strictjson.Value, known []string) error {
 	for name, member := range v.Members() {
 		kind := member.Kind()
 		if (kind == strictjson.Array || kind == strictjson.Object) && !slices.Contains(known, name) {
-			return fmt.Errorf("%w: %s could hold findings, and is not known", ErrScan, registry.SafeText(name, 60))
+			return fmt.Errorf("%w: %s could hold findings, and is not known", ErrScan, safetext.Of(name, 60))
 		}
 	}
 	return nil

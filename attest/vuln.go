@@ -97,14 +97,16 @@ func parseCosignVuln(c *checks, _ string, root strictjson.Value) (any, error) {
 	return v, c.err
 }
 
-// summary counts findings in reports of scanners that are known.
-func (v CosignVuln) summary() summaryLines {
+func (v CosignVuln) summary() summaryLines { return v.summaryWith(nil) }
+
+// summaryWith counts findings in the scanner's report by count, unless that is nil.
+func (v CosignVuln) summaryWith(count CountFindings) summaryLines {
 	var l summaryLines
 	l.add("scanner", spaced(v.Scanner.URI, v.Scanner.Version))
 	l.add("database", spaced(v.Scanner.DB.URI, v.Scanner.DB.Version))
-	if v.Scanner.Result != nil {
-		if report, err := ReadScan(v.Scanner.Result, ScanOptions{}); err == nil {
-			l.findings(report.Counts())
+	if v.Scanner.Result != nil && count != nil {
+		if counts, err := count(v.Scanner.Result); err == nil {
+			l.findings(counts)
 		} else {
 			l.add("findings", "not counted: "+err.Error())
 		}

@@ -61,6 +61,9 @@ type VulnsRating struct {
 	Score string `json:"score"`
 }
 
+// MethodSARIFLevel is the VulnsRating.Method of ratings that are levels of SARIF.
+const MethodSARIFLevel = "level"
+
 // ScanTimes are the times of a scan.
 type ScanTimes struct {
 	// ScanStartedOn and ScanFinishedOn are both required.
@@ -105,7 +108,8 @@ const (
 	ratingEmpty  // says nothing
 )
 
-func (r VulnsRating) severity() (s Severity, known bool) {
+// Severity is what the rating says by itself; it is critical where that is not known.
+func (r VulnsRating) Severity() (s Severity, known bool) {
 	s, how := r.read()
 	return s, how == ratingKnown
 }
@@ -114,7 +118,7 @@ func (r VulnsRating) read() (Severity, ratingKind) {
 	if s, known := ParseSeverity(r.Score); known {
 		return s, ratingKnown
 	}
-	if r.Method == sarifLevel {
+	if r.Method == MethodSARIFLevel {
 		switch r.Score {
 		case "error": // high or critical: what stands beside it says which
 			return SeverityHigh, ratingBeside
@@ -137,7 +141,7 @@ func (r VulnsRating) read() (Severity, ratingKind) {
 	if score == 0 {
 		return SeverityCritical, ratingEmpty
 	}
-	return severityOfScore(score), how
+	return SeverityOfScore(score), how
 }
 
 // plainScore reads a number from 0 to 10 without sign and exponent.
@@ -151,7 +155,7 @@ func (v Vulns) Counts() SeverityCounts {
 	var c SeverityCounts
 	for _, f := range v.Scanner.Result {
 		s, known := f.Severity()
-		c.add(Finding{Severity: s, Rated: known})
+		c.Add(s, known)
 	}
 	return c
 }

@@ -217,7 +217,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		} else if s, err := intoto.Parse(item.Payload); err != nil {
 			u.Error = err.Error()
 		} else {
-			lines, err := attest.Summarize(s.PredicateType, s.Predicate)
+			lines, err := attest.Summarize(s.PredicateType, s.Predicate, attest.CountScan)
 			for _, line := range lines {
 				u.Predicate = append(u.Predicate, fact(line))
 			}

@@ -203,7 +203,7 @@ func (p *piece) readStatement(e *dsse.Envelope, subject intoto.Digester) error {
 // summarize says what a predicate says. One that is not what its type says is
 // no less evidence of somebody having signed it.
 func (p *piece) summarize(predicate []byte) {
-	lines, err := attest.Summarize(p.PredicateType, predicate)
+	lines, err := attest.Summarize(p.PredicateType, predicate, attest.CountScan)
 	for _, line := range lines {
 		p.Predicate = append(p.Predicate, fact(line))
 	}

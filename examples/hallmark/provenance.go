@@ -206,7 +206,7 @@ func (a *app) showPredicate(title string, p attest.Predicate) error {
 	if err != nil {
 		return err
 	}
-	lines, err := attest.Summarize(p.PredicateType(), st.Predicate)
+	lines, err := attest.Summarize(p.PredicateType(), st.Predicate, attest.CountScan)
 	if err != nil {
 		return err
 	}
