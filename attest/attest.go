@@ -39,9 +39,6 @@ import (
 // Errors of this package, for errors.Is. Errors of signers are those of package
 // sign, errors of the store those of package registry.
 var (
-	// ErrPredicate: a predicate, or a document that is to be one, is not what
-	// its type says.
-	ErrPredicate = errors.New("predicate is not what its type says")
 	// ErrSubject: a statement is about nothing that can be identified.
 	ErrSubject = errors.New("unusable subject")
 	// ErrStatement: a text is no in-toto statement.

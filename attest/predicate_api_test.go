@@ -52,8 +52,8 @@ func TestTypesOfOthers(t *testing.T) {
 		if typ, ok := attest.LookupType(bad); ok {
 			t.Errorf("%q is a type: %+v", bad, typ)
 		}
-		if _, err := attest.ParsePredicate(bad, []byte("{}")); !errors.Is(err, attest.ErrOptions) {
-			t.Errorf("%q: %v, want ErrOptions", bad, err)
+		if _, err := attest.ParsePredicate(bad, []byte("{}")); !errors.Is(err, attest.ErrType) {
+			t.Errorf("%q: %v, want ErrType", bad, err)
 		}
 	}
 }

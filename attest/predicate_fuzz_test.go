@@ -19,12 +19,12 @@ func FuzzParsePredicate(f *testing.F) {
 		f.Add(s.typ, read(f, s.file))
 	}
 	f.Fuzz(func(t *testing.T, typ string, data []byte) {
-		if _, err := attest.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrOptions) {
+		if _, err := attest.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrType) {
 			t.Errorf("untyped error: %v", err)
 		}
 		doc, err := attest.ParsePredicate(typ, data)
 		if err != nil {
-			if !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrOptions) {
+			if !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrType) {
 				t.Errorf("untyped error: %v", err)
 			}
 			return

@@ -31,7 +31,7 @@ const maxSummaryValue = 400
 func Summarize(nameOrURI string, predicate []byte, count CountFindings) ([]SummaryLine, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
-		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
+		return nil, fmt.Errorf("%w: %.200q is neither a known short name nor an absolute URI", ErrType, nameOrURI)
 	}
 	root, err := f.object(predicate)
 	if err != nil {

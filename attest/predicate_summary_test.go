@@ -79,7 +79,7 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 			t.Errorf("%s: %v, %v", typ, lines, err)
 		}
 	}
-	if _, err := attest.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, attest.ErrOptions) {
+	if _, err := attest.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, attest.ErrType) {
 		t.Errorf("unknown type: %v", err)
 	}
 }

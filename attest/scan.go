@@ -21,6 +21,8 @@ var (
 	ErrScanFormat = fmt.Errorf("%w: unknown format", ErrScan)
 	// ErrScanVersion: it is of such a format, but of a version that is not known.
 	ErrScanVersion = fmt.Errorf("%w: unknown version", ErrScan)
+	// ErrScanTooLarge: it has more bytes or findings than are read.
+	ErrScanTooLarge = fmt.Errorf("%w: too large", ErrScan)
 )
 
 // Bounds of scanner output.
@@ -153,11 +155,11 @@ type Finding struct {
 // Errors are ErrScan: ErrScanFormat, ErrScanVersion, malformed JSON (duplicate
 // keys and keys that differ only in case among it, also from those that are
 // known), a finding without an ID, SARIF of which parts are elsewhere, a scan that says itself that it failed, and in SARIF more than 16 rules of one ID
-// or an ID of more than 1024 bytes; ErrTooLarge beyond MaxScanSize or
-// MaxFindings; ErrOptions for a Format that does not exist.
+// or an ID of more than 1024 bytes; ErrScanTooLarge beyond MaxScanSize or
+// MaxFindings; ErrScanFormat for a Format that does not exist.
 func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
 	if len(data) > MaxScanSize {
-		return nil, fmt.Errorf("%w: scanner output of %d bytes, at most %d are read", ErrTooLarge, len(data), MaxScanSize)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrScanTooLarge, len(data), MaxScanSize)
 	}
 	// No format has findings deeper than at the fifth level; each is parsed by
 	// itself, so that their number is not bounded by that of JSON values.
@@ -193,7 +195,7 @@ func scanFormat(root strictjson.Value, asked ScanFormat) (ScanFormat, error) {
 	switch asked {
 	case "", ScanTrivy, ScanGrype, ScanSARIF:
 	default:
-		return "", fmt.Errorf("%w: there is no scanner format %.40q", ErrOptions, asked)
+		return "", fmt.Errorf("%w: there is none that is called %.40q", ErrScanFormat, asked)
 	}
 	if root.Kind() == strictjson.Array && asked != ScanGrype && asked != ScanSARIF {
 		return "", fmt.Errorf("%w: a list, as Trivy wrote it before SchemaVersion 2; known is 2", ErrScanVersion)
@@ -295,7 +297,7 @@ func (r *ScanReport) add(f Finding) error {
 		return fmt.Errorf("%w: finding %d has no ID", ErrScan, len(r.Findings)+1)
 	}
 	if len(r.Findings) >= MaxFindings {
-		return fmt.Errorf("%w: more than %d findings", ErrTooLarge, MaxFindings)
+		return fmt.Errorf("%w: more than %d findings", ErrScanTooLarge, MaxFindings)
 	}
 	r.Findings = append(r.Findings, f)
 	return nil

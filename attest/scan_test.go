@@ -426,7 +426,7 @@ func TestAFormatThatWasAskedForIsTheOnlyOne(t *testing.T) {
 			}
 		}
 	}
-	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{Format: "snyk"}); !errors.Is(err, attest.ErrOptions) {
+	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{Format: "snyk"}); !errors.Is(err, attest.ErrScanFormat) {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
@@ -453,10 +453,10 @@ func TestScannerOutputIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("parses many findings: not with -short")
 	}
-	if _, err := attest.ReadScan(make([]byte, attest.MaxScanSize+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrTooLarge) {
+	if _, err := attest.ReadScan(make([]byte, attest.MaxScanSize+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrScanTooLarge) {
 		t.Errorf("a file past the limit: %v", err)
 	}
-	if _, err := attest.ReadScan(manyFindings(attest.MaxFindings+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrTooLarge) {
+	if _, err := attest.ReadScan(manyFindings(attest.MaxFindings+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrScanTooLarge) {
 		t.Errorf("findings past the limit: %v", err)
 	}
 	r, err := attest.ReadScan(manyFindings(attest.MaxFindings), attest.ScanOptions{})
@@ -475,7 +475,7 @@ func FuzzReadScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := attest.ReadScan(data, attest.ScanOptions{})
 		if err != nil {
-			if r != nil || !errors.Is(err, attest.ErrScan) && !errors.Is(err, attest.ErrTooLarge) {
+			if r != nil || !errors.Is(err, attest.ErrScan) && !errors.Is(err, attest.ErrScanTooLarge) {
 				t.Fatalf("%v, %v", r, err)
 			}
 			return

@@ -2,11 +2,21 @@ package attest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+)
+
+// Errors of predicates, for errors.Is.
+var (
+	// ErrPredicate: a predicate, or a document that is to be one, is not what
+	// its type says.
+	ErrPredicate = errors.New("predicate is not what its type says")
+	// ErrType: what is to name a predicate type does not.
+	ErrType = errors.New("unknown predicate type")
 )
 
 // Predicate type URIs that this package knows the specification of.
@@ -151,7 +161,7 @@ func (d *Document) Value() any { return d.value }
 // rules"); they are signed with the rest. The document keeps data, which must
 // not change afterwards, and copies none of a bill of materials or scanner
 // report in it. Of type spdx it may be a string that holds the document, as cosign
-// attest --type spdx writes it. Errors are ErrPredicate, or ErrOptions for a type that is neither
+// attest --type spdx writes it. Errors are ErrPredicate, or ErrType for one that is neither
 // a known name nor an absolute URI.
 func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
 	return parsePredicate(nameOrURI, data, &checks{})
@@ -171,7 +181,7 @@ func ReadPredicate(nameOrURI string, data []byte, passOver ...string) (*Document
 func parsePredicate(nameOrURI string, data []byte, c *checks) (*Document, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
-		return nil, fmt.Errorf("%w: predicate type %.200q is neither a known short name nor an absolute URI", ErrOptions, nameOrURI)
+		return nil, fmt.Errorf("%w: %.200q is neither a known short name nor an absolute URI", ErrType, nameOrURI)
 	}
 	data = bytes.Trim(data, " \t\r\n")
 	root, err := f.object(data)

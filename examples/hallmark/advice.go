@@ -33,6 +33,7 @@ var errorAdvice = []struct {
 	{sign.ErrSigner, "check the private key"},
 	{attest.ErrNotConfirmed, "nothing may rest on it yet: attest again"},
 	{attest.ErrPredicate, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
+	{attest.ErrScanTooLarge, "leave out what nobody needs, or attest it in parts"},
 	{attest.ErrScanVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
 	{attest.ErrScan, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},
 	{attest.ErrTooLarge, "leave out what nobody needs, or attest it in parts"},
