@@ -32,6 +32,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
@@ -62,7 +63,7 @@ type Predicate interface {
 
 // Validator is a Predicate that knows its specification. NewStatement asks it.
 type Validator interface {
-	// Validate returns an error that is ErrPredicate and names what is wrong.
+	// Validate returns an error that is ErrInvalid and names what is wrong.
 	Validate() error
 }
 
@@ -101,10 +102,10 @@ type Statement struct {
 const MaxSubjects = intoto.MaxSubjects
 
 // NewStatement makes a statement (in-toto Statement v1). A predicate that can
-// validate itself must be valid. Errors are ErrPredicate and ErrSubject.
+// validate itself must be valid. Errors are ErrInvalid and ErrSubject.
 func NewStatement(p Predicate, subjects ...Subject) (*Statement, error) {
 	if p == nil {
-		return nil, fmt.Errorf("%w: there is none", ErrPredicate)
+		return nil, fmt.Errorf("%w: there is none", predicate.ErrInvalid)
 	}
 	if v, ok := p.(Validator); ok {
 		if err := v.Validate(); err != nil {
@@ -112,7 +113,7 @@ func NewStatement(p Predicate, subjects ...Subject) (*Statement, error) {
 		}
 	}
 	if u, err := url.Parse(p.PredicateType()); err != nil || !u.IsAbs() {
-		return nil, fmt.Errorf("%w: the type %.200q is no absolute URI", ErrPredicate, p.PredicateType())
+		return nil, fmt.Errorf("%w: the type %.200q is no absolute URI", predicate.ErrInvalid, p.PredicateType())
 	}
 	text, err := predicateText(p)
 	if err != nil {
@@ -136,16 +137,16 @@ func predicateText(p Predicate) ([]byte, error) {
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
 		if err := e.Encode(p); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrPredicate, err)
+			return nil, fmt.Errorf("%w: %w", predicate.ErrInvalid, err)
 		}
 		text = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	}
 	v, err := strictjson.ParseShallow(text, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPredicate, err)
+		return nil, fmt.Errorf("%w: %w", predicate.ErrInvalid, err)
 	}
 	if v.Kind() != strictjson.Object {
-		return nil, fmt.Errorf("%w: it is no JSON object", ErrPredicate)
+		return nil, fmt.Errorf("%w: it is no JSON object", predicate.ErrInvalid)
 	}
 	return v.Raw(), nil
 }

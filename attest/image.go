@@ -99,7 +99,7 @@ type Superseded struct {
 // signed.
 //
 // With an error, attestations may have been added for some of the signers and
-// formats. Errors are ErrPredicate, ErrSubject, ErrOptions, ErrTooLarge,
+// formats. Errors are ErrInvalid, ErrSubject, ErrOptions, ErrTooLarge,
 // ErrNotConfirmed, those of package sign, of the store and of the context.
 func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Predicate, o Options, signers ...sign.Signer) (*Attached, error) {
 	j, err := newJob(repo, subject, p, o, signers)

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -103,9 +104,9 @@ func said(t testing.TB, s registry.Reader, subject name.Digest, by sign.Signer) 
 func TestAttestationsAreWrittenInTheFormatsAskedFor(t *testing.T) {
 	store, subject := pushed(t)
 	a, b := newSigner(t), newSigner(t)
-	const predicate = "{ \"a\" : [1,\n\t2] }"
+	const content = "{ \"a\" : [1,\n\t2] }"
 	extra := attest.Subject{Name: "bin/app", Digest: map[string]string{"sha256": strings.Repeat("ab", 32)}}
-	got, err := attest.Image(context.Background(), store, subject, rawText{testType, predicate},
+	got, err := attest.Image(context.Background(), store, subject, rawText{testType, content},
 		attest.Options{Formats: bothFormats, Subjects: []attest.Subject{extra}}, a, b)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +115,7 @@ func TestAttestationsAreWrittenInTheFormatsAskedFor(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, by := range []sign.Signer{a, b} {
-		want := []string{"dsse-envelope " + testType + " " + predicate, "bundle " + testType + " " + predicate}
+		want := []string{"dsse-envelope " + testType + " " + content, "bundle " + testType + " " + content}
 		if all := said(t, store, subject, by); fmt.Sprint(all) != fmt.Sprint(want) {
 			t.Errorf("stored: %q, want %q", all, want)
 		}
@@ -399,12 +400,12 @@ func TestWrongUseIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		"unknown format":        {subject, rawText{testType, "{}"}, attest.Options{Formats: []registry.Format{registry.FormatSimpleSigning}}, []sign.Signer{by}, attest.ErrOptions},
 		"format twice":          {subject, rawText{testType, "{}"}, attest.Options{Formats: []registry.Format{registry.FormatBundle, registry.FormatBundle}}, []sign.Signer{by}, attest.ErrOptions},
 		"a signature":           {subject, rawText{intoto.PredicateSignature, "{}"}, attest.Options{}, []sign.Signer{by}, attest.ErrOptions},
-		"no predicate":          {subject, nil, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
-		"relative type":         {subject, rawText{"test", "{}"}, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
-		"no type":               {subject, rawText{"", "{}"}, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
-		"predicate no object":   {subject, rawText{testType, "[]"}, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
-		"predicate no JSON":     {subject, rawText{testType, "{"}, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
-		"duplicate key":         {subject, rawText{testType, `{"a":1,"a":2}`}, attest.Options{}, []sign.Signer{by}, attest.ErrPredicate},
+		"no predicate":          {subject, nil, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
+		"relative type":         {subject, rawText{"test", "{}"}, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
+		"no type":               {subject, rawText{"", "{}"}, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
+		"predicate no object":   {subject, rawText{testType, "[]"}, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
+		"predicate no JSON":     {subject, rawText{testType, "{"}, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
+		"duplicate key":         {subject, rawText{testType, `{"a":1,"a":2}`}, attest.Options{}, []sign.Signer{by}, predicate.ErrInvalid},
 		"subject without":       {subject, rawText{testType, "{}"}, attest.Options{Subjects: noDigest}, []sign.Signer{by}, attest.ErrSubject},
 		"subject in upper case": {subject, rawText{testType, "{}"}, attest.Options{Subjects: []attest.Subject{{Digest: map[string]string{"sha256": strings.Repeat("AB", 32)}}}}, []sign.Signer{by}, attest.ErrSubject},
 		"too large":             {subject, rawText{testType, `{"a":"` + strings.Repeat("x", 1000) + `"}`}, attest.Options{MaxBytes: 1000}, []sign.Signer{by}, attest.ErrTooLarge},

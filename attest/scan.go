@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -133,7 +134,7 @@ type Finding struct {
 	ID string
 	// Severity is by this package's scale; Rated tells whether the scanner gave
 	// one that is known. Without, it is critical.
-	Severity Severity
+	Severity predicate.Severity
 	Rated    bool
 	// Original is the severity in the scanner's own words, Method who or what
 	// rated it so, such as "nvd".
@@ -246,17 +247,17 @@ func (r *ScanReport) fill(o ScanOptions) {
 }
 
 // CountScan counts the findings in the output of a scanner that ReadScan can read.
-func CountScan(data []byte) (SeverityCounts, error) {
+func CountScan(data []byte) (predicate.SeverityCounts, error) {
 	r, err := ReadScan(data, ScanOptions{})
 	if err != nil {
-		return SeverityCounts{}, err
+		return predicate.SeverityCounts{}, err
 	}
 	return r.Counts(), nil
 }
 
 // Counts returns how many findings there are of each severity.
-func (r *ScanReport) Counts() SeverityCounts {
-	var c SeverityCounts
+func (r *ScanReport) Counts() predicate.SeverityCounts {
+	var c predicate.SeverityCounts
 	for _, f := range r.Findings {
 		c.Add(f.Severity, f.Rated)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
@@ -177,7 +178,7 @@ func (m grypeMatch) finding() Finding {
 		ID: v.ID, Original: v.Severity, Method: v.Namespace,
 		Package: a.Name, Version: a.Version, PURL: a.PURL, FixedIn: v.Fix.Versions,
 	}
-	f.Severity, f.Rated = ParseSeverity(v.Severity)
+	f.Severity, f.Rated = predicate.ParseSeverity(v.Severity)
 	if v.Namespace != "" {
 		f.Sources = []string{v.Namespace}
 	}

@@ -3,23 +3,24 @@ package attest
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"strings"
 )
 
 // CosignVuln is the report as cosign describes scans: with the scanner's own
 // report in it, unchanged but for white space between its values.
 //
-// Errors are ErrScan where a time is missing, and ErrPredicate. Where only one
+// Errors are ErrScan where a time is missing, and ErrInvalid. Where only one
 // time of the scan is known, it stands for both.
-func (r *ScanReport) CosignVuln() (*CosignVuln, error) {
+func (r *ScanReport) CosignVuln() (*predicate.CosignVuln, error) {
 	times, err := r.times()
 	if err != nil {
 		return nil, err
 	}
-	v := &CosignVuln{
-		Scanner: CosignScanner{
+	v := &predicate.CosignVuln{
+		Scanner: predicate.CosignScanner{
 			URI: r.Scanner.URI, Version: r.Scanner.Version,
-			DB:     CosignDB{URI: r.DB.URI, Version: r.DB.Version},
+			DB:     predicate.CosignDB{URI: r.DB.URI, Version: r.DB.Version},
 			Result: json.RawMessage(r.raw),
 		},
 		Metadata: times,
@@ -32,15 +33,15 @@ func (r *ScanReport) CosignVuln() (*CosignVuln, error) {
 // What was suppressed is in it, and says so in its annotations.
 //
 // Errors are ErrScan where a time, the scanner's URI or the time of its database
-// is missing (ScanOptions can give them), and ErrPredicate. Where only one time
+// is missing (ScanOptions can give them), and ErrInvalid. Where only one time
 // of the scan is known, it stands for both.
-func (r *ScanReport) Vulns() (*Vulns, error) {
+func (r *ScanReport) Vulns() (*predicate.Vulns, error) {
 	times, err := r.times()
 	if err != nil {
 		return nil, err
 	}
-	v := &Vulns{
-		Scanner:  VulnsScanner{URI: r.Scanner.URI, Version: r.Scanner.Version, Result: make([]VulnsFinding, len(r.Findings))},
+	v := &predicate.Vulns{
+		Scanner:  predicate.VulnsScanner{URI: r.Scanner.URI, Version: r.Scanner.Version, Result: make([]predicate.VulnsFinding, len(r.Findings))},
 		Metadata: times,
 	}
 	if r.Scanner.URI == "" {
@@ -50,16 +51,16 @@ func (r *ScanReport) Vulns() (*Vulns, error) {
 		if r.DB.LastUpdate.IsZero() {
 			return nil, fmt.Errorf("%w: the time of the vulnerability database is not known; give ScanOptions.DB.LastUpdate", ErrScan)
 		}
-		v.Scanner.DB = &VulnsDB{URI: r.DB.URI, Version: r.DB.Version, LastUpdate: r.DB.LastUpdate}
+		v.Scanner.DB = &predicate.VulnsDB{URI: r.DB.URI, Version: r.DB.Version, LastUpdate: r.DB.LastUpdate}
 	}
 	for i, f := range r.Findings {
-		v.Scanner.Result[i] = VulnsFinding{ID: f.ID, Ratings: f.ratings(r.Scanner.Name), Annotations: f.annotations()}
+		v.Scanner.Result[i] = predicate.VulnsFinding{ID: f.ID, Ratings: f.ratings(r.Scanner.Name), Annotations: f.annotations()}
 	}
 	return v, v.Validate()
 }
 
 // times are those of the scan.
-func (r *ScanReport) times() (ScanTimes, error) {
+func (r *ScanReport) times() (predicate.ScanTimes, error) {
 	start, end := r.StartedOn, r.FinishedOn
 	if start.IsZero() {
 		start = end
@@ -68,15 +69,15 @@ func (r *ScanReport) times() (ScanTimes, error) {
 		end = start
 	}
 	if start.IsZero() {
-		return ScanTimes{}, fmt.Errorf("%w: no time of the scan is known; give ScanOptions.FinishedOn", ErrScan)
+		return predicate.ScanTimes{}, fmt.Errorf("%w: no time of the scan is known; give ScanOptions.FinishedOn", ErrScan)
 	}
-	return ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}, nil
+	return predicate.ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}, nil
 }
 
 // ratings are the severity in the scanner's words, and by this package's scale
 // where those words do not say it.
-func (f Finding) ratings(scanner string) []VulnsRating {
-	rating := VulnsRating{Method: f.Method, Score: f.Original}
+func (f Finding) ratings(scanner string) []predicate.VulnsRating {
+	rating := predicate.VulnsRating{Method: f.Method, Score: f.Original}
 	for _, method := range []string{scanner, "scanner"} {
 		if rating.Method == "" {
 			rating.Method = method
@@ -85,9 +86,9 @@ func (f Finding) ratings(scanner string) []VulnsRating {
 	if rating.Score == "" {
 		rating.Score = "unknown"
 	}
-	ratings := []VulnsRating{rating}
+	ratings := []predicate.VulnsRating{rating}
 	if s, known := rating.Severity(); f.Rated && (!known || s != f.Severity) {
-		ratings = append(ratings, VulnsRating{Method: "severity", Score: f.Severity.String()})
+		ratings = append(ratings, predicate.VulnsRating{Method: "severity", Score: f.Severity.String()})
 	}
 	return ratings
 }

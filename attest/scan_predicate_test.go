@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 var scanSubject = attest.Subject{Name: "app", Digest: map[string]string{"sha256": scannedManifest[len("sha256:"):]}}
@@ -118,18 +119,18 @@ func TestAFindingWithoutASeverityIsSaidToHaveNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := vulns.Scanner.Result[0].Ratings; len(r) != 1 || r[0] != (attest.VulnsRating{Method: "trivy", Score: "unknown"}) {
+	if r := vulns.Scanner.Result[0].Ratings; len(r) != 1 || r[0] != (predicate.VulnsRating{Method: "trivy", Score: "unknown"}) {
 		t.Errorf("%+v", r)
 	}
-	if s, known := vulns.Scanner.Result[0].Severity(); s != attest.SeverityCritical || known {
+	if s, known := vulns.Scanner.Result[0].Severity(); s != predicate.SeverityCritical || known {
 		t.Errorf("%s, %v; want critical, because it is not known", s, known)
 	}
 }
 
 // Tools write a CVSS score of 0 where they know none.
 func TestACVSSScoreOfNothingIsNotKnown(t *testing.T) {
-	for score, want := range map[string]attest.Severity{"0": attest.SeverityCritical, "0.0": attest.SeverityCritical, "0.1": attest.SeverityLow, "10": attest.SeverityCritical} {
-		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "CVSS_V3", Score: score}}}
+	for score, want := range map[string]predicate.Severity{"0": predicate.SeverityCritical, "0.0": predicate.SeverityCritical, "0.1": predicate.SeverityLow, "10": predicate.SeverityCritical} {
+		f := predicate.VulnsFinding{Ratings: []predicate.VulnsRating{{Method: "CVSS_V3", Score: score}}}
 		if s, known := f.Severity(); s != want || known != (score == "0.1" || score == "10") {
 			t.Errorf("%s: %s, %v; want %s", score, s, known, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
@@ -412,12 +413,12 @@ func (s *sarifRules) finding(result sarifResult) Finding {
 // sarifRating is the worst severity that was said so far.
 type sarifRating struct {
 	said         bool
-	severity     Severity
+	severity     predicate.Severity
 	known        bool
 	method, text string
 }
 
-func (r *sarifRating) say(s Severity, known bool, method, text string) {
+func (r *sarifRating) say(s predicate.Severity, known bool, method, text string) {
 	if !r.said || s.WorseThan(r.severity) || r.known && !known {
 		*r = sarifRating{true, s, known, method, text}
 	}
@@ -433,7 +434,7 @@ func rateSARIF(result sarifResult, rule sarifRule) sarifRating {
 	for _, tag := range slices.Concat(rule.Properties.Tags, result.Properties.Tags) {
 		switch strings.ToLower(tag) {
 		case "critical", "high", "medium", "low", "negligible", "unknown":
-			s, known := ParseSeverity(tag)
+			s, known := predicate.ParseSeverity(tag)
 			r.say(s, known, "tag", tag)
 		}
 	}
@@ -457,10 +458,10 @@ func (r *sarifRating) score(v any) {
 	score, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err == nil && score > 0 && score <= 10:
-		r.say(SeverityOfScore(score), true, "security-severity", text)
+		r.say(predicate.SeverityOfScore(score), true, "security-severity", text)
 	case err == nil && score == 0 && r.said:
 	default:
-		r.say(SeverityCritical, false, "security-severity", text)
+		r.say(predicate.SeverityCritical, false, "security-severity", text)
 	}
 }
 
@@ -469,14 +470,14 @@ func (r *sarifRating) score(v any) {
 func (r *sarifRating) level(level string) {
 	switch {
 	case level == "error" && r.said:
-		r.say(SeverityHigh, true, MethodSARIFLevel, level)
+		r.say(predicate.SeverityHigh, true, predicate.MethodSARIFLevel, level)
 	case level == "error":
-		r.say(SeverityCritical, true, MethodSARIFLevel, level)
+		r.say(predicate.SeverityCritical, true, predicate.MethodSARIFLevel, level)
 	case level == "warning":
-		r.say(SeverityMedium, true, MethodSARIFLevel, level)
+		r.say(predicate.SeverityMedium, true, predicate.MethodSARIFLevel, level)
 	case level == "note":
-		r.say(SeverityLow, true, MethodSARIFLevel, level)
+		r.say(predicate.SeverityLow, true, predicate.MethodSARIFLevel, level)
 	case !r.said || level != "" && level != "none":
-		r.say(SeverityCritical, false, MethodSARIFLevel, level)
+		r.say(predicate.SeverityCritical, false, predicate.MethodSARIFLevel, level)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // sarifRun is a log of one run with rules, and more members of the run.
@@ -38,12 +39,12 @@ func TestSARIFRulesUpToTheBoundsAreFound(t *testing.T) {
 	note := `"defaultConfiguration":{"level":"note"}`
 	for name, c := range map[string]struct {
 		report string
-		want   attest.Severity
+		want   predicate.Severity
 	}{
-		"16 rules of one ID": {sarifRun(manyOf(`{"id":"a",`+note+`}`, 15)+`,{"id":"a","defaultConfiguration":{"level":"warning"}}`, `"results":[{"ruleId":"a"}]`), attest.SeverityMedium},
-		"longest ID":         {sarifRun(`{"id":"`+strings.Repeat("a", 1024)+`",`+note+`}`, `"results":[{"ruleId":"`+strings.Repeat("a", 1024)+`"}]`), attest.SeverityLow},
-		"8 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8"}]`), attest.SeverityLow},
-		"9 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8/9"}]`), attest.SeverityCritical},
+		"16 rules of one ID": {sarifRun(manyOf(`{"id":"a",`+note+`}`, 15)+`,{"id":"a","defaultConfiguration":{"level":"warning"}}`, `"results":[{"ruleId":"a"}]`), predicate.SeverityMedium},
+		"longest ID":         {sarifRun(`{"id":"`+strings.Repeat("a", 1024)+`",`+note+`}`, `"results":[{"ruleId":"`+strings.Repeat("a", 1024)+`"}]`), predicate.SeverityLow},
+		"8 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8"}]`), predicate.SeverityLow},
+		"9 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8/9"}]`), predicate.SeverityCritical},
 	} {
 		r, err := attest.ReadScan([]byte(c.report), attest.ScanOptions{})
 		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want {
@@ -61,18 +62,18 @@ func TestAttack_E15_TheWorstLevelThatARunGivesARuleCounts(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		overrides string
-		want      attest.Severity
+		want      predicate.Severity
 		rated     bool
 	}{
-		"none":               {``, attest.SeverityLow, true},
-		"worse":              {override(`"id":"a"`, "warning"), attest.SeverityMedium, true},
-		"worst":              {override(`"id":"a"`, "error"), attest.SeverityCritical, true},
-		"by index":           {override(`"index":0`, "error"), attest.SeverityCritical, true},
-		"better":             {override(`"id":"a"`, "none"), attest.SeverityLow, true},
-		"of several":         {override(`"id":"a"`, "error") + "," + override(`"id":"a"`, "note"), attest.SeverityCritical, true},
-		"unknown":            {override(`"id":"a"`, "Error"), attest.SeverityCritical, false},
-		"of another rule":    {override(`"id":"b"`, "error"), attest.SeverityLow, true},
-		"of another's index": {override(`"index":1`, "error"), attest.SeverityLow, true},
+		"none":               {``, predicate.SeverityLow, true},
+		"worse":              {override(`"id":"a"`, "warning"), predicate.SeverityMedium, true},
+		"worst":              {override(`"id":"a"`, "error"), predicate.SeverityCritical, true},
+		"by index":           {override(`"index":0`, "error"), predicate.SeverityCritical, true},
+		"better":             {override(`"id":"a"`, "none"), predicate.SeverityLow, true},
+		"of several":         {override(`"id":"a"`, "error") + "," + override(`"id":"a"`, "note"), predicate.SeverityCritical, true},
+		"unknown":            {override(`"id":"a"`, "Error"), predicate.SeverityCritical, false},
+		"of another rule":    {override(`"id":"b"`, "error"), predicate.SeverityLow, true},
+		"of another's index": {override(`"index":1`, "error"), predicate.SeverityLow, true},
 	} {
 		r, err := attest.ReadScan([]byte(sarifRun(rules, `"invocations":[{"ruleConfigurationOverrides":[`+c.overrides+`]}],"results":[{"ruleId":"a/1"}]`)), attest.ScanOptions{})
 		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want || r.Findings[0].Rated != c.rated {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -52,32 +53,32 @@ func TestScannerOutputIsRecognisedAndRead(t *testing.T) {
 		scanner    attest.ScanTool
 		db         attest.ScanDB
 		target     attest.ScanTarget
-		counts     attest.SeverityCounts
+		counts     predicate.SeverityCounts
 		suppressed int
 		started    string
 		finished   string
 	}{
 		"trivy.json": {
 			attest.ScanTrivy, attest.ScanTool{Name: "trivy", URI: "pkg:github/aquasecurity/trivy@0.69.1", Version: "0.69.1"}, attest.ScanDB{}, scanned,
-			attest.SeverityCounts{Critical: 1, High: 1, Medium: 1, Low: 1, Unknown: 1}, 1, "", "2026-11-20T11:20:30.000000005Z",
+			predicate.SeverityCounts{Critical: 1, High: 1, Medium: 1, Low: 1, Unknown: 1}, 1, "", "2026-11-20T11:20:30.000000005Z",
 		},
 		"grype6.json": {
 			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.104.0", Version: "0.104.0"},
 			attest.ScanDB{URI: "https://mirror.example/databases/v6/vulnerability-db_v6.1.2.tar.zst", Version: "v6.1.2", LastUpdate: time.Date(2026, 11, 20, 4, 7, 7, 0, time.UTC)}, imageByGrype,
-			attest.SeverityCounts{Critical: 2, High: 1, Negligible: 1, Unknown: 1}, 1, "", "2026-11-20T12:01:02.123456789Z",
+			predicate.SeverityCounts{Critical: 2, High: 1, Negligible: 1, Unknown: 1}, 1, "", "2026-11-20T12:01:02.123456789Z",
 		},
 		"grype5.json": {
 			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.74.1", Version: "0.74.1"},
 			attest.ScanDB{Version: "5", LastUpdate: time.Date(2024, 1, 18, 1, 25, 14, 0, time.UTC)}, attest.ScanTarget{Name: "./src", Type: "directory"},
-			attest.SeverityCounts{}, 0, "", "2024-01-18T10:00:00Z",
+			predicate.SeverityCounts{}, 0, "", "2024-01-18T10:00:00Z",
 		},
 		"trivy.sarif": {
 			attest.ScanSARIF, attest.ScanTool{Name: "trivy", URI: "https://github.com/aquasecurity/trivy", Version: "0.69.1"}, attest.ScanDB{}, scanned,
-			attest.SeverityCounts{Critical: 1, Medium: 1, Unknown: 1}, 0, "", "",
+			predicate.SeverityCounts{Critical: 1, Medium: 1, Unknown: 1}, 0, "", "",
 		},
 		"grype.sarif": {
 			attest.ScanSARIF, attest.ScanTool{Name: "grype", URI: "https://github.com/anchore/grype", Version: "0.104.0"}, attest.ScanDB{}, attest.ScanTarget{},
-			attest.SeverityCounts{Critical: 2, Unknown: 1}, 0, "2026-11-20T12:00:00Z", "2026-11-20T12:00:30.5Z",
+			predicate.SeverityCounts{Critical: 2, Unknown: 1}, 0, "2026-11-20T12:00:00Z", "2026-11-20T12:00:30.5Z",
 		},
 	} {
 		r := readScanFile(t, name)
@@ -106,7 +107,7 @@ func text(at time.Time) string {
 func TestFindingsSayWhatTheScannerSaid(t *testing.T) {
 	for name, want := range map[string]attest.Finding{
 		"trivy.json": {
-			ID: "CVE-2026-10003", Severity: attest.SeverityHigh, Rated: true, Original: "HIGH", Method: "ghsa",
+			ID: "CVE-2026-10003", Severity: predicate.SeverityHigh, Rated: true, Original: "HIGH", Method: "ghsa",
 			Package: "golang.org/x/net", Version: "v0.50.0", PURL: "pkg:golang/golang.org/x/net@v0.50.0",
 			FixedIn: []string{"0.57.0", "0.56.2"}, Sources: []string{"ghsa"},
 		},
@@ -164,16 +165,16 @@ func TestWhatTheFileSaysStandsAndOptionsFillGaps(t *testing.T) {
 }
 
 func TestAttack_E15_SeveritiesSpeltOtherwiseCountAsCritical(t *testing.T) {
-	for text, want := range map[string]attest.Severity{
-		"CRITICAL": attest.SeverityCritical, "High": attest.SeverityHigh, "important": attest.SeverityHigh, "medium": attest.SeverityMedium,
-		"Moderate": attest.SeverityMedium, "LOW": attest.SeverityLow, "Negligible": attest.SeverityNegligible, "none": attest.SeverityNegligible,
+	for text, want := range map[string]predicate.Severity{
+		"CRITICAL": predicate.SeverityCritical, "High": predicate.SeverityHigh, "important": predicate.SeverityHigh, "medium": predicate.SeverityMedium,
+		"Moderate": predicate.SeverityMedium, "LOW": predicate.SeverityLow, "Negligible": predicate.SeverityNegligible, "none": predicate.SeverityNegligible,
 	} {
-		if s, known := attest.ParseSeverity(text); s != want || !known {
+		if s, known := predicate.ParseSeverity(text); s != want || !known {
 			t.Errorf("%s: %v, %v", text, s, known)
 		}
 	}
 	for _, text := range []string{"", "UNKNOWN", "unknown", "low ", " low", "lоw", "l\u200bow", "1", "0.0", "info", "Negligib1e", "unimportant", "low\x00", "lo\u212a"} {
-		if s, known := attest.ParseSeverity(text); s != attest.SeverityCritical || known {
+		if s, known := predicate.ParseSeverity(text); s != predicate.SeverityCritical || known {
 			t.Errorf("%q: %v, %v; want critical, because it is not known", text, s, known)
 		}
 		quoted := strconv.QuoteToASCII(text)
@@ -189,31 +190,31 @@ func TestAttack_E15_SeveritiesSpeltOtherwiseCountAsCritical(t *testing.T) {
 			t.Errorf("%q in a file: %+v", text, c)
 		}
 	}
-	var zero attest.Severity
-	if zero != attest.SeverityCritical || attest.SeverityCritical.WorseThan(zero) || !zero.WorseThan(attest.SeverityHigh) {
+	var zero predicate.Severity
+	if zero != predicate.SeverityCritical || predicate.SeverityCritical.WorseThan(zero) || !zero.WorseThan(predicate.SeverityHigh) {
 		t.Error("the zero severity is not the worst")
 	}
 }
 
 func TestSeveritiesHaveNamesThatAreReadAgain(t *testing.T) {
 	for s, name := range []string{"critical", "high", "medium", "low", "negligible"} {
-		if got := attest.Severity(s).String(); got != name {
+		if got := predicate.Severity(s).String(); got != name {
 			t.Errorf("%q, want %q", got, name)
 		}
-		if again, known := attest.ParseSeverity(name); again != attest.Severity(s) || !known {
+		if again, known := predicate.ParseSeverity(name); again != predicate.Severity(s) || !known {
 			t.Errorf("%s is read as %s, %v", name, again, known)
 		}
 	}
 	// What is beyond the scale is the worst, not nothing.
-	if got := attest.Severity(99).String(); got != "critical" {
+	if got := predicate.Severity(99).String(); got != "critical" {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestCountsAboveALimit(t *testing.T) {
-	c := attest.SeverityCounts{Critical: 1, High: 2, Medium: 4, Low: 8, Negligible: 16}
-	for limit, want := range map[attest.Severity]int{
-		attest.SeverityCritical: 0, attest.SeverityHigh: 1, attest.SeverityMedium: 3, attest.SeverityLow: 7, attest.SeverityNegligible: 15,
+	c := predicate.SeverityCounts{Critical: 1, High: 2, Medium: 4, Low: 8, Negligible: 16}
+	for limit, want := range map[predicate.Severity]int{
+		predicate.SeverityCritical: 0, predicate.SeverityHigh: 1, predicate.SeverityMedium: 3, predicate.SeverityLow: 7, predicate.SeverityNegligible: 15,
 	} {
 		if got := c.WorseThan(limit); got != want {
 			t.Errorf("%d worse than %s, want %d", got, limit, want)
@@ -227,10 +228,10 @@ func sarif(rule, result string) []byte {
 }
 
 func TestSeverityInSARIFIsTheWorstThatIsSaid(t *testing.T) {
-	const critical, high, medium, low = attest.SeverityCritical, attest.SeverityHigh, attest.SeverityMedium, attest.SeverityLow
+	const critical, high, medium, low = predicate.SeverityCritical, predicate.SeverityHigh, predicate.SeverityMedium, predicate.SeverityLow
 	for _, c := range []struct {
 		rule, result string
-		want         attest.Severity
+		want         predicate.Severity
 		rated        bool
 	}{
 		{`{"id":"r","properties":{"security-severity":"9.0"}}`, `"ruleId":"r"`, critical, true},
@@ -319,7 +320,7 @@ func TestAReportRepeatsNoLoginOfItsTarget(t *testing.T) {
 func TestRulesOfSARIFExtensions(t *testing.T) {
 	file := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"name":"y","rules":[{"id":"r","properties":{"security-severity":"2"}}]}]},"results":[{"ruleId":"r"}]}]}`
 	r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
-	if err != nil || r.Findings[0].Severity != attest.SeverityLow {
+	if err != nil || r.Findings[0].Severity != predicate.SeverityLow {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -485,7 +486,7 @@ func FuzzReadScan(f *testing.F) {
 			t.Fatalf("counts %+v of %d findings", c, len(r.Findings))
 		}
 		for _, finding := range r.Findings {
-			if finding.ID == "" || !finding.Rated && finding.Severity != attest.SeverityCritical {
+			if finding.ID == "" || !finding.Rated && finding.Severity != predicate.SeverityCritical {
 				t.Fatalf("%+v", finding)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
@@ -187,7 +188,7 @@ func (v trivyVulnerability) finding() Finding {
 		ID: v.VulnerabilityID, Original: v.Severity, Method: v.SeveritySource,
 		Package: v.PkgName, Version: v.InstalledVersion, PURL: v.PkgIdentifier.PURL,
 	}
-	f.Severity, f.Rated = ParseSeverity(v.Severity)
+	f.Severity, f.Rated = predicate.ParseSeverity(v.Severity)
 	if v.FixedVersion != "" {
 		f.FixedIn = strings.Split(v.FixedVersion, ", ")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -31,7 +32,7 @@ func TestStatementsAreAboutSomethingAndCanBeWritten(t *testing.T) {
 		"about nothing":      {good, nil, attest.ErrSubject},
 		"about too much":     {good, slices.Repeat([]attest.Subject{someSubject()}, attest.MaxSubjects+1), attest.ErrSubject},
 		"as much as may be":  {good, slices.Repeat([]attest.Subject{someSubject()}, attest.MaxSubjects), nil},
-		"cannot be written":  {unwritable{math.NaN()}, []attest.Subject{someSubject()}, attest.ErrPredicate},
+		"cannot be written":  {unwritable{math.NaN()}, []attest.Subject{someSubject()}, predicate.ErrInvalid},
 		"can be written":     {unwritable{1}, []attest.Subject{someSubject()}, nil},
 		"one without digest": {good, []attest.Subject{someSubject(), {Name: "x"}}, attest.ErrSubject},
 	} {
@@ -86,7 +87,7 @@ func TestStatementsByNobodyOrBeyondTheLimitAreNotSigned(t *testing.T) {
 
 func TestADocumentInAStringThatIsNoneIsRefused(t *testing.T) {
 	for _, text := range []string{`"`, `"{`, `"\ud800"`, `"{}" {}`, `"[]"`, `"not JSON"`} {
-		if d, err := attest.ParsePredicate("spdx", []byte(text)); d != nil || !errors.Is(err, attest.ErrPredicate) {
+		if d, err := predicate.Parse("spdx", []byte(text)); d != nil || !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s: %v, %v; want ErrPredicate", text, d, err)
 		}
 	}

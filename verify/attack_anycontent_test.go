@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -18,7 +18,7 @@ func TestAttack_E23_ATypeWithoutConditionsIsRefused(t *testing.T) {
 		return err
 	}
 	for _, kind := range []string{
-		approval, "custom", "release", "link", "link03", attest.TypeCustom, attest.TypeLink, attest.TypeRelease, approval + "/",
+		approval, "custom", "release", "link", "link03", predicate.TypeCustom, predicate.TypeLink, predicate.TypeRelease, approval + "/",
 		"https://slsa.dev/verification_summary/v0.2", "https://slsa.dev/provenance/v0.1", "https://in-toto.io/attestation/test-result/v0.2", "https://cyclonedx.org/bomb",
 	} {
 		for _, more := range []string{"", ", acceptAnyContent: false"} {
@@ -47,7 +47,7 @@ func TestAttack_E23_ATypeWithoutConditionsIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", requirement, err)
 		}
 	}
-	for _, q := range []verify.AttestationRequirement{{Type: approval, By: "builder"}, {Type: attest.TypeRelease, By: "builder"}} {
+	for _, q := range []verify.AttestationRequirement{{Type: approval, By: "builder"}, {Type: predicate.TypeRelease, By: "builder"}} {
 		p := loaded(t, policyText, a, b, c)
 		p.Rules[0].Require = []verify.Requirement{{Attestation: &q}}
 		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, verify.ErrPolicy) {
@@ -64,11 +64,11 @@ func TestAttack_E23_OnlyAcceptAnyContentIsMetByAnything(t *testing.T) {
 		reason  verify.Reason
 	}{
 		"approval":             {"attestation: {type: " + approval + any, says{approval, `{"approved":false}`}, ""},
-		"release of any form":  {"attestation: {type: release" + any, says{attest.TypeRelease, `{"purl":7}`}, ""},
+		"release of any form":  {"attestation: {type: release" + any, says{predicate.TypeRelease, `{"purl":7}`}, ""},
 		"another type":         {"attestation: {type: " + approval + any, says{approval + "/v2", `{}`}, verify.ReasonNoAttestation},
-		"test result":          {"attestation: {type: testresult, by: builder}", says{attest.TypeTestResult, `{"result":"FAILED","configuration":[]}`}, verify.ReasonTests},
-		"test result, warned":  {"attestation: {type: testresult, by: builder}", says{attest.TypeTestResult, `{"result":"WARNED","configuration":[]}`}, verify.ReasonTests},
-		"test result, unheard": {"attestation: {type: testresult, by: builder}", says{attest.TypeTestResult, `{"result":"passed","configuration":[]}`}, verify.ReasonPredicate},
+		"test result":          {"attestation: {type: testresult, by: builder}", says{predicate.TypeTestResult, `{"result":"FAILED","configuration":[]}`}, verify.ReasonTests},
+		"test result, warned":  {"attestation: {type: testresult, by: builder}", says{predicate.TypeTestResult, `{"result":"WARNED","configuration":[]}`}, verify.ReasonTests},
+		"test result, unheard": {"attestation: {type: testresult, by: builder}", says{predicate.TypeTestResult, `{"result":"passed","configuration":[]}`}, verify.ReasonPredicate},
 		"vsa":                  {vsaRequired(""), vsa(`"PASSED"`, `"FAILED"`, `["SLSA_BUILD_LEVEL_3"]`, `["FAILED"]`), verify.ReasonVerificationFailed},
 		"vsa, contradicting":   {vsaRequired(""), vsa(`["SLSA_BUILD_LEVEL_3"]`, `["FAILED"]`), verify.ReasonPredicate},
 	} {

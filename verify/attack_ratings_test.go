@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // rated is a scan of one finding that has these ratings.
 func rated(ratings string) says {
-	return says{attest.TypeVulns, `{"scanner":{"uri":"pkg:x/y","result":[{"id":"CVE-1","severity":[` + ratings + `]}]},"metadata":{"scanStartedOn":"2026-01-01T00:00:00Z","scanFinishedOn":"2026-01-01T00:00:00Z"}}`}
+	return says{predicate.TypeVulns, `{"scanner":{"uri":"pkg:x/y","result":[{"id":"CVE-1","severity":[` + ratings + `]}]},"metadata":{"scanStartedOn":"2026-01-01T00:00:00Z","scanFinishedOn":"2026-01-01T00:00:00Z"}}`}
 }
 
 // A rating that cannot be read may be the worst one.
@@ -63,7 +64,7 @@ func TestAttack_E23_RatingsOfAReportAreReadAsTheyWere(t *testing.T) {
 func TestAttack_E23_FindingsInAnotherPlaceOfAReportCannotBeRead(t *testing.T) {
 	const finding = `[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]`
 	report := func(more string) says {
-		return says{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"x"%s}},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, more, "2026-01-01T00:00:00Z")}
+		return says{predicate.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"x"%s}},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, more, "2026-01-01T00:00:00Z")}
 	}
 	const condition = "attestation: {type: vuln, by: builder, maxSeverity: low}"
 	for _, more := range []string{

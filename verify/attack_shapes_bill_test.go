@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -50,7 +50,7 @@ func TestAttack_E23_LicencesOfOtherShapesCannotBeRead(t *testing.T) {
 		denied(t, billRequired(s, condition), s, verify.ReasonPredicate, "its licences cannot be read")
 	}
 	for _, components := range []string{`{}`, `null`, `7`, `"x"`, `[7]`, `[null]`, `[[{"type":"library","name":"x"}]]`} {
-		s := says{attest.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":` + components + `}`}
+		s := says{predicate.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":` + components + `}`}
 		denied(t, billRequired(s, condition), s, verify.ReasonPredicate, "its licences cannot be read")
 		denied(t, billRequired(s, "denyPackages: [evil]"), s, verify.ReasonPredicate, "its packages cannot be read")
 	}

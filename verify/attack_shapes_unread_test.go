@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -13,13 +13,13 @@ import (
 func TestAttack_E23_WhatNoConditionReadsMayBeOfAnyForm(t *testing.T) {
 	const provenance = "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]}"
 	v02 := func(more string) says {
-		return says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1",` + more + `}`}
+		return says{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1",` + more + `}`}
 	}
 	scanned := func(more string) says {
-		return says{attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":7,"version":[],"db":"x","result":[{"id":"CVE-1","severity":[{"method":"nvd","score":"low"}],"annotations":%s}]},"metadata":{"scanStartedOn":7,"scanFinishedOn":%q}}`, more, recently)}
+		return says{predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":7,"version":[],"db":"x","result":[{"id":"CVE-1","severity":[{"method":"nvd","score":"low"}],"annotations":%s}]},"metadata":{"scanStartedOn":7,"scanFinishedOn":%q}}`, more, recently)}
 	}
 	cosign := func(report string) says {
-		return says{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":7,"scanner":{"uri":[],"version":{},"db":7,"result":%s},"metadata":{"scanStartedOn":[],"scanFinishedOn":%q}}`, report, recently)}
+		return says{predicate.TypeCosignVuln, fmt.Sprintf(`{"invocation":7,"scanner":{"uri":[],"version":{},"db":7,"result":%s},"metadata":{"scanStartedOn":[],"scanFinishedOn":%q}}`, report, recently)}
 	}
 	const vulnerable = `"VulnerabilityID":"CVE-1","Severity":"LOW","PkgName":7,"PkgIdentifier":[],"InstalledVersion":{},"FixedVersion":["1"],"SeveritySource":7,"DataSource":"x"`
 	for label, c := range map[string]struct {
@@ -28,19 +28,19 @@ func TestAttack_E23_WhatNoConditionReadsMayBeOfAnyForm(t *testing.T) {
 	}{
 		"provenance":             {provenance, provenanceBy(someBuilder, `"runDetails":{`, `"runDetails":{"byproducts":7,`)},
 		"provenance, metadata":   {provenance, provenanceBy(someBuilder, `"metadata":{`, `"metadata":{"invocationID":7,`)},
-		"provenance, inputs":     {provenance, says{attest.TypeProvenance, `{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":7,"internalParameters":[],"resolvedDependencies":{}},"runDetails":{"builder":{"id":"https://ci.example/builder","version":7,"builderDependencies":"x"}}}`}},
+		"provenance, inputs":     {provenance, says{predicate.TypeProvenance, `{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":7,"internalParameters":[],"resolvedDependencies":{}},"runDetails":{"builder":{"id":"https://ci.example/builder","version":7,"builderDependencies":"x"}}}`}},
 		"provenance v0.2":        {provenance, v02(`"invocation":7,"buildConfig":7,"materials":{},"metadata":{"buildInvocationID":7,"completeness":[],"reproducible":"yes"}`)},
 		"vsa":                    {vsaRequired(""), vsa(`"policy":{`, `"inputAttestations":{},"dependencyLevels":[],"slsaVersion":1,"policy":{"annotations":7,`, `"uri":"https://policy.example"`, `"uri":7`)},
-		"testresult":             {"attestation: {type: testresult, by: builder}", says{attest.TypeTestResult, `{"result":"PASSED","configuration":7,"url":[],"passedTests":"x","failedTests":{}}`}},
+		"testresult":             {"attestation: {type: testresult, by: builder}", says{predicate.TypeTestResult, `{"result":"PASSED","configuration":7,"url":[],"passedTests":"x","failedTests":{}}`}},
 		"vulns":                  {"attestation: {type: vulns, by: builder, maxSeverity: low}", scanned(`"x"`)},
 		"vuln, Trivy":            {cosignScan, cosign(`{"SchemaVersion":2,"ArtifactName":"app","Trivy":7,"Results":[{"Class":7,"Vulnerabilities":[{` + vulnerable + `}],"ExperimentalModifiedFindings":[{"Type":"vulnerability","Finding":{` + vulnerable + `}}]}]}`)},
 		"vuln, Grype":            {cosignScan, cosign(`{"matches":[{"vulnerability":{"id":"CVE-1","severity":"Low","namespace":7,"fix":[]},"artifact":7}],"descriptor":{"name":"grype","version":"0.74.0","db":{"from":7,"built":[],"schemaVersion":{}}}}`)},
 		"vuln, SARIF":            {cosignScan, cosign(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","version":7,"informationUri":[]}},"results":[{"ruleId":"x","level":"note","message":7,"locations":{}}]}]}`)},
-		"openvex":                {"attestation: {type: openvex, by: builder}", says{attest.TypeOpenVEX, `{"@context":"https://openvex.dev/ns/v0.2.0","@id":7,"author":[],"timestamp":"` + recently + `","version":"one","statements":{}}`}},
+		"openvex":                {"attestation: {type: openvex, by: builder}", says{predicate.TypeOpenVEX, `{"@context":"https://openvex.dev/ns/v0.2.0","@id":7,"author":[],"timestamp":"` + recently + `","version":"one","statements":{}}`}},
 		"spdx":                   {"attestation: {type: spdx, by: builder}", spdxWith(`"packages":[`, `"files":7,"snippets":"x","relationships":{},"packages":[`)},
-		"spdx, itself":           {"attestation: {type: spdx, by: builder}", says{attest.TypeSPDX, `{"spdxVersion":"SPDX-2.3","dataLicense":7,"SPDXID":[],"name":{},"documentNamespace":7,"creationInfo":"x","packages":{}}`}},
+		"spdx, itself":           {"attestation: {type: spdx, by: builder}", says{predicate.TypeSPDX, `{"spdxVersion":"SPDX-2.3","dataLicense":7,"SPDXID":[],"name":{},"documentNamespace":7,"creationInfo":"x","packages":{}}`}},
 		"spdx, denying packages": {"attestation: {type: spdx, by: builder, denyPackages: [evil]}", spdxWith(`"creationInfo":{"creators":["Tool: t"],"created":"2026-03-01T10:05:00Z"}`, `"creationInfo":[]`)},
-		"cyclonedx":              {"attestation: {type: cyclonedx, by: builder}", says{attest.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":"1","serialNumber":7,"metadata":[],"components":{},"services":7,"dependencies":"x"}`}},
+		"cyclonedx":              {"attestation: {type: cyclonedx, by: builder}", says{predicate.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":"1","serialNumber":7,"metadata":[],"components":{},"services":7,"dependencies":"x"}`}},
 		"cyclonedx, denying":     {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL-3.0-only]}", cdxWith(`"version":7`, `,"serialNumber":7,"metadata":{"timestamp":7},"dependencies":{},"externalReferences":7`)},
 	} {
 		if _, err := required(t, c.require, c.s); err != nil {
@@ -55,7 +55,7 @@ func TestAttack_E23_WhatAConditionReadsMustBeOfItsForm(t *testing.T) {
 		return "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]" + more + "}"
 	}
 	v1 := func(parameters, dependencies string) says {
-		return says{attest.TypeProvenance, `{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":` + parameters + `,"resolvedDependencies":` + dependencies + `},"runDetails":{"builder":{"id":"https://ci.example/builder"}}}`}
+		return says{predicate.TypeProvenance, `{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":` + parameters + `,"resolvedDependencies":` + dependencies + `},"runDetails":{"builder":{"id":"https://ci.example/builder"}}}`}
 	}
 	buildKit := func(source string) says {
 		s := v1(`{"configSource":`+source+`}`, `[{"uri":"git+https://git.example/team/app","annotations":{"buildSource":true}}]`)
@@ -84,15 +84,15 @@ func TestAttack_E23_WhatAConditionReadsMustBeOfItsForm(t *testing.T) {
 		"configSource, its URI":  {provenance(source), buildKit(`{"uri":["git+https://git.example/evil"]}`), verify.ReasonSource},
 		"configSource, good":     {provenance(source), buildKit(`{"uri":"git+https://git.example/team/app"}`), ""},
 		"a time":                 {provenance(", maxAge: 24h"), provenanceBy(someBuilder, `"2026-11-22T12:00:00Z"`, `1795521600`), verify.ReasonPredicate},
-		"other case":             {provenance(", absentParameters: [evil]"), says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","Invocation":{"parameters":{"evil":1}}}`}, verify.ReasonPredicate},
+		"other case":             {provenance(", absentParameters: [evil]"), says{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","Invocation":{"parameters":{"evil":1}}}`}, verify.ReasonPredicate},
 		"levels":                 {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_2]"), vsa(`["SLSA_BUILD_LEVEL_3"]`, `"SLSA_BUILD_LEVEL_3"`), verify.ReasonPredicate},
 		"policy":                 {vsaRequired(", policyUri: https://policy.example"), vsa(`"uri":"https://policy.example"`, `"uri":["https://policy.example"]`), verify.ReasonPredicate},
-		"result":                 {"attestation: {type: testresult, by: builder}", says{attest.TypeTestResult, `{"result":["PASSED"],"configuration":[]}`}, verify.ReasonPredicate},
-		"severity, text":         {"attestation: {type: vulns, by: builder, maxSeverity: low}", says{attest.TypeVulns, strings.Replace(scan("low", recently).text, `"severity":[`, `"severity":"low","x":[`, 1)}, verify.ReasonPredicate},
-		"two forms of a finding": {"attestation: {type: vulns, by: builder, maxSeverity: low}", says{attest.TypeVulns01, strings.Replace(scan("low", recently).text, `"result":[{`, `"result":[{"vulnerability":{"id":"CVE-1","severity":[{"method":"nvd","score":"critical"}]},`, 1)}, verify.ReasonPredicate},
-		"level of SARIF": {cosignScan, says{attest.TypeCosignVuln, fmt.Sprintf(`{"scanner":{"result":{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"x","level":"fatal","properties":{"tags":["LOW"]}}]}]}},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, recently)},
+		"result":                 {"attestation: {type: testresult, by: builder}", says{predicate.TypeTestResult, `{"result":["PASSED"],"configuration":[]}`}, verify.ReasonPredicate},
+		"severity, text":         {"attestation: {type: vulns, by: builder, maxSeverity: low}", says{predicate.TypeVulns, strings.Replace(scan("low", recently).text, `"severity":[`, `"severity":"low","x":[`, 1)}, verify.ReasonPredicate},
+		"two forms of a finding": {"attestation: {type: vulns, by: builder, maxSeverity: low}", says{predicate.TypeVulns01, strings.Replace(scan("low", recently).text, `"result":[{`, `"result":[{"vulnerability":{"id":"CVE-1","severity":[{"method":"nvd","score":"critical"}]},`, 1)}, verify.ReasonPredicate},
+		"level of SARIF": {cosignScan, says{predicate.TypeCosignVuln, fmt.Sprintf(`{"scanner":{"result":{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"x","level":"fatal","properties":{"tags":["LOW"]}}]}]}},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, recently)},
 			verify.ReasonVulnerable},
-		"score of SARIF": {cosignScan, says{attest.TypeCosignVuln, fmt.Sprintf(`{"scanner":{"result":{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"x","level":"note","properties":{"security-severity":["9.8"]}}]}]}},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, recently)},
+		"score of SARIF": {cosignScan, says{predicate.TypeCosignVuln, fmt.Sprintf(`{"scanner":{"result":{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"results":[{"ruleId":"x","level":"note","properties":{"security-severity":["9.8"]}}]}]}},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, recently)},
 			verify.ReasonVulnerable},
 	} {
 		_, err := required(t, c.require, c.s)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -46,7 +46,7 @@ func TestAttack_E23_VEXOfOtherShapesExcusesNothing(t *testing.T) {
 		if strings.Count(text, "[[{") > 0 {
 			text = strings.TrimSuffix(strings.TrimSpace(text), "]}") + "]]}"
 		}
-		res, err := x.v.Bundles(context.Background(), x.image, found, excuse, x.bundled(says{attest.TypeOpenVEX, text}, x.a))
+		res, err := x.v.Bundles(context.Background(), x.image, found, excuse, x.bundled(says{predicate.TypeOpenVEX, text}, x.a))
 		if e, ok := err.(*verify.Error); !ok || res != nil || e.Reason != verify.ReasonVulnerable {
 			t.Errorf("%s\n%v", text, err)
 		}
@@ -63,7 +63,7 @@ func TestAttack_E23_AnExcuseWhoseTimeCannotBeReadDoesNotCount(t *testing.T) {
 			strings.Replace(excuse, `"statements":[{`, `"statements":[{"timestamp":`+stated+`,`, 1),
 			strings.Replace(excuse, `"statements":[{`, `"statements":[{"last_updated":`+stated+`,`, 1),
 		} {
-			res, err := x.v.Bundles(context.Background(), x.image, found, x.bundled(says{attest.TypeOpenVEX, text}, x.a))
+			res, err := x.v.Bundles(context.Background(), x.image, found, x.bundled(says{predicate.TypeOpenVEX, text}, x.a))
 			if e, ok := err.(*verify.Error); !ok || res != nil || e.Reason != verify.ReasonVulnerable {
 				t.Errorf("%s\n%v", text, err)
 			}
@@ -71,7 +71,7 @@ func TestAttack_E23_AnExcuseWhoseTimeCannotBeReadDoesNotCount(t *testing.T) {
 	}
 	// What is not read of a document is of no matter.
 	other := strings.Replace(excuse, `"products":[{"@id":"pkg:oci/app"}]`, `"products":7,"status_notes":[]`, 1)
-	if _, err := x.v.Bundles(context.Background(), x.image, found, x.bundled(says{attest.TypeOpenVEX, other}, x.a)); err != nil {
+	if _, err := x.v.Bundles(context.Background(), x.image, found, x.bundled(says{predicate.TypeOpenVEX, other}, x.a)); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,19 +4,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // cdxWith is a CycloneDX document of one component, with more members of it and of
 // the document.
 func cdxWith(component, more string) says {
-	return says{attest.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"x",` + component + `}]` + more + `}`}
+	return says{predicate.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"x",` + component + `}]` + more + `}`}
 }
 
 // billRequired demands a bill of the statement's type.
 func billRequired(s says, conditions string) string {
-	kind := map[string]string{attest.TypeSPDX: "spdx", attest.TypeCycloneDX: "cyclonedx"}[s.uri]
+	kind := map[string]string{predicate.TypeSPDX: "spdx", predicate.TypeCycloneDX: "cyclonedx"}[s.uri]
 	return "attestation: {type: " + kind + ", by: builder, " + conditions + "}"
 }
 
@@ -62,7 +62,7 @@ func TestAttack_E15_PackagesThatABillHidesAreFound(t *testing.T) {
 		bill   says
 		reason verify.Reason
 	}{
-		"Components":             {"pkg:npm/evil", says{attest.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"Components":[{"type":"library","name":"e","purl":"pkg:npm/evil@1"}]}`}, verify.ReasonPredicate},
+		"Components":             {"pkg:npm/evil", says{predicate.TypeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"Components":[{"type":"library","name":"e","purl":"pkg:npm/evil@1"}]}`}, verify.ReasonPredicate},
 		"Purl":                   {"pkg:npm/evil", cdxWith(`"Purl":"pkg:npm/evil@1"`, ""), verify.ReasonPredicate},
 		"Component":              {"pkg:npm/evil", cdxWith(`"version":"1"`, `,"metadata":{"Component":{"type":"library","name":"e","purl":"pkg:npm/evil@1"}}`), verify.ReasonPredicate},
 		"Packages":               {"pkg:npm/evil", spdxWith(`"packages":[`, `"Packages":[`), verify.ReasonPredicate},

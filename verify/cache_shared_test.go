@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -71,7 +72,7 @@ func TestProcessesShareDecisionsThroughAStore(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	p := loaded(t, policyText+"      - attestation: {type: "+testType+", by: builder, acceptAnyContent: true}\n", a, b, c)
 	w.sign(w.image, sign.ImageOptions{Annotations: map[string]string{"env": "prod"}}, a)
-	if _, err := attest.Image(t.Context(), w.store, w.image, attest.Raw{Type: testType, JSON: []byte(`{"x":1}`)}, attest.Options{}, c); err != nil {
+	if _, err := attest.Image(t.Context(), w.store, w.image, predicate.Raw{Type: testType, JSON: []byte(`{"x":1}`)}, attest.Options{}, c); err != nil {
 		t.Fatal(err)
 	}
 	unsigned := w.push()

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
@@ -34,7 +34,7 @@ const typeName = "slsaprovenance"
 const layoutName = "intoto"
 
 // versionedTypes have URIs that may end in the document's version.
-var versionedTypes = []string{attest.TypeSPDX, attest.TypeCycloneDX, attest.TypeOpenVEX}
+var versionedTypes = []string{predicate.TypeSPDX, predicate.TypeCycloneDX, predicate.TypeOpenVEX}
 
 // uris are the predicate types that meet the requirement.
 func (a *AttestationRequirement) uris() []string {
@@ -42,14 +42,14 @@ func (a *AttestationRequirement) uris() []string {
 		return []string{steps.TypeLinkSet}
 	}
 	if a.Type == typeName {
-		return []string{attest.TypeProvenance, attest.TypeProvenance02}
+		return []string{predicate.TypeProvenance, predicate.TypeProvenance02}
 	}
-	t, known := attest.LookupType(a.Type)
+	t, known := predicate.Lookup(a.Type)
 	if !known {
 		return nil
 	}
-	if t.URI == attest.TypeVulns {
-		return []string{attest.TypeVulns, attest.TypeVulns01}
+	if t.URI == predicate.TypeVulns {
+		return []string{predicate.TypeVulns, predicate.TypeVulns01}
 	}
 	return []string{t.URI}
 }
@@ -67,17 +67,17 @@ func (a *AttestationRequirement) kind() kindOf {
 		return kindLayout
 	case len(uris) == 0:
 		return kindOther
-	case uris[0] == attest.TypeProvenance, uris[0] == attest.TypeProvenance02:
+	case uris[0] == predicate.TypeProvenance, uris[0] == predicate.TypeProvenance02:
 		return kindProvenance
-	case uris[0] == attest.TypeCosignVuln, uris[0] == attest.TypeVulns, uris[0] == attest.TypeVulns01:
+	case uris[0] == predicate.TypeCosignVuln, uris[0] == predicate.TypeVulns, uris[0] == predicate.TypeVulns01:
 		return kindScan
-	case isOfType(uris[0], attest.TypeSPDX), isOfType(uris[0], attest.TypeCycloneDX):
+	case isOfType(uris[0], predicate.TypeSPDX), isOfType(uris[0], predicate.TypeCycloneDX):
 		return kindSBOM
-	case uris[0] == attest.TypeTestResult:
+	case uris[0] == predicate.TypeTestResult:
 		return kindTest
-	case uris[0] == attest.TypeVSA:
+	case uris[0] == predicate.TypeVSA:
 		return kindVSA
-	case isOfType(uris[0], attest.TypeOpenVEX):
+	case isOfType(uris[0], predicate.TypeOpenVEX):
 		return kindVEX
 	}
 	return kindOther
@@ -182,23 +182,23 @@ func (a *AttestationRequirement) judge(s *statement, c *circumstances) (until ti
 	}
 	var stated time.Time
 	switch v := document.Value().(type) {
-	case *attest.Provenance, *attest.Provenance02:
+	case *predicate.Provenance, *predicate.Provenance02:
 		view := viewProvenance(v)
 		view.unreadable = view.unreadable || a.readsParameters() && hidesParameters(v, s.predicate)
 		stated, p = view.finished, a.ProvenanceConditions.judge(view, c)
-	case *attest.CosignVuln:
+	case *predicate.CosignVuln:
 		stated = v.Metadata.ScanFinishedOn
 		until, p = a.judgeReport(v, c)
-	case *attest.Vulns:
+	case *predicate.Vulns:
 		stated = v.Metadata.ScanFinishedOn
 		until, p = a.judgeFindings(findingsOf(v), c)
-	case *attest.VSA:
+	case *predicate.VSA:
 		stated, p = v.TimeVerified, a.VSAConditions.judge(v, c)
-	case *attest.TestResult:
+	case *predicate.TestResult:
 		p = a.judgeTests(v)
-	case *attest.SPDX, *attest.CycloneDX:
+	case *predicate.SPDX, *predicate.CycloneDX:
 		p = a.judgeBill(document)
-	case *attest.OpenVEX:
+	case *predicate.OpenVEX:
 		stated, _ = time.Parse(time.RFC3339, v.Timestamp)
 	}
 	if p != nil {

@@ -5,13 +5,13 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // judgeBill looks for packages and licences that are denied. What it cannot read
 // could hold either, and is denied too.
-func (q *DocumentConditions) judgeBill(document *attest.Document) *problem {
+func (q *DocumentConditions) judgeBill(document *predicate.Document) *problem {
 	if len(q.DenyPackages) > 0 {
 		all, err := readBill(document, billPackages)
 		if p := q.judgePackages(all); p != nil {
@@ -81,8 +81,8 @@ type bill struct {
 	all  []listed
 }
 
-func readBill(document *attest.Document, part billPart) ([]listed, error) {
-	if spdx, ok := document.Value().(*attest.SPDX); ok && !strings.HasPrefix(spdx.Version, "2.") {
+func readBill(document *predicate.Document, part billPart) ([]listed, error) {
+	if spdx, ok := document.Value().(*predicate.SPDX); ok && !strings.HasPrefix(spdx.Version, "2.") {
 		return nil, fmt.Errorf("it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", spdx.Version)
 	}
 	root, err := strictjson.ParseShallow(document.RawPredicate(), keptOfBill)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 func (q *DocumentConditions) setForBills() []string {
@@ -53,7 +53,7 @@ func (q *DocumentConditions) checkTests() error {
 	return nil
 }
 
-func (q *DocumentConditions) judgeTests(v *attest.TestResult) *problem {
+func (q *DocumentConditions) judgeTests(v *predicate.TestResult) *problem {
 	want := q.Result
 	if len(want) == 0 {
 		want = []string{testPassed}

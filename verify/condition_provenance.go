@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -74,7 +74,7 @@ type provenanceView struct {
 	builder, buildType string
 	// sources are the repositories that the build was, or may have been, started
 	// from.
-	sources    []attest.GitSource
+	sources    []predicate.GitSource
 	parameters map[string]any
 	// unreadable says that there are parameters, in a form that has no names.
 	unreadable bool
@@ -84,7 +84,7 @@ type provenanceView struct {
 // viewProvenance reads what matters.
 func viewProvenance(v any) provenanceView {
 	switch p := v.(type) {
-	case *attest.Provenance:
+	case *predicate.Provenance:
 		view := provenanceView{
 			builder: p.RunDetails.Builder.ID, buildType: p.BuildDefinition.BuildType, sources: p.Sources(), parameters: p.BuildDefinition.ExternalParameters,
 		}
@@ -94,7 +94,7 @@ func viewProvenance(v any) provenanceView {
 			view.finished = *m.StartedOn
 		}
 		return view
-	case *attest.Provenance02:
+	case *predicate.Provenance02:
 		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType, sources: p.Sources()}
 		if m := p.Metadata; m != nil && m.BuildFinishedOn != nil {
 			view.finished = *m.BuildFinishedOn
@@ -113,11 +113,11 @@ func viewProvenance(v any) provenanceView {
 
 // hidesParameters reports whether provenance v0.2 has null where the parameters are to
 // be. In v1 they are required, and null is none.
-func hidesParameters(v any, predicate []byte) bool {
-	if _, is := v.(*attest.Provenance02); !is {
+func hidesParameters(v any, text []byte) bool {
+	if _, is := v.(*predicate.Provenance02); !is {
 		return false
 	}
-	root, err := strictjson.Parse(predicate)
+	root, err := strictjson.Parse(text)
 	invocation := root.Get("invocation")
 	return err != nil || invocation.Kind() == strictjson.Null || invocation.Get("parameters").Kind() == strictjson.Null
 }
@@ -153,7 +153,7 @@ func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *proble
 
 // judgeSources wants the conditions to hold whichever of the sources is the one
 // that was built.
-func (q *ProvenanceConditions) judgeSources(sources []attest.GitSource) *problem {
+func (q *ProvenanceConditions) judgeSources(sources []predicate.GitSource) *problem {
 	if len(q.Source) == 0 && len(q.Ref) == 0 && len(q.Commit) == 0 {
 		return nil
 	}

@@ -3,20 +3,20 @@ package verify
 import (
 	"slices"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // read parses a statement of a type that has conditions. What no condition of the
 // requirement reads may be of any form; all else must be what the type says.
-func (a *AttestationRequirement) read(s *statement) (*attest.Document, *problem) {
+func (a *AttestationRequirement) read(s *statement) (*predicate.Document, *problem) {
 	if a.kind() == kindOther { // whatever it says
-		s := attest.Raw{Type: s.predicateType, JSON: s.predicate}
+		s := predicate.Raw{Type: s.predicateType, JSON: s.predicate}
 		if err := s.Validate(); err != nil {
 			return nil, &problem{ReasonPredicate, err.Error()}
 		}
 		return nil, nil
 	}
-	document, err := attest.ReadPredicate(s.predicateType, s.predicate, a.unread(s.predicateType)...)
+	document, err := predicate.Read(s.predicateType, s.predicate, a.unread(s.predicateType)...)
 	if err != nil {
 		return nil, &problem{ReasonPredicate, err.Error()}
 	}
@@ -28,7 +28,7 @@ func (a *AttestationRequirement) read(s *statement) (*attest.Document, *problem)
 func (a *AttestationRequirement) unread(predicateType string) []string {
 	switch a.kind() {
 	case kindProvenance:
-		if predicateType == attest.TypeProvenance02 {
+		if predicateType == predicate.TypeProvenance02 {
 			return a.unreadOfProvenance02()
 		}
 		return a.unreadOfProvenance()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // severityNone is what maxSeverity is called where nothing is accepted.
@@ -16,7 +17,7 @@ func (q *ScanConditions) set() []string {
 }
 
 func (q *ScanConditions) check() error {
-	if _, known := attest.ParseSeverity(q.MaxSeverity); q.MaxSeverity != severityNone && (!known || q.MaxSeverity != strings.ToLower(q.MaxSeverity)) {
+	if _, known := predicate.ParseSeverity(q.MaxSeverity); q.MaxSeverity != severityNone && (!known || q.MaxSeverity != strings.ToLower(q.MaxSeverity)) {
 		return fmt.Errorf("needs maxSeverity: none, negligible, low, medium, high or critical")
 	}
 	if q.VEXMaxAge != 0 && q.VEXBy == "" {
@@ -33,15 +34,15 @@ func (q *ScanConditions) check() error {
 // found is a vulnerability that a scan has found.
 type found struct {
 	id       string
-	severity attest.Severity
+	severity predicate.Severity
 }
 
-func findingsOf(v *attest.Vulns) []found {
+func findingsOf(v *predicate.Vulns) []found {
 	all := make([]found, 0, len(v.Scanner.Result))
 	for _, f := range v.Scanner.Result {
 		severity, known := f.Severity()
 		if !known {
-			severity = attest.SeverityCritical
+			severity = predicate.SeverityCritical
 		}
 		all = append(all, found{f.ID, severity})
 	}
@@ -50,7 +51,7 @@ func findingsOf(v *attest.Vulns) []found {
 
 // judgeReport judges cosign's predicate, which holds a scanner's own report. The
 // report's own time is bounded like the predicate's.
-func (a *AttestationRequirement) judgeReport(v *attest.CosignVuln, c *circumstances) (time.Time, *problem) {
+func (a *AttestationRequirement) judgeReport(v *predicate.CosignVuln, c *circumstances) (time.Time, *problem) {
 	if len(v.Scanner.Result) == 0 {
 		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
 	}
@@ -106,8 +107,8 @@ func (a *AttestationRequirement) judgeFindings(all []found, c *circumstances) (u
 	return time.Time{}, problemf(ReasonVulnerable, "it has %s", text)
 }
 
-func (a *AttestationRequirement) tolerates(s attest.Severity) bool {
-	limit, known := attest.ParseSeverity(a.MaxSeverity)
+func (a *AttestationRequirement) tolerates(s predicate.Severity) bool {
+	limit, known := predicate.ParseSeverity(a.MaxSeverity)
 	return a.MaxSeverity != severityNone && known && !s.WorseThan(limit)
 }
 

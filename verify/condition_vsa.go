@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 func (q *VSAConditions) set() []string {
@@ -39,7 +39,7 @@ func (q *VSAConditions) check() error {
 }
 
 // judge checks what FORMATS and the specification ask a consumer to check.
-func (q *VSAConditions) judge(v *attest.VSA, c *circumstances) *problem {
+func (q *VSAConditions) judge(v *predicate.VSA, c *circumstances) *problem {
 	if !slices.Contains(q.Verifier, v.Verifier.ID) {
 		return problemf(ReasonVerifier, "it is by %q", v.Verifier.ID)
 	}
@@ -50,7 +50,7 @@ func (q *VSAConditions) judge(v *attest.VSA, c *circumstances) *problem {
 	if !slices.Contains(want, v.ResourceURI) {
 		return problemf(ReasonResource, "it is about %q", v.ResourceURI)
 	}
-	if v.VerificationResult != attest.VSAPassed {
+	if v.VerificationResult != predicate.VSAPassed {
 		return problemf(ReasonVerificationFailed, "it says %s", v.VerificationResult)
 	}
 	for _, level := range q.VerifiedLevels {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -41,11 +42,11 @@ func provenanceBy(builder string, change ...string) says {
 	text := fmt.Sprintf(`{"buildDefinition":{"buildType":"https://ci.example/v1","externalParameters":{"target":"app","n":1},
 "resolvedDependencies":[{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"gitCommit":%q}}]},
 "runDetails":{"builder":{"id":%q},"metadata":{"finishedOn":"2026-11-22T12:00:00Z"}}}`, someCommit, builder)
-	return says{attest.TypeProvenance, strings.NewReplacer(change...).Replace(text)}
+	return says{predicate.TypeProvenance, strings.NewReplacer(change...).Replace(text)}
 }
 
 func scan(severity, finished string) says {
-	return says{attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[{"id":"CVE-2026-0001","severity":[{"method":"nvd","score":%q}]}]},
+	return says{predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[{"id":"CVE-2026-0001","severity":[{"method":"nvd","score":%q}]}]},
 "metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, severity, finished)}
 }
 
@@ -60,13 +61,13 @@ const spdx = `{"spdxVersion":"SPDX-2.3","dataLicense":"CC0-1.0","SPDXID":"SPDXRe
 "licenseConcluded":"GPL-3.0-or-later WITH Classpath-exception-2.0","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/left-pad@1.3.0?x=y"}]}]}`
 
 func vsa(change ...string) says {
-	return says{attest.TypeVSA, strings.NewReplacer(change...).Replace(`{"verifier":{"id":"https://verifier.example"},"timeVerified":"2026-11-22T12:00:00Z",
+	return says{predicate.TypeVSA, strings.NewReplacer(change...).Replace(`{"verifier":{"id":"https://verifier.example"},"timeVerified":"2026-11-22T12:00:00Z",
 "resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://policy.example","digest":{"sha256":"` + strings.Repeat("ab", 32) + `"}},
 "verificationResult":"PASSED","verifiedLevels":["SLSA_BUILD_LEVEL_3"]}`)}
 }
 
 func vex(status string) says {
-	return says{attest.TypeOpenVEX, fmt.Sprintf(`{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":%q,"version":1,
+	return says{predicate.TypeOpenVEX, fmt.Sprintf(`{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":%q,"version":1,
 "statements":[{"vulnerability":{"name":"GHSA-x","aliases":["CVE-2026-0001"]},"products":[{"@id":"pkg:oci/app"}],"status":%q,"justification":"component_not_present","action_statement":"x"}]}`, recently, status)}
 }
 
@@ -102,8 +103,8 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 	}{
 		"provenance present":                   {provenance(""), []says{good}, ""},
 		"provenance absent":                    {provenance(""), nil, verify.ReasonNoAttestation},
-		"provenance malformed":                 {provenance(""), []says{{attest.TypeProvenance, `{"buildDefinition":{}}`}}, verify.ReasonPredicate},
-		"good beside malformed":                {provenance(""), []says{{attest.TypeProvenance, `{}`}, good}, ""},
+		"provenance malformed":                 {provenance(""), []says{{predicate.TypeProvenance, `{"buildDefinition":{}}`}}, verify.ReasonPredicate},
+		"good beside malformed":                {provenance(""), []says{{predicate.TypeProvenance, `{}`}, good}, ""},
 		"E16 builder a prefix":                 {provenance(""), []says{provenanceBy("https://ci.example/build")}, verify.ReasonBuilder},
 		"E16 builder longer":                   {provenance(""), []says{provenanceBy("https://ci.example/builder2")}, verify.ReasonBuilder},
 		"E16 builder with a slash":             {provenance(""), []says{provenanceBy("https://ci.example/builder/")}, verify.ReasonBuilder},
@@ -140,11 +141,11 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"E14 past the skew":                    {provenance(""), []says{provenanceBy(someBuilder, "2026-11-22T12:00:00Z", "2026-11-23T12:05:01Z")}, verify.ReasonFuture},
 		"E13 built after":                      {provenance(", builtAfter: 2026-11-01T00:00:00Z"), []says{good}, ""},
 		"E13 built before":                     {provenance(", builtAfter: 2026-11-23T00:00:00Z"), []says{good}, verify.ReasonStale},
-		"provenance of v0.2":                   {provenance(", source: [git+https://git.example/team/app], ref: [refs/heads/main]"), []says{{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"configSource":{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"sha1":"` + someCommit + `"},"entryPoint":"x"}}}`}}, ""},
+		"provenance of v0.2":                   {provenance(", source: [git+https://git.example/team/app], ref: [refs/heads/main]"), []says{{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"configSource":{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"sha1":"` + someCommit + `"},"entryPoint":"x"}}}`}}, ""},
 		"age of provenance of v0.2":            {provenance(", maxAge: 24h"), []says{v02(`{"buildStartedOn":"2026-11-01T00:00:00Z","buildFinishedOn":"2026-11-23T11:00:00Z"}`)}, ""},
 		"stale provenance of v0.2":             {provenance(", maxAge: 24h"), []says{v02(`{"buildStartedOn":"2026-11-01T00:00:00Z","buildFinishedOn":"2026-11-02T00:00:00Z"}`)}, verify.ReasonStale},
 		"v0.2 that only began":                 {provenance(", maxAge: 24h"), []says{v02(`{"buildStartedOn":"2026-11-23T11:00:00Z"}`)}, ""},
-		"slsaprovenance1 is not v0.2":          {"attestation: {type: slsaprovenance1, by: builder, builder: [https://ci.example/builder]}", []says{{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1"}`}}, verify.ReasonNoAttestation},
+		"slsaprovenance1 is not v0.2":          {"attestation: {type: slsaprovenance1, by: builder, builder: [https://ci.example/builder]}", []says{{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1"}`}}, verify.ReasonNoAttestation},
 		"scan below":                           {scanned(", maxSeverity: medium"), []says{scan("low", recently)}, ""},
 		"scan at":                              {scanned(", maxSeverity: medium"), []says{scan("medium", recently)}, ""},
 		"scan above":                           {scanned(", maxSeverity: medium"), []says{scan("high", recently)}, verify.ReasonVulnerable},
@@ -162,40 +163,40 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"VEX of two minds":                     {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
 		"VEX of a role not believed":           {scanned(", maxSeverity: low, vexBy: release"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
 		"VEX that nobody asked for":            {scanned(", maxSeverity: low"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
-		"cosign's scan":                        {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, ""},
-		"E15 cosign's scan of another image":   {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Metadata":{"RepoDigests":["registry.example/team/app@sha256:` + strings.Repeat("0", 64) + `"]},"Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
-		"E15 cosign's scan that nobody reads":  {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"findings":0}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
-		"E15 cosign's scan without a report":   {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x"},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
-		"SBOM":                                 {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
-		"SBOM with version in its type":        {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX + "/v1.6", cycloneDX}}, ""},
-		"SBOM that is none":                    {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeCycloneDX, spdx}}, verify.ReasonPredicate},
-		"SBOM of the other type":               {"attestation: {type: cyclonedx, by: builder}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonNoAttestation},
-		"denied package":                       {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
-		"denied package by name":               {"attestation: {type: cyclonedx, by: builder, denyPackages: [org/inner]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
-		"other package":                        {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left]}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
-		"denied licence":                       {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL-3.0-only]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
-		"denied licence by ID":                 {"attestation: {type: cyclonedx, by: builder, denyLicenses: [WTFPL]}", []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
-		"other licence":                        {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL]}", []says{{attest.TypeCycloneDX, cycloneDX}}, ""},
-		"denied package of SPDX":               {"attestation: {type: spdx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonDeniedPackage},
-		"denied licence of SPDX":               {"attestation: {type: spdx, by: builder, denyLicenses: [gpl-3.0-OR-later]}", []says{{attest.TypeSPDX, spdx}}, verify.ReasonDeniedLicense},
-		"SPDX":                                 {"attestation: {type: spdxjson, by: builder, denyLicenses: [MIT]}", []says{{attest.TypeSPDX, spdx}}, ""},
-		"denied package before others":         {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/a]}", []says{{attest.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
-		"denied package within others":         {"attestation: {type: cyclonedx, by: builder, denyPackages: [inner]}", []says{{attest.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
-		"denied package with an empty group":   {"attestation: {type: cyclonedx, by: builder, denyPackages: [plain]}", []says{{attest.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
-		"denied package is the whole":          {"attestation: {type: cyclonedx, by: builder, denyPackages: [app]}", []says{{attest.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
-		"denied package of SPDX before others": {"attestation: {type: spdx, by: builder, denyPackages: [first]}", []says{{attest.TypeSPDX, manyPackages}}, verify.ReasonDeniedPackage},
-		"denied package of SPDX, the last":     {"attestation: {type: spdx, by: builder, denyPackages: [second]}", []says{{attest.TypeSPDX, manyPackages}}, verify.ReasonDeniedPackage},
+		"cosign's scan":                        {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, ""},
+		"E15 cosign's scan of another image":   {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Metadata":{"RepoDigests":["registry.example/team/app@sha256:` + strings.Repeat("0", 64) + `"]},"Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"E15 cosign's scan that nobody reads":  {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"findings":0}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"E15 cosign's scan without a report":   {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x"},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
+		"SBOM":                                 {"attestation: {type: cyclonedx, by: builder}", []says{{predicate.TypeCycloneDX, cycloneDX}}, ""},
+		"SBOM with version in its type":        {"attestation: {type: cyclonedx, by: builder}", []says{{predicate.TypeCycloneDX + "/v1.6", cycloneDX}}, ""},
+		"SBOM that is none":                    {"attestation: {type: cyclonedx, by: builder}", []says{{predicate.TypeCycloneDX, spdx}}, verify.ReasonPredicate},
+		"SBOM of the other type":               {"attestation: {type: cyclonedx, by: builder}", []says{{predicate.TypeSPDX, spdx}}, verify.ReasonNoAttestation},
+		"denied package":                       {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"denied package by name":               {"attestation: {type: cyclonedx, by: builder, denyPackages: [org/inner]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"other package":                        {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/left]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, ""},
+		"denied licence":                       {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL-3.0-only]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
+		"denied licence by ID":                 {"attestation: {type: cyclonedx, by: builder, denyLicenses: [WTFPL]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedLicense},
+		"other licence":                        {"attestation: {type: cyclonedx, by: builder, denyLicenses: [AGPL]}", []says{{predicate.TypeCycloneDX, cycloneDX}}, ""},
+		"denied package of SPDX":               {"attestation: {type: spdx, by: builder, denyPackages: [pkg:npm/left-pad]}", []says{{predicate.TypeSPDX, spdx}}, verify.ReasonDeniedPackage},
+		"denied licence of SPDX":               {"attestation: {type: spdx, by: builder, denyLicenses: [gpl-3.0-OR-later]}", []says{{predicate.TypeSPDX, spdx}}, verify.ReasonDeniedLicense},
+		"SPDX":                                 {"attestation: {type: spdxjson, by: builder, denyLicenses: [MIT]}", []says{{predicate.TypeSPDX, spdx}}, ""},
+		"denied package before others":         {"attestation: {type: cyclonedx, by: builder, denyPackages: [pkg:npm/a]}", []says{{predicate.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
+		"denied package within others":         {"attestation: {type: cyclonedx, by: builder, denyPackages: [inner]}", []says{{predicate.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
+		"denied package with an empty group":   {"attestation: {type: cyclonedx, by: builder, denyPackages: [plain]}", []says{{predicate.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
+		"denied package is the whole":          {"attestation: {type: cyclonedx, by: builder, denyPackages: [app]}", []says{{predicate.TypeCycloneDX, manyComponents}}, verify.ReasonDeniedPackage},
+		"denied package of SPDX before others": {"attestation: {type: spdx, by: builder, denyPackages: [first]}", []says{{predicate.TypeSPDX, manyPackages}}, verify.ReasonDeniedPackage},
+		"denied package of SPDX, the last":     {"attestation: {type: spdx, by: builder, denyPackages: [second]}", []says{{predicate.TypeSPDX, manyPackages}}, verify.ReasonDeniedPackage},
 		"VSA of another track":                 {vsaRequired(", verifiedLevels: [SLSA_SOURCE_LEVEL_1]"), []says{vsa()}, verify.ReasonVerificationFailed},
 		"VSA of a level of another form":       {vsaRequired(", verifiedLevels: [OTHER]"), []says{vsa()}, verify.ReasonVerificationFailed},
 		"VSA of that level of another form":    {vsaRequired(", verifiedLevels: [OTHER]"), []says{vsa("SLSA_BUILD_LEVEL_3", "OTHER")}, ""},
 		"dependency that is no source":         {provenance(", source: [https://git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "https://git.example/team/app", "gitCommit", "sha1")}, verify.ReasonSource},
 		"dependency without a name":            {provenance(", commit: [" + someCommit + "]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "")}, verify.ReasonSource},
 		"login in the source is no ref":        {provenance(", ref: [git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "git+ssh://git@git.example/team/app")}, verify.ReasonSource},
-		"SPDX in a string":                     {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{{attest.TypeSPDX, quoted(spdx)}}, ""},
-		"denied licence of SPDX in a string":   {"attestation: {type: spdx, by: builder, denyLicenses: [GPL-3.0-or-later]}", []says{{attest.TypeSPDX, quoted(spdx)}}, verify.ReasonDeniedLicense},
-		"tests passed":                         {"attestation: {type: testresult, by: builder}", []says{{attest.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
-		"tests failed":                         {"attestation: {type: testresult, by: builder}", []says{{attest.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://ci.example/t"}]}`}}, verify.ReasonTests},
-		"tests warned, accepted":               {"attestation: {type: testresult, by: builder, result: [PASSED, WARNED]}", []says{{attest.TypeTestResult, `{"result":"WARNED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
+		"SPDX in a string":                     {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, ""},
+		"denied licence of SPDX in a string":   {"attestation: {type: spdx, by: builder, denyLicenses: [GPL-3.0-or-later]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, verify.ReasonDeniedLicense},
+		"tests passed":                         {"attestation: {type: testresult, by: builder}", []says{{predicate.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
+		"tests failed":                         {"attestation: {type: testresult, by: builder}", []says{{predicate.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://ci.example/t"}]}`}}, verify.ReasonTests},
+		"tests warned, accepted":               {"attestation: {type: testresult, by: builder, result: [PASSED, WARNED]}", []says{{predicate.TypeTestResult, `{"result":"WARNED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},
 		"VSA":                                  {vsaRequired(""), []says{vsa()}, ""},
 		"VSA of that very level":               {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_3]"), []says{vsa()}, ""},
 		"VSA of a lower level wanted":          {vsaRequired(", verifiedLevels: [SLSA_BUILD_LEVEL_2]"), []says{vsa()}, ""},
@@ -218,7 +219,7 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"denied package, scoped, escaped":      {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/@evil/core"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:npm/%40evil/core@1.0.0")}, verify.ReasonDeniedPackage},
 		"denied package, escaped in policy":    {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/%40evil/core"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:npm/@evil/core")}, verify.ReasonDeniedPackage},
 		"denied package, type in capitals":     {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:npm/left-pad"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:NPM/left-pad@1.3.0")}, verify.ReasonDeniedPackage},
-		"denied package behind a group":        {`attestation: {type: cyclonedx, by: builder, denyPackages: [inner]}`, []says{{attest.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
+		"denied package behind a group":        {`attestation: {type: cyclonedx, by: builder, denyPackages: [inner]}`, []says{{predicate.TypeCycloneDX, cycloneDX}}, verify.ReasonDeniedPackage},
 		"denied licence behind a line's end":   {`attestation: {type: spdx, by: builder, denyLicenses: [AGPL-3.0-only]}`, []says{spdxWith("GPL-3.0-or-later WITH Classpath-exception-2.0", `MIT AND\nAGPL-3.0-only`)}, verify.ReasonDeniedLicense},
 		"E16 branch that is called as a ref":   {provenance(", ref: [refs/heads/main]"), []says{provenanceBy(someBuilder, "@refs/heads/main", "@refs/heads/evil@refs/heads/main")}, verify.ReasonSource},
 		"E16 branch with an @":                 {provenance(", ref: [\"refs/heads/v1@next\"], source: [git+https://git.example/team/app]"), []says{provenanceBy(someBuilder, "@refs/heads/main", "@refs/heads/v1@next")}, ""},
@@ -230,8 +231,8 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"E15 cosign's scan that found one":     {cosignScan, []says{cosignVuln("HIGH")}, verify.ReasonVulnerable},
 		"cosign's scan that found a lesser":    {cosignScan, []says{cosignVuln("LOW")}, ""},
 		"denied package that is no URL":        {`attestation: {type: spdx, by: builder, denyPackages: ["pkg:generic/100%"]}`, []says{spdxWith("pkg:npm/left-pad@1.3.0?x=y", "pkg:generic/100%@1")}, verify.ReasonDeniedPackage},
-		"denied package in too much to read":   {`attestation: {type: cyclonedx, by: builder, denyPackages: [other]}`, []says{{attest.TypeCycloneDX, tooManyValues}}, verify.ReasonPredicate},
-		"too much to read, nothing denied":     {`attestation: {type: cyclonedx, by: builder}`, []says{{attest.TypeCycloneDX, tooManyValues}}, ""},
+		"denied package in too much to read":   {`attestation: {type: cyclonedx, by: builder, denyPackages: [other]}`, []says{{predicate.TypeCycloneDX, tooManyValues}}, verify.ReasonPredicate},
+		"too much to read, nothing denied":     {`attestation: {type: cyclonedx, by: builder}`, []says{{predicate.TypeCycloneDX, tooManyValues}}, ""},
 		"any other type":                       {"attestation: {type: https://example.com/own, by: builder, acceptAnyContent: true}", []says{{"https://example.com/own", "{}"}}, ""},
 		"any other type, longer":               {"attestation: {type: https://example.com/own, by: builder, acceptAnyContent: true}", []says{{"https://example.com/own/v1", "{}"}}, verify.ReasonNoAttestation},
 	} {
@@ -253,19 +254,19 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 
 // Documents whose parts a condition cannot read are not taken to have none.
 var (
-	spdx3 = says{attest.TypeSPDX, `{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","@graph":[
+	spdx3 = says{predicate.TypeSPDX, `{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","@graph":[
 {"type":"CreationInfo","@id":"_:c","created":"2026-03-01T10:05:00Z"},{"type":"SpdxDocument","spdxId":"urn:d","name":"app"},
 {"type":"software_Package","spdxId":"urn:p","name":"left-pad","software_packageUrl":"pkg:npm/left-pad@1.3.0"}]}`}
-	twoPurls = says{attest.TypeSPDX, strings.Replace(spdx, `"referenceLocator":"pkg:npm/left-pad@1.3.0?x=y"}`,
+	twoPurls = says{predicate.TypeSPDX, strings.Replace(spdx, `"referenceLocator":"pkg:npm/left-pad@1.3.0?x=y"}`,
 		`"referenceLocator":"pkg:npm/left-pad@1.3.0"},{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/other@1"}`, 1)}
-	listedParameters = says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"parameters":["--source=git+https://evil.example/x","evil"]}}`}
+	listedParameters = says{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","invocation":{"parameters":["--source=git+https://evil.example/x","evil"]}}`}
 )
 
 const cosignScan = "attestation: {type: vuln, by: builder, maxSeverity: low}"
 
 // cosignVuln is cosign's predicate of a scan that found one thing.
 func cosignVuln(severity string) says {
-	return says{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-2026-0001","Severity":%q}]}]}},
+	return says{predicate.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-2026-0001","Severity":%q}]}]}},
 "metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, severity, recently)}
 }
 
@@ -279,7 +280,9 @@ func vsaRequired(more string) string {
 	return "attestation: {type: vsa, by: builder, verifier: [https://verifier.example]" + more + "}"
 }
 
-func spdxWith(old, new string) says { return says{attest.TypeSPDX, strings.Replace(spdx, old, new, 1)} }
+func spdxWith(old, new string) says {
+	return says{predicate.TypeSPDX, strings.Replace(spdx, old, new, 1)}
+}
 
 func quoted(s string) string {
 	text, _ := json.Marshal(s) // a string always can
@@ -288,7 +291,7 @@ func quoted(s string) string {
 
 // v02 is provenance of the old version.
 func v02(metadata string) says {
-	return says{attest.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","metadata":` + metadata + `}`}
+	return says{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1","metadata":` + metadata + `}`}
 }
 
 const manyComponents = `{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"metadata":{"component":{"type":"container","name":"app"}},"components":[
@@ -351,7 +354,7 @@ func TestADenialForManyFindingsTellsSomeOfThem(t *testing.T) {
 		for i := range n {
 			found = append(found, fmt.Sprintf(`{"id":"CVE-%d","severity":[{"method":"nvd","score":"high"}]}`, i+1))
 		}
-		s := says{attest.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[%s]},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, strings.Join(found, ","), recently)}
+		s := says{predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[%s]},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, strings.Join(found, ","), recently)}
 		res, err := required(t, "attestation: {type: vulns, by: builder, maxSeverity: low}", s)
 		if got := isDenied(t, res, err, verify.ReasonVulnerable).Detail; got != want {
 			t.Errorf("%d findings: %q, want %q", n, got, want)
@@ -462,12 +465,12 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	predicate, err := json.Marshal(steps.LinkPredicate{Links: [][]byte{link}})
+	said, err := json.Marshal(steps.LinkPredicate{Links: [][]byte{link}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[%s],"predicate":%s}`,
-		steps.TypeLinkSet, about(w.repo.Digest("sha256:"+strings.Repeat("0", 64))), predicate), builder))
+		steps.TypeLinkSet, about(w.repo.Digest("sha256:"+strings.Repeat("0", 64))), said), builder))
 	res, err = policy(now)
 	if denial := isDenied(t, res, err, verify.ReasonLayout); !slices.ContainsFunc(denial.Evidence, func(e verify.Evidence) bool { return e.Reason == verify.ReasonWrongSubject }) {
 		t.Errorf("%+v", denial.Evidence)

@@ -12,7 +12,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -38,11 +38,11 @@ func goodStatements() []says {
 	const report = `{"matches":[],"source":{"type":"image"},"descriptor":{"name":"grype","version":"0.99.0"}}`
 	return []says{
 		provenanceBy(someBuilder),
-		{attest.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"https://scanner.example","version":"1","db":{},"result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, recently)},
+		{predicate.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"https://scanner.example","version":"1","db":{},"result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, recently)},
 		scan("low", recently),
-		{attest.TypeSPDX, spdx},
-		{attest.TypeCycloneDX, cycloneDX},
-		{attest.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`},
+		{predicate.TypeSPDX, spdx},
+		{predicate.TypeCycloneDX, cycloneDX},
+		{predicate.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`},
 		vsa(),
 		vex("not_affected"),
 		{"https://example.com/own", `{}`},

@@ -46,8 +46,8 @@ type ProvenanceConditions struct {
 	MinLevel int `json:"minLevel,omitempty"`
 	// Source are URIs of the git repository that was built, with the scheme as
 	// provenance has it and without a ref: git+https://git.example/team/app. What
-	// is compared is what attest.Provenance.Sources gives (of v0.2,
-	// attest.Provenance02.Sources): the configSource of a build by BuildKit and of
+	// is compared is what predicate.Provenance.Sources gives (of v0.2,
+	// predicate.Provenance02.Sources): the configSource of a build by BuildKit and of
 	// v0.2; dependencies that are annotated "buildSource": true, as package
 	// provenance does; and only where there is neither, every dependency with a
 	// git+ URI. Where that leaves open which repository was built, Source, Ref and

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -313,11 +314,11 @@ func TestAttack_T7_AttestationsCountForTheRoleThatIsAskedFor(t *testing.T) {
 	res, err := w.judged(text, time.Now(), a, b, c)
 	isDenied(t, res, err, verify.ReasonNoAttestation)
 
-	provenance := attest.Provenance{
-		BuildDefinition: attest.BuildDefinition{BuildType: "https://ci.example/v1", ExternalParameters: map[string]any{"a": "b"}},
-		RunDetails:      attest.RunDetails{Builder: attest.Builder{ID: "https://ci.example/builder"}},
+	provenance := predicate.Provenance{
+		BuildDefinition: predicate.BuildDefinition{BuildType: "https://ci.example/v1", ExternalParameters: map[string]any{"a": "b"}},
+		RunDetails:      predicate.RunDetails{Builder: predicate.Builder{ID: "https://ci.example/builder"}},
 	}
-	say := func(p attest.Provenance, by person) {
+	say := func(p predicate.Provenance, by person) {
 		t.Helper()
 		if _, err := attest.Image(context.Background(), w.store, w.image, p, attest.Options{}, by); err != nil {
 			t.Fatal(err)

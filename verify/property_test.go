@@ -20,7 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -149,7 +149,7 @@ func newCast(t testing.TB) *cast {
 	}
 	c := &cast{image: image, alice: fixed(1), bob: fixed(2), evil: fixed(3)}
 	provenance := func(builder string, subject name.Digest) string {
-		return fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, attest.TypeProvenance, about(subject), fmt.Sprintf(propertyProvenance, builder))
+		return fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, predicate.TypeProvenance, about(subject), fmt.Sprintf(propertyProvenance, builder))
 	}
 	for _, who := range []struct {
 		name string

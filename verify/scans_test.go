@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // reported is cosign's predicate of a scan an hour ago, with a scanner's own
 // report in it.
 func reported(report string) says {
-	return says{attest.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":` + report + `},"metadata":{"scanStartedOn":"2026-11-23T11:00:00Z","scanFinishedOn":"2026-11-23T11:00:00Z"}}`}
+	return says{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":` + report + `},"metadata":{"scanStartedOn":"2026-11-23T11:00:00Z","scanFinishedOn":"2026-11-23T11:00:00Z"}}`}
 }
 
 func trivyReport(more string) string { return `{"SchemaVersion":2,` + more + `}` }
@@ -96,7 +96,7 @@ func TestAReportIsAsOldAsItSaysItself(t *testing.T) {
 
 func TestAttack_E15_AScoreOfZeroIsNotKnown(t *testing.T) {
 	scored := func(ratings string) says {
-		return says{attest.TypeVulns, `{"scanner":{"uri":"https://s.example","result":[{"id":"CVE-1","severity":[` + ratings + `]}]},"metadata":{"scanStartedOn":"` + recently + `","scanFinishedOn":"` + recently + `"}}`}
+		return says{predicate.TypeVulns, `{"scanner":{"uri":"https://s.example","result":[{"id":"CVE-1","severity":[` + ratings + `]}]},"metadata":{"scanStartedOn":"` + recently + `","scanFinishedOn":"` + recently + `"}}`}
 	}
 	for ratings, reason := range map[string]verify.Reason{
 		`{"method":"cvss_score","score":"0.0"}`:                                 verify.ReasonVulnerable,

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -78,7 +78,7 @@ func predicateOf(t *testing.T, facts []provenance.Facts) says {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return says{attest.TypeProvenance, string(text)}
+	return says{predicate.TypeProvenance, string(text)}
 }
 
 func wantSource(t *testing.T, conditions string, statement says, met bool) {
@@ -134,7 +134,7 @@ func TestAttack_E16_ForeignProvenanceThatLeavesTheSourceOpenMustHoldForEach(t *t
 		return provenanceBy(someBuilder, "https://ci.example/v1", provenance.BuildTypeBuildKit, `"target":"app"`, `"configSource":`+configSource, source, dependencies)
 	}
 	old := func(buildType, configSource, materials string) says {
-		return says{attest.TypeProvenance02, `{"builder":{"id":"` + someBuilder + `"},"buildType":"` + buildType + `","invocation":{"configSource":` + configSource + `},"materials":[` + materials + `]}`}
+		return says{predicate.TypeProvenance02, `{"builder":{"id":"` + someBuilder + `"},"buildType":"` + buildType + `","invocation":{"configSource":` + configSource + `},"materials":[` + materials + `]}`}
 	}
 	marked := func(resource, is string) string {
 		return strings.TrimSuffix(resource, "}") + `,"annotations":{"buildSource":` + is + `}}`

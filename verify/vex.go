@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // isVEX reports whether a predicate is an OpenVEX document.
-func isVEX(predicateType string) bool { return isOfType(predicateType, attest.TypeOpenVEX) }
+func isVEX(predicateType string) bool { return isOfType(predicateType, predicate.TypeOpenVEX) }
 
 // vexStatements are OpenVEX documents, and who of a role has signed them.
 type vexStatements struct {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -76,7 +76,7 @@ func readVEX(text []byte) (all []vexOpinion, err error) {
 	s.each("statements", root.Get("statements"), func(at string, v strictjson.Value) {
 		s.object(at, v, "status", "vulnerability", "timestamp", "last_updated")
 		status := s.text(at+".status", v.Get("status"))
-		o := vexOpinion{excuses: status == attest.VEXNotAffected || status == attest.VEXFixed, names: vexNames(&s, at+".vulnerability", v.Get("vulnerability"))}
+		o := vexOpinion{excuses: status == predicate.VEXNotAffected || status == predicate.VEXFixed, names: vexNames(&s, at+".vulnerability", v.Get("vulnerability"))}
 		var read bool
 		o.at, read = lastTime(v, stated)
 		o.undated = !read || !known && !v.Get("timestamp").Exists() && !v.Get("last_updated").Exists()

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -78,12 +78,12 @@ func TestAttack_E12_TheLatestStatementAboutAVulnerabilityCountsInEveryOrder(t *t
 		"a doubt that came later":              {[]says{vex("not_affected"), dated(vex("affected"), later)}, false},
 		"a doubt of the same time":             {[]says{vex("not_affected"), vex("affected")}, false},
 		"a doubt that was resolved":            {[]says{dated(vex("not_affected"), earlierOn), vex("affected"), dated(vex("fixed"), later)}, true},
-		"a statement with a time of its own":   {[]says{vex("affected"), {attest.TypeOpenVEX, inDocument}}, true},
-		"a document that says it was updated":  {[]says{vex("affected"), {attest.TypeOpenVEX, updated}}, true},
-		"an update before the document itself": {[]says{vex("affected"), {attest.TypeOpenVEX, strings.Replace(dated(vex("not_affected"), later).text, `"version":1`, `"version":2,"last_updated":"`+earlierOn+`"`, 1)}}, true},
+		"a statement with a time of its own":   {[]says{vex("affected"), {predicate.TypeOpenVEX, inDocument}}, true},
+		"a document that says it was updated":  {[]says{vex("affected"), {predicate.TypeOpenVEX, updated}}, true},
+		"an update before the document itself": {[]says{vex("affected"), {predicate.TypeOpenVEX, strings.Replace(dated(vex("not_affected"), later).text, `"version":1`, `"version":2,"last_updated":"`+earlierOn+`"`, 1)}}, true},
 		"one from the future excuses nothing":  {[]says{dated(vex("not_affected"), tomorrow)}, false},
 		"a doubt from the future is a doubt":   {[]says{vex("not_affected"), dated(vex("affected"), tomorrow)}, false},
-		"about another vulnerability":          {[]says{{attest.TypeOpenVEX, strings.ReplaceAll(vex("not_affected").text, "CVE-2026-0001", "CVE-2026-0002")}}, false},
+		"about another vulnerability":          {[]says{{predicate.TypeOpenVEX, strings.ReplaceAll(vex("not_affected").text, "CVE-2026-0001", "CVE-2026-0002")}}, false},
 		"a doubt about its other name":         {[]says{vex("not_affected"), named(dated(vex("affected"), later), "GHSA-x")}, false},
 		"a doubt of old about its other name":  {[]says{vex("not_affected"), named(dated(vex("affected"), earlierOn), "GHSA-x")}, true},
 		"a doubt by way of a third name":       {[]says{vex("not_affected"), named(dated(vex("fixed"), earlierOn), "GHSA-x", "OSV-1"), named(dated(vex("affected"), later), "OSV-1")}, false},
@@ -141,7 +141,7 @@ func TestAttack_E12_DoubtsThatAreNotUnderstoodAreDoubts(t *testing.T) {
 		"a vulnerability by URL":      strings.Replace(affected, vulnerability, `{"@id":"https://nvd.example/CVE-2026-0001"}`, 1),
 		"more values than can be had": strings.Replace(affected, `"version":1,`, `"version":1,"x":[`+strings.Repeat("1,", 1<<20)+`1],`, 1),
 	} {
-		res, err := x.v.Bundles(context.Background(), x.image, found, excuse, x.bundled(says{attest.TypeOpenVEX, text}, x.a))
+		res, err := x.v.Bundles(context.Background(), x.image, found, excuse, x.bundled(says{predicate.TypeOpenVEX, text}, x.a))
 		t.Log(label)
 		isDenied(t, res, err, verify.ReasonVulnerable)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // The annotations by which an image names its base (OCI image-spec,
@@ -32,7 +32,7 @@ func BaseImage(annotations map[string]string) (Facts, error) {
 		return Facts{}, fmt.Errorf("%w: the base image %.200q has no sha256 digest", ErrOrigin, text)
 	}
 	if text == "" {
-		return Facts{Dependencies: []attest.ResourceDescriptor{{Name: "base image", Digest: digestSet(digest)}}}, nil
+		return Facts{Dependencies: []predicate.ResourceDescriptor{{Name: "base image", Digest: digestSet(digest)}}}, nil
 	}
 	image, err := parseImage(text)
 	if err != nil {
@@ -42,7 +42,7 @@ func BaseImage(annotations map[string]string) (Facts, error) {
 		return Facts{}, fmt.Errorf("%w: the base image %.200q is named with another digest", ErrOrigin, text)
 	}
 	image.digest = digest
-	return Facts{Dependencies: []attest.ResourceDescriptor{image.dependency("")}}, nil
+	return Facts{Dependencies: []predicate.ResourceDescriptor{image.dependency("")}}, nil
 }
 
 // imageName is a reference to an image, taken apart.
@@ -82,12 +82,12 @@ func repositoryPath(path string) bool {
 }
 
 // dependency describes the image; it has a digest.
-func (i imageName) dependency(platform string) attest.ResourceDescriptor {
+func (i imageName) dependency(platform string) predicate.ResourceDescriptor {
 	uri := purl("docker", i.familiar(), i.tag) + "?digest=" + i.digest
 	if platform != "" {
 		uri += "&platform=" + purlEscape(platform)
 	}
-	return attest.ResourceDescriptor{URI: uri, Digest: digestSet(i.digest)}
+	return predicate.ResourceDescriptor{URI: uri, Digest: digestSet(i.digest)}
 }
 
 // familiar is the repository as docker shows it: without the default registry.

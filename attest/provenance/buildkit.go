@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -33,7 +34,7 @@ const (
 //
 //   - BuildType and ExternalParameters: see BuildTypeBuildKit
 //   - Dependencies: what configSource names, if that is from git, before all
-//     others and annotated with attest.AnnotationBuildSource; images as package
+//     others and annotated with predicate.AnnotationBuildSource; images as package
 //     URLs, other repositories as "git+https://host/path@ref" with their gitCommit,
 //     annotated not to be the source; other downloads
 //   - InternalParameters "buildkit": builderPlatform, targetPlatform, vcs (source
@@ -68,7 +69,7 @@ func BuildKitProvenance(statementOrPredicate []byte) (Facts, error) {
 		if err != nil {
 			return Facts{}, fmt.Errorf("%w: %w", ErrOrigin, err)
 		}
-		if s.PredicateType != attest.TypeProvenance && s.PredicateType != attest.TypeProvenance02 {
+		if s.PredicateType != predicate.TypeProvenance && s.PredicateType != predicate.TypeProvenance02 {
 			return Facts{}, fmt.Errorf("%w: the statement is no provenance, but %.200q", ErrOrigin, s.PredicateType)
 		}
 		root = root.Get("predicate")

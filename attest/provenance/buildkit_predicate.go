@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // buildKitFacts gives the facts of a predicate; internal is the name of its
 // internal parameter.
-func buildKitFacts(internal string, predicate strictjson.Value) (Facts, error) {
-	run, err := readBuildKitRun(predicate)
+func buildKitFacts(internal string, said strictjson.Value) (Facts, error) {
+	run, err := readBuildKitRun(said)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -54,8 +54,8 @@ func buildKitFacts(internal string, predicate strictjson.Value) (Facts, error) {
 
 // among tells the source from the git repositories that a Dockerfile's ADD names:
 // BuildKit sorts them all by URL. The source is put first.
-func (s *buildKitSource) among(all []attest.ResourceDescriptor) ([]attest.ResourceDescriptor, error) {
-	var source []attest.ResourceDescriptor
+func (s *buildKitSource) among(all []predicate.ResourceDescriptor) ([]predicate.ResourceDescriptor, error) {
+	var source []predicate.ResourceDescriptor
 	if _, err := buildKitURL(s.URI); err == nil && s.URI != "" {
 		d, err := s.dependency()
 		if err != nil {
@@ -179,15 +179,15 @@ type buildKit02 struct {
 	} `json:"metadata"`
 }
 
-func readBuildKitRun(predicate strictjson.Value) (run buildKitRun, err error) {
+func readBuildKitRun(said strictjson.Value) (run buildKitRun, err error) {
 	var buildType string
-	if predicate.Get("buildDefinition").Exists() {
+	if said.Get("buildDefinition").Exists() {
 		var p buildKit1
-		err = strictjson.Decode(predicate, &p, strictjson.DecodeOptions{})
+		err = strictjson.Decode(said, &p, strictjson.DecodeOptions{})
 		run, buildType = p.run(), p.BuildDefinition.BuildType
 	} else {
 		var p buildKit02
-		err = strictjson.Decode(predicate, &p, strictjson.DecodeOptions{})
+		err = strictjson.Decode(said, &p, strictjson.DecodeOptions{})
 		run, buildType = p.run(), p.BuildType
 	}
 	switch {
@@ -317,8 +317,8 @@ func copiedArg(name string) bool {
 }
 
 // dependency describes what a build read, by the rules of Facts.
-func (m *buildKitMaterial) dependency() (attest.ResourceDescriptor, error) {
-	d := attest.ResourceDescriptor{Digest: maps.Clone(m.Digest)}
+func (m *buildKitMaterial) dependency() (predicate.ResourceDescriptor, error) {
+	d := predicate.ResourceDescriptor{Digest: maps.Clone(m.Digest)}
 	for algorithm, value := range m.Digest {
 		sizes := map[string]int{"sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}
 		if len(value) != sizes[algorithm] || !isHex(value) || value == "" {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
@@ -415,7 +416,7 @@ func FuzzBuildKit(f *testing.F) {
 				}
 				continue
 			}
-			if _, err := provenance.New("https://builder.example.test", facts); err != nil && !errors.Is(err, attest.ErrPredicate) {
+			if _, err := provenance.New("https://builder.example.test", facts); err != nil && !errors.Is(err, predicate.ErrInvalid) {
 				t.Fatalf("facts that cannot be put together: %v", err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // Bounds of a Dockerfile.
@@ -89,7 +90,7 @@ func resolveImages(ctx context.Context, images []usedImage, resolve func(context
 	if len(images) > maxDockerImages {
 		return Facts{}, fmt.Errorf("%w: a Dockerfile of more than %d images", ErrOrigin, maxDockerImages)
 	}
-	var all []attest.ResourceDescriptor
+	var all []predicate.ResourceDescriptor
 	known := make(map[string]string)
 	for _, image := range images {
 		parsed, err := parseImage(image.reference)

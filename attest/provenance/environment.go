@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // Errors of Environment, for errors.Is.
@@ -313,7 +314,7 @@ func set(m map[string]any, path string, value any) {
 var refPattern = regexp.MustCompile(`^[A-Za-z0-9._/@+#=,-]+$`)
 
 // source is the repository that was built from.
-func (r *reader) source() []attest.ResourceDescriptor {
+func (r *reader) source() []predicate.ResourceDescriptor {
 	s := r.system
 	repository, commit, ref := r.first(s.repository), r.expand(s.commit), r.first(s.ref)
 	switch {
@@ -338,7 +339,7 @@ func (r *reader) source() []attest.ResourceDescriptor {
 	if ref != "" {
 		uri += "@" + ref
 	}
-	return []attest.ResourceDescriptor{{URI: uri, Digest: map[string]string{"gitCommit": commit}}}
+	return []predicate.ResourceDescriptor{{URI: uri, Digest: map[string]string{"gitCommit": commit}}}
 }
 
 func variablesOf(all []template) (names [][]string) {

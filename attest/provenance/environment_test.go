@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
@@ -99,7 +100,7 @@ func TestEachBuildSystemIsMappedAsItsGoldenPredicateSays(t *testing.T) {
 			if err := theirs.Validate(); err != nil {
 				t.Errorf("in-toto/attestation: %v", err)
 			}
-			if _, err := attest.ParsePredicate(attest.TypeProvenance, want); err != nil {
+			if _, err := predicate.Parse(predicate.TypeProvenance, want); err != nil {
 				t.Error(err)
 			}
 		})
@@ -271,7 +272,7 @@ func TestFromEnvironmentPutsSystemWorkTreeAndMoreTogether(t *testing.T) {
 	git("remote", "add", "origin", "https://git.example/team/app")
 	o := provenance.Options{
 		BuilderID: "https://ci.example/builder", Dir: dir, Lookup: lookup(environment(t, "github-actions")),
-		More: []provenance.Facts{{Dependencies: []attest.ResourceDescriptor{{URI: "pkg:golang/example.com/m@v1"}}}},
+		More: []provenance.Facts{{Dependencies: []predicate.ResourceDescriptor{{URI: "pkg:golang/example.com/m@v1"}}}},
 	}
 	p, err := provenance.FromEnvironment(t.Context(), o)
 	if err != nil {
@@ -297,9 +298,9 @@ func TestFromEnvironmentPutsSystemWorkTreeAndMoreTogether(t *testing.T) {
 }
 
 func TestFactsThatContradictAreRefusedAndEqualOnesListedOnce(t *testing.T) {
-	dep := attest.ResourceDescriptor{URI: "git+https://git.example/x", Digest: map[string]string{"gitCommit": strings.Repeat("a", 40)}}
-	a := provenance.Facts{BuildType: "https://example.com/a", ExternalParameters: map[string]any{"x": "1"}, Dependencies: []attest.ResourceDescriptor{dep, dep}}
-	b := provenance.Facts{BuildType: "https://example.com/b", ExternalParameters: map[string]any{"y": "2"}, Dependencies: []attest.ResourceDescriptor{dep}}
+	dep := predicate.ResourceDescriptor{URI: "git+https://git.example/x", Digest: map[string]string{"gitCommit": strings.Repeat("a", 40)}}
+	a := provenance.Facts{BuildType: "https://example.com/a", ExternalParameters: map[string]any{"x": "1"}, Dependencies: []predicate.ResourceDescriptor{dep, dep}}
+	b := provenance.Facts{BuildType: "https://example.com/b", ExternalParameters: map[string]any{"y": "2"}, Dependencies: []predicate.ResourceDescriptor{dep}}
 	p, err := provenance.New("https://ci.example/builder", a, b)
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +345,7 @@ func FuzzEnvironment(f *testing.F) {
 		}
 		p, err := provenance.New("https://ci.example/builder", got)
 		if err != nil {
-			if !errors.Is(err, attest.ErrPredicate) {
+			if !errors.Is(err, predicate.ErrInvalid) {
 				t.Fatal(err)
 			}
 			return
@@ -353,7 +354,7 @@ func FuzzEnvironment(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := attest.ParsePredicate(attest.TypeProvenance, text); err != nil {
+		if _, err := predicate.Parse(predicate.TypeProvenance, text); err != nil {
 			t.Fatalf("what is written is not read: %v\n%s", err, text)
 		}
 	})

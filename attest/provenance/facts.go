@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // Facts are what one source knows about a build. Parameter values are strings,
@@ -39,18 +40,18 @@ type Facts struct {
 	// InternalParameters by the builder.
 	ExternalParameters, InternalParameters map[string]any
 	// Dependencies are what the build read, the source among them: what is
-	// annotated with attest.AnnotationBuildSource, or else every URI that begins
+	// annotated with predicate.AnnotationBuildSource, or else every URI that begins
 	// with "git+" and is not annotated to be none.
-	Dependencies []attest.ResourceDescriptor
+	Dependencies []predicate.ResourceDescriptor
 	// BuilderVersion and BuilderDependencies are about the build platform.
 	BuilderVersion      map[string]string
-	BuilderDependencies []attest.ResourceDescriptor
+	BuilderDependencies []predicate.ResourceDescriptor
 	// InvocationID identifies the run.
 	InvocationID string
 	// StartedOn and FinishedOn are the run's times. Zero: not known.
 	StartedOn, FinishedOn time.Time
 	// Byproducts are outputs other than the artifact.
-	Byproducts []attest.ResourceDescriptor
+	Byproducts []predicate.ResourceDescriptor
 }
 
 // New puts facts together. builderID is the absolute URI of the build platform
@@ -65,20 +66,20 @@ type Facts struct {
 // becomes the internal parameter innerInvocationId.
 //
 // The source stands before all other dependencies and is annotated with
-// attest.AnnotationBuildSource, so that a verifier knows it from other git
+// predicate.AnnotationBuildSource, so that a verifier knows it from other git
 // repositories that the build has read. Facts that name one commit mean the same
 // source, and the URI of the first of them stands. Two commits of one repository
 // are ErrConflict: what was checked out is not what the build was started for. Of
 // two repositories both are annotated, and verifiers demand of both what their
 // policy says of the source.
 //
-// Errors are attest.ErrOptions, ErrConflict, and attest.ErrPredicate where what
+// Errors are attest.ErrOptions, ErrConflict, and predicate.ErrInvalid where what
 // comes out is no valid provenance.
-func New(builderID string, facts ...Facts) (*attest.Provenance, error) {
+func New(builderID string, facts ...Facts) (*predicate.Provenance, error) {
 	if err := checkBuilderID(builderID); err != nil {
 		return nil, err
 	}
-	p := &attest.Provenance{RunDetails: attest.RunDetails{Builder: attest.Builder{ID: builderID}}}
+	p := &predicate.Provenance{RunDetails: predicate.RunDetails{Builder: predicate.Builder{ID: builderID}}}
 	for _, f := range facts {
 		if err := add(p, f); err != nil {
 			return nil, err
@@ -112,7 +113,7 @@ func checkBuilderID(id string) error {
 	return nil
 }
 
-func add(p *attest.Provenance, f Facts) error {
+func add(p *predicate.Provenance, f Facts) error {
 	def, run := &p.BuildDefinition, &p.RunDetails
 	switch {
 	case def.BuildType == "" && f.BuildType != "":
@@ -136,13 +137,13 @@ func add(p *attest.Provenance, f Facts) error {
 	return addMetadata(p, f)
 }
 
-func addMetadata(p *attest.Provenance, f Facts) error {
+func addMetadata(p *predicate.Provenance, f Facts) error {
 	run := &p.RunDetails
 	if f.InvocationID == "" && f.StartedOn.IsZero() && f.FinishedOn.IsZero() {
 		return nil
 	}
 	if run.Metadata == nil {
-		run.Metadata = &attest.BuildMetadata{}
+		run.Metadata = &predicate.BuildMetadata{}
 	}
 	m := run.Metadata
 	if f.InvocationID != "" {
@@ -182,7 +183,7 @@ func merge[V any](into *map[string]V, from map[string]V) error {
 // descriptorID tells dependencies from one another.
 type descriptorID struct{ uri, name, digests string }
 
-func idOf(d attest.ResourceDescriptor) descriptorID {
+func idOf(d predicate.ResourceDescriptor) descriptorID {
 	var digests string
 	for _, algorithm := range slices.Sorted(maps.Keys(d.Digest)) {
 		digests += algorithm + ":" + d.Digest[algorithm] + " "
@@ -191,7 +192,7 @@ func idOf(d attest.ResourceDescriptor) descriptorID {
 }
 
 // union adds descriptors that are not there yet.
-func union(have, more []attest.ResourceDescriptor) []attest.ResourceDescriptor {
+func union(have, more []predicate.ResourceDescriptor) []predicate.ResourceDescriptor {
 	seen := make(map[descriptorID]bool, len(have)+len(more))
 	for _, d := range have {
 		seen[idOf(d)] = true

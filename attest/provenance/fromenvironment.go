@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // Options say what FromEnvironment makes provenance of.
@@ -36,7 +36,7 @@ type Options struct {
 // request's in a workflow of the main branch, is ErrConflict.
 //
 // Errors are those of the three, and of the context.
-func FromEnvironment(ctx context.Context, o Options) (*attest.Provenance, error) {
+func FromEnvironment(ctx context.Context, o Options) (*predicate.Provenance, error) {
 	if o.Lookup == nil {
 		o.Lookup = os.LookupEnv
 	}

@@ -10,7 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // ErrOrigin says that an artifact or file does not tell its origin: it is not of
@@ -41,7 +41,7 @@ func GoBinary(r io.ReaderAt) (Facts, error) {
 		return Facts{}, err
 	}
 	f := Facts{
-		BuilderDependencies: []attest.ResourceDescriptor{{URI: golangPURL(stdlib, stdlibVersion(info.GoVersion)), Name: info.GoVersion}},
+		BuilderDependencies: []predicate.ResourceDescriptor{{URI: golangPURL(stdlib, stdlibVersion(info.GoVersion)), Name: info.GoVersion}},
 		InternalParameters:  map[string]any{"goBinary:" + info.Path: goParameters(info)},
 	}
 	main, ok, err := mainModule(info)
@@ -122,20 +122,20 @@ func setting(info *debug.BuildInfo, name string) string {
 
 // mainModule is the source of the program itself, where the binary says more of
 // it than its name. A binary does not know its repository, only the module.
-func mainModule(info *debug.BuildInfo) (attest.ResourceDescriptor, bool, error) {
+func mainModule(info *debug.BuildInfo) (predicate.ResourceDescriptor, bool, error) {
 	commit := setting(info, "vcs.revision")
 	if info.Main.Path == "" {
-		return attest.ResourceDescriptor{}, false, nil
+		return predicate.ResourceDescriptor{}, false, nil
 	}
 	if setting(info, "vcs") == "git" && (len(commit) == 40 || len(commit) == 64) && isHex(commit) {
-		d := attest.ResourceDescriptor{URI: golangPURL(info.Main.Path, ""), Digest: map[string]string{"gitCommit": commit}}
+		d := predicate.ResourceDescriptor{URI: golangPURL(info.Main.Path, ""), Digest: map[string]string{"gitCommit": commit}}
 		if setting(info, "vcs.modified") == "true" {
 			d.Annotations = map[string]any{"modified": true}
 		}
 		return d, true, nil
 	}
 	if info.Main.Sum == "" {
-		return attest.ResourceDescriptor{}, false, nil
+		return predicate.ResourceDescriptor{}, false, nil
 	}
 	d, err := moduleDependency(&info.Main)
 	return d, true, err
@@ -161,9 +161,9 @@ func isDirectory(path string) bool {
 		strings.HasPrefix(path, "/") || strings.Contains(path, `\`) || len(path) > 1 && path[1] == ':'
 }
 
-func moduleDependency(m *debug.Module) (attest.ResourceDescriptor, error) {
+func moduleDependency(m *debug.Module) (predicate.ResourceDescriptor, error) {
 	used, local := usedModule(m)
-	d := attest.ResourceDescriptor{URI: golangPURL(used.Path, used.Version)}
+	d := predicate.ResourceDescriptor{URI: golangPURL(used.Path, used.Version)}
 	switch {
 	case local:
 		d.Annotations = map[string]any{"replaces": m.Path + "@" + m.Version, "replacedBy": "a local directory"}

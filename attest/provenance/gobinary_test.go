@@ -13,12 +13,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-func findDependency(all []attest.ResourceDescriptor, uri string) *attest.ResourceDescriptor {
+func findDependency(all []predicate.ResourceDescriptor, uri string) *predicate.ResourceDescriptor {
 	for i := range all {
 		if all[i].URI == uri {
 			return &all[i]
@@ -222,7 +222,7 @@ func TestTheSBOMOfAGoBinaryIsDeterministicCycloneDX(t *testing.T) {
 	if len(refs) != len(info.Deps)+1 || !refs["pkg:golang/stdlib@"+strings.TrimPrefix(strings.Fields(runtime.Version())[0], "go")] {
 		t.Errorf("%d components of %d modules", len(refs), len(info.Deps))
 	}
-	if _, err := attest.ParsePredicate("cyclonedx", first); err != nil {
+	if _, err := predicate.Parse("cyclonedx", first); err != nil {
 		t.Errorf("as a predicate: %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -71,7 +71,7 @@ type lockEntry struct {
 }
 
 type lockReader struct {
-	found []attest.ResourceDescriptor
+	found []predicate.ResourceDescriptor
 	at    map[string]int // where a package stands in found
 }
 
@@ -151,7 +151,7 @@ func (l *lockReader) add(e lockEntry) error {
 	if e.Link || local || e.Version == "" && resolved == "" {
 		return nil
 	}
-	d := attest.ResourceDescriptor{URI: purl("npm", e.Name, e.Version)}
+	d := predicate.ResourceDescriptor{URI: purl("npm", e.Name, e.Version)}
 	var err error
 	if d.Digest, err = integrityDigests(e.Integrity); err != nil {
 		return fmt.Errorf("package %.200q: %w", e.Name, err)
@@ -168,7 +168,7 @@ func (l *lockReader) add(e lockEntry) error {
 
 // keep adds a package. One that is installed at several places is listed once,
 // and is said to be for development, optional or bundled if it is so everywhere.
-func (l *lockReader) keep(d attest.ResourceDescriptor) error {
+func (l *lockReader) keep(d predicate.ResourceDescriptor) error {
 	key := fmt.Sprint(d.URI, d.Digest)
 	if i, twice := l.at[key]; twice {
 		maps.DeleteFunc(l.found[i].Annotations, func(name string, _ any) bool { return d.Annotations[name] == nil })
@@ -184,7 +184,7 @@ func (l *lockReader) keep(d attest.ResourceDescriptor) error {
 
 // setLockSource says where a package is from, and of one from git its commit; of
 // a local path it says nothing.
-func setLockSource(d *attest.ResourceDescriptor, resolved string) {
+func setLockSource(d *predicate.ResourceDescriptor, resolved string) {
 	u, err := url.Parse(resolved)
 	if err != nil || u.Host == "" {
 		return

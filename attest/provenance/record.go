@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/hashtree"
 )
 
@@ -332,7 +333,7 @@ func (r *Recording) Facts() Facts {
 	}
 	if len(r.Output) > 0 {
 		sum := sha256.Sum256(r.Output)
-		f.Byproducts = []attest.ResourceDescriptor{{
+		f.Byproducts = []predicate.ResourceDescriptor{{
 			Name: "output", MediaType: outputType(r.Output), Content: r.Output,
 			Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])},
 		}}
@@ -352,11 +353,11 @@ func (r *Recording) Subjects() []attest.Subject {
 // describeFiles lists files one by one, or where there are too many one list of
 // them: lines as "sha256sum" writes them, of digest, two blanks, path and a line
 // feed, sorted by path. Paths hold no control characters.
-func describeFiles(files []File, most int) []attest.ResourceDescriptor {
+func describeFiles(files []File, most int) []predicate.ResourceDescriptor {
 	if len(files) <= most {
-		var all []attest.ResourceDescriptor
+		var all []predicate.ResourceDescriptor
 		for _, f := range files {
-			all = append(all, attest.ResourceDescriptor{Name: f.Path, Digest: map[string]string{"sha256": f.SHA256}})
+			all = append(all, predicate.ResourceDescriptor{Name: f.Path, Digest: map[string]string{"sha256": f.SHA256}})
 		}
 		return all
 	}
@@ -364,7 +365,7 @@ func describeFiles(files []File, most int) []attest.ResourceDescriptor {
 	for _, f := range files {
 		_, _ = io.WriteString(sum, f.SHA256+"  "+f.Path+"\n") // a hash does not fail
 	}
-	return []attest.ResourceDescriptor{{
+	return []predicate.ResourceDescriptor{{
 		Name: "materials.sha256", MediaType: "text/plain",
 		Digest:      map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))},
 		Annotations: map[string]any{"files": int64(len(files))},

@@ -5,21 +5,21 @@ import (
 	"maps"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // isGit reports whether a dependency is a git repository, or the commit of a work
 // tree that has no remote.
-func isGit(d attest.ResourceDescriptor) bool {
+func isGit(d predicate.ResourceDescriptor) bool {
 	return strings.HasPrefix(d.URI, "git+") || d.URI == "" && d.Name == "source" && d.Digest["gitCommit"] != ""
 }
 
 // sources are what facts say that the build was started from: what is annotated
 // so, or else every git repository that is not annotated as something else.
-func (f *Facts) sources() []attest.ResourceDescriptor {
-	var marked, plain []attest.ResourceDescriptor
+func (f *Facts) sources() []predicate.ResourceDescriptor {
+	var marked, plain []predicate.ResourceDescriptor
 	for _, d := range f.Dependencies {
-		switch mark := d.Annotations[attest.AnnotationBuildSource]; {
+		switch mark := d.Annotations[predicate.AnnotationBuildSource]; {
 		case !isGit(d) || mark == false:
 		case mark == true:
 			marked = append(marked, d)
@@ -38,8 +38,8 @@ func (f *Facts) sources() []attest.ResourceDescriptor {
 // of the first of them stands. Two commits of one repository contradict each
 // other. Of two repositories both are annotated, since nothing tells which of them
 // was built.
-func placeSource(p *attest.Provenance, facts []Facts) error {
-	var all []attest.ResourceDescriptor
+func placeSource(p *predicate.Provenance, facts []Facts) error {
+	var all []predicate.ResourceDescriptor
 	for _, f := range facts {
 		for _, d := range f.sources() {
 			known, err := knownSource(all, d)
@@ -52,7 +52,7 @@ func placeSource(p *attest.Provenance, facts []Facts) error {
 		}
 	}
 	def := &p.BuildDefinition
-	placed := make([]attest.ResourceDescriptor, 0, len(def.ResolvedDependencies))
+	placed := make([]predicate.ResourceDescriptor, 0, len(def.ResolvedDependencies))
 	isSource := make(map[descriptorID]bool, len(all))
 	for _, d := range all {
 		isSource[idOf(d)] = true
@@ -62,7 +62,7 @@ func placeSource(p *attest.Provenance, facts []Facts) error {
 		if isGit(d) && isSource[idOf(d)] {
 			continue
 		}
-		if d.Annotations[attest.AnnotationBuildSource] == true {
+		if d.Annotations[predicate.AnnotationBuildSource] == true {
 			d = annotated(d, false) // another name of the source
 		}
 		placed = append(placed, d)
@@ -74,7 +74,7 @@ func placeSource(p *attest.Provenance, facts []Facts) error {
 }
 
 // knownSource reports whether a source is among those that are known.
-func knownSource(all []attest.ResourceDescriptor, d attest.ResourceDescriptor) (bool, error) {
+func knownSource(all []predicate.ResourceDescriptor, d predicate.ResourceDescriptor) (bool, error) {
 	commit := d.Digest["gitCommit"]
 	for _, have := range all {
 		switch other := have.Digest["gitCommit"]; {
@@ -103,11 +103,11 @@ func repositoryOf(uri string) string {
 }
 
 // annotated is the dependency with the annotation of the source.
-func annotated(d attest.ResourceDescriptor, is bool) attest.ResourceDescriptor {
+func annotated(d predicate.ResourceDescriptor, is bool) predicate.ResourceDescriptor {
 	d.Annotations = maps.Clone(d.Annotations) // the caller's own
 	if d.Annotations == nil {
 		d.Annotations = make(map[string]any)
 	}
-	d.Annotations[attest.AnnotationBuildSource] = is
+	d.Annotations[predicate.AnnotationBuildSource] = is
 	return d
 }

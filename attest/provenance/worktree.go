@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // ErrNoWorkTree says that a directory is in no git work tree with a commit, or
@@ -89,14 +89,14 @@ func (t *Tree) Facts() Facts {
 	if t.Changed {
 		git["changed"] = true
 	}
-	source := attest.ResourceDescriptor{Name: "source", Digest: map[string]string{"gitCommit": t.Commit}}
+	source := predicate.ResourceDescriptor{Name: "source", Digest: map[string]string{"gitCommit": t.Commit}}
 	if t.Remote != "" {
 		source.Name, source.URI = "", "git+"+t.Remote
 		if t.Ref != "" {
 			source.URI += "@" + t.Ref
 		}
 	}
-	return Facts{InternalParameters: map[string]any{"git": git}, Dependencies: []attest.ResourceDescriptor{source}}
+	return Facts{InternalParameters: map[string]any{"git": git}, Dependencies: []predicate.ResourceDescriptor{source}}
 }
 
 // ReadTree asks git about a work tree. A repository's own configuration can name

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -33,21 +34,21 @@ type LinkPredicate struct {
 func (LinkPredicate) PredicateType() string { return TypeLinkSet }
 
 // Validate checks that everything carried is what it should be: the form, not
-// the signatures. Errors are attest.ErrPredicate.
+// the signatures. Errors are predicate.ErrInvalid.
 func (p LinkPredicate) Validate() error {
 	if n := len(p.Links); n == 0 || n > maxPredicateLinks {
-		return fmt.Errorf("%w: %d links, want 1 to %d", attest.ErrPredicate, n, maxPredicateLinks)
+		return fmt.Errorf("%w: %d links, want 1 to %d", predicate.ErrInvalid, n, maxPredicateLinks)
 	}
 	for i, l := range p.Links {
 		if _, err := ReadLink(l); err != nil {
-			return fmt.Errorf("%w: link %d: %w", attest.ErrPredicate, i+1, err)
+			return fmt.Errorf("%w: link %d: %w", predicate.ErrInvalid, i+1, err)
 		}
 	}
 	if len(p.Layout) == 0 {
 		return nil
 	}
 	if _, err := ReadLayout(p.Layout); err != nil {
-		return fmt.Errorf("%w: %w", attest.ErrPredicate, err)
+		return fmt.Errorf("%w: %w", predicate.ErrInvalid, err)
 	}
 	return nil
 }
@@ -76,17 +77,17 @@ func (p LinkPredicate) RawPredicate() []byte {
 // ReadLinkPredicate reads the text of a predicate. What it carries is neither
 // verified nor looked into: that is the job of Verify, which passes over what is
 // no link. Fields that are not known are passed over. The result refers to the
-// text, which must not change. Errors are attest.ErrPredicate.
-func ReadLinkPredicate(predicate []byte) (*LinkPredicate, error) {
-	p, err := readLinkPredicate(predicate)
+// text, which must not change. Errors are predicate.ErrInvalid.
+func ReadLinkPredicate(text []byte) (*LinkPredicate, error) {
+	p, err := readLinkPredicate(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", attest.ErrPredicate, err)
+		return nil, fmt.Errorf("%w: %w", predicate.ErrInvalid, err)
 	}
 	return p, nil
 }
 
-func readLinkPredicate(predicate []byte) (*LinkPredicate, error) {
-	root, err := strictjson.ParseShallow(predicate, 2)
+func readLinkPredicate(text []byte) (*LinkPredicate, error) {
+	root, err := strictjson.ParseShallow(text, 2)
 	if err != nil {
 		return nil, err
 	}

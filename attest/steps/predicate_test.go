@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/steps"
 )
 
@@ -60,10 +61,10 @@ func TestLinkPredicateRefusesWhatItIsNot(t *testing.T) {
 		"a link as layout": {Links: [][]byte{link}, Layout: link},
 		"too many":         {Links: make([][]byte, 1001)},
 	} {
-		if err := p.Validate(); !errors.Is(err, attest.ErrPredicate) {
+		if err := p.Validate(); !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := attest.NewStatement(p, attest.Subject{Digest: map[string]string{"sha256": b.image.Hex}}); !errors.Is(err, attest.ErrPredicate) {
+		if _, err := attest.NewStatement(p, attest.Subject{Digest: map[string]string{"sha256": b.image.Hex}}); !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s: made a statement: %v", name, err)
 		}
 	}
@@ -71,7 +72,7 @@ func TestLinkPredicateRefusesWhatItIsNot(t *testing.T) {
 		``, `[]`, `{}`, `{"links":{}}`, `{"links":[]}`, `{"links":[1]}`, `{"links":[null]}`, `{"links":[{}],"links":[{}]}`, `{"links":[{}],"Links":[{}]}`,
 		`{"links":[{}],"layout":[]}`, `{"links":[{}],"layout":"x"}`, `{"links":[{"a":1,"a":2}]}`, `{"links":[{}]} x`, `{"links":[` + strings.Repeat(`{},`, 1000) + `{}]}`,
 	} {
-		if p, err := steps.ReadLinkPredicate([]byte(text)); p != nil || !errors.Is(err, attest.ErrPredicate) {
+		if p, err := steps.ReadLinkPredicate([]byte(text)); p != nil || !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%.50s: %v, %v", text, p, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // appPackage is what is built.
@@ -112,7 +112,7 @@ func assemble(binary string, labels ...string) (v1.Image, error) {
 }
 
 // show prints provenance as it was attested.
-func (s *story) show(p *attest.Provenance) error {
+func (s *story) show(p *predicate.Provenance) error {
 	text, err := json.MarshalIndent(p, "   ", "  ")
 	if err != nil {
 		return err

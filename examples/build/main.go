@@ -42,6 +42,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -130,7 +131,7 @@ type story struct {
 	source                                *provenance.Tree // nil where there is none
 	recorded                              *provenance.Recording
 	binary                                string
-	provenance                            *attest.Provenance
+	provenance                            *predicate.Provenance
 	digest                                name.Digest
 }
 
@@ -246,7 +247,7 @@ func (s *story) attest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sbom, err := attest.ParsePredicate("cyclonedx", text)
+	sbom, err := predicate.Parse("cyclonedx", text)
 	if err != nil {
 		return err
 	}
@@ -271,9 +272,9 @@ func (s *story) state(ctx context.Context, p attest.Predicate) error {
 func (s *story) scan(ctx context.Context) error {
 	s.title("A scanner, with a key of its own, attests what it found")
 	now := time.Now().UTC()
-	report := attest.Vulns{
-		Scanner:  attest.VulnsScanner{URI: "https://scanner.example", Version: "1.0", Result: []attest.VulnsFinding{}},
-		Metadata: attest.ScanTimes{ScanStartedOn: now, ScanFinishedOn: now},
+	report := predicate.Vulns{
+		Scanner:  predicate.VulnsScanner{URI: "https://scanner.example", Version: "1.0", Result: []predicate.VulnsFinding{}},
+		Metadata: predicate.ScanTimes{ScanStartedOn: now, ScanFinishedOn: now},
 	}
 	done, err := attest.Image(ctx, s.client, s.digest, report, attest.Options{}, s.scannerKey.Signer)
 	if err != nil {

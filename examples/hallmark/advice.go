@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -32,7 +33,7 @@ var errorAdvice = []struct {
 	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{attest.ErrNotConfirmed, "nothing may rest on it yet: attest again"},
-	{attest.ErrPredicate, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
+	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
 	{attest.ErrScanTooLarge, "leave out what nobody needs, or attest it in parts"},
 	{attest.ErrScanVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
 	{attest.ErrScan, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},

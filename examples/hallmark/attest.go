@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -113,7 +114,7 @@ evidence, removed, reason).`,
 
 func typeNames() []string {
 	var names []string
-	for _, t := range attest.Types() {
+	for _, t := range predicate.Types() {
 		names = append(names, t.Name)
 	}
 	return names
@@ -121,7 +122,7 @@ func typeNames() []string {
 
 func typeTable() string {
 	var b strings.Builder
-	for _, t := range attest.Types() {
+	for _, t := range predicate.Types() {
 		names := strings.Join(append([]string{t.Name}, t.Aliases...), ", ")
 		fmt.Fprintf(&b, "  %-34s %s\n", names, t.Title)
 	}
@@ -136,7 +137,7 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 	case path == "":
 		return nil, usageError("--predicate is missing: name the file that holds it, or - for stdin")
 	}
-	t, known := attest.LookupType(kind)
+	t, known := predicate.Lookup(kind)
 	if !known {
 		return nil, usageError("--type %q: use one of %s, or an absolute URI", kind, strings.Join(typeNames(), ", "))
 	}
@@ -145,9 +146,9 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 		return nil, fmt.Errorf("predicate: %w", err)
 	}
 	if t.Name == "custom" {
-		return attest.Custom{Data: string(text), Timestamp: time.Now().UTC()}, nil
+		return predicate.Custom{Data: string(text), Timestamp: time.Now().UTC()}, nil
 	}
-	p, err := attest.ParsePredicate(kind, text)
+	p, err := predicate.Parse(kind, text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

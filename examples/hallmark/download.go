@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
@@ -132,7 +133,7 @@ func signedByAny(item registry.Item, keys []namedKey) bool {
 func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image string) error {
 	fits := func(string) bool { return true }
 	if f.kind != "" {
-		t, known := attest.LookupType(f.kind)
+		t, known := predicate.Lookup(f.kind)
 		if !known {
 			return usageError("--type %q: use a name that 'hallmark attest --help' lists, or an absolute URI", f.kind)
 		}
@@ -183,7 +184,7 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	claims, err := a.claims(ctx, f, image, func(uri string) bool {
-		t, known := attest.LookupType(uri)
+		t, known := predicate.Lookup(uri)
 		return known && (t.Name == f.kind || f.kind == "" && (t.Name == "spdx" || t.Name == "cyclonedx"))
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -217,7 +218,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		} else if s, err := intoto.Parse(item.Payload); err != nil {
 			u.Error = err.Error()
 		} else {
-			lines, err := attest.Summarize(s.PredicateType, s.Predicate, attest.CountScan)
+			lines, err := predicate.Summarize(s.PredicateType, s.Predicate, attest.CountScan)
 			for _, line := range lines {
 				u.Predicate = append(u.Predicate, fact(line))
 			}

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/sign"
 )
@@ -103,7 +104,7 @@ func shipped(t *testing.T, x target, keys map[string]keyPair, leaveOut string) {
 		if leaveOut == kind {
 			return
 		}
-		p, err := attest.ParsePredicate(kind, []byte(strings.ReplaceAll(text, "TIME", now.Format(time.RFC3339))))
+		p, err := predicate.Parse(kind, []byte(strings.ReplaceAll(text, "TIME", now.Format(time.RFC3339))))
 		must(t, err)
 		_, err = attest.Image(t.Context(), x.store, digest, p, attest.Options{}, keys[by].signer)
 		must(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
@@ -111,7 +112,7 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 // makeProvenance runs the command, if there is one, which takes as long as it takes
 // where --timeout says nothing else. The work tree, which the command can rewrite, is
 // read before; the environment of this process it cannot reach.
-func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []string) (*attest.Provenance, error) {
+func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []string) (*predicate.Provenance, error) {
 	o := provenance.Options{
 		BuilderID: f.builder, System: f.system, Dir: f.dir, NoWorkTree: f.noWorkTree || len(command) > 0, Lookup: a.lookupEnv,
 	}
@@ -206,7 +207,7 @@ func (a *app) showPredicate(title string, p attest.Predicate) error {
 	if err != nil {
 		return err
 	}
-	lines, err := attest.Summarize(p.PredicateType(), st.Predicate, attest.CountScan)
+	lines, err := predicate.Summarize(p.PredicateType(), st.Predicate, attest.CountScan)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
@@ -34,7 +34,7 @@ func TestProvenanceIsMadeOfTheEnvironmentAndARecordedCommand(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "main.c"), []byte("int main;"))
 	o := gitHub(newCLI(t)).must("provenance", "--builder", builder, "--dir", dir, "-o", "json", "--", "sh", "-c", "echo to the console; cp main.c app", "--token=secret1")
 	o.says("to the console")
-	var p attest.Provenance
+	var p predicate.Provenance
 	o.decode(&p)
 	if p.RunDetails.Builder.ID != builder || p.BuildDefinition.BuildType != "https://actions.github.io/buildtypes/workflow/v1" ||
 		p.BuildDefinition.InternalParameters["command"] == nil || len(p.BuildDefinition.ResolvedDependencies) != 2 {
@@ -56,7 +56,7 @@ func TestProvenanceIsAttestedOfTheImagesThatTheCommandMade(t *testing.T) {
 		x.push("v1")
 		var attested []attestedImage
 		gitHub(newCLI(t)).must("provenance", "--builder", builder, "--key", k.private, "--no-work-tree", "-o", "json", x.tag("v1")).decode(&attested)
-		if len(attested) != 1 || attested[0].PredicateType != attest.TypeProvenance {
+		if len(attested) != 1 || attested[0].PredicateType != predicate.TypeProvenance {
 			t.Errorf("%+v", attested)
 		}
 		newCLI(t).must("inspect", "--key", k.public, x.tag("v1")).prints(builder, "team/app", strings.Repeat("ab", 20), "signed by")
@@ -141,7 +141,7 @@ func TestAttack_S7_ARecordedCommandCannotChooseItsOwnSource(t *testing.T) {
 		}
 	}
 	// What does not decide where the source comes from is as it was before, and noted.
-	var p attest.Provenance
+	var p predicate.Provenance
 	o := record("git checkout -qb victim; git tag v9").exits(exitOK)
 	o.decode(&p)
 	git, _ := p.BuildDefinition.InternalParameters["git"].(map[string]any)

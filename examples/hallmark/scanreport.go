@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 type scanReportFlags struct {
@@ -119,7 +120,7 @@ func scanTree(path string, r *attest.ScanReport) node {
 		found.words = append(found.words, doubt.of("%d of the critical ones are of unknown severity", c.Unknown))
 	}
 	shown := 0
-	for _, severity := range []attest.Severity{attest.SeverityCritical, attest.SeverityHigh, attest.SeverityMedium, attest.SeverityLow, attest.SeverityNegligible} {
+	for _, severity := range []predicate.Severity{predicate.SeverityCritical, predicate.SeverityHigh, predicate.SeverityMedium, predicate.SeverityLow, predicate.SeverityNegligible} {
 		for _, finding := range r.Findings {
 			if finding.Severity == severity && shown < maxFindings {
 				shown++

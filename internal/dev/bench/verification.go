@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -221,10 +222,10 @@ func (s *stage) attestations(ctx context.Context, p *place, digest name.Digest, 
 }
 
 // provenanceOf is that of a run of the build.
-func provenanceOf(run int) attest.Provenance {
-	return attest.Provenance{
-		BuildDefinition: attest.BuildDefinition{BuildType: "https://ci.example/build", ExternalParameters: map[string]any{"run": run}},
-		RunDetails:      attest.RunDetails{Builder: attest.Builder{ID: "https://ci.example/builder"}},
+func provenanceOf(run int) predicate.Provenance {
+	return predicate.Provenance{
+		BuildDefinition: predicate.BuildDefinition{BuildType: "https://ci.example/build", ExternalParameters: map[string]any{"run": run}},
+		RunDetails:      predicate.RunDetails{Builder: predicate.Builder{ID: "https://ci.example/builder"}},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -28,16 +29,16 @@ type cosignType struct {
 }
 
 var cosignTypes = []cosignType{
-	{"slsaprovenance", attest.TypeProvenance02, "slsaprovenance02", false},
-	{"slsaprovenance02", attest.TypeProvenance02, "slsaprovenance02", false},
-	{"slsaprovenance1", attest.TypeProvenance, "slsaprovenance1", false},
-	{"link", attest.TypeLink, "link", false},
-	{"spdx", attest.TypeSPDX, "spdx", true},
-	{"spdxjson", attest.TypeSPDX, "spdx", false},
-	{"cyclonedx", attest.TypeCycloneDX, "cyclonedx", false},
-	{"vuln", attest.TypeCosignVuln, "vuln", false},
-	{"openvex", attest.TypeOpenVEX, "openvex", false},
-	{"custom", attest.TypeCustom, "custom", false},
+	{"slsaprovenance", predicate.TypeProvenance02, "slsaprovenance02", false},
+	{"slsaprovenance02", predicate.TypeProvenance02, "slsaprovenance02", false},
+	{"slsaprovenance1", predicate.TypeProvenance, "slsaprovenance1", false},
+	{"link", predicate.TypeLink, "link", false},
+	{"spdx", predicate.TypeSPDX, "spdx", true},
+	{"spdxjson", predicate.TypeSPDX, "spdx", false},
+	{"cyclonedx", predicate.TypeCycloneDX, "cyclonedx", false},
+	{"vuln", predicate.TypeCosignVuln, "vuln", false},
+	{"openvex", predicate.TypeOpenVEX, "openvex", false},
+	{"custom", predicate.TypeCustom, "custom", false},
 	{"https://example.com/own/v1", "https://example.com/own/v1", "release", false},
 }
 
@@ -61,9 +62,9 @@ func (c cosignType) predicate(t testing.TB) attest.Predicate {
 		t.Fatal(err)
 	}
 	if c.name == "custom" {
-		return attest.Custom{Data: string(text), Timestamp: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
+		return predicate.Custom{Data: string(text), Timestamp: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
 	}
-	p, err := attest.ParsePredicate(c.uri, text)
+	p, err := predicate.Parse(c.uri, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestWeReadWhatCosignAttests(t *testing.T) {
 					if isText := claims[0].Statement.Predicate[0] == '"'; isText != kind.text {
 						t.Errorf("cosign wrote %.40s", claims[0].Statement.Predicate)
 					}
-					if _, err := attest.ParsePredicate(kind.uri, claims[0].Statement.Predicate); err != nil {
+					if _, err := predicate.Parse(kind.uri, claims[0].Statement.Predicate); err != nil {
 						t.Errorf("%v\n%s", err, claims[0].Statement.Predicate)
 					}
 				})

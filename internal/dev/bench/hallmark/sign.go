@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -70,18 +71,18 @@ func attesting(ctx context.Context, t work.Task) (done, error) {
 	if err != nil {
 		return nil, err
 	}
-	predicate := attest.Provenance{
-		BuildDefinition: attest.BuildDefinition{
+	said := predicate.Provenance{
+		BuildDefinition: predicate.BuildDefinition{
 			BuildType: "https://ci.example/build", ExternalParameters: map[string]any{"ref": "refs/heads/main"},
 		},
-		RunDetails: attest.RunDetails{Builder: attest.Builder{ID: builderID}},
+		RunDetails: predicate.RunDetails{Builder: predicate.Builder{ID: builderID}},
 	}
 	o := attest.Options{Formats: []registry.Format{registry.FormatBundle}}
 	if t.Format == work.Tag {
 		o.Formats = []registry.Format{registry.FormatEnvelope}
 	}
 	return adding(t, func(ctx context.Context, client *registry.Client, d name.Digest) error {
-		_, err := attest.Image(ctx, client, d, predicate, o, by)
+		_, err := attest.Image(ctx, client, d, said, o, by)
 		return err
 	})
 }

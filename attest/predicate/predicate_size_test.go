@@ -1,4 +1,4 @@
-package attest_test
+package predicate_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // repeated makes a document of at least size bytes out of a head, an element that is
@@ -52,11 +53,11 @@ func TestDocumentsOf100MBAreNotCopied(t *testing.T) {
 	}{
 		{
 			"spdx", spdxHead + `"packages":[`, `{"name":"p{[","SPDXID":"SPDXRef-%d","x":[{"a":"b\"]}"}]}`, `]}`,
-			func(v any) int { return v.(*attest.SPDX).Packages },
+			func(v any) int { return v.(*predicate.SPDX).Packages },
 		},
 		{
 			"cyclonedx", `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[`, `{"type":"file","name":"%d"}`, `]}`,
-			func(v any) int { return v.(*attest.CycloneDX).Components },
+			func(v any) int { return v.(*predicate.CycloneDX).Components },
 		},
 		{
 			"vuln", `{"metadata":{"scanStartedOn":"2026-03-02T07:00:00Z","scanFinishedOn":"2026-03-02T07:00:12Z"},"scanner":{"result":{"matches":[`,
@@ -64,12 +65,12 @@ func TestDocumentsOf100MBAreNotCopied(t *testing.T) {
 		},
 	} {
 		data, n := repeated(size, c.head, c.element, c.tail)
-		var doc *attest.Document
+		var doc *predicate.Document
 		var err error
 		var took time.Duration
 		used := allocated(func() {
 			start := time.Now()
-			if doc, err = attest.ParsePredicate(c.typ, data); err == nil {
+			if doc, err = predicate.Parse(c.typ, data); err == nil {
 				_, err = attest.NewStatement(doc, anImage())
 			}
 			took = time.Since(start)
@@ -99,19 +100,19 @@ func TestListsAreNotBoundedByTheNumberOfValues(t *testing.T) {
 	}
 	data, n := repeated(10<<20, `{"metadata":{"scanStartedOn":"2026-03-02T07:00:00Z","scanFinishedOn":"2026-03-02T07:00:12Z"},"scanner":{"uri":"x:y","result":[`,
 		`{"id":"CVE-%d","severity":[{"method":"nvd","score":"low"}],"annotations":[]}`, `]}}`)
-	doc, err := attest.ParsePredicate("vulns", data)
+	doc, err := predicate.Parse("vulns", data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := doc.Value().(*attest.Vulns).Counts(); got.Low != n {
+	if got := doc.Value().(*predicate.Vulns).Counts(); got.Low != n {
 		t.Errorf("%d findings, want %d", got.Low, n)
 	}
 	data, n = repeated(10<<20, `{"@context":"https://openvex.dev/ns","@id":"x:y","author":"a","timestamp":"2026-03-02T09:00:00Z","version":1,"statements":[`,
 		`{"vulnerability":{"name":"CVE-%d"},"status":"fixed"}`, `]}`)
-	if doc, err = attest.ParsePredicate("openvex", data); err != nil {
+	if doc, err = predicate.Parse("openvex", data); err != nil {
 		t.Fatal(err)
 	}
-	if got := doc.Value().(*attest.OpenVEX).Statements[attest.VEXFixed]; got != n {
+	if got := doc.Value().(*predicate.OpenVEX).Statements[predicate.VEXFixed]; got != n {
 		t.Errorf("%d statements, want %d", got, n)
 	}
 }
@@ -119,8 +120,8 @@ func TestListsAreNotBoundedByTheNumberOfValues(t *testing.T) {
 // What must be kept in memory as values is bounded in their number.
 func TestAttack_E6_PredicatesOfTooManyValuesAreRefused(t *testing.T) {
 	data, _ := repeated(8<<20, `{"builder":{"id":"x:y"},"buildType":"x:y","materials":[`, `{"uri":"x:%d"}`, `]}`)
-	_, err := attest.ParsePredicate("slsaprovenance02", data)
-	if !errors.Is(err, attest.ErrPredicate) || !strings.Contains(err.Error(), "values") {
+	_, err := predicate.Parse("slsaprovenance02", data)
+	if !errors.Is(err, predicate.ErrInvalid) || !strings.Contains(err.Error(), "values") {
 		t.Errorf("half a million materials: %v, want ErrPredicate for their number", err)
 	}
 }
@@ -130,7 +131,7 @@ func BenchmarkParsePredicateSPDX(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := attest.ParsePredicate("spdx", data); err != nil {
+		if _, err := predicate.Parse("spdx", data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 
 // Errors of predicates, for errors.Is.
 var (
-	// ErrPredicate: a predicate, or a document that is to be one, is not what
+	// ErrInvalid: a predicate, or a document that is to be one, is not what
 	// its type says.
-	ErrPredicate = errors.New("predicate is not what its type says")
+	ErrInvalid = errors.New("predicate is not what its type says")
 	// ErrType: what is to name a predicate type does not.
 	ErrType = errors.New("unknown predicate type")
 )
@@ -103,11 +103,11 @@ func (f form) describe() Type {
 	return t
 }
 
-// LookupType finds a type by its short name or URI. Any absolute URI is a type:
+// Lookup finds a type by its short name or URI. Any absolute URI is a type:
 // one that is not known has no name. SPDX, CycloneDX and OpenVEX documents also
 // have URIs that end in their version (https://spdx.dev/Document/v2.3): the Type
 // then has that URI. Names and URIs are compared exactly.
-func LookupType(nameOrURI string) (Type, bool) {
+func Lookup(nameOrURI string) (Type, bool) {
 	f, ok := lookupForm(nameOrURI)
 	return f.describe(), ok
 }
@@ -152,7 +152,7 @@ func (d *Document) RawPredicate() []byte { return d.text }
 // Predicate.
 func (d *Document) Value() any { return d.value }
 
-// ParsePredicate reads a predicate of a type given by its short name or URI, and
+// Parse reads a predicate of a type given by its short name or URI, and
 // checks that it is what the type's specification says. For a type that is not
 // known it must be a JSON object.
 //
@@ -161,20 +161,20 @@ func (d *Document) Value() any { return d.value }
 // rules"); they are signed with the rest. The document keeps data, which must
 // not change afterwards, and copies none of a bill of materials or scanner
 // report in it. Of type spdx it may be a string that holds the document, as cosign
-// attest --type spdx writes it. Errors are ErrPredicate, or ErrType for one that is neither
+// attest --type spdx writes it. Errors are ErrInvalid, or ErrType for one that is neither
 // a known name nor an absolute URI.
-func ParsePredicate(nameOrURI string, data []byte) (*Document, error) {
+func Parse(nameOrURI string, data []byte) (*Document, error) {
 	return parsePredicate(nameOrURI, data, &checks{})
 }
 
-// ReadPredicate is ParsePredicate for a reader who needs only some of a predicate.
+// Read is Parse for a reader who needs only some of a predicate.
 // Members at the paths of passOver may be of any form: they are passed over, and their
 // zero value says nothing of them. A path is as in "runDetails.byproducts", with list[]
 // for the elements of a list; what is inside of a member is passed over with it.
 // Required members must be there even so. A member that is not passed over, and whose
 // name differs from one of the type in case alone, is refused: other readers take it
 // for that one.
-func ReadPredicate(nameOrURI string, data []byte, passOver ...string) (*Document, error) {
+func Read(nameOrURI string, data []byte, passOver ...string) (*Document, error) {
 	return parsePredicate(nameOrURI, data, &checks{passedOver: passOver, otherCase: true})
 }
 
@@ -205,7 +205,7 @@ func (f form) object(data []byte) (strictjson.Value, error) {
 	}
 	text, err := strictjson.Parse(data)
 	if err != nil {
-		return text, fmt.Errorf("%w: %w", ErrPredicate, err)
+		return text, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	document, _ := text.StrBytes()
 	return parseObject(document)
@@ -222,7 +222,7 @@ func (f form) read(c *checks, root strictjson.Value) (any, error) {
 	case mistaken && err != nil:
 		err = fmt.Errorf("%w (it looks like %s)", err, looks)
 	case mistaken:
-		err = fmt.Errorf("%w: it looks like %s", ErrPredicate, looks)
+		err = fmt.Errorf("%w: it looks like %s", ErrInvalid, looks)
 	}
 	if err != nil {
 		err = f.wrap(err)
@@ -244,11 +244,11 @@ func parseObject(data []byte) (strictjson.Value, error) {
 	root, err := strictjson.ParseShallow(data, 1)
 	switch {
 	case err != nil:
-		return root, fmt.Errorf("%w: %w%s", ErrPredicate, err, notJSON(data))
+		return root, fmt.Errorf("%w: %w%s", ErrInvalid, err, notJSON(data))
 	case root.Kind() != strictjson.Object:
-		return root, fmt.Errorf("%w: it is no JSON object", ErrPredicate)
+		return root, fmt.Errorf("%w: it is no JSON object", ErrInvalid)
 	case nesting(root.Raw()) >= strictjson.MaxDepth:
-		return root, fmt.Errorf("%w: nested deeper than %d", ErrPredicate, strictjson.MaxDepth-1)
+		return root, fmt.Errorf("%w: nested deeper than %d", ErrInvalid, strictjson.MaxDepth-1)
 	}
 	return root, nil
 }
@@ -295,9 +295,9 @@ func (c *checks) decodePart(name string, part strictjson.Value, into any) error 
 	case err == nil:
 		return nil
 	case name == "":
-		return fmt.Errorf("%w: %w", ErrPredicate, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: in %s: %w", ErrPredicate, name, err)
+	return fmt.Errorf("%w: in %s: %w", ErrInvalid, name, err)
 }
 
 // decoding are the options by which the part of this name is decoded.

@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 
 // Raw is a predicate of any type, in exactly the text that it has. Nothing is
 // known of its specification, and nothing of it is checked but that it is a JSON
-// object: prefer ParsePredicate, which checks what it can.
+// object: prefer Parse, which checks what it can.
 type Raw struct {
 	// Type is the absolute URI of the predicate's type. Required.
 	Type string

@@ -1,30 +1,31 @@
-package attest_test
+package predicate_test
 
 import (
 	"errors"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 func TestReadPredicatePassesOverWhatIsNotNeeded(t *testing.T) {
 	const provenance = `{"buildDefinition":{"buildType":"https://b.example","externalParameters":{},"resolvedDependencies":[{"uri":"git+https://g.example","name":7}]},"runDetails":{"builder":{"id":"https://ci.example"},"byproducts":7,"metadata":{"invocationID":[]}}}`
 	all := []string{"buildDefinition.resolvedDependencies[].name", "runDetails.byproducts", "runDetails.metadata.invocationId"}
-	d, err := attest.ReadPredicate("slsaprovenance1", []byte(provenance), all...)
+	d, err := predicate.Read("slsaprovenance1", []byte(provenance), all...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := d.Value().(*attest.Provenance)
+	p := d.Value().(*predicate.Provenance)
 	if p.RunDetails.Builder.ID != "https://ci.example" || len(p.BuildDefinition.ResolvedDependencies) != 1 || p.RunDetails.Byproducts != nil || string(d.RawPredicate()) != provenance {
 		t.Errorf("%+v", p)
 	}
 	for i := range all {
 		some := append(append([]string{}, all[:i]...), all[i+1:]...)
-		if _, err := attest.ReadPredicate("slsaprovenance1", []byte(provenance), some...); !errors.Is(err, attest.ErrPredicate) {
+		if _, err := predicate.Read("slsaprovenance1", []byte(provenance), some...); !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("without %s: %v", all[i], err)
 		}
 	}
-	if _, err := attest.ParsePredicate("slsaprovenance1", []byte(provenance)); !errors.Is(err, attest.ErrPredicate) {
+	if _, err := predicate.Parse("slsaprovenance1", []byte(provenance)); !errors.Is(err, predicate.ErrInvalid) {
 		t.Errorf("all of it: %v", err)
 	}
 	for text, passOver := range map[string][]string{
@@ -34,16 +35,16 @@ func TestReadPredicatePassesOverWhatIsNotNeeded(t *testing.T) {
 		`{"result":"PASSED","configuration":7}`:         {"configurations", "config"},
 		`{"result":"PASSED","configuration":[{"x":1}]}`: {"configuration[].uri"},
 	} {
-		if _, err := attest.ReadPredicate("testresult", []byte(text), passOver...); !errors.Is(err, attest.ErrPredicate) {
+		if _, err := predicate.Read("testresult", []byte(text), passOver...); !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if _, err := attest.ReadPredicate("testresult", []byte(`{"result":"PASSED","configuration":[7],"URL":7}`), "configuration", "url"); err != nil {
+	if _, err := predicate.Read("testresult", []byte(`{"result":"PASSED","configuration":[7],"URL":7}`), "configuration", "url"); err != nil {
 		t.Error(err)
 	}
 }
 
-// FuzzReadPredicate passes over every part of what ParsePredicate takes: then it is
+// FuzzReadPredicate passes over every part of what Parse takes: then it is
 // taken too, and says the same of the rest.
 func FuzzReadPredicate(f *testing.F) {
 	f.Add("testresult", "url", []byte(`{"result":"PASSED","configuration":[],"url":"https://t.example"}`))
@@ -53,8 +54,8 @@ func FuzzReadPredicate(f *testing.F) {
 		f.Add("vulns", path, []byte(`{"scanner":{"uri":"https://s.example","result":[{"id":"x","severity":[]}]},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`))
 	}
 	f.Fuzz(func(t *testing.T, kind, path string, data []byte) {
-		strict, err := attest.ReadPredicate(kind, data)
-		read, passed := attest.ReadPredicate(kind, data, path)
+		strict, err := predicate.Read(kind, data)
+		read, passed := predicate.Read(kind, data, path)
 		if err == nil && (passed != nil || read.PredicateType() != strict.PredicateType()) {
 			t.Errorf("%s without %q: %v", kind, path, passed)
 		}
@@ -71,7 +72,7 @@ func TestReadScanForFindingsOnly(t *testing.T) {
 			t.Errorf("%s, all of it: %v", format, err)
 		}
 		r, err := attest.ReadScan([]byte(text), attest.ScanOptions{FindingsOnly: true})
-		if err != nil || len(r.Findings) != 1 || r.Findings[0].ID != "CVE-1" || r.Findings[0].Severity != attest.SeverityLow {
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].ID != "CVE-1" || r.Findings[0].Severity != predicate.SeverityLow {
 			t.Errorf("%s: %+v, %v", format, r, err)
 		}
 	}

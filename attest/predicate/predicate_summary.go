@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"fmt"
@@ -20,11 +20,11 @@ const maxSummaryValue = 400
 
 // Summarize says in a few lines what a predicate says: builder, source and commit
 // of provenance, components of a bill of materials, findings of a scan by
-// severity. It takes a short name or URI, like ParsePredicate, and shows nothing
+// severity. It takes a short name or URI, like Parse, and shows nothing
 // to be true.
 //
 // A predicate that is not what its type says gives the lines that could be read,
-// together with the error of ParsePredicate.
+// together with the error of Parse.
 //
 // count counts the findings of a scanner's own report, as CountScan does. Nil: no such
 // findings are counted.

@@ -1,4 +1,4 @@
-package attest_test
+package predicate_test
 
 import (
 	"bytes"
@@ -10,18 +10,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 func summary(t *testing.T, typ string, data []byte) string {
 	t.Helper()
-	lines, err := attest.Summarize(typ, data, attest.CountScan)
+	lines, err := predicate.Summarize(typ, data, attest.CountScan)
 	if err != nil {
 		t.Error(err)
 	}
 	return shown(lines)
 }
 
-func shown(lines []attest.SummaryLine) string {
+func shown(lines []predicate.SummaryLine) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.Name + ": " + l.Value + "\n")
@@ -66,20 +67,20 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 		{"testresult", `{}`, "tests: 0\n"},
 		{"custom", `{}`, ""},
 	} {
-		lines, err := attest.Summarize(c.typ, []byte(c.text), attest.CountScan)
+		lines, err := predicate.Summarize(c.typ, []byte(c.text), attest.CountScan)
 		if got := shown(lines); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.typ, got, c.want)
 		}
-		if !errors.Is(err, attest.ErrPredicate) {
+		if !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrPredicate as well", c.typ, err)
 		}
 	}
 	for typ, text := range map[string]string{"vsa": "[]", "spdx": "", "https://example.com/own/v1": "1"} {
-		if lines, err := attest.Summarize(typ, []byte(text), attest.CountScan); !errors.Is(err, attest.ErrPredicate) || len(lines) > 0 {
+		if lines, err := predicate.Summarize(typ, []byte(text), attest.CountScan); !errors.Is(err, predicate.ErrInvalid) || len(lines) > 0 {
 			t.Errorf("%s: %v, %v", typ, lines, err)
 		}
 	}
-	if _, err := attest.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, attest.ErrType) {
+	if _, err := predicate.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, predicate.ErrType) {
 		t.Errorf("unknown type: %v", err)
 	}
 }
@@ -90,7 +91,7 @@ func TestSummariesHoldNothingThatATerminalObeys(t *testing.T) {
 		"link":            `{"_type":"link","name":"\u202ename\u0000","command":["\u001b[2J","` + strings.Repeat("x", 100_000) + `"]}`,
 		"cyclonedx":       `{"bomFormat":"CycloneDX","specVersion":"1.6\r","metadata":{"component":{"name":"` + strings.Repeat("n", 100_000) + `"}}}`,
 	} {
-		lines, _ := attest.Summarize(typ, []byte(text), attest.CountScan)
+		lines, _ := predicate.Summarize(typ, []byte(text), attest.CountScan)
 		if len(lines) < 2 {
 			t.Errorf("%s: too little is shown: %v", typ, lines)
 		}
@@ -103,26 +104,26 @@ func TestSummariesHoldNothingThatATerminalObeys(t *testing.T) {
 }
 
 func TestAttack_E15_SeveritiesSpeltOtherwiseAreNotTakenLightly(t *testing.T) {
-	for score, want := range map[string]attest.Severity{
-		"low": attest.SeverityLow, "LOW": attest.SeverityLow, "none": attest.SeverityNegligible, "Moderate": attest.SeverityMedium,
-		"lоw": attest.SeverityCritical, // a Cyrillic letter
-		"":    attest.SeverityCritical, "unknown": attest.SeverityCritical, "low ": attest.SeverityCritical, "-1": attest.SeverityCritical,
-		"0x1p-2": attest.SeverityCritical, "NaN": attest.SeverityCritical, "1e-9999": attest.SeverityCritical, "11": attest.SeverityCritical, "9.0": attest.SeverityCritical,
-		"6.9": attest.SeverityMedium,
+	for score, want := range map[string]predicate.Severity{
+		"low": predicate.SeverityLow, "LOW": predicate.SeverityLow, "none": predicate.SeverityNegligible, "Moderate": predicate.SeverityMedium,
+		"lоw": predicate.SeverityCritical, // a Cyrillic letter
+		"":    predicate.SeverityCritical, "unknown": predicate.SeverityCritical, "low ": predicate.SeverityCritical, "-1": predicate.SeverityCritical,
+		"0x1p-2": predicate.SeverityCritical, "NaN": predicate.SeverityCritical, "1e-9999": predicate.SeverityCritical, "11": predicate.SeverityCritical, "9.0": predicate.SeverityCritical,
+		"6.9": predicate.SeverityMedium,
 	} {
-		f := attest.VulnsFinding{ID: "x", Ratings: []attest.VulnsRating{{Method: "CVSS_v3", Score: score}}}
+		f := predicate.VulnsFinding{ID: "x", Ratings: []predicate.VulnsRating{{Method: "CVSS_v3", Score: score}}}
 		if got, _ := f.Severity(); got != want {
 			t.Errorf("%q is %s, want %s", score, got, want)
 		}
 	}
-	for _, r := range []attest.VulnsRating{{Method: "epss", Score: "0.1"}, {Method: "cvss", Score: "11"}, {Method: "nvd", Score: "unknown"}} {
-		f := attest.VulnsFinding{Ratings: []attest.VulnsRating{r}}
-		if s, known := f.Severity(); s != attest.SeverityCritical || known {
+	for _, r := range []predicate.VulnsRating{{Method: "epss", Score: "0.1"}, {Method: "cvss", Score: "11"}, {Method: "nvd", Score: "unknown"}} {
+		f := predicate.VulnsFinding{Ratings: []predicate.VulnsRating{r}}
+		if s, known := f.Severity(); s != predicate.SeverityCritical || known {
 			t.Errorf("%+v is %s, known: %v", r, s, known)
 		}
 	}
-	worst := attest.VulnsFinding{Ratings: []attest.VulnsRating{{Method: "a", Score: "low"}, {Method: "b", Score: "high"}, {Method: "c", Score: "medium"}}}
-	if s, known := worst.Severity(); s != attest.SeverityHigh || !known {
+	worst := predicate.VulnsFinding{Ratings: []predicate.VulnsRating{{Method: "a", Score: "low"}, {Method: "b", Score: "high"}, {Method: "c", Score: "medium"}}}
+	if s, known := worst.Severity(); s != predicate.SeverityHigh || !known {
 		t.Errorf("the worst of three ratings is %s", s)
 	}
 }

@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"regexp"
@@ -9,7 +9,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// SPDX is what an SPDX document says of itself. ParsePredicate makes it; the
+// SPDX is what an SPDX document says of itself. Parse makes it; the
 // document is what is attested.
 //
 // Sources: SPDX 2.2 and 2.3, "Document Creation Information"; SPDX 3.0 JSON-LD
@@ -113,7 +113,7 @@ func spdx3Context(context strictjson.Value) string {
 	return ""
 }
 
-// CycloneDX is what a CycloneDX document says of itself. ParsePredicate makes
+// CycloneDX is what a CycloneDX document says of itself. Parse makes
 // it; the document is what is attested.
 //
 // Source: CycloneDX 1.2 to 1.7, schema/bom-1.N.schema.json.

@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 // TestResult is the outcome of one run of a test suite.
 //

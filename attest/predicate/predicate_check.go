@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 type checks struct {
 	err error
 	// passedOver are the paths of members that may be anything, because nothing rests
-	// on them; see ReadPredicate.
+	// on them; see Read.
 	passedOver []string
 	// otherCase is true where names that differ from known ones in case alone are
 	// refused.
@@ -60,7 +60,7 @@ func withoutNumbers(path string) string {
 
 func (c *checks) fail(field, format string, args ...any) {
 	if c.err == nil && !c.passesOver(field) {
-		c.err = fmt.Errorf("%w: %s %s", ErrPredicate, field, fmt.Sprintf(format, args...))
+		c.err = fmt.Errorf("%w: %s %s", ErrInvalid, field, fmt.Sprintf(format, args...))
 	}
 }
 

@@ -1,4 +1,4 @@
-package attest_test
+package predicate_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // sample is a predicate of realistic shape.
@@ -21,7 +22,7 @@ type sample struct{ file, typ string }
 // samples has at least one of every type.
 func samples() []sample {
 	s := []sample{{"spdx3", typeOf("spdx3")}}
-	for _, t := range attest.Types() {
+	for _, t := range predicate.Types() {
 		s = append(s, sample{t.Name, t.Name})
 	}
 	return s
@@ -51,7 +52,7 @@ func TestSamplesAreWhatTheirTypeSays(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.file, func(t *testing.T) {
 			data := read(t, s.file)
-			doc, err := attest.ParsePredicate(s.typ, data)
+			doc, err := predicate.Parse(s.typ, data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +63,7 @@ func TestSamplesAreWhatTheirTypeSays(t *testing.T) {
 			if want := bytes.TrimSpace(data); !bytes.Equal(statement.Predicate, want) {
 				t.Errorf("what is signed is not the file:\n%s", statement.Predicate)
 			}
-			if typ, _ := attest.LookupType(s.typ); statement.PredicateType != typ.URI {
+			if typ, _ := predicate.Lookup(s.typ); statement.PredicateType != typ.URI {
 				t.Errorf("predicate type %s, want %s", statement.PredicateType, typ.URI)
 			}
 		})
@@ -73,7 +74,7 @@ func TestSamplesAreWhatTheirTypeSays(t *testing.T) {
 func TestValuesSayWhatTheirDocumentsSay(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.file, func(t *testing.T) {
-			doc, err := attest.ParsePredicate(s.typ, read(t, s.file))
+			doc, err := predicate.Parse(s.typ, read(t, s.file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,13 +105,13 @@ func normal(t testing.TB, data []byte) string {
 
 func TestAttack_E3_PredicateOfAnotherTypeIsRefused(t *testing.T) {
 	for _, s := range samples() {
-		for _, other := range attest.Types() {
+		for _, other := range predicate.Types() {
 			// v0.2 of vulns changed nothing about what is required.
 			if other.Name == s.typ || other.Name == "vulns01" && s.typ == "vulns" {
 				continue
 			}
-			_, err := attest.ParsePredicate(other.Name, read(t, s.file))
-			if !errors.Is(err, attest.ErrPredicate) {
+			_, err := predicate.Parse(other.Name, read(t, s.file))
+			if !errors.Is(err, predicate.ErrInvalid) {
 				t.Errorf("%s given as %s: %v, want ErrPredicate", s.file, other.Name, err)
 			}
 		}
@@ -160,10 +161,10 @@ func TestRequiredFields(t *testing.T) {
 			t.Run(s.file+"/"+path, func(t *testing.T) {
 				tree := parseTree(t, read(t, s.file))
 				edit(t, tree, path, nil, true)
-				_, err := attest.ParsePredicate(s.typ, marshalTree(t, tree))
+				_, err := predicate.Parse(s.typ, marshalTree(t, tree))
 				refusedFor(t, err, "without it", path)
 				edit(t, tree, path, nil, false)
-				_, err = attest.ParsePredicate(s.typ, marshalTree(t, tree))
+				_, err = predicate.Parse(s.typ, marshalTree(t, tree))
 				refusedFor(t, err, "with null", path)
 			})
 		}
@@ -175,7 +176,7 @@ func TestRequiredFields(t *testing.T) {
 func refusedFor(t *testing.T, err error, what, path string) {
 	t.Helper()
 	last := path[strings.LastIndexByte(path, '.')+1:]
-	if !errors.Is(err, attest.ErrPredicate) || !strings.Contains(err.Error(), last) {
+	if !errors.Is(err, predicate.ErrInvalid) || !strings.Contains(err.Error(), last) {
 		t.Errorf("%s: %v, want ErrPredicate that names %s", what, err, path)
 	}
 }
@@ -292,9 +293,9 @@ func TestWrongValues(t *testing.T) {
 		t.Run(c.file+"/"+c.path, func(t *testing.T) {
 			tree := parseTree(t, read(t, c.file))
 			edit(t, tree, c.path, c.value, false)
-			_, err := attest.ParsePredicate(typeOf(c.file), marshalTree(t, tree))
+			_, err := predicate.Parse(typeOf(c.file), marshalTree(t, tree))
 			field := c.path[:strings.IndexAny(c.path+".", ".[")]
-			if !errors.Is(err, attest.ErrPredicate) || !strings.Contains(err.Error(), field) {
+			if !errors.Is(err, predicate.ErrInvalid) || !strings.Contains(err.Error(), field) {
 				t.Errorf("%v: %v, want ErrPredicate that names %s", c.value, err, field)
 			}
 		})
@@ -337,7 +338,7 @@ func TestRightValues(t *testing.T) {
 		t.Run(c.file+"/"+c.path, func(t *testing.T) {
 			tree := parseTree(t, read(t, c.file))
 			edit(t, tree, c.path, c.value, false)
-			if _, err := attest.ParsePredicate(typeOf(c.file), marshalTree(t, tree)); err != nil {
+			if _, err := predicate.Parse(typeOf(c.file), marshalTree(t, tree)); err != nil {
 				t.Errorf("%v: %v", c.value, err)
 			}
 		})
@@ -347,11 +348,11 @@ func TestRightValues(t *testing.T) {
 func TestCycloneDXVersionIsRequiredUpTo14(t *testing.T) {
 	tree := parseTree(t, read(t, "cyclonedx"))
 	edit(t, tree, "version", nil, true)
-	if _, err := attest.ParsePredicate("cyclonedx", marshalTree(t, tree)); err != nil {
+	if _, err := predicate.Parse("cyclonedx", marshalTree(t, tree)); err != nil {
 		t.Errorf("1.6: %v", err)
 	}
 	edit(t, tree, "specVersion", "1.4", false)
-	_, err := attest.ParsePredicate("cyclonedx", marshalTree(t, tree))
+	_, err := predicate.Parse("cyclonedx", marshalTree(t, tree))
 	refusedFor(t, err, "1.4", "version")
 }
 
@@ -434,11 +435,11 @@ func TestAttack_E5_AmbiguousJSONIsRefused(t *testing.T) {
 			"string":                []byte(`"{}"`),
 			"comment":               inject(`"x":1 /* */`),
 		} {
-			if _, err := attest.ParsePredicate(s.typ, bad); !errors.Is(err, attest.ErrPredicate) {
+			if _, err := predicate.Parse(s.typ, bad); !errors.Is(err, predicate.ErrInvalid) {
 				t.Errorf("%s, %s: %v, want ErrPredicate", s.file, name, err)
 			}
 		}
-		if _, err := attest.ParsePredicate(s.typ, []byte("{}")); !strings.Contains(s.typ, ":") && !errors.Is(err, attest.ErrPredicate) {
+		if _, err := predicate.Parse(s.typ, []byte("{}")); !strings.Contains(s.typ, ":") && !errors.Is(err, predicate.ErrInvalid) {
 			t.Errorf("%s, empty object: %v, want ErrPredicate", s.file, err)
 		}
 	}
@@ -450,12 +451,12 @@ func TestAttack_E6_DepthBombsAreRefused(t *testing.T) {
 		for _, depth := range []int{63, 100_000} {
 			bomb := strings.Repeat("[", depth) + strings.Repeat("]", depth)
 			bad := slices.Concat([]byte(`{"x":`+bomb+`,`), data[1:])
-			if _, err := attest.ParsePredicate(s.typ, bad); !errors.Is(err, attest.ErrPredicate) {
+			if _, err := predicate.Parse(s.typ, bad); !errors.Is(err, predicate.ErrInvalid) {
 				t.Errorf("%s, depth %d: %v, want ErrPredicate", s.file, depth, err)
 			}
 		}
 		deep := strings.Repeat("[", 62) + strings.Repeat("]", 62)
-		if _, err := attest.ParsePredicate(s.typ, slices.Concat([]byte(`{"x":`+deep+`,`), data[1:])); err != nil {
+		if _, err := predicate.Parse(s.typ, slices.Concat([]byte(`{"x":`+deep+`,`), data[1:])); err != nil {
 			t.Errorf("%s, depth that a statement can hold: %v", s.file, err)
 		}
 	}
@@ -464,7 +465,7 @@ func TestAttack_E6_DepthBombsAreRefused(t *testing.T) {
 func TestFieldsThatAreNotKnownAreSigned(t *testing.T) {
 	for _, s := range samples() {
 		data := slices.Concat([]byte(`{"https://example.com/extension": [1,  2], `), bytes.TrimSpace(read(t, s.file))[1:])
-		doc, err := attest.ParsePredicate(s.typ, data)
+		doc, err := predicate.Parse(s.typ, data)
 		if err != nil {
 			t.Errorf("%s: %v", s.file, err)
 		} else if !bytes.Equal(doc.RawPredicate(), data) {
@@ -490,14 +491,14 @@ func TestDocumentsSayWhatOtherFilesLookLike(t *testing.T) {
 		{"vuln", `{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[]}`, "DSSE envelope"},
 		{"vsa", `{"_type":"https://in-toto.io/Statement/v1","predicateType":"x:y","subject":[]}`, "in-toto statement"},
 	} {
-		_, err := attest.ParsePredicate(c.typ, []byte(c.text))
-		if !errors.Is(err, attest.ErrPredicate) || !strings.Contains(err.Error(), c.want) {
+		_, err := predicate.Parse(c.typ, []byte(c.text))
+		if !errors.Is(err, predicate.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.20q as %s: %v, want it to say %q", c.text, c.typ, err, c.want)
 		}
 	}
 	tree := parseTree(t, read(t, "spdx"))
 	edit(t, tree, "name", nil, true)
-	if _, err := attest.ParsePredicate("spdx", marshalTree(t, tree)); err == nil || strings.Contains(err.Error(), "looks like") {
+	if _, err := predicate.Parse("spdx", marshalTree(t, tree)); err == nil || strings.Contains(err.Error(), "looks like") {
 		t.Errorf("a broken SPDX document looks like itself: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package attest_test
+package predicate_test
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 func someTimes() (start, end time.Time) {
@@ -28,8 +29,8 @@ func someTimes() (start, end time.Time) {
 	return time.Date(2026, 3, 1, 12, 0, 0, 0, east), time.Date(2026, 3, 1, 12, 4, 31, 250_000_000, east)
 }
 
-func someResource() attest.ResourceDescriptor {
-	return attest.ResourceDescriptor{
+func someResource() predicate.ResourceDescriptor {
+	return predicate.ResourceDescriptor{
 		URI: "git+https://git.example/team/app@refs/heads/main", Digest: map[string]string{"gitCommit": strings.Repeat("0a", 20)},
 		Name: "source", DownloadLocation: "https://git.example/team/app.tar.gz", MediaType: "application/x-tar",
 		Content: []byte("<&>"), Annotations: map[string]any{"dirty": false, "size": int64(3)},
@@ -40,70 +41,70 @@ func someResource() attest.ResourceDescriptor {
 func written() map[string]attest.Predicate {
 	start, end := someTimes()
 	rd := someResource()
-	pinned := attest.ResourceDescriptor{URI: "https://gate.example/x?a=1&b=2", Digest: map[string]string{"sha256": strings.Repeat("0b", 32)}}
-	material := attest.Material02{URI: rd.URI, Digest: map[string]string{"sha1": strings.Repeat("0a", 20)}}
+	pinned := predicate.ResourceDescriptor{URI: "https://gate.example/x?a=1&b=2", Digest: map[string]string{"sha256": strings.Repeat("0b", 32)}}
+	material := predicate.Material02{URI: rd.URI, Digest: map[string]string{"sha1": strings.Repeat("0a", 20)}}
 	files := map[string]map[string]string{"a\nb": {"sha256": strings.Repeat("0b", 32)}}
-	times := attest.ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}
+	times := predicate.ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}
 	return map[string]attest.Predicate{
-		"provenance": attest.Provenance{
-			BuildDefinition: attest.BuildDefinition{
+		"provenance": predicate.Provenance{
+			BuildDefinition: predicate.BuildDefinition{
 				BuildType: "https://ci.example/type", ExternalParameters: map[string]any{"ref": "<main>", "n": int64(1)},
-				InternalParameters: map[string]any{"a": []any{true, nil, 1.5}}, ResolvedDependencies: []attest.ResourceDescriptor{rd},
+				InternalParameters: map[string]any{"a": []any{true, nil, 1.5}}, ResolvedDependencies: []predicate.ResourceDescriptor{rd},
 			},
-			RunDetails: attest.RunDetails{
-				Builder:    attest.Builder{ID: "https://ci.example/builder", BuilderDependencies: []attest.ResourceDescriptor{rd}, Version: map[string]string{"a": "1"}},
-				Metadata:   &attest.BuildMetadata{InvocationID: "https://ci.example/run?a=1&b=2", StartedOn: &start, FinishedOn: &end},
-				Byproducts: []attest.ResourceDescriptor{rd},
+			RunDetails: predicate.RunDetails{
+				Builder:    predicate.Builder{ID: "https://ci.example/builder", BuilderDependencies: []predicate.ResourceDescriptor{rd}, Version: map[string]string{"a": "1"}},
+				Metadata:   &predicate.BuildMetadata{InvocationID: "https://ci.example/run?a=1&b=2", StartedOn: &start, FinishedOn: &end},
+				Byproducts: []predicate.ResourceDescriptor{rd},
 			},
 		},
-		"provenance02": attest.Provenance02{
-			Builder: attest.Builder02{ID: "https://ci.example/builder"}, BuildType: "https://ci.example/type",
-			Invocation: &attest.Invocation02{
-				ConfigSource: &attest.ConfigSource02{URI: material.URI, Digest: material.Digest, EntryPoint: "build"},
+		"provenance02": predicate.Provenance02{
+			Builder: predicate.Builder02{ID: "https://ci.example/builder"}, BuildType: "https://ci.example/type",
+			Invocation: &predicate.Invocation02{
+				ConfigSource: &predicate.ConfigSource02{URI: material.URI, Digest: material.Digest, EntryPoint: "build"},
 				Parameters:   map[string]any{"a": "b"}, Environment: map[string]any{"arch": "amd64"},
 			},
 			BuildConfig: map[string]any{"steps": []any{"make"}},
-			Metadata: &attest.BuildMetadata02{
-				BuildInvocationID: "1&2", BuildStartedOn: &start, BuildFinishedOn: &end, Completeness: attest.Completeness02{Materials: true}, Reproducible: true,
+			Metadata: &predicate.BuildMetadata02{
+				BuildInvocationID: "1&2", BuildStartedOn: &start, BuildFinishedOn: &end, Completeness: predicate.Completeness02{Materials: true}, Reproducible: true,
 			},
-			Materials: []attest.Material02{material},
+			Materials: []predicate.Material02{material},
 		},
-		"vsa": attest.VSA{
-			Verifier: attest.Verifier{ID: "https://gate.example"}, TimeVerified: end, ResourceURI: "pkg:oci/app", Policy: pinned,
-			InputAttestations: []attest.ResourceDescriptor{pinned}, VerificationResult: attest.VSAPassed, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_3"},
+		"vsa": predicate.VSA{
+			Verifier: predicate.Verifier{ID: "https://gate.example"}, TimeVerified: end, ResourceURI: "pkg:oci/app", Policy: pinned,
+			InputAttestations: []predicate.ResourceDescriptor{pinned}, VerificationResult: predicate.VSAPassed, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_3"},
 			DependencyLevels: map[string]uint64{"SLSA_BUILD_LEVEL_3": 5}, SLSAVersion: "1.0",
 		},
-		"vulns": attest.Vulns{
-			Scanner: attest.VulnsScanner{
-				URI: "https://scanner.example", Version: "1", DB: &attest.VulnsDB{URI: "https://scanner.example/db", Version: "2", LastUpdate: start},
-				Result: []attest.VulnsFinding{{
-					ID: "CVE-2026-1111", Ratings: []attest.VulnsRating{{Method: "nvd", Score: "high"}}, Annotations: []map[string]any{{"package": "busybox"}},
+		"vulns": predicate.Vulns{
+			Scanner: predicate.VulnsScanner{
+				URI: "https://scanner.example", Version: "1", DB: &predicate.VulnsDB{URI: "https://scanner.example/db", Version: "2", LastUpdate: start},
+				Result: []predicate.VulnsFinding{{
+					ID: "CVE-2026-1111", Ratings: []predicate.VulnsRating{{Method: "nvd", Score: "high"}}, Annotations: []map[string]any{{"package": "busybox"}},
 				}},
 			},
 			Metadata: times,
 		},
-		"vuln": attest.CosignVuln{
-			Invocation: attest.CosignInvocation{Parameters: []any{"-q"}, URI: "https://ci.example", EventID: "1", BuilderID: "ci"},
-			Scanner: attest.CosignScanner{
-				URI: "https://scanner.example", Version: "1", DB: attest.CosignDB{URI: "https://scanner.example/db", Version: "2"},
+		"vuln": predicate.CosignVuln{
+			Invocation: predicate.CosignInvocation{Parameters: []any{"-q"}, URI: "https://ci.example", EventID: "1", BuilderID: "ci"},
+			Scanner: predicate.CosignScanner{
+				URI: "https://scanner.example", Version: "1", DB: predicate.CosignDB{URI: "https://scanner.example/db", Version: "2"},
 				Result: json.RawMessage(`{"matches": ["<&>"]}`),
 			},
 			Metadata: times,
 		},
-		"testresult": attest.TestResult{
-			Result: attest.TestsPassed, Configuration: []attest.ResourceDescriptor{rd}, URL: "https://ci.example/run",
+		"testresult": predicate.TestResult{
+			Result: predicate.TestsPassed, Configuration: []predicate.ResourceDescriptor{rd}, URL: "https://ci.example/run",
 			PassedTests: []string{"a"}, WarnedTests: []string{"b"}, FailedTests: []string{"c"},
 		},
-		"link": attest.Link{
+		"link": predicate.Link{
 			Type: "link", Name: "build", Materials: files, Products: files, ByProducts: map[string]any{"return-value": int64(0)},
 			Command: []string{"make"}, Environment: map[string]any{},
 		},
-		"link03": attest.Link03{
-			Name: "build", Command: []string{"make"}, Materials: []attest.ResourceDescriptor{rd},
+		"link03": predicate.Link03{
+			Name: "build", Command: []string{"make"}, Materials: []predicate.ResourceDescriptor{rd},
 			ByProducts: map[string]any{"return-value": int64(0)}, Environment: map[string]any{"a": "b"},
 		},
-		"release": attest.Release{PURL: "pkg:npm/app@1.0.0", ReleaseID: "17"},
-		"custom":  attest.Custom{Data: "a\nb", Timestamp: end},
+		"release": predicate.Release{PURL: "pkg:npm/app@1.0.0", ReleaseID: "17"},
+		"custom":  predicate.Custom{Data: "a\nb", Timestamp: end},
 	}
 }
 
@@ -146,12 +147,12 @@ func readBack(t *testing.T, name string, message proto.Message, text []byte) {
 	}
 	theirs = bytes.ReplaceAll(theirs, []byte(`"5"`), []byte("5"))
 	uri := written()[name].PredicateType()
-	doc, err := attest.ParsePredicate(uri, theirs)
+	doc, err := predicate.Parse(uri, theirs)
 	if err != nil {
 		t.Errorf("%s as in-toto writes it: %v", name, err)
 		return
 	}
-	ours, err := attest.ParsePredicate(uri, text)
+	ours, err := predicate.Parse(uri, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func TestInTotoGolangAcceptsWhatWeWrite(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		doc, err := attest.ParsePredicate(written()[name].PredicateType(), marshalTree(t, value))
+		doc, err := predicate.Parse(written()[name].PredicateType(), marshalTree(t, value))
 		if err != nil {
 			t.Errorf("%s as in-toto-golang writes it: %v", name, err)
 			continue
@@ -209,10 +210,10 @@ func TestCosignGeneratesWhatWeRead(t *testing.T) {
 		if err := json.Unmarshal(marshalTree(t, generated), &statement); err != nil {
 			t.Fatal(err)
 		}
-		if known, ok := attest.LookupType(typ); !ok || known.URI != statement.PredicateType {
+		if known, ok := predicate.Lookup(typ); !ok || known.URI != statement.PredicateType {
 			t.Errorf("cosign means %s by %q, we %s", statement.PredicateType, typ, known.URI)
 		}
-		if _, err := attest.ParsePredicate(typ, statement.Predicate); err != nil {
+		if _, err := predicate.Parse(typ, statement.Predicate); err != nil {
 			t.Errorf("we refuse cosign's %s: %v", typ, err)
 		}
 	}

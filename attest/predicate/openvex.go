@@ -1,4 +1,4 @@
-package attest
+package predicate
 
 import (
 	"slices"
@@ -7,7 +7,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// OpenVEX is what an OpenVEX document says of itself. ParsePredicate makes it;
+// OpenVEX is what an OpenVEX document says of itself. Parse makes it;
 // the document is what is attested.
 //
 // Source: OpenVEX specification v0.0.2 and v0.2.0, OPENVEX-SPEC.md.

@@ -1,4 +1,4 @@
-package attest_test
+package predicate_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
@@ -19,12 +20,12 @@ func FuzzParsePredicate(f *testing.F) {
 		f.Add(s.typ, read(f, s.file))
 	}
 	f.Fuzz(func(t *testing.T, typ string, data []byte) {
-		if _, err := attest.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrType) {
+		if _, err := predicate.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, predicate.ErrInvalid) && !errors.Is(err, predicate.ErrType) {
 			t.Errorf("untyped error: %v", err)
 		}
-		doc, err := attest.ParsePredicate(typ, data)
+		doc, err := predicate.Parse(typ, data)
 		if err != nil {
-			if !errors.Is(err, attest.ErrPredicate) && !errors.Is(err, attest.ErrType) {
+			if !errors.Is(err, predicate.ErrInvalid) && !errors.Is(err, predicate.ErrType) {
 				t.Errorf("untyped error: %v", err)
 			}
 			return
@@ -33,7 +34,7 @@ func FuzzParsePredicate(f *testing.F) {
 			t.Errorf("signed is %q", got)
 		}
 		if p, ok := doc.Value().(attest.Predicate); ok {
-			again, err := attest.ParsePredicate(p.PredicateType(), stated(t, p))
+			again, err := predicate.Parse(p.PredicateType(), stated(t, p))
 			if err != nil {
 				t.Fatalf("what the value says is refused: %v", err)
 			}
