@@ -1,6 +1,6 @@
 //go:build !race
 
-package attest_test
+package predicate_test
 
 // sizeDivisor makes large documents smaller under the race detector.
 const sizeDivisor = 1
