@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// gate decides what passes. Proxy and Transport are its two faces.
+// gate decides what passes. Handler and Transport are its two faces.
 type gate struct {
 	c         Config
 	permits   *permits
@@ -74,7 +74,7 @@ func newGate(c Config) *gate {
 // twice.
 const minUnjudged = 1 << 20
 
-// judgeKey names a judgement that is under way. Logins are not mixed.
+// judgeKey names a judgement that is under way. Credentials are not mixed.
 type judgeKey struct {
 	from *origin
 	key  permitKey
@@ -531,7 +531,7 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 		}
 		return *by, nil
 	}
-	if g.c.OpenBlobs {
+	if g.c.InsecureOpenBlobs {
 		return permit{Allowed: true, Size: -1}, nil
 	}
 	if err := g.unlisted(ctx, p, digest); err != nil {
