@@ -81,7 +81,7 @@ func (p *Handler) origin(r *http.Request, up *upstream) (*origin, *refusal) {
 func (p *Handler) personal(up *upstream, user, password string) *origin {
 	p.logins.once.Do(func() {
 		p.logins.key = randomKey()
-		p.logins.known = lru.New[string, *origin](maxLogins, nil)
+		p.logins.known = lru.New[string, *origin](nil, maxLogins)
 	})
 	m := hmac.New(sha256.New, p.logins.key)
 	for _, part := range []string{up.address.Name(), user, password} {

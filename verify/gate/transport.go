@@ -61,7 +61,7 @@ func NewTransport(c Config) (*Transport, error) {
 	if c.Credentials != Operator || len(c.Upstreams) > 0 || c.Select != nil {
 		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Credentials: requests say where they go", ErrConfig)
 	}
-	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}
+	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](nil, maxLogins)}
 	if t.base == nil {
 		plain := http.DefaultTransport.(*http.Transport).Clone()
 		plain.DisableCompression = true
