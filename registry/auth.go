@@ -350,7 +350,7 @@ func (c *Client) fetchToken(ctx context.Context, h *host, r *request, ch *challe
 func (c *Client) ask(ctx context.Context, h *host, r *request, header string) (a *answer, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
 	defer cancel()
-	leave, err := c.slots.Take(ctx)
+	leave, err := c.slots.Take(ctx, 1)
 	if err != nil {
 		return nil, r.fail(ErrUnavailable, err, "")
 	}

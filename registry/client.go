@@ -147,7 +147,7 @@ type Client struct {
 	o       Options
 	own     http.RoundTripper
 	foreign http.RoundTripper // for redirects to other hosts
-	slots   *fair.Places
+	slots   *fair.Pool
 	// userAgent is the header that every request has.
 	userAgent []string
 	mu        sync.Mutex
@@ -177,7 +177,7 @@ func NewClient(o Options) (*Client, error) {
 func newClient(o Options, own, foreign http.RoundTripper) *Client {
 	return &Client{
 		o: o, own: own, foreign: foreign, userAgent: []string{o.UserAgent},
-		slots: fair.NewPlaces(o.MaxInFlight), hosts: make(map[string]*host),
+		slots: fair.NewPool(int64(o.MaxInFlight)), hosts: make(map[string]*host),
 	}
 }
 

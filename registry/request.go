@@ -230,7 +230,7 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 // among the requests in flight until a small body has been read, or is found to be so
 // large that a budget bounds it.
 func (c *Client) exchange(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string, maxBody int64) (a *answer, location string, err error) {
-	leave, err := c.slots.Take(ctx)
+	leave, err := c.slots.Take(ctx, 1)
 	if err != nil {
 		return nil, "", r.fail(ErrUnavailable, err, "")
 	}

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -64,9 +63,14 @@ type MemoryCacheOptions struct {
 
 // MemoryCache keeps decisions in this process, those that were used last.
 type MemoryCache struct {
-	mu               sync.Mutex // over both, so that a decision is in one of them
-	allowed, refused *lru.Cache[CacheKey, Decision]
+	held *lru.Cache[CacheKey, Decision]
 }
+
+// The shelves of a MemoryCache.
+const (
+	allowedShelf = iota
+	refusedShelf
+)
 
 // NewMemoryCache makes an empty cache.
 func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
@@ -80,7 +84,7 @@ func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
 	share := max(1, o.MaxBytes/int64(o.MaxEntries))
 	weigh := func(d Decision) int64 { return max(share, d.weight()) }
 	most := share * int64(o.MaxEntries)
-	return &MemoryCache{allowed: lru.New[CacheKey](most, weigh), refused: lru.New[CacheKey](most, weigh)}
+	return &MemoryCache{lru.New[CacheKey](weigh, most, most)}
 }
 
 // recordWeight is about what one record holds, and the digests in it.
@@ -121,25 +125,15 @@ func evidenceWeight(all []Evidence) int64 {
 }
 
 // Get implements Cache.
-func (c *MemoryCache) Get(_ context.Context, key CacheKey) (Decision, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d, ok := c.allowed.Get(key); ok {
-		return d, true
-	}
-	return c.refused.Get(key)
-}
+func (c *MemoryCache) Get(_ context.Context, key CacheKey) (Decision, bool) { return c.held.Get(key) }
 
 // Put implements Cache.
 func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	into, other := c.allowed, c.refused
+	on := allowedShelf
 	if d.Denied != nil {
-		into, other = other, into
+		on = refusedShelf
 	}
-	other.Remove(key)
-	into.Put(key, d)
+	c.held.PutOn(on, key, d)
 }
 
 // question is what callers share the answer to. Readers are not mixed: what one

@@ -57,18 +57,18 @@ func TestSettingsThatAreNotSafeAreRefused(t *testing.T) {
 		args []string
 		says string
 	}{
-		"nothing":           {nil, "-policy"},
-		"no upstream":       {[]string{"-policy", policy}, "-upstream"},
-		"open to the world": {[]string{"-policy", policy, "-upstream", "registry.example", "-listen", ":5000"}, "not on loopback"},
-		"half a pair":       {[]string{"-policy", policy, "-upstream", "registry.example", "-tls-cert", "x"}, "needs its key"},
-		"broken policy":     {[]string{"-policy", policy, "-upstream", "registry.example"}, "keys"},
-		"unknown field":     {[]string{"-config", file("a.yaml", "listn: x\n")}, "listn"},
-		"unknown logins":    {[]string{"-config", file("b.yaml", demoSettings(t, file)+"logins: all\n"), "-listen", "127.0.0.1:0"}, "Logins"},
-		"no file":           {[]string{"-config", filepath.Join(dir, "none.yaml")}, "none.yaml"},
-		"no such level":     {[]string{"-policy", policy, "-upstream", "registry.example", "-log", "loud"}, "log"},
-		"argument":          {[]string{"x"}, "what is"},
-		"once alone":        {[]string{"-once"}, "-demo"},
-		"malformed host":    {[]string{"-config", file("c.yaml", demoSettings(t, file)), "-upstream", "https://x"}, "HOST"},
+		"nothing":             {nil, "-policy"},
+		"no upstream":         {[]string{"-policy", policy}, "-upstream"},
+		"open to the world":   {[]string{"-policy", policy, "-upstream", "registry.example", "-listen", ":5000"}, "not on loopback"},
+		"half a pair":         {[]string{"-policy", policy, "-upstream", "registry.example", "-tls-cert", "x"}, "needs its key"},
+		"broken policy":       {[]string{"-policy", policy, "-upstream", "registry.example"}, "keys"},
+		"unknown field":       {[]string{"-config", file("a.yaml", "listn: x\n")}, "listn"},
+		"unknown credentials": {[]string{"-config", file("b.yaml", demoSettings(t, file)+"credentials: all\n"), "-listen", "127.0.0.1:0"}, "Credentials"},
+		"no file":             {[]string{"-config", filepath.Join(dir, "none.yaml")}, "none.yaml"},
+		"no such level":       {[]string{"-policy", policy, "-upstream", "registry.example", "-log", "loud"}, "log"},
+		"argument":            {[]string{"x"}, "what is"},
+		"once alone":          {[]string{"-once"}, "-demo"},
+		"malformed host":      {[]string{"-config", file("c.yaml", demoSettings(t, file)), "-upstream", "https://x"}, "HOST"},
 	} {
 		var out, log bytes.Buffer
 		if code := run(t.Context(), x.args, &out, &log); code != exitUsage || !strings.Contains(log.String(), x.says) {

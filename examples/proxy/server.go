@@ -53,7 +53,7 @@ func serve(ctx context.Context, c settings, log *slog.Logger) error {
 }
 
 func newServer(c settings, log *slog.Logger, source *verify.FileSource, g gate.Config) (*server, error) {
-	handler, err := gate.New(g)
+	handler, err := gate.NewHandler(g)
 	if err != nil {
 		return nil, errors.Join(errUsage, err)
 	}

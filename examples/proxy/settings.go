@@ -34,8 +34,9 @@ type settings struct {
 	TLS tlsSettings `json:"tls,omitempty"`
 	// UpstreamCA holds roots, as PEM, in place of the system's. Empty: those.
 	UpstreamCA string `json:"upstreamCA,omitempty"`
-	// Logins is operator, clients or clients-or-nobody. Empty: operator.
-	Logins string `json:"logins,omitempty"`
+	// Credentials is operator, pass-through or pass-through-or-anonymous. Empty:
+	// operator.
+	Credentials string `json:"credentials,omitempty"`
 	// Store keeps content on disk. Empty: nothing is kept.
 	Store storeSettings `json:"store,omitempty"`
 	// Audit is the audit log, which is only ever appended to. Empty: none.
@@ -67,7 +68,7 @@ type upstreamSettings struct {
 	Registry string `json:"registry"`
 	Address  string `json:"address,omitempty"`
 	// TokenRealms are hosts, with their port where it is not that of HTTPS, whose token
-	// service may be given the registry's login. Empty: the registry's own host, its
+	// service may be given its credentials. Empty: the registry's own host, its
 	// parent domains, and Docker Hub's.
 	TokenRealms []string `json:"tokenRealms,omitempty"`
 	// InsecurePlainHTTP speaks plain HTTP to it, and to no other port of its host,
@@ -171,10 +172,10 @@ func isLoopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// gate makes what package proxy needs of the settings.
+// gate makes what package gate needs of the settings.
 func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
-		Logins: gate.Logins(c.Logins), Help: c.Help, Logger: log,
+		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
 		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagFor: time.Duration(c.TagFor),
 		Client: registry.Options{UserAgent: "hallmark-gate", Logger: log},
 	}

@@ -21,6 +21,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/fair"
 )
 
 // Free is up to what size anything is read without a budget: most is smaller, and waits
@@ -40,17 +42,17 @@ const (
 // Budget is what a process spends at most.
 type Budget struct {
 	// own is what one upstream may have of large; nil: all.
-	own *Pool
+	own *fair.Pool
 
-	large, payloads, ahead, messages, parsing, work *Pool
+	large, payloads, ahead, messages, parsing, work *fair.Pool
 }
 
 // New makes a budget. One processor is left to those who only want what is there
 // already.
 func New() *Budget {
 	return &Budget{
-		large: NewPool(maxLarge), payloads: NewPool(maxPayloads), ahead: NewPool(maxAhead), messages: NewPool(maxMessages),
-		parsing: NewPool(maxParsing), work: NewPool(int64(max(1, runtime.GOMAXPROCS(0)-1))),
+		large: fair.NewPool(maxLarge), payloads: fair.NewPool(maxPayloads), ahead: fair.NewPool(maxAhead), messages: fair.NewPool(maxMessages),
+		parsing: fair.NewPool(maxParsing), work: fair.NewPool(int64(max(1, runtime.GOMAXPROCS(0)-1))),
 	}
 }
 
@@ -153,7 +155,7 @@ func (b *Budget) takeLarge(ctx context.Context) (func(), error) {
 // of what judgements may hold while they wait.
 func (b *Budget) Own() *Budget {
 	own := *b
-	own.own = NewPool(maxLarge / 2)
+	own.own = fair.NewPool(maxLarge / 2)
 	return &own
 }
 
@@ -173,7 +175,8 @@ func Ahead(ctx context.Context, size int64) (leave func(), ok bool) {
 	if s.of == nil {
 		return none, true
 	}
-	return s.of.ahead.Try(ctx, size+size/4*3)
+	leave, err := s.of.ahead.Try(ctx, size+size/4*3)
+	return leave, err == nil
 }
 
 // Time is how long reading so many bytes may take that others wait for.

@@ -7,14 +7,14 @@ import (
 )
 
 func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
-	p := NewPlaces(8)
+	p := NewPool(8)
 	greedy, other := With(t.Context(), "greedy"), With(t.Context(), "other")
 	gone, cancel := context.WithCancel(greedy)
 	cancel()
 	var leave []func()
 	take := func(ctx context.Context) {
 		t.Helper()
-		l, err := p.Take(ctx)
+		l, err := p.Take(ctx, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -22,14 +22,14 @@ func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
 	}
 	take(greedy)
 	take(greedy)
-	if _, err := p.Take(gone); !errors.Is(err, context.Canceled) {
+	if _, err := p.Take(gone, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("a third place of eight: %v", err)
 	}
 	take(other)
 	for range 5 {
 		take(t.Context()) // nobody in particular
 	}
-	if _, err := p.Take(gone); !errors.Is(err, context.Canceled) {
+	if _, err := p.Take(gone, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("all are taken: %v", err)
 	}
 	leave[1]()
@@ -38,27 +38,27 @@ func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
 	for _, l := range leave {
 		l()
 	}
-	if len(p.by) != 0 || len(p.all) != 0 {
-		t.Errorf("%d parties and %d places are left", len(p.by), len(p.all))
+	if len(p.parties) != 0 || p.used != 0 {
+		t.Errorf("%d parties and %d places are left", len(p.parties), p.used)
 	}
 }
 
 // Who waits for a place of all gives back what is kept of the party's own.
 func TestAWaitThatEndsLeavesNothingBehind(t *testing.T) {
-	p := NewPlaces(1)
-	leave, err := p.Take(t.Context())
+	p := NewPool(1)
+	leave, err := p.Take(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(With(t.Context(), "a"))
 	ended := make(chan error)
-	go func() { _, err := p.Take(ctx); ended <- err }()
+	go func() { _, err := p.Take(ctx, 1); ended <- err }()
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	leave()
-	if len(p.by) != 0 {
+	if len(p.parties) != 0 {
 		t.Error("the party is remembered")
 	}
 	if With(t.Context(), "") != t.Context() {

@@ -22,6 +22,7 @@ type flight[V any] struct {
 	ctx     context.Context // the work's
 	cancel  context.CancelFunc
 	callers int
+	held    bool // it stays while it has callers, and not only until it is done
 	value   V
 	err     error
 }
@@ -31,7 +32,7 @@ type flight[V any] struct {
 // once nobody waits for it. What the contexts of later callers carry does not
 // reach the work.
 func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
-	f := s.join(ctx, key, work)
+	f := s.join(ctx, key, work, false)
 	select {
 	case <-f.done:
 		return f.value, f.err
@@ -42,14 +43,14 @@ func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) 
 	}
 }
 
-// join begins the work where nobody has yet. A key that cannot be a map's panics,
+// join begins the work where no other caller has. A key that cannot be a map's panics,
 // and must leave no lock behind.
-func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
+func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *flight[V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.flights[key]
 	if f == nil {
-		f = s.begin(ctx, key, work)
+		f = s.begin(ctx, key, work, held)
 	} else {
 		fair.Join(f.ctx, ctx) // who waits must not wait in another one's queue
 	}
@@ -57,9 +58,9 @@ func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context
 	return f
 }
 
-func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error)) *flight[V] {
+func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *flight[V] {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight[V]{done: make(chan struct{}), ctx: own, cancel: cancel}
+	f := &flight[V]{done: make(chan struct{}), ctx: own, cancel: cancel, held: held}
 	if s.flights == nil {
 		s.flights = make(map[K]*flight[V])
 	}
@@ -70,22 +71,52 @@ func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Contex
 			f.value, err = work(own)
 			return err
 		})
-		s.forget(key, f)
+		if !f.held || f.err != nil {
+			s.forget(key, f)
+		}
 		close(f.done)
 	}()
 	return f
 }
 
-// leave cancels the work with its last caller; who asks then begins anew.
-func (s *Group[K, V]) leave(key K, f *flight[V]) {
+// leave cancels the work with its last caller, and reports whether this was the last.
+// The next caller begins new work.
+func (s *Group[K, V]) leave(key K, f *flight[V]) (last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.callers--; f.callers > 0 {
-		return
+		return false
 	}
-	// Within the lock: nobody may join what is about to be cancelled.
+	// Within the lock: no caller may join what is about to be cancelled.
 	s.forgetLocked(key, f)
 	f.cancel()
+	return true
+}
+
+// Hold is Do for a value that is used for longer than it takes to make: while it is
+// held, all who ask share it. release gives it back, and the last one's has it dropped.
+// Further calls of release do nothing. drop may be called while others wait for the
+// same key.
+func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context) (V, error), drop func(V)) (value V, release func(), err error) {
+	f := s.join(ctx, key, work, true)
+	release = sync.OnceFunc(func() {
+		if s.leave(key, f) {
+			<-f.done
+			if f.err == nil {
+				drop(f.value)
+			}
+		}
+	})
+	select {
+	case <-f.done:
+		if err = f.err; err == nil {
+			return f.value, release, nil
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	release()
+	return value, nil, err
 }
 
 func (s *Group[K, V]) forget(key K, f *flight[V]) {

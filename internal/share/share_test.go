@@ -106,3 +106,44 @@ func TestNobodyJoinsWorkThatIsBeingCancelled(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestWhatIsHeldIsMadeOnceAndDroppedWithItsLastHolder(t *testing.T) {
+	var g Group[string, int]
+	made, dropped := 0, 0
+	hold := func() func() {
+		t.Helper()
+		v, release, err := g.Hold(t.Context(), "a", func(context.Context) (int, error) { made++; return 7, nil }, func(int) { dropped++ })
+		if v != 7 || err != nil {
+			t.Fatalf("%d, %v", v, err)
+		}
+		return release
+	}
+	first := hold()
+	second := hold()
+	first()
+	first()
+	if made != 1 || dropped != 0 {
+		t.Fatalf("made %d times, dropped %d times while it is held", made, dropped)
+	}
+	second()
+	if dropped != 1 || len(g.flights) != 0 {
+		t.Errorf("dropped %d times, %d left", dropped, len(g.flights))
+	}
+	hold()()
+	if made != 2 || dropped != 2 {
+		t.Errorf("made %d times, dropped %d times", made, dropped)
+	}
+}
+
+func TestWhatCannotBeMadeIsNotHeld(t *testing.T) {
+	var g Group[string, int]
+	drop := func(int) { t.Error("it was dropped") }
+	if _, release, err := g.Hold(t.Context(), "a", func(context.Context) (int, error) { panic("unforeseen") }, drop); err == nil || release != nil || len(g.flights) != 0 {
+		t.Errorf("%v, %d left", err, len(g.flights))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := func(ctx context.Context) (int, error) { cancel(); <-ctx.Done(); return 0, ctx.Err() }
+	if _, release, err := g.Hold(ctx, "b", waits, drop); err != context.Canceled || release != nil || len(g.flights) != 0 {
+		t.Errorf("%v, %d left", err, len(g.flights))
+	}
+}

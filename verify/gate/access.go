@@ -49,8 +49,8 @@ type shownKey struct {
 var challenge = []string{`Basic realm="hallmark gate", charset="UTF-8"`}
 
 // greet answers the ping, by which clients find out whether a login is wanted.
-func (p *Proxy) greet(r *http.Request) *refusal {
-	if p.gate.c.Logins != LoginsOfClients || r.Header.Get("Authorization") != "" {
+func (p *Handler) greet(r *http.Request) *refusal {
+	if p.gate.c.Credentials != PassThrough || r.Header.Get("Authorization") != "" {
 		return nil
 	}
 	return wantLogin("this gate asks the registry with your own login; log in")
@@ -63,25 +63,25 @@ func wantLogin(message string) *refusal {
 }
 
 // origin says where a request is read, and with whose login.
-func (p *Proxy) origin(r *http.Request, up *upstream) (*origin, *refusal) {
-	if p.gate.c.Logins == LoginsOfOperator {
+func (p *Handler) origin(r *http.Request, up *upstream) (*origin, *refusal) {
+	if p.gate.c.Credentials == Operator {
 		return up.operator, nil
 	}
 	user, password, ok := r.BasicAuth()
 	switch given := r.Header.Get("Authorization") != ""; {
 	case given && !ok:
 		return nil, wantLogin("this gate takes logins by HTTP Basic only")
-	case !given && p.gate.c.Logins == LoginsOfClients:
+	case !given && p.gate.c.Credentials == PassThrough:
 		return nil, wantLogin("this gate asks the registry with your own login; log in")
 	}
 	return p.personal(up, user, password), nil
 }
 
 // personal is the origin of one login.
-func (p *Proxy) personal(up *upstream, user, password string) *origin {
+func (p *Handler) personal(up *upstream, user, password string) *origin {
 	p.logins.once.Do(func() {
 		p.logins.key = randomKey()
-		p.logins.known = lru.New[string, *origin](maxLogins, nil)
+		p.logins.known = lru.New[string, *origin](nil, maxLogins)
 	})
 	m := hmac.New(sha256.New, p.logins.key)
 	for _, part := range []string{up.address.Name(), user, password} {

@@ -67,9 +67,9 @@ func (s *scene) everyEndpoint(repo string) []string {
 }
 
 func TestAttack_P19_NothingIsAskedBeforeTheRule(t *testing.T) {
-	for _, logins := range []gate.Logins{gate.LoginsOfOperator, gate.LoginsOfClientsOrNobody} {
+	for _, logins := range []gate.Credentials{gate.Operator, gate.PassThroughOrAnonymous} {
 		for _, open := range []bool{false, true} {
-			s := ruled(t, registrytest.Options{}, func(c *gate.Config) { c.Logins, c.OpenBlobs = logins, open })
+			s := ruled(t, registrytest.Options{}, func(c *gate.Config) { c.Credentials, c.InsecureOpenBlobs = logins, open })
 			for repo, reason := range map[string]verify.Reason{"other/app": verify.ReasonNoRule, "nowhere/app": verify.ReasonNoRule, "team/secret/app": verify.ReasonDeniedByRule, "team/secret/none": verify.ReasonDeniedByRule} {
 				for _, path := range s.everyEndpoint(repo) {
 					for _, method := range []string{http.MethodGet, http.MethodHead} {

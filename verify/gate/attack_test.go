@@ -333,9 +333,9 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 		s.hosted.ServeHTTP(w, r)
 	}))
 	t.Cleanup(private.Close)
-	for _, logins := range []gate.Logins{gate.LoginsOfClients, gate.LoginsOfClientsOrNobody} {
+	for _, logins := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
 		s.start(strings.TrimPrefix(private.URL, "http://"), func(c *gate.Config) {
-			c.Logins = logins
+			c.Credentials = logins
 			c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
 		})
 		basic := func(user, password string) []string {
@@ -360,7 +360,7 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 			}
 		}
 		want := http.StatusOK
-		if logins == gate.LoginsOfClients {
+		if logins == gate.PassThrough {
 			want = http.StatusUnauthorized
 		}
 		if r := s.get("/v2/"); r.status != want {
@@ -382,7 +382,7 @@ func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *gate.Config) {
-		c.Logins, c.AccessFor, c.TagFor = gate.LoginsOfClients, 50*time.Millisecond, time.Nanosecond
+		c.Credentials, c.AccessFor, c.TagFor = gate.PassThrough, 50*time.Millisecond, time.Nanosecond
 		c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
 	})
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -540,16 +540,16 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"malformed address":     func(c *gate.Config) { c.Upstreams[0].Address = "a/b" },
 		"one upstream twice":    func(c *gate.Config) { c.Upstreams = append(c.Upstreams, c.Upstreams[0]) },
 		"logins for two": func(c *gate.Config) {
-			c.Logins, c.Upstreams = gate.LoginsOfClients, append(c.Upstreams, gate.Upstream{Registry: "b.example"})
+			c.Credentials, c.Upstreams = gate.PassThrough, append(c.Upstreams, gate.Upstream{Registry: "b.example"})
 		},
-		"unknown logins":         func(c *gate.Config) { c.Logins = "everybody" },
+		"unknown logins":         func(c *gate.Config) { c.Credentials = "everybody" },
 		"decisions without key":  func(c *gate.Config) { c.Decisions = &sharedDecisions{} },
 		"decisions, short key":   func(c *gate.Config) { c.Decisions, c.DecisionKey = &sharedDecisions{}, []byte("short") },
 		"client that is refused": func(c *gate.Config) { c.Client.TLSHosts = []string{"a/b"} },
 	} {
 		c := good()
 		change(&c)
-		if _, err := gate.New(c); !errors.Is(err, gate.ErrConfig) {
+		if _, err := gate.NewHandler(c); !errors.Is(err, gate.ErrConfig) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -42,7 +42,7 @@ func BenchmarkColdLayers(b *testing.B) {
 		must(b, err)
 		store, err := gate.OpenStore(b.TempDir(), gate.StoreOptions{})
 		must(b, err)
-		gate, err := gate.New(gate.Config{Verifier: v, Client: quick, Store: store, Upstreams: []gate.Upstream{{Registry: known, Address: strings.TrimPrefix(upstream.URL, "http://")}}})
+		gate, err := gate.NewHandler(gate.Config{Verifier: v, Client: quick, Store: store, Upstreams: []gate.Upstream{{Registry: known, Address: strings.TrimPrefix(upstream.URL, "http://")}}})
 		must(b, err)
 		server := httptest.NewServer(gate)
 		get := func(path string, to io.Writer) {

@@ -373,7 +373,7 @@ func (x *exchange) mismatch(err error) {
 	}
 }
 
-// openBlob passes on a blob that no manifest lists (Config.OpenBlobs): of unknown
+// openBlob passes on a blob that no manifest lists (Config.InsecureOpenBlobs): of unknown
 // length, and hashed all the same.
 func (x *exchange) openBlob() error {
 	if x.r.Method == http.MethodHead {

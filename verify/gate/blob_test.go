@@ -69,7 +69,7 @@ func TestWithoutTemporaryFilesAnArchivePassesForNoEvidence(t *testing.T) {
 }
 
 func TestBlobsThatNoManifestListsAreAskedForWhereTheyAre(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.OpenBlobs = true })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.InsecureOpenBlobs = true })
 	missing := "/v2/team/app/blobs/sha256:" + strings.Repeat("0", 64)
 	for _, method := range []string{http.MethodHead, http.MethodGet} {
 		if r := s.ask(method, missing); r.status != http.StatusNotFound {
@@ -158,7 +158,7 @@ func TestABlobThatCannotBeGoneOnWithIsBrokenOff(t *testing.T) {
 }
 
 func TestARefusalOfABlobDoesNotSayThatItIsTheBlob(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.OpenBlobs = true })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.InsecureOpenBlobs = true })
 	r := s.get("/v2/team/app/blobs/sha256:" + strings.Repeat("0", 64))
 	if r.status != http.StatusNotFound || r.header.Get("Docker-Content-Digest") != "" {
 		t.Errorf("%d %v", r.status, r.header)

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 )
 
@@ -19,7 +20,7 @@ const maxUpstreams = 1000
 
 // bounds are those of the work before one upstream: one that is slow holds up no other.
 type bounds struct {
-	judgements *budget.Pool
+	judgements *fair.Pool
 	budget     *budget.Budget
 }
 
@@ -33,7 +34,7 @@ type upstreamBounds struct {
 }
 
 func newUpstreamBounds(upstreams int) *upstreamBounds {
-	return &upstreamBounds{all: budget.New(), alone: upstreams == 1, by: lru.New[name.Registry, *bounds](maxUpstreams, nil)}
+	return &upstreamBounds{all: budget.New(), alone: upstreams == 1, by: lru.New[name.Registry, *bounds](nil, maxUpstreams)}
 }
 
 func (u *upstreamBounds) of(address name.Registry) *bounds {
@@ -42,7 +43,7 @@ func (u *upstreamBounds) of(address name.Registry) *bounds {
 	if known, ok := u.by.Get(address); ok {
 		return known
 	}
-	fresh := &bounds{judgements: budget.NewPool(maxJudgements), budget: u.all}
+	fresh := &bounds{judgements: fair.NewPool(maxJudgements), budget: u.all}
 	if !u.alone {
 		fresh.budget = u.all.Own()
 	}

@@ -105,18 +105,18 @@ func TestWhoHasNoLoginIsAskedForOneWhereTheUpstreamSays403(t *testing.T) {
 	upstream := strict(t, "/token", "", deny)
 	ours := []string{`Basic realm="hallmark gate", charset="UTF-8"`}
 	for _, at := range []struct {
-		logins    gate.Logins
+		logins    gate.Credentials
 		login     []string
 		status    int
 		code      string
 		challenge []string
 	}{
-		{gate.LoginsOfClientsOrNobody, nil, http.StatusUnauthorized, "UNAUTHORIZED: ", ours},
-		{gate.LoginsOfClientsOrNobody, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
-		{gate.LoginsOfClients, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
-		{gate.LoginsOfOperator, nil, http.StatusForbidden, "DENIED: ", nil},
+		{gate.PassThroughOrAnonymous, nil, http.StatusUnauthorized, "UNAUTHORIZED: ", ours},
+		{gate.PassThroughOrAnonymous, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
+		{gate.PassThrough, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
+		{gate.Operator, nil, http.StatusForbidden, "DENIED: ", nil},
 	} {
-		s.start(upstream, func(c *gate.Config) { c.Logins = at.logins })
+		s.start(upstream, func(c *gate.Config) { c.Credentials = at.logins })
 		for _, path := range []string{manifestPath + "signed", manifestPath + s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])} {
 			r := s.get(path, at.login...)
 			if asked := r.header.Values("WWW-Authenticate"); r.status != at.status || !strings.HasPrefix(r.message(), at.code) || !slices.Equal(asked, at.challenge) {

@@ -54,7 +54,7 @@ func childGate(dir string) error {
 	if err != nil {
 		return err
 	}
-	gate, err := gate.New(gate.Config{
+	gate, err := gate.NewHandler(gate.Config{
 		Verifier: v, Store: store, Client: quick,
 		Upstreams: []gate.Upstream{{Registry: known, Address: os.Getenv(childUpstream)}},
 	})

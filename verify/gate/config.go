@@ -19,7 +19,7 @@ import (
 // ErrConfig is wrapped by every error about a Config.
 var ErrConfig = errors.New("unusable configuration")
 
-// Config says what a Proxy or a Transport judges by, and where it reads. For each
+// Config says what a Handler or a Transport judges by, and where it reads. For each
 // number and duration, zero means the default.
 type Config struct {
 	// Verifier judges. A *verify.Verifier is a Source of itself; a FileSource
@@ -37,9 +37,9 @@ type Config struct {
 	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
 	// NewTransport's base, too. Zero: theirs.
 	Client registry.Options
-	// Logins say with whose login upstreams are asked. Empty: LoginsOfOperator.
-	// Not used by NewTransport, which uses what stands in each request.
-	Logins Logins
+	// Credentials say with whose credentials upstreams are asked. Empty: Operator.
+	// Not used by NewTransport, which uses those of each request.
+	Credentials Credentials
 
 	// Store keeps content on disk. Nil: content is not kept, and concurrent
 	// downloads of one blob share a temporary file.
@@ -70,14 +70,14 @@ type Config struct {
 	// reading evidence however slowly it comes, waiting for others, checking. A request
 	// that is not decided by then gets 503. Default 30 seconds.
 	JudgeFor time.Duration
-	// AccessFor is how long an upstream's word holds that a login may read a
+	// AccessFor is how long an upstream's word holds that credentials may read a
 	// repository, and that the repository has some content. Default 30 seconds. Only
-	// with LoginsOfClients.
+	// with PassThrough.
 	AccessFor time.Duration
 
-	// OpenBlobs lets blobs pass that no judged manifest lists: only where
-	// somebody else protects them. Default: they are refused.
-	OpenBlobs bool
+	// InsecureOpenBlobs lets blobs pass that no judged manifest lists: only where
+	// something else protects them. Default: they are refused.
+	InsecureOpenBlobs bool
 	// EvidenceTypes are further media types of layers of evidence, which passes
 	// when its subject was allowed. Their content must be a JSON object. A type that
 	// ends in * is a prefix; media types of images are never evidence. The known ones
@@ -142,20 +142,20 @@ type Target struct {
 	Namespace string
 }
 
-// Logins say with whose login an upstream is asked.
-type Logins string
+// Credentials say with whose credentials an upstream is asked.
+type Credentials string
 
 const (
-	// LoginsOfOperator: the keychain of Config.Client, for everybody.
-	LoginsOfOperator Logins = "operator"
-	// LoginsOfClients: each client's own, which it must give (HTTP Basic). It
-	// goes to the upstream's token service and nowhere else, so that there can be
-	// one upstream only. What one client may read is given to another only after
-	// the upstream was asked about that one too.
-	LoginsOfClients Logins = "clients"
-	// LoginsOfClientsOrNobody is LoginsOfClients, and lets clients without a
-	// login read what the upstream gives anybody; for the rest it asks them for one.
-	LoginsOfClientsOrNobody Logins = "clients-or-nobody"
+	// Operator: the keychain of Config.Client, for all clients.
+	Operator Credentials = "operator"
+	// PassThrough: each client's own, which it must give (HTTP Basic). They go to the
+	// upstream's token service and nowhere else, so there can be one upstream only.
+	// What one client may read is given to another only after the upstream was asked
+	// about that one too.
+	PassThrough Credentials = "pass-through"
+	// PassThroughOrAnonymous is PassThrough, and lets clients without credentials read
+	// what the upstream gives to anybody. For the rest it asks them for credentials.
+	PassThroughOrAnonymous Credentials = "pass-through-or-anonymous"
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -179,8 +179,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Logins == "" {
-		c.Logins = LoginsOfOperator
+	if c.Credentials == "" {
+		c.Credentials = Operator
 	}
 	return c, c.check()
 }
@@ -192,16 +192,16 @@ func set[T int | int64 | time.Duration](v *T, d T) {
 }
 
 func (c *Config) check() error {
-	switch c.Logins {
-	case LoginsOfOperator, LoginsOfClients, LoginsOfClientsOrNobody:
+	switch c.Credentials {
+	case Operator, PassThrough, PassThroughOrAnonymous:
 	default:
-		return fmt.Errorf("%w: Logins is %.40q", ErrConfig, c.Logins)
+		return fmt.Errorf("%w: Credentials is %.40q", ErrConfig, c.Credentials)
 	}
 	switch {
 	case c.Verifier == nil:
 		return fmt.Errorf("%w: Verifier is missing", ErrConfig)
-	case c.Logins != LoginsOfOperator && len(c.Upstreams) > 1:
-		return fmt.Errorf("%w: clients' logins can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
+	case c.Credentials != Operator && len(c.Upstreams) > 1:
+		return fmt.Errorf("%w: clients' credentials can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
 	case c.Decisions != nil && len(c.DecisionKey) < seal.MinKeyBytes:
 		return fmt.Errorf("%w: Decisions needs a DecisionKey of at least %d bytes", ErrConfig, seal.MinKeyBytes)
 	}
@@ -245,7 +245,7 @@ func randomKey() []byte {
 }
 
 // New makes the gate as an http.Handler.
-func New(c Config) (*Proxy, error) {
+func NewHandler(c Config) (*Handler, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func New(c Config) (*Proxy, error) {
 		// A client for each: one that stalls must not hold up what is asked of others.
 		up.operator = &origin{g: g, client: client.WithKeychain(c.Client.Keychain), address: up.address}
 	}
-	return &Proxy{gate: g, upstreams: upstreams, client: client}, nil
+	return &Handler{gate: g, upstreams: upstreams, client: client}, nil
 }
 
-var _ http.Handler = (*Proxy)(nil)
+var _ http.Handler = (*Handler)(nil)

@@ -6,7 +6,7 @@
 // http.RoundTripper that a program gives to the OCI client it uses already.
 //
 //	source, err := verify.NewFileSource("policy.yaml", verify.FileSourceOptions{})
-//	handler, err := gate.New(gate.Config{
+//	handler, err := gate.NewHandler(gate.Config{
 //		Verifier:  source,
 //		Upstreams: []gate.Upstream{{Registry: "registry.example"}},
 //	})
@@ -94,8 +94,8 @@
 //
 // # Clients' logins
 //
-// With LoginsOfOperator the gate reads with its own login, and everybody who
-// reaches it can read what it can. With LoginsOfClients each client's login is
+// With Operator the gate reads with its own login, and everybody who
+// reaches it can read what it can. With PassThrough each client's login is
 // passed on to the one upstream. Content that is held already is given to a client,
 // by tag as by digest, only after the upstream has said, at most Config.AccessFor
 // ago, that the client may read the repository, and that the content is there: also

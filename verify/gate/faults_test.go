@@ -235,7 +235,7 @@ func TestATagListWithNothingInItIsAnEmptyList(t *testing.T) {
 
 // What names no image is written down by what was asked; of that, nothing secret.
 func TestAttack_P1_RefusalsOfRequestsThatNameNoImageCanBeFollowed(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Logins = gate.LoginsOfClients })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Credentials = gate.PassThrough })
 	for _, test := range []struct{ raw, image, request string }{
 		{"GET /v2/team/app/manifests/%73igned?token=s3cr3t", "", "GET /v2/team/app/manifests/%73igned"},
 		{"PUT /v2/team/app/manifests/signed", "", "PUT /v2/team/app/manifests/signed"},

@@ -62,7 +62,7 @@ func floodGate(key string) error {
 	if err != nil {
 		return err
 	}
-	gate, err := gate.New(gate.Config{
+	gate, err := gate.NewHandler(gate.Config{
 		Verifier: v, Client: quick, JudgeFor: 10 * time.Second,
 		Upstreams: []gate.Upstream{{Registry: known, Address: os.Getenv(childUpstream)}},
 	})

@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// gate decides what passes. Proxy and Transport are its two faces.
+// gate decides what passes. Handler and Transport are its two faces.
 type gate struct {
 	c         Config
 	permits   *permits
@@ -52,14 +52,14 @@ func newGate(c Config) *gate {
 		c:         c,
 		permits:   newPermits(&c),
 		links:     newLinks(&c),
-		manifests: lru.New[string](c.MaxManifests, (*manifest).weight),
-		unjudged:  lru.New[string](max(c.MaxManifests/4, minUnjudged), (*manifest).weight),
+		manifests: lru.New[string]((*manifest).weight, c.MaxManifests),
+		unjudged:  lru.New[string]((*manifest).weight, max(c.MaxManifests/4, minUnjudged)),
 		tags:      newTags(),
 		evidence:  evidenceRules{c.EvidenceTypes, c.MaxEvidenceBytes},
-		forms:     lru.New[string, form](maxForms, nil),
+		forms:     lru.New[string, form](nil, maxForms),
 		limits:    newLimits(c.MaxRequests, c.MaxPerClient),
-		grants:    lru.New[grantKey, term](maxGrants, nil),
-		shown:     lru.New[shownKey, term](maxShown, nil),
+		grants:    lru.New[grantKey, term](nil, maxGrants),
+		shown:     lru.New[shownKey, term](nil, maxShown),
 		audit:     auditLog{w: c.Audit},
 		chunks:    pool(chunk),
 		buffers:   pool(smallBuffer),
@@ -74,7 +74,7 @@ func newGate(c Config) *gate {
 // twice.
 const minUnjudged = 1 << 20
 
-// judgeKey names a judgement that is under way. Logins are not mixed.
+// judgeKey names a judgement that is under way. Credentials are not mixed.
 type judgeKey struct {
 	from *origin
 	key  permitKey
@@ -531,7 +531,7 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 		}
 		return *by, nil
 	}
-	if g.c.OpenBlobs {
+	if g.c.InsecureOpenBlobs {
 		return permit{Allowed: true, Size: -1}, nil
 	}
 	if err := g.unlisted(ctx, p, digest); err != nil {

@@ -88,7 +88,7 @@ func TestAttack_P10_AnUpstreamsWordOfAClockThatWasAheadOpensNothing(t *testing.T
 	clock := &movedClock{}
 	s := newScene(t, registrytest.Options{}, nil)
 	readers := map[string]string{"jane": "team/app"}
-	s.start(registrytest.Start(t, s.tenants(readers)), func(c *gate.Config) { c.Logins, c.Now = gate.LoginsOfClients, clock.now })
+	s.start(registrytest.Start(t, s.tenants(readers)), func(c *gate.Config) { c.Credentials, c.Now = gate.PassThrough, clock.now })
 	clock.add(year)
 	paths := []string{manifestPath + s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])}
 	for _, path := range paths {

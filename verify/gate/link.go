@@ -55,7 +55,7 @@ type links struct {
 
 func newLinks(c *Config) *links {
 	held := func() *lru.Cache[linkKey, link] {
-		return lru.New[linkKey](int64(c.MaxDecisions)*decisionBytes, link.weight)
+		return lru.New[linkKey](link.weight, int64(c.MaxDecisions)*decisionBytes)
 	}
 	return &links{images: held(), evidence: held(), shared: c.Decisions, box: seal.Box{Kind: "hallmark-gate-link-1", Key: c.DecisionKey}}
 }
@@ -111,9 +111,9 @@ func (l *links) put(key linkKey, v link) {
 // forgotten counts what had to make room.
 func (l *links) forgotten(evidence bool) int64 {
 	if evidence {
-		return l.evidence.Evicted()
+		return l.evidence.Evicted(0)
 	}
-	return l.images.Evicted()
+	return l.images.Evicted(0)
 }
 
 // linkedAt makes the linked of a permit. -1: its links may not be there.

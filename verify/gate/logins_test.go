@@ -69,7 +69,7 @@ func TestAttack_P7_ARepositoryThatALoginMayReadOpensNoOtherOnesContent(t *testin
 		s := newScene(t, registrytest.Options{}, nil)
 		upstream := registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"}))
 		s.start(upstream, func(c *gate.Config) {
-			c.Logins = gate.LoginsOfClients
+			c.Credentials = gate.PassThrough
 			if stored {
 				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
 			}
@@ -104,7 +104,7 @@ func TestAttack_P7_ARepositoryThatALoginMayReadOpensNoOtherOnesContent(t *testin
 func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app"})), func(c *gate.Config) {
-		c.Logins, c.AccessFor = gate.LoginsOfClients, 50*time.Millisecond
+		c.Credentials, c.AccessFor = gate.PassThrough, 50*time.Millisecond
 		c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
 	})
 	layer := s.parts(s.signed)[1]
@@ -142,7 +142,7 @@ func TestAttack_P11_LoginsShareTheirConnections(t *testing.T) {
 	}
 	upstream.Start()
 	t.Cleanup(upstream.Close)
-	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *gate.Config) { c.Logins = gate.LoginsOfClients })
+	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *gate.Config) { c.Credentials = gate.PassThrough })
 	for i := range 100 {
 		if r := s.get("/v2/team/app/manifests/signed", basic("u"+itoa(i))...); r.status != http.StatusUnauthorized {
 			t.Fatalf("%d %s", r.status, r.body)
@@ -166,8 +166,8 @@ func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.
 	if r := s.get(strings.Replace(missing, "team/app", "team/none", 1)); r.status != http.StatusNotFound {
 		t.Errorf("a repository that is not there: %d %s", r.status, r.body)
 	}
-	for _, logins := range []gate.Logins{gate.LoginsOfClients, gate.LoginsOfClientsOrNobody} {
-		s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"})), func(c *gate.Config) { c.Logins = logins })
+	for _, logins := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
+		s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"})), func(c *gate.Config) { c.Credentials = logins })
 		if r := s.get(missing, basic("jane")...); r.status != http.StatusOK || string(r.body) != none {
 			t.Errorf("%s: jane: %d %s", logins, r.status, r.body)
 		}
@@ -180,7 +180,7 @@ func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.
 	}
 	// A registry that hides from strangers what is there.
 	hides := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	s.start(registrytest.Start(t, hides), func(c *gate.Config) { c.Logins = gate.LoginsOfClientsOrNobody })
+	s.start(registrytest.Start(t, hides), func(c *gate.Config) { c.Credentials = gate.PassThroughOrAnonymous })
 	if r := s.get(missing); r.status != http.StatusNotFound {
 		t.Errorf("%d %s", r.status, r.body)
 	}
@@ -188,7 +188,7 @@ func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.
 
 func TestTheUpstreamsWordAboutARepositoryHoldsForWhatIsMissingInIt(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
-	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *gate.Config) { c.Logins = gate.LoginsOfClients })
+	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *gate.Config) { c.Credentials = gate.PassThrough })
 	for i := range 3 {
 		path := "/v2/team/app/referrers/sha256:" + strings.Repeat(itoa(i), 64)
 		if r := s.get(path, basic("jane")...); r.status != http.StatusOK {
@@ -232,7 +232,7 @@ func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 			}
 			inner.ServeHTTP(w, r)
 		}))
-		s.start(upstream, func(c *gate.Config) { c.Logins, c.Now, c.TagFor = gate.LoginsOfClients, clock.now, at.tagFor })
+		s.start(upstream, func(c *gate.Config) { c.Credentials, c.Now, c.TagFor = gate.PassThrough, clock.now, at.tagFor })
 		tags := []string{"signed", strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig"}
 		for _, tag := range tags {
 			if r := s.get(manifestPath+tag, basic("jane")...); r.status != http.StatusOK {
@@ -278,7 +278,7 @@ func TestTagsOfWhoMayReadThemCostTheUpstreamNothingMore(t *testing.T) {
 	}
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Now = clock.now })
 	operators := cost(nil)
-	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Now, c.Logins = clock.now, gate.LoginsOfClients })
+	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Now, c.Credentials = clock.now, gate.PassThrough })
 	if clients := cost(basic("jane")); !slices.Equal(clients, operators) {
 		t.Errorf("requests for a client's login: %v; for the operator's: %v", clients, operators)
 	}

@@ -84,7 +84,7 @@ type permits struct {
 
 func newPermits(c *Config) *permits {
 	held := func() *lru.Cache[permitKey, permit] {
-		return lru.New[permitKey](int64(c.MaxDecisions)*decisionBytes, permit.weight)
+		return lru.New[permitKey](permit.weight, int64(c.MaxDecisions)*decisionBytes)
 	}
 	return &permits{
 		allowed: held(), refused: held(), evidence: held(),

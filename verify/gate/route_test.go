@@ -87,7 +87,7 @@ func TestAFunctionMaySelectTheUpstream(t *testing.T) {
 
 func TestBlobsThatNoManifestListsPassOnlyWhereThatIsOpened(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
-	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.OpenBlobs = true })
+	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.InsecureOpenBlobs = true })
 	digest := s.hosted.PutBlob("team/app", []byte("loose"))
 	path := "/v2/team/app/blobs/" + digest
 	if r := s.get(path); r.status != http.StatusOK || string(r.body) != "loose" {

@@ -39,7 +39,7 @@ type scene struct {
 	// signed and unsigned have the tags of their names.
 	signed, unsigned name.Digest
 	events           events
-	gate             *gate.Proxy
+	gate             *gate.Handler
 	server           *httptest.Server
 }
 
@@ -142,7 +142,7 @@ func (s *scene) start(address string, change func(*gate.Config)) {
 		change(&c)
 	}
 	var err error
-	s.gate, err = gate.New(c)
+	s.gate, err = gate.NewHandler(c)
 	must(s.t, err)
 	s.server = httptest.NewServer(s.gate)
 	s.t.Cleanup(s.server.Close)

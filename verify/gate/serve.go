@@ -417,8 +417,8 @@ func (x *exchange) waits() {
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
 }
 
-// Proxy is the gate as an http.Handler. It is safe for concurrent use.
-type Proxy struct {
+// Handler is the gate as an http.Handler. It is safe for concurrent use.
+type Handler struct {
 	gate      *gate
 	upstreams map[string]*upstream
 	// client has the connections that all upstreams' and logins' clients share.
@@ -427,7 +427,7 @@ type Proxy struct {
 }
 
 // ServeHTTP answers the pull API; see the package documentation.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client := partyOf(clientOf(r))
 	if refused := p.gate.limits.enter(client); refused != nil {
 		(&exchange{g: p.gate, w: w, r: r, began: p.gate.c.Now()}).refuse(refused)
@@ -455,7 +455,7 @@ func (x *exchange) ping() {
 }
 
 // target says what a request is about.
-func (p *Proxy) target(r *http.Request) (location, pull, *refusal) {
+func (p *Handler) target(r *http.Request) (location, pull, *refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return location{}, pull{}, refuse(http.StatusMethodNotAllowed, codeUnsupported, "this gate is for pulling: only GET and HEAD are answered")
 	}
@@ -478,7 +478,7 @@ func (p *Proxy) target(r *http.Request) (location, pull, *refusal) {
 }
 
 // route finds the upstream and the name under which a repository is judged.
-func (p *Proxy) route(path string, query url.Values) (*upstream, name.Repository, *refusal) {
+func (p *Handler) route(path string, query url.Values) (*upstream, name.Repository, *refusal) {
 	namespaces := query["ns"]
 	if len(namespaces) > 1 {
 		return nil, name.Repository{}, refuse(http.StatusBadRequest, codeName, "ns is given more than once")
@@ -516,7 +516,7 @@ func (p *Proxy) route(path string, query url.Values) (*upstream, name.Repository
 }
 
 // choose is Config.Select's default.
-func (p *Proxy) choose(t Target) (host, repository string, err error) {
+func (p *Handler) choose(t Target) (host, repository string, err error) {
 	if t.Namespace != "" {
 		return t.Namespace, t.Repository, nil
 	}

@@ -42,7 +42,7 @@ func (t tagged) weight() int64 {
 }
 
 func newTags() *tags {
-	return &tags{found: lru.New[readKey](maxTagBytes, tagged.weight), missing: lru.New[readKey](maxMissingBytes, tagged.weight)}
+	return &tags{found: lru.New[readKey](tagged.weight, maxTagBytes), missing: lru.New[readKey](tagged.weight, maxMissingBytes)}
 }
 
 func (t *tags) get(key readKey) (tagged, bool) {

@@ -58,10 +58,10 @@ func NewTransport(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Logins != LoginsOfOperator || len(c.Upstreams) > 0 || c.Select != nil {
-		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Logins: requests say where they go", ErrConfig)
+	if c.Credentials != Operator || len(c.Upstreams) > 0 || c.Select != nil {
+		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Credentials: requests say where they go", ErrConfig)
 	}
-	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](maxLogins, nil)}
+	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](nil, maxLogins)}
 	if t.base == nil {
 		plain := http.DefaultTransport.(*http.Transport).Clone()
 		plain.DisableCompression = true

@@ -380,7 +380,7 @@ func TestEvidenceUnderTheTagOfAnIndexPassesByItsDigestLater(t *testing.T) {
 func TestEvidenceUnderATagIsNotThereForWhoMayNotReadIt(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.sign(s.signed, registry.FormatSimpleSigning)
-	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *gate.Config) { c.Logins = gate.LoginsOfClients })
+	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *gate.Config) { c.Credentials = gate.PassThrough })
 	for _, suffix := range []string{".sig", ""} {
 		path := "/v2/team/app/manifests/" + tagOf(s.signed.DigestStr(), suffix)
 		if r := s.get(path, basic("jane")...); r.status != http.StatusOK {

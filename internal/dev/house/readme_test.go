@@ -230,7 +230,7 @@ func readmeGate(policies verify.Source, host string) (http.Handler, error) {
 	var result http.Handler
 	err := func() error {
 		// README: gate
-		gate, err := gate.New(gate.Config{
+		gate, err := gate.NewHandler(gate.Config{
 			Verifier:  policies,
 			Upstreams: []gate.Upstream{{Registry: host}},
 		})

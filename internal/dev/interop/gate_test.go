@@ -65,7 +65,7 @@ func newGuarded(t testing.TB, store registry.Store, address string) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.gate, err = gate.New(gate.Config{Verifier: v, Store: content, Upstreams: []gate.Upstream{{Registry: elsewhere, Address: address}}})
+	g.gate, err = gate.NewHandler(gate.Config{Verifier: v, Store: content, Upstreams: []gate.Upstream{{Registry: elsewhere, Address: address}}})
 	if err != nil {
 		t.Fatal(err)
 	}

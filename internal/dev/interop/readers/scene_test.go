@@ -84,7 +84,7 @@ func newStage(t *testing.T, hosted http.Handler, listing bool) *stage {
 	s.guarded, err = gate.NewTransport(c)
 	must(t, err)
 	c.Upstreams = []gate.Upstream{{Registry: s.upstream}}
-	gate, err := gate.New(c)
+	gate, err := gate.NewHandler(c)
 	must(t, err)
 	server := httptest.NewServer(gate)
 	t.Cleanup(server.Close)

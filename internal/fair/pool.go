@@ -1,18 +1,17 @@
-package budget
+package fair
 
 import (
 	"container/list"
 	"context"
+	"errors"
 	"slices"
 	"sync"
-
-	"github.com/hallmark-oci/hallmark/internal/fair"
 )
 
-// Pool is an amount that is shared between parties; see package fair. One party has a
-// quarter of it at most, unless a single piece is larger. A piece that is larger than
-// the whole takes the whole. Those that wait are served in turns: the party that was
-// served longest ago first, each party's own in their order.
+// Pool is an amount that is shared between parties. One party has a share of it at
+// most, unless a single piece is larger. A piece that is larger than the whole takes
+// the whole. Those that wait are served in turns: the party that was served longest ago
+// first, each party's own in their order.
 type Pool struct {
 	total, each int64
 
@@ -38,9 +37,12 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// NewPool makes a pool of an amount.
-func NewPool(total int64) *Pool {
-	return &Pool{total: total, each: max(1, total/4), parties: make(map[string]*party), waiting: list.New()}
+// NewPool makes a pool of an amount, of which one party may have a quarter.
+func NewPool(total int64) *Pool { return NewShares(total, total/4) }
+
+// NewShares makes a pool of an amount, of which one party may have each, and 1 at least.
+func NewShares(total, each int64) *Pool {
+	return &Pool{total: total, each: max(1, each), parties: make(map[string]*party), waiting: list.New()}
 }
 
 // Take waits for a piece, on behalf of any of the context's parties. leave gives it
@@ -48,7 +50,7 @@ func NewPool(total int64) *Pool {
 func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 	n = min(n, p.total)
 	for {
-		names, more := fair.Of(ctx)
+		names, more := Of(ctx)
 		by, w, given := p.enter(names, n)
 		if given {
 			return p.leaver(by, n), nil
@@ -69,17 +71,43 @@ func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 	}
 }
 
-// Try takes a piece if it is there now.
-func (p *Pool) Try(ctx context.Context, n int64) (leave func(), ok bool) {
+var (
+	// ErrShare says that a party has its share already.
+	ErrShare = errors.New("the party has its share")
+	// ErrFull says that the amount is not there now.
+	ErrFull = errors.New("the amount is taken")
+)
+
+// Try takes a piece if it is there now. The error is ErrShare or ErrFull.
+func (p *Pool) Try(ctx context.Context, n int64) (leave func(), err error) {
 	if n > p.total {
-		return nil, false
+		return nil, ErrFull
 	}
-	names, _ := fair.Of(ctx)
+	names, _ := Of(ctx)
 	by, w, given := p.enter(names, n)
-	if given || p.giveUp(by, w) {
-		return p.leaver(by, n), true
+	if given {
+		return p.leaver(by, n), nil
 	}
-	return nil, false
+	full := p.full(by, n)
+	if p.giveUp(by, w) {
+		return p.leaver(by, n), nil
+	}
+	return nil, full
+}
+
+// full says why a party's piece has to wait.
+func (p *Pool) full(by *party, n int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if by.exceeds(n, p.each) {
+		return ErrShare
+	}
+	return ErrFull
+}
+
+// exceeds reports whether one more piece is too much for a party.
+func (by *party) exceeds(n, each int64) bool {
+	return by.name != "" && by.used > 0 && by.used+n > each
 }
 
 // enter queues a piece for the party that has taken least, and serves who can be served.
@@ -114,7 +142,7 @@ func (p *Pool) serve() {
 	for e := p.waiting.Front(); e != nil; {
 		by := e.Value.(*party)
 		w := by.queue[0]
-		if by.name != "" && by.used > 0 && by.used+w.n > p.each {
+		if by.exceeds(w.n, p.each) {
 			e = e.Next()
 			continue
 		}

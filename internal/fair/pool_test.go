@@ -1,0 +1,166 @@
+package fair_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/fair"
+)
+
+func as(t *testing.T, party string) context.Context { return fair.With(t.Context(), party) }
+
+func taken(t *testing.T, p *fair.Pool, ctx context.Context, n int64) func() {
+	t.Helper()
+	leave, err := p.Try(ctx, n)
+	if err != nil {
+		t.Fatalf("%d of %d are taken, and there is no room for %d", p.Used(), 100, n)
+	}
+	return leave
+}
+
+func TestAttack_P17_OnePartyHasAQuarterOfABudget(t *testing.T) {
+	p := fair.NewPool(100)
+	a, b := as(t, "a"), as(t, "b")
+	leave := taken(t, p, a, 20)
+	if _, err := p.Try(a, 10); err == nil {
+		t.Error("a party has more than a quarter")
+	}
+	taken(t, p, b, 25)()
+	leave()
+	leave()              // once is enough
+	taken(t, p, a, 60)() // a single piece may be larger
+	if p.Used() != 0 {
+		t.Errorf("%d are left", p.Used())
+	}
+	// What is done for no party in particular may have all of it.
+	one, two := taken(t, p, t.Context(), 50), taken(t, p, t.Context(), 50)
+	one()
+	two()
+}
+
+func TestAPieceLargerThanTheWholeTakesTheWhole(t *testing.T) {
+	p := fair.NewPool(100)
+	leave, err := p.Take(as(t, "a"), 1000)
+	if err != nil || p.Used() != 100 {
+		t.Fatalf("%d, %v", p.Used(), err)
+	}
+	ctx, cancel := context.WithTimeout(as(t, "b"), 10*time.Millisecond)
+	defer cancel()
+	if _, err := p.Take(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	leave()
+	taken(t, p, as(t, "b"), 1)()
+}
+
+// A crowd of one party does not go before a party that comes later, and small pieces do
+// not go before a large one for ever.
+func TestAttack_P17_PartiesTakeTurns(t *testing.T) {
+	p := fair.NewPool(100)
+	first := taken(t, p, as(t, "crowd"), 100)
+	var order []string
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	wait := func(party string, n int64) {
+		began := make(chan struct{})
+		wg.Go(func() {
+			close(began)
+			leave, err := p.Take(as(t, party), n)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			order = append(order, party)
+			mu.Unlock()
+			leave()
+		})
+		<-began
+		time.Sleep(5 * time.Millisecond)
+	}
+	for range 20 {
+		wait("crowd", 100)
+	}
+	wait("other", 100)
+	first()
+	wg.Wait()
+	if len(order) != 21 || order[0] != "other" && order[1] != "other" {
+		t.Errorf("%v", order)
+	}
+	if p.Used() != 0 {
+		t.Errorf("%d are left", p.Used())
+	}
+}
+
+// Who waits in another one's queue is served by its own share once that one joins.
+func TestWhoJoinsLendsItsShare(t *testing.T) {
+	p := fair.NewPool(100)
+	defer taken(t, p, as(t, "crowd"), 25)()
+	work, done := as(t, "crowd"), make(chan error)
+	go func() {
+		leave, err := p.Take(work, 25)
+		if err == nil {
+			leave()
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	fair.Join(work, as(t, "other"))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPoolsAreNeverOverdrawn(t *testing.T) {
+	p := fair.NewPool(100)
+	var used, most atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(as(t, string(rune('a'+i%7))), time.Duration(i)*time.Millisecond)
+			defer cancel()
+			n := int64(1 + i%60)
+			leave, err := p.Take(ctx, n)
+			if err != nil {
+				return
+			}
+			most.Store(max(most.Load(), used.Add(n)))
+			runtime.Gosched()
+			used.Add(-n)
+			leave()
+		})
+	}
+	wg.Wait()
+	if most.Load() > 100 || p.Used() != 0 {
+		t.Errorf("%d were taken at once, %d are left", most.Load(), p.Used())
+	}
+}
+
+func TestTry_SaysWhichBoundIsReached(t *testing.T) {
+	p := fair.NewShares(3, 2)
+	leave := taken(t, p, as(t, "a"), 2)
+	if _, err := p.Try(as(t, "a"), 1); !errors.Is(err, fair.ErrShare) {
+		t.Errorf("a third piece for one party: %v", err)
+	}
+	taken(t, p, as(t, "b"), 1)
+	if _, err := p.Try(as(t, "b"), 1); !errors.Is(err, fair.ErrFull) {
+		t.Errorf("a fourth piece: %v", err)
+	}
+	if _, err := p.Try(as(t, "a"), 1); !errors.Is(err, fair.ErrShare) {
+		t.Errorf("a fourth piece, for who has its share: %v", err)
+	}
+	if _, err := p.Try(t.Context(), 4); !errors.Is(err, fair.ErrFull) {
+		t.Errorf("more than there is: %v", err)
+	}
+	leave()
+	taken(t, p, as(t, "b"), 1)
+}
