@@ -333,8 +333,8 @@ func TestAttack_S2_WhatTheStoreDoesNotKeepIsNoSuccess(t *testing.T) {
 			subject := pushTo(t, store, host+"/team/app:v1")
 			r.Inject(fault)
 			got, err := attest.Image(context.Background(), store, subject, rawText{testType, `{}`}, attest.Options{}, newSigner(t))
-			if got != nil || !errors.Is(err, registry.ErrUnconfirmed) {
-				t.Errorf("%+v, %v; want ErrUnconfirmed", got, err)
+			if got != nil || !errors.Is(err, registry.ErrNotConfirmed) {
+				t.Errorf("%+v, %v; want ErrNotConfirmed", got, err)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ const MaxInlineBytes = evidence.MaxInlineBytes
 // Attach reads back what it has written, as a reader of evidence would: the list or
 // tag that names it, and its content, which is not held. A registry may list what it
 // has taken a moment later, so Attach looks again for about a second. What could not be
-// confirmed is ErrUnconfirmed: nothing may rest on it yet; attach it again.
+// confirmed is ErrNotConfirmed: nothing may rest on it yet; attach it again.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	at, err := attach(ctx, s, subject, item)
 	if err == nil {

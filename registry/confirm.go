@@ -21,14 +21,14 @@ import (
 func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
 	for wait := 100 * time.Millisecond; ; wait *= 3 {
 		err := confirmOnce(ctx, r, subject, item, at)
-		passing := errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrNotFound)
+		passing := errors.Is(err, ErrNotConfirmed) || errors.Is(err, ErrNotFound)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !passing || wait > time.Second:
-			return &Error{Op: "confirm", Ref: text(subject), Kind: ErrUnconfirmed, Detail: "what was attached was not read back", Err: err}
+			return &Error{Op: "confirm", Ref: text(subject), Kind: ErrNotConfirmed, Detail: "what was attached was not read back", Err: err}
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
@@ -134,5 +134,5 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1
 }
 
 func unconfirmed(ref name.Reference, detail string) error {
-	return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrUnconfirmed, Detail: detail}
+	return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrNotConfirmed, Detail: detail}
 }

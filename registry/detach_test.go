@@ -116,7 +116,7 @@ func TestDetachTellsWhyTheStoreStillListsTheEvidence(t *testing.T) {
 		want registry.Kind
 	}{
 		"not allowed":    {registrytest.Status(403), registry.ErrDenied},
-		"said, not done": {registrytest.Reply(registrytest.Answer{Status: 202}), registry.ErrUnconfirmed},
+		"said, not done": {registrytest.Reply(registrytest.Answer{Status: 202}), registry.ErrNotConfirmed},
 	} {
 		r.Inject(registrytest.Fault{Method: "DELETE", Times: 1, Do: c2.do})
 		if err := registry.Detach(context.Background(), c, subject, item); !errors.Is(err, c2.want) {
@@ -153,7 +153,7 @@ func TestAttachReadsBackWhatWasAttached(t *testing.T) {
 				t.Fatal(err)
 			}
 			item.Payload = []byte("never attached")
-			if err := registry.Confirm(ctx, s, subject, item, at); !errors.Is(err, registry.ErrUnconfirmed) && !errors.Is(err, registry.ErrNotFound) {
+			if err := registry.Confirm(ctx, s, subject, item, at); !errors.Is(err, registry.ErrNotConfirmed) && !errors.Is(err, registry.ErrNotFound) {
 				t.Errorf("%s of other content: %v", item.Format, err)
 			}
 		}

@@ -59,7 +59,7 @@ func TestAttack_S2_ConfirmIsNotFooledByWhatIsAlmostTheSame(t *testing.T) {
 			change(&others)
 			at, err := registry.Attach(context.Background(), h.client, h.image, others)
 			must(t, err)
-			wantKind(t, registry.Confirm(context.Background(), h.client, h.image, mine, at), registry.ErrUnconfirmed)
+			wantKind(t, registry.Confirm(context.Background(), h.client, h.image, mine, at), registry.ErrNotConfirmed)
 			attach(t, h.client, h.image, mine)
 		})
 	}
@@ -73,7 +73,7 @@ func TestAttack_S2_ConfirmDoesNotTakeWhatIsAboutAnotherImage(t *testing.T) {
 	tag := "sha256-" + imageHash(h).Hex + ".sig"
 	_, data, _ := h.Manifest("team/app", tag)
 	h.Put("team/app", tag, manifestType, []byte(strings.TrimSuffix(string(data), "}")+`,"subject":{"mediaType":"`+manifestType+`","size":1,"digest":"`+hashOf("another").String()+`"}}`))
-	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrUnconfirmed)
+	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrNotConfirmed)
 }
 
 // lying is a list of referrers that calls them something that nobody reads.
@@ -91,7 +91,7 @@ func TestAttack_E12_AnEntryThatLiesAboutEvidenceIsReplaced(t *testing.T) {
 	at, err := registry.Attach(context.Background(), h.client, h.image, item)
 	must(t, err)
 	h.Put("team/app", "sha256-"+imageHash(h).Hex, indexType, lying(at.DigestStr(), hashOf("kept").String(), at.DigestStr()))
-	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrUnconfirmed)
+	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrNotConfirmed)
 	attach(t, h.client, h.image, item)
 	if n, err := lastReferrer(h.client, h); n != 2 || err != nil {
 		t.Errorf("%d entries, %v, want the one, once, and the other", n, err)

@@ -269,8 +269,8 @@ func TestAttack_S2_AStoreThatForgetsTheSignatureIsNoticedAndTheTagStays(t *testi
 		t.Fatal(err)
 	}
 	_, err = sign.PushAndSign(context.Background(), s, repo.Tag("v1"), image, sign.ImageOptions{}, newSigner(t))
-	if !errors.Is(err, registry.ErrUnconfirmed) {
-		t.Errorf("%v, want ErrUnconfirmed", err)
+	if !errors.Is(err, registry.ErrNotConfirmed) {
+		t.Errorf("%v, want ErrNotConfirmed", err)
 	}
 	if _, err := s.Resolve(context.Background(), repo.Tag("v1")); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("the tag is set: %v", err)

@@ -32,8 +32,8 @@ func TestAttack_S2_AStoreThatForgetsTheSecondSignatureIsNoticed(t *testing.T) {
 	forgets := registrytest.Faulty(store, registrytest.Hooks{PushManifest: func(context.Context, name.Reference, registry.Manifest, registry.PushOptions) (registry.PushReport, error) {
 		return registry.PushReport{SubjectIndexed: true, Atomic: true}, nil
 	}})
-	if _, err := sign.Image(context.Background(), forgets, subject, simpleOnly, newSigner(t)); !errors.Is(err, registry.ErrUnconfirmed) {
-		t.Errorf("%v, want ErrUnconfirmed", err)
+	if _, err := sign.Image(context.Background(), forgets, subject, simpleOnly, newSigner(t)); !errors.Is(err, registry.ErrNotConfirmed) {
+		t.Errorf("%v, want ErrNotConfirmed", err)
 	}
 }
 
