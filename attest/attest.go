@@ -48,9 +48,6 @@ var (
 	ErrOptions = errors.New("wrong use")
 	// ErrTooLarge: a predicate or statement is beyond the limit.
 	ErrTooLarge = errors.New("too large")
-	// ErrNotConfirmed: an attestation was written but could not be read back
-	// from the store. Nothing may rest on it; attest again.
-	ErrNotConfirmed = errors.New("attestation could not be read back")
 )
 
 // Predicate is what a statement says about its subjects. It is written as

@@ -2,14 +2,13 @@ package attest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
-	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -64,30 +63,22 @@ func Claims(ctx context.Context, r registry.Reader, subject name.Digest, limits 
 // open reads the claim's item. It leaves Statement nil where the item is a
 // signature.
 func (c *Claim) open(digest intoto.Digester) error {
-	root, err := strictjson.Parse(c.Item.Payload)
+	opened, err := evidence.Open(string(c.Item.Layer.MediaType), c.Item.Layer.Annotations, c.Item.Payload)
+	switch {
+	case errors.Is(err, evidence.ErrOverBytes):
+		return nil
+	case err != nil && !errors.Is(err, evidence.ErrNotByKey):
+		return fmt.Errorf("%w: %w", ErrStatement, err)
+	}
+	content, err := opened.Content()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStatement, err)
 	}
-	if bundle.IsMediaType(string(c.Item.Layer.MediaType)) {
-		if root = root.Get("dsseEnvelope"); !root.Exists() {
-			return nil // a signature over bytes
-		}
-	}
-	e, err := dsse.Parse(root)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStatement, err)
-	}
-	if e.PayloadType != dsse.PayloadTypeInToto {
-		return fmt.Errorf("%w: payloadType %.80q", ErrStatement, e.PayloadType)
-	}
-	s, err := intoto.Parse(e.Payload)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStatement, err)
-	}
+	s := content.Statement
 	if s.PredicateType == intoto.PredicateSignature {
 		return nil
 	}
 	about, err := s.Match(digest)
-	c.Statement, c.Names, c.Envelope, c.Signatures = fromInternal(s), about != nil, root.Raw(), len(e.Signatures)
+	c.Statement, c.Names, c.Envelope, c.Signatures = fromInternal(s), about != nil, opened.Envelope, len(opened.Signatures)
 	return err
 }

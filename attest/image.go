@@ -3,20 +3,16 @@ package attest
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/signer"
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
-	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 )
@@ -99,8 +95,8 @@ type Superseded struct {
 // signed.
 //
 // With an error, attestations may have been added for some of the signers and
-// formats. Errors are ErrInvalid, ErrSubject, ErrOptions, ErrTooLarge,
-// ErrNotConfirmed, those of package sign, of the store and of the context.
+// formats. Errors are predicate.ErrInvalid, ErrSubject, ErrOptions, ErrTooLarge, those
+// of package sign, of registry.Attach and of the context.
 func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Predicate, o Options, signers ...sign.Signer) (*Attached, error) {
 	j, err := newJob(repo, subject, p, o, signers)
 	if err != nil {
@@ -199,12 +195,6 @@ func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation,
 		if err != nil {
 			return nil, err
 		}
-		if err := registry.Confirm(ctx, j.store, j.subject, item, at); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			return nil, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
-		}
 		manifest, err := registry.HashOf(at)
 		if err != nil {
 			return nil, err
@@ -229,38 +219,11 @@ func (j *job) item(ctx context.Context, format registry.Format, envelope *dsse.E
 	}
 	signed := *envelope
 	signed.Signatures = [][]byte{sig}
+	var w evidence.Written
 	if format == registry.FormatEnvelope {
-		text, err := signed.TextWithKeyID()
-		if err != nil {
-			return registry.Item{}, err
-		}
-		return filled(text, registry.Item{Format: format, Layer: v1.Descriptor{
-			MediaType:   evidence.EnvelopeMediaType,
-			Annotations: map[string]string{"predicateType": j.statement.PredicateType, simplesigning.AnnotationSignature: ""},
-		}})
+		w, err = evidence.WriteEnvelope(&signed, j.statement.PredicateType)
+	} else {
+		w, err = evidence.WriteBundle(by.Key.Hint(), &signed, j.statement.PredicateType, j.o.Now())
 	}
-	text, err := bundle.NewEnvelope(by.Key.Hint(), &signed)
-	if err != nil {
-		return registry.Item{}, err
-	}
-	return filled(text, registry.Item{
-		Format: format, Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
-		ManifestAnnotations: map[string]string{
-			"dev.sigstore.bundle.content":       "dsse-envelope",
-			"dev.sigstore.bundle.predicateType": j.statement.PredicateType,
-			"org.opencontainers.image.created":  j.o.Now().UTC().Format(time.RFC3339),
-		},
-	})
-}
-
-// filled gives an item its content: held where it is small, so that it can be
-// carried inside the manifest, and else encoded as it is sent.
-func filled(text *dsse.Text, item registry.Item) (registry.Item, error) {
-	if text.Size() <= registry.MaxInlineBytes {
-		item.Payload = text.Bytes()
-	}
-	item.Open = func() (io.ReadCloser, error) { return io.NopCloser(text.Open()), nil }
-	var err error
-	item.Layer.Digest, item.Layer.Size, err = v1.SHA256(text.Open())
-	return item, err
+	return registry.Item{Format: format, Layer: w.Layer, ManifestAnnotations: w.ManifestAnnotations, Payload: w.Payload, Open: w.Open}, err
 }

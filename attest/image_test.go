@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -333,7 +334,7 @@ func TestAttack_S2_WhatTheStoreDoesNotKeepIsNoSuccess(t *testing.T) {
 			subject := pushTo(t, store, host+"/team/app:v1")
 			r.Inject(fault)
 			got, err := attest.Image(context.Background(), store, subject, rawText{testType, `{}`}, attest.Options{}, newSigner(t))
-			if got != nil || !errors.Is(err, attest.ErrNotConfirmed) {
+			if got != nil || !errors.Is(err, registry.ErrNotConfirmed) {
 				t.Errorf("%+v, %v; want ErrNotConfirmed", got, err)
 			}
 		})
@@ -525,7 +526,7 @@ func TestAnEnvelopeCarriesEverySignersSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claim, err := evidence.Open(evidence.EnvelopeMediaType, nil, envelope)
+	claim, err := evidence.Open(dsse.EnvelopeMediaType, nil, envelope)
 	if err != nil || len(claim.Signatures) != 2 || !claim.VerifiedBy(keyOf(t, a)) || !claim.VerifiedBy(keyOf(t, b)) {
 		t.Errorf("%+v, %v", claim, err)
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // MaxInlineBytes is up to what size, in all, Attach repeats payloads inside the
 // manifest that carries them (the descriptor's "data", OCI descriptor.md), which
 // saves a verifier a round trip.
-const MaxInlineBytes = 16 << 10
+const MaxInlineBytes = evidence.MaxInlineBytes
 
 // Attach adds one piece of evidence to subject, in the format that item.Format
 // says, and returns the digest of the manifest that carries it. Of item it uses
@@ -35,11 +36,23 @@ const MaxInlineBytes = 16 << 10
 //     image is made one about this.
 //
 // Concurrent writers lose nothing: tags are changed under a condition where the
-// store knows conditions, read back, merged again and written again. What could
-// not be confirmed is ErrUnconfirmed: the evidence may be missing from the list
-// although its manifest is stored; attach it again. A tag that would grow beyond
-// 4 MiB, which readers do not take, is ErrTooLarge and stays as it is.
+// store knows conditions, read back, merged again and written again. A tag that would
+// grow beyond 4 MiB, which readers do not take, is ErrTooLarge and stays as it is.
+//
+// Attach reads back what it has written, as a reader of evidence would: the list or
+// tag that names it, and its content, which is not held. A registry may list what it
+// has taken a moment later, so Attach looks again for about a second. What could not be
+// confirmed is ErrNotConfirmed: nothing may rest on it yet; attach it again.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
+	at, err := attach(ctx, s, subject, item)
+	if err == nil {
+		err = confirm(ctx, s, subject, item, at)
+	}
+	return at, err
+}
+
+// attach writes the item.
+func attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	if _, err := HashOf(subject); err != nil {
 		return name.Digest{}, err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -21,7 +20,6 @@ const (
 	referenceIsAttestation  = "attestation-manifest"
 	platformOfNothing       = "unknown"                   // both os and architecture
 	predicateTypeAnnotation = "in-toto.io/predicate-type" // of a layer
-	statementMediaType      = dsse.PayloadTypeInToto
 )
 
 // IndexEvidence gathers the statements that BuildKit lists in an index beside the

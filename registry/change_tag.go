@@ -53,7 +53,7 @@ func changeTagAfter(
 		if err != nil || done || last == nil || *last != before {
 			ignored = 0
 		} else if ignored++; ignored == tagIgnored {
-			return name.Digest{}, &Error{Op: "attach under", Ref: text(tag), Kind: ErrUnconfirmed,
+			return name.Digest{}, &Error{Op: "attach under", Ref: text(tag), Kind: ErrNotConfirmed,
 				Detail: fmt.Sprintf("the store has taken the tag's manifest %d times, and the tag holds what it held before", ignored+1)}
 		}
 		if last = nil; err == nil {
@@ -70,7 +70,7 @@ func changeTagAfter(
 				return held, err
 			}
 		case err != nil && written && ctx.Err() == nil:
-			return held, &Error{Op: "attach under", Ref: text(tag), Kind: ErrUnconfirmed, Detail: "what was written cannot be read back", Err: err}
+			return held, &Error{Op: "attach under", Ref: text(tag), Kind: ErrNotConfirmed, Detail: "what was written cannot be read back", Err: err}
 		case err != nil || done:
 			return held, err
 		}
@@ -80,7 +80,7 @@ func changeTagAfter(
 			return name.Digest{}, err
 		}
 	}
-	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrUnconfirmed,
+	return name.Digest{}, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrNotConfirmed,
 		Detail: fmt.Sprintf("other writers changed the tag %d times; attach again", tagAttempts)}
 }
 

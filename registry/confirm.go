@@ -11,22 +11,24 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Confirm reads back what Attach has written: item is what it was given, and at
+// confirm reads back what attach has written: item is what it was given, and at
 // what it returned. It returns nil once subject's evidence lists the item in its
-// place and its content has been read in full, which a reader verifies; content
-// is not held. As a registry may list what it has taken a moment later, it looks
-// again for about a second. Otherwise the error says what is missing:
-// ErrUnconfirmed or ErrNotFound where the store has taken the evidence and does
-// not give it back.
-func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+// place and its content has been read in full, which a reader verifies.
+func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
 	for wait := 100 * time.Millisecond; ; wait *= 3 {
 		err := confirmOnce(ctx, r, subject, item, at)
-		passing := errors.Is(err, ErrUnconfirmed) || errors.Is(err, ErrNotFound)
-		if !passing || wait > time.Second {
-			return err
+		passing := errors.Is(err, ErrNotConfirmed) || errors.Is(err, ErrNotFound)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !passing || wait > time.Second:
+			return &Error{Op: "confirm", Ref: text(subject), Kind: ErrNotConfirmed, Detail: "what was attached was not read back", Err: err}
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
@@ -47,10 +49,6 @@ func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, 
 		if carrier, err = tagOfFormat(subject, item.Format); err != nil {
 			return err
 		}
-	case FormatBundle:
-	default:
-		return &Error{Op: "confirm", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
-			Detail: fmt.Sprintf("format %.40q is not written", item.Format)}
 	}
 	var stored, listed v1.Descriptor
 	err = together(ctx,
@@ -126,7 +124,7 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1
 		case err != nil:
 			return d, err
 		case d.Digest.String() != at.DigestStr():
-		case mayBeEvidence(d.ArtifactType):
+		case kinds.MayCarry(d.ArtifactType):
 			return d, nil
 		default:
 			return d, unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))
@@ -136,5 +134,5 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1
 }
 
 func unconfirmed(ref name.Reference, detail string) error {
-	return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrUnconfirmed, Detail: detail}
+	return &Error{Op: "confirm", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrNotConfirmed, Detail: detail}
 }

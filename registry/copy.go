@@ -129,7 +129,7 @@ type Mounter interface {
 // Verified: every byte against the digest that leads to it. Not verified: any
 // signature. Errors are those of the stores, ErrMalformed where a manifest is not
 // what its descriptor says, ErrTooMany and ErrTooLarge beyond the limits,
-// ErrUnconfirmed where the destination does not give back what was written to it:
+// ErrNotConfirmed where the destination does not give back what was written to it:
 // the error names what.
 func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to name.Reference, o CopyOptions) (name.Digest, error) {
 	if o.NoEvidence && o.EvidenceOnly {
@@ -219,7 +219,7 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 		return err
 	}
 	if !sameContent(got, root) {
-		return c.fail(root.Digest, ErrUnconfirmed, "the destination describes it as something else", nil)
+		return c.fail(root.Digest, ErrNotConfirmed, "the destination describes it as something else", nil)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func TestCopyToAStoreThatDescribesTheImageAsSomethingElseIsUnconfirmed(t *testin
 			return d, err
 		}})
 		_, err := registry.Copy(t.Context(), s.src, s.src.Tag("v1"), dst, testRepo.Tag("v1"), registry.CopyOptions{})
-		wantError(t, what, err, registry.ErrUnconfirmed)
+		wantError(t, what, err, registry.ErrNotConfirmed)
 		_, err = l.Resolve(t.Context(), l.Tag("v1"))
 		wantError(t, what+", its tag", err, registry.ErrNotFound)
 	}

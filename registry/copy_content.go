@@ -225,7 +225,7 @@ func (c *copier) storeManifest(ctx context.Context, t *tree) error {
 func (c *copier) hasManifest(ctx context.Context, t *tree) (bool, error) {
 	_, err := slotted(ctx, c, func() (struct{}, error) { return struct{}{}, confirmManifest(ctx, c.dst, c.to, t.Descriptor) })
 	switch {
-	case Unreadable(err) && !errors.Is(err, ErrUnconfirmed):
+	case Unreadable(err) && !errors.Is(err, ErrNotConfirmed):
 		return false, err
 	case err != nil:
 		return false, nil // absent, or damaged: to be written

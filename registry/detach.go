@@ -75,7 +75,7 @@ func detachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 		return readBack(ctx, []check{{referrer, "the removal of the referrer", func(ctx context.Context) error {
 			listed, err := lists(ctx, s, subject, referrer)
 			if err == nil && listed {
-				err = detachError(subject, ErrUnconfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
+				err = detachError(subject, ErrNotConfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
 			}
 			return err
 		}}}, 1)

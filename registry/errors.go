@@ -51,9 +51,9 @@ const (
 	// ErrInsecure: refused because it would send content or credentials in the
 	// clear or to another place than the registry.
 	ErrInsecure Kind = "refused as insecure"
-	// ErrUnconfirmed: what was written could not be read back; it may or may
+	// ErrNotConfirmed: what was written could not be read back; it may or may
 	// not be there. Error.Detail says what was not confirmed.
-	ErrUnconfirmed Kind = "not confirmed"
+	ErrNotConfirmed Kind = "not confirmed"
 )
 
 // Error is the error of every operation on a store.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,10 +16,8 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
-	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
 // Format is the wire format of one piece of evidence.
@@ -296,18 +293,6 @@ func send[T any](ctx context.Context, to chan T, v T) bool {
 	}
 }
 
-// mayBeEvidence decides by the artifactType of a referrers list whether a
-// manifest is worth fetching. Some registries report config.mediaType instead,
-// so that the types which evidence manifests give their config count too.
-func mayBeEvidence(artifactType string) bool {
-	switch artifactType {
-	case "", oci.MediaTypeEmpty, oci.MediaTypeConfig, evidence.EnvelopeMediaType, "application/vnd.in-toto+json":
-		return true
-	}
-	return strings.HasPrefix(artifactType, "application/vnd.dev.sigstore.bundle") ||
-		strings.HasPrefix(artifactType, "application/vnd.dev.cosign.")
-}
-
 // digestTag is the digest in the form of a tag: that of the fallback tag, and with
 // a suffix that of cosign's tags.
 func digestTag(h v1.Hash) string { return h.Algorithm + "-" + h.Hex }
@@ -362,20 +347,15 @@ func (g *gatherer) malformed(ref name.Reference, detail string) error {
 	return &Error{Op: "read evidence", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Detail: SafeText(detail, maxErrorText)}
 }
 
+// formatOf is how a layer is read that was found in a place. What is signed refers by
+// itself to what it is about, and is not read from an index, which alone gives meaning
+// to what is not signed.
 func formatOf(place Place, layerMediaType string) Format {
-	switch {
-	case place == PlaceIndex && layerMediaType == statementMediaType:
-		return FormatStatement
-	case place == PlaceIndex: // what is signed refers to what it is about
+	f := Format(kinds.FormatOf(layerMediaType))
+	if f == "" || (f == FormatStatement) != (place == PlaceIndex) {
 		return FormatOther
-	case bundle.IsMediaType(layerMediaType):
-		return FormatBundle
-	case layerMediaType == simplesigning.LayerMediaType:
-		return FormatSimpleSigning
-	case layerMediaType == evidence.EnvelopeMediaType:
-		return FormatEnvelope
 	}
-	return FormatOther
+	return f
 }
 
 // readPayload reads a payload with a context of requests.

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 )
 
 // referrers reads what the list of referrers names: first the shares of all small
@@ -82,7 +83,7 @@ func (g *gatherer) listed(ctx context.Context, desc v1.Descriptor, out chan<- ca
 		in:  Item{Place: PlaceReferrers, Manifest: desc, ManifestAnnotations: desc.Annotations},
 		ref: g.subject.Context().Digest(desc.Digest.String()),
 	}
-	if !mayBeEvidence(desc.ArtifactType) {
+	if !kinds.MayCarry(desc.ArtifactType) {
 		c.in.Format = FormatOther
 		out <- c
 		return

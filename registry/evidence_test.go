@@ -160,9 +160,9 @@ func TestTheFallbackTagIsReadWhileTheManifestIsSent(t *testing.T) {
 	h.ResetRequests()
 	h.Inject(registrytest.Fault{Do: registrytest.Delay(100 * time.Millisecond)})
 	attach(t, h.client, h.image, bundleItem("a"))
-	// A blob begun and sent, the manifest, the tag, and a look at the tag.
-	if n := inSequence(h.Requests()); n != 5 {
-		t.Errorf("%d requests had to follow one another, want 5", n)
+	// A blob begun and sent, the manifest, the tag, a look at the tag, and all read back.
+	if n := inSequence(h.Requests()); n != 6 {
+		t.Errorf("%d requests had to follow one another, want 6", n)
 	}
 	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
 	if fmt.Sprint(words) != "[referrers/bundle/a]" || len(errs) > 0 {

@@ -28,7 +28,7 @@ type Pushable interface {
 // first, children before what lists them. It sets no tag, so that nobody who
 // pulls by tag gets it yet; see sign.PushAndSign and Writer.PushManifest.
 // Blobs that the store has are not sent again. Where w is a Reader too, what was
-// sent is read back, as Copy does: what does not come back is ErrUnconfirmed.
+// sent is read back, as Copy does: what does not come back is ErrNotConfirmed.
 func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {
 	p := &pushing{Writer: w}
 	at, err := push(ctx, p, repo, content, 0)

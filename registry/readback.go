@@ -57,7 +57,7 @@ func lookAt(ctx context.Context, checks []check, parallel int) (missing []check,
 		if first == nil {
 			first = lost(c, err)
 		}
-		if !errors.Is(err, ErrUnconfirmed) && !errors.Is(err, ErrNotFound) {
+		if !errors.Is(err, ErrNotConfirmed) && !errors.Is(err, ErrNotFound) {
 			return lost(c, err)
 		}
 		missing = append(missing, c)
@@ -71,7 +71,7 @@ func lookAt(ctx context.Context, checks []check, parallel int) (missing []check,
 
 // lost says that a store has taken something and does not give it back.
 func lost(c check, err error) error {
-	return &Error{Op: "confirm", Ref: c.about.String(), Kind: ErrUnconfirmed,
+	return &Error{Op: "confirm", Ref: c.about.String(), Kind: ErrNotConfirmed,
 		Detail: c.what + " was written, and does not come back as it was", Err: err}
 }
 
@@ -116,7 +116,7 @@ func confirmBeginning(ctx context.Context, r Reader, repo name.Repository, d v1.
 // ConfirmTag reads a tag back after it was written: nil says that it leads to the
 // digest, by what the store says about it and by the bytes that it gives. As a
 // registry may move a tag a moment later, it looks again for about a second. The
-// error is otherwise ErrUnconfirmed, and says where the tag leads.
+// error is otherwise ErrNotConfirmed, and says where the tag leads.
 func ConfirmTag(ctx context.Context, r Reader, tag name.Tag, digest v1.Hash) error {
 	return readBack(ctx, []check{tagCheck(r, tag, digest)}, 1)
 }

@@ -36,13 +36,13 @@ func TestAttack_S9_WhatATagHoldsIsLookedAtLayerByLayer(t *testing.T) {
 	} {
 		h := holding{nil, manifestType, `{"schemaVersion":2,"config":` + blob("{}") + `,"layers":[` + layer + `]}`}
 		err := layersCheck(h, repo.Tag("x.sig"), subject, layers).look(t.Context())
-		if confirmed && err != nil || !confirmed && !errors.Is(err, ErrUnconfirmed) {
+		if confirmed && err != nil || !confirmed && !errors.Is(err, ErrNotConfirmed) {
 			t.Errorf("%s: %v", layer, err)
 		}
 	}
 	h := holding{nil, manifestType, "{}"}
 	wanted := describe("text/other", []byte("{}")).Descriptor
-	if err := confirmManifest(t.Context(), h, repo, wanted); !errors.Is(err, ErrUnconfirmed) {
+	if err := confirmManifest(t.Context(), h, repo, wanted); !errors.Is(err, ErrNotConfirmed) {
 		t.Errorf("of another media type: %v", err)
 	}
 }

@@ -12,12 +12,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/signer"
-	"github.com/hallmark-oci/hallmark/internal/wire/b64"
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -32,10 +29,6 @@ const (
 	defaultMaxParts = 1000
 	parallelParts   = 4
 )
-
-// ErrNotConfirmed says that the signature was written but could not be read back
-// from the store. Nothing may rest on it; sign again.
-var ErrNotConfirmed = errors.New("signature could not be read back")
 
 // ImageOptions say how an image is signed. The zero value signs one digest with
 // a bundle.
@@ -99,8 +92,8 @@ type Signature struct {
 // With an error, signatures may have been added for some of the manifests,
 // signers and formats; signing again completes them.
 //
-// Errors are ErrOptions, ErrSigner, ErrKey, ErrNotConfirmed, those of the store
-// and of the context.
+// Errors are ErrOptions, ErrSigner, ErrKey, those of registry.Attach, of the store and
+// of the context.
 func Image(ctx context.Context, repo registry.Store, subject name.Digest, o ImageOptions, signers ...Signer) (*Signed, error) {
 	j, err := newJob(repo, o, signers)
 	if err != nil {
@@ -439,78 +432,52 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 // hexOf is the digest's hex digits; the digest has been checked.
 func hexOf(d name.Digest) string { return d.DigestStr()[len("sha256:"):] }
 
-// add attaches a signature and reads it back.
+// add makes a signature and attaches it.
 func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Digest, error) {
 	write := j.simple
 	if w.format == registry.FormatBundle {
 		write = j.bundle
 	}
-	item, err := write(ctx, subject, w.signer)
+	made, err := write(ctx, subject, w.signer)
 	if err != nil {
 		return name.Digest{}, err
 	}
-	at, err := registry.Attach(ctx, j.store, subject, item)
-	if err != nil {
-		return name.Digest{}, err
-	}
-	if err := registry.Confirm(ctx, j.store, subject, item, at); err != nil {
-		if ctx.Err() != nil {
-			return name.Digest{}, ctx.Err()
-		}
-		return name.Digest{}, fmt.Errorf("%w: %w", ErrNotConfirmed, err)
-	}
-	return at, nil
+	return registry.Attach(ctx, j.store, subject, registry.Item{
+		Format: w.format, Layer: made.Layer, ManifestAnnotations: made.ManifestAnnotations, Payload: made.Payload, Open: made.Open,
+	})
 }
 
 // bundle makes an image signature as cosign v3 does: a statement whose
 // predicate type says that it is a signature, in an envelope, in a bundle.
-func (j *job) bundle(ctx context.Context, subject name.Digest, s signer.Checked) (registry.Item, error) {
+func (j *job) bundle(ctx context.Context, subject name.Digest, s signer.Checked) (evidence.Written, error) {
 	statement := intoto.Statement{
 		Type: intoto.StatementV1, PredicateType: intoto.PredicateSignature, Predicate: []byte("{}"),
 		Subjects: []intoto.Subject{{Digest: map[string]string{"sha256": hexOf(subject)}, Annotations: j.o.Annotations}},
 	}
 	payload, err := statement.Marshal()
 	if err != nil {
-		return registry.Item{}, err
+		return evidence.Written{}, err
 	}
 	envelope := dsse.New(dsse.PayloadTypeInToto, payload)
 	sig, err := s.SignChecked(ctx, envelope.PAE())
 	if err != nil {
-		return registry.Item{}, err
+		return evidence.Written{}, err
 	}
 	envelope.Signatures = [][]byte{sig}
-	text, err := bundle.NewEnvelope(s.Key.Hint(), envelope)
-	if err != nil {
-		return registry.Item{}, err
-	}
-	return registry.Item{
-		Format: registry.FormatBundle, Payload: text.Bytes(),
-		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
-		ManifestAnnotations: map[string]string{
-			"dev.sigstore.bundle.content":       "dsse-envelope",
-			"dev.sigstore.bundle.predicateType": intoto.PredicateSignature,
-			"org.opencontainers.image.created":  j.o.Now().UTC().Format(time.RFC3339),
-		},
-	}, nil
+	return evidence.WriteBundle(s.Key.Hint(), envelope, intoto.PredicateSignature, j.o.Now())
 }
 
 // simple makes an image signature as cosign v2 does.
-func (j *job) simple(ctx context.Context, subject name.Digest, s signer.Checked) (registry.Item, error) {
+func (j *job) simple(ctx context.Context, subject name.Digest, s signer.Checked) (evidence.Written, error) {
 	payload, err := (&simplesigning.Payload{
 		DockerReference: subject.Context().Name(), ManifestDigest: subject.DigestStr(), Annotations: j.o.Annotations,
 	}).Marshal()
 	if err != nil {
-		return registry.Item{}, err
+		return evidence.Written{}, err
 	}
 	sig, err := s.SignChecked(ctx, payload)
 	if err != nil {
-		return registry.Item{}, err
+		return evidence.Written{}, err
 	}
-	return registry.Item{
-		Format: registry.FormatSimpleSigning, Payload: payload,
-		Layer: v1.Descriptor{
-			MediaType:   simplesigning.LayerMediaType,
-			Annotations: map[string]string{simplesigning.AnnotationSignature: b64.Encode(sig)},
-		},
-	}, nil
+	return evidence.WriteSimple(payload, sig), nil
 }

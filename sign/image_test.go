@@ -269,7 +269,7 @@ func TestAttack_S2_AStoreThatForgetsTheSignatureIsNoticedAndTheTagStays(t *testi
 		t.Fatal(err)
 	}
 	_, err = sign.PushAndSign(context.Background(), s, repo.Tag("v1"), image, sign.ImageOptions{}, newSigner(t))
-	if !errors.Is(err, sign.ErrNotConfirmed) {
+	if !errors.Is(err, registry.ErrNotConfirmed) {
 		t.Errorf("%v, want ErrNotConfirmed", err)
 	}
 	if _, err := s.Resolve(context.Background(), repo.Tag("v1")); !errors.Is(err, registry.ErrNotFound) {

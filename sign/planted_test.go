@@ -32,7 +32,7 @@ func TestAttack_S2_AStoreThatForgetsTheSecondSignatureIsNoticed(t *testing.T) {
 	forgets := registrytest.Faulty(store, registrytest.Hooks{PushManifest: func(context.Context, name.Reference, registry.Manifest, registry.PushOptions) (registry.PushReport, error) {
 		return registry.PushReport{SubjectIndexed: true, Atomic: true}, nil
 	}})
-	if _, err := sign.Image(context.Background(), forgets, subject, simpleOnly, newSigner(t)); !errors.Is(err, sign.ErrNotConfirmed) {
+	if _, err := sign.Image(context.Background(), forgets, subject, simpleOnly, newSigner(t)); !errors.Is(err, registry.ErrNotConfirmed) {
 		t.Errorf("%v, want ErrNotConfirmed", err)
 	}
 }

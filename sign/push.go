@@ -2,8 +2,6 @@ package sign
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -44,9 +42,5 @@ func setTag(ctx context.Context, repo registry.Store, tag name.Tag, digest name.
 	if err != nil {
 		return err
 	}
-	err = registry.ConfirmTag(ctx, repo, tag, hash)
-	if errors.Is(err, registry.ErrUnconfirmed) {
-		return fmt.Errorf("%w: %w", ErrNotConfirmed, err)
-	}
-	return err
+	return registry.ConfirmTag(ctx, repo, tag, hash)
 }

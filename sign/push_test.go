@@ -56,7 +56,7 @@ func TestPushAndSignThatFailsIsNoSuccess(t *testing.T) {
 		"the image cannot be read again": {registry.ErrUnavailable, false},
 		"the tag is not taken":           {registry.ErrUnavailable, false},
 		"the tag cannot be asked for":    {registry.ErrUnavailable, true},
-		"the tag leads elsewhere":        {sign.ErrNotConfirmed, true},
+		"the tag leads elsewhere":        {registry.ErrNotConfirmed, true},
 	} {
 		inner, repo := newStore(t)
 		image, err := random.Image(64, 1)

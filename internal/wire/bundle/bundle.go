@@ -44,7 +44,9 @@ type Bundle struct {
 	// Certificate says that a certificate, not a key, is offered as material.
 	Certificate bool
 	Envelope    *dsse.Envelope
-	Message     *MessageSignature
+	// EnvelopeText is the text that Envelope was read from.
+	EnvelopeText []byte
+	Message      *MessageSignature
 }
 
 // MessageSignature is a signature over the bytes of an artifact.
@@ -104,6 +106,7 @@ func (b *Bundle) envelope(v strictjson.Value) (err error) {
 	if n := len(b.Envelope.Signatures); n != 1 {
 		return fmt.Errorf("%w: %d signatures in its envelope, want exactly one", ErrMalformed, n)
 	}
+	b.EnvelopeText = v.Raw()
 	return nil
 }
 
@@ -122,6 +125,27 @@ func (b *Bundle) message(v strictjson.Value) error {
 		}
 	}
 	return nil
+}
+
+// CertificateOf finds the signer's certificate (DER) in a bundle that offers one; nil:
+// there is none, or it cannot be read.
+func CertificateOf(text []byte) []byte {
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return nil
+	}
+	material := root.Get("verificationMaterial")
+	certificate := material.Get("certificate")
+	for first := range material.Get("x509CertificateChain").Get("certificates").Elems() {
+		certificate = first
+		break
+	}
+	raw, _ := certificate.Get("rawBytes").StrBytes()
+	der, err := b64.Decode(raw)
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 type wireKey struct {

@@ -16,6 +16,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 )
 
+// EnvelopeMediaType is the media type of a layer that holds an envelope.
+const EnvelopeMediaType = "application/vnd.dsse.envelope.v1+json"
+
 // PayloadTypeInToto is the payload type of in-toto statements.
 const PayloadTypeInToto = "application/vnd.in-toto+json"
 

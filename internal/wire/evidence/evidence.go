@@ -1,5 +1,6 @@
-// Package evidence opens what is attached to an image: what is signed, by whom
-// it may be, and, once a signature has been checked, what it says.
+// Package evidence opens, describes and writes what is attached to an image, in every
+// format: what is signed, by whom it may be, and, once a signature has been checked,
+// what it says.
 //
 // It judges nothing. A caller takes a Claim, checks Signatures over Signed with
 // a trusted key, and only then reads Content.
@@ -17,6 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
@@ -33,8 +35,9 @@ var ErrTooMuch = dsse.ErrTooMuch
 // ErrWrongType says that evidence is well-formed but of another purpose.
 var ErrWrongType = errors.New("evidence of another type")
 
-// EnvelopeMediaType is the media type of a layer that holds a DSSE envelope.
-const EnvelopeMediaType = "application/vnd.dsse.envelope.v1+json"
+// ErrOverBytes is the ErrWrongType of a bundle about a file. Open returns the Claim
+// with it, whose Signed is nil: the file is what the signature covers.
+var ErrOverBytes = fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
 
 // Claim is one piece of evidence whose signatures have not been checked.
 type Claim struct {
@@ -44,6 +47,12 @@ type Claim struct {
 	Signatures [][]byte
 	// Hint may name the key; not authenticated.
 	Hint string
+	// Certificate says that a certificate is offered in place of a key.
+	Certificate bool
+	// SHA256 is the digest that a bundle about a file claims for it; nil: none.
+	SHA256 []byte
+	// Envelope is the text of the DSSE envelope; nil in other formats.
+	Envelope []byte
 	// payload is the part of Signed that Content reads; the same bytes.
 	payload []byte
 	simple  bool
@@ -59,31 +68,15 @@ type Content struct {
 // Open reads a layer by its media type: a simple signing payload, a DSSE
 // envelope or a bundle. annotations are the layer's.
 func Open(mediaType string, annotations map[string]string, data []byte) (*Claim, error) {
-	switch {
-	case mediaType == simplesigning.LayerMediaType:
+	switch kinds.FormatOf(mediaType) {
+	case kinds.FormatSimpleSigning:
 		return openSimple(annotations, data)
-	case mediaType == EnvelopeMediaType:
-		root, err := strictjson.Parse(data)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		c, err := openEnvelope(dsse.Parse(root))
-		if err != nil {
-			return nil, err
-		}
-		return c, offered(annotations)
-	case bundle.IsMediaType(mediaType):
+	case kinds.FormatEnvelope:
+		return openEnvelope(annotations, data)
+	case kinds.FormatBundle:
 		return openBundle(data)
 	}
 	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)
-}
-
-// offered is ErrNotByKey where a layer's annotations offer a certificate.
-func offered(annotations map[string]string) error {
-	if annotations[simplesigning.AnnotationCertificate] != "" {
-		return ErrNotByKey
-	}
-	return nil
 }
 
 func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
@@ -95,7 +88,43 @@ func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
-	return newClaim(data, Claim{Signatures: [][]byte{sig}, payload: data, simple: true}), offered(annotations)
+	return newClaim(data, Claim{
+		Signatures: [][]byte{sig}, Certificate: certified(annotations), payload: data, simple: true,
+	}).offered()
+}
+
+func openEnvelope(annotations map[string]string, data []byte) (*Claim, error) {
+	root, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	e, err := dsse.Parse(root)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return claimOf(e, Claim{Certificate: certified(annotations), Envelope: root.Raw()})
+}
+
+func openBundle(data []byte) (*Claim, error) {
+	b, err := bundle.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	c := Claim{Hint: b.Hint, Certificate: b.Certificate, Envelope: b.EnvelopeText}
+	if b.Envelope == nil {
+		c.Signatures, c.SHA256 = [][]byte{b.Message.Signature}, b.Message.SHA256
+		return &c, ErrOverBytes
+	}
+	return claimOf(b.Envelope, c)
+}
+
+// claimOf completes a claim that an envelope makes.
+func claimOf(e *dsse.Envelope, c Claim) (*Claim, error) {
+	if e.PayloadType != dsse.PayloadTypeInToto {
+		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
+	}
+	c.Signatures, c.payload = e.Signatures, e.Payload
+	return newClaim(e.PAE(), c).offered()
 }
 
 // newClaim is a claim whose signatures cover these bytes.
@@ -105,30 +134,14 @@ func newClaim(signed []byte, c Claim) *Claim {
 	return &c
 }
 
-func openEnvelope(e *dsse.Envelope, err error) (*Claim, error) {
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if e.PayloadType != dsse.PayloadTypeInToto {
-		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
-	}
-	return newClaim(e.PAE(), Claim{Signatures: e.Signatures, payload: e.Payload}), nil
+// certified reports whether a layer's annotations offer a certificate.
+func certified(annotations map[string]string) bool {
+	return annotations[simplesigning.AnnotationCertificate] != ""
 }
 
-func openBundle(data []byte) (*Claim, error) {
-	b, err := bundle.Parse(data)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	case b.Envelope == nil:
-		return nil, fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
-	}
-	c, err := openEnvelope(b.Envelope, nil)
-	if err != nil {
-		return nil, err
-	}
-	c.Hint = b.Hint
-	if b.Certificate {
+// offered adds ErrNotByKey where a certificate is offered.
+func (c *Claim) offered() (*Claim, error) {
+	if c.Certificate {
 		return c, ErrNotByKey
 	}
 	return c, nil

@@ -34,7 +34,7 @@ func TestAttack_E22_TheContextIsLookedAtBeforeEachSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := `{"sig":"` + base64.StdEncoding.EncodeToString(make([]byte, ed25519.SignatureSize)) + `"},`
-	claim, err := evidence.Open(evidence.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":"e30=","signatures":[%s]}`,
+	claim, err := evidence.Open(dsse.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":"e30=","signatures":[%s]}`,
 		dsse.PayloadTypeInToto, strings.TrimSuffix(strings.Repeat(one, dsse.MaxSignatures), ",")))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestAttack_E22_TheContextIsLookedAtBeforeEachSignature(t *testing.T) {
 
 func TestAttack_E22_ManySignaturesOverALargePayloadAreNotOpened(t *testing.T) {
 	open := func(signatures, size int) error {
-		_, err := evidence.Open(evidence.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`,
+		_, err := evidence.Open(dsse.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`,
 			dsse.PayloadTypeInToto, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), size)), strings.TrimSuffix(strings.Repeat(`{"sig":"AQI="},`, signatures), ",")))
 		return err
 	}

@@ -8,11 +8,6 @@ package kinds
 import (
 	"bufio"
 	"io"
-	"strings"
-
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Set is a set of kinds.
@@ -47,80 +42,6 @@ const (
 	// Notary Project writes it.
 	COSE
 )
-
-// byMediaType are the media types of layers that hold evidence.
-var byMediaType = map[string]Set{
-	"application/vnd.dev.sigstore.bundle+json":         Bundle,
-	"application/vnd.dev.sigstore.bundle.v0.1+json":    Bundle,
-	"application/vnd.dev.sigstore.bundle.v0.2+json":    Bundle,
-	"application/vnd.dev.sigstore.bundle.v0.3+json":    Bundle,
-	"application/vnd.dsse.envelope.v1+json":            Envelope,
-	"application/vnd.dev.cosign.simplesigning.v1+json": SimpleSigning,
-	"application/vnd.in-toto+json":                     Statement | Envelope,
-	"application/vnd.in-toto.bundle+json":              Bundle | Envelope,
-	"application/spdx+json":                            JSON,
-	"text/spdx+json":                                   JSON,
-	"spdx+json":                                        JSON,
-	"application/vnd.syft":                             JSON,
-	"text/spdx":                                        SPDXText | JSON, // the default of "cosign attach sbom", whatever the document
-	"application/vnd.cyclonedx":                        JSON,
-	"application/vnd.cyclonedx+json":                   JSON,
-	"application/vnd.syft+json":                        JSON,
-	"application/sarif+json":                           JSON,
-	"application/vnd.openvex":                          JSON,
-	"application/vnd.openvex+json":                     JSON,
-	"application/openvex+json":                         JSON,
-	"application/jose+json":                            JOSE,
-	"application/cose":                                 COSE,
-	"application/json":                                 JSON,
-	oci.MediaTypeEmpty:                                 Empty,
-}
-
-// OfLayer says what a layer of a media type may be; 0: evidence has no such layers.
-func OfLayer(mediaType string) Set {
-	base, _, _ := strings.Cut(mediaType, ";")
-	base = strings.TrimSpace(base)
-	if known, ok := byMediaType[base]; ok {
-		return known
-	}
-	if rest, ok := strings.CutPrefix(base, "application/vnd.in-toto."); ok {
-		switch { // one media type for each predicate (in-toto attestation, spec/v1/envelope.md)
-		case strings.HasSuffix(rest, "+dsse"):
-			return Envelope
-		case strings.HasSuffix(rest, "+json"):
-			return Statement
-		}
-	}
-	return 0
-}
-
-// IsImageConfig reports whether a media type is that of an image's config.
-func IsImageConfig(mediaType string) bool {
-	return mediaType == string(types.OCIConfigJSON) || mediaType == string(types.DockerConfigJSON)
-}
-
-// IsImageType reports whether a media type is that of a part of images: clients may
-// unpack what bears it.
-func IsImageType(mediaType string) bool {
-	return strings.HasPrefix(mediaType, "application/vnd.oci.image.") || strings.HasPrefix(mediaType, "application/vnd.docker.")
-}
-
-// OfConfig says what the config of evidence may be that has a media type; 0: evidence
-// has no such config. Older clients give it the media type that is the artifact's now, of
-// which there are many: where that is nothing known, the config must be empty.
-func OfConfig(mediaType string) Set {
-	switch {
-	case IsImageConfig(mediaType):
-		return Inert | Empty
-	case mediaType == oci.MediaTypeEmpty:
-		return Empty
-	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."), OfLayer(mediaType) != 0:
-		return Inert | Empty
-	case IsImageType(mediaType):
-		return 0
-	}
-	return Empty
-}
 
 // Of reads content to its end and says what kinds it has; 0: none. An error is the
 // reader's own.
