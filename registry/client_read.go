@@ -103,7 +103,7 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 	_, byDigest := ref.(name.Digest)
 	vouched := mismatch == nil && (byDigest || a.header.Get("Docker-Content-Digest") != "")
 	if !vouched && !oci.IsManifestType(string(m.Descriptor.MediaType)) {
-		if _, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
+		if _, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
 			if ctx.Err() != nil {
 				return Manifest{}, r.fail(ErrUnavailable, ctx.Err(), "")
 			}
@@ -139,7 +139,7 @@ func claimed(r *request, h http.Header, actual v1.Hash) error {
 }
 
 func parsed(ctx context.Context, r *request, m Manifest) (*oci.Document, error) {
-	doc, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes)
 	switch {
 	case err == nil:
 		return doc, nil

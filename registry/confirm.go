@@ -66,7 +66,7 @@ func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, 
 			return err
 		},
 	)
-	if err == nil && item.Format == FormatBundle && !sameContent(stored, listed) {
+	if err == nil && item.Format == FormatBundle && !oci.SameContent(stored, listed) {
 		return unconfirmed(subject, fmt.Sprintf("the store lists %s as %s of %d bytes", at.DigestStr(), safe(string(listed.MediaType)), listed.Size))
 	}
 	return err
@@ -82,7 +82,7 @@ func tagOfFormat(subject name.Digest, f Format) (name.Tag, error) {
 	if f == FormatEnvelope {
 		suffix = ".att"
 	}
-	return subject.Context().Tag(digestTag(digest) + suffix), nil
+	return subject.Context().Tag(oci.DigestTag(digest) + suffix), nil
 }
 
 // confirmLayer looks for a layer where Evidence would find it. The annotations

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // written notes what is to be read back at the end of a copy, by one of the
@@ -40,7 +42,7 @@ type copiedReferrer struct {
 
 func (r copiedReferrer) isListedAs(d v1.Descriptor) bool {
 	known := d.ArtifactType == r.ArtifactType || d.ArtifactType == r.config || d.ArtifactType == ""
-	return sameContent(d, r.Descriptor) && known && (mayBeEvidence(d.ArtifactType) || !mayBeEvidence(r.ArtifactType))
+	return oci.SameContent(d, r.Descriptor) && known && (mayBeEvidence(d.ArtifactType) || !mayBeEvidence(r.ArtifactType))
 }
 
 // confirmList looks for the copied referrers of a subject in the destination's

@@ -133,7 +133,7 @@ func (c *copier) listed(level []*tree, known map[v1.Hash]*tree) (fresh []*tree, 
 				known[d.Digest] = child
 				fresh = append(fresh, child)
 			}
-			if !sameContent(child.Descriptor, d) {
+			if !oci.SameContent(child.Descriptor, d) {
 				return nil, sourceError{c.fail(d.Digest, ErrMalformed, "it is described in different ways", nil)}
 			}
 			t.children = append(t.children, child)
@@ -149,7 +149,7 @@ func (c *copier) fill(ctx context.Context, t *tree) error {
 	if err != nil {
 		return sourceError{c.fail(want.Digest, kindOf(err), "a manifest that the index lists", err)}
 	}
-	if !sameContent(m.Descriptor, want) {
+	if !oci.SameContent(m.Descriptor, want) {
 		return sourceError{c.fail(want.Digest, ErrMalformed, fmt.Sprintf("the index lists it as %s of %d bytes, it is %s of %d",
 			safe(string(want.MediaType)), want.Size, safe(string(m.Descriptor.MediaType)), m.Descriptor.Size), nil)}
 	}
@@ -213,10 +213,10 @@ func (c *copier) storeManifest(ctx context.Context, t *tree) error {
 	}
 	c.written(manifestCheck(c.dst, c.to, t.Descriptor))
 	c.progress.end(CopyDone, t.Descriptor, "")
-	if t.doc.Subject == nil {
-		return nil
+	if t.doc.Subject != nil {
+		c.listAtDestination(t, report.SubjectIndexed)
 	}
-	return c.listAtDestination(t, report.SubjectIndexed)
+	return nil
 }
 
 // hasManifest reads a manifest at the destination, and reports whether it is there

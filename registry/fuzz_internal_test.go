@@ -8,6 +8,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 func FuzzParseChallenges(f *testing.F) {
@@ -63,7 +65,7 @@ func FuzzParseReference(f *testing.F) {
 // What is put together from an entry of a list is the manifest that the entry
 // names, or nothing.
 func FuzzFromEntry(f *testing.F) {
-	subject := v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 401, Digest: hashOf([]byte("the image"))}
+	subject := v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 401, Digest: oci.Digest([]byte("the image"))}
 	item := Item{Layer: v1.Descriptor{MediaType: "application/vnd.dev.sigstore.bundle.v0.3+json"}, Payload: []byte("{}")}
 	annotations := withContent(subject, item)
 	good := referrerManifest(subject, layerOf(item), annotations)

@@ -44,20 +44,13 @@ type LayoutOptions struct {
 }
 
 func (o LayoutOptions) withDefaults() LayoutOptions {
-	setDefault(&o.Name, "layout.invalid/oci")
-	setDefault(&o.MaxManifestSize, 4<<20)
-	setDefault(&o.MaxBlobSize, 4<<30)
-	setDefault(&o.MaxIndexSize, 16<<20)
-	setDefault(&o.MaxEntries, 20_000)
-	setDefault(&o.LockTimeout, time.Minute)
+	o.Name = cmp.Or(o.Name, "layout.invalid/oci")
+	o.MaxManifestSize = cmp.Or(o.MaxManifestSize, 4<<20)
+	o.MaxBlobSize = cmp.Or(o.MaxBlobSize, 4<<30)
+	o.MaxIndexSize = cmp.Or(o.MaxIndexSize, 16<<20)
+	o.MaxEntries = cmp.Or(o.MaxEntries, 20_000)
+	o.LockTimeout = cmp.Or(o.LockTimeout, time.Minute)
 	return o
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Layout is an OCI image layout: a directory that holds one repository. It
@@ -108,7 +101,11 @@ type Layout struct {
 	subjects map[v1.Hash]v1.Hash // manifest to its subject; the zero Hash for none
 }
 
-var _ Store = (*Layout)(nil)
+var (
+	_ Store   = (*Layout)(nil)
+	_ Remover = (*Layout)(nil)
+	_ Lister  = (*Layout)(nil)
+)
 
 const (
 	layoutFile    = "oci-layout"
@@ -394,30 +391,16 @@ func subjectIn(data []byte) v1.Hash {
 }
 
 // referrer describes a manifest as the referrers API does.
-//
-// Source: OCI Distribution Specification v1.1, "Listing Referrers".
 func (l *Layout) referrer(h v1.Hash) (v1.Descriptor, error) {
-	m, err := l.manifestByHash("list referrers", h, "")
+	data, err := l.manifestBytes("list referrers", h)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	return referrerDescriptor(m)
-}
-
-// referrerDescriptor is the descriptor that lists m among the referrers of its
-// subject.
-func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := oci.Parse("", data)
 	if err != nil {
-		return v1.Descriptor{}, err
+		return v1.Descriptor{}, l.fail("list referrers", h.String(), parseKind(err), "", err)
 	}
-	d := m.Descriptor
-	d.Annotations = doc.Annotations
-	d.ArtifactType = doc.ArtifactType
-	if d.ArtifactType == "" && doc.Config != nil {
-		d.ArtifactType = string(doc.Config.MediaType)
-	}
-	return d, nil
+	return oci.Listed(oci.Describe(doc.MediaType, data), doc), nil
 }
 
 // fallback yields what the fallback tag of subject lists. Anyone may have written
@@ -426,7 +409,7 @@ func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
 func (l *Layout) fallback(index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
-	entry, err := l.find("list referrers", index, digestTag(subject))
+	entry, err := l.find("list referrers", index, oci.DigestTag(subject))
 	if err != nil {
 		return true, nil
 	}
@@ -502,7 +485,7 @@ func refText(ref name.Reference) string {
 // tagOf returns the tag that a reference names.
 func tagOf(op string, ref name.Reference) (string, error) {
 	if t, ok := ref.(name.Tag); ok {
-		if tag := t.TagStr(); validTag(tag) {
+		if tag := t.TagStr(); oci.IsTag(tag) {
 			return tag, nil
 		}
 	}

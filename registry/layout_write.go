@@ -144,8 +144,8 @@ func (l *Layout) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	return PushReport{SubjectIndexed: true, Atomic: true}, nil
 }
 
-// listUnnamed lists a stored manifest in index.json, for other tools to find.
-func (l *Layout) listUnnamed(ctx context.Context, m Manifest) error {
+// ListManifest implements Lister: index.json lists the manifest.
+func (l *Layout) ListManifest(ctx context.Context, m Manifest) error {
 	return l.list(ctx, "list manifest", "", m.Descriptor, PushOptions{})
 }
 
@@ -279,17 +279,13 @@ func (l *Layout) relist(index *layoutIndex, tag string, d v1.Descriptor) ([]layo
 			kept = append(kept, e)
 		}
 	}
-	if len(named) == 1 && sameContent(named[0].desc, d) {
+	if len(named) == 1 && oci.SameContent(named[0].desc, d) {
 		return nil, nil
 	}
 	if kept, err = l.keepReferrers(kept, named); err != nil {
 		return nil, err
 	}
 	return append(kept, entry), nil
-}
-
-func sameContent(a, b v1.Descriptor) bool {
-	return a.Digest == b.Digest && a.Size == b.Size && a.MediaType == b.MediaType
 }
 
 // keepReferrers appends to kept, without their name, those of the entries that

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // LayoutPrefix begins a reference to an OCI image layout; see Locate.
@@ -107,7 +109,7 @@ func splitLayout(ref, rest string) (layoutPlace, error) {
 			return p, badReference(ref, "only sha256 digests of 64 lower-case hex digits are supported")
 		}
 		p.dir, p.digest = rest[:start+at], h
-	} else if at := strings.LastIndexByte(last, ':'); at >= 0 && validTag(last[at+1:]) {
+	} else if at := strings.LastIndexByte(last, ':'); at >= 0 && oci.IsTag(last[at+1:]) {
 		p.dir, p.tag = rest[:start+at], last[at+1:]
 	}
 	if p.dir == "" {

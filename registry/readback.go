@@ -20,6 +20,9 @@ import (
 // smallBlob, are opened and not read: clients verify what they pull.
 const maxReadBack = 32 << 20
 
+// smallBlob is up to what size a blob of an image is read back in full.
+const smallBlob = 64 << 10
+
 // check is something that was written, and is to be read back.
 type check struct {
 	about v1.Hash
@@ -87,7 +90,7 @@ func confirmManifest(ctx context.Context, r Reader, repo name.Repository, d v1.D
 	if err != nil {
 		return err
 	}
-	if !sameContent(m.Descriptor, d) {
+	if !oci.SameContent(m.Descriptor, d) {
 		return unconfirmed(at, "the store calls it "+safe(string(m.Descriptor.MediaType)))
 	}
 	return nil
