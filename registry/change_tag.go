@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/parallel"
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -77,7 +78,7 @@ func changeTagAfter(
 		}
 		written = written || err == nil
 		// Writers that collided would collide again if they waited alike.
-		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
+		if err := pause.For(ctx, wait+rand.N(tagSettle)); err != nil {
 			return name.Digest{}, err
 		}
 	}
@@ -172,15 +173,4 @@ func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Documen
 		return m, nil, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
 	}
 	return m, doc, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

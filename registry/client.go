@@ -168,7 +168,7 @@ var (
 func NewClient(o Options) (*Client, error) {
 	for _, h := range slices.Concat(o.TLSHosts, o.InsecurePlainHTTP) {
 		if _, err := name.NewRegistry(h, name.StrictValidation); err != nil {
-			return nil, &Error{Op: "new client", Ref: SafeText(h, maxErrorText), Kind: ErrReference, Detail: "want HOST or HOST:PORT"}
+			return nil, &Error{Op: "new client", Ref: printableText(h), Kind: ErrReference, Detail: "want HOST or HOST:PORT"}
 		}
 	}
 	o = o.withDefaults()
@@ -350,10 +350,12 @@ func identifier(op string, ref name.Reference) (string, error) {
 	}
 	tag := ref.Identifier()
 	if !oci.IsTag(tag) {
-		return "", &Error{Op: op, Ref: SafeText(ref.String(), maxErrorText), Kind: ErrReference, Detail: "malformed tag"}
+		return "", &Error{Op: op, Ref: printableText(ref.String()), Kind: ErrReference, Detail: "malformed tag"}
 	}
 	return tag, nil
 }
 
-// text is a reference as errors and logs show it.
-func text(ref fmt.Stringer) string { return SafeText(ref.String(), maxErrorText) }
+// shown is a reference as errors and logs show it.
+func shown(ref fmt.Stringer) string { return printableText(ref.String()) }
+
+func printableText(s string) string { return SafeText(s, 512) }

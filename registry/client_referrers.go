@@ -51,7 +51,7 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	defer cancel()
 	hasAPI := &c.host(r.repo).referrers
 	byTag := func() ([]v1.Descriptor, error) {
-		return caught(r.op, r.ref, func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
+		return guarded(r.op, r.ref, func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
 	}
 	if !hasAPI.get() {
 		byTag = parallel.Start(byTag)
@@ -237,7 +237,7 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 		return nil, nil // anybody could have put it there
 	}
 	if len(list) > c.o.MaxReferrers {
-		return list[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: text(tag), Kind: ErrTooMany}
+		return list[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: shown(tag), Kind: ErrTooMany}
 	}
 	return list, nil
 }

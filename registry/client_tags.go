@@ -41,7 +41,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 	}
 	target.RawQuery = query.Encode()
 	r := &request{
-		op: op, ref: SafeText(repo.Name(), maxErrorText), repo: repo, method: http.MethodGet,
+		op: op, ref: printableText(repo.Name()), repo: repo, method: http.MethodGet,
 		url: target, header: http.Header{"Accept": {"application/json"}},
 	}
 	a, err := c.send(ctx, r, c.o.MaxManifestBytes)

@@ -54,7 +54,7 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	}
 	source, err := open()
 	if err != nil {
-		return r.fail(kindOf(err), err, "the blob's source cannot be opened")
+		return r.fail(KindOf(err), err, "the blob's source cannot be opened")
 	}
 	defer func() { _ = source.Close() }() // only read from
 	body := newCheckedSource(source, want, size)
@@ -66,7 +66,7 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	case errors.Is(failed, errSource):
 		return r.fail(ErrDigestMismatch, failed, "")
 	case failed != nil:
-		return r.fail(kindOf(failed), failed, "the blob's source failed")
+		return r.fail(KindOf(failed), failed, "the blob's source failed")
 	case err != nil:
 		return err
 	}

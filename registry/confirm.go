@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -28,7 +29,7 @@ func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 		if !passing || wait > time.Second {
 			return err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 	}

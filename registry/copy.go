@@ -264,15 +264,6 @@ func rubbish(err error) bool {
 	return errors.As(err, &of) && !Unreadable(err)
 }
 
-// kindOf returns the kind of a store's error.
-func kindOf(err error) Kind {
-	var typed *Error
-	if errors.As(err, &typed) {
-		return typed.Kind
-	}
-	return ErrUnavailable
-}
-
 // slotted runs f once one of the requests that may be under way is free.
 func slotted[T any](ctx context.Context, c *copier, f func() (T, error)) (T, error) {
 	select {

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Kind is the class of an error of this package. Kinds are errors themselves,
@@ -114,6 +115,21 @@ func (e *Error) Is(target error) bool {
 	return ok && k == e.Kind
 }
 
+// KindOf returns the kind of a store's error. A manifest that cannot be parsed is
+// ErrMalformed or ErrUnsupported, any other error ErrUnavailable.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	switch {
+	case errors.Is(err, oci.ErrUnsupported):
+		return ErrUnsupported
+	case errors.Is(err, oci.ErrMalformed):
+		return ErrMalformed
+	}
+	return ErrUnavailable
+}
+
 // caught returns what f returns, where f calls what was plugged in (a Reader, a
 // keychain, a transport) in a goroutine of this package's: a panic there is an error
 // of what was asked for, as it would be in the caller's goroutine had it been asked
@@ -136,6 +152,11 @@ func asError(op, ref string, err error) error {
 
 // maxErrorText bounds text from outside that an error repeats.
 const maxErrorText = 512
+
+func safe(s string) string { return SafeText(s, maxErrorText) }
+
+// text is a reference as errors show it.
+func text(ref fmt.Stringer) string { return safe(ref.String()) }
 
 // SafeText makes text from outside fit to be shown on a terminal or in a log:
 // control and formatting characters and invalid UTF-8 become visible escapes,

@@ -127,16 +127,16 @@ func OpenLayout(dir string, o LayoutOptions) (*Layout, error) {
 	o = o.withDefaults()
 	repo, err := name.NewRepository(o.Name, name.StrictValidation)
 	if err != nil {
-		return nil, &Error{Op: "open layout", Ref: safe(dir), Kind: ErrReference, Detail: "its repository name is malformed", Err: err}
+		return nil, &Error{Op: "open layout", Ref: printable(dir), Kind: ErrReference, Detail: "its repository name is malformed", Err: err}
 	}
 	if o.Create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fileError("create layout", safe(dir), err)
+			return nil, fileError("create layout", printable(dir), err)
 		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fileError("open layout", safe(dir), err)
+		return nil, fileError("open layout", printable(dir), err)
 	}
 	l := &Layout{
 		dir: dir, root: root, repo: repo, o: o,
@@ -180,7 +180,7 @@ func (l *Layout) checkVersion() error {
 		return l.fail("open layout", layoutFile, ErrMalformed, "it has no imageLayoutVersion", nil)
 	case version != layoutVersion:
 		return l.fail("open layout", layoutFile, ErrUnsupported,
-			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
+			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", printable(version), layoutVersion), nil)
 	}
 	return nil
 }
@@ -271,9 +271,9 @@ func (l *Layout) manifestByHash(op string, h v1.Hash, mediaType string) (Manifes
 	}
 	doc, err := oci.Parse(mediaType, data)
 	if err != nil {
-		return Manifest{}, l.fail(op, h.String(), parseKind(err), "", err)
+		return Manifest{}, l.fail(op, h.String(), KindOf(err), "", err)
 	}
-	return describe(doc.MediaType, data), nil
+	return Manifest{Descriptor: oci.Describe(doc.MediaType, data), Bytes: data}, nil
 }
 
 // manifestBytes reads what may be a manifest, and verifies it against its digest.
@@ -286,14 +286,6 @@ func (l *Layout) manifestBytes(op string, h v1.Hash) ([]byte, error) {
 		return nil, l.fail(op, h.String(), ErrDigestMismatch, "the file holds other bytes than its name says", nil)
 	}
 	return data, nil
-}
-
-// parseKind classifies an error of oci.Parse.
-func parseKind(err error) Kind {
-	if errors.Is(err, oci.ErrUnsupported) {
-		return ErrUnsupported
-	}
-	return ErrMalformed
 }
 
 // Referrers implements Reader. Content that index.json lists but the layout does
@@ -398,7 +390,7 @@ func (l *Layout) referrer(h v1.Hash) (v1.Descriptor, error) {
 	}
 	doc, err := oci.Parse("", data)
 	if err != nil {
-		return v1.Descriptor{}, l.fail("list referrers", h.String(), parseKind(err), "", err)
+		return v1.Descriptor{}, l.fail("list referrers", h.String(), KindOf(err), "", err)
 	}
 	return oci.Listed(oci.Describe(doc.MediaType, data), doc), nil
 }
@@ -446,7 +438,7 @@ func (l *Layout) fail(op, what string, kind Kind, detail string, err error) erro
 	if what != "" {
 		ref += ": " + what
 	}
-	return &Error{Op: op, Ref: safe(ref), Kind: kind, Detail: detail, Err: err}
+	return &Error{Op: op, Ref: printable(ref), Kind: kind, Detail: detail, Err: err}
 }
 
 func (l *Layout) fileError(op, what string, err error) error {
@@ -472,7 +464,7 @@ func fileKind(err error) Kind {
 	return ErrUnavailable
 }
 
-func safe(s string) string { return SafeText(s, maxErrorText) }
+func printable(s string) string { return SafeText(s, 512) }
 
 // refText is a reference as text, also where it is none.
 func refText(ref name.Reference) string {
@@ -489,5 +481,5 @@ func tagOf(op string, ref name.Reference) (string, error) {
 			return tag, nil
 		}
 	}
-	return "", &Error{Op: op, Ref: safe(refText(ref)), Kind: ErrReference, Detail: "it is neither a valid tag nor a digest"}
+	return "", &Error{Op: op, Ref: printable(refText(ref)), Kind: ErrReference, Detail: "it is neither a valid tag nor a digest"}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -39,7 +40,7 @@ func readBack(ctx context.Context, checks []check, parallel int) error {
 		if err == nil || wait > time.Second || len(missing) == 0 {
 			return err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 		checks = missing

@@ -20,6 +20,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -109,7 +111,7 @@ func (c *Client) pause(ctx context.Context, r *request, attempts int, err error)
 	if !again || ctx.Err() != nil {
 		return false, err
 	}
-	if err := sleep(ctx, wait); err != nil {
+	if err := pause.For(ctx, wait); err != nil {
 		return false, r.fail(ErrUnavailable, err, "")
 	}
 	return true, nil
@@ -349,7 +351,7 @@ func (c *Client) logged(ctx context.Context, r *request, target *url.URL, resp *
 		status = resp.StatusCode
 	}
 	c.o.Logger.DebugContext(ctx, "registry request", "op", r.op, "method", r.method, "host", target.Host,
-		"path", SafeText(target.Path, maxErrorText), "status", status, "failed", err != nil, "duration", time.Since(start))
+		"path", printableText(target.Path), "status", status, "failed", err != nil, "duration", time.Since(start))
 }
 
 func (r *request) transportError(ctx context.Context, err error) error {
@@ -419,6 +421,19 @@ func (c *Client) statusError(r *request, resp *http.Response) error {
 	return e
 }
 
+// guarded returns what f returns, where f calls what was plugged in (a keychain, a
+// transport) in a goroutine of this package's: a panic there is an error of the request.
+func guarded[T any](op, ref string, f func() (T, error)) (v T, err error) {
+	err = panics.Caught(func() (err error) {
+		v, err = f()
+		return err
+	})
+	if _, ok := err.(*panics.Error); ok {
+		err = &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
+	}
+	return v, err
+}
+
 // unauthorized is a 401 with what the registry wants to see. It does not leave this
 // package.
 type unauthorized struct {
@@ -469,7 +484,7 @@ func explanation(body []byte) string {
 			parts = append(parts, p)
 		}
 	}
-	return SafeText(redact(strings.Join(parts, "; ")), maxErrorText)
+	return printableText(redact(strings.Join(parts, "; ")))
 }
 
 // redact removes what may be secret from text of a registry's: the login and
