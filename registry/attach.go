@@ -8,11 +8,11 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/parallel"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -118,7 +118,7 @@ func pushReferrer(ctx context.Context, s Store, subject name.Digest, m Manifest,
 		}
 		return !report.SubjectIndexed, err
 	}
-	if w, ok := s.(tagWriter); ok && w.mayLackReferrers(subject.Context()) {
+	if w, ok := s.(TagWriter); ok && w.MayLackReferrers(subject.Context()) {
 		err := addToFallback(ctx, s, subject, push, entry)
 		return stored, err
 	}
@@ -155,7 +155,7 @@ func pushPayload(ctx context.Context, w Writer, repo name.Repository, item Item)
 }
 
 func pushBytes(ctx context.Context, w Writer, repo name.Repository, data []byte) error {
-	return w.PushBlob(ctx, repo.Digest(hashOf(data).String()), int64(len(data)), func() (io.ReadCloser, error) {
+	return w.PushBlob(ctx, repo.Digest(oci.Digest(data).String()), int64(len(data)), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	})
 }
@@ -163,23 +163,7 @@ func pushBytes(ctx context.Context, w Writer, repo name.Repository, data []byte)
 // together runs functions side by side, cancels the others when one fails, and
 // returns the first error once all have ended.
 func together(ctx context.Context, fs ...func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	var once sync.Once
-	var first error
-	for _, f := range fs {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			_, err := caught("read or write", "", func() (struct{}, error) { return struct{}{}, f(ctx) })
-			if err != nil {
-				once.Do(func() { first = err; cancel(err) })
-			}
-		}()
-	}
-	wg.Wait()
-	return first
+	return asError("read or write", "", parallel.Together(ctx, fs...))
 }
 
 // attachLayer adds the item's layer to a tag of cosign's.
@@ -279,7 +263,7 @@ func idOf(d v1.Descriptor) (id layerID) {
 // over the same payload differ in their annotations, and readers go by the media
 // type.
 func sameLayer(a, b v1.Descriptor) bool {
-	return sameContent(a, b) && maps.Equal(a.Annotations, b.Annotations)
+	return oci.SameContent(a, b) && maps.Equal(a.Annotations, b.Annotations)
 }
 
 // sameEntry reports whether two entries of a list of referrers say the same.
@@ -355,7 +339,7 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, first func
 	if err != nil {
 		return err
 	}
-	tag := subject.Context().Tag(digestTag(digest))
+	tag := subject.Context().Tag(oci.DigestTag(digest))
 	_, err = changeTagAfter(ctx, s, tag, first, func(doc *oci.Document) (*Manifest, error) {
 		w := wireIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex}
 		if doc != nil {

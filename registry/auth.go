@@ -197,7 +197,7 @@ func (c *Client) config(ctx context.Context, h *host, r *request) (*authn.AuthCo
 }
 
 func (c *Client) askKeychain(ctx context.Context, s *session, r *request, f *flight[*authn.AuthConfig]) {
-	config, err := caught("ask the keychain for "+r.op, r.ref, func() (*authn.AuthConfig, error) {
+	config, err := guarded("ask the keychain for "+r.op, r.ref, func() (*authn.AuthConfig, error) {
 		return resolve(ctx, c.o.Keychain, r.repo.Registry)
 	})
 	s.mu.Lock()
@@ -262,7 +262,7 @@ func (c *Client) bearer(ctx context.Context, h *host, r *request, l login) (logi
 
 func (c *Client) fly(ctx context.Context, h *host, r *request, l login, scope string, f *flight[string]) {
 	var life time.Duration
-	value, err := caught("log in for "+r.op, r.ref, func() (value string, err error) {
+	value, err := guarded("log in for "+r.op, r.ref, func() (value string, err error) {
 		value, life, err = c.fetchToken(ctx, h, r, l.challenge, l.config)
 		return value, err
 	})

@@ -114,7 +114,7 @@ const (
 // only an anonymous question may go there.
 func (c *Client) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, err error) {
 	fail := func(kind Kind, why string) (*url.URL, bool, error) {
-		return nil, false, &Error{Op: "log in to", Ref: SafeText(h.name, maxErrorText), Kind: kind, Detail: why}
+		return nil, false, &Error{Op: "log in to", Ref: printableText(h.name), Kind: kind, Detail: why}
 	}
 	u, err := url.Parse(ch.realm)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {

@@ -197,7 +197,7 @@ func (g *gatherer) attestation(ctx context.Context, c carrier) carrier {
 	}
 	switch {
 	case err != nil:
-	case !sameContent(m.Descriptor, c.in.Manifest):
+	case !oci.SameContent(m.Descriptor, c.in.Manifest):
 		err = g.malformed(c.ref, "it has another size or media type than the index says")
 	case c.doc.Subject != nil && c.doc.Subject.Digest != c.in.Describes:
 		err = g.malformed(c.ref, "its subject is another manifest than its entry in the index says")

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/parallel"
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -76,7 +78,7 @@ func changeTagAfter(
 		}
 		written = written || err == nil
 		// Writers that collided would collide again if they waited alike.
-		if err := sleep(ctx, wait+rand.N(tagSettle)); err != nil {
+		if err := pause.For(ctx, wait+rand.N(tagSettle)); err != nil {
 			return name.Digest{}, err
 		}
 	}
@@ -87,24 +89,11 @@ func changeTagAfter(
 // pauseAfter is how long to wait after some failed writes of a tag, and whether
 // another may help: one that begins with reading the tag again.
 func pauseAfter(ctx context.Context, s Store, failures int, err error) (wait time.Duration, again bool) {
-	w, ok := s.(tagWriter)
-	if !ok || ctx.Err() != nil || !w.again(failures, err) {
+	w, ok := s.(TagWriter)
+	if !ok || ctx.Err() != nil {
 		return 0, false
 	}
-	return w.delay(failures, err), true
-}
-
-// tagWriter is a Store that many may write to at a time.
-type tagWriter interface {
-	// again reports whether something that has failed so often may be tried
-	// again, and delay how long after.
-	again(failures int, err error) bool
-	delay(failures int, err error) time.Duration
-	// lockTag lets the writers of this process change a tag one after another.
-	lockTag(ctx context.Context, tag string) (unlock func(), err error)
-	// mayLackReferrers reports whether the store has not shown that it has the
-	// referrers API.
-	mayLackReferrers(repo name.Repository) bool
+	return w.RetryDelay(failures, err)
 }
 
 // changeOnce reads, merges and writes. done: nothing more is to be done, and held,
@@ -114,9 +103,9 @@ type tagWriter interface {
 func changeOnce(
 	ctx context.Context, s Store, tag name.Tag, first func(context.Context) (bool, error), merge func(*oci.Document) (*Manifest, error),
 ) (before v1.Hash, held name.Digest, done bool, err error) {
-	w, shared := s.(tagWriter)
+	w, shared := s.(TagWriter)
 	if shared {
-		unlock, err := w.lockTag(ctx, tag.String())
+		unlock, err := w.LockTag(ctx, tag)
 		if err != nil {
 			return before, held, false, err
 		}
@@ -155,14 +144,16 @@ func readTagBeside(
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var failed error
-	read := background("read", text(tag), func() (_ struct{}, err error) {
+	read := parallel.Start(func() (_ struct{}, err error) {
 		m, doc, err = readTag(reading, s, tag)
 		return struct{}{}, err
 	})
 	if wanted, failed = something(ctx); failed != nil || !wanted {
 		cancel() // and wait, so that nothing is left behind
 	}
-	_, err = read()
+	if _, err = read(); err != nil {
+		err = asError("read", text(tag), err)
+	}
 	if failed != nil || !wanted {
 		err = failed
 	}
@@ -182,15 +173,4 @@ func readTag(ctx context.Context, s Store, tag name.Tag) (Manifest, *oci.Documen
 		return m, nil, &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed, Err: err}
 	}
 	return m, doc, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Options say how a Client talks to registries. The zero value is safe and
@@ -155,14 +156,19 @@ type Client struct {
 	tags      keyLock // tags that Attach and Copy are changing
 }
 
-var _ Store = (*Client)(nil)
+var (
+	_ Store     = (*Client)(nil)
+	_ TagWriter = (*Client)(nil)
+	_ Mounter   = (*Client)(nil)
+	_ Remover   = (*Client)(nil)
+)
 
 // NewClient makes a Client. A malformed entry of TLSHosts or InsecurePlainHTTP
 // is ErrReference.
 func NewClient(o Options) (*Client, error) {
 	for _, h := range slices.Concat(o.TLSHosts, o.InsecurePlainHTTP) {
 		if _, err := name.NewRegistry(h, name.StrictValidation); err != nil {
-			return nil, &Error{Op: "new client", Ref: SafeText(h, maxErrorText), Kind: ErrReference, Detail: "want HOST or HOST:PORT"}
+			return nil, &Error{Op: "new client", Ref: printableText(h), Kind: ErrReference, Detail: "want HOST or HOST:PORT"}
 		}
 	}
 	o = o.withDefaults()
@@ -199,10 +205,12 @@ func (c *Client) CloseIdleConnections() {
 	}
 }
 
-func (c *Client) mayLackReferrers(repo name.Repository) bool { return !c.host(repo).referrers.get() }
+// MayLackReferrers implements TagWriter.
+func (c *Client) MayLackReferrers(repo name.Repository) bool { return !c.host(repo).referrers.get() }
 
-func (c *Client) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
-	return c.tags.lock(ctx, tag)
+// LockTag implements TagWriter.
+func (c *Client) LockTag(ctx context.Context, tag name.Tag) (unlock func(), err error) {
+	return c.tags.lock(ctx, tag.String())
 }
 
 // host is what a client knows about one registry.
@@ -341,11 +349,13 @@ func identifier(op string, ref name.Reference) (string, error) {
 		return h.String(), err
 	}
 	tag := ref.Identifier()
-	if !validTag(tag) {
-		return "", &Error{Op: op, Ref: SafeText(ref.String(), maxErrorText), Kind: ErrReference, Detail: "malformed tag"}
+	if !oci.IsTag(tag) {
+		return "", &Error{Op: op, Ref: printableText(ref.String()), Kind: ErrReference, Detail: "malformed tag"}
 	}
 	return tag, nil
 }
 
-// text is a reference as errors and logs show it.
-func text(ref fmt.Stringer) string { return SafeText(ref.String(), maxErrorText) }
+// shown is a reference as errors and logs show it.
+func shown(ref fmt.Stringer) string { return printableText(ref.String()) }
+
+func printableText(s string) string { return SafeText(s, 512) }

@@ -28,7 +28,7 @@ func (c *Client) manifestRequest(op, method string, ref name.Reference) (*reques
 	}
 	repo := ref.Context()
 	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
+		op: op, ref: shown(ref), repo: repo, method: method,
 		url: c.host(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
 	}, nil
 }
@@ -94,7 +94,7 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 	if err != nil {
 		return Manifest{}, err
 	}
-	m := describe(contentType(a.header), a.body)
+	m := Manifest{Descriptor: oci.Describe(contentType(a.header), a.body), Bytes: a.body}
 	m.ETag = strong(a.header.Get("ETag"))
 	mismatch := matching(r, m, ref)
 	if mismatch == nil {
@@ -103,11 +103,11 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 	_, byDigest := ref.(name.Digest)
 	vouched := mismatch == nil && (byDigest || a.header.Get("Docker-Content-Digest") != "")
 	if !vouched && !oci.IsManifestType(string(m.Descriptor.MediaType)) {
-		if _, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
+		if _, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
 			if ctx.Err() != nil {
 				return Manifest{}, r.fail(ErrUnavailable, ctx.Err(), "")
 			}
-			return Manifest{}, r.stray(parseKind(err), err, "what came is no manifest")
+			return Manifest{}, r.stray(KindOf(err), err, "what came is no manifest")
 		}
 	}
 	return m, mismatch
@@ -139,7 +139,7 @@ func claimed(r *request, h http.Header, actual v1.Hash) error {
 }
 
 func parsed(ctx context.Context, r *request, m Manifest) (*oci.Document, error) {
-	doc, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes)
 	switch {
 	case err == nil:
 		return doc, nil
@@ -161,7 +161,7 @@ func (c *Client) blobRequest(op, method string, ref name.Digest) (*request, v1.H
 	}
 	repo := ref.Context()
 	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
+		op: op, ref: shown(ref), repo: repo, method: method,
 		url: c.host(repo).url(repo, "blobs", h.String()), header: http.Header{},
 	}, h, nil
 }
@@ -216,7 +216,7 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	if err != nil {
 		return PushReport{}, err
 	}
-	checked := describe(string(m.Descriptor.MediaType), m.Bytes)
+	checked := Manifest{Descriptor: oci.Describe(string(m.Descriptor.MediaType), m.Bytes), Bytes: m.Bytes}
 	if err := matching(r, checked, ref); err != nil {
 		return PushReport{}, err
 	}

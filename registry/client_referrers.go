@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/parallel"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -39,7 +40,7 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		repo := subject.Context()
 		r.url = c.host(repo).url(repo, "referrers", h.String())
 		r.header, r.list = http.Header{"Accept": {oci.MediaTypeIndex}}, true
-		if err := c.referrers(ctx, r, repo.Tag(digestTag(h)), yield); err != nil {
+		if err := c.referrers(ctx, r, repo.Tag(oci.DigestTag(h)), yield); err != nil {
 			yield(v1.Descriptor{}, err)
 		}
 	}
@@ -49,9 +50,11 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	hasAPI := &c.host(r.repo).referrers
-	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
+	byTag := func() ([]v1.Descriptor, error) {
+		return guarded(r.op, r.ref, func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
+	}
 	if !hasAPI.get() {
-		byTag = background(r.op, r.ref, byTag)
+		byTag = parallel.Start(byTag)
 	}
 	list := listing{c: c}
 	first, next, err := list.page(ctx, r)
@@ -63,21 +66,6 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	}
 	hasAPI.set()
 	return list.pages(ctx, r, first, next, yield)
-}
-
-// background runs f now and gives its result when asked.
-func background[T any](op, ref string, f func() (T, error)) func() (T, error) {
-	var v T
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		v, err = caught(op, ref, f)
-	}()
-	return func() (T, error) {
-		<-done
-		return v, err
-	}
 }
 
 func each(all []v1.Descriptor, err error) func(yield func(v1.Descriptor, error) bool) error {
@@ -249,7 +237,7 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 		return nil, nil // anybody could have put it there
 	}
 	if len(list) > c.o.MaxReferrers {
-		return list[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: text(tag), Kind: ErrTooMany}
+		return list[:c.o.MaxReferrers], &Error{Op: "list referrers of", Ref: shown(tag), Kind: ErrTooMany}
 	}
 	return list, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // TagPage is a part of a repository's list of tags.
@@ -40,7 +41,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 	}
 	target.RawQuery = query.Encode()
 	r := &request{
-		op: op, ref: SafeText(repo.Name(), maxErrorText), repo: repo, method: http.MethodGet,
+		op: op, ref: printableText(repo.Name()), repo: repo, method: http.MethodGet,
 		url: target, header: http.Header{"Accept": {"application/json"}},
 	}
 	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
@@ -58,7 +59,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 	}
 	var page TagPage
 	for v := range root.Get("tags").Elems() {
-		if tag, ok := v.Str(); ok && validTag(tag) {
+		if tag, ok := v.Str(); ok && oci.IsTag(tag) {
 			page.Tags = append(page.Tags, tag)
 		}
 	}

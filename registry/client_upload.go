@@ -12,9 +12,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// smallBlob is up to what size a blob is sent without asking first whether it
+// probeBlob is up to what size a blob is sent without asking first whether it
 // is there: the question would cost as much as the blob.
-const smallBlob = 64 << 10
+const probeBlob = 64 << 10
 
 // PushBlob implements Writer with a POST and one PUT (distribution
 // specification, "POST then PUT"). What fails in a way that may pass is begun
@@ -27,18 +27,18 @@ func (c *Client) PushBlob(ctx context.Context, ref name.Digest, size int64, open
 	if size < 0 {
 		return r.fail(ErrReference, nil, "the size of a blob that is pushed must be known")
 	}
-	if size > smallBlob {
+	if size > probeBlob {
 		if there, err := c.HasBlob(ctx, ref); err != nil || there {
 			return err
 		}
 	}
 	for attempt := 1; ; attempt++ {
 		err := c.upload(ctx, r, want, size, open)
-		if err == nil || ctx.Err() != nil || !c.again(attempt, err) {
-			return err
+		if err == nil {
+			return nil
 		}
-		if err := sleep(ctx, c.delay(attempt, err)); err != nil {
-			return r.fail(ErrUnavailable, err, "")
+		if again, failed := c.pause(ctx, r, attempt, err); !again {
+			return failed
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	}
 	source, err := open()
 	if err != nil {
-		return r.fail(kindOf(err), err, "the blob's source cannot be opened")
+		return r.fail(KindOf(err), err, "the blob's source cannot be opened")
 	}
 	defer func() { _ = source.Close() }() // only read from
 	body := newCheckedSource(source, want, size)
@@ -66,7 +66,7 @@ func (c *Client) upload(ctx context.Context, r *request, want v1.Hash, size int6
 	case errors.Is(failed, errSource):
 		return r.fail(ErrDigestMismatch, failed, "")
 	case failed != nil:
-		return r.fail(kindOf(failed), failed, "the blob's source failed")
+		return r.fail(KindOf(failed), failed, "the blob's source failed")
 	case err != nil:
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -30,7 +31,7 @@ func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 		case !passing || wait > time.Second:
 			return &Error{Op: "confirm", Ref: text(subject), Kind: ErrNotConfirmed, Detail: "what was attached was not read back", Err: err}
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -64,7 +65,7 @@ func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, 
 			return err
 		},
 	)
-	if err == nil && item.Format == FormatBundle && !sameContent(stored, listed) {
+	if err == nil && item.Format == FormatBundle && !oci.SameContent(stored, listed) {
 		return unconfirmed(subject, fmt.Sprintf("the store lists %s as %s of %d bytes", at.DigestStr(), safe(string(listed.MediaType)), listed.Size))
 	}
 	return err
@@ -80,7 +81,7 @@ func tagOfFormat(subject name.Digest, f Format) (name.Tag, error) {
 	if f == FormatEnvelope {
 		suffix = ".att"
 	}
-	return subject.Context().Tag(digestTag(digest) + suffix), nil
+	return subject.Context().Tag(oci.DigestTag(digest) + suffix), nil
 }
 
 // confirmLayer looks for a layer where Evidence would find it. The annotations

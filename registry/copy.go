@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/parallel"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // CopyOptions configure Copy. The zero value copies the image and all of its
@@ -35,10 +39,10 @@ type CopyOptions struct {
 }
 
 func (o CopyOptions) withDefaults() CopyOptions {
-	setDefault(&o.Concurrency, 4)
-	setDefault(&o.MaxManifests, 1000)
-	setDefault(&o.MaxEvidence, 10_000)
-	setDefault(&o.MaxEvidenceBlob, 1<<30)
+	o.Concurrency = cmp.Or(o.Concurrency, 4)
+	o.MaxManifests = cmp.Or(o.MaxManifests, 1000)
+	o.MaxEvidence = cmp.Or(o.MaxEvidence, 10_000)
+	o.MaxEvidenceBlob = cmp.Or(o.MaxEvidenceBlob, 1<<30)
 	return o
 }
 
@@ -83,14 +87,6 @@ type CopyCount struct {
 	Bytes int64
 }
 
-// Mounter is implemented by stores that can take a blob from another repository
-// of theirs without its bytes being sent.
-type Mounter interface {
-	// MountBlob makes the blob that the repository from holds available as ref.
-	// False without an error means that the store would not.
-	MountBlob(ctx context.Context, ref name.Digest, from name.Repository) (bool, error)
-}
-
 // Copy copies an image, or an index with all that it lists, with its blobs and
 // all of its evidence, and returns its digest at the destination. Manifests and
 // blobs are copied byte for byte, so that every digest stays and every signature
@@ -133,7 +129,7 @@ type Mounter interface {
 // the error names what.
 func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to name.Reference, o CopyOptions) (name.Digest, error) {
 	if o.NoEvidence && o.EvidenceOnly {
-		return name.Digest{}, &Error{Op: "copy", Ref: safe(refText(from)), Kind: ErrReference,
+		return name.Digest{}, &Error{Op: "copy", Ref: safe(from.Identifier()), Kind: ErrReference,
 			Detail: "neither the image nor its evidence is to be copied"}
 	}
 	o = o.withDefaults()
@@ -218,7 +214,7 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	if !sameContent(got, root) {
+	if !oci.SameContent(got, root) {
 		return c.fail(root.Digest, ErrNotConfirmed, "the destination describes it as something else", nil)
 	}
 	return nil
@@ -228,8 +224,8 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 func (c *copier) publish(ctx context.Context, to name.Reference, root Manifest) error {
 	tag, ok := to.(name.Tag)
 	if !ok {
-		if l, ok := c.dst.(*Layout); ok {
-			return l.listUnnamed(ctx, root)
+		if l, ok := c.dst.(Lister); ok {
+			return l.ListManifest(ctx, root)
 		}
 		return nil
 	}
@@ -268,15 +264,6 @@ func rubbish(err error) bool {
 	return errors.As(err, &of) && !Unreadable(err)
 }
 
-// kindOf returns the kind of a store's error.
-func kindOf(err error) Kind {
-	var typed *Error
-	if errors.As(err, &typed) {
-		return typed.Kind
-	}
-	return ErrUnavailable
-}
-
 // slotted runs f once one of the requests that may be under way is free.
 func slotted[T any](ctx context.Context, c *copier, f func() (T, error)) (T, error) {
 	select {
@@ -300,18 +287,10 @@ func forEach[T any](ctx context.Context, c *copier, all []T, f func(context.Cont
 }
 
 // eachOf is forEach for so many at once.
-func eachOf[T any](ctx context.Context, parallel int, all []T, f func(context.Context, T) error) error {
-	var next atomic.Int64
-	work := func(ctx context.Context) error {
-		for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-			if ctx.Err() != nil {
-				return ended(ctx)
-			}
-			if err := f(ctx, all[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+func eachOf[T any](ctx context.Context, most int, all []T, f func(context.Context, T) error) error {
+	err := parallel.Each(ctx, most, slices.Values(all), f)
+	if err != nil && err == ctx.Err() {
+		return ended(ctx)
 	}
-	return together(ctx, slices.Repeat([]func(context.Context) error{work}, min(len(all), parallel))...)
+	return asError("read or write", "", err)
 }

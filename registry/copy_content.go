@@ -133,7 +133,7 @@ func (c *copier) listed(level []*tree, known map[v1.Hash]*tree) (fresh []*tree, 
 				known[d.Digest] = child
 				fresh = append(fresh, child)
 			}
-			if !sameContent(child.Descriptor, d) {
+			if !oci.SameContent(child.Descriptor, d) {
 				return nil, sourceError{c.fail(d.Digest, ErrMalformed, "it is described in different ways", nil)}
 			}
 			t.children = append(t.children, child)
@@ -147,9 +147,9 @@ func (c *copier) fill(ctx context.Context, t *tree) error {
 	want := t.Descriptor
 	m, err := c.readSource(ctx, c.from.Digest(want.Digest.String()))
 	if err != nil {
-		return sourceError{c.fail(want.Digest, kindOf(err), "a manifest that the index lists", err)}
+		return sourceError{c.fail(want.Digest, KindOf(err), "a manifest that the index lists", err)}
 	}
-	if !sameContent(m.Descriptor, want) {
+	if !oci.SameContent(m.Descriptor, want) {
 		return sourceError{c.fail(want.Digest, ErrMalformed, fmt.Sprintf("the index lists it as %s of %d bytes, it is %s of %d",
 			safe(string(want.MediaType)), want.Size, safe(string(m.Descriptor.MediaType)), m.Descriptor.Size), nil)}
 	}
@@ -160,7 +160,7 @@ func (c *copier) fill(ctx context.Context, t *tree) error {
 func (c *copier) parse(t *tree) error {
 	doc, err := oci.Parse(string(t.Descriptor.MediaType), t.Bytes)
 	if err != nil {
-		return sourceError{c.fail(t.Descriptor.Digest, parseKind(err), "", err)}
+		return sourceError{c.fail(t.Descriptor.Digest, KindOf(err), "", err)}
 	}
 	t.doc = doc
 	if doc.Config != nil {
@@ -213,10 +213,10 @@ func (c *copier) storeManifest(ctx context.Context, t *tree) error {
 	}
 	c.written(manifestCheck(c.dst, c.to, t.Descriptor))
 	c.progress.end(CopyDone, t.Descriptor, "")
-	if t.doc.Subject == nil {
-		return nil
+	if t.doc.Subject != nil {
+		c.listAtDestination(t, report.SubjectIndexed)
 	}
-	return c.listAtDestination(t, report.SubjectIndexed)
+	return nil
 }
 
 // hasManifest reads a manifest at the destination, and reports whether it is there
@@ -305,7 +305,7 @@ func (c *copier) blob(ctx context.Context, b listedBlob, bound int64) error {
 
 // blobError says of which manifest the blob is.
 func (c *copier) blobError(b listedBlob, err error) error {
-	named := c.fail(b.Digest, kindOf(err), "a blob of "+b.by.String(), err)
+	named := c.fail(b.Digest, KindOf(err), "a blob of "+b.by.String(), err)
 	if rubbish(err) {
 		return sourceError{named}
 	}

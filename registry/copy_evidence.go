@@ -124,7 +124,7 @@ func collectReferrers(ctx context.Context, r Reader, subject name.Digest, limit 
 // fallbackIsRubbish tells a fallback tag that anyone may have overwritten from an
 // answer that the source got wrong.
 func (c *copier) fallbackIsRubbish(ctx context.Context, subject v1.Hash) bool {
-	m, err := c.readSource(ctx, c.from.Tag(digestTag(subject)))
+	m, err := c.readSource(ctx, c.from.Tag(oci.DigestTag(subject)))
 	if err != nil {
 		return rubbish(err) && !errors.Is(err, ErrNotFound)
 	}
@@ -169,11 +169,8 @@ func (c *copier) destinationList(subject v1.Hash) *destinationList {
 
 // destinationLists reports whether the destination lists a referrer as what it is.
 func (c *copier) destinationLists(ctx context.Context, t *tree) (bool, error) {
-	entry, err := referrerDescriptor(t.Manifest)
-	if err != nil {
-		return false, err
-	}
-	subject := t.doc.Subject.Digest
+	var err error
+	entry, subject := oci.Listed(t.Descriptor, t.doc), t.doc.Subject.Digest
 	l := c.destinationList(subject)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,7 +180,7 @@ func (c *copier) destinationLists(ctx context.Context, t *tree) (bool, error) {
 		}
 	}
 	listed, there := l.have[entry.Digest]
-	return there && sameContent(listed, entry) && listed.ArtifactType == entry.ArtifactType, nil
+	return there && oci.SameContent(listed, entry) && listed.ArtifactType == entry.ArtifactType, nil
 }
 
 // askDestination asks the destination for its list, of which readers take the
@@ -205,11 +202,8 @@ func (c *copier) askDestination(ctx context.Context, subject v1.Hash) (map[v1.Ha
 
 // listAtDestination notes a manifest that was pushed: it has to be listed in the
 // end and, unless the destination indexes subjects, by the fallback tag.
-func (c *copier) listAtDestination(t *tree, indexed bool) error {
-	entry, err := referrerDescriptor(t.Manifest)
-	if err != nil {
-		return err
-	}
+func (c *copier) listAtDestination(t *tree, indexed bool) {
+	entry := oci.Listed(t.Descriptor, t.doc)
 	copied := copiedReferrer{Descriptor: t.Descriptor}
 	copied.ArtifactType = entry.ArtifactType
 	if t.doc.Config != nil {
@@ -222,7 +216,6 @@ func (c *copier) listAtDestination(t *tree, indexed bool) error {
 	if !indexed {
 		l.missing = append(l.missing, entry)
 	}
-	return nil
 }
 
 // writeLists adds what was noted to the fallback tags, to each once: a change of
@@ -245,7 +238,7 @@ func (c *copier) writeLists(ctx context.Context) error {
 // tagged copies what carries evidence about subject by a tag of cosign's, and
 // returns its digest if it is there now as it is.
 func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]v1.Hash, error) {
-	tag := digestTag(subject) + suffix
+	tag := oci.DigestTag(subject) + suffix
 	m, err := c.readSource(ctx, c.from.Tag(tag))
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil

@@ -11,14 +11,6 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Remover is a Store that can remove manifests. Many registries allow nobody to
-// do so, or only some users.
-type Remover interface {
-	// RemoveManifest makes the manifest no longer be listed or found. Removing
-	// what is not there is ErrNotFound.
-	RemoveManifest(ctx context.Context, ref name.Digest) error
-}
-
 // Detach removes one piece of evidence, as Evidence has found it, from subject.
 // What else is attached stays:
 //
@@ -140,7 +132,7 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 	if err != nil {
 		return err
 	}
-	_, err = changeTag(ctx, s, subject.Context().Tag(digestTag(digest)), func(doc *oci.Document) (*Manifest, error) {
+	_, err = changeTag(ctx, s, subject.Context().Tag(oci.DigestTag(digest)), func(doc *oci.Document) (*Manifest, error) {
 		if doc == nil || !doc.IsIndex {
 			return nil, nil
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Kind is the class of an error of this package. Kinds are errors themselves,
@@ -73,16 +74,13 @@ type Error struct {
 	Detail string
 	// Err is the cause, or nil.
 	Err error
-
-	// challenges are the WWW-Authenticate headers of a 401.
-	challenges []string
-	// noAnswer: what came is no answer to what was asked, such as a login page,
-	// so that Kind says nothing about the content.
-	noAnswer bool
+	// Unanswered is true where the response does not answer the request, such as a
+	// login page. Kind then says nothing about the content.
+	Unanswered bool
 }
 
-// errNoAnswer asks errors.Is whether a store did not answer what was asked.
-var errNoAnswer = errors.New("no answer to what was asked")
+// errUnanswered asks errors.Is whether a store did not answer the request.
+var errUnanswered = errors.New("the request was not answered")
 
 // Error says what failed, on what, and why.
 func (e *Error) Error() string {
@@ -109,11 +107,26 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is the error's kind.
 func (e *Error) Is(target error) bool {
-	if target == errNoAnswer {
-		return e.noAnswer || e.Status != 0 && e.Status != http.StatusNotFound
+	if target == errUnanswered {
+		return e.Unanswered || e.Status != 0 && e.Status != http.StatusNotFound
 	}
 	k, ok := target.(Kind)
 	return ok && k == e.Kind
+}
+
+// KindOf returns the kind of a store's error. A manifest that cannot be parsed is
+// ErrMalformed or ErrUnsupported, any other error ErrUnavailable.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	switch {
+	case errors.Is(err, oci.ErrUnsupported):
+		return ErrUnsupported
+	case errors.Is(err, oci.ErrMalformed):
+		return ErrMalformed
+	}
+	return ErrUnavailable
 }
 
 // caught returns what f returns, where f calls what was plugged in (a Reader, a
@@ -125,14 +138,24 @@ func caught[T any](op, ref string, f func() (T, error)) (v T, err error) {
 		v, err = f()
 		return err
 	})
+	return v, asError(op, ref, err)
+}
+
+// asError makes an error of this package of a panic that was caught.
+func asError(op, ref string, err error) error {
 	if _, ok := err.(*panics.Error); ok {
-		err = &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
+		return &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
 	}
-	return v, err
+	return err
 }
 
 // maxErrorText bounds text from outside that an error repeats.
 const maxErrorText = 512
+
+func safe(s string) string { return SafeText(s, maxErrorText) }
+
+// text is a reference as errors show it.
+func text(ref fmt.Stringer) string { return safe(ref.String()) }
 
 // SafeText makes text from outside fit to be shown on a terminal or in a log:
 // control and formatting characters and invalid UTF-8 become visible escapes,

@@ -126,7 +126,7 @@ func (l Limits) WithDefaults() Limits {
 // not what it must be. An HTTP status other than 404, redirects without end and a
 // web page in place of content are no such answer, whatever the error's kind.
 func Unreadable(err error) bool {
-	if errors.Is(err, errNoAnswer) {
+	if errors.Is(err, errUnanswered) {
 		return true
 	}
 	for _, definite := range []Kind{
@@ -333,7 +333,7 @@ func (g *gatherer) fetchManifestWith(ctx, reading context.Context, ref name.Refe
 func (g *gatherer) parse(ref name.Reference, m Manifest) (*oci.Document, error) {
 	g.parsing <- struct{}{}
 	defer func() { <-g.parsing }()
-	doc, err := parse(g.reading, string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := oci.ParseInBudget(g.reading, string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
 		if g.reading.Err() != nil {
 			return nil, g.reading.Err()
@@ -393,7 +393,7 @@ func inline(d v1.Descriptor) bool {
 	if len(d.Data) == 0 || int64(len(d.Data)) != d.Size {
 		return false
 	}
-	return hashOf(d.Data) == d.Digest
+	return oci.Digest(d.Data) == d.Digest
 }
 
 // ReadBlob reads a whole blob of a known size, and checks it against its
@@ -419,7 +419,7 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 	case err != nil:
 		return nil, err
 	}
-	if hashOf(data) != want {
+	if oci.Digest(data) != want {
 		return nil, fail(ErrDigestMismatch, nil)
 	}
 	return data, nil

@@ -190,7 +190,7 @@ func (g *gatherer) place(ctx context.Context, place Place) *gathering {
 
 // tag reads the manifest under a tag of cosign's, and what it carries.
 func (p *gathering) tag(suffix string) error {
-	ref := p.g.subject.Context().Tag(digestTag(p.g.digest) + suffix)
+	ref := p.g.subject.Context().Tag(oci.DigestTag(p.g.digest) + suffix)
 	m, err := p.g.fetchManifestWith(p.ctx, budget.Small(p.g.reading), ref)
 	if errors.Is(err, budget.ErrLater) {
 		m, err = p.g.fetchLarge(p.ctx, ref)
@@ -284,7 +284,7 @@ func (p *gathering) piece(item Item, share bool) bool {
 		item.Payload = item.Layer.Data
 		return p.send(&found{item: item, share: share})
 	}
-	if p.last == nil || !sameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {
+	if p.last == nil || !oci.SameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {
 		if p.last = p.fetch(item); p.last == nil {
 			return false
 		}

@@ -44,20 +44,13 @@ type LayoutOptions struct {
 }
 
 func (o LayoutOptions) withDefaults() LayoutOptions {
-	setDefault(&o.Name, "layout.invalid/oci")
-	setDefault(&o.MaxManifestSize, 4<<20)
-	setDefault(&o.MaxBlobSize, 4<<30)
-	setDefault(&o.MaxIndexSize, 16<<20)
-	setDefault(&o.MaxEntries, 20_000)
-	setDefault(&o.LockTimeout, time.Minute)
+	o.Name = cmp.Or(o.Name, "layout.invalid/oci")
+	o.MaxManifestSize = cmp.Or(o.MaxManifestSize, 4<<20)
+	o.MaxBlobSize = cmp.Or(o.MaxBlobSize, 4<<30)
+	o.MaxIndexSize = cmp.Or(o.MaxIndexSize, 16<<20)
+	o.MaxEntries = cmp.Or(o.MaxEntries, 20_000)
+	o.LockTimeout = cmp.Or(o.LockTimeout, time.Minute)
 	return o
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Layout is an OCI image layout: a directory that holds one repository. It
@@ -108,7 +101,11 @@ type Layout struct {
 	subjects map[v1.Hash]v1.Hash // manifest to its subject; the zero Hash for none
 }
 
-var _ Store = (*Layout)(nil)
+var (
+	_ Store   = (*Layout)(nil)
+	_ Remover = (*Layout)(nil)
+	_ Lister  = (*Layout)(nil)
+)
 
 const (
 	layoutFile    = "oci-layout"
@@ -130,16 +127,16 @@ func OpenLayout(dir string, o LayoutOptions) (*Layout, error) {
 	o = o.withDefaults()
 	repo, err := name.NewRepository(o.Name, name.StrictValidation)
 	if err != nil {
-		return nil, &Error{Op: "open layout", Ref: safe(dir), Kind: ErrReference, Detail: "its repository name is malformed", Err: err}
+		return nil, &Error{Op: "open layout", Ref: printable(dir), Kind: ErrReference, Detail: "its repository name is malformed", Err: err}
 	}
 	if o.Create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fileError("create layout", safe(dir), err)
+			return nil, fileError("create layout", printable(dir), err)
 		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fileError("open layout", safe(dir), err)
+		return nil, fileError("open layout", printable(dir), err)
 	}
 	l := &Layout{
 		dir: dir, root: root, repo: repo, o: o,
@@ -183,7 +180,7 @@ func (l *Layout) checkVersion() error {
 		return l.fail("open layout", layoutFile, ErrMalformed, "it has no imageLayoutVersion", nil)
 	case version != layoutVersion:
 		return l.fail("open layout", layoutFile, ErrUnsupported,
-			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
+			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", printable(version), layoutVersion), nil)
 	}
 	return nil
 }
@@ -274,9 +271,9 @@ func (l *Layout) manifestByHash(op string, h v1.Hash, mediaType string) (Manifes
 	}
 	doc, err := oci.Parse(mediaType, data)
 	if err != nil {
-		return Manifest{}, l.fail(op, h.String(), parseKind(err), "", err)
+		return Manifest{}, l.fail(op, h.String(), KindOf(err), "", err)
 	}
-	return describe(doc.MediaType, data), nil
+	return Manifest{Descriptor: oci.Describe(doc.MediaType, data), Bytes: data}, nil
 }
 
 // manifestBytes reads what may be a manifest, and verifies it against its digest.
@@ -289,14 +286,6 @@ func (l *Layout) manifestBytes(op string, h v1.Hash) ([]byte, error) {
 		return nil, l.fail(op, h.String(), ErrDigestMismatch, "the file holds other bytes than its name says", nil)
 	}
 	return data, nil
-}
-
-// parseKind classifies an error of oci.Parse.
-func parseKind(err error) Kind {
-	if errors.Is(err, oci.ErrUnsupported) {
-		return ErrUnsupported
-	}
-	return ErrMalformed
 }
 
 // Referrers implements Reader. Content that index.json lists but the layout does
@@ -394,30 +383,16 @@ func subjectIn(data []byte) v1.Hash {
 }
 
 // referrer describes a manifest as the referrers API does.
-//
-// Source: OCI Distribution Specification v1.1, "Listing Referrers".
 func (l *Layout) referrer(h v1.Hash) (v1.Descriptor, error) {
-	m, err := l.manifestByHash("list referrers", h, "")
+	data, err := l.manifestBytes("list referrers", h)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	return referrerDescriptor(m)
-}
-
-// referrerDescriptor is the descriptor that lists m among the referrers of its
-// subject.
-func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := oci.Parse("", data)
 	if err != nil {
-		return v1.Descriptor{}, err
+		return v1.Descriptor{}, l.fail("list referrers", h.String(), KindOf(err), "", err)
 	}
-	d := m.Descriptor
-	d.Annotations = doc.Annotations
-	d.ArtifactType = doc.ArtifactType
-	if d.ArtifactType == "" && doc.Config != nil {
-		d.ArtifactType = string(doc.Config.MediaType)
-	}
-	return d, nil
+	return oci.Listed(oci.Describe(doc.MediaType, data), doc), nil
 }
 
 // fallback yields what the fallback tag of subject lists. Anyone may have written
@@ -426,7 +401,7 @@ func referrerDescriptor(m Manifest) (v1.Descriptor, error) {
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
 func (l *Layout) fallback(index *layoutIndex, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
-	entry, err := l.find("list referrers", index, digestTag(subject))
+	entry, err := l.find("list referrers", index, oci.DigestTag(subject))
 	if err != nil {
 		return true, nil
 	}
@@ -463,7 +438,7 @@ func (l *Layout) fail(op, what string, kind Kind, detail string, err error) erro
 	if what != "" {
 		ref += ": " + what
 	}
-	return &Error{Op: op, Ref: safe(ref), Kind: kind, Detail: detail, Err: err}
+	return &Error{Op: op, Ref: printable(ref), Kind: kind, Detail: detail, Err: err}
 }
 
 func (l *Layout) fileError(op, what string, err error) error {
@@ -489,7 +464,7 @@ func fileKind(err error) Kind {
 	return ErrUnavailable
 }
 
-func safe(s string) string { return SafeText(s, maxErrorText) }
+func printable(s string) string { return SafeText(s, 512) }
 
 // refText is a reference as text, also where it is none.
 func refText(ref name.Reference) string {
@@ -502,9 +477,9 @@ func refText(ref name.Reference) string {
 // tagOf returns the tag that a reference names.
 func tagOf(op string, ref name.Reference) (string, error) {
 	if t, ok := ref.(name.Tag); ok {
-		if tag := t.TagStr(); validTag(tag) {
+		if tag := t.TagStr(); oci.IsTag(tag) {
 			return tag, nil
 		}
 	}
-	return "", &Error{Op: op, Ref: safe(refText(ref)), Kind: ErrReference, Detail: "it is neither a valid tag nor a digest"}
+	return "", &Error{Op: op, Ref: printable(refText(ref)), Kind: ErrReference, Detail: "it is neither a valid tag nor a digest"}
 }

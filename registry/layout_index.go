@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -34,12 +33,6 @@ const (
 	cosignSigs  = "dev.cosignproject.cosign/sigs"
 	cosignAtts  = "dev.cosignproject.cosign/atts"
 )
-
-// tagPattern is the grammar of a tag. Source: OCI Distribution Specification
-// v1.1, "Pulling manifests".
-var tagPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-
-func validTag(s string) bool { return tagPattern.MatchString(s) }
 
 // layoutIndex is index.json. It is never changed once it is shared: an update
 // works on a copy. What this package does not know in it is kept as it is.
@@ -93,9 +86,9 @@ func (x *layoutIndex) implyTags() {
 	for i, e := range x.entries {
 		switch e.desc.Annotations[cosignKind] {
 		case cosignSigs:
-			x.entries[i].implied = digestTag(saved[0].Digest) + ".sig"
+			x.entries[i].implied = oci.DigestTag(saved[0].Digest) + ".sig"
 		case cosignAtts:
-			x.entries[i].implied = digestTag(saved[0].Digest) + ".att"
+			x.entries[i].implied = oci.DigestTag(saved[0].Digest) + ".att"
 		}
 	}
 }
@@ -183,7 +176,7 @@ func (x *layoutIndex) tags() []string {
 // tag returns the tag of an entry, or "".
 func (e layoutIndexEntry) tag() string {
 	for _, full := range []string{e.desc.Annotations[refNameAnnotation], e.desc.Annotations[containerdAnnotation]} {
-		if tag := full[strings.LastIndexByte(full, ':')+1:]; validTag(tag) {
+		if tag := full[strings.LastIndexByte(full, ':')+1:]; oci.IsTag(tag) {
 			return tag
 		}
 	}

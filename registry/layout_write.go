@@ -75,7 +75,7 @@ func (l *Layout) PushBlob(ctx context.Context, ref name.Digest, size int64, open
 	}
 	r, err := open()
 	if err != nil {
-		return l.fail(op, h.String(), kindOf(err), "the blob's source cannot be opened", err)
+		return l.fail(op, h.String(), KindOf(err), "the blob's source cannot be opened", err)
 	}
 	defer r.Close()
 	return l.putBlob(ctx, op, h, size, r)
@@ -144,8 +144,8 @@ func (l *Layout) PushManifest(ctx context.Context, ref name.Reference, m Manifes
 	return PushReport{SubjectIndexed: true, Atomic: true}, nil
 }
 
-// listUnnamed lists a stored manifest in index.json, for other tools to find.
-func (l *Layout) listUnnamed(ctx context.Context, m Manifest) error {
+// ListManifest implements Lister: index.json lists the manifest.
+func (l *Layout) ListManifest(ctx context.Context, m Manifest) error {
 	return l.list(ctx, "list manifest", "", m.Descriptor, PushOptions{})
 }
 
@@ -176,17 +176,17 @@ func (l *Layout) RemoveManifest(ctx context.Context, ref name.Digest) error {
 // checkPush refuses what the layout could not give back as it is.
 func (l *Layout) checkPush(op string, m Manifest) (Manifest, *oci.Document, error) {
 	mediaType := string(m.Descriptor.MediaType)
-	m = describe(mediaType, m.Bytes)
+	m = Manifest{Descriptor: oci.Describe(mediaType, m.Bytes), Bytes: m.Bytes}
 	digest := m.Descriptor.Digest.String()
 	if m.Descriptor.Size > l.o.MaxManifestSize {
 		return m, nil, l.fail(op, digest, ErrTooLarge, fmt.Sprintf("%d bytes; the limit is %d", m.Descriptor.Size, l.o.MaxManifestSize), nil)
 	}
 	doc, err := oci.Parse(mediaType, m.Bytes)
 	if err != nil {
-		return m, nil, l.fail(op, digest, parseKind(err), "", err)
+		return m, nil, l.fail(op, digest, KindOf(err), "", err)
 	}
 	if own, err := oci.Parse("", m.Bytes); err != nil || own.MediaType != mediaType {
-		return m, nil, l.fail(op, digest, ErrMalformed, "its bytes do not say that it is "+safe(mediaType), err)
+		return m, nil, l.fail(op, digest, ErrMalformed, "its bytes do not say that it is "+printable(mediaType), err)
 	}
 	return m, doc, nil
 }
@@ -279,17 +279,13 @@ func (l *Layout) relist(index *layoutIndex, tag string, d v1.Descriptor) ([]layo
 			kept = append(kept, e)
 		}
 	}
-	if len(named) == 1 && sameContent(named[0].desc, d) {
+	if len(named) == 1 && oci.SameContent(named[0].desc, d) {
 		return nil, nil
 	}
 	if kept, err = l.keepReferrers(kept, named); err != nil {
 		return nil, err
 	}
 	return append(kept, entry), nil
-}
-
-func sameContent(a, b v1.Descriptor) bool {
-	return a.Digest == b.Digest && a.Size == b.Size && a.MediaType == b.MediaType
 }
 
 // keepReferrers appends to kept, without their name, those of the entries that

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // LayoutPrefix begins a reference to an OCI image layout; see Locate.
@@ -60,7 +61,7 @@ func Locate(ref string, o LocateOptions) (Store, name.Reference, error) {
 }
 
 func badReference(ref, detail string) error {
-	return &Error{Op: "locate", Ref: SafeText(ref, maxErrorText), Kind: ErrReference, Detail: detail}
+	return &Error{Op: "locate", Ref: printable(ref), Kind: ErrReference, Detail: detail}
 }
 
 func locateLayout(ref, rest string, o LayoutOptions) (Store, name.Reference, error) {
@@ -69,7 +70,7 @@ func locateLayout(ref, rest string, o LayoutOptions) (Store, name.Reference, err
 		return nil, nil, err
 	}
 	if o.Create && place.tag == "" && place.digest == (v1.Hash{}) {
-		return nil, nil, badReference(ref, "say under which tag to write: "+SafeText(ref, maxErrorText)+":TAG")
+		return nil, nil, badReference(ref, "say under which tag to write: "+printable(ref)+":TAG")
 	}
 	l, err := OpenLayout(place.dir, o)
 	if err != nil {
@@ -92,7 +93,12 @@ type layoutPlace struct {
 }
 
 // digestLike tells a digest, of any algorithm, from a directory's name.
-var digestLike = regexp.MustCompile(`^[a-z0-9+._-]+:[0-9a-zA-Z=_-]{32,}$`)
+func digestLike(s string) bool {
+	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	algorithm, encoded, ok := strings.Cut(s, ":")
+	return ok && algorithm != "" && strings.Trim(algorithm, lower+digits+"+._-") == "" &&
+		len(encoded) >= 32 && strings.Trim(encoded, lower+upper+digits+"=_-") == ""
+}
 
 func splitLayout(ref, rest string) (layoutPlace, error) {
 	p := layoutPlace{ref: ref, dir: rest}
@@ -101,13 +107,13 @@ func splitLayout(ref, rest string) (layoutPlace, error) {
 	// for one on every system changes nothing.
 	start := max(strings.LastIndexAny(rest, `/\`)+1, len(filepath.VolumeName(rest)))
 	last := rest[start:]
-	if at := strings.LastIndexByte(last, '@'); at >= 0 && digestLike.MatchString(last[at+1:]) {
+	if at := strings.LastIndexByte(last, '@'); at >= 0 && digestLike(last[at+1:]) {
 		h, err := v1.NewHash(last[at+1:])
 		if err != nil || h.Algorithm != "sha256" {
 			return p, badReference(ref, "only sha256 digests of 64 lower-case hex digits are supported")
 		}
 		p.dir, p.digest = rest[:start+at], h
-	} else if at := strings.LastIndexByte(last, ':'); at >= 0 && validTag(last[at+1:]) {
+	} else if at := strings.LastIndexByte(last, ':'); at >= 0 && oci.IsTag(last[at+1:]) {
 		p.dir, p.tag = rest[:start+at], last[at+1:]
 	}
 	if p.dir == "" {
@@ -127,8 +133,15 @@ func (l *Layout) target(p layoutPlace) (name.Reference, error) {
 	return l.onlyImage(p.ref)
 }
 
-// evidenceTag matches the tags that evidence is found by.
-var evidenceTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
+// isEvidenceTag reports whether evidence is found by a tag.
+func isEvidenceTag(tag string) bool {
+	digest, suffix, suffixed := strings.Cut(tag, ".")
+	encoded, ok := strings.CutPrefix(digest, "sha256-")
+	if _, err := v1.NewHash("sha256:" + encoded); !ok || err != nil {
+		return false
+	}
+	return !suffixed || suffix == "sig" || suffix == "att" || suffix == "sbom"
+}
 
 // onlyImage returns the reference to the one image in the layout.
 func (l *Layout) onlyImage(ref string) (name.Reference, error) {
@@ -142,7 +155,7 @@ func (l *Layout) onlyImage(ref string) (name.Reference, error) {
 		switch tag := e.tag(); {
 		case tag == "":
 			unnamed[e.desc.Digest] = true
-		case !evidenceTag.MatchString(tag):
+		case !isEvidenceTag(tag):
 			named[e.desc.Digest] = append(named[e.desc.Digest], tag)
 		}
 	}
@@ -157,7 +170,7 @@ func (l *Layout) onlyImage(ref string) (name.Reference, error) {
 	}
 	tags := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(named))...)))
 	return nil, badReference(ref, "the layout has several images; add a tag, as in "+
-		SafeText(ref, maxErrorText)+":"+tags[0]+"; it has "+SafeText(strings.Join(tags, ", "), maxErrorText))
+		printable(ref)+":"+tags[0]+"; it has "+printable(strings.Join(tags, ", ")))
 }
 
 // onlyUnnamed returns the one digest whose manifest is no referrer.
@@ -176,5 +189,5 @@ func (l *Layout) onlyUnnamed(ref string, listed map[v1.Hash]bool) (name.Referenc
 		return l.Digest(images[0]), nil
 	}
 	return nil, badReference(ref, fmt.Sprintf("the layout lists %d images without tags; add a digest, as in %s@%s",
-		len(images), SafeText(ref, maxErrorText), images[0]))
+		len(images), printable(ref), images[0]))
 }

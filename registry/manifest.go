@@ -1,27 +1,17 @@
 package registry
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // describe computes the descriptor of manifest bytes.
 func describe(mediaType string, data []byte) Manifest {
-	return Manifest{
-		Descriptor: v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: hashOf(data), Size: int64(len(data))},
-		Bytes:      data,
-	}
-}
-
-// hashOf is the digest of bytes.
-func hashOf(data []byte) v1.Hash {
-	sum := sha256.Sum256(data)
-	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+	return Manifest{Descriptor: oci.Describe(mediaType, data), Bytes: data}
 }
 
 // written is a document of ours as JSON, described. It consists of strings,

@@ -66,16 +66,6 @@ func readLarge(ctx context.Context, r *request, body io.Reader, start []byte, si
 	return limit.ReadRest(body, start, size, most)
 }
 
-// parse is oci.Parse within a budget.
-func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, error) {
-	leave, err := budget.Parse(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	return oci.Parse(mediaType, text)
-}
-
 // Bounds of one page of a list of referrers.
 const (
 	// maxListBytes is how long it may be: registries repeat the annotations of all

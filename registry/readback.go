@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -19,6 +20,9 @@ import (
 // readers of evidence take by default. Larger ones, and layers of images above
 // smallBlob, are opened and not read: clients verify what they pull.
 const maxReadBack = 32 << 20
+
+// smallBlob is up to what size a blob of an image is read back in full.
+const smallBlob = 64 << 10
 
 // check is something that was written, and is to be read back.
 type check struct {
@@ -36,7 +40,7 @@ func readBack(ctx context.Context, checks []check, parallel int) error {
 		if err == nil || wait > time.Second || len(missing) == 0 {
 			return err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 		checks = missing
@@ -87,7 +91,7 @@ func confirmManifest(ctx context.Context, r Reader, repo name.Repository, d v1.D
 	if err != nil {
 		return err
 	}
-	if !sameContent(m.Descriptor, d) {
+	if !oci.SameContent(m.Descriptor, d) {
 		return unconfirmed(at, "the store calls it "+safe(string(m.Descriptor.MediaType)))
 	}
 	return nil

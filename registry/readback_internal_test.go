@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // holding is a store that has one manifest, whatever it is asked for.
@@ -27,10 +29,10 @@ func TestAttack_S9_WhatATagHoldsIsLookedAtLayerByLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	blob := func(text string) string {
-		return fmt.Sprintf(`{"mediaType":"text/plain","size":1,"digest":%q}`, hashOf([]byte(text)))
+		return fmt.Sprintf(`{"mediaType":"text/plain","size":1,"digest":%q}`, oci.Digest([]byte(text)))
 	}
-	layers := []v1.Descriptor{{MediaType: "text/plain", Size: 1, Digest: hashOf([]byte("a"))}}
-	subject := hashOf([]byte("image"))
+	layers := []v1.Descriptor{{MediaType: "text/plain", Size: 1, Digest: oci.Digest([]byte("a"))}}
+	subject := oci.Digest([]byte("image"))
 	for layer, confirmed := range map[string]bool{
 		blob("a"): true, blob("b"): false, blob("a") + `],"subject":` + blob("another image") + `,"x":[`: false, `{`: false,
 	} {

@@ -5,6 +5,8 @@ import (
 	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // maxReference bounds the text of a reference: a host, a repository of 255
@@ -45,7 +47,7 @@ func ParseReference(s string) (name.Reference, error) {
 		if _, err := HashOf(d); err != nil {
 			return nil, err
 		}
-	} else if !validTag(ref.Identifier()) {
+	} else if !oci.IsTag(ref.Identifier()) {
 		return fail("malformed tag")
 	}
 	// go-containerregistry counts before it puts "library/" in front, and a tag

@@ -20,6 +20,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -75,7 +77,7 @@ func (r *request) fail(kind Kind, err error, detail string) error {
 // stray is fail for what is no answer to the request, so that it says nothing
 // about what was asked for.
 func (r *request) stray(kind Kind, err error, detail string) error {
-	return &Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err, noAnswer: true}
+	return &Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err, Unanswered: true}
 }
 
 // answer is a response whose small body has been read.
@@ -93,41 +95,42 @@ type answer struct {
 func (c *Client) send(ctx context.Context, r *request, maxBody int64) (*answer, error) {
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r, maxBody)
-		if err == nil || r.body != nil || r.once || ctx.Err() != nil || !c.again(attempt, err) {
+		if err == nil || r.body != nil || r.once {
 			return a, err
 		}
-		if err := sleep(ctx, c.delay(attempt, err)); err != nil {
-			return nil, r.fail(ErrUnavailable, err, "")
+		if again, failed := c.pause(ctx, r, attempt, err); !again {
+			return a, failed
 		}
 	}
 }
 
-// again reports whether it may help to send a request again after some failed
-// attempts: where the error may go away by itself, and the registry does not ask for
-// a longer wait than anybody would be kept waiting for.
-func (c *Client) again(attempts int, err error) bool {
-	var e *Error
-	if attempts >= c.o.MaxAttempts || !errors.As(err, &e) || e.RetryAfter > c.o.MaxRetryDelay {
-		return false
+// pause waits after some failed attempts, and reports whether to make another;
+// otherwise it returns the error of them all.
+func (c *Client) pause(ctx context.Context, r *request, attempts int, err error) (again bool, failed error) {
+	wait, again := c.RetryDelay(attempts, err)
+	if !again || ctx.Err() != nil {
+		return false, err
 	}
-	switch e.Kind {
-	case ErrRateLimited:
-		return true
-	case ErrUnavailable:
-		return e.Status != http.StatusNotImplemented
+	if err := pause.For(ctx, wait); err != nil {
+		return false, r.fail(ErrUnavailable, err, "")
 	}
-	return false
+	return true, nil
 }
 
-// delay is how long to wait after a failed attempt.
-func (c *Client) delay(attempt int, err error) time.Duration {
-	d := c.o.RetryDelay << min(attempt-1, 16)
-	d = d/2 + rand.N(d/2+1)
+// RetryDelay implements TagWriter. It says how long to wait after some failed
+// attempts, and whether another may help: where the error may go away by itself, and
+// the registry does not ask for a longer wait than anybody would be kept waiting for.
+func (c *Client) RetryDelay(attempts int, err error) (time.Duration, bool) {
 	var e *Error
-	if errors.As(err, &e) {
-		d = max(d, e.RetryAfter)
+	if attempts >= c.o.MaxAttempts || !errors.As(err, &e) || e.RetryAfter > c.o.MaxRetryDelay {
+		return 0, false
 	}
-	return min(d, c.o.MaxRetryDelay)
+	if e.Kind != ErrRateLimited && (e.Kind != ErrUnavailable || e.Status == http.StatusNotImplemented) {
+		return 0, false
+	}
+	d := c.o.RetryDelay << min(attempts-1, 16)
+	d = d/2 + rand.N(d/2+1)
+	return min(max(d, e.RetryAfter), c.o.MaxRetryDelay), true
 }
 
 // attempt sends a request once, and once more for each thing that the registry
@@ -190,12 +193,12 @@ func (c *Client) authenticated(ctx context.Context, h *host, r *request, maxBody
 			return nil, err
 		}
 		a, err := c.follow(ctx, h, r, login.header, maxBody)
-		var e *Error
-		if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || r.body != nil {
+		refused, ok := err.(*unauthorized)
+		if !ok {
 			return a, err
 		}
-		if try >= 2 || !c.challenged(h, r, login, e.challenges) {
-			return nil, err
+		if r.body != nil || try >= 2 || !c.challenged(h, r, login, refused.challenges) {
+			return nil, refused.Unwrap()
 		}
 	}
 }
@@ -211,9 +214,8 @@ func (c *Client) follow(ctx context.Context, h *host, r *request, authorization 
 		}
 		a, location, err := c.exchange(ctx, h, r, target, local, header, maxBody)
 		if location == "" {
-			var e *Error
-			if !local && errors.As(err, &e) {
-				e.challenges = nil // what another host asks for is not the registry's wish
+			if refused, ok := err.(*unauthorized); ok && !local {
+				return nil, refused.Unwrap() // what another host asks for is not the registry's wish
 			}
 			return a, err
 		}
@@ -349,7 +351,7 @@ func (c *Client) logged(ctx context.Context, r *request, target *url.URL, resp *
 		status = resp.StatusCode
 	}
 	c.o.Logger.DebugContext(ctx, "registry request", "op", r.op, "method", r.method, "host", target.Host,
-		"path", SafeText(target.Path, maxErrorText), "status", status, "failed", err != nil, "duration", time.Since(start))
+		"path", printableText(target.Path), "status", status, "failed", err != nil, "duration", time.Since(start))
 }
 
 func (r *request) transportError(ctx context.Context, err error) error {
@@ -413,9 +415,35 @@ func (c *Client) statusError(r *request, resp *http.Response) error {
 		e.Detail = explanation(body)
 	}
 	e.RetryAfter = min(retryAfter(resp.Header.Get("Retry-After"), time.Now()), maxRetryAfter)
-	e.challenges = resp.Header.Values("WWW-Authenticate")
+	if e.Status == http.StatusUnauthorized {
+		return &unauthorized{e, resp.Header.Values("WWW-Authenticate")}
+	}
 	return e
 }
+
+// guarded returns what f returns, where f calls what was plugged in (a keychain, a
+// transport) in a goroutine of this package's: a panic there is an error of the request.
+func guarded[T any](op, ref string, f func() (T, error)) (v T, err error) {
+	err = panics.Caught(func() (err error) {
+		v, err = f()
+		return err
+	})
+	if _, ok := err.(*panics.Error); ok {
+		err = &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
+	}
+	return v, err
+}
+
+// unauthorized is a 401 with what the registry wants to see. It does not leave this
+// package.
+type unauthorized struct {
+	err        *Error
+	challenges []string
+}
+
+func (u *unauthorized) Error() string { return u.err.Error() }
+
+func (u *unauthorized) Unwrap() error { return u.err }
 
 func kindOfStatus(status int) Kind {
 	switch {
@@ -456,7 +484,7 @@ func explanation(body []byte) string {
 			parts = append(parts, p)
 		}
 	}
-	return SafeText(redact(strings.Join(parts, "; ")), maxErrorText)
+	return printableText(redact(strings.Join(parts, "; ")))
 }
 
 // redact removes what may be secret from text of a registry's: the login and

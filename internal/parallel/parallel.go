@@ -1,0 +1,94 @@
+// Package parallel runs functions side by side: no more at once than a bound, each panic
+// an error, and none left running when a call returns.
+package parallel
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/panics"
+)
+
+// Each calls f for every element, for at most so many at once, and begins in their
+// order. The first error cancels the context of the other calls, no further one begins,
+// and Each returns the error once all have ended. Where ctx ends first, and cut
+// elements off, its error is returned. A panic of f is an error, a [*panics.Error].
+//
+// Only the goroutine that calls Each iterates over all.
+func Each[T any](ctx context.Context, most int, all iter.Seq[T], f func(context.Context, T) error) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		running sync.WaitGroup
+		once    sync.Once
+		first   error
+	)
+	fail := func(err error) { once.Do(func() { first = err; cancel() }) }
+	defer running.Wait() // also where all panics
+	slots := make(chan struct{}, max(1, most))
+	for v := range all {
+		select {
+		case slots <- struct{}{}:
+		case <-inner.Done():
+		}
+		if err := inner.Err(); err != nil {
+			fail(err)
+			break
+		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			if err := panics.Caught(func() error { return f(inner, v) }); err != nil {
+				fail(err)
+			}
+		})
+	}
+	running.Wait()
+	return first
+}
+
+// Map calls f for every element as [Each] does, and returns the results in the order of
+// the elements, or the first error.
+func Map[T, R any](ctx context.Context, most int, all []T, f func(context.Context, T) (R, error)) ([]R, error) {
+	results := make([]R, len(all))
+	indexes := func(yield func(int) bool) {
+		for i := range all {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+	err := Each(ctx, most, indexes, func(ctx context.Context, i int) (err error) {
+		results[i], err = f(ctx, all[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// Together calls all functions at once, and returns as [Each] does.
+func Together(ctx context.Context, fs ...func(context.Context) error) error {
+	return Each(ctx, len(fs), slices.Values(fs), func(ctx context.Context, f func(context.Context) error) error { return f(ctx) })
+}
+
+// Start calls f in the background. The function returned waits for what f returns. A
+// panic of f is an error, a [*panics.Error].
+func Start[T any](f func() (T, error)) (wait func() (T, error)) {
+	var v T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = panics.Caught(func() (err error) {
+			v, err = f()
+			return err
+		})
+	}()
+	return func() (T, error) {
+		<-done
+		return v, err
+	}
+}
