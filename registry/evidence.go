@@ -293,10 +293,6 @@ func send[T any](ctx context.Context, to chan T, v T) bool {
 	}
 }
 
-// digestTag is the digest in the form of a tag: that of the fallback tag, and with
-// a suffix that of cosign's tags.
-func digestTag(h v1.Hash) string { return h.Algorithm + "-" + h.Hex }
-
 // carriedBy says of an item which manifest carries it.
 func (i Item) carriedBy(m Manifest, doc *oci.Document) Item {
 	listedAs := i.Manifest.ArtifactType

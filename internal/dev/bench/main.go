@@ -1,7 +1,7 @@
 // Command bench measures Hallmark beside its peers, in one run, on the same
 // images, before the same registries on loopback:
 //
-//	HALLMARK_TOOLS=$(.ci/tools) go run ./internal/dev/bench
+//	HALLMARK_TOOLS=$(.ci/tools) go run -C internal/dev/bench .
 //
 // Without HALLMARK_TOOLS it leaves out what needs the programs of cosign and
 // distribution. Peers that are libraries (cosign v2, sigstore-go, notation-go) are
@@ -87,7 +87,7 @@ func run(ctx context.Context, o options, only string) (*table, error) {
 	t := &table{
 		Date: time.Now().UTC().Format(time.DateOnly), out: os.Stdout,
 		Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
-		Command: "go run ./internal/dev/bench",
+		Command: "go run -C internal/dev/bench .",
 	}
 	s, err := newStage(ctx, o, t)
 	if err != nil {

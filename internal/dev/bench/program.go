@@ -11,12 +11,8 @@ import (
 	"time"
 )
 
-// programs are the smallest ones that really verify.
-var programs = []struct{ who, pkg string }{
-	{"Hallmark", "/internal/dev/house/verifier"},
-	{"cosign v2 library", "/internal/dev/bench/cosign/verifier"},
-	{"sigstore-go", "/internal/dev/bench/cosign/sigstorego"},
-}
+// smallestProgram is one that really verifies, and does nothing else.
+type smallestProgram struct{ who, dir, pkg string }
 
 // program measures size, modules, start-up, and with -cold the first build of a
 // program that imports the library.
@@ -27,16 +23,20 @@ func (s *stage) smallest(ctx context.Context) error {
 	for i := range rows {
 		rows[i].Section, rows[i].Work = "a program that verifies", "the smallest one"
 	}
-	for _, p := range programs {
+	for _, p := range []smallestProgram{
+		{"Hallmark", s.top, "./internal/dev/house/verifier"},
+		{"cosign v2 library", s.here, "./cosign/verifier"},
+		{"sigstore-go", s.here, "./cosign/sigstorego"},
+	} {
 		binary := filepath.Join(s.dir, "smallest")
-		if err := s.build(ctx, binary, "", module+p.pkg); err != nil {
+		if err := s.build(ctx, binary, p.dir, p.pkg); err != nil {
 			return err
 		}
 		info, err := os.Stat(binary)
 		if err != nil {
 			return err
 		}
-		modules, err := modulesOf(ctx, module+p.pkg)
+		modules, err := modulesOf(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *stage) smallest(ctx context.Context) error {
 		}
 		figures := []figure{figureOf([]float64{float64(info.Size()) / 1e6}), figureOf([]float64{float64(modules)}), started[0]}
 		if s.cold {
-			seconds, err := s.firstBuild(ctx, module+p.pkg)
+			seconds, err := s.firstBuild(ctx, p)
 			if err != nil {
 				return err
 			}
@@ -65,10 +65,12 @@ func (s *stage) smallest(ctx context.Context) error {
 }
 
 // modulesOf counts the third-party modules that a program links.
-func modulesOf(ctx context.Context, pkg string) (int, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", pkg).Output()
+func modulesOf(ctx context.Context, p smallestProgram) (int, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", p.pkg)
+	cmd.Dir = p.dir
+	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("list %s: %w", pkg, err)
+		return 0, fmt.Errorf("list %s: %w", p.pkg, err)
 	}
 	seen := make(map[string]bool)
 	for path := range strings.FieldsSeq(string(out)) {
@@ -93,13 +95,14 @@ func startUp(ctx context.Context, binary string) (float64, error) {
 
 // firstBuild is how long a build takes that finds nothing compiled, the standard
 // library included.
-func (s *stage) firstBuild(ctx context.Context, pkg string) (float64, error) {
+func (s *stage) firstBuild(ctx context.Context, p smallestProgram) (float64, error) {
 	cache, err := os.MkdirTemp(s.dir, "cache-")
 	if err != nil {
 		return 0, err
 	}
-	s.progress("first build of %s", pkg)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", os.DevNull, pkg)
+	s.progress("first build of %s", p.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", os.DevNull, p.pkg)
+	cmd.Dir = p.dir
 	cmd.Env, cmd.Stderr = append(os.Environ(), "CGO_ENABLED=0", "GOCACHE="+cache), os.Stderr
 	began := time.Now()
 	err = cmd.Run()

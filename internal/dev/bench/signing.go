@@ -37,10 +37,10 @@ func (s *stage) signing(ctx context.Context) error {
 			s.fresh(ctx, p, "Hallmark", s.run(ctx, s.hallmark, "sign", "--key", s.privateKey)),
 			whereHas(s.cosign2 != "", s.fresh(ctx, p, "cosign v2, .sig", s.run(ctx, s.cosign2, "sign", "--yes", "--tlog-upload=false", "--key", s.privateKey))),
 			whereHas(s.cosign3 != "", s.fresh(ctx, p, "cosign v3", s.run(ctx, s.cosign3, "sign", "--yes", "--signing-config", s.signingConfig, "--key", s.privateKey))),
-			whereHas(s.notation != nil, s.fresh(ctx, p, "notation-go", func(d name.Digest) error {
+			s.fresh(ctx, p, "notation-go", func(d name.Digest) error {
 				_, err := s.notation.do(ctx, work.Task{Do: "sign", Images: []string{d.String()}})
 				return err
-			})),
+			}),
 		)
 		if err := s.watch(p, r, goal{atMost: []float64{5, 7}[i]}, contenders...); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -28,7 +29,9 @@ type stage struct {
 	// not.
 	memory, plain *place
 
-	// ours, cosign and notation are workers; notation may be missing.
+	// top is the directory of the root module, and here that of the benchmark's.
+	top, here string
+	// ours, cosign and notation are workers.
 	ours, cosign, notation *worker
 	// launch starts programs.
 	launch *worker
@@ -138,15 +141,20 @@ func (s *stage) tool(name string) string {
 	return path
 }
 
-const module = "github.com/hallmark-oci/hallmark"
-
 func (s *stage) programs(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/hallmark-oci/hallmark").Output()
+	if err != nil {
+		return fmt.Errorf("run it as go run -C internal/dev/bench . does: %w", err)
+	}
+	s.top = strings.TrimSpace(string(out))
+	s.here = filepath.Join(s.top, "internal", "dev", "bench")
 	s.cosign2, s.cosign3 = s.tool("cosign2"), s.tool("cosign3")
 	s.hallmark = filepath.Join(s.dir, "hallmark")
-	return s.build(ctx, s.hallmark, "", module+"/examples/hallmark")
+	return s.build(ctx, s.hallmark, s.top, "./examples/hallmark")
 }
 
-// build compiles a package stripped, as it would be shipped.
+// build compiles a package stripped, as it would be shipped. dir is the module
+// that it belongs to: each has versions of its own.
 func (s *stage) build(ctx context.Context, binary, dir, pkg string) error {
 	s.progress("building %s", pkg)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, pkg)
@@ -160,28 +168,11 @@ func (s *stage) build(ctx context.Context, binary, dir, pkg string) error {
 
 func (s *stage) workers(ctx context.Context) error {
 	for _, w := range []struct {
-		name, pkg, dir string
-		to             **worker
-	}{
-		{"launch", module + "/internal/dev/bench/launch", "", &s.launch},
-		{"hallmark", module + "/internal/dev/bench/hallmark", "", &s.ours},
-		{"cosign", module + "/internal/dev/bench/cosign", "", &s.cosign},
-		{"notation", ".", "internal/dev/bench/notation", &s.notation},
-	} {
-		dir := w.dir
-		if dir != "" {
-			top, err := topLevel(ctx)
-			if err != nil {
-				return err
-			}
-			dir = filepath.Join(top, dir)
-		}
+		name string
+		to   **worker
+	}{{"launch", &s.launch}, {"hallmark", &s.ours}, {"cosign", &s.cosign}, {"notation", &s.notation}} {
 		binary := filepath.Join(s.dir, w.name+"-worker")
-		if err := s.build(ctx, binary, dir, w.pkg); err != nil {
-			if w.to == &s.notation {
-				s.progress("without notation-go: %v", err)
-				continue
-			}
+		if err := s.build(ctx, binary, s.here, "./"+w.name); err != nil {
 			return err
 		}
 		started, err := startWorker(w.name, binary, s.dir)
@@ -192,14 +183,6 @@ func (s *stage) workers(ctx context.Context) error {
 		*w.to = started
 	}
 	return nil
-}
-
-func topLevel(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return "", fmt.Errorf("run it within the module %s: %w", module, err)
-	}
-	return string(out[:len(out)-1]), nil
 }
 
 func (s *stage) progress(format string, args ...any) {

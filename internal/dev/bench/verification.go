@@ -161,15 +161,15 @@ func (s *stage) bundlesOfCosign(ctx context.Context, p *place) error {
 		if _, isDigest := ref.(name.Digest); isDigest {
 			by = theirDigest
 		}
-		return only(s.weVerify(ctx, ref), s.cosign3Verifies(ctx, "verify", ref), whereHas(s.notation != nil,
-			s.task(ctx, "notation-go, its own", s.notation, work.Task{Do: "verify", Images: []string{by.String()}})))
+		return only(s.weVerify(ctx, ref), s.cosign3Verifies(ctx, "verify", ref),
+			s.task(ctx, "notation-go, its own", s.notation, work.Task{Do: "verify", Images: []string{by.String()}}))
 	})
 }
 
-// notationSigned is an image that notation-go has signed, if it is there.
+// notationSigned is an image that notation-go has signed.
 func (s *stage) notationSigned(ctx context.Context, p *place) (name.Tag, name.Digest, error) {
 	tag, digest, err := s.push(ctx, p)
-	if err != nil || s.notation == nil {
+	if err != nil {
 		return tag, digest, err
 	}
 	_, err = s.notation.do(ctx, work.Task{Do: "sign", Images: []string{digest.String()}})

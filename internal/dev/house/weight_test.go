@@ -184,14 +184,27 @@ func signedImage(t *testing.T, host string, signer sign.Signer) (tag, digest str
 	return ref.String(), signed.Digest.String()
 }
 
-// What a fresh program carries in its module graph and in its go.sum. When these
-// were set it was 123 modules, most of them named in our go.mod for the sake of
-// the interoperability tests and linked by nothing, and 46 lines. A fifth is
-// left for what updates of dependencies bring by themselves.
+// What a fresh program carries in its module graph and in its go.sum, and what go.mod
+// lists beyond what we import. When these were set it was 85 modules, 54 lines and 15
+// modules: a little is left for what updates of dependencies bring by themselves.
+// Tests that import other projects' code belong in internal/dev/interop.
 const (
-	freshModuleLimit = 148
+	freshModuleLimit = 94
 	freshSumLimit    = 56
+	indirectLimit    = 17
 )
+
+func TestWeightOfGoMod(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(topLevel(t), "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := strings.Count(string(text), " // indirect\n")
+	fmt.Printf("weight: go.mod lists %d modules that we do not import ourselves (limit %d)\n", n, indirectLimit)
+	if n > indirectLimit {
+		t.Errorf("go.mod lists %d indirect modules, more than %d", n, indirectLimit)
+	}
+}
 
 func TestWeightOnAFreshProgramsModuleGraph(t *testing.T) {
 	if testing.Short() {

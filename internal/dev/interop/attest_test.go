@@ -47,7 +47,7 @@ func (c cosignType) label() string { return strings.NewReplacer("/", "-", ":", "
 // file is the sample's path.
 func (c cosignType) file(t testing.TB) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", "attest", "testdata", "predicates", c.sample+".json"))
+	path, err := filepath.Abs(filepath.Join("..", "..", "..", "attest", "predicate", "testdata", "predicates", c.sample+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Command gate measures the gate beside distribution's pull-through cache, in one
 // run, before the same registry, with the same images:
 //
-//	HALLMARK_TOOLS=$(.ci/tools) go run ./internal/dev/bench/gate
+//	HALLMARK_TOOLS=$(.ci/tools) go run -C internal/dev/bench ./gate
 //
 // All run on this machine and share its processors, so that ratios are what
 // counts. It prints each measurement with its ratio to distribution's and what the
@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -85,12 +86,15 @@ func run(ctx context.Context, o options) (missed int, err error) {
 // build makes the programs, starts the registry and fills it.
 func (b *bench) build(ctx context.Context) error {
 	binary := filepath.Join(b.dir, "proxy")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/hallmark-oci/hallmark/examples/proxy")
+	top, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/hallmark-oci/hallmark").Output()
+	if err != nil {
+		return fmt.Errorf("run it as go run -C internal/dev/bench ./gate does: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(top)), "-o", binary, "./examples/proxy")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return err
 	}
-	var err error
 	if b.origin, err = b.distribution("origin", ""); err != nil {
 		return err
 	}
