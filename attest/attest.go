@@ -7,8 +7,9 @@
 // what is attached to an image: claims, not facts, since nothing here verifies
 // them. That is the job of package verify.
 //
-// Package provenance below this one makes SLSA provenance from real sources,
-// package steps records the steps of a build as in-toto links.
+// Package predicate below this one has the predicates, package scan makes some of them from
+// scanners' reports. Package provenance makes SLSA provenance from real sources, package
+// steps records the steps of a build as in-toto links.
 //
 // # Concurrency
 //
@@ -21,7 +22,6 @@
 //     resource_descriptor.md, digest_set.md, and spec/predicates
 //   - DSSE v1.0: protocol.md and envelope.md
 //   - Sigstore bundle v0.3, and cosign's ATTESTATION_SPEC (the .att tag)
-//   - each predicate type names its own specification
 package attest
 
 import (

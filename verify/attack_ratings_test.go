@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -46,7 +46,7 @@ func TestAttack_E23_RatingsOfAReportAreReadAsTheyWere(t *testing.T) {
 		{"warning", "", "medium"}, {"note", "", "low"}, {"note", `"security-severity":"3.9"`, "low"}, {"warning", `"security-severity":6.5`, "medium"}, {"error", `"security-severity":"7.0"`, "high"},
 	} {
 		text := fmt.Sprintf(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","informationUri":"https://t.example"}},"results":[{"ruleId":"CVE-1","level":%q,"properties":{%s}}]}]}`, c.level, c.score)
-		report, err := attest.ReadScan([]byte(text), attest.ScanOptions{FinishedOn: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+		report, err := scan.Read([]byte(text), scan.Options{FinishedOn: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if err != nil {
 			t.Fatal(err)
 		}

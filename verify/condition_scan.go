@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 // severityNone is what maxSeverity is called where nothing is accepted.
@@ -55,7 +55,7 @@ func (a *AttestationRequirement) judgeReport(v *predicate.CosignVuln, c *circums
 	if len(v.Scanner.Result) == 0 {
 		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
 	}
-	report, err := attest.ReadScan(v.Scanner.Result, attest.ScanOptions{FindingsOnly: true})
+	report, err := scan.Read(v.Scanner.Result, scan.Options{FindingsOnly: true})
 	if err != nil {
 		return time.Time{}, problemf(ReasonUnreadScan, "%v", err)
 	}

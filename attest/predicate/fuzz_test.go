@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
@@ -20,7 +21,7 @@ func FuzzParsePredicate(f *testing.F) {
 		f.Add(s.typ, read(f, s.file))
 	}
 	f.Fuzz(func(t *testing.T, typ string, data []byte) {
-		if _, err := predicate.Summarize(typ, data, attest.CountScan); err != nil && !errors.Is(err, predicate.ErrInvalid) && !errors.Is(err, predicate.ErrType) {
+		if _, err := predicate.Summarize(typ, data, scan.Count); err != nil && !errors.Is(err, predicate.ErrInvalid) && !errors.Is(err, predicate.ErrType) {
 			t.Errorf("untyped error: %v", err)
 		}
 		doc, err := predicate.Parse(typ, data)

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 func TestReadPredicatePassesOverWhatIsNotNeeded(t *testing.T) {
@@ -68,10 +68,10 @@ func TestReadScanForFindingsOnly(t *testing.T) {
 		"grype": `{"matches":[{"vulnerability":{"id":"CVE-1","severity":"Low","fix":7},"artifact":[]}],"descriptor":{"name":"grype","version":"0.99.0","db":{"built":7}}}`,
 		"sarif": `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","version":7}},"results":[{"ruleId":"CVE-1","level":"note"}]}]}`,
 	} {
-		if _, err := attest.ReadScan([]byte(text), attest.ScanOptions{}); !errors.Is(err, attest.ErrScan) {
+		if _, err := scan.Read([]byte(text), scan.Options{}); !errors.Is(err, scan.ErrInvalid) {
 			t.Errorf("%s, all of it: %v", format, err)
 		}
-		r, err := attest.ReadScan([]byte(text), attest.ScanOptions{FindingsOnly: true})
+		r, err := scan.Read([]byte(text), scan.Options{FindingsOnly: true})
 		if err != nil || len(r.Findings) != 1 || r.Findings[0].ID != "CVE-1" || r.Findings[0].Severity != predicate.SeverityLow {
 			t.Errorf("%s: %+v, %v", format, r, err)
 		}

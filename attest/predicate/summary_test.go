@@ -9,13 +9,13 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 func summary(t *testing.T, typ string, data []byte) string {
 	t.Helper()
-	lines, err := predicate.Summarize(typ, data, attest.CountScan)
+	lines, err := predicate.Summarize(typ, data, scan.Count)
 	if err != nil {
 		t.Error(err)
 	}
@@ -67,7 +67,7 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 		{"testresult", `{}`, "tests: 0\n"},
 		{"custom", `{}`, ""},
 	} {
-		lines, err := predicate.Summarize(c.typ, []byte(c.text), attest.CountScan)
+		lines, err := predicate.Summarize(c.typ, []byte(c.text), scan.Count)
 		if got := shown(lines); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.typ, got, c.want)
 		}
@@ -76,11 +76,11 @@ func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 		}
 	}
 	for typ, text := range map[string]string{"vsa": "[]", "spdx": "", "https://example.com/own/v1": "1"} {
-		if lines, err := predicate.Summarize(typ, []byte(text), attest.CountScan); !errors.Is(err, predicate.ErrInvalid) || len(lines) > 0 {
+		if lines, err := predicate.Summarize(typ, []byte(text), scan.Count); !errors.Is(err, predicate.ErrInvalid) || len(lines) > 0 {
 			t.Errorf("%s: %v, %v", typ, lines, err)
 		}
 	}
-	if _, err := predicate.Summarize("nonsense", []byte("{}"), attest.CountScan); !errors.Is(err, predicate.ErrType) {
+	if _, err := predicate.Summarize("nonsense", []byte("{}"), scan.Count); !errors.Is(err, predicate.ErrType) {
 		t.Errorf("unknown type: %v", err)
 	}
 }
@@ -91,7 +91,7 @@ func TestSummariesHoldNothingThatATerminalObeys(t *testing.T) {
 		"link":            `{"_type":"link","name":"\u202ename\u0000","command":["\u001b[2J","` + strings.Repeat("x", 100_000) + `"]}`,
 		"cyclonedx":       `{"bomFormat":"CycloneDX","specVersion":"1.6\r","metadata":{"component":{"name":"` + strings.Repeat("n", 100_000) + `"}}}`,
 	} {
-		lines, _ := predicate.Summarize(typ, []byte(text), attest.CountScan)
+		lines, _ := predicate.Summarize(typ, []byte(text), scan.Count)
 		if len(lines) < 2 {
 			t.Errorf("%s: too little is shown: %v", typ, lines)
 		}

@@ -1,3 +1,11 @@
+// Package predicate holds the predicates of in-toto statements: their types, their Go
+// values, and the checks that their specifications ask for.
+//
+// [Parse] reads a predicate, [Read] only what a reader needs of it, and [Summarize] says in
+// a few lines what one says. Nothing here signs or verifies: package attest binds
+// predicates to images, and package verify says which of them count.
+//
+// Each type names its specification.
 package predicate
 
 import (

@@ -7,7 +7,7 @@ import (
 )
 
 // CosignVuln is a vulnerability scan as cosign describes it: the scanner's own
-// report, and who scanned when. ReadScan reads such reports.
+// report, and who scanned when. Package scan reads such reports.
 //
 // Source: cosign COSIGN_VULN_ATTESTATION_SPEC.md
 // ("https://cosign.sigstore.dev/attestation/vuln/v1"). cosign writes empty

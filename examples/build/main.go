@@ -268,7 +268,7 @@ func (s *story) state(ctx context.Context, p attest.Predicate) error {
 }
 
 // scan states what a scanner has found: nothing. A real one would attest its own
-// report, with package attest's ReadScan, where the build cannot reach its key.
+// report, with package scan, where the build cannot reach its key.
 func (s *story) scan(ctx context.Context) error {
 	s.title("A scanner, with a key of its own, attests what it found")
 	now := time.Now().UTC()

@@ -11,6 +11,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -33,9 +34,9 @@ var errorAdvice = []struct {
 	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
-	{attest.ErrScanTooLarge, "leave out what nobody needs, or attest it in parts"},
-	{attest.ErrScanVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
-	{attest.ErrScan, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},
+	{scan.ErrTooLarge, "leave out what nobody needs, or attest it in parts"},
+	{scan.ErrVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
+	{scan.ErrInvalid, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},
 	{attest.ErrTooLarge, "leave out what nobody needs, or attest it in parts"},
 	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
 	{provenance.ErrForeignTree, "name the root of the work tree with --dir, or leave git out with --no-work-tree"},

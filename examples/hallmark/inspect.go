@@ -11,8 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -218,7 +218,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		} else if s, err := intoto.Parse(item.Payload); err != nil {
 			u.Error = err.Error()
 		} else {
-			lines, err := predicate.Summarize(s.PredicateType, s.Predicate, attest.CountScan)
+			lines, err := predicate.Summarize(s.PredicateType, s.Predicate, scan.Count)
 			for _, line := range lines {
 				u.Predicate = append(u.Predicate, fact(line))
 			}

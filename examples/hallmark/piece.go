@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
@@ -204,7 +204,7 @@ func (p *piece) readStatement(e *dsse.Envelope, subject intoto.Digester) error {
 // summarize says what a predicate says. One that is not what its type says is
 // no less evidence of somebody having signed it.
 func (p *piece) summarize(text []byte) {
-	lines, err := predicate.Summarize(p.PredicateType, text, attest.CountScan)
+	lines, err := predicate.Summarize(p.PredicateType, text, scan.Count)
 	for _, line := range lines {
 		p.Predicate = append(p.Predicate, fact(line))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 type provenanceFlags struct {
@@ -207,7 +208,7 @@ func (a *app) showPredicate(title string, p attest.Predicate) error {
 	if err != nil {
 		return err
 	}
-	lines, err := predicate.Summarize(p.PredicateType(), st.Predicate, attest.CountScan)
+	lines, err := predicate.Summarize(p.PredicateType(), st.Predicate, scan.Count)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 type scanReportFlags struct {
@@ -51,8 +52,8 @@ JSON is the predicate: one object.`,
 	return cmd
 }
 
-func (f scanReportFlags) options() (attest.ScanOptions, error) {
-	o := attest.ScanOptions{Format: attest.ScanFormat(f.format), DB: attest.ScanDB{URI: f.dbURI}}
+func (f scanReportFlags) options() (scan.Options, error) {
+	o := scan.Options{Format: scan.Format(f.format), DB: scan.DB{URI: f.dbURI}}
 	if err := oneOf("format", f.format, "", "trivy", "grype", "sarif"); err != nil {
 		return o, err
 	}
@@ -79,11 +80,11 @@ func (a *app) scanReport(f scanReportFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	text, err := a.readInput(path, attest.MaxScanSize)
+	text, err := a.readInput(path, scan.MaxSize)
 	if err != nil {
 		return fmt.Errorf("scan report: %w", err)
 	}
-	report, err := attest.ReadScan(text, o)
+	report, err := scan.Read(text, o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -106,7 +107,7 @@ func (a *app) scanReport(f scanReportFlags, path string) error {
 // maxFindings is how many findings are listed, the worst first.
 const maxFindings = 20
 
-func scanTree(path string, r *attest.ScanReport) node {
+func scanTree(path string, r *scan.Report) node {
 	c := r.Counts()
 	root := node{words: words{path, string(r.Format)}}
 	root.add("scanner", r.Scanner.Name, r.Scanner.Version)
@@ -145,7 +146,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func fixedIn(f attest.Finding) string {
+func fixedIn(f scan.Finding) string {
 	if len(f.FixedIn) == 0 {
 		return ""
 	}

@@ -44,11 +44,13 @@ var floors = []floor{
 	{packages: "sign/pkcs11", may: []string{"sign", "internal/..."}, library: true},
 	{packages: "sign/keyless", may: []string{"sign", "internal/..."}, library: true},
 
-	{packages: "attest", may: []string{"registry", "sign", "internal/..."}, library: true, core: true},
-	{packages: "attest/provenance", may: []string{"attest", "internal/..."}, library: true, core: true},
-	{packages: "attest/steps", may: []string{"attest", "sign", "internal/..."}, library: true, core: true},
+	{packages: "attest/predicate", may: []string{"internal/..."}, library: true, core: true},
+	{packages: "attest/scan", may: []string{"attest/predicate", "internal/..."}, library: true, core: true},
+	{packages: "attest", may: []string{"registry", "sign", "attest/predicate", "internal/..."}, library: true, core: true},
+	{packages: "attest/provenance", may: []string{"attest", "attest/predicate", "internal/..."}, library: true, core: true},
+	{packages: "attest/steps", may: []string{"attest", "attest/predicate", "sign", "internal/..."}, library: true, core: true},
 
-	{packages: "verify", may: []string{"registry", "attest", "attest/steps", "internal/..."}, library: true, core: true},
+	{packages: "verify", may: []string{"registry", "attest", "attest/predicate", "attest/scan", "attest/steps", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
 	{packages: "verify/gate", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},

@@ -1,4 +1,4 @@
-package attest
+package scan
 
 import (
 	"fmt"
@@ -84,9 +84,9 @@ type (
 // whatever the tool looks for, and also where it is marked as suppressed: who
 // may suppress is not to be seen in the file, and versions of Grype mark all
 // results so.
-func (r *ScanReport) readSARIF(root strictjson.Value) error {
+func (r *Report) readSARIF(root strictjson.Value) error {
 	if !root.Get("version").Is(sarifVersion) {
-		return fmt.Errorf("%w: SARIF %.40s; known is %q", ErrScanVersion, root.Get("version").Raw(), sarifVersion)
+		return fmt.Errorf("%w: SARIF %.40s; known is %q", ErrVersion, root.Get("version").Raw(), sarifVersion)
 	}
 	if err := refuseOtherCase(root, "runs", "inlineExternalProperties"); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (r *ScanReport) readSARIF(root strictjson.Value) error {
 	}
 	runs := root.Get("runs")
 	if runs.Kind() != strictjson.Array || runs.Len() == 0 {
-		return fmt.Errorf("%w: SARIF without a run", ErrScan)
+		return fmt.Errorf("%w: SARIF without a run", ErrInvalid)
 	}
 	first := true
 	for run := range runs.Elems() {
@@ -118,20 +118,20 @@ func nothingAt(v strictjson.Value, name string) error {
 	case part.Kind() == strictjson.Missing, part.Kind() == strictjson.Null:
 	case part.Kind() == strictjson.Array && part.Len() == 0:
 	default:
-		return fmt.Errorf("%w: it has %s, and so parts that are elsewhere", ErrScan, name)
+		return fmt.Errorf("%w: it has %s, and so parts that are elsewhere", ErrInvalid, name)
 	}
 	return nil
 }
 
-func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
+func (r *Report) readSARIFTool(v strictjson.Value, first bool) error {
 	var d sarifDriver
 	if err := r.decode(v, "the tool", &d, "version", "semanticVersion", "informationUri"); err != nil {
 		return err
 	}
 	if d.Name == "" {
-		return fmt.Errorf("%w: a run does not name its tool", ErrScan)
+		return fmt.Errorf("%w: a run does not name its tool", ErrInvalid)
 	}
-	tool := ScanTool{Name: d.Name, URI: publicURL(d.InformationURI), Version: d.Version}
+	tool := Tool{Name: d.Name, URI: publicURL(d.InformationURI), Version: d.Version}
 	if tool.Version == "" {
 		tool.Version = d.SemanticVersion
 	}
@@ -140,13 +140,13 @@ func (r *ScanReport) readSARIFTool(v strictjson.Value, first bool) error {
 	}
 	if !first && tool != r.Scanner {
 		return fmt.Errorf("%w: runs of several tools in one file (%s and %s): a report is about one scanner",
-			ErrScan, safetext.Of(r.Scanner.Name, 40), safetext.Of(tool.Name, 40))
+			ErrInvalid, safetext.Of(r.Scanner.Name, 40), safetext.Of(tool.Name, 40))
 	}
 	r.Scanner = tool
 	return nil
 }
 
-func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
+func (r *Report) readSARIFRun(run strictjson.Value) error {
 	const elsewhere = "externalPropertyFileReferences"
 	if err := refuseOtherCase(run, "invocations", "properties", "results", "tool", elsewhere); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
 	if run.Get("results").Kind() != strictjson.Array {
 		// Section 3.14.23: an empty list says that nothing was found, no list
 		// that nobody has looked or that the results are elsewhere.
-		return fmt.Errorf("%w: a run without results was not completed", ErrScan)
+		return fmt.Errorf("%w: a run without results was not completed", ErrInvalid)
 	}
 	rules, err := readSARIFRules(run.Get("tool"))
 	if err == nil {
@@ -176,7 +176,7 @@ func (r *ScanReport) readSARIFRun(run strictjson.Value) error {
 	return r.readSARIFResults(run.Get("results"), rules)
 }
 
-func (r *ScanReport) readSARIFImage(properties strictjson.Value) error {
+func (r *Report) readSARIFImage(properties strictjson.Value) error {
 	var image sarifImage
 	if err := decodeScan(properties, "a run's properties", &image); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (r *ScanReport) readSARIFImage(properties strictjson.Value) error {
 	return nil
 }
 
-func (r *ScanReport) readSARIFResults(list strictjson.Value, rules *sarifRules) error {
+func (r *Report) readSARIFResults(list strictjson.Value, rules *sarifRules) error {
 	for element := range list.Elems() {
 		var result sarifResult
 		if err := decodeScan(element, "a result", &result); err != nil {
@@ -210,7 +210,7 @@ func (r *ScanReport) readSARIFResults(list strictjson.Value, rules *sarifRules) 
 	return nil
 }
 
-func (r *ScanReport) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, error) {
+func (r *Report) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, error) {
 	var overrides []sarifOverride
 	list, err := scanList(v, "invocations")
 	if err != nil {
@@ -222,7 +222,7 @@ func (r *ScanReport) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, 
 			return nil, err
 		}
 		if i.Successful != nil && !*i.Successful {
-			return nil, fmt.Errorf("%w: the tool says that it failed", ErrScan)
+			return nil, fmt.Errorf("%w: the tool says that it failed", ErrInvalid)
 		}
 		start, err := scanTime(i.Start, "startTimeUtc")
 		if err != nil {
@@ -292,7 +292,7 @@ func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
 	}
 	extensions, err := strictjson.ParseShallow(tool.Get("extensions").Raw(), 1)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrScan, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if extensions, err = scanList(extensions, "extensions"); err != nil {
 		return nil, err
@@ -308,7 +308,7 @@ func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
 func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 	v, err := strictjson.ParseShallow(component.Raw(), 2)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrScan, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := refuseOtherCase(v, "rules"); err != nil {
 		return err
@@ -326,7 +326,7 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 			return err
 		}
 		if len(s.byID[rule.ID]) >= maxSARIFRules {
-			return fmt.Errorf("%w: more than %d rules of one ID", ErrScan, maxSARIFRules)
+			return fmt.Errorf("%w: more than %d rules of one ID", ErrInvalid, maxSARIFRules)
 		}
 		s.byID[rule.ID] = append(s.byID[rule.ID], rule)
 		if driver {
@@ -346,7 +346,7 @@ func (s *sarifRules) override(all []sarifOverride) error {
 			id = s.byIndex[*i].ID
 		}
 		if id == "" {
-			return fmt.Errorf("%w: the level of a rule is overridden that is not named", ErrScan)
+			return fmt.Errorf("%w: the level of a rule is overridden that is not named", ErrInvalid)
 		}
 		if err := checkRuleID(id); err != nil {
 			return err
@@ -373,7 +373,7 @@ func worseLevel(a, b string) string {
 
 func checkRuleID(id string) error {
 	if len(id) > maxSARIFRuleID {
-		return fmt.Errorf("%w: a rule's ID of more than %d bytes", ErrScan, maxSARIFRuleID)
+		return fmt.Errorf("%w: a rule's ID of more than %d bytes", ErrInvalid, maxSARIFRuleID)
 	}
 	return nil
 }

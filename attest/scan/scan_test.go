@@ -1,4 +1,4 @@
-package attest_test
+package scan_test
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -32,9 +32,9 @@ func scanFile(t testing.TB, name string) []byte {
 	return data
 }
 
-func readScanFile(t testing.TB, name string) *attest.ScanReport {
+func readScanFile(t testing.TB, name string) *scan.Report {
 	t.Helper()
-	r, err := attest.ReadScan(scanFile(t, name), attest.ScanOptions{})
+	r, err := scan.Read(scanFile(t, name), scan.Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -42,42 +42,42 @@ func readScanFile(t testing.TB, name string) *attest.ScanReport {
 }
 
 func TestScannerOutputIsRecognisedAndRead(t *testing.T) {
-	scanned := attest.ScanTarget{
+	scanned := scan.Target{
 		Name: "registry.example/team/app:1.4.2", Type: "container_image",
 		Digests: []string{scannedManifest}, ImageID: scannedConfig,
 	}
 	imageByGrype := scanned
 	imageByGrype.Type, imageByGrype.Digests = "image", []string{scannedManifest, scannedManifest}
 	for name, want := range map[string]struct {
-		format     attest.ScanFormat
-		scanner    attest.ScanTool
-		db         attest.ScanDB
-		target     attest.ScanTarget
+		format     scan.Format
+		scanner    scan.Tool
+		db         scan.DB
+		target     scan.Target
 		counts     predicate.SeverityCounts
 		suppressed int
 		started    string
 		finished   string
 	}{
 		"trivy.json": {
-			attest.ScanTrivy, attest.ScanTool{Name: "trivy", URI: "pkg:github/aquasecurity/trivy@0.69.1", Version: "0.69.1"}, attest.ScanDB{}, scanned,
+			scan.Trivy, scan.Tool{Name: "trivy", URI: "pkg:github/aquasecurity/trivy@0.69.1", Version: "0.69.1"}, scan.DB{}, scanned,
 			predicate.SeverityCounts{Critical: 1, High: 1, Medium: 1, Low: 1, Unknown: 1}, 1, "", "2026-11-20T11:20:30.000000005Z",
 		},
 		"grype6.json": {
-			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.104.0", Version: "0.104.0"},
-			attest.ScanDB{URI: "https://mirror.example/databases/v6/vulnerability-db_v6.1.2.tar.zst", Version: "v6.1.2", LastUpdate: time.Date(2026, 11, 20, 4, 7, 7, 0, time.UTC)}, imageByGrype,
+			scan.Grype, scan.Tool{Name: "grype", URI: "pkg:github/anchore/grype@0.104.0", Version: "0.104.0"},
+			scan.DB{URI: "https://mirror.example/databases/v6/vulnerability-db_v6.1.2.tar.zst", Version: "v6.1.2", LastUpdate: time.Date(2026, 11, 20, 4, 7, 7, 0, time.UTC)}, imageByGrype,
 			predicate.SeverityCounts{Critical: 2, High: 1, Negligible: 1, Unknown: 1}, 1, "", "2026-11-20T12:01:02.123456789Z",
 		},
 		"grype5.json": {
-			attest.ScanGrype, attest.ScanTool{Name: "grype", URI: "pkg:github/anchore/grype@0.74.1", Version: "0.74.1"},
-			attest.ScanDB{Version: "5", LastUpdate: time.Date(2024, 1, 18, 1, 25, 14, 0, time.UTC)}, attest.ScanTarget{Name: "./src", Type: "directory"},
+			scan.Grype, scan.Tool{Name: "grype", URI: "pkg:github/anchore/grype@0.74.1", Version: "0.74.1"},
+			scan.DB{Version: "5", LastUpdate: time.Date(2024, 1, 18, 1, 25, 14, 0, time.UTC)}, scan.Target{Name: "./src", Type: "directory"},
 			predicate.SeverityCounts{}, 0, "", "2024-01-18T10:00:00Z",
 		},
 		"trivy.sarif": {
-			attest.ScanSARIF, attest.ScanTool{Name: "trivy", URI: "https://github.com/aquasecurity/trivy", Version: "0.69.1"}, attest.ScanDB{}, scanned,
+			scan.SARIF, scan.Tool{Name: "trivy", URI: "https://github.com/aquasecurity/trivy", Version: "0.69.1"}, scan.DB{}, scanned,
 			predicate.SeverityCounts{Critical: 1, Medium: 1, Unknown: 1}, 0, "", "",
 		},
 		"grype.sarif": {
-			attest.ScanSARIF, attest.ScanTool{Name: "grype", URI: "https://github.com/anchore/grype", Version: "0.104.0"}, attest.ScanDB{}, attest.ScanTarget{},
+			scan.SARIF, scan.Tool{Name: "grype", URI: "https://github.com/anchore/grype", Version: "0.104.0"}, scan.DB{}, scan.Target{},
 			predicate.SeverityCounts{Critical: 2, Unknown: 1}, 0, "2026-11-20T12:00:00Z", "2026-11-20T12:00:30.5Z",
 		},
 	} {
@@ -105,7 +105,7 @@ func text(at time.Time) string {
 }
 
 func TestFindingsSayWhatTheScannerSaid(t *testing.T) {
-	for name, want := range map[string]attest.Finding{
+	for name, want := range map[string]scan.Finding{
 		"trivy.json": {
 			ID: "CVE-2026-10003", Severity: predicate.SeverityHigh, Rated: true, Original: "HIGH", Method: "ghsa",
 			Package: "golang.org/x/net", Version: "v0.50.0", PURL: "pkg:golang/golang.org/x/net@v0.50.0",
@@ -118,7 +118,7 @@ func TestFindingsSayWhatTheScannerSaid(t *testing.T) {
 		"trivy.sarif": {ID: "CVE-2026-10002", Original: "UNKNOWN", Method: "tag"},
 		"grype.sarif": {ID: "CVE-2026-10005-tar", Original: "0.0", Method: "security-severity"},
 	} {
-		all := slices.DeleteFunc(readScanFile(t, name).Findings, func(f attest.Finding) bool { return f.Suppressed })
+		all := slices.DeleteFunc(readScanFile(t, name).Findings, func(f scan.Finding) bool { return f.Suppressed })
 		if got := all[len(all)-1]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
@@ -143,12 +143,12 @@ func TestAReportKnowsWhichImageItIsAbout(t *testing.T) {
 
 func TestWhatTheFileSaysStandsAndOptionsFillGaps(t *testing.T) {
 	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
-	o := attest.ScanOptions{
-		Scanner:   attest.ScanTool{Name: "mine", URI: "https://mine.example", Version: "9"},
-		DB:        attest.ScanDB{URI: "https://db.example", Version: "7", LastUpdate: at},
+	o := scan.Options{
+		Scanner:   scan.Tool{Name: "mine", URI: "https://mine.example", Version: "9"},
+		DB:        scan.DB{URI: "https://db.example", Version: "7", LastUpdate: at},
 		StartedOn: at, FinishedOn: at.Add(time.Hour),
 	}
-	r, err := attest.ReadScan(scanFile(t, "trivy.json"), o)
+	r, err := scan.Read(scanFile(t, "trivy.json"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestWhatTheFileSaysStandsAndOptionsFillGaps(t *testing.T) {
 		t.Errorf("gaps were not filled: %+v, %v", r.DB, r.StartedOn)
 	}
 	o.StartedOn = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), o); !errors.Is(err, attest.ErrScan) {
+	if _, err := scan.Read(scanFile(t, "trivy.json"), o); !errors.Is(err, scan.ErrInvalid) {
 		t.Errorf("a scan that ended before it began: %v", err)
 	}
 }
@@ -182,7 +182,7 @@ func TestAttack_E15_SeveritiesSpeltOtherwiseCountAsCritical(t *testing.T) {
 			continue
 		}
 		file := strings.Replace(string(scanFile(t, "trivy.json")), `"MEDIUM"`, quoted, 1)
-		r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
+		r, err := scan.Read([]byte(file), scan.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestSeverityInSARIFIsTheWorstThatIsSaid(t *testing.T) {
 		{`{"id":"r","properties":{"security-severity":"3"}}`, `"rule":{"id":"r"}`, low, true},
 		{`{"id":"r","properties":{"security-severity":"3"}}`, `"ruleId":"r","properties":{"security-severity":"8"}`, high, true},
 	} {
-		r, err := attest.ReadScan(sarif(c.rule, "{"+c.result+"}"), attest.ScanOptions{})
+		r, err := scan.Read(sarif(c.rule, "{"+c.result+"}"), scan.Options{})
 		if err != nil {
 			t.Errorf("%s %s: %v", c.rule, c.result, err)
 			continue
@@ -284,7 +284,7 @@ func TestResultsInSARIFThatReportNoProblem(t *testing.T) {
 		`"ruleId":"r","suppressions":[{"kind":"inSource"}]`:     1,
 		`"ruleId":"r","baselineState":"unchanged","level":null`: 1,
 	} {
-		r, err := attest.ReadScan(sarif(`{"id":"r"}`, "{"+result+"}"), attest.ScanOptions{})
+		r, err := scan.Read(sarif(`{"id":"r"}`, "{"+result+"}"), scan.Options{})
 		if err != nil || len(r.Findings) != want {
 			t.Errorf("%s: %v, want %d findings", result, err, want)
 		}
@@ -294,7 +294,7 @@ func TestResultsInSARIFThatReportNoProblem(t *testing.T) {
 func TestAScanOfSeveralInvocationsLastsFromTheFirstToTheLast(t *testing.T) {
 	const early, late = `{"startTimeUtc":"2026-11-20T10:00:00Z","endTimeUtc":"2026-11-20T11:00:00Z"}`, `{"startTimeUtc":"2026-11-20T12:00:00Z","endTimeUtc":"2026-11-20T13:00:00Z"}`
 	for _, invocations := range []string{early + "," + late, late + "," + early, early + ",{}," + late} {
-		r, err := attest.ReadScan([]byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[`+invocations+`],"results":[]}]}`), attest.ScanOptions{})
+		r, err := scan.Read([]byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[`+invocations+`],"results":[]}]}`), scan.Options{})
 		if err != nil || text(r.StartedOn) != "2026-11-20T10:00:00Z" || text(r.FinishedOn) != "2026-11-20T13:00:00Z" {
 			t.Errorf("%s: %+v, %v", invocations, r, err)
 		}
@@ -310,7 +310,7 @@ func TestAReportRepeatsNoLoginOfItsTarget(t *testing.T) {
 		"https://u:hunter2@[::1/app":                              "",
 		"registry.example/team/app:v1":                            "registry.example/team/app:v1",
 	} {
-		r, err := attest.ReadScan([]byte(`{"SchemaVersion":2,"ArtifactName":`+strconv.Quote(target)+`,"Results":[]}`), attest.ScanOptions{})
+		r, err := scan.Read([]byte(`{"SchemaVersion":2,"ArtifactName":`+strconv.Quote(target)+`,"Results":[]}`), scan.Options{})
 		if err != nil || r.Target.Name != want {
 			t.Errorf("%s: %+v, %v; want %q", target, r, err, want)
 		}
@@ -319,7 +319,7 @@ func TestAReportRepeatsNoLoginOfItsTarget(t *testing.T) {
 
 func TestRulesOfSARIFExtensions(t *testing.T) {
 	file := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"name":"y","rules":[{"id":"r","properties":{"security-severity":"2"}}]}]},"results":[{"ruleId":"r"}]}]}`
-	r, err := attest.ReadScan([]byte(file), attest.ScanOptions{})
+	r, err := scan.Read([]byte(file), scan.Options{})
 	if err != nil || r.Findings[0].Severity != predicate.SeverityLow {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -347,72 +347,72 @@ func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
 		"a key twice":                            {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": "MEDIUM", "Severity": "LOW"`), strictjson.ErrSyntax},
 		"a key in another case":                  {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": "MEDIUM", "severity": "LOW"`), strictjson.ErrSyntax},
 		"the findings twice":                     {replaced(grype, `"matches"`, `"matches": [], "matches"`), strictjson.ErrSyntax},
-		"an SBOM":                                {`{"bomFormat":"CycloneDX","specVersion":"1.6"}`, attest.ErrScanFormat},
-		"an object":                              {`{}`, attest.ErrScanFormat},
-		"a number":                               {`7`, attest.ErrScanFormat},
-		"two formats at once":                    {replaced(trivy, `"ReportID"`, `"matches":[],"descriptor":{"name":"grype"},"ReportID"`), attest.ErrScanFormat},
-		"Trivy 3":                                {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": 3`), attest.ErrScanVersion},
-		"Trivy two":                              {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": "2"`), attest.ErrScanVersion},
-		"Trivy 1":                                {`[{"Target":"x","Vulnerabilities":null}]`, attest.ErrScanVersion},
-		"Trivy of nothing":                       {`{"SchemaVersion":2}`, attest.ErrScan},
-		"Trivy without ID":                       {replaced(trivy, `"VulnerabilityID": "CVE-2026-10001",`, ``), attest.ErrScan},
-		"Trivy: results are no list":             {`{"SchemaVersion":2,"ArtifactName":"x","Results":{}}`, attest.ErrScan},
-		"Trivy: a result is no object":           {`{"SchemaVersion":2,"ArtifactName":"x","Results":["y"]}`, attest.ErrScan},
-		"Trivy: vulnerabilities no list":         {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":{}}]}`, attest.ErrScan},
-		"Trivy: a vulnerability no object":       {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":["CVE"]}]}`, attest.ErrScan},
-		"Trivy: a severity that is none":         {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": 2`), attest.ErrScan},
-		"Trivy: no time":                         {replaced(trivy, `2026-11-20T12:20:30`, `yesterday`), attest.ErrScan},
-		"Grype 1":                                {replaced(grype, `"0.104.0"`, `"1.0.0"`), attest.ErrScanVersion},
-		"Grype v2":                               {replaced(grype, `"0.104.0"`, `"v2"`), attest.ErrScanVersion},
-		"not by Grype":                           {replaced(grype, `"name": "grype"`, `"name": "gripe"`), attest.ErrScanFormat},
-		"Grype: no list":                         {replaced(grype, `"matches": [`, `"matches": null, "x": [`), attest.ErrScan},
-		"Grype: invalid database":                {replaced(grype, `"valid": true`, `"valid": false`), attest.ErrScan},
-		"Grype: database error":                  {replaced(string(scanFile(t, "grype5.json")), `"error": null`, `"error": "outdated"`), attest.ErrScan},
-		"Grype: no ID":                           {replaced(grype, `"id": "CVE-2026-10001",`, ``), attest.ErrScan},
-		"Trivy: a head of another form":          {replaced(trivy, `"ArtifactName": "`, `"ArtifactName": 5, "x": "`), attest.ErrScan},
-		"Trivy: metadata are no object":          {`{"SchemaVersion":2,"ArtifactName":"x","Metadata":[],"Results":[]}`, attest.ErrScan},
-		"Trivy: what is modified no list":        {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":{}}]}`, attest.ErrScan},
-		"Trivy: a modified one no object":        {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":[7]}]}`, attest.ErrScan},
-		"Grype: no descriptor":                   {`{"matches":[],"descriptor":"grype"}`, attest.ErrScan},
-		"Grype: no time":                         {`{"matches":[],"descriptor":{"name":"grype","timestamp":"yesterday"}}`, attest.ErrScan},
-		"Grype: source no object":                {`{"matches":[],"source":7,"descriptor":{"name":"grype"}}`, attest.ErrScan},
-		"Grype: target of another form":          {`{"matches":[],"source":{"type":"image","target":7},"descriptor":{"name":"grype"}}`, attest.ErrScan},
-		"Grype: a match no object":               {`{"matches":["CVE"],"descriptor":{"name":"grype"}}`, attest.ErrScan},
-		"Grype: what is ignored no list":         {`{"matches":[],"ignoredMatches":{},"descriptor":{"name":"grype"}}`, attest.ErrScan},
-		"SARIF: a tool no object":                {`{"version":"2.1.0","runs":[{"tool":{"driver":"x"},"results":[]}]}`, attest.ErrScan},
-		"SARIF: properties no object":            {run(`"properties":7`), attest.ErrScan},
-		"SARIF: invocations no list":             {run(`"invocations":{}`), attest.ErrScan},
-		"SARIF: an invocation no object":         {run(`"invocations":[7]`), attest.ErrScan},
-		"SARIF: no time of the start":            {run(`"invocations":[{"startTimeUtc":"yesterday"}]`), attest.ErrScan},
-		"SARIF: no time of the end":              {run(`"invocations":[{"endTimeUtc":"yesterday"}]`), attest.ErrScan},
-		"SARIF: a result no object":              {string(sarif(``, `7`)), attest.ErrScan},
-		"SARIF: a rule no object":                {string(sarif(`7`, ``)), attest.ErrScan},
-		"SARIF: rules no list":                   {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":{}}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: extensions no list":              {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":{}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: rules of one no list":            {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"rules":7}]},"results":[]}]}`, attest.ErrScan},
-		"SARIF 2.0.0":                            {`{"version":"2.0.0","runs":[]}`, attest.ErrScanVersion},
-		"SARIF without runs":                     {`{"version":"2.1.0","runs":[]}`, attest.ErrScan},
-		"SARIF: a run of nobody":                 {`{"version":"2.1.0","runs":[{"results":[]}]}`, attest.ErrScan},
-		"SARIF: no results":                      {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}`, attest.ErrScan},
-		"SARIF: results null":                    {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":null}]}`, attest.ErrScan},
-		"SARIF: failed":                          {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[{"executionSuccessful":false}],"results":[]}]}`, attest.ErrScan},
-		"SARIF: two tools":                       {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[]},{"tool":{"driver":{"name":"y"}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: no ID":                           {string(sarif(``, `{"level":"note"}`)), attest.ErrScan},
-		"Trivy: Results in another case":         {`{"SchemaVersion":2,"ArtifactName":"a","results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]}]}`, attest.ErrScan},
-		"Trivy: Vulnerabilities in another case": {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"vulnerabilities":[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]}]}`, attest.ErrScan},
-		"Trivy: a finding's ID in another case":  {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1","severity":"CRITICAL"}]}]}`, attest.ErrScan},
-		"Trivy: a modified finding of nothing":   {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"ExperimentalModifiedFindings":[{"Type":"vulnerability"}]}]}`, attest.ErrScan},
-		"Grype: ignoredMatches in another case":  {`{"descriptor":{"name":"grype"},"source":{},"matches":[],"IgnoredMatches":[]}`, attest.ErrScan},
-		"SARIF: results in a file":               {sarifRun("", `"results":[],"externalPropertyFileReferences":{"results":[{"location":{"uri":"r.json"},"itemCount":5}]}`), attest.ErrScan},
-		"SARIF: results in the log":              {`{"version":"2.1.0","inlineExternalProperties":[{"results":[{"ruleId":"CVE-1","level":"error"}]}],"runs":[{"tool":{"driver":{"name":"t"}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: the same in another case":        {`{"version":"2.1.0","InlineExternalProperties":[{}],"runs":[{"tool":{"driver":{"name":"t"}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: Invocations in another case":     {sarifRun("", `"results":[],"Invocations":[{"executionSuccessful":false}]`), attest.ErrScan},
-		"SARIF: Rules in another case":           {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","Rules":[]}},"results":[]}]}`, attest.ErrScan},
-		"SARIF: Driver in another case":          {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"},"Extensions":[]},"results":[]}]}`, attest.ErrScan},
-		"SARIF: level of a rule without a name":  {sarifRun("", `"results":[],"invocations":[{"ruleConfigurationOverrides":[{"descriptor":{"index":3},"configuration":{"level":"error"}}]}]`), attest.ErrScan},
+		"an SBOM":                                {`{"bomFormat":"CycloneDX","specVersion":"1.6"}`, scan.ErrFormat},
+		"an object":                              {`{}`, scan.ErrFormat},
+		"a number":                               {`7`, scan.ErrFormat},
+		"two formats at once":                    {replaced(trivy, `"ReportID"`, `"matches":[],"descriptor":{"name":"grype"},"ReportID"`), scan.ErrFormat},
+		"Trivy 3":                                {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": 3`), scan.ErrVersion},
+		"Trivy two":                              {replaced(trivy, `"SchemaVersion": 2`, `"SchemaVersion": "2"`), scan.ErrVersion},
+		"Trivy 1":                                {`[{"Target":"x","Vulnerabilities":null}]`, scan.ErrVersion},
+		"Trivy of nothing":                       {`{"SchemaVersion":2}`, scan.ErrInvalid},
+		"Trivy without ID":                       {replaced(trivy, `"VulnerabilityID": "CVE-2026-10001",`, ``), scan.ErrInvalid},
+		"Trivy: results are no list":             {`{"SchemaVersion":2,"ArtifactName":"x","Results":{}}`, scan.ErrInvalid},
+		"Trivy: a result is no object":           {`{"SchemaVersion":2,"ArtifactName":"x","Results":["y"]}`, scan.ErrInvalid},
+		"Trivy: vulnerabilities no list":         {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":{}}]}`, scan.ErrInvalid},
+		"Trivy: a vulnerability no object":       {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":["CVE"]}]}`, scan.ErrInvalid},
+		"Trivy: a severity that is none":         {replaced(trivy, `"Severity": "MEDIUM"`, `"Severity": 2`), scan.ErrInvalid},
+		"Trivy: no time":                         {replaced(trivy, `2026-11-20T12:20:30`, `yesterday`), scan.ErrInvalid},
+		"Grype 1":                                {replaced(grype, `"0.104.0"`, `"1.0.0"`), scan.ErrVersion},
+		"Grype v2":                               {replaced(grype, `"0.104.0"`, `"v2"`), scan.ErrVersion},
+		"not by Grype":                           {replaced(grype, `"name": "grype"`, `"name": "gripe"`), scan.ErrFormat},
+		"Grype: no list":                         {replaced(grype, `"matches": [`, `"matches": null, "x": [`), scan.ErrInvalid},
+		"Grype: invalid database":                {replaced(grype, `"valid": true`, `"valid": false`), scan.ErrInvalid},
+		"Grype: database error":                  {replaced(string(scanFile(t, "grype5.json")), `"error": null`, `"error": "outdated"`), scan.ErrInvalid},
+		"Grype: no ID":                           {replaced(grype, `"id": "CVE-2026-10001",`, ``), scan.ErrInvalid},
+		"Trivy: a head of another form":          {replaced(trivy, `"ArtifactName": "`, `"ArtifactName": 5, "x": "`), scan.ErrInvalid},
+		"Trivy: metadata are no object":          {`{"SchemaVersion":2,"ArtifactName":"x","Metadata":[],"Results":[]}`, scan.ErrInvalid},
+		"Trivy: what is modified no list":        {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":{}}]}`, scan.ErrInvalid},
+		"Trivy: a modified one no object":        {`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"ExperimentalModifiedFindings":[7]}]}`, scan.ErrInvalid},
+		"Grype: no descriptor":                   {`{"matches":[],"descriptor":"grype"}`, scan.ErrInvalid},
+		"Grype: no time":                         {`{"matches":[],"descriptor":{"name":"grype","timestamp":"yesterday"}}`, scan.ErrInvalid},
+		"Grype: source no object":                {`{"matches":[],"source":7,"descriptor":{"name":"grype"}}`, scan.ErrInvalid},
+		"Grype: target of another form":          {`{"matches":[],"source":{"type":"image","target":7},"descriptor":{"name":"grype"}}`, scan.ErrInvalid},
+		"Grype: a match no object":               {`{"matches":["CVE"],"descriptor":{"name":"grype"}}`, scan.ErrInvalid},
+		"Grype: what is ignored no list":         {`{"matches":[],"ignoredMatches":{},"descriptor":{"name":"grype"}}`, scan.ErrInvalid},
+		"SARIF: a tool no object":                {`{"version":"2.1.0","runs":[{"tool":{"driver":"x"},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: properties no object":            {run(`"properties":7`), scan.ErrInvalid},
+		"SARIF: invocations no list":             {run(`"invocations":{}`), scan.ErrInvalid},
+		"SARIF: an invocation no object":         {run(`"invocations":[7]`), scan.ErrInvalid},
+		"SARIF: no time of the start":            {run(`"invocations":[{"startTimeUtc":"yesterday"}]`), scan.ErrInvalid},
+		"SARIF: no time of the end":              {run(`"invocations":[{"endTimeUtc":"yesterday"}]`), scan.ErrInvalid},
+		"SARIF: a result no object":              {string(sarif(``, `7`)), scan.ErrInvalid},
+		"SARIF: a rule no object":                {string(sarif(`7`, ``)), scan.ErrInvalid},
+		"SARIF: rules no list":                   {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":{}}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: extensions no list":              {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":{}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: rules of one no list":            {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"rules":7}]},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF 2.0.0":                            {`{"version":"2.0.0","runs":[]}`, scan.ErrVersion},
+		"SARIF without runs":                     {`{"version":"2.1.0","runs":[]}`, scan.ErrInvalid},
+		"SARIF: a run of nobody":                 {`{"version":"2.1.0","runs":[{"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: no results":                      {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}`, scan.ErrInvalid},
+		"SARIF: results null":                    {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":null}]}`, scan.ErrInvalid},
+		"SARIF: failed":                          {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[{"executionSuccessful":false}],"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: two tools":                       {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[]},{"tool":{"driver":{"name":"y"}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: no ID":                           {string(sarif(``, `{"level":"note"}`)), scan.ErrInvalid},
+		"Trivy: Results in another case":         {`{"SchemaVersion":2,"ArtifactName":"a","results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]}]}`, scan.ErrInvalid},
+		"Trivy: Vulnerabilities in another case": {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"vulnerabilities":[{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}]}]}`, scan.ErrInvalid},
+		"Trivy: a finding's ID in another case":  {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1","severity":"CRITICAL"}]}]}`, scan.ErrInvalid},
+		"Trivy: a modified finding of nothing":   {`{"SchemaVersion":2,"ArtifactName":"a","Results":[{"ExperimentalModifiedFindings":[{"Type":"vulnerability"}]}]}`, scan.ErrInvalid},
+		"Grype: ignoredMatches in another case":  {`{"descriptor":{"name":"grype"},"source":{},"matches":[],"IgnoredMatches":[]}`, scan.ErrInvalid},
+		"SARIF: results in a file":               {sarifRun("", `"results":[],"externalPropertyFileReferences":{"results":[{"location":{"uri":"r.json"},"itemCount":5}]}`), scan.ErrInvalid},
+		"SARIF: results in the log":              {`{"version":"2.1.0","inlineExternalProperties":[{"results":[{"ruleId":"CVE-1","level":"error"}]}],"runs":[{"tool":{"driver":{"name":"t"}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: the same in another case":        {`{"version":"2.1.0","InlineExternalProperties":[{}],"runs":[{"tool":{"driver":{"name":"t"}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: Invocations in another case":     {sarifRun("", `"results":[],"Invocations":[{"executionSuccessful":false}]`), scan.ErrInvalid},
+		"SARIF: Rules in another case":           {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","Rules":[]}},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: Driver in another case":          {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"},"Extensions":[]},"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: level of a rule without a name":  {sarifRun("", `"results":[],"invocations":[{"ruleConfigurationOverrides":[{"descriptor":{"index":3},"configuration":{"level":"error"}}]}]`), scan.ErrInvalid},
 	} {
-		r, err := attest.ReadScan([]byte(c.file), attest.ScanOptions{})
-		if r != nil || !errors.Is(err, attest.ErrScan) || !errors.Is(err, c.want) {
+		r, err := scan.Read([]byte(c.file), scan.Options{})
+		if r != nil || !errors.Is(err, scan.ErrInvalid) || !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -420,20 +420,20 @@ func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
 
 func TestAFormatThatWasAskedForIsTheOnlyOne(t *testing.T) {
 	for _, name := range []string{"trivy.json", "grype6.json", "trivy.sarif"} {
-		for _, format := range []attest.ScanFormat{attest.ScanTrivy, attest.ScanGrype, attest.ScanSARIF} {
-			r, err := attest.ReadScan(scanFile(t, name), attest.ScanOptions{Format: format})
-			if match := readScanFile(t, name).Format == format; match != (err == nil) || err != nil && !errors.Is(err, attest.ErrScanFormat) {
+		for _, format := range []scan.Format{scan.Trivy, scan.Grype, scan.SARIF} {
+			r, err := scan.Read(scanFile(t, name), scan.Options{Format: format})
+			if match := readScanFile(t, name).Format == format; match != (err == nil) || err != nil && !errors.Is(err, scan.ErrFormat) {
 				t.Errorf("%s as %s: %v, %v", name, format, r, err)
 			}
 		}
 	}
-	if _, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{Format: "snyk"}); !errors.Is(err, attest.ErrScanFormat) {
+	if _, err := scan.Read(scanFile(t, "trivy.json"), scan.Options{Format: "snyk"}); !errors.Is(err, scan.ErrFormat) {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
 
 func TestVersionErrorsSayWhatIsKnown(t *testing.T) {
-	_, err := attest.ReadScan([]byte(`{"SchemaVersion":9,"ArtifactName":"x"}`), attest.ScanOptions{})
+	_, err := scan.Read([]byte(`{"SchemaVersion":9,"ArtifactName":"x"}`), scan.Options{})
 	if err == nil || !strings.Contains(err.Error(), "9") || !strings.Contains(err.Error(), "known is 2") {
 		t.Errorf("%v", err)
 	}
@@ -454,14 +454,14 @@ func TestScannerOutputIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("parses many findings: not with -short")
 	}
-	if _, err := attest.ReadScan(make([]byte, attest.MaxScanSize+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrScanTooLarge) {
+	if _, err := scan.Read(make([]byte, scan.MaxSize+1), scan.Options{}); !errors.Is(err, scan.ErrTooLarge) {
 		t.Errorf("a file past the limit: %v", err)
 	}
-	if _, err := attest.ReadScan(manyFindings(attest.MaxFindings+1), attest.ScanOptions{}); !errors.Is(err, attest.ErrScanTooLarge) {
+	if _, err := scan.Read(manyFindings(scan.MaxFindings+1), scan.Options{}); !errors.Is(err, scan.ErrTooLarge) {
 		t.Errorf("findings past the limit: %v", err)
 	}
-	r, err := attest.ReadScan(manyFindings(attest.MaxFindings), attest.ScanOptions{})
-	if err != nil || r.Counts().Low != attest.MaxFindings-1 {
+	r, err := scan.Read(manyFindings(scan.MaxFindings), scan.Options{})
+	if err != nil || r.Counts().Low != scan.MaxFindings-1 {
 		t.Errorf("findings at the limit: %v", err)
 	}
 }
@@ -474,9 +474,9 @@ func FuzzReadScan(f *testing.F) {
 	f.Add(scanFile(f, "grype.sarif"))
 	f.Add(sarif(`{"id":"r","properties":{"security-severity":3}}`, `{"ruleIndex":-1},{"ruleId":"/","ruleIndex":9}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := attest.ReadScan(data, attest.ScanOptions{})
+		r, err := scan.Read(data, scan.Options{})
 		if err != nil {
-			if r != nil || !errors.Is(err, attest.ErrScan) && !errors.Is(err, attest.ErrScanTooLarge) {
+			if r != nil || !errors.Is(err, scan.ErrInvalid) && !errors.Is(err, scan.ErrTooLarge) {
 				t.Fatalf("%v, %v", r, err)
 			}
 			return

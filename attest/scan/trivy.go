@@ -1,4 +1,4 @@
-package attest
+package scan
 
 import (
 	"fmt"
@@ -49,9 +49,9 @@ type trivyModified struct {
 // readTrivy reads Trivy's JSON. Its vulnerabilities are findings, those that it
 // was told to leave out among them; secrets, misconfigurations and licenses are
 // not. UNKNOWN is not known, and so critical.
-func (r *ScanReport) readTrivy(root strictjson.Value) error {
+func (r *Report) readTrivy(root strictjson.Value) error {
 	if version, ok := root.Get("SchemaVersion").Int(); !ok || version != trivySchema {
-		return fmt.Errorf("%w: SchemaVersion %.40s of Trivy; known is %d", ErrScanVersion, root.Get("SchemaVersion").Raw(), trivySchema)
+		return fmt.Errorf("%w: SchemaVersion %.40s of Trivy; known is %d", ErrVersion, root.Get("SchemaVersion").Raw(), trivySchema)
 	}
 	if err := refuseOtherCase(root, "Results", "CreatedAt", "ArtifactName", "ArtifactType", "Trivy", "Metadata"); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (r *ScanReport) readTrivy(root strictjson.Value) error {
 	}
 	for result := range results.Elems() {
 		if result.Kind() != strictjson.Object {
-			return fmt.Errorf("%w: a result is no object", ErrScan)
+			return fmt.Errorf("%w: a result is no object", ErrInvalid)
 		}
 		if err := r.readTrivyResult(result); err != nil {
 			return err
@@ -92,13 +92,13 @@ func refuseOtherFindings(v strictjson.Value, known []string) error {
 	for name, member := range v.Members() {
 		kind := member.Kind()
 		if (kind == strictjson.Array || kind == strictjson.Object) && !slices.Contains(known, name) {
-			return fmt.Errorf("%w: %s could hold findings, and is not known", ErrScan, safetext.Of(name, 60))
+			return fmt.Errorf("%w: %s could hold findings, and is not known", ErrInvalid, safetext.Of(name, 60))
 		}
 	}
 	return nil
 }
 
-func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
+func (r *Report) readTrivyHead(root strictjson.Value) error {
 	var head trivyHead
 	for name, into := range map[string]any{
 		"CreatedAt": &head.CreatedAt, "ArtifactName": &head.ArtifactName, "ArtifactType": &head.ArtifactType, "Trivy": &head.Trivy,
@@ -113,14 +113,14 @@ func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
 	if head.ArtifactName == "" {
 		// Trivy always says what it scanned; without, nothing tells this from a
 		// file that was cut down to look clean.
-		return fmt.Errorf("%w: no ArtifactName", ErrScan)
+		return fmt.Errorf("%w: no ArtifactName", ErrInvalid)
 	}
 	var meta trivyMetadata
 	if err := decodeScan(root.Get("Metadata"), "Metadata", &meta); err != nil {
 		return err
 	}
-	r.Scanner = ScanTool{Name: "trivy", URI: toolPURL("aquasecurity/trivy", head.Trivy.Version), Version: head.Trivy.Version}
-	r.Target = ScanTarget{Name: publicURL(head.ArtifactName), Type: head.ArtifactType}
+	r.Scanner = Tool{Name: "trivy", URI: toolPURL("aquasecurity/trivy", head.Trivy.Version), Version: head.Trivy.Version}
+	r.Target = Target{Name: publicURL(head.ArtifactName), Type: head.ArtifactType}
 	r.Target.addDigests(meta.RepoDigests...)
 	if isSHA256(meta.ImageID) {
 		r.Target.ImageID = meta.ImageID
@@ -131,7 +131,7 @@ func (r *ScanReport) readTrivyHead(root strictjson.Value) error {
 	return err
 }
 
-func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
+func (r *Report) readTrivyResult(result strictjson.Value) error {
 	const vulnerabilities, modified = "Vulnerabilities", "ExperimentalModifiedFindings"
 	if err := refuseOtherCase(result, vulnerabilities, modified); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (r *ScanReport) readTrivyResult(result strictjson.Value) error {
 	return nil
 }
 
-func (r *ScanReport) addTrivyModified(element strictjson.Value) error {
+func (r *Report) addTrivyModified(element strictjson.Value) error {
 	var m trivyModified
 	if err := r.decode(element, "a modified finding", &m, trivyDetails("Finding.")...); err != nil {
 		return err

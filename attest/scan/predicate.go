@@ -1,4 +1,4 @@
-package attest
+package scan
 
 import (
 	"encoding/json"
@@ -10,9 +10,9 @@ import (
 // CosignVuln is the report as cosign describes scans: with the scanner's own
 // report in it, unchanged but for white space between its values.
 //
-// Errors are ErrScan where a time is missing, and ErrInvalid. Where only one
+// Errors are ErrInvalid where a time is missing, and ErrInvalid. Where only one
 // time of the scan is known, it stands for both.
-func (r *ScanReport) CosignVuln() (*predicate.CosignVuln, error) {
+func (r *Report) CosignVuln() (*predicate.CosignVuln, error) {
 	times, err := r.times()
 	if err != nil {
 		return nil, err
@@ -32,10 +32,10 @@ func (r *ScanReport) CosignVuln() (*predicate.CosignVuln, error) {
 // severity, package and versions, in the form that is the same for all scanners.
 // What was suppressed is in it, and says so in its annotations.
 //
-// Errors are ErrScan where a time, the scanner's URI or the time of its database
-// is missing (ScanOptions can give them), and ErrInvalid. Where only one time
+// Errors are ErrInvalid where a time, the scanner's URI or the time of its database
+// is missing (Options can give them), and ErrInvalid. Where only one time
 // of the scan is known, it stands for both.
-func (r *ScanReport) Vulns() (*predicate.Vulns, error) {
+func (r *Report) Vulns() (*predicate.Vulns, error) {
 	times, err := r.times()
 	if err != nil {
 		return nil, err
@@ -45,11 +45,11 @@ func (r *ScanReport) Vulns() (*predicate.Vulns, error) {
 		Metadata: times,
 	}
 	if r.Scanner.URI == "" {
-		return nil, fmt.Errorf("%w: no URI of the scanner; give ScanOptions.Scanner.URI", ErrScan)
+		return nil, fmt.Errorf("%w: no URI of the scanner; give Options.Scanner.URI", ErrInvalid)
 	}
-	if r.DB != (ScanDB{}) {
+	if r.DB != (DB{}) {
 		if r.DB.LastUpdate.IsZero() {
-			return nil, fmt.Errorf("%w: the time of the vulnerability database is not known; give ScanOptions.DB.LastUpdate", ErrScan)
+			return nil, fmt.Errorf("%w: the time of the vulnerability database is not known; give Options.DB.LastUpdate", ErrInvalid)
 		}
 		v.Scanner.DB = &predicate.VulnsDB{URI: r.DB.URI, Version: r.DB.Version, LastUpdate: r.DB.LastUpdate}
 	}
@@ -60,7 +60,7 @@ func (r *ScanReport) Vulns() (*predicate.Vulns, error) {
 }
 
 // times are those of the scan.
-func (r *ScanReport) times() (predicate.ScanTimes, error) {
+func (r *Report) times() (predicate.ScanTimes, error) {
 	start, end := r.StartedOn, r.FinishedOn
 	if start.IsZero() {
 		start = end
@@ -69,7 +69,7 @@ func (r *ScanReport) times() (predicate.ScanTimes, error) {
 		end = start
 	}
 	if start.IsZero() {
-		return predicate.ScanTimes{}, fmt.Errorf("%w: no time of the scan is known; give ScanOptions.FinishedOn", ErrScan)
+		return predicate.ScanTimes{}, fmt.Errorf("%w: no time of the scan is known; give Options.FinishedOn", ErrInvalid)
 	}
 	return predicate.ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}, nil
 }

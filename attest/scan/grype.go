@@ -1,4 +1,4 @@
-package attest
+package scan
 
 import (
 	"encoding/json"
@@ -66,7 +66,7 @@ type grypeMatch struct {
 
 // readGrype reads Grype's JSON. Its Unknown is not known, and so critical. What it
 // lists as ignored is a finding too.
-func (r *ScanReport) readGrype(root strictjson.Value) error {
+func (r *Report) readGrype(root strictjson.Value) error {
 	if err := refuseOtherCase(root, "matches", "ignoredMatches", "descriptor", "source"); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (r *ScanReport) readGrype(root strictjson.Value) error {
 	}
 	if root.Get("matches").Kind() != strictjson.Array {
 		// Grype writes an empty list where it finds nothing.
-		return fmt.Errorf("%w: matches is no list", ErrScan)
+		return fmt.Errorf("%w: matches is no list", ErrInvalid)
 	}
 	ignored, err := scanList(root.Get("ignoredMatches"), "ignoredMatches")
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *ScanReport) readGrype(root strictjson.Value) error {
 	return r.readGrypeMatches(ignored, r.addSuppressed)
 }
 
-func (r *ScanReport) readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
+func (r *Report) readGrypeMatches(list strictjson.Value, add func(Finding) error) error {
 	for element := range list.Elems() {
 		var m grypeMatch
 		if err := r.decode(element, "a match", &m, "vulnerability.namespace", "vulnerability.fix", "artifact"); err != nil {
@@ -103,21 +103,21 @@ func (r *ScanReport) readGrypeMatches(list strictjson.Value, add func(Finding) e
 	return nil
 }
 
-func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {
+func (r *Report) readGrypeDescriptor(v strictjson.Value) error {
 	var d grypeDescriptor
 	if err := r.decode(v, "descriptor", &d, "db.from", "db.built", "db.schemaVersion", "db.status.from", "db.status.built", "db.status.schemaVersion"); err != nil {
 		return err
 	}
 	if d.Name != "grype" {
-		return fmt.Errorf("%w: written by %s, not by grype", ErrScanFormat, safetext.Of(d.Name, 40))
+		return fmt.Errorf("%w: written by %s, not by grype", ErrFormat, safetext.Of(d.Name, 40))
 	}
 	// The document has no version of its own. Builds that are no release call
 	// themselves by other words than numbers.
 	major, _, _ := strings.Cut(strings.TrimPrefix(d.Version, "v"), ".")
 	if n, err := strconv.Atoi(major); err == nil && n != 0 {
-		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrScanVersion, safetext.Of(d.Version, 40))
+		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrVersion, safetext.Of(d.Version, 40))
 	}
-	r.Scanner = ScanTool{Name: "grype", URI: toolPURL("anchore/grype", d.Version), Version: d.Version}
+	r.Scanner = Tool{Name: "grype", URI: toolPURL("anchore/grype", d.Version), Version: d.Version}
 	var err error
 	if r.FinishedOn, err = scanTime(d.Timestamp, "timestamp"); err != nil {
 		return err
@@ -126,23 +126,23 @@ func (r *ScanReport) readGrypeDescriptor(v strictjson.Value) error {
 	return err
 }
 
-func (db grypeDB) read() (ScanDB, error) {
+func (db grypeDB) read() (DB, error) {
 	status := db.grypeDBStatus
 	if db.Status != nil {
 		status = *db.Status
 	}
 	if status.Valid != nil && !*status.Valid || status.Error != nil && status.Error != "" {
-		return ScanDB{}, fmt.Errorf("%w: Grype's database was not valid", ErrScan)
+		return DB{}, fmt.Errorf("%w: Grype's database was not valid", ErrInvalid)
 	}
 	built, err := scanTime(status.Built, "the database's time")
-	out := ScanDB{URI: publicURL(status.From), LastUpdate: built}
+	out := DB{URI: publicURL(status.From), LastUpdate: built}
 	if status.SchemaVersion != nil {
 		out.Version = fmt.Sprint(status.SchemaVersion)
 	}
 	return out, err
 }
 
-func (r *ScanReport) readGrypeSource(v strictjson.Value) error {
+func (r *Report) readGrypeSource(v strictjson.Value) error {
 	var source grypeSource
 	if err := decodeScan(v, "source", &source); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (r *ScanReport) readGrypeSource(v strictjson.Value) error {
 	}
 	target, err := strictjson.Parse(source.Target)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrScan, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if path, ok := target.Str(); ok {
 		r.Target.Name = publicURL(path)

@@ -1,4 +1,4 @@
-package attest_test
+package scan_test
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 // sarifRun is a log of one run with rules, and more members of the run.
@@ -28,8 +28,8 @@ func TestAttack_E6_SARIFIsReadInBoundedTime(t *testing.T) {
 		"ID of a rule":   sarifRun(`{"id":"`+strings.Repeat("a", 1025)+`"}`, `"results":[]`),
 	} {
 		start := time.Now()
-		_, err := attest.ReadScan([]byte(report), attest.ScanOptions{})
-		if !errors.Is(err, attest.ErrScan) || time.Since(start) > 2*time.Second {
+		_, err := scan.Read([]byte(report), scan.Options{})
+		if !errors.Is(err, scan.ErrInvalid) || time.Since(start) > 2*time.Second {
 			t.Errorf("%s: %v after %v for %d kB, want ErrScan at once", name, err, time.Since(start), len(report)/1000)
 		}
 	}
@@ -46,7 +46,7 @@ func TestSARIFRulesUpToTheBoundsAreFound(t *testing.T) {
 		"8 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8"}]`), predicate.SeverityLow},
 		"9 levels below":     {sarifRun(`{"id":"a",`+note+`}`, `"results":[{"ruleId":"a/1/2/3/4/5/6/7/8/9"}]`), predicate.SeverityCritical},
 	} {
-		r, err := attest.ReadScan([]byte(c.report), attest.ScanOptions{})
+		r, err := scan.Read([]byte(c.report), scan.Options{})
 		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want {
 			t.Errorf("%s: %v, %v; want one finding that is %s", name, r, err, c.want)
 		}
@@ -75,7 +75,7 @@ func TestAttack_E15_TheWorstLevelThatARunGivesARuleCounts(t *testing.T) {
 		"of another rule":    {override(`"id":"b"`, "error"), predicate.SeverityLow, true},
 		"of another's index": {override(`"index":1`, "error"), predicate.SeverityLow, true},
 	} {
-		r, err := attest.ReadScan([]byte(sarifRun(rules, `"invocations":[{"ruleConfigurationOverrides":[`+c.overrides+`]}],"results":[{"ruleId":"a/1"}]`)), attest.ScanOptions{})
+		r, err := scan.Read([]byte(sarifRun(rules, `"invocations":[{"ruleConfigurationOverrides":[`+c.overrides+`]}],"results":[{"ruleId":"a/1"}]`)), scan.Options{})
 		if err != nil || len(r.Findings) != 1 || r.Findings[0].Severity != c.want || r.Findings[0].Rated != c.rated {
 			t.Errorf("%s: %+v, %v; want %s, rated %v", name, r, err, c.want, c.rated)
 		}
@@ -84,7 +84,7 @@ func TestAttack_E15_TheWorstLevelThatARunGivesARuleCounts(t *testing.T) {
 
 func TestSARIFWithEmptyListsOfWhatIsElsewhereIsRead(t *testing.T) {
 	file := `{"version":"2.1.0","inlineExternalProperties":[],"runs":[{"tool":{"driver":{"name":"t"}},"externalPropertyFileReferences":null,"results":[]}]}`
-	if _, err := attest.ReadScan([]byte(file), attest.ScanOptions{}); err != nil {
+	if _, err := scan.Read([]byte(file), scan.Options{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,12 @@
-package attest
+// Package scan reads what vulnerability scanners write (Trivy, Grype, SARIF) and turns it
+// into predicates.
+//
+//	report, err := scan.Read(data, scan.Options{})
+//	p, err := report.Vulns()
+//
+// A report is what a scanner says. That the scanner looked at all, or left nothing out, is
+// not to be seen in it.
+package scan
 
 import (
 	"errors"
@@ -14,49 +22,49 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
-// Errors of ReadScan, for errors.Is. Each is ErrScan too.
+// Errors of Read, for errors.Is. Each is ErrInvalid too.
 var (
-	// ErrScan: a file is no scanner output that can be relied on.
-	ErrScan = errors.New("unusable scanner output")
-	// ErrScanFormat: it is of none of the formats that are read.
-	ErrScanFormat = fmt.Errorf("%w: unknown format", ErrScan)
-	// ErrScanVersion: it is of such a format, but of a version that is not known.
-	ErrScanVersion = fmt.Errorf("%w: unknown version", ErrScan)
-	// ErrScanTooLarge: it has more bytes or findings than are read.
-	ErrScanTooLarge = fmt.Errorf("%w: too large", ErrScan)
+	// ErrInvalid: a file is no scanner output that can be relied on.
+	ErrInvalid = errors.New("unusable scanner output")
+	// ErrFormat: it is of none of the formats that are read.
+	ErrFormat = fmt.Errorf("%w: unknown format", ErrInvalid)
+	// ErrVersion: it is of such a format, but of a version that is not known.
+	ErrVersion = fmt.Errorf("%w: unknown version", ErrInvalid)
+	// ErrTooLarge: it has more bytes or findings than are read.
+	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 )
 
 // Bounds of scanner output.
 const (
-	// MaxScanSize is how many bytes a file may have.
-	MaxScanSize = 64 << 20
+	// MaxSize is how many bytes a file may have.
+	MaxSize = 64 << 20
 	// MaxFindings is how many findings a file may hold.
 	MaxFindings = 250_000
 )
 
-// ScanFormat is a format of scanner output.
-type ScanFormat string
+// Format is a format of scanner output.
+type Format string
 
 // The formats.
 const (
-	// ScanTrivy is Trivy's own JSON, SchemaVersion 2.
-	ScanTrivy ScanFormat = "trivy"
-	// ScanGrype is Grype's own JSON, of versions 0.x.
-	ScanGrype ScanFormat = "grype"
-	// ScanSARIF is SARIF 2.1.0 by any tool.
-	ScanSARIF ScanFormat = "sarif"
+	// Trivy is Trivy's own JSON, SchemaVersion 2.
+	Trivy Format = "trivy"
+	// Grype is Grype's own JSON, of versions 0.x.
+	Grype Format = "grype"
+	// SARIF is SARIF 2.1.0 by any tool.
+	SARIF Format = "sarif"
 )
 
-// ScanOptions say how to read scanner output, and what the file itself does not
+// Options say how to read scanner output, and what the file itself does not
 // say. What the file says stands; the options only fill gaps.
-type ScanOptions struct {
+type Options struct {
 	// Format is what the file must be. Empty: it is recognised.
-	Format ScanFormat
+	Format Format
 	// Scanner is who scanned. Zero: only what the file says.
-	Scanner ScanTool
+	Scanner Tool
 	// DB is the vulnerability database that was used; Trivy's files and SARIF
 	// do not name it. Zero: only what the file says.
-	DB ScanDB
+	DB DB
 	// StartedOn and FinishedOn are the times of the scan. Zero: only what the
 	// file says.
 	StartedOn, FinishedOn time.Time
@@ -67,19 +75,19 @@ type ScanOptions struct {
 	FindingsOnly bool
 }
 
-// ScanReport is what a scanner found, whichever scanner it was. It comes from
+// Report is what a scanner found, whichever scanner it was. It comes from
 // the file alone: that the scanner looked for vulnerabilities at all, or left
 // none out by a filter of its own, is not to be seen there.
-type ScanReport struct {
+type Report struct {
 	// Format is what was read.
-	Format ScanFormat
+	Format Format
 	// Scanner is who scanned, DB what it knew. Empty fields are not known.
-	Scanner ScanTool
-	DB      ScanDB
+	Scanner Tool
+	DB      DB
 	// StartedOn and FinishedOn are the times of the scan. Zero: not known.
 	StartedOn, FinishedOn time.Time
 	// Target is what was scanned.
-	Target ScanTarget
+	Target Target
 	// Findings are in the order of the file. Those that the scanner was told to
 	// leave out and has listed all the same (by an ignore file, by VEX, in SARIF
 	// by suppressions) are among them: who told it is not to be seen in the file,
@@ -93,8 +101,8 @@ type ScanReport struct {
 	findingsOnly bool
 }
 
-// ScanTool is a scanner.
-type ScanTool struct {
+// Tool is a scanner.
+type Tool struct {
 	// Name is what it calls itself, in lower case for those that are known.
 	Name string
 	// URI identifies it.
@@ -103,8 +111,8 @@ type ScanTool struct {
 	Version string
 }
 
-// ScanDB is a vulnerability database.
-type ScanDB struct {
+// DB is a vulnerability database.
+type DB struct {
 	// URI is where it is from, without credentials or query.
 	URI string
 	// Version is its own, or its schema's.
@@ -113,8 +121,8 @@ type ScanDB struct {
 	LastUpdate time.Time
 }
 
-// ScanTarget is what was scanned.
-type ScanTarget struct {
+// Target is what was scanned.
+type Target struct {
 	// Name is as the scanner was given it: a reference, a path.
 	Name string
 	// Type is what the scanner calls its kind: "container_image", "image",
@@ -150,35 +158,35 @@ type Finding struct {
 	Suppressed bool
 }
 
-// ReadScan reads the output of a scanner; see the constants for the formats. The
+// Read reads the output of a scanner; see the constants for the formats. The
 // report keeps data, which must not change.
 //
-// Errors are ErrScan: ErrScanFormat, ErrScanVersion, malformed JSON (duplicate
+// Errors are ErrInvalid: ErrFormat, ErrVersion, malformed JSON (duplicate
 // keys and keys that differ only in case among it, also from those that are
 // known), a finding without an ID, SARIF of which parts are elsewhere, a scan that says itself that it failed, and in SARIF more than 16 rules of one ID
-// or an ID of more than 1024 bytes; ErrScanTooLarge beyond MaxScanSize or
-// MaxFindings; ErrScanFormat for a Format that does not exist.
-func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
-	if len(data) > MaxScanSize {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrScanTooLarge, len(data), MaxScanSize)
+// or an ID of more than 1024 bytes; ErrTooLarge beyond MaxSize or
+// MaxFindings; ErrFormat for a Format that does not exist.
+func Read(data []byte, o Options) (*Report, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, len(data), MaxSize)
 	}
 	// No format has findings deeper than at the fifth level; each is parsed by
 	// itself, so that their number is not bounded by that of JSON values.
 	root, err := strictjson.ParseShallow(data, 4)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrScan, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	format, err := scanFormat(root, o.Format)
 	if err != nil {
 		return nil, err
 	}
-	r := &ScanReport{Format: format, raw: root.Raw(), findingsOnly: o.FindingsOnly}
+	r := &Report{Format: format, raw: root.Raw(), findingsOnly: o.FindingsOnly}
 	switch format {
-	case ScanTrivy:
+	case Trivy:
 		err = r.readTrivy(root)
-	case ScanGrype:
+	case Grype:
 		err = r.readGrype(root)
-	case ScanSARIF:
+	case SARIF:
 		err = r.readSARIF(root)
 	}
 	if err != nil {
@@ -186,44 +194,44 @@ func ReadScan(data []byte, o ScanOptions) (*ScanReport, error) {
 	}
 	r.fill(o)
 	if !r.StartedOn.IsZero() && !r.FinishedOn.IsZero() && r.FinishedOn.Before(r.StartedOn) {
-		return nil, fmt.Errorf("%w: the scan ended before it began", ErrScan)
+		return nil, fmt.Errorf("%w: the scan ended before it began", ErrInvalid)
 	}
 	return r, nil
 }
 
 // scanFormat tells formats apart by members that only one of them has.
-func scanFormat(root strictjson.Value, asked ScanFormat) (ScanFormat, error) {
+func scanFormat(root strictjson.Value, asked Format) (Format, error) {
 	switch asked {
-	case "", ScanTrivy, ScanGrype, ScanSARIF:
+	case "", Trivy, Grype, SARIF:
 	default:
-		return "", fmt.Errorf("%w: there is none that is called %.40q", ErrScanFormat, asked)
+		return "", fmt.Errorf("%w: there is none that is called %.40q", ErrFormat, asked)
 	}
-	if root.Kind() == strictjson.Array && asked != ScanGrype && asked != ScanSARIF {
-		return "", fmt.Errorf("%w: a list, as Trivy wrote it before SchemaVersion 2; known is 2", ErrScanVersion)
+	if root.Kind() == strictjson.Array && asked != Grype && asked != SARIF {
+		return "", fmt.Errorf("%w: a list, as Trivy wrote it before SchemaVersion 2; known is 2", ErrVersion)
 	}
-	var found []ScanFormat
+	var found []Format
 	if root.Get("SchemaVersion").Exists() {
-		found = append(found, ScanTrivy)
+		found = append(found, Trivy)
 	}
 	if root.Get("matches").Exists() && root.Get("descriptor").Exists() {
-		found = append(found, ScanGrype)
+		found = append(found, Grype)
 	}
 	if root.Get("runs").Exists() && root.Get("version").Exists() {
-		found = append(found, ScanSARIF)
+		found = append(found, SARIF)
 	}
 	switch {
 	case len(found) > 1:
-		return "", fmt.Errorf("%w: it could be %s or %s", ErrScanFormat, found[0], found[1])
+		return "", fmt.Errorf("%w: it could be %s or %s", ErrFormat, found[0], found[1])
 	case len(found) == 0:
-		return "", fmt.Errorf("%w: neither Trivy's JSON, Grype's JSON nor SARIF", ErrScanFormat)
+		return "", fmt.Errorf("%w: neither Trivy's JSON, Grype's JSON nor SARIF", ErrFormat)
 	case asked != "" && asked != found[0]:
-		return "", fmt.Errorf("%w: not %s but %s", ErrScanFormat, asked, found[0])
+		return "", fmt.Errorf("%w: not %s but %s", ErrFormat, asked, found[0])
 	}
 	return found[0], nil
 }
 
 // fill adds what the file does not say.
-func (r *ScanReport) fill(o ScanOptions) {
+func (r *Report) fill(o Options) {
 	for _, gap := range []struct {
 		into *string
 		from string
@@ -246,9 +254,9 @@ func (r *ScanReport) fill(o ScanOptions) {
 	}
 }
 
-// CountScan counts the findings in the output of a scanner that ReadScan can read.
-func CountScan(data []byte) (predicate.SeverityCounts, error) {
-	r, err := ReadScan(data, ScanOptions{})
+// Count counts the findings in the output of a scanner that Read can read.
+func Count(data []byte) (predicate.SeverityCounts, error) {
+	r, err := Read(data, Options{})
 	if err != nil {
 		return predicate.SeverityCounts{}, err
 	}
@@ -256,7 +264,7 @@ func CountScan(data []byte) (predicate.SeverityCounts, error) {
 }
 
 // Counts returns how many findings there are of each severity.
-func (r *ScanReport) Counts() predicate.SeverityCounts {
+func (r *Report) Counts() predicate.SeverityCounts {
 	var c predicate.SeverityCounts
 	for _, f := range r.Findings {
 		c.Add(f.Severity, f.Rated)
@@ -272,7 +280,7 @@ func (r *ScanReport) Counts() predicate.SeverityCounts {
 // both. Where the name that it was given has a digest, that one counts and no
 // other. A file about a directory, or anything else that is no image, is about no
 // digest.
-func (r *ScanReport) About(digest string) (about, known bool) {
+func (r *Report) About(digest string) (about, known bool) {
 	switch r.Target.Type {
 	case "", "container_image", "image": // not said, Trivy, Grype
 	default:
@@ -293,26 +301,26 @@ func (r *ScanReport) About(digest string) (about, known bool) {
 }
 
 // add appends a finding.
-func (r *ScanReport) add(f Finding) error {
+func (r *Report) add(f Finding) error {
 	if f.ID == "" {
-		return fmt.Errorf("%w: finding %d has no ID", ErrScan, len(r.Findings)+1)
+		return fmt.Errorf("%w: finding %d has no ID", ErrInvalid, len(r.Findings)+1)
 	}
 	if len(r.Findings) >= MaxFindings {
-		return fmt.Errorf("%w: more than %d findings", ErrScanTooLarge, MaxFindings)
+		return fmt.Errorf("%w: more than %d findings", ErrTooLarge, MaxFindings)
 	}
 	r.Findings = append(r.Findings, f)
 	return nil
 }
 
 // addSuppressed appends a finding that the scanner was told to leave out.
-func (r *ScanReport) addSuppressed(f Finding) error {
+func (r *Report) addSuppressed(f Finding) error {
 	f.Suppressed = true
 	r.Suppressed++
 	return r.add(f)
 }
 
 // addDigests keeps the digests of "name@sha256:…" or "sha256:…".
-func (t *ScanTarget) addDigests(references ...string) {
+func (t *Target) addDigests(references ...string) {
 	for _, reference := range references {
 		digest := reference[strings.LastIndexByte(reference, '@')+1:]
 		if isSHA256(digest) {
@@ -333,7 +341,7 @@ func scanList(v strictjson.Value, what string) (strictjson.Value, error) {
 	case strictjson.Array, strictjson.Missing:
 		return v, nil
 	}
-	return v, fmt.Errorf("%w: %s is no list", ErrScan, what)
+	return v, fmt.Errorf("%w: %s is no list", ErrInvalid, what)
 }
 
 // decodeScan parses one part of a file by itself.
@@ -343,7 +351,7 @@ func decodeScan(part strictjson.Value, what string, into any) error {
 
 // decode is decodeScan, and passes over members beside the findings where only those
 // are asked for.
-func (r *ScanReport) decode(part strictjson.Value, what string, into any, beside ...string) error {
+func (r *Report) decode(part strictjson.Value, what string, into any, beside ...string) error {
 	o := strictjson.DecodeOptions{RefuseOtherCase: true}
 	if r.findingsOnly {
 		o.PassOver = func(path string) bool {
@@ -362,7 +370,7 @@ func decodeScanPart(part strictjson.Value, what string, into any, o strictjson.D
 		err = strictjson.Decode(v, into, o)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrScan, what, err)
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
 	}
 	return nil
 }
@@ -373,7 +381,7 @@ func refuseOtherCase(v strictjson.Value, known ...string) error {
 	for name := range v.Members() {
 		for _, k := range known {
 			if name != k && strings.EqualFold(name, k) {
-				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrScan, safetext.Of(name, 60), k)
+				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrInvalid, safetext.Of(name, 60), k)
 			}
 		}
 	}
@@ -388,7 +396,7 @@ func scanTime(text, what string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrScan, what, safetext.Of(text, 60))
+		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrInvalid, what, safetext.Of(text, 60))
 	}
 	return t, nil
 }

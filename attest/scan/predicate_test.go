@@ -1,4 +1,4 @@
-package attest_test
+package scan_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
 var scanSubject = attest.Subject{Name: "app", Digest: map[string]string{"sha256": scannedManifest[len("sha256:"):]}}
@@ -16,9 +17,9 @@ var scanSubject = attest.Subject{Name: "app", Digest: map[string]string{"sha256"
 // Whoever reads the predicate must count what the report counts.
 func TestPredicatesOfAScanCountWhatTheReportCounts(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	o := attest.ScanOptions{Scanner: attest.ScanTool{URI: "https://scanner.example"}, DB: attest.ScanDB{LastUpdate: at}, FinishedOn: at}
+	o := scan.Options{Scanner: scan.Tool{URI: "https://scanner.example"}, DB: scan.DB{LastUpdate: at}, FinishedOn: at}
 	for _, name := range []string{"trivy.json", "grype5.json", "grype6.json", "trivy.sarif", "grype.sarif"} {
-		report, err := attest.ReadScan(scanFile(t, name), o)
+		report, err := scan.Read(scanFile(t, name), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func TestPredicatesOfAScanCountWhatTheReportCounts(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		again, err := attest.ReadScan(vuln.Scanner.Result, attest.ScanOptions{})
+		again, err := scan.Read(vuln.Scanner.Result, scan.Options{})
 		if err != nil || again.Counts() != report.Counts() {
 			t.Errorf("%s: cosign's form, read again: %v", name, err)
 		}
@@ -72,25 +73,25 @@ func TestCosignsFormHoldsTheScannersOwnReport(t *testing.T) {
 
 func TestAScanOfWhichTooLittleIsKnownIsNoPredicate(t *testing.T) {
 	timeless := readScanFile(t, "trivy.sarif")
-	if _, err := timeless.CosignVuln(); !errors.Is(err, attest.ErrScan) {
+	if _, err := timeless.CosignVuln(); !errors.Is(err, scan.ErrInvalid) {
 		t.Errorf("without a time: %v", err)
 	}
-	if _, err := timeless.Vulns(); !errors.Is(err, attest.ErrScan) {
+	if _, err := timeless.Vulns(); !errors.Is(err, scan.ErrInvalid) {
 		t.Errorf("without a time: %v", err)
 	}
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	anonymous, err := attest.ReadScan(sarif(`{"id":"r"}`, `{"ruleId":"r"}`), attest.ScanOptions{FinishedOn: at})
+	anonymous, err := scan.Read(sarif(`{"id":"r"}`, `{"ruleId":"r"}`), scan.Options{FinishedOn: at})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := anonymous.Vulns(); !errors.Is(err, attest.ErrScan) {
+	if _, err := anonymous.Vulns(); !errors.Is(err, scan.ErrInvalid) {
 		t.Errorf("by a scanner without URI: %v", err)
 	}
-	ageless, err := attest.ReadScan(scanFile(t, "trivy.json"), attest.ScanOptions{DB: attest.ScanDB{Version: "2"}})
+	ageless, err := scan.Read(scanFile(t, "trivy.json"), scan.Options{DB: scan.DB{Version: "2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ageless.Vulns(); !errors.Is(err, attest.ErrScan) {
+	if _, err := ageless.Vulns(); !errors.Is(err, scan.ErrInvalid) {
 		t.Errorf("with a database of unknown age: %v", err)
 	}
 }
@@ -110,8 +111,8 @@ func TestOneKnownTimeStandsForBoth(t *testing.T) {
 
 // In-toto's form needs words for a severity that the scanner did not give.
 func TestAFindingWithoutASeverityIsSaidToHaveNone(t *testing.T) {
-	o := attest.ScanOptions{FinishedOn: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
-	report, err := attest.ReadScan([]byte(`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1"}]}]}`), o)
+	o := scan.Options{FinishedOn: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	report, err := scan.Read([]byte(`{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1"}]}]}`), o)
 	if err != nil {
 		t.Fatal(err)
 	}
