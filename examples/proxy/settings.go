@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // settings are what the YAML file holds. Names of files in it are looked for from
@@ -195,11 +196,11 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 		}
 	}
 	if c.Store.Dir != "" {
-		store, err := gate.OpenStore(c.Store.Dir, gate.StoreOptions{MaxBytes: c.Store.MaxBytes, AlwaysVerify: c.Store.AlwaysVerify})
+		held, err := store.Open(c.Store.Dir, store.Options{MaxBytes: c.Store.MaxBytes, AlwaysVerify: c.Store.AlwaysVerify})
 		if err != nil {
 			return g, err
 		}
-		g.Store = store
+		g.Store = held
 	}
 	return g, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // sharedMap is a DecisionStore.
@@ -234,7 +235,7 @@ func TestAttack_P16_StoredEvidenceHasABoundToo(t *testing.T) {
 		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 			c.MaxEvidenceBytes = 8 << 10
 			if stored {
-				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		})
 		// A signed image of another repository has the content as a layer.
@@ -295,7 +296,7 @@ func TestAttack_E21_EvidenceTakesAnImagesLayerAway(t *testing.T) {
 		change := func(c *gate.Config) {
 			c.Decisions, c.DecisionKey, c.MaxEvidenceBytes = shared, []byte(strings.Repeat("k", 32)), 100
 			if withStore {
-				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		}
 		s := newScene(t, registrytest.Options{}, change)

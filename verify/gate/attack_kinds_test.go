@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // somethingElse are contents that are no evidence, whatever their media type says.
@@ -75,7 +76,7 @@ func TestAttack_P16_EvidenceIsWhatItsMediaTypeSays(t *testing.T) {
 	}
 	for kind, change := range map[string]func(*gate.Config){
 		"without a store": nil,
-		"with a store":    func(c *gate.Config) { c.Store = openStore(t, t.TempDir(), gate.StoreOptions{}) },
+		"with a store":    func(c *gate.Config) { c.Store = openStore(t, t.TempDir(), store.Options{}) },
 	} {
 		for face, get := range s.faces(change) {
 			for _, m := range manifests {

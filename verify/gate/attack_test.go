@@ -18,6 +18,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // raw sends bytes as they are, and returns the status.
@@ -197,7 +198,7 @@ func TestAttack_P9_BlobsThatAreNotWhatTheirDigestSaysNeverArriveInFull(t *testin
 				t.Parallel()
 				s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 					if withStore {
-						c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+						c.Store = openStore(t, t.TempDir(), store.Options{})
 					}
 				})
 				big, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("big"), registrytest.ImageOptions{LayerSize: size})
@@ -336,7 +337,7 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 	for _, logins := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
 		s.start(strings.TrimPrefix(private.URL, "http://"), func(c *gate.Config) {
 			c.Credentials = logins
-			c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+			c.Store = openStore(t, t.TempDir(), store.Options{})
 		})
 		basic := func(user, password string) []string {
 			req := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -383,7 +384,7 @@ func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
 	t.Cleanup(upstream.Close)
 	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *gate.Config) {
 		c.Credentials, c.AccessFor, c.TagFor = gate.PassThrough, 50*time.Millisecond, time.Nanosecond
-		c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+		c.Store = openStore(t, t.TempDir(), store.Options{})
 	})
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
 	req.SetBasicAuth("jane", "secret")
@@ -516,15 +517,15 @@ func (s *sharedDecisions) Put(_ context.Context, key string, value []byte, _ tim
 var opened sync.Map
 
 // openStore opens a store as a process that starts again: the one before has ended.
-func openStore(t *testing.T, dir string, o gate.StoreOptions) *gate.Store {
+func openStore(t *testing.T, dir string, o store.Options) *store.Store {
 	t.Helper()
 	if before, ok := opened.Load(dir); ok {
-		must(t, before.(*gate.Store).Close())
+		must(t, before.(*store.Store).Close())
 	}
-	store, err := gate.OpenStore(dir, o)
+	held, err := store.Open(dir, o)
 	must(t, err)
-	opened.Store(dir, store)
-	return store
+	opened.Store(dir, held)
+	return held
 }
 
 func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {

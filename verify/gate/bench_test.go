@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // BenchmarkColdLayers pulls three layers of 32 MiB at a time, each for the first
@@ -40,9 +41,9 @@ func BenchmarkColdLayers(b *testing.B) {
 		must(b, err)
 		_, err = sign.Image(context.Background(), hosted.Store(), image, sign.ImageOptions{}, signer)
 		must(b, err)
-		store, err := gate.OpenStore(b.TempDir(), gate.StoreOptions{})
+		held, err := store.Open(b.TempDir(), store.Options{})
 		must(b, err)
-		gate, err := gate.NewHandler(gate.Config{Verifier: v, Client: quick, Store: store, Upstreams: []gate.Upstream{{Registry: known, Address: strings.TrimPrefix(upstream.URL, "http://")}}})
+		gate, err := gate.NewHandler(gate.Config{Verifier: v, Client: quick, Store: held, Upstreams: []gate.Upstream{{Registry: known, Address: strings.TrimPrefix(upstream.URL, "http://")}}})
 		must(b, err)
 		server := httptest.NewServer(gate)
 		get := func(path string, to io.Writer) {

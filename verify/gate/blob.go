@@ -87,7 +87,7 @@ func (g *gate) storedBlob(ctx context.Context, digest string, allowed permit) (*
 	if g.c.Store == nil {
 		return nil, 0, false
 	}
-	return g.c.Store.open(ctx, digest, !allowed.Evidence)
+	return g.c.Store.Get(ctx, digest, partOf(allowed.Evidence))
 }
 
 // spanOf reads a Range header of one range. What it does not understand is
@@ -149,7 +149,7 @@ func (x *exchange) fromStore(f *os.File, allowed permit, s span) error {
 		x.blobHeaders(allowed, s)
 		return nil
 	}
-	if x.g.c.Store.o.AlwaysVerify {
+	if x.g.c.Store.AlwaysVerify() {
 		return x.checked(f, allowed, s)
 	}
 	if _, err := f.Seek(s.from, io.SeekStart); err != nil {
@@ -304,7 +304,7 @@ func (x *exchange) checked(f *os.File, allowed permit, s span) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	content := &hashing{r: f, want: x.l.ref, failed: func() { x.g.c.Store.drop(x.l.ref) }}
+	content := &hashing{r: f, want: x.l.ref, failed: func() { x.g.c.Store.Drop(x.l.ref) }}
 	return x.guarded(content, allowed, s)
 }
 

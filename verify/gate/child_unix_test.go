@@ -26,6 +26,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // childGate serves until it is killed. Everything passes: it is about files.
@@ -36,7 +37,7 @@ func childGate(dir string) error {
 			return err
 		}
 	}
-	store, err := gate.OpenStore(dir, gate.StoreOptions{})
+	held, err := store.Open(dir, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func childGate(dir string) error {
 		return err
 	}
 	gate, err := gate.NewHandler(gate.Config{
-		Verifier: v, Store: store, Client: quick,
+		Verifier: v, Store: held, Client: quick,
 		Upstreams: []gate.Upstream{{Registry: known, Address: os.Getenv(childUpstream)}},
 	})
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *scene) child(dir, upstream, fileSize string) (url string, kill func()) 
 
 func TestAttack_P10_KillingTheGateWhileItWritesLosesNothingAndLeavesNothingHalfWritten(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, t.TempDir(), gate.StoreOptions{})
+	s := storeScene(t, t.TempDir(), store.Options{})
 	upstream := registrytest.Start(t, s.hosted)
 	_, layer := s.bigImage("big", 8<<20)
 	want, _ := s.hosted.Blob("team/app", layer)
@@ -175,7 +176,7 @@ func TestAttack_P10_KillingTheGateWhileItWritesLosesNothingAndLeavesNothingHalfW
 }
 
 func TestAttack_P10_AFullDiskDegradesToPassingThrough(t *testing.T) {
-	s := storeScene(t, t.TempDir(), gate.StoreOptions{})
+	s := storeScene(t, t.TempDir(), store.Options{})
 	upstream := registrytest.Start(t, s.hosted)
 	_, layer := s.bigImage("big", 4<<20)
 	want, _ := s.hosted.Blob("team/app", layer)

@@ -14,6 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // ErrConfig is wrapped by every error about a Config.
@@ -43,7 +44,7 @@ type Config struct {
 
 	// Store keeps content on disk. Nil: content is not kept, and concurrent
 	// downloads of one blob share a temporary file.
-	Store *Store
+	Store *store.Store
 	// TempDir is for those files, and for answers that are too large to be held for slow
 	// clients. Empty: os.TempDir.
 	TempDir string

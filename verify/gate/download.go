@@ -13,8 +13,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/fair"
+	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // downloads are the blobs that are being fetched. All who want one at the same time
@@ -95,7 +97,7 @@ var (
 func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence bool) (*download, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.g.c.Store; s != nil && s.has(key.digest) {
+	if s := d.g.c.Store; s != nil && s.Has(key.digest) {
 		return nil, errStored // it came between the caller's look and now
 	}
 	if l := d.by[key]; l != nil && l.enter(evidence) {
@@ -127,8 +129,8 @@ func (d *downloads) forget(l *download) {
 
 // file makes the file: in the store, where it can stay there.
 func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, err error) {
-	if s := d.g.c.Store; s != nil && s.fits(max(size, 0), evidence) {
-		file, err = s.create()
+	if s := d.g.c.Store; s != nil && s.Fits(max(size, 0), partOf(evidence)) {
+		file, err = s.Create()
 		return file, true, err
 	}
 	f, err := os.CreateTemp(d.g.c.TempDir, "hallmark-gate-*")
@@ -296,7 +298,7 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 	l.mu.Lock()
 	evidence, size := l.evidence, l.written
 	l.mu.Unlock()
-	if !d.g.c.Store.fits(size, evidence) {
+	if !d.g.c.Store.Fits(size, partOf(evidence)) {
 		return false
 	}
 	if evidence { // what is none is not kept
@@ -305,7 +307,7 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 			return false
 		}
 	}
-	if err := d.g.c.Store.commit(l.file, l.digest, evidence); err != nil {
+	if err := d.g.c.Store.Commit(l.file, l.digest, partOf(evidence)); err != nil {
 		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
 		return false
 	}
@@ -450,14 +452,13 @@ type view struct {
 }
 
 func (l *download) view() view {
-	own, err := openNow(l.file.Name())
+	own, mine, err := file.Open(l.file.Name())
 	if err != nil {
 		return view{nil, l.file}
 	}
 	// The name may be another file's by now: this one was renamed or deleted.
-	mine, err := own.Stat()
-	theirs, err2 := l.file.Stat()
-	if err != nil || err2 != nil || !os.SameFile(mine, theirs) {
+	theirs, err := l.file.Stat()
+	if err != nil || !os.SameFile(mine, theirs) {
 		_ = own.Close() // it was not read
 		return view{nil, l.file}
 	}
@@ -468,6 +469,14 @@ func (v view) close() {
 	if v.own != nil {
 		_ = v.own.Close() // it was only read
 	}
+}
+
+// partOf is the part of the store for evidence, or for images.
+func partOf(evidence bool) store.Part {
+	if evidence {
+		return store.Evidence
+	}
+	return store.Images
 }
 
 // isMismatch reports whether an upstream gave other content than it should.

@@ -6,22 +6,23 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // Who has looked into the store just before a download ended there is told to look
 // again, and begins no other one.
 func TestWhatIsInTheStoreIsNotDownloaded(t *testing.T) {
-	store, err := OpenStore(t.TempDir(), StoreOptions{})
+	held, err := store.Open(t.TempDir(), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	content := []byte("content")
 	sum := sha256.Sum256(content)
 	digest := "sha256:" + hexOf(sum[:])
-	if err := store.putBytes(digest, content, false); err != nil {
+	if err := held.Put(digest, content, store.Images); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Config{Verifier: &verify.Verifier{}, Store: store}.withDefaults()
+	c, err := Config{Verifier: &verify.Verifier{}, Store: held}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}

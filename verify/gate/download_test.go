@@ -15,6 +15,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // blobs is an upstream that does as it is told where a blob is asked for, and counts.
@@ -174,7 +175,7 @@ func TestAttack_P9_OneRepositorysFailureIsNotAnothers(t *testing.T) {
 // Whoever comes as a download ends, when the blob is in the store already, reads it
 // there.
 func TestADownloadThatHasJustEndedIsNotBegunAgain(t *testing.T) {
-	s := storeScene(t, t.TempDir(), gate.StoreOptions{})
+	s := storeScene(t, t.TempDir(), store.Options{})
 	for i := range 25 {
 		_, layer := s.bigImage("t"+itoa(i), 4<<10)
 		s.passes("t" + itoa(i))
@@ -233,7 +234,7 @@ func TestAttack_P2_HEADOfABlobThatPassesAsEvidenceIsJudgedAsGET(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 			if stored {
-				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		})
 		archive, payload := s.blob("application/json", append([]byte("\x1f\x8b"), make([]byte, 600)...)), s.blob("application/json", []byte(`{"x":1}`))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // lines is an audit log, or another writer, that can be full.
@@ -107,7 +108,7 @@ func TestAttack_P10_WithoutTemporaryFilesContentIsVerifiedOnItsWay(t *testing.T)
 // still what their names say, and judges anew.
 func TestManifestsAreReadFromTheStoreAfterARestart(t *testing.T) {
 	dir := t.TempDir()
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Store = openStore(t, dir, gate.StoreOptions{}) })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{}) })
 	s.passes(s.signed.DigestStr())
 	path := filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(s.signed.DigestStr(), "sha256:"))
 	eventually(t, "the manifest is stored", func() bool { _, err := os.Stat(path); return err == nil })
@@ -118,7 +119,7 @@ func TestManifestsAreReadFromTheStoreAfterARestart(t *testing.T) {
 		asks    int // how often the upstream is asked for the manifest
 	}{"good": {good, 0}, "changed": {bytes.Replace(good, []byte("layers"), []byte("lairs!"), 1), 1}, "cut off": {good[:10], 1}} {
 		must(t, os.WriteFile(path, test.content, 0o600))
-		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, gate.StoreOptions{}) })
+		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{}) })
 		s.hosted.ResetRequests()
 		s.passes(s.signed.DigestStr())
 		asked := 0
@@ -183,7 +184,7 @@ func TestAttack_P14_TransportBreaksOffWhatIsNotItsDigest(t *testing.T) {
 
 func TestAStoreThatVerifiesAlwaysServesWhatIsGood(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{AlwaysVerify: true})
+	s := storeScene(t, dir, store.Options{AlwaysVerify: true})
 	_, layer := s.bigImage("big", 1<<20)
 	s.passes("big")
 	blob := "/v2/team/app/blobs/" + layer

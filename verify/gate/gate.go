@@ -487,7 +487,7 @@ func (g *gate) save(ctx context.Context, m *manifest, evidence bool) {
 	if g.c.Store == nil {
 		return
 	}
-	if err := g.c.Store.putBytes(m.digest, m.bytes, evidence); err != nil {
+	if err := g.c.Store.Put(m.digest, m.bytes, partOf(evidence)); err != nil {
 		g.c.Logger.WarnContext(ctx, "manifest not stored", "digest", m.digest, "error", err)
 	}
 }

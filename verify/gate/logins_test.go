@@ -18,6 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 func basic(user string) []string {
@@ -71,7 +72,7 @@ func TestAttack_P7_ARepositoryThatALoginMayReadOpensNoOtherOnesContent(t *testin
 		s.start(upstream, func(c *gate.Config) {
 			c.Credentials = gate.PassThrough
 			if stored {
-				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		})
 		repo, err := name.NewRepository(known + "/mallory/app")
@@ -105,7 +106,7 @@ func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app"})), func(c *gate.Config) {
 		c.Credentials, c.AccessFor = gate.PassThrough, 50*time.Millisecond
-		c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+		c.Store = openStore(t, t.TempDir(), store.Options{})
 	})
 	layer := s.parts(s.signed)[1]
 	paths := []string{"/v2/team/app/manifests/" + s.signed.DigestStr(), blobPath(layer)}

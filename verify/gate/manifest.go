@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // manifest is a manifest or index that hashes to its digest, parsed.
@@ -158,7 +159,7 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	if g.c.Store == nil {
 		return nil
 	}
-	f, size, ok := g.c.Store.open(ctx, digest, false)
+	f, size, ok := g.c.Store.Get(ctx, digest, store.Evidence)
 	if !ok {
 		return nil
 	}
@@ -174,7 +175,7 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	}
 	read, err := registry.NewManifest("", data)
 	if err != nil || read.Descriptor.Digest.String() != digest {
-		g.c.Store.drop(digest)
+		g.c.Store.Drop(digest)
 		return nil
 	}
 	m, err := newManifest(ctx, read)

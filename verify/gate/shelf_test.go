@@ -12,6 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // flood has the gate fetch much evidence, each time other, and returns the digests of its
@@ -30,13 +31,13 @@ func (s *scene) flood(dir string, round, n int) (blobs []string) {
 }
 
 // restart makes a gate over what an earlier one has stored.
-func (s *scene) restart(dir string, o gate.StoreOptions) {
+func (s *scene) restart(dir string, o store.Options) {
 	s.t.Helper()
 	s.start(registrytest.Start(s.t, s.hosted), func(c *gate.Config) { c.Store = openStore(s.t, dir, o) })
 }
 
 func TestAttack_P6_EvidenceDrivesNoImageOutOfTheStore(t *testing.T) {
-	dir, o := t.TempDir(), gate.StoreOptions{MaxBytes: 4 << 20}
+	dir, o := t.TempDir(), store.Options{MaxBytes: 4 << 20}
 	s := storeScene(t, dir, o)
 	image, layer := s.bigImage("big", 2<<20)
 	s.passes("big")
@@ -59,7 +60,7 @@ func TestAttack_P6_EvidenceDrivesNoImageOutOfTheStore(t *testing.T) {
 
 // What evidence and an image have in common is the image's, whoever was first.
 func TestAttack_P6_EvidenceThatHasAnImagesLayerDoesNotDriveItOutOfTheStore(t *testing.T) {
-	dir, o := t.TempDir(), gate.StoreOptions{MaxBytes: 4 << 20}
+	dir, o := t.TempDir(), store.Options{MaxBytes: 4 << 20}
 	s := storeScene(t, dir, o)
 	layer := fmt.Appendf(nil, `{"layer":%q}`, strings.Repeat("x", 500<<10))
 	manifest, _, content := s.unsignedImage("shared", layer)
@@ -88,7 +89,7 @@ func TestAttack_P6_EvidenceThatHasAnImagesLayerDoesNotDriveItOutOfTheStore(t *te
 // What does not fit into the part that evidence has is served, and not kept.
 func TestEvidenceThatIsTooLargeForItsPartOfTheStoreIsServed(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{MaxBytes: 1 << 20})
+	s := storeScene(t, dir, store.Options{MaxBytes: 1 << 20})
 	payload := fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", 400<<10))
 	blob := s.blob("application/json", payload)
 	s.passes(s.attach(s.signed.DigestStr(), 1, blob))

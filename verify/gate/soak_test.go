@@ -18,6 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 const (
@@ -48,9 +49,9 @@ func TestAttack_P9_ASoakWithFaultsLetsNothingThrough(t *testing.T) {
 	s := &soak{scene: newScene(t, registrytest.Options{}, func(c *gate.Config) {
 		c.Verifier, c.TagFor, c.MissingFor, c.DeniedFor = policies, time.Millisecond, time.Millisecond, time.Millisecond
 		c.Client.StallTimeout = 200 * time.Millisecond
-		store, err := gate.OpenStore(t.TempDir(), gate.StoreOptions{MaxBytes: 1 << 20})
+		held, err := store.Open(t.TempDir(), store.Options{MaxBytes: 1 << 20})
 		must(t, err)
-		c.Store = store
+		c.Store = held
 	})}
 	both := []*verify.Verifier{s.verifier(nil), s.verifier(func(p *verify.Policy) { p.Serial = 2 })}
 	policies.set(both[0])

@@ -21,6 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 func gateOf(t *testing.T, c Config) *gate {
@@ -163,15 +164,15 @@ func TestManyDownloadsAtOnceReadInSmallPieces(t *testing.T) {
 
 func TestEvidenceInTheStoreIsServedFromThere(t *testing.T) {
 	content := `{"x":1}`
-	store, err := OpenStore(t.TempDir(), StoreOptions{})
+	held, err := store.Open(t.TempDir(), store.Options{})
 	if err == nil {
-		err = store.putBytes(digestOf(content), []byte(content), true)
+		err = held.Put(digestOf(content), []byte(content), store.Evidence)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	x := exchangeOf(t, gateOf(t, Config{Store: store}), w, digestOf(content))
+	x := exchangeOf(t, gateOf(t, Config{Store: held}), w, digestOf(content))
 	if err := x.evidenceBlob(permit{Allowed: true, Evidence: true, Kinds: kinds.JSON}); err != nil || w.Body.String() != content {
 		t.Errorf("%v, %q", err, w.Body)
 	}

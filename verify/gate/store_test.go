@@ -22,6 +22,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // bigImage pushes and signs an image whose layer has a size.
@@ -33,7 +34,7 @@ func (s *scene) bigImage(tag string, size int64) (name.Digest, string) {
 	return image, s.parts(image)[1].Digest.String()
 }
 
-func storeScene(t *testing.T, dir string, o gate.StoreOptions) *scene {
+func storeScene(t *testing.T, dir string, o store.Options) *scene {
 	t.Helper()
 	return newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Store = openStore(t, dir, o) })
 }
@@ -75,7 +76,7 @@ func (s *scene) stored(dir, digest string) {
 
 func TestStoredContentIsServedWhileTheUpstreamIsDown(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	_, layer := s.bigImage("big", 1<<20)
 	s.passes("big")
 	blob := "/v2/team/app/blobs/" + layer
@@ -105,7 +106,7 @@ func TestStoredContentIsServedWhileTheUpstreamIsDown(t *testing.T) {
 func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
-		s := storeScene(t, dir, gate.StoreOptions{AlwaysVerify: always})
+		s := storeScene(t, dir, store.Options{AlwaysVerify: always})
 		image, layer := s.bigImage("big", 1<<20)
 		s.passes("big")
 		blob := "/v2/team/app/blobs/" + layer
@@ -129,7 +130,7 @@ func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
 		path := filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(layer, "sha256:"))
 		eventually(t, "the layer is stored", func() bool { _, err := os.Stat(path); return err == nil })
 		must(t, os.WriteFile(path, []byte("something else"), 0o600))
-		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, gate.StoreOptions{AlwaysVerify: always}) })
+		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{AlwaysVerify: always}) })
 		s.passes("big")
 		if r := s.get(blob); r.status != http.StatusOK || !bytes.Equal(r.body, want) {
 			t.Errorf("after a start: %d, %d bytes", r.status, len(r.body))
@@ -141,7 +142,7 @@ func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
 // where all is hashed each time it is read.
 func TestAttack_P8_ContentThatChangesBehindItsTimeIsFoundWhereAllIsHashed(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{AlwaysVerify: true})
+	s := storeScene(t, dir, store.Options{AlwaysVerify: true})
 	_, layer := s.bigImage("big", 1<<20)
 	s.passes("big")
 	blob := "/v2/team/app/blobs/" + layer
@@ -169,7 +170,7 @@ func TestAttack_P8_ContentThatChangesBehindItsTimeIsFoundWhereAllIsHashed(t *tes
 
 func TestTheStoreKeepsWhatWasUsedLast(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{MaxBytes: 5 << 20})
+	s := storeScene(t, dir, store.Options{MaxBytes: 5 << 20})
 	var layers []string
 	for _, tag := range []string{"a", "b", "c", "d", "e"} {
 		_, layer := s.bigImage(tag, 2<<20)
@@ -199,7 +200,7 @@ func TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload(t
 			c.MaxRequests, c.MaxPerClient = 10_000, 10_000
 			c.Client = registry.Options{Keychain: nobody{}} // patient: all share this machine
 			if withStore {
-				c.Store = openStore(t, t.TempDir(), gate.StoreOptions{})
+				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		})
 		_, layer := s.bigImage("big", size)
@@ -284,12 +285,12 @@ func (s *scene) drain(path string) drained {
 func TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
-	if _, err := gate.OpenStore(file, gate.StoreOptions{}); err == nil {
+	if _, err := store.Open(file, store.Options{}); err == nil {
 		t.Error("a file is a store")
 	}
 	// One that can no longer be written later passes content through.
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	must(t, os.RemoveAll(filepath.Join(dir, "ingest")))
 	_, layer := s.bigImage("big", 1<<20)
 	want, _ := s.hosted.Blob("team/app", layer)
@@ -304,7 +305,7 @@ func TestAttack_P10_AStoreThatCannotBeWrittenIsAnErrorAtTheStart(t *testing.T) {
 
 func TestAStoreIsOpenedWithWhatIsItsOwn(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	s.passes("signed")
 	eventually(t, "the manifest is stored", func() bool { return len(blobFiles(t, dir)) > 0 })
 	blobs, left := filepath.Join(dir, "blobs", "sha256"), filepath.Join(dir, "ingest", "blob-123")
@@ -313,11 +314,11 @@ func TestAStoreIsOpenedWithWhatIsItsOwn(t *testing.T) {
 	for _, name := range []string{"readme", strings.Repeat("A", 64), strings.Repeat("b", 63)} {
 		must(t, os.WriteFile(filepath.Join(blobs, name), []byte("not ours"), 0o600))
 	}
-	store := openStore(t, dir, gate.StoreOptions{MaxBytes: 1}) // for which all must make room but the last
+	held := openStore(t, dir, store.Options{MaxBytes: 1}) // for which all must make room but the last
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what a crash has left stays: %v", err)
 	}
-	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = store })
+	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = held })
 	s.passes(s.signed.DigestStr())
 	for _, name := range []string{"readme", strings.Repeat("A", 64), strings.Repeat("b", 63)} {
 		if _, err := os.Stat(filepath.Join(blobs, name)); err != nil {
@@ -326,20 +327,10 @@ func TestAStoreIsOpenedWithWhatIsItsOwn(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatHoldsSomethingElseIsNoStore(t *testing.T) {
-	for _, in := range []string{"oci-layout", "index.json", "ingest/blob-1/held"} {
-		dir := t.TempDir()
-		must(t, os.MkdirAll(filepath.Join(dir, in), 0o700))
-		if _, err := gate.OpenStore(dir, gate.StoreOptions{}); err == nil {
-			t.Errorf("%s is a directory, and nobody was told", in)
-		}
-	}
-}
-
 // A blob is asked for as a manifest: neither is it taken for one, nor is it lost.
 func TestStoredContentThatIsNoManifestIsNotReadAsOne(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	_, big := s.bigImage("big", 5<<20)
 	s.passes("big")
 	s.passes("signed")
@@ -362,7 +353,7 @@ func TestStoredContentThatIsNoManifestIsNotReadAsOne(t *testing.T) {
 // is not it, and neither is what the upstream has.
 func TestAStoredBlobOfAnotherSizeThanListedIsNotServed(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	_, layer := s.bigImage("big", 100_000)
 	s.passes("big")
 	content := s.serves("/v2/team/app/blobs/" + layer).body

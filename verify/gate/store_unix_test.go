@@ -3,7 +3,6 @@
 package gate_test
 
 import (
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // processorTime is what this process has used.
@@ -29,7 +28,7 @@ func processorTime(t *testing.T) time.Duration {
 // After a restart all who want a blob wait until it was hashed once.
 func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
 	dir := t.TempDir()
-	s := storeScene(t, dir, gate.StoreOptions{})
+	s := storeScene(t, dir, store.Options{})
 	_, layer := s.bigImage("big", 64<<20)
 	s.passes("big")
 	path := "/v2/team/app/blobs/" + layer
@@ -37,7 +36,7 @@ func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
 	eventually(t, "the layer is stored", func() bool { return strings.Contains(strings.Join(blobFiles(t, dir), " "), layer) })
 	upstream := registrytest.Start(t, s.hosted)
 	cost := func(clients int) time.Duration {
-		s.start(upstream, func(c *gate.Config) { c.Store = openStore(t, dir, gate.StoreOptions{}) })
+		s.start(upstream, func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{}) })
 		s.passes("big")
 		before := processorTime(t)
 		var wg sync.WaitGroup
@@ -53,23 +52,6 @@ func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
 	}
 	if one, all := cost(1), cost(24); all > 8*one {
 		t.Errorf("one client costs %v, 24 at once %v", one, all)
-	}
-}
-
-func TestAttack_P8_OthersCannotWriteToTheStoresDirectories(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	all := []string{dir, filepath.Join(dir, "blobs"), filepath.Join(dir, "blobs", "sha256"), filepath.Join(dir, "ingest")}
-	for _, d := range all {
-		must(t, os.Mkdir(d, 0o700))
-		must(t, os.Chmod(d, 0o777))
-	}
-	openStore(t, dir, gate.StoreOptions{})
-	for _, d := range all {
-		info, err := os.Stat(d)
-		must(t, err)
-		if info.Mode().Perm() != 0o755 {
-			t.Errorf("%s: %v", d, info.Mode())
-		}
 	}
 }
 
@@ -93,7 +75,7 @@ func soon(t *testing.T, pipe string, work func()) {
 func TestAttack_P8_APipeInPlaceOfAStoredBlobHoldsUpNobody(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		dir := t.TempDir()
-		s := storeScene(t, dir, gate.StoreOptions{AlwaysVerify: always})
+		s := storeScene(t, dir, store.Options{AlwaysVerify: always})
 		layer := s.parts(s.signed)[1]
 		s.passes("signed")
 		want := s.get(blobPath(layer))
@@ -121,20 +103,9 @@ func TestAttack_P8_APipeInPlaceOfAStoredBlobHoldsUpNobody(t *testing.T) {
 		served()
 		put()
 		soon(t, path, func() {
-			s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, gate.StoreOptions{AlwaysVerify: always}) })
+			s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{AlwaysVerify: always}) })
 		})
 		s.passes("signed")
 		served()
 	}
-}
-
-func TestAttack_P10_APipeInPlaceOfTheStoresIndexIsAnErrorAtTheStart(t *testing.T) {
-	dir := t.TempDir()
-	pipe := filepath.Join(dir, "index.json")
-	must(t, syscall.Mkfifo(pipe, 0o600))
-	soon(t, pipe, func() {
-		if _, err := gate.OpenStore(dir, gate.StoreOptions{}); !errors.Is(err, file.ErrNotRegular) {
-			t.Errorf("%v, want ErrNotRegular", err)
-		}
-	})
 }

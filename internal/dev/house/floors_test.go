@@ -53,7 +53,8 @@ var floors = []floor{
 	{packages: "verify", may: []string{"registry", "attest", "attest/predicate", "attest/scan", "attest/steps", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
-	{packages: "verify/gate", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},
+	{packages: "verify/gate", may: []string{"registry", "verify", "verify/gate/store", "internal/..."}, library: true, core: true},
+	{packages: "verify/gate/store", may: []string{"internal/..."}, library: true, core: true},
 
 	{packages: "examples/...", tool: true},
 }

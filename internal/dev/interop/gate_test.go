@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	gatestore "github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // guarded is a gate before a registry with a signed image and a signed index, and
@@ -61,7 +62,7 @@ func newGuarded(t testing.TB, store registry.Store, address string) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := gate.OpenStore(t.TempDir(), gate.StoreOptions{})
+	content, err := gatestore.Open(t.TempDir(), gatestore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
