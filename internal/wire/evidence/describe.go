@@ -1,0 +1,152 @@
+package evidence
+
+import (
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
+)
+
+// Description is what a piece of evidence says about itself, to be shown to people.
+// Nothing of it is verified, and no judgement may rest on it.
+type Description struct {
+	Signer Signer
+	// Content is what is signed, as far as it can be read.
+	Content
+	// OverBytes says that it is about a file.
+	OverBytes bool
+}
+
+// Signer is who a piece of evidence says has signed it.
+type Signer struct {
+	// KeyID is the key's ID in hex, and Hint what stands in place of one.
+	KeyID, Hint string
+	// Certificate says that a certificate is offered in place of a key. Its
+	// identities, and who vouched for them, follow.
+	Certificate bool
+	Identities  []string
+	Issuer      string
+}
+
+// Describe reads a layer, by its media type, more leniently than Open: what can be read
+// is shown even where the rest is malformed. The error says what is.
+func Describe(mediaType string, annotations map[string]string, data []byte) (Description, error) {
+	var d Description
+	var err error
+	switch kinds.FormatOf(mediaType) {
+	case kinds.FormatSimpleSigning:
+		d.Signer = signerOfLayer(annotations)
+		d.Simple, err = simplesigning.Parse(data)
+	case kinds.FormatEnvelope:
+		d.Signer = signerOfLayer(annotations)
+		err = d.readEnvelope(data)
+	case kinds.FormatStatement:
+		d.Statement, err = intoto.Parse(data)
+	case kinds.FormatBundle:
+		err = d.readBundle(data)
+	}
+	return d, err
+}
+
+func (d *Description) readEnvelope(text []byte) error {
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return err
+	}
+	e, err := dsse.Parse(root)
+	if err != nil {
+		return err
+	}
+	return d.readStatement(e)
+}
+
+func (d *Description) readBundle(text []byte) error {
+	b, err := bundle.Parse(text)
+	if err != nil {
+		return err
+	}
+	if b.Certificate {
+		d.Signer = signerOfCertificate(bundle.CertificateOf(text))
+	} else {
+		d.Signer = signerOfHint(b.Hint)
+	}
+	if d.OverBytes = b.Envelope == nil; d.OverBytes {
+		return nil
+	}
+	return d.readStatement(b.Envelope)
+}
+
+func (d *Description) readStatement(e *dsse.Envelope) (err error) {
+	if e.PayloadType != dsse.PayloadTypeInToto {
+		return fmt.Errorf("its payload is of type %q, no in-toto statement", e.PayloadType)
+	}
+	d.Statement, err = intoto.Parse(e.Payload)
+	return err
+}
+
+// signerOfHint turns a bundle's hint into a key ID where it is one: keys are shown by
+// their IDs elsewhere.
+func signerOfHint(hint string) Signer {
+	if sum, err := base64.StdEncoding.DecodeString(hint); err == nil && len(sum) == 32 {
+		return Signer{KeyID: hex.EncodeToString(sum)}
+	}
+	return Signer{Hint: hint}
+}
+
+// signerOfLayer is what cosign's layers say about their signer: a certificate,
+// or nothing.
+func signerOfLayer(annotations map[string]string) Signer {
+	if !certified(annotations) {
+		return Signer{}
+	}
+	var der []byte
+	if block, _ := pem.Decode([]byte(annotations[simplesigning.AnnotationCertificate])); block != nil {
+		der = block.Bytes
+	}
+	return signerOfCertificate(der)
+}
+
+// Extensions in which Fulcio states who vouched for the identity, the newer one
+// first.
+//
+// Source: sigstore/fulcio docs/oid-info.md.
+var issuerExtensions = []string{"1.3.6.1.4.1.57264.1.8", "1.3.6.1.4.1.57264.1.1"}
+
+func signerOfCertificate(der []byte) Signer {
+	s := Signer{Certificate: true}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return s
+	}
+	s.Identities = append(s.Identities, c.EmailAddresses...)
+	s.Identities = append(s.Identities, c.DNSNames...)
+	for _, u := range c.URIs {
+		s.Identities = append(s.Identities, u.String())
+	}
+	for _, oid := range issuerExtensions {
+		for _, e := range c.Extensions {
+			if e.Id.String() == oid && s.Issuer == "" {
+				s.Issuer = extensionText(e.Value)
+			}
+		}
+	}
+	return s
+}
+
+// extensionText reads a UTF8String; the older extension holds bare text.
+func extensionText(value []byte) string {
+	var text string
+	if rest, err := asn1.Unmarshal(value, &text); err == nil && len(rest) == 0 {
+		return text
+	}
+	return string(value)
+}
