@@ -11,23 +11,43 @@ import (
 	"testing"
 )
 
-// catalogue is how many entries each part of the catalogue of attacks has, and
-// unbuilt are those that concern what is not built.
 var (
-	catalogue = map[string]int{"E": 23, "I": 7, "R": 11, "T": 23, "P": 25, "S": 10, "F": 5}
-	unbuilt   = []string{
-		"T12", "T13", "T14", "T15", "T16", "T17", "T18", "T19", "T20", "T21", "T22", "T23",
-		"P13", "P22", "P24", "P25", "S10", "F5",
-	}
+	entrySyntax = regexp.MustCompile(`^[EIRTPSF][0-9]+$`)
+	catalogued  = regexp.MustCompile(`(?m)^- \*\*([EIRTPSF])([0-9]+)\*\* (\*\(not built\)\* )?`)
 )
 
-var entrySyntax = regexp.MustCompile(`^[EIRTPSF][0-9]+$`)
+// attackEntry is one entry of the catalogue.
+type attackEntry struct {
+	id    string
+	built bool
+}
 
-// The package documentation of verify says which attack is covered by which test.
-// That list is what there is: no more, no less, and no entry without a test.
-func TestTheListOfAttacksIsComplete(t *testing.T) {
-	want := make(map[string]bool)
-	covered := make(map[string]bool)
+// catalogue reads .github/ATTACKS.md.
+func catalogue(t *testing.T) []attackEntry {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(topLevel(t), ".github", "ATTACKS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []attackEntry
+	last := make(map[string]int)
+	for _, m := range catalogued.FindAllStringSubmatch(string(text), -1) {
+		last[m[1]]++
+		if m[2] != fmt.Sprint(last[m[1]]) {
+			t.Errorf("%s%s follows %s%d: entries are numbered without a gap", m[1], m[2], m[1], last[m[1]]-1)
+		}
+		entries = append(entries, attackEntry{m[1] + m[2], m[3] == ""})
+	}
+	if len(entries) < 100 {
+		t.Fatalf("found %d entries: this test looks in the wrong place", len(entries))
+	}
+	return entries
+}
+
+// attackTests are the tests that are named after each entry, with their packages.
+func attackTests(t *testing.T) map[string][]string {
+	t.Helper()
+	tests := make(map[string][]string)
 	for _, s := range sources(t) {
 		for _, decl := range s.file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
@@ -38,37 +58,67 @@ func TestTheListOfAttacksIsComplete(t *testing.T) {
 				if !entrySyntax.MatchString(part) {
 					break
 				}
-				covered[part] = true
-				want[fmt.Sprintf("%s: %s.%s", part, filepath.ToSlash(s.dir), f.Name.Name)] = true
+				tests[part] = append(tests[part], s.dir+"."+f.Name.Name)
 			}
 		}
 	}
-	text, err := os.ReadFile("../../../verify/attacks.go")
+	return tests
+}
+
+func TestEveryAttackHasTestsOrIsNotBuilt(t *testing.T) {
+	tests := attackTests(t)
+	built := 0
+	for _, entry := range catalogue(t) {
+		switch {
+		case entry.built && len(tests[entry.id]) == 0:
+			t.Errorf("%s has no test, and .github/ATTACKS.md does not say that it is not built", entry.id)
+		case !entry.built && len(tests[entry.id]) > 0:
+			t.Errorf("%s is not built by .github/ATTACKS.md, and has tests: %q", entry.id, tests[entry.id])
+		}
+		if entry.built {
+			built++
+		}
+		delete(tests, entry.id)
+	}
+	for id, names := range tests {
+		t.Errorf("%s is not in .github/ATTACKS.md: %q", id, names)
+	}
+	fmt.Printf("attacks: %d entries of the catalogue have tests\n", built)
+}
+
+// attacks.txt says which attack is covered by which test, for readers.
+func TestListOfAttacks(t *testing.T) {
+	const file = "attacks.txt"
+	tests := attackTests(t)
+	var list strings.Builder
+	for _, entry := range catalogue(t) {
+		slices.Sort(tests[entry.id])
+		for _, name := range tests[entry.id] {
+			fmt.Fprintf(&list, "%s: %s\n", entry.id, name)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(list.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^//   - (([EIRTPSF][0-9]+): .*)$`).FindAllStringSubmatch(string(text), -1) {
-		if slices.Contains(unbuilt, m[2]) && strings.HasPrefix(m[1], m[2]+": not built: ") {
-			continue
-		}
-		listed[m[1]] = true
+	if string(text) == list.String() {
+		return
 	}
-	for line := range want {
-		if !listed[line] {
-			t.Errorf("verify/attacks.go lacks %q", line)
+	want, have := strings.Split(list.String(), "\n"), strings.Split(string(text), "\n")
+	for _, line := range want {
+		if !slices.Contains(have, line) {
+			t.Errorf("%s lacks %q", file, line)
 		}
 	}
-	for line := range listed {
-		if !want[line] {
-			t.Errorf("verify/attacks.go lists %q, which is no test", line)
+	for _, line := range have {
+		if !slices.Contains(want, line) {
+			t.Errorf("%s lists %q, which is not a test", file, line)
 		}
 	}
-	for part, n := range catalogue {
-		for i := range n {
-			if entry := fmt.Sprintf("%s%d", part, i+1); covered[entry] == slices.Contains(unbuilt, entry) {
-				t.Errorf("%s has no test, or is said to have none", entry)
-			}
-		}
-	}
+	t.Errorf("%s is not what there is: go test ./internal/dev/house -run ListOfAttacks -update", file)
 }

@@ -113,12 +113,25 @@ func reportState(t *testing.T, s source, d *ast.GenDecl) {
 			t.Errorf("%s: %s has no value, so something sets it later: make it a field", s.at(value), value.Names[0].Name)
 		}
 		ast.Inspect(value, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && isOnce(call) {
+				return false // what it computes never changes
+			}
 			if x, ok := n.(*ast.Ident); ok && (x.Name == "sync" || x.Name == "atomic" || x.Name == "make" || x.Name == "new") {
 				t.Errorf("%s: %s is made to change: make it a field", s.at(value), value.Names[0].Name)
 			}
 			return true
 		})
 	}
+}
+
+// isOnce recognises a value that is computed where it is first used.
+func isOnce(call *ast.CallExpr) bool {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := f.X.(*ast.Ident)
+	return ok && x.Name == "sync" && (f.Sel.Name == "OnceValue" || f.Sel.Name == "OnceValues")
 }
 
 func TestEveryExportedNameIsDocumented(t *testing.T) {
