@@ -7,7 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 )
 
 // written notes what is to be read back at the end of a copy, by one of the
@@ -42,7 +42,7 @@ type copiedReferrer struct {
 
 func (r copiedReferrer) isListedAs(d v1.Descriptor) bool {
 	known := d.ArtifactType == r.ArtifactType || d.ArtifactType == r.config || d.ArtifactType == ""
-	return sameContent(d, r.Descriptor) && known && (kinds.MayCarry(d.ArtifactType) || !kinds.MayCarry(r.ArtifactType))
+	return sameContent(d, r.Descriptor) && known && (evidence.MayCarry(d.ArtifactType) || !evidence.MayCarry(r.ArtifactType))
 }
 
 // confirmList looks for the copied referrers of a subject in the destination's

@@ -1,4 +1,4 @@
-package kinds
+package evidence
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
@@ -24,7 +25,7 @@ const (
 
 // layerType says what layers of a media type may be, and how they are read.
 type layerType struct {
-	may    Set
+	may    kinds.Set
 	format Format
 }
 
@@ -32,30 +33,30 @@ type layerType struct {
 // what has none passes through a gate, for readers other than this library. The media
 // types that name the version of a bundle are those of package bundle.
 var layerTypes = map[string]layerType{
-	dsse.EnvelopeMediaType:       {Envelope, FormatEnvelope},
-	simplesigning.LayerMediaType: {SimpleSigning, FormatSimpleSigning},
-	dsse.PayloadTypeInToto:       {Statement | Envelope, FormatStatement},
+	dsse.EnvelopeMediaType:       {kinds.Envelope, FormatEnvelope},
+	simplesigning.LayerMediaType: {kinds.SimpleSigning, FormatSimpleSigning},
+	dsse.PayloadTypeInToto:       {kinds.Statement | kinds.Envelope, FormatStatement},
 
-	"application/vnd.dev.sigstore.bundle+json":      {may: Bundle},
-	"application/vnd.dev.sigstore.bundle.v0.1+json": {may: Bundle},
-	"application/vnd.dev.sigstore.bundle.v0.2+json": {may: Bundle},
-	"application/vnd.in-toto.bundle+json":           {may: Bundle | Envelope},
-	"application/spdx+json":                         {may: JSON},
-	"text/spdx+json":                                {may: JSON},
-	"spdx+json":                                     {may: JSON},
-	"application/vnd.syft":                          {may: JSON},
-	"text/spdx":                                     {may: SPDXText | JSON}, // the default of "cosign attach sbom", whatever the document
-	"application/vnd.cyclonedx":                     {may: JSON},
-	"application/vnd.cyclonedx+json":                {may: JSON},
-	"application/vnd.syft+json":                     {may: JSON},
-	"application/sarif+json":                        {may: JSON},
-	"application/vnd.openvex":                       {may: JSON},
-	"application/vnd.openvex+json":                  {may: JSON},
-	"application/openvex+json":                      {may: JSON},
-	"application/jose+json":                         {may: JOSE},
-	"application/cose":                              {may: COSE},
-	"application/json":                              {may: JSON},
-	oci.MediaTypeEmpty:                              {may: Empty},
+	"application/vnd.dev.sigstore.bundle+json":      {may: kinds.Bundle},
+	"application/vnd.dev.sigstore.bundle.v0.1+json": {may: kinds.Bundle},
+	"application/vnd.dev.sigstore.bundle.v0.2+json": {may: kinds.Bundle},
+	"application/vnd.in-toto.bundle+json":           {may: kinds.Bundle | kinds.Envelope},
+	"application/spdx+json":                         {may: kinds.JSON},
+	"text/spdx+json":                                {may: kinds.JSON},
+	"spdx+json":                                     {may: kinds.JSON},
+	"application/vnd.syft":                          {may: kinds.JSON},
+	"text/spdx":                                     {may: kinds.SPDXText | kinds.JSON}, // the default of "cosign attach sbom", whatever the document
+	"application/vnd.cyclonedx":                     {may: kinds.JSON},
+	"application/vnd.cyclonedx+json":                {may: kinds.JSON},
+	"application/vnd.syft+json":                     {may: kinds.JSON},
+	"application/sarif+json":                        {may: kinds.JSON},
+	"application/vnd.openvex":                       {may: kinds.JSON},
+	"application/vnd.openvex+json":                  {may: kinds.JSON},
+	"application/openvex+json":                      {may: kinds.JSON},
+	"application/jose+json":                         {may: kinds.JOSE},
+	"application/cose":                              {may: kinds.COSE},
+	"application/json":                              {may: kinds.JSON},
+	oci.MediaTypeEmpty:                              {may: kinds.Empty},
 }
 
 // FormatOf says how a layer of a media type is read.
@@ -78,12 +79,12 @@ func MayCarry(artifactType string) bool {
 		strings.HasPrefix(artifactType, "application/vnd.dev.cosign.")
 }
 
-// OfLayer says what a layer of a media type may be; 0: evidence has no such layers.
-func OfLayer(mediaType string) Set {
+// KindsOfLayer says what a layer of a media type may be; 0: evidence has no such layers.
+func KindsOfLayer(mediaType string) kinds.Set {
 	base, _, _ := strings.Cut(mediaType, ";")
 	base = strings.TrimSpace(base)
 	if bundle.IsMediaType(base) {
-		return Bundle
+		return kinds.Bundle
 	}
 	if known, ok := layerTypes[base]; ok {
 		return known.may
@@ -91,9 +92,9 @@ func OfLayer(mediaType string) Set {
 	if rest, ok := strings.CutPrefix(base, "application/vnd.in-toto."); ok {
 		switch { // one media type for each predicate (in-toto attestation, spec/v1/envelope.md)
 		case strings.HasSuffix(rest, "+dsse"):
-			return Envelope
+			return kinds.Envelope
 		case strings.HasSuffix(rest, "+json"):
-			return Statement
+			return kinds.Statement
 		}
 	}
 	return 0
@@ -110,19 +111,19 @@ func IsImageType(mediaType string) bool {
 	return strings.HasPrefix(mediaType, "application/vnd.oci.image.") || strings.HasPrefix(mediaType, "application/vnd.docker.")
 }
 
-// OfConfig says what the config of evidence may be that has a media type; 0: evidence
+// KindsOfConfig says what the config of evidence may be that has a media type; 0: evidence
 // has no such config. Older clients give it the media type that is the artifact's now, of
 // which there are many: where that is nothing known, the config must be empty.
-func OfConfig(mediaType string) Set {
+func KindsOfConfig(mediaType string) kinds.Set {
 	switch {
 	case IsImageConfig(mediaType):
-		return Inert | Empty
+		return kinds.Inert | kinds.Empty
 	case mediaType == oci.MediaTypeEmpty:
-		return Empty
-	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."), OfLayer(mediaType) != 0:
-		return Inert | Empty
+		return kinds.Empty
+	case strings.HasPrefix(mediaType, "application/vnd.dev.cosign.artifact."), KindsOfLayer(mediaType) != 0:
+		return kinds.Inert | kinds.Empty
 	case IsImageType(mediaType):
 		return 0
 	}
-	return Empty
+	return kinds.Empty
 }
