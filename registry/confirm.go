@@ -12,7 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/pause"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -125,7 +125,7 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1
 		case err != nil:
 			return d, err
 		case d.Digest.String() != at.DigestStr():
-		case kinds.MayCarry(d.ArtifactType):
+		case evidence.MayCarry(d.ArtifactType):
 			return d, nil
 		default:
 			return d, unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))

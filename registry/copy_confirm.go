@@ -7,7 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -43,7 +43,7 @@ type copiedReferrer struct {
 
 func (r copiedReferrer) isListedAs(d v1.Descriptor) bool {
 	known := d.ArtifactType == r.ArtifactType || d.ArtifactType == r.config || d.ArtifactType == ""
-	return oci.SameContent(d, r.Descriptor) && known && (kinds.MayCarry(d.ArtifactType) || !kinds.MayCarry(r.ArtifactType))
+	return oci.SameContent(d, r.Descriptor) && known && (evidence.MayCarry(d.ArtifactType) || !evidence.MayCarry(r.ArtifactType))
 }
 
 // confirmList looks for the copied referrers of a subject in the destination's

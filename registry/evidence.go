@@ -16,7 +16,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
@@ -347,7 +347,7 @@ func (g *gatherer) malformed(ref name.Reference, detail string) error {
 // itself to what it is about, and is not read from an index, which alone gives meaning
 // to what is not signed.
 func formatOf(place Place, layerMediaType string) Format {
-	f := Format(kinds.FormatOf(layerMediaType))
+	f := Format(evidence.FormatOf(layerMediaType))
 	if f == "" || (f == FormatStatement) != (place == PlaceIndex) {
 		return FormatOther
 	}

@@ -11,7 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 )
 
 // referrers reads what the list of referrers names: first the shares of all small
@@ -83,7 +83,7 @@ func (g *gatherer) listed(ctx context.Context, desc v1.Descriptor, out chan<- ca
 		in:  Item{Place: PlaceReferrers, Manifest: desc, ManifestAnnotations: desc.Annotations},
 		ref: g.subject.Context().Digest(desc.Digest.String()),
 	}
-	if !kinds.MayCarry(desc.ArtifactType) {
+	if !evidence.MayCarry(desc.ArtifactType) {
 		c.in.Format = FormatOther
 		out <- c
 		return

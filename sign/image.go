@@ -18,7 +18,6 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -224,14 +223,14 @@ func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error
 	if err != nil {
 		return nil, err
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := m.Parse()
 	if err != nil {
-		return nil, &registry.Error{Op: "read manifest", Ref: d.String(), Kind: registry.ErrMalformed, Err: err}
+		return nil, err
 	}
 	var children []name.Digest
 	seen := make(map[v1.Hash]bool)
 	for _, c := range doc.Manifests {
-		if oci.IsManifestType(string(c.MediaType)) && !seen[c.Digest] {
+		if (c.MediaType.IsImage() || c.MediaType.IsIndex()) && !seen[c.Digest] {
 			seen[c.Digest] = true
 			children = append(children, d.Context().Digest(c.Digest.String()))
 		}

@@ -26,14 +26,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -141,25 +139,37 @@ func asked(args []string, stdin io.Reader) (q question, err error) {
 
 // checkDescriptor refuses a descriptor of something else.
 func checkDescriptor(stdin io.Reader, digest string) error {
-	text, err := limit.ReadAll(stdin, maxDescriptor)
+	text, err := io.ReadAll(io.LimitReader(stdin, maxDescriptor+1))
+	if err == nil && len(text) > maxDescriptor {
+		err = fmt.Errorf("more than %d bytes", maxDescriptor)
+	}
 	if err != nil {
 		return fmt.Errorf("the descriptor on stdin cannot be read: %w", err)
 	}
-	root, err := strictjson.Parse(text)
-	if err != nil {
-		return fmt.Errorf("the descriptor on stdin is malformed: %w", err)
-	}
-	mediaType, _ := root.Get("mediaType").Str()
-	size, sized := root.Get("size").Int()
+	d, err := registry.ParseDescriptor(text)
 	switch {
-	case !root.Get("digest").Is(digest):
+	case err != nil:
+		return fmt.Errorf("the descriptor on stdin is malformed: %w", err)
+	case d.Digest.String() != digest:
 		return fmt.Errorf("the descriptor on stdin is about another digest than %s", digest)
-	case !oci.IsManifestType(mediaType):
-		return fmt.Errorf("the descriptor on stdin is about a %q, which is no image", mediaType)
-	case !sized || size <= 0:
+	case !d.MediaType.IsImage() && !d.MediaType.IsIndex():
+		return fmt.Errorf("the descriptor on stdin is about a %q, which is no image", d.MediaType)
+	case d.Size <= 0:
 		return errors.New("the descriptor on stdin has no size")
 	}
 	return nil
+}
+
+// parsePlatform reads -platform; empty: this machine's.
+func parsePlatform(text string) (v1.Platform, error) {
+	if text == "" {
+		return v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}, nil
+	}
+	p, err := v1.ParsePlatform(text)
+	if err != nil || p.OS == "" || p.Architecture == "" {
+		return v1.Platform{}, fmt.Errorf("-platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	}
+	return *p, nil
 }
 
 // judge judges the digest, and what will run of it.
@@ -180,5 +190,5 @@ func judge(ctx context.Context, q question) (*verify.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&chooser{v: v, r: client, platform: q.platform}).choose(ctx, image)
+	return v.Runnable(ctx, client, image, q.platform)
 }

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -43,10 +44,10 @@ func (e evidenceRules) name() string {
 
 // ofLayer says what a layer of a media type may be; 0: evidence has no such layers.
 func (e evidenceRules) ofLayer(mediaType string) kinds.Set {
-	if known := kinds.OfLayer(mediaType); known != 0 {
+	if known := evidence.KindsOfLayer(mediaType); known != 0 {
 		return known
 	}
-	if !kinds.IsImageType(mediaType) && slices.ContainsFunc(e.more, func(more string) bool {
+	if !evidence.IsImageType(mediaType) && slices.ContainsFunc(e.more, func(more string) bool {
 		prefix, open := strings.CutSuffix(more, "*")
 		return mediaType == more || open && strings.HasPrefix(mediaType, prefix)
 	}) {
@@ -62,7 +63,7 @@ func (e evidenceRules) ofLayer(mediaType string) kinds.Set {
 //   - what stands in the manifest itself in place of a blob is of the blob's kind.
 func (e evidenceRules) admit(m *manifest) bool {
 	d := m.doc
-	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, kinds.OfConfig(string(d.Config.MediaType))) {
+	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, evidence.KindsOfConfig(string(d.Config.MediaType))) {
 		return false
 	}
 	for _, l := range d.Layers {
@@ -126,7 +127,7 @@ func (e evidenceRules) admitsContent(text string) bool {
 // entry is what a list of referrers says here of an entry of the upstream's; false: the
 // entry cannot be one of evidence.
 func (e evidenceRules) entry(d v1.Descriptor) (v1.Descriptor, bool) {
-	if d.MediaType != types.OCIManifestSchema1 && d.MediaType != types.DockerManifestSchema2 || d.Platform != nil || kinds.IsImageConfig(d.ArtifactType) {
+	if d.MediaType != types.OCIManifestSchema1 && d.MediaType != types.DockerManifestSchema2 || d.Platform != nil || evidence.IsImageConfig(d.ArtifactType) {
 		return v1.Descriptor{}, false
 	}
 	entry := v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: d.ArtifactType, Annotations: e.annotations(d.Annotations)}
@@ -145,7 +146,7 @@ const (
 
 // kindsOf says what each blob may be that a manifest of evidence lists.
 func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
-	may := map[v1.Hash]kinds.Set{d.Config.Digest: kinds.OfConfig(string(d.Config.MediaType))}
+	may := map[v1.Hash]kinds.Set{d.Config.Digest: evidence.KindsOfConfig(string(d.Config.MediaType))}
 	for _, l := range d.Layers {
 		may[l.Digest] |= e.ofLayer(string(l.MediaType))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -397,7 +398,7 @@ func gone(err error) error {
 
 // bySubject lets evidence pass for what it is about.
 func (g *gate) bySubject(ctx context.Context, p pull, m *manifest, depth int) (*permit, error) {
-	if m.doc.Subject == nil || m.doc.Config != nil && kinds.IsImageConfig(string(m.doc.Config.MediaType)) || !g.evidence.admit(m) {
+	if m.doc.Subject == nil || m.doc.Config != nil && evidence.IsImageConfig(string(m.doc.Config.MediaType)) || !g.evidence.admit(m) {
 		return nil, nil
 	}
 	subject := m.doc.Subject.Digest.String()
@@ -483,11 +484,11 @@ func (g *gate) permitBlob(key permitKey, d permit) {
 
 // save puts a manifest that passes into the store. One that cannot be stored
 // passes all the same.
-func (g *gate) save(ctx context.Context, m *manifest, evidence bool) {
+func (g *gate) save(ctx context.Context, m *manifest, isEvidence bool) {
 	if g.c.Store == nil {
 		return
 	}
-	if err := g.c.Store.Put(m.digest, m.bytes, partOf(evidence)); err != nil {
+	if err := g.c.Store.Put(m.digest, m.bytes, partOf(isEvidence)); err != nil {
 		g.c.Logger.WarnContext(ctx, "manifest not stored", "digest", m.digest, "error", err)
 	}
 }
@@ -546,7 +547,7 @@ func (g *gate) blob(ctx context.Context, p pull, digest string) (permit, error) 
 // one is enough: one that is denied, or cannot be judged now, takes nothing from the
 // others. An image goes before evidence. Nil: none lists it.
 func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, error) {
-	var evidence *permit
+	var isEvidence *permit
 	var undecided, denied error
 	link := g.links.get(ctx, linkKey{p.repo.Name(), digest, asBlob})
 	for _, parent := range link.Parents {
@@ -560,15 +561,15 @@ func (g *gate) byLister(ctx context.Context, p pull, digest string) (*permit, er
 			undecided = err
 		case !listed.Evidence:
 			return listed, nil
-		case evidence == nil:
-			evidence = listed
+		case isEvidence == nil:
+			isEvidence = listed
 		default:
-			evidence.Kinds |= listed.Kinds
+			isEvidence.Kinds |= listed.Kinds
 		}
 	}
-	if evidence != nil {
-		evidence.Kinds |= link.Kinds
-		return evidence, nil
+	if isEvidence != nil {
+		isEvidence.Kinds |= link.Kinds
+		return isEvidence, nil
 	}
 	if undecided != nil {
 		return nil, undecided

@@ -12,7 +12,6 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
@@ -42,16 +41,16 @@ type Signer struct {
 func Describe(mediaType string, annotations map[string]string, data []byte) (Description, error) {
 	var d Description
 	var err error
-	switch kinds.FormatOf(mediaType) {
-	case kinds.FormatSimpleSigning:
+	switch FormatOf(mediaType) {
+	case FormatSimpleSigning:
 		d.Signer = signerOfLayer(annotations)
 		d.Simple, err = simplesigning.Parse(data)
-	case kinds.FormatEnvelope:
+	case FormatEnvelope:
 		d.Signer = signerOfLayer(annotations)
 		err = d.readEnvelope(data)
-	case kinds.FormatStatement:
+	case FormatStatement:
 		d.Statement, err = intoto.Parse(data)
-	case kinds.FormatBundle:
+	case FormatBundle:
 		err = d.readBundle(data)
 	}
 	return d, err

@@ -18,7 +18,6 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 )
 
@@ -68,12 +67,12 @@ type Content struct {
 // Open reads a layer by its media type: a simple signing payload, a DSSE
 // envelope or a bundle. annotations are the layer's.
 func Open(mediaType string, annotations map[string]string, data []byte) (*Claim, error) {
-	switch kinds.FormatOf(mediaType) {
-	case kinds.FormatSimpleSigning:
+	switch FormatOf(mediaType) {
+	case FormatSimpleSigning:
 		return openSimple(annotations, data)
-	case kinds.FormatEnvelope:
+	case FormatEnvelope:
 		return openEnvelope(annotations, data)
-	case kinds.FormatBundle:
+	case FormatBundle:
 		return openBundle(data)
 	}
 	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 )
 
@@ -216,7 +217,7 @@ func TestMediaTypesSayWhatContentMayBe(t *testing.T) {
 		"text/plain":                                           0,
 		"application/vnd.oci.empty.v1+json":                    kinds.Empty,
 	} {
-		if got := kinds.OfLayer(mediaType); got != want {
+		if got := evidence.KindsOfLayer(mediaType); got != want {
 			t.Errorf("layer %s: %b, want %b", mediaType, got, want)
 		}
 	}
@@ -229,7 +230,7 @@ func TestMediaTypesSayWhatContentMayBe(t *testing.T) {
 		"application/vnd.dev.sigstore.bundle.v0.3+json":   kinds.Inert | kinds.Empty,
 		"application/vnd.acme.config":                     kinds.Empty, "application/vnd.oci.image.layer.v1.tar": 0,
 	} {
-		if got := kinds.OfConfig(mediaType); got != want {
+		if got := evidence.KindsOfConfig(mediaType); got != want {
 			t.Errorf("config %s: %b, want %b", mediaType, got, want)
 		}
 	}

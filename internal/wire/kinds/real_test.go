@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 )
 
@@ -138,8 +139,8 @@ func TestWhatToolsWriteIsOfItsKind(t *testing.T) {
 		// trivy-plugin-referrer: mutate.ConfigMediaType over an image of go-containerregistry's.
 		"application/vnd.cyclonedx+json": ggcr, "application/spdx+json": ggcr, "application/sarif+json": ggcr, "application/json": ggcr,
 	} {
-		if got := of(t, content); got&kinds.OfConfig(mediaType) == 0 {
-			t.Errorf("a config of trivy-plugin-referrer's, %s: %b, allowed %b", mediaType, got, kinds.OfConfig(mediaType))
+		if got := of(t, content); got&evidence.KindsOfConfig(mediaType) == 0 {
+			t.Errorf("a config of trivy-plugin-referrer's, %s: %b, allowed %b", mediaType, got, evidence.KindsOfConfig(mediaType))
 		}
 	}
 	for mediaType, content := range map[string]string{
@@ -147,8 +148,8 @@ func TestWhatToolsWriteIsOfItsKind(t *testing.T) {
 		"spdx+json":            `{"spdxVersion":"SPDX-2.3"}`, // cosign 1.8 and later: --type spdx --input-format json
 		"application/vnd.syft": `{"artifacts":[]}`,           // cosign 1: SyftMediaType
 	} {
-		if got := of(t, content); got&kinds.OfLayer(mediaType) == 0 {
-			t.Errorf("%s: %b, allowed %b", mediaType, got, kinds.OfLayer(mediaType))
+		if got := of(t, content); got&evidence.KindsOfLayer(mediaType) == 0 {
+			t.Errorf("%s: %b, allowed %b", mediaType, got, evidence.KindsOfLayer(mediaType))
 		}
 	}
 }

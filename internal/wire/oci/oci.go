@@ -230,6 +230,15 @@ func descriptors(v strictjson.Value, key string) ([]v1.Descriptor, error) {
 	return all, nil
 }
 
+// ParseDescriptor reads a descriptor that stands alone.
+func ParseDescriptor(text []byte) (v1.Descriptor, error) {
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return descriptor(root)
+}
+
 func descriptor(v strictjson.Value) (d v1.Descriptor, err error) {
 	if v.Kind() != strictjson.Object {
 		return d, fmt.Errorf("%w: a descriptor is no object", ErrMalformed)

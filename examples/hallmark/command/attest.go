@@ -1,0 +1,251 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// maxPredicate bounds a predicate that is read from a file.
+const maxPredicate = 128 << 20
+
+// attestedImage is what was attested; attest prints a JSON list of them, in the
+// order of its arguments.
+type attestedImage struct {
+	// Image is the argument.
+	Image string `json:"image"`
+	// Digest is what it named, and what was attested, with its repository.
+	Digest        string               `json:"digest"`
+	PredicateType string               `json:"predicateType"`
+	Attestations  []attestation        `json:"attestations"`
+	Superseded    []supersededEvidence `json:"superseded,omitempty"`
+}
+
+type attestation struct {
+	KeyID  string `json:"keyId"`
+	Format string `json:"format"`
+	// Evidence is the manifest that carries it, and Size its bytes there.
+	Evidence string `json:"evidence"`
+	Size     int64  `json:"size"`
+}
+
+// supersededEvidence is what --replace has found.
+type supersededEvidence struct {
+	KeyID    string `json:"keyId"`
+	Format   string `json:"format"`
+	Evidence string `json:"evidence"`
+	// Removed is false where it is still attached, for the reason that follows.
+	Removed bool   `json:"removed"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// attestFlags say how what is attested is attached.
+type attestFlags struct {
+	keyFlags
+	format  string
+	replace bool
+}
+
+// attestFormats are the values of --format.
+var attestFormats = map[string][]registry.Format{
+	"bundle": {registry.FormatBundle},
+	"att":    {registry.FormatEnvelope},
+	"both":   {registry.FormatBundle, registry.FormatEnvelope},
+}
+
+func (f *attestFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
+	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, att or both")
+	flags.BoolVar(&f.replace, "replace", false, "remove what the same keys have attested before with the same type")
+	f.passwords.flag(cmd)
+	suggest(cmd, "format", "bundle", "att", "both")
+}
+
+func (a *app) attestCommand() *cobra.Command {
+	f := attestFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}
+	var kind, path string
+	cmd := &cobra.Command{
+		Use:   "attest --key FILE --type TYPE --predicate FILE IMAGE...",
+		Short: "State something about images, signed",
+		Long: `Sign a statement that says what --predicate holds about the digest that each
+IMAGE names now, attach it beside the image, and read it back.
+
+The predicate is checked to be what its type says, and signed byte for byte. Of
+type custom it may be any text, which is wrapped as cosign does. Types:
+
+` + typeTable() + `
+Any other absolute URI is a type whose predicate must be a JSON object.
+
+Formats: bundle is what cosign v3 reads, att (the tag sha256-....att) what older
+cosign reads. With --replace the new attestation comes first; what another key
+has signed is never removed. A registry may not let manifests be removed: that is
+told, and no error.
+
+JSON is one list with an object for each IMAGE: image, digest, predicateType,
+attestations (keyId, format, evidence, size), superseded (keyId, format,
+evidence, removed, reason).`,
+		Example: `  hallmark attest --key builder.key --type spdx --predicate sbom.spdx.json registry.example/team/app:v1
+  hallmark scan-report -o json trivy.json | hallmark attest --key scanner.key --type vuln --predicate - registry.example/team/app:v1`,
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.readPredicate(kind, path)
+			if err != nil {
+				return err
+			}
+			return a.attest(cmd.Context(), f, p, args)
+		},
+	}
+	cmd.Flags().StringVar(&kind, "type", "", "the predicate's `TYPE`: a name of the table, or a URI")
+	cmd.Flags().StringVar(&path, "predicate", "", "the `FILE` with the predicate; - is stdin")
+	f.define(cmd)
+	suggest(cmd, "type", typeNames()...)
+	return cmd
+}
+
+func typeNames() []string {
+	var names []string
+	for _, t := range predicate.Types() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func typeTable() string {
+	var b strings.Builder
+	for _, t := range predicate.Types() {
+		names := strings.Join(append([]string{t.Name}, t.Aliases...), ", ")
+		fmt.Fprintf(&b, "  %-34s %s\n", names, t.Title)
+	}
+	return b.String()
+}
+
+// readPredicate reads what --type and --predicate name.
+func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
+	switch {
+	case kind == "":
+		return nil, usageError("--type is missing: say what the predicate is")
+	case path == "":
+		return nil, usageError("--predicate is missing: name the file that holds it, or - for stdin")
+	}
+	t, known := predicate.Lookup(kind)
+	if !known {
+		return nil, usageError("--type %q: use one of %s, or an absolute URI", kind, strings.Join(typeNames(), ", "))
+	}
+	text, err := a.readInput(path, maxPredicate)
+	if err != nil {
+		return nil, fmt.Errorf("predicate: %w", err)
+	}
+	if t.Name == "custom" {
+		return predicate.Custom{Data: string(text), Timestamp: time.Now().UTC()}, nil
+	}
+	p, err := predicate.Parse(kind, text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// readInput reads a file, or stdin.
+func (a *app) readInput(path string, bound int64) ([]byte, error) {
+	if path == "-" {
+		text, err := limit.ReadAll(a.stdin, bound)
+		if err != nil {
+			return nil, fmt.Errorf("stdin: %w", err)
+		}
+		return text, nil
+	}
+	text, _, err := file.Read(path, bound)
+	return text, err
+}
+
+// attest states a predicate about images.
+func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
+	if err := oneOf("format", f.format, "bundle", "att", "both"); err != nil {
+		return err
+	}
+	places := make([]place, len(images))
+	for i, image := range images {
+		var err error
+		if places[i], err = a.locate(image, existing); err != nil {
+			return err
+		}
+	}
+	digests, signers, err := a.prepare(ctx, places, f.keyFlags)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
+	all := []attestedImage{}
+	for i, at := range places {
+		a.console.progress("attesting: %d of %d images", i, len(places))
+		var done *attest.Attached
+		done, err = attest.Image(ctx, at.store, digests[i], p, attest.Options{Formats: attestFormats[f.format], Replace: f.replace}, signers...)
+		if err != nil {
+			break // what was attested before is told all the same
+		}
+		all = append(all, shownAttached(at, done))
+	}
+	if printErr := a.printAttested(all); printErr != nil {
+		return printErr
+	}
+	return err
+}
+
+func shownAttached(p place, done *attest.Attached) attestedImage {
+	out := attestedImage{
+		Image: p.image, Digest: p.at(done.Digest), PredicateType: done.PredicateType, Attestations: []attestation{},
+	}
+	for _, x := range done.Attestations {
+		out.Attestations = append(out.Attestations, attestation{x.KeyID, string(x.Format), p.at(x.Evidence), x.Size})
+	}
+	for _, s := range done.Superseded {
+		out.Superseded = append(out.Superseded, supersededEvidence{s.KeyID, string(s.Format), p.at(s.Evidence), s.Removed, s.Reason})
+	}
+	return out
+}
+
+func (a *app) printAttested(all []attestedImage) error {
+	for _, image := range all {
+		for _, x := range image.Attestations {
+			if x.Size > verifiersLimit {
+				a.console.say("hallmark: the attestation has %s; verifiers pass over what is larger than %s unless told otherwise", size(x.Size), size(verifiersLimit))
+			}
+		}
+	}
+	if a.json() {
+		return a.out.document(all)
+	}
+	for _, image := range all {
+		n := node{words: words{good.of("attested"), image.Digest}}
+		if image.Digest != image.Image {
+			n.words = append(n.words, "from "+image.Image)
+		}
+		n.add("type", image.PredicateType)
+		for _, x := range image.Attestations {
+			n.add(x.Format, "by key "+shortID(x.KeyID), size(x.Size), "in "+digestPart(x.Evidence))
+		}
+		for _, s := range image.Superseded {
+			if s.Removed {
+				n.add("removed an earlier one", s.Format, "by key "+shortID(s.KeyID), digestPart(s.Evidence))
+			} else {
+				n.add(doubt.of("an earlier one is still there"), digestPart(s.Evidence), s.Reason)
+			}
+		}
+		a.out.tree(n)
+	}
+	return nil
+}
+
+// verifiersLimit is registry.Limits.MaxPayloadBytes where nobody sets it.
+const verifiersLimit = 32 << 20

@@ -1,0 +1,172 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// copyResult is the JSON of copy.
+type copyResult struct {
+	// Source and Destination are the arguments.
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	// Digest is the image at the destination, with its repository.
+	Digest string `json:"digest"`
+	// Manifests are those of the image, Evidence those that carry evidence
+	// about it, and Blobs are those of both.
+	Manifests tally `json:"manifests"`
+	Evidence  tally `json:"evidence"`
+	Blobs     tally `json:"blobs"`
+	// Ignored tells what was passed over, and why.
+	Ignored []ignored `json:"ignored"`
+}
+
+// tally counts what happened to manifests or blobs.
+type tally struct {
+	Copied  int `json:"copied"`
+	Present int `json:"present"`
+	Mounted int `json:"mounted"`
+	Merged  int `json:"merged"`
+}
+
+type ignored struct {
+	Digest string `json:"digest,omitempty"`
+	Detail string `json:"detail"`
+}
+
+func (a *app) copyCommand() *cobra.Command {
+	var noEvidence bool
+	cmd := &cobra.Command{
+		Use:   "copy SOURCE DESTINATION",
+		Short: "Copy an image with all of its evidence",
+		Long: `Copy an image, or an index with all that it lists, and everything attached to
+them: signatures, attestations and other referrers, so that it verifies at the
+destination as it did at the source. Digests stay the same. SOURCE and
+DESTINATION are registries or layouts (oci:DIRECTORY:TAG, made where there is none).
+The tag at the destination is set last; an interrupted copy can be run again.
+
+Copying verifies digests, not signatures.
+
+JSON is one object: source, destination, digest, manifests (of the image),
+evidence (its manifests) and blobs (of both), each with copied, present, mounted
+and merged; ignored (digest, detail).`,
+		Example: `  hallmark copy registry.example/team/app:v1 oci:./layout:v1
+  hallmark copy oci:./layout:v1 mirror.example/team/app:v1`,
+		Args: arguments(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.copy(cmd.Context(), args[0], args[1], noEvidence)
+		},
+	}
+	cmd.Flags().BoolVar(&noEvidence, "no-evidence", false, "leave signatures, attestations and other referrers behind")
+	return cmd
+}
+
+func (a *app) copy(ctx context.Context, source, destination string, noEvidence bool) error {
+	from, err := a.locate(source, existing)
+	if err != nil {
+		return err
+	}
+	to, err := a.locate(destination, created)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, 0)
+	defer cancel()
+	var events []registry.CopyEvent
+	digest, err := registry.Copy(ctx, from.store, from.ref, to.store, to.ref, registry.CopyOptions{
+		NoEvidence: noEvidence,
+		Progress: func(e registry.CopyEvent) {
+			if e.Action != registry.CopyStarted {
+				events = append(events, e)
+			}
+			a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	r := copyResult{Source: source, Destination: destination, Digest: to.at(digest), Ignored: []ignored{}}
+	r.count(events, digest.DigestStr())
+	return a.printCopy(r)
+}
+
+// count tells the image from its evidence by the order that registry.Copy
+// documents: the image's own manifest is the last of the image.
+func (r *copyResult) count(events []registry.CopyEvent, image string) {
+	manifests := &r.Manifests
+	for _, e := range events {
+		if oci.IsManifestType(string(e.Content.MediaType)) {
+			r.add(manifests, e)
+		} else {
+			r.add(&r.Blobs, e)
+		}
+		if e.Content.Digest.String() == image {
+			manifests = &r.Evidence
+		}
+	}
+}
+
+func (r *copyResult) add(t *tally, e registry.CopyEvent) {
+	switch e.Action {
+	case registry.CopyDone:
+		t.Copied++
+	case registry.CopyPresent:
+		t.Present++
+	case registry.CopyMounted:
+		t.Mounted++
+	case registry.CopyMerged:
+		t.Merged++
+	case registry.CopyIgnored:
+		i := ignored{Detail: e.Detail}
+		if e.Content.Digest.Hex != "" {
+			i.Digest = e.Content.Digest.String()
+		}
+		r.Ignored = append(r.Ignored, i)
+	}
+}
+
+func (a *app) printCopy(r copyResult) error {
+	if a.json() {
+		return a.out.document(r)
+	}
+	n := node{words: words{good.of("copied"), r.Digest, "from " + r.Source}}
+	n.add("manifests", r.Manifests)
+	n.add("evidence ", r.Evidence)
+	n.add("blobs    ", r.Blobs)
+	for _, i := range r.Ignored {
+		n.add(doubt.of("passed over"), i.Digest, i.Detail)
+	}
+	a.out.tree(n)
+	return nil
+}
+
+// String says what happened; what did not happen is left out.
+func (t tally) String() string {
+	text := fmt.Sprintf("%d copied, %d there already", t.Copied, t.Present)
+	if t.Mounted > 0 {
+		text += fmt.Sprintf(", %d taken from another repository of the registry", t.Mounted)
+	}
+	if t.Merged > 0 {
+		text += fmt.Sprintf(", %d merged", t.Merged)
+	}
+	return text
+}
+
+// size is a number of bytes for people.
+func size(bytes int64) string {
+	const unit = 1000
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, prefix := float64(bytes)/unit, 0
+	for value >= unit {
+		value /= unit
+		prefix++
+	}
+	return fmt.Sprintf("%.1f %cB", value, "kMGTPE"[prefix])
+}

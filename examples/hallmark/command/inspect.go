@@ -1,0 +1,343 @@
+package command
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/attest/scan"
+	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Bounds of inspect --recursive.
+const (
+	maxInspectDepth     = 4
+	maxInspectManifests = 1000
+)
+
+// inspection is the JSON of inspect.
+type inspection struct {
+	// Image is the argument.
+	Image string `json:"image"`
+	// Complete is false where something could not be read, so that there may be
+	// more than is shown.
+	Complete bool `json:"complete"`
+	manifestView
+}
+
+// manifestView is an image, an index, or one of those that it lists.
+type manifestView struct {
+	// Digest has its repository in front.
+	Digest       string `json:"digest"`
+	MediaType    string `json:"mediaType"`
+	Size         int64  `json:"size"`
+	ArtifactType string `json:"artifactType,omitempty"`
+	// Platform is what the index says about it.
+	Platform string `json:"platform,omitempty"`
+	// AttestationOf is the manifest that BuildKit's unsigned attestations claim
+	// to be about.
+	AttestationOf string `json:"attestationOf,omitempty"`
+	// Statements are BuildKit's unsigned attestations in it.
+	Statements []unsigned `json:"statements,omitempty"`
+	// Error says why it could not be read.
+	Error string `json:"error,omitempty"`
+	// Evidence is what is attached to it; absent where nobody has looked.
+	Evidence []piece `json:"evidence,omitzero"`
+	// Manifests are those that an index lists.
+	Manifests []manifestView `json:"manifests,omitempty"`
+}
+
+type inspectFlags struct {
+	keys      []string
+	recursive bool
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var f inspectFlags
+	cmd := &cobra.Command{
+		Use:   "inspect IMAGE",
+		Short: "Show the evidence attached to an image",
+		Long: `Show what IMAGE is and everything attached to it: signatures, attestations and
+other referrers, each with what it claims about its signer and its subject.
+
+What is shown is what the registry holds: anybody who can push there may have put
+it there. Without --key nothing is verified. With --key each signature that the
+key has made is marked; whether the image may be used is for verify to say.
+
+Exit codes: 0 everything was read; 2 not.
+
+JSON is one object: image, complete, digest, mediaType, size, artifactType,
+platform, attestationOf, statements (predicateType, predicate (name, value), error;
+unsigned, and worth what signs the index), error, manifests (the same fields again), evidence
+(kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
+identities, issuer, certificate), predicateType, predicate (name, value),
+subjects, subjectMatches, repository, annotations, created, verifiedBy (name, keyId), error).`,
+		Example: `  hallmark inspect registry.example/team/app:v1
+  hallmark inspect --recursive --key release.pub oci:./layout:v1`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
+	}
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
+	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of what an index lists, too")
+	return cmd
+}
+
+func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
+	p, err := a.locate(image, existing)
+	if err != nil {
+		return err
+	}
+	i := inspector{place: p, console: a.console, recursive: f.recursive, complete: true}
+	if i.keys, err = loadKeys(f.keys); err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
+	digest, err := p.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	view, err := i.look(ctx, digest, 0)
+	if err != nil {
+		return err
+	}
+	result := inspection{Image: image, Complete: i.complete, manifestView: view}
+	if a.json() {
+		err = a.out.document(result)
+	} else {
+		a.out.tree(i.tree(result))
+	}
+	if err == nil && !i.complete {
+		a.console.say("hallmark: not everything could be read; there may be more than is shown")
+		return errUndecided
+	}
+	return err
+}
+
+// namedKey is a key of --key.
+type namedKey struct {
+	name string
+	*sigkey.Key
+}
+
+func loadKeys(paths []string) ([]namedKey, error) {
+	var keys []namedKey
+	for _, path := range paths {
+		text, _, err := file.Read(path, sigkey.MaxFileSize)
+		if err != nil {
+			return nil, fmt.Errorf("public key: %w", err)
+		}
+		key, err := sigkey.ParsePEM(text)
+		if err != nil {
+			return nil, fmt.Errorf("public key %s: %w", path, err)
+		}
+		keys = append(keys, namedKey{path, key})
+	}
+	return keys, nil
+}
+
+// inspector reads one image.
+type inspector struct {
+	place     place
+	console   *console
+	keys      []namedKey
+	recursive bool
+	read      int
+	complete  bool
+}
+
+// look reads a manifest and its evidence.
+func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (manifestView, error) {
+	m, err := registry.ReadManifest(ctx, i.place.store, digest)
+	if err != nil {
+		return manifestView{}, err
+	}
+	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	if err != nil {
+		return manifestView{}, &registry.Error{Op: "read manifest", Ref: digest.String(), Kind: registry.ErrMalformed, Err: err}
+	}
+	i.read++
+	i.console.progress("inspecting: %d manifests", i.read)
+	view := manifestView{
+		Digest: i.place.at(digest), MediaType: doc.MediaType, Size: m.Descriptor.Size,
+		ArtifactType: doc.ArtifactType,
+	}
+	if view.Evidence, err = i.evidence(ctx, digest, m.Bytes); err != nil {
+		return manifestView{}, err
+	}
+	statements, err := i.statements(ctx, digest, doc.IsIndex)
+	if err != nil {
+		return manifestView{}, err
+	}
+	for _, d := range doc.Manifests {
+		child, err := i.child(ctx, digest.Context().Digest(d.Digest.String()), d, depth+1)
+		if err != nil {
+			return manifestView{}, err
+		}
+		child.Statements = statements[d.Digest]
+		view.Manifests = append(view.Manifests, child)
+	}
+	return view, nil
+}
+
+// unsigned is a statement that BuildKit has put into an index. Nobody has signed it
+// by itself.
+type unsigned struct {
+	PredicateType string `json:"predicateType,omitempty"`
+	Predicate     []fact `json:"predicate,omitempty"`
+	// Error says why it does not count, or could not be read.
+	Error string `json:"error,omitempty"`
+}
+
+// statements reads what BuildKit has put into an index, by the manifest that
+// carries it.
+func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex bool) (map[v1.Hash][]unsigned, error) {
+	all := make(map[v1.Hash][]unsigned)
+	if !isIndex {
+		return all, nil
+	}
+	for item, err := range registry.IndexEvidence(ctx, i.place.store, index, registry.Limits{}) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		u := unsigned{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
+		if err != nil {
+			i.complete = i.complete && !incomplete(err)
+			u.Error = err.Error()
+		} else if s, err := intoto.Parse(item.Payload); err != nil {
+			u.Error = err.Error()
+		} else {
+			lines, err := predicate.Summarize(s.PredicateType, s.Predicate, scan.Count)
+			for _, line := range lines {
+				u.Predicate = append(u.Predicate, fact(line))
+			}
+			if u.PredicateType = s.PredicateType; err != nil {
+				u.Error = err.Error()
+			}
+		}
+		all[item.Manifest.Digest] = append(all[item.Manifest.Digest], u)
+	}
+	return all, nil
+}
+
+// child shows what an index says about a manifest, and with --recursive the
+// manifest itself.
+func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (manifestView, error) {
+	view := manifestView{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
+	if i.recursive && oci.IsManifestType(view.MediaType) {
+		if depth > maxInspectDepth || i.read >= maxInspectManifests {
+			view.Error = fmt.Sprintf("not read: more than %d manifests, or indexes that nest deeper than %d", maxInspectManifests, maxInspectDepth)
+			i.complete = false
+		} else if read, err := i.look(ctx, digest, depth); err == nil {
+			view = read
+		} else if ctx.Err() != nil {
+			return view, err
+		} else {
+			view.Error = err.Error()
+			i.complete = i.complete && !registry.Unreadable(err)
+		}
+	}
+	if d.Platform != nil {
+		view.Platform = d.Platform.String()
+	}
+	if d.Annotations["vnd.docker.reference.type"] == "attestation-manifest" {
+		view.AttestationOf = d.Annotations["vnd.docker.reference.digest"]
+	}
+	return view, nil
+}
+
+// evidence describes what is attached to a manifest.
+func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest []byte) ([]piece, error) {
+	pieces := []piece{}
+	for item, err := range registry.Evidence(ctx, i.place.store, digest, registry.Limits{}) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			i.complete = i.complete && !incomplete(err)
+			p := pieceOf(item)
+			p.Error = err.Error()
+			pieces = append(pieces, p)
+			continue
+		}
+		pieces = append(pieces, describe(item, digestsOf(manifest), i.keys))
+	}
+	return pieces, nil
+}
+
+func digestsOf(manifest []byte) intoto.Digester {
+	return func(algorithm string) (string, bool, error) {
+		switch algorithm {
+		case "sha256":
+			sum := sha256.Sum256(manifest)
+			return hex.EncodeToString(sum[:]), true, nil
+		case "sha384":
+			sum := sha512.Sum384(manifest)
+			return hex.EncodeToString(sum[:]), true, nil
+		case "sha512":
+			sum := sha512.Sum512(manifest)
+			return hex.EncodeToString(sum[:]), true, nil
+		}
+		return "", false, nil
+	}
+}
+
+// tree shows an inspection to people.
+func (i *inspector) tree(r inspection) node {
+	root := node{words: words{r.Digest}}
+	if r.Image != r.Digest {
+		root.words = append(root.words, "from "+r.Image)
+	}
+	i.fill(&root, r.manifestView)
+	return root
+}
+
+func (i *inspector) fill(n *node, m manifestView) {
+	n.add(m.MediaType, m.ArtifactType, size(m.Size))
+	if m.Error != "" {
+		n.add(bad.of("could not be read"), m.Error)
+	}
+	if m.Evidence != nil {
+		n.children = append(n.children, i.evidenceTree(m.Evidence))
+	}
+	for _, child := range m.Manifests {
+		c := node{words: words{"lists", child.Platform, digestPart(child.Digest)}}
+		if child.AttestationOf != "" {
+			c.words = append(c.words, faint.of("unsigned attestations, said to be about %s", child.AttestationOf))
+		}
+		for _, u := range child.Statements {
+			s := node{words: words{"statement", u.PredicateType, faint.of("unsigned")}}
+			if u.Error != "" {
+				s.add(bad.of("not understood"), u.Error)
+			}
+			for _, f := range u.Predicate {
+				s.add(f.Name, f.Value)
+			}
+			c.children = append(c.children, s)
+		}
+		i.fill(&c, child)
+		n.children = append(n.children, c)
+	}
+}
+
+func (i *inspector) evidenceTree(pieces []piece) node {
+	n := node{words: words{fmt.Sprintf("evidence: %d", len(pieces))}}
+	if len(pieces) > 0 && len(i.keys) == 0 {
+		n.words = append(n.words, doubt.of("not verified: no --key given"))
+	}
+	for _, p := range pieces {
+		n.children = append(n.children, p.tree(len(i.keys) > 0))
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+package command
+
+import (
+	"context"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/sign"
+)
+
+// keygenResult is the JSON of keygen.
+type keygenResult struct {
+	PrivateKey string `json:"privateKey"`
+	PublicKey  string `json:"publicKey"`
+	KeyID      string `json:"keyId"`
+	Algorithm  string `json:"algorithm"`
+}
+
+type keygenFlags struct {
+	out           string
+	algorithm     string
+	passwords     passwords
+	emptyPassword bool
+}
+
+func (a *app) keygenCommand() *cobra.Command {
+	f := keygenFlags{passwords: passwords{app: a}}
+	cmd := &cobra.Command{
+		Use:   "keygen",
+		Short: "Make a key pair",
+		Long: `Make a key pair: PREFIX.key, the private key, encrypted with a password, and
+PREFIX.pub, the public key to hand out. Existing files are never overwritten.
+
+The password comes from --password-file, from ` + passwordVariable + `, or from a prompt.
+The files are those of cosign: either program signs and verifies with them.
+
+JSON is one object: privateKey and publicKey (paths), keyId, algorithm.`,
+		Example: `  hallmark keygen
+  hallmark keygen --out release --algorithm ed25519`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.keygen(cmd.Context(), f) },
+	}
+	var algorithms []string
+	for _, algorithm := range sign.Algorithms() {
+		algorithms = append(algorithms, string(algorithm))
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.out, "out", "hallmark", "write `PREFIX`.key and PREFIX.pub")
+	flags.StringVar(&f.algorithm, "algorithm", string(sign.ECDSAP256), "type of key")
+	flags.BoolVar(&f.emptyPassword, "insecure-empty-password", false, "leave the private key usable by whoever has the file")
+	f.passwords.flag(cmd)
+	suggest(cmd, "algorithm", algorithms...)
+	return cmd
+}
+
+func (a *app) keygen(ctx context.Context, f keygenFlags) error {
+	o := sign.KeyOptions{
+		Algorithm:   sign.Algorithm(f.algorithm),
+		PrivatePath: f.out + ".key", PublicPath: f.out + ".pub",
+		InsecureEmptyPassword: f.emptyPassword,
+	}
+	// Before a person thinks of a password in vain.
+	for _, path := range []string{o.PrivatePath, o.PublicPath} {
+		if _, err := os.Lstat(path); err == nil {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+		}
+	}
+	if !f.emptyPassword {
+		var err error
+		if o.Password, err = f.passwords.fresh(ctx); err != nil {
+			return err
+		}
+	}
+	pair, err := sign.Generate(ctx, o)
+	if err != nil {
+		return err
+	}
+	if f.emptyPassword {
+		a.console.say("warning: whoever gets %s can sign with it", o.PrivatePath)
+	}
+	return a.printKeys(keygenResult{o.PrivatePath, o.PublicPath, pair.ID, f.algorithm})
+}
+
+func (a *app) printKeys(r keygenResult) error {
+	if a.json() {
+		return a.out.document(r)
+	}
+	a.out.line("", words{"private key", r.PrivateKey})
+	a.out.line("", words{"public key ", r.PublicKey})
+	a.out.line("", words{"key ID     ", r.KeyID})
+	a.console.say("next: hallmark sign --key %s IMAGE, and hand out %s for: hallmark verify --key %s IMAGE", r.PrivateKey, r.PublicKey, r.PublicKey)
+	return nil
+}

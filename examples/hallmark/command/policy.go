@@ -1,0 +1,168 @@
+package command
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/internal/jsonschema"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+func (a *app) policyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Check policies, and say in words what they ask for",
+		Long: `Check policy files, and say in words what applies to an image. A policy is strict
+YAML or JSON: unknown and repeated fields, names that lead nowhere and rules that
+cannot mean what they say are refused with line and column.`,
+		Example: "  hallmark policy check production.yaml",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			return usageError("what about policies? use check, explain or schema")
+		},
+	}
+	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand())
+	return cmd
+}
+
+// checkedPolicy is what policy check says of a file.
+type checkedPolicy struct {
+	File   string `json:"file"`
+	Policy string `json:"policy"`
+}
+
+func (a *app) policyCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Check policy files, with the files that they name",
+		Long: `Check policy files as verify would load them.
+
+JSON is one list with an object for each FILE: file, policy (its digest).`,
+		Example: "  hallmark policy check examples/policy/*.yaml",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			all := []checkedPolicy{}
+			for _, path := range args {
+				v, err := loadVerifier(path)
+				if err != nil {
+					return err
+				}
+				all = append(all, checkedPolicy{path, v.PolicyDigest()})
+			}
+			if a.json() {
+				return a.out.document(all)
+			}
+			for _, c := range all {
+				a.out.line("", words{good.of("good"), c.File, c.Policy})
+			}
+			return nil
+		},
+	}
+}
+
+func loadVerifier(path string) (*verify.Verifier, error) {
+	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return verify.New(policy, verify.Options{})
+}
+
+func (a *app) policyExplainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain FILE IMAGE",
+		Short: "Say in words what a policy asks of an image",
+		Long: `Say which rule of a policy applies to an image, and what it asks for. Nothing is
+read but the policy.
+
+JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
+conditions, of (the same fields again)).`,
+		Example: "  hallmark policy explain production.yaml registry.example/team/app",
+		Args:    arguments(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			v, err := loadVerifier(args[0])
+			if err != nil {
+				return err
+			}
+			ref, err := name.ParseReference(args[1])
+			if err != nil {
+				return usageError("%w", err)
+			}
+			e := v.Explain(ref.Context())
+			if a.json() {
+				return a.out.document(e)
+			}
+			a.out.tree(explanationTree(e))
+			return nil
+		},
+	}
+}
+
+func explanationTree(e *verify.Explanation) node {
+	root := node{words: words{e.Repository}}
+	switch {
+	case e.Rule == "":
+		root.add(bad.of("denied"), "no rule is about it")
+	case e.Reason != "":
+		root.add(bad.of("denied"), "by the rule "+e.Rule, e.Reason)
+	default:
+		root.add("rule", e.Rule, string(e.Mode))
+	}
+	for _, r := range e.Requirements {
+		root.children = append(root.children, explainedNode(r))
+	}
+	return root
+}
+
+func explainedNode(r verify.Explained) node {
+	n := node{words: words{r.Text, faint.of("%s", r.Requirement)}}
+	for _, c := range r.Conditions {
+		n.add(c)
+	}
+	for _, o := range r.Of {
+		n.children = append(n.children, explainedNode(o))
+	}
+	return n
+}
+
+func (a *app) policySchemaCommand() *cobra.Command {
+	var of string
+	cmd := &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of policy files, for editors",
+		Long: `Print the JSON Schema (2020-12) of policy files, or with --of verify that of what
+'hallmark verify -o json' prints.
+
+JSON is the schema, whatever --output says.`,
+		Example: "  hallmark policy schema > policy.schema.json",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			if err := oneOf("of", of, "policy", "verify"); err != nil {
+				return err
+			}
+			text, err := verify.PolicySchema()
+			if of == "verify" {
+				text, err = verdictsSchema()
+			}
+			if err != nil {
+				return err
+			}
+			return a.out.raw(text, false)
+		},
+	}
+	cmd.Flags().StringVar(&of, "of", "policy", "of what: policy or verify")
+	suggest(cmd, "of", "policy", "verify")
+	return cmd
+}
+
+// verdictsSchema describes the JSON of verify.
+func verdictsSchema() ([]byte, error) {
+	statuses := []any{string(verified), string(warned), string(denied), string(undecided)}
+	schema := jsonschema.Of(reflect.TypeFor[[]verdict](), strings.TrimSpace("hallmark verify -o json"), map[reflect.Type]map[string]any{
+		reflect.TypeFor[status](): {"type": "string", "enum": statuses},
+	})
+	return jsonschema.Text(schema)
+}

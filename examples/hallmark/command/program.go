@@ -1,0 +1,29 @@
+// Package command holds the commands of hallmark, for programs that differ in the
+// plug-ins that they link. It is an example of the library and stays thin: a command
+// parses flags, calls the library, and prints.
+package command
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Plugins are what a program links beside the library. The zero value has none.
+type Plugins struct{}
+
+// Program is hallmark with some plug-ins.
+type Program struct{ plugins Plugins }
+
+// New makes a Program.
+func New(p Plugins) *Program { return &Program{p} }
+
+// Main runs the command line of this process, and returns the exit code. The first
+// signal ends the work in order; a second one kills.
+func (p *Program) Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the default comes back.
+	context.AfterFunc(ctx, stop)
+	return p.run(ctx, os.Args[1:], thisProcess())
+}

@@ -1,0 +1,436 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// Status is the answer about one image or file.
+type status string
+
+const (
+	verified status = "verified"
+	// warned: a rule that only warns would have denied it.
+	warned    status = "warned"
+	denied    status = "denied"
+	undecided status = "undecided"
+)
+
+// verdict is the answer about one image; verify prints a JSON list of them, in
+// the order of its arguments.
+type verdict struct {
+	// Image is the argument.
+	Image  string `json:"image"`
+	Status status `json:"status"`
+	// Digest is what was judged, with its repository: deploy this. Empty where
+	// it is not known.
+	Digest string `json:"digest,omitempty"`
+	// Index is the signed index that vouches for Digest.
+	Index string `json:"index,omitempty"`
+	// DeniedChildren are the manifests that an index lists and the policy denies.
+	DeniedChildren []verify.DeniedChild `json:"deniedChildren,omitempty"`
+	// Policy identifies the policy, Rule is the pattern of the rule that decided.
+	Policy string `json:"policy,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	// ValidUntil is when the first thing that the verdict rests on ends.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
+	// Requirements are those that were met, Unmet those that were not.
+	Requirements []verify.Met   `json:"requirements,omitempty"`
+	Unmet        []verify.Unmet `json:"unmet,omitempty"`
+	opinion
+}
+
+// opinion is what stands in every verdict.
+type opinion struct {
+	// Reason is why it was denied, one of package verify's.
+	Reason verify.Reason `json:"reason,omitempty"`
+	// Detail says, for people, why it is not verified.
+	Detail string `json:"detail,omitempty"`
+	// Advice says what to do about it.
+	Advice string `json:"advice,omitempty"`
+	// Keys are the trusted keys that signed.
+	Keys []verify.Signer `json:"keys"`
+	// Evidence is what was looked at, and why each piece counted or not.
+	Evidence []verify.Evidence `json:"evidence"`
+}
+
+// policyFlags say whom to trust.
+type policyFlags struct {
+	keys        []string
+	threshold   int
+	annotations []string
+}
+
+func (f *policyFlags) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
+	flags.IntVar(&f.threshold, "threshold", 1, "how many of the keys must have signed")
+	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
+}
+
+func (f *policyFlags) policy() (verify.Signatures, error) {
+	p := verify.Signatures{Threshold: f.threshold}
+	if len(f.keys) == 0 {
+		return p, usageError("--key is missing: name the public key of whom you trust, or of images a policy with --policy")
+	}
+	for _, path := range f.keys {
+		key, err := verify.LoadKey(path)
+		if err != nil {
+			return p, err
+		}
+		p.Keys = append(p.Keys, key)
+	}
+	var err error
+	p.Annotations, err = parseAnnotations(f.annotations)
+	return p, err
+}
+
+type verifyFlags struct {
+	policyFlags
+	policyFile     string
+	sameRepository bool
+	platform       string
+	explain        bool
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify --policy FILE | --key FILE [--key FILE --threshold N] IMAGE...",
+		Short: "Verify images by a policy, or that trusted keys have signed them",
+		Long: `Verify that each IMAGE meets what the policy in --policy requires of it, or that it
+has been signed by as many distinct keys of --key as --threshold says. The digest
+printed is what was verified: deploy that, not the tag, which may be moved at any
+time.
+
+An attestation is no signature. Evidence that does not count is ignored, and
+listed with the reason: for a denied image always, otherwise with --explain.
+
+--platform picks the manifest of one platform out of a signed index, and prints
+its digest: who signed the index signed the digests in it. Without it, an index is
+denied where the policy's denyDigests names every image in it; where it names only
+some, the index is verified, and these are listed: they must not run.
+
+Exit codes: 0 all verified, or warned of by a rule that only warns; 1 decided, at
+least one denied; 2 at least one could not be decided, or wrong use. Nothing but 0
+allows anything. Put -- before images whose names come from elsewhere: they might look
+like options. --help beside other arguments is wrong use.
+
+JSON is one list with an object for each IMAGE in the order of the arguments:
+image, status (verified, warned, denied, undecided), digest, index, deniedChildren
+(digest, platform, reason), policy, rule, validUntil, requirements (requirement,
+title, by, keys), unmet (requirement, title, reason, detail), reason, detail, advice,
+keys (id, name, evidence, annotations, seenAt), evidence (place, format, manifest,
+keyId, requirement, reason, detail). Its schema: hallmark policy schema --of verify.`,
+		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
+  hallmark verify --key release.pub registry.example/team/app:v1
+  hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
+  hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
+  xargs hallmark verify --policy production.yaml -- < images.txt`,
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args) },
+	}
+	a.helpAlone(cmd)
+	f.flags(cmd)
+	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
+	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository (bundles name none)")
+	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for verified images too")
+	return cmd
+}
+
+func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
+	verifier, err := f.verifier()
+	if err != nil {
+		return err
+	}
+	b := batch{app: a, verifier: verifier, verdicts: make([]verdict, len(images))}
+	if b.platform, err = parsePlatform(f.platform); err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, defaultTimeout)
+	defer cancel()
+	b.run(ctx, images)
+	if err := a.printVerdicts(b.verdicts, f.explain); err != nil {
+		return err
+	}
+	return worst(b.verdicts)
+}
+
+// verifier is made of the policy, or of the keys.
+func (f *verifyFlags) verifier() (*verify.Verifier, error) {
+	if f.policyFile == "" {
+		signatures, err := f.policy()
+		if err != nil {
+			return nil, err
+		}
+		signatures.SameRepository = f.sameRepository
+		return verify.New(signatures.Policy(), verify.Options{})
+	}
+	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
+		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
+	}
+	policy, err := verify.LoadPolicy(f.policyFile, verify.ParseOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return verify.New(policy, verify.Options{})
+}
+
+func parsePlatform(text string) (*v1.Platform, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p, err := v1.ParsePlatform(text)
+	if err != nil || p.OS == "" || p.Architecture == "" {
+		return nil, usageError("--platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	}
+	return p, nil
+}
+
+// worst is the verdict about all: what is undecided weighs most, since then the
+// answer is not complete.
+func worst(all []verdict) error {
+	var answer error
+	for _, v := range all {
+		switch {
+		case v.Status == undecided:
+			return errUndecided
+		case v.Status == denied:
+			answer = errDenied
+		}
+	}
+	return answer
+}
+
+// batch judges all images of one command.
+type batch struct {
+	app      *app
+	verifier *verify.Verifier
+	platform *v1.Platform
+	verdicts []verdict // in the order of the arguments
+	decided  int
+}
+
+// run judges images that share a store together.
+func (b *batch) run(ctx context.Context, images []string) {
+	places := make([]place, len(images))
+	b.app.console.progress("verifying: 0 of %d images", len(images))
+	together := make(map[registry.Store][]int)
+	for i, image := range images {
+		var err error
+		if places[i], err = b.app.locate(image, existing); err != nil {
+			b.decide(i, place{image: image}, nil, err)
+			continue
+		}
+		together[places[i].store] = append(together[places[i].store], i)
+	}
+	for store, members := range together {
+		// The same reference may have been given twice.
+		waiting := make(map[name.Reference][]int)
+		var refs []name.Reference
+		for _, i := range members {
+			ref := places[i].ref
+			refs = append(refs, ref)
+			waiting[ref] = append(waiting[ref], i)
+		}
+		for ref, outcome := range b.verifier.Images(ctx, store, slices.Values(refs), verify.BatchOptions{}) {
+			i := waiting[ref][0]
+			waiting[ref] = waiting[ref][1:]
+			result, err := outcome.Result, outcome.Err
+			if err == nil && b.platform != nil {
+				result, err = b.verifier.Platform(ctx, store, result, *b.platform)
+			}
+			b.decide(i, places[i], result, err)
+		}
+	}
+}
+
+func (b *batch) decide(i int, p place, result *verify.Result, err error) {
+	b.verdicts[i] = verdictOn(p, result, err)
+	b.decided++
+	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.verdicts))
+}
+
+func verdictOn(p place, result *verify.Result, err error) verdict {
+	v := verdict{Image: p.image, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
+	var refused *verify.Error
+	var unread *verify.UndecidedError
+	switch {
+	case err == nil:
+		v.Status, v.Digest = verified, p.at(result.Digest)
+		v.Keys = append(v.Keys, result.Keys...)
+		v.Evidence = append(v.Evidence, result.Evidence...)
+		v.Policy, v.Rule, v.Requirements = result.PolicyDigest, result.Rule, result.Requirements
+		v.DeniedChildren = result.DeniedChildren
+		if !result.ValidUntil.IsZero() {
+			v.ValidUntil = &result.ValidUntil
+		}
+		if w := result.Warning; w != nil {
+			v.Status, v.Reason, v.Detail, v.Advice, v.Unmet = warned, w.Reason, w.Detail, reasonAdvice[w.Reason], w.Unmet
+		}
+		if result.Index != nil {
+			v.Index = p.at(result.Index.Digest)
+			v.Evidence = append(v.Evidence, result.Index.Evidence...)
+		}
+		return v
+	case errors.As(err, &refused):
+		v.Status, v.Digest = denied, p.at(refused.Digest)
+		v.Reason, v.Detail, v.Advice = refused.Reason, refused.Detail, reasonAdvice[refused.Reason]
+		v.Policy, v.Rule, v.Unmet = refused.PolicyDigest, refused.Rule, refused.Unmet
+		v.Evidence = append(v.Evidence, refused.Evidence...)
+		return v
+	case errors.As(err, &unread):
+		v.Digest = p.at(unread.Digest)
+		v.Evidence = append(v.Evidence, unread.Evidence...)
+	}
+	v.Status, v.Detail, v.Advice = undecided, err.Error(), adviceOn(err)
+	return v
+}
+
+func (a *app) printVerdicts(all []verdict, explain bool) error {
+	a.summarize(all)
+	if a.json() {
+		return a.out.document(all)
+	}
+	for _, v := range all {
+		subject := v.Digest
+		if subject == "" {
+			subject = v.Image
+		}
+		a.printVerdict(v.Status, words{subject, v.from()}, v.why(explain), v.opinion, explain)
+	}
+	return nil
+}
+
+// summarize counts the verdicts on many images, for people.
+func (a *app) summarize(all []verdict) {
+	if len(all) < 2 {
+		return
+	}
+	counts := make(map[status]int)
+	for _, v := range all {
+		counts[v.Status]++
+	}
+	text := fmt.Sprintf("%d images:", len(all))
+	for _, s := range []status{verified, warned, denied, undecided} {
+		if counts[s] > 0 {
+			text += fmt.Sprintf(" %d %s", counts[s], s)
+		}
+	}
+	a.console.say("hallmark: %s", text)
+}
+
+// why tells which requirements were met and which were not.
+func (v verdict) why(explain bool) (nodes []node) {
+	for _, c := range v.DeniedChildren {
+		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
+	if len(v.Unmet) > 1 || len(v.Unmet) == 1 && explain {
+		for _, u := range v.Unmet {
+			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
+		}
+	}
+	if !explain {
+		return nodes
+	}
+	if v.Rule != "" {
+		nodes = append(nodes, node{words: words{"rule", v.Rule, faint.of("policy %s", v.Policy)}})
+	}
+	for _, m := range v.Requirements {
+		n := node{words: words{good.of("met"), m.Title, faint.of("%s", m.Requirement)}}
+		for _, k := range m.Keys {
+			n.add("key "+shortID(k.ID), k.Name, k.Evidence)
+		}
+		nodes = append(nodes, n)
+	}
+	if v.ValidUntil != nil {
+		nodes = append(nodes, node{words: words{"valid until", timeText(*v.ValidUntil)}})
+	}
+	return nodes
+}
+
+// from says what led to the digest, where that is not plain.
+func (v verdict) from() string {
+	switch {
+	case v.Index != "":
+		return "of index " + digestPart(v.Index)
+	case v.Digest != "" && v.Digest != v.Image:
+		return "from " + v.Image
+	}
+	return ""
+}
+
+// maxEvidenceShown keeps a flood of evidence from burying the verdicts.
+const maxEvidenceShown = 50
+
+// printVerdict prints one line about an image or file and, where it is not
+// verified or explain is set, what the verdict rests on.
+func (a *app) printVerdict(s status, subject words, why []node, o opinion, explain bool) {
+	n := node{words: append(words{s.styled()}, subject...), children: why}
+	if s == verified {
+		n.words = append(n.words, "by "+signers(o.Keys))
+	} else {
+		n.words = append(n.words, string(o.Reason), o.Detail)
+		explain = true
+	}
+	if explain {
+		for _, e := range o.Evidence[:min(len(o.Evidence), maxEvidenceShown)] {
+			n.children = append(n.children, evidenceNode(e))
+		}
+		if more := len(o.Evidence) - maxEvidenceShown; more > 0 {
+			n.add(fmt.Sprintf("and %d more, which --output json lists", more))
+		}
+	}
+	if o.Advice != "" {
+		n.add("next: " + o.Advice)
+	}
+	a.out.tree(n)
+}
+
+func (s status) styled() styled {
+	switch s {
+	case verified:
+		return good.of("verified")
+	case denied:
+		return bad.of("denied")
+	case warned:
+		return doubt.of("warned")
+	}
+	return doubt.of("undecided")
+}
+
+func evidenceNode(e verify.Evidence) node {
+	mark := doubt
+	if e.Reason == verify.ReasonCounted {
+		mark = good
+	}
+	words := words{mark.of("%s", e.Reason), string(e.Format), string(e.Place), e.Manifest}
+	if e.KeyID != "" {
+		words = append(words, "key "+shortID(e.KeyID))
+	}
+	return node{words: append(words, e.Detail)}
+}
+
+// signers names keys as people know them, with enough of their IDs to tell them
+// apart.
+func signers(keys []verify.Signer) string {
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.Name+" ("+shortID(k.ID)+")")
+	}
+	return strings.Join(names, ", ")
+}
+
+func shortID(id string) string { return id[:min(len(id), 16)] }

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package main
-
-// hideMemory is for Linux alone. Elsewhere it is left to the system who may read the
-// memory of a process.
-func hideMemory() {}

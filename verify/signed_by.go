@@ -1,0 +1,20 @@
+package verify
+
+import (
+	"context"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// SignedBy reports whether a key has made one of the signatures of an item, whatever
+// the item says and about whichever image. It is for programs that show evidence, beside
+// registry.Describe, and is not a judgement: only Image and its siblings say whether
+// evidence counts. An error is the context's.
+func SignedBy(ctx context.Context, item registry.Item, key Key) (bool, error) {
+	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	if err != nil || key.key == nil {
+		return false, nil // it cannot be read, or no key can have made its signatures
+	}
+	return claim.VerifiedWithin(ctx, key.key)
+}
