@@ -86,7 +86,7 @@ const startLimit = 300 * time.Microsecond
 var initLine = regexp.MustCompile(`(?m)^init (\S+) @\S+ ms, ([0-9.]+) ms clock`)
 
 // The runtime says how long each package's initialisation took. Of several runs, the
-// median counts: any one of them can be interrupted.
+// fastest counts: what else the machine does can only add to it.
 func TestStartOfTheCommandLine(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hallmark")
 	if runtime.GOOS == "windows" {
@@ -121,14 +121,13 @@ func TestStartOfTheCommandLine(t *testing.T) {
 		if !ours {
 			continue
 		}
-		slices.Sort(times)
-		median := times[len(times)/2]
-		if median > slowest {
-			slowest, which = median, dir
+		least := slices.Min(times)
+		if least > slowest {
+			slowest, which = least, dir
 		}
-		if median > startLimit {
+		if least > startLimit {
 			slow[dir] = 1
-			fmt.Printf("weight: %s takes %s before main\n", dir, median)
+			fmt.Printf("weight: %s takes %s before main\n", dir, least)
 		}
 	}
 	fmt.Printf("weight: of our packages, %s takes longest before main: %s (limit %s)\n", which, slowest, startLimit)
