@@ -35,6 +35,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -172,7 +173,7 @@ func judge(ctx context.Context, q question) (*verify.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := registry.NewClient(registry.Options{UserAgent: "hallmark-containerd-verifier"})
+	client, err := remote.New(remote.Options{UserAgent: "hallmark-containerd-verifier"})
 	if err != nil {
 		return nil, err
 	}

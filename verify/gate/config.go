@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/seal"
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -36,7 +36,7 @@ type Config struct {
 	// Client are the options of the clients that read from upstreams, of which each
 	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
 	// NewTransport's base, too. Zero: theirs.
-	Client registry.Options
+	Client remote.Options
 	// Logins say with whose login upstreams are asked. Empty: LoginsOfOperator.
 	// Not used by NewTransport, which uses what stands in each request.
 	Logins Logins
@@ -257,7 +257,7 @@ func New(c Config) (*Proxy, error) {
 	if len(upstreams) == 0 {
 		return nil, fmt.Errorf("%w: there is no upstream", ErrConfig)
 	}
-	client, err := registry.NewClient(c.Client)
+	client, err := remote.New(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -89,7 +89,7 @@ func fingerprintOf(i fs.FileInfo) fingerprint { return fingerprint{i.Size(), i.M
 const (
 	blobsDir = "blobs/sha256"
 	tempDir  = "ingest"
-	// lockName is also what registry.Layout locks before it writes.
+	// lockName is also what layout.Layout locks before it writes.
 	lockName = ".hallmark/lock"
 )
 

@@ -34,6 +34,8 @@ var floors = []floor{
 	{packages: "internal/dev/uncovered/...", tool: true},
 
 	{packages: "registry", may: []string{"internal/..."}, library: true, core: true},
+	{packages: "registry/remote", may: []string{"registry", "internal/..."}, library: true, core: true},
+	{packages: "registry/layout", may: []string{"registry", "internal/..."}, library: true, core: true},
 	{packages: "registry/registrytest", may: []string{"registry", "internal/..."}, library: true},
 
 	{packages: "sign", may: []string{"registry", "internal/..."}, library: true, core: true},
@@ -51,7 +53,7 @@ var floors = []floor{
 	{packages: "verify", may: []string{"registry", "attest", "attest/steps", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
-	{packages: "verify/gate", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},
+	{packages: "verify/gate", may: []string{"registry", "registry/remote", "verify", "internal/..."}, library: true, core: true},
 
 	{packages: "examples/...", tool: true},
 }
