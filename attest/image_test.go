@@ -23,7 +23,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -152,7 +154,7 @@ func TestReplaceSupersedesOnlyWhatTheSameSignerSaidOfTheSameType(t *testing.T) {
 	for name, o := range map[string]registrytest.Options{"referrers API": {}, "fallback tag": {NoReferrers: true}} {
 		t.Run(name, func(t *testing.T) {
 			host := registrytest.Start(t, registrytest.New(o))
-			store, err := registry.NewClient(registry.Options{})
+			store, err := remote.New(remote.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +163,7 @@ func TestReplaceSupersedesOnlyWhatTheSameSignerSaidOfTheSameType(t *testing.T) {
 		})
 	}
 	t.Run("layout", func(t *testing.T) {
-		store, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+		store, err := layout.Open(t.TempDir(), layout.Options{Create: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +245,7 @@ func TestReplaceKeepsWhatIsTheNewAttestationItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
-	store, err := registry.NewClient(registry.Options{})
+	store, err := remote.New(remote.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +283,7 @@ func TestReplaceTellsWhatItCouldNotRemove(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	host := registrytest.Start(t, r)
 	r.Inject(registrytest.Fault{Method: "DELETE", Do: registrytest.Status(405)})
-	store, err := registry.NewClient(registry.Options{})
+	store, err := remote.New(remote.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +307,7 @@ func TestReplaceTellsWhatItCouldNotRemove(t *testing.T) {
 func TestAttack_E12_ReplaceNeedsToSeeAllEvidence(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	host := registrytest.Start(t, r)
-	store, err := registry.NewClient(registry.Options{MaxAttempts: 1})
+	store, err := remote.New(remote.Options{MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +329,7 @@ func TestAttack_S2_WhatTheStoreDoesNotKeepIsNoSuccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := registrytest.New(registrytest.Options{})
 			host := registrytest.Start(t, r)
-			store, err := registry.NewClient(registry.Options{MaxAttempts: 1})
+			store, err := remote.New(remote.Options{MaxAttempts: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -429,7 +431,7 @@ func big(size int) string {
 }
 
 func TestAHundredMegabytesAreHeldTwiceAndNotThrice(t *testing.T) {
-	store, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+	store, err := layout.Open(t.TempDir(), layout.Options{Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 )
@@ -17,7 +18,7 @@ import (
 // Nothing but the signer's own attestation is superseded, whatever else is there,
 // and garbage does not keep anybody from attesting.
 func TestReplacePassesOverWhatIsNoAttestation(t *testing.T) {
-	store, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+	store, err := layout.Open(t.TempDir(), layout.Options{Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // endless is a store whose blobs do not come before their context ends.
@@ -34,7 +35,7 @@ func (e *endless) Blob(ctx context.Context, _ name.Digest, _ int64) (io.ReadClos
 
 // A judgement that is given up while a large payload is read gives its room back.
 func TestAttack_P17_AReadingThatIsGivenUpGivesItsRoomBack(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.plant(t, ".att", h.planted(envelopeType, strings.Repeat("x", 24<<20)))
 	b := budget.New()
 	ctx, cancel := context.WithCancel(budget.With(t.Context(), b))
@@ -68,7 +69,7 @@ func TestAttack_P17_ListsThatWaitKeepNoPlaceInFlight(t *testing.T) {
 		}
 		upstream.ServeHTTP(w, r)
 	}))
-	client, err := registry.NewClient(registry.Options{Keychain: logins{}, MaxInFlight: 4, MaxAttempts: 1})
+	client, err := remote.New(remote.Options{Keychain: logins{}, MaxInFlight: 4, MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestAttack_P17_ListsThatWaitKeepNoPlaceInFlight(t *testing.T) {
 
 // Who looks at a payload and panics has it given back, too.
 func TestAttack_P17_APanicGivesItsRoomBack(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.plant(t, ".att", h.planted(envelopeType, strings.Repeat("x", 24<<20)))
 	b := budget.New()
 	func() {

@@ -16,7 +16,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 const (
@@ -32,11 +34,11 @@ var recordings = map[string]struct{ artifactType, provenance string }{
 }
 
 // recorded opens a copy of an index that BuildKit made.
-func recorded(t testing.TB, which string) (*registry.Layout, name.Digest) {
+func recorded(t testing.TB, which string) (*layout.Layout, name.Digest) {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.CopyFS(dir, os.DirFS("testdata/buildkit/"+which)))
-	l := openLayout(t, dir, registry.LayoutOptions{})
+	l := openLayout(t, dir, layout.Options{})
 	d, err := l.Resolve(context.Background(), l.Tag("v1"))
 	must(t, err)
 	return l, l.Digest(d.Digest)
@@ -95,7 +97,7 @@ func TestCopyKeepsTheAttestationManifestsOfAnIndex(t *testing.T) {
 			"referrers API": {RequireContent: true}, "fallback tag": {RequireContent: true, NoReferrers: true},
 		} {
 			l, index := recorded(t, which)
-			h := host(t, ro, registry.Options{})
+			h := host(t, ro, remote.Options{})
 			at, err := registry.Copy(context.Background(), l, index, h.client, h.repo.Tag("copy"), registry.CopyOptions{})
 			must(t, err)
 			wantRecorded(t, which, h.client, at)
@@ -113,7 +115,7 @@ func TestCopyKeepsTheAttestationManifestsOfAnIndex(t *testing.T) {
 func TestAttack_E3_UnsignedStatementsAreNoEvidenceAboutTheirImage(t *testing.T) {
 	for what, ro := range map[string]registrytest.Options{"specified": {}, "config as artifactType": {ConfigAsArtifactType: true}} {
 		l, index := recorded(t, "v1")
-		h := host(t, ro, registry.Options{})
+		h := host(t, ro, remote.Options{})
 		at, err := registry.Copy(context.Background(), l, index, h.client, h.repo.Tag("copy"), registry.CopyOptions{})
 		must(t, err)
 		listed, _ := statementsOf(h.client, at)
@@ -435,7 +437,7 @@ func TestAttack_R1_MisbehavingRegistriesLoseTheirStatementsAlone(t *testing.T) {
 		"forbidden manifest":  {registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(403)}, true, registry.ErrDenied},
 	} {
 		l, index := recorded(t, "v1")
-		h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 2})
+		h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 2})
 		at, err := registry.Copy(context.Background(), l, index, h.client, h.repo.Tag("copy"), registry.CopyOptions{})
 		must(t, err)
 		all, _ := statementsOf(h.client, at)
@@ -454,7 +456,7 @@ func TestAttack_R1_MisbehavingRegistriesLoseTheirStatementsAlone(t *testing.T) {
 
 func TestIndexEvidenceTakesThreeRoundTrips(t *testing.T) {
 	l, index := recorded(t, "v1")
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	at, err := registry.Copy(context.Background(), l, index, h.client, h.repo.Tag("copy"), registry.CopyOptions{})
 	must(t, err)
 	h.ResetRequests()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // registryFor starts a registry that takes nothing before what it lists, and
@@ -17,7 +18,7 @@ import (
 func registryFor(t testing.TB, noReferrers bool) (*registrytest.Registry, *located) {
 	t.Helper()
 	r := registrytest.New(registrytest.Options{NoReferrers: noReferrers, RequireContent: true})
-	client, err := registry.NewClient(registry.Options{Keychain: logins{}, RetryDelay: time.Millisecond})
+	client, err := remote.New(remote.Options{Keychain: logins{}, RetryDelay: time.Millisecond})
 	must(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	return r, &located{client, mustRepo(registrytest.Start(t, r) + "/team/app")}

@@ -15,11 +15,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // scene is a signed index at a source, and what of it must arrive.
 type scene struct {
-	src      *registry.Layout
+	src      *layout.Layout
 	dir      string
 	root     registry.Manifest
 	children []registry.Manifest
@@ -120,7 +122,7 @@ func mustRepo(s string) name.Repository {
 // repoOf returns a repository that a store serves.
 func repoOf(s any) name.Repository {
 	switch s := s.(type) {
-	case *registry.Layout:
+	case *layout.Layout:
 		return s.Repository()
 	case *located:
 		return s.repo
@@ -130,7 +132,7 @@ func repoOf(s any) name.Repository {
 
 // located is a store of which one repository is used.
 type located struct {
-	*registry.Client
+	*remote.Client
 	repo name.Repository
 }
 

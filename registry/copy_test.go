@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
@@ -384,8 +385,8 @@ func TestCopyRepairsADamagedDestination(t *testing.T) {
 	for _, h := range []v1.Hash{s.children[0].Descriptor.Digest, blobDescriptor("", []byte("layer for arm64")).Digest, s.referrers[s.root.Descriptor.Digest][0]} {
 		must(t, os.WriteFile(blobFile(dir, h), []byte("rubbish"), 0o600))
 	}
-	must(t, s.copyTo(t, openLayout(t, dir, registry.LayoutOptions{}), registry.CopyOptions{}))
-	s.wantAll(t, openLayout(t, dir, registry.LayoutOptions{}))
+	must(t, s.copyTo(t, openLayout(t, dir, layout.Options{}), registry.CopyOptions{}))
+	s.wantAll(t, openLayout(t, dir, layout.Options{}))
 }
 
 // strict refuses a manifest before all that it lists is there, as registries may.

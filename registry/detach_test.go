@@ -12,7 +12,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // stores are the kinds of store that evidence can be removed from, each with an
@@ -23,7 +25,7 @@ func stores(t *testing.T, test func(t *testing.T, s registry.Store, subject name
 	} {
 		t.Run(label, func(t *testing.T) {
 			host := registrytest.Start(t, registrytest.New(o))
-			c, err := registry.NewClient(registry.Options{})
+			c, err := remote.New(remote.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +33,7 @@ func stores(t *testing.T, test func(t *testing.T, s registry.Store, subject name
 		})
 	}
 	t.Run("layout", func(t *testing.T) {
-		l, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+		l, err := layout.Open(t.TempDir(), layout.Options{Create: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func TestDetachRemovesOneThingAndNothingElse(t *testing.T) {
 func TestDetachTellsWhyTheStoreStillListsTheEvidence(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	host := registrytest.Start(t, r)
-	c, err := registry.NewClient(registry.Options{MaxAttempts: 1})
+	c, err := remote.New(remote.Options{MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +281,7 @@ func TestAttack_E19_DetachRemovesNoImageThatIsListedAsEvidence(t *testing.T) {
 }
 
 func TestDetachLeavesTheOtherLayersOfAReferrer(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	var layers []v1.Descriptor
 	for _, text := range []string{"a", "b"} {
 		h.PutBlob("team/app", []byte(text))
@@ -294,7 +296,7 @@ func TestDetachLeavesTheOtherLayersOfAReferrer(t *testing.T) {
 }
 
 func TestAReferrerThatMayNotBeReadIsNotDetached(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{MaxAttempts: 1})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{MaxAttempts: 1})
 	attach(t, h.client, h.image, bundleItem("a"))
 	item := evidenceOf(t, h.client, h.image)[0]
 	h.Inject(registrytest.Fault{Method: "GET", Kind: registrytest.KindManifest, Ref: item.Manifest.Digest.String(), Times: 1, Do: registrytest.Status(503)})

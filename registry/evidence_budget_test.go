@@ -12,12 +12,13 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // manySizes is an image with evidence that is read in each of the ways there are: ahead
 // for nothing, ahead within the budget, in its turn, and in manifests that are large.
 func manySizes(t *testing.T) *hosted {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	var signatures, listed []v1.Descriptor
 	for i := range 150 { // as many as make the tag's manifest large
 		signatures = append(signatures, h.planted(simpleType, fmt.Sprint("signature ", i)))
@@ -75,7 +76,7 @@ func TestBreakingOffGivesBackWhatWasReadAhead(t *testing.T) {
 }
 
 func TestBreakingOffAmidLargeManifestsReadsNoFurther(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	wrong := map[string]string{"long": strings.Repeat("x", 80<<10)}
 	for name, subject := range map[string]v1.Hash{"malformed": hashOf("another image"), "of an unknown kind": imageHash(h)} {
 		var listed []v1.Descriptor
@@ -98,7 +99,7 @@ func TestBreakingOffAmidLargeManifestsReadsNoFurther(t *testing.T) {
 
 // What several pieces share is read once, and counts once towards the limit in bytes.
 func TestALargePayloadThatPiecesShareCountsOnce(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	shared := h.planted(simpleType, strings.Repeat("x", 100<<10))
 	var pieces []v1.Descriptor
 	for i := range 5 {
@@ -115,7 +116,7 @@ func TestALargePayloadThatPiecesShareCountsOnce(t *testing.T) {
 
 // Within a budget an answer that says it is too long is not waited for.
 func TestAnAnswerThatIsTooLongIsRefusedWithinABudgetToo(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{MaxManifestBytes: 100 << 10})
+	h := host(t, registrytest.Options{}, remote.Options{MaxManifestBytes: 100 << 10})
 	long := h.planted(bundleType, "x")
 	long.Annotations = map[string]string{"long": strings.Repeat("x", 200<<10)}
 	at := h.repo.Digest(h.manifestWith(t, imageHash(h), long).Digest.String())

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // plant writes one of cosign's tags of the image.
@@ -43,7 +44,7 @@ func (h *hosted) blobsRead(content string) (n int) {
 }
 
 func TestAttack_E21_EqualLayersOfAManifestAreOnePiece(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("good"))
 	garbage := h.planted(simpleType, "{}")
 	var signed []v1.Descriptor
@@ -64,7 +65,7 @@ func TestAttack_E21_EqualLayersOfAManifestAreOnePiece(t *testing.T) {
 }
 
 func TestAttack_E21_ALimitEndsItsPlaceAlone(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("good"), envelopeItem("a1"))
 	var many []v1.Descriptor
 	for i := range 30 {
@@ -91,7 +92,7 @@ func TestAttack_E21_ALimitEndsItsPlaceAlone(t *testing.T) {
 
 // Of a tag the smallest comes first, and of referrers what is small before what is large.
 func TestAttack_E21_WhatIsLargeComesLast(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	large := strings.Repeat("l", 64<<10+1)
 	h.plant(t, ".sig", h.planted(simpleType, large), h.planted(simpleType, "small"), h.planted(simpleType, "s"))
 	list := []v1.Descriptor{
@@ -115,7 +116,7 @@ func TestAttack_E21_WhatIsLargeComesLast(t *testing.T) {
 // A list may say of large manifests that they are small: then they are
 // still put off, and the store is asked about the size of the others.
 func TestAttack_E21_LargeManifestsThatClaimToBeSmallComeLast(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	var list []v1.Descriptor
 	for i := range 60 {
 		padded := h.planted(bundleType, fmt.Sprint(i))
@@ -138,7 +139,7 @@ func TestAttack_E21_LargeManifestsThatClaimToBeSmallComeLast(t *testing.T) {
 // As many referrers as the list may have, each with as many layers as it can name,
 // hide none.
 func TestAttack_E21_ManifestsOfManyLayersHideNoReferrer(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	var list []v1.Descriptor
 	for i := range 60 {
 		var layers []v1.Descriptor
@@ -174,7 +175,7 @@ func (s *slowBlobs) Blob(ctx context.Context, ref name.Digest, size int64) (io.R
 
 // What is fetched before its turn is bounded, however much there is.
 func TestAttack_E9_LittleIsHeldOfWhatWasNotAskedFor(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	for i := range 200 {
 		content := append(bytes.Repeat([]byte("x"), 64<<10-8), fmt.Sprintf("%8d", i)...)
 		h.manifestWith(t, imageHash(h), h.planted(bundleType, string(content)))
@@ -195,7 +196,7 @@ func TestAttack_E9_LittleIsHeldOfWhatWasNotAskedFor(t *testing.T) {
 
 // A tag that was filled with one layer has room for others again.
 func TestAttack_E21_AttachKeepsEqualLayersOnce(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.plant(t, ".sig", append(slices.Repeat([]v1.Descriptor{h.planted(simpleType, "{}")}, 20_000), h.planted(simpleType, "other"))...)
 	attach(t, h.client, h.image, simpleItem("s"))
 	words, errs := gather(t.Context(), h.client, h.image, registry.Limits{})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // What is read through a Reader of somebody else's is checked here once more.
@@ -89,7 +90,7 @@ func TestAttachOverwritesNothingThatCannotBeRead(t *testing.T) {
 }
 
 func TestAWriterThatWaitsForAnotherGivesUpWithItsContext(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	reached := make(chan struct{})
 	h.Inject(registrytest.Fault{
 		Method: "GET", Kind: registrytest.KindManifest, Times: 1, Do: registrytest.Delay(time.Hour),

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 const (
@@ -72,7 +73,7 @@ func TestEvidenceOfEveryFormatAndPlaceIsGathered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := host(t, ro, registry.Options{})
+			h := host(t, ro, remote.Options{})
 			attach(t, h.client, h.image, bundleItem("b1"), bundleItem("b2"), simpleItem("s1"), simpleItem("s2"), envelopeItem("a1"))
 			words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
 			want := "[signature tag/simple-signing/s1 signature tag/simple-signing/s2 attestation tag/dsse-envelope/a1 referrers/bundle/b1 referrers/bundle/b2]"
@@ -91,7 +92,7 @@ func TestEvidenceOfEveryFormatAndPlaceIsGathered(t *testing.T) {
 
 func TestNothingAttachedIsNoError(t *testing.T) {
 	for _, ro := range []registrytest.Options{{}, {NoReferrers: true}} {
-		h := host(t, ro, registry.Options{})
+		h := host(t, ro, remote.Options{})
 		if words, errs := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words)+len(errs) > 0 {
 			t.Errorf("%v %v", words, errs)
 		}
@@ -106,7 +107,7 @@ func TestAbsentIsToldFromUnreadableForEachPlace(t *testing.T) {
 		"forbidden tag": {Kind: registrytest.KindManifest, Match: sigTag, Do: registrytest.Status(403)},
 		"payloads":      {Kind: registrytest.KindBlob, Do: registrytest.HangUp()},
 	} {
-		h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 2})
+		h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 2})
 		attach(t, h.client, h.image, simpleItem(strings.Repeat("s", registry.MaxInlineBytes+1)), envelopeItem("a"))
 		h.Inject(f)
 		words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
@@ -121,7 +122,7 @@ func TestAbsentIsToldFromUnreadableForEachPlace(t *testing.T) {
 
 func TestRoundTripsDoNotGrowWithTheEvidence(t *testing.T) {
 	const latency = 30 * time.Millisecond
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	large := strings.Repeat("x", registry.MaxInlineBytes+1) // has to be fetched
 	for i := range 20 {
 		attach(t, h.client, h.image, bundleItem(fmt.Sprint(i, large)))
@@ -156,7 +157,7 @@ func inSequence(all []registrytest.Request) int {
 }
 
 func TestTheFallbackTagIsReadWhileTheManifestIsSent(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	h.ResetRequests()
 	h.Inject(registrytest.Fault{Do: registrytest.Delay(100 * time.Millisecond)})
 	attach(t, h.client, h.image, bundleItem("a"))
@@ -171,7 +172,7 @@ func TestTheFallbackTagIsReadWhileTheManifestIsSent(t *testing.T) {
 }
 
 func TestWhatIsWrongWithTheFallbackTagIsNoErrorWhereItIsNotNeeded(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 1})
+	h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 1})
 	tag := strings.Replace(h.image.DigestStr(), ":", "-", 1)
 	h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: tag, Do: registrytest.Status(http.StatusInternalServerError)})
 	attach(t, h.client, h.image, bundleItem("a"))
@@ -182,7 +183,7 @@ func TestWhatIsWrongWithTheFallbackTagIsNoErrorWhereItIsNotNeeded(t *testing.T) 
 
 func TestNothingIsListedThatWasNotStored(t *testing.T) {
 	for _, status := range []int{http.StatusPreconditionFailed, http.StatusConflict, http.StatusForbidden, http.StatusInternalServerError} {
-		h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{MaxAttempts: 1})
+		h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{MaxAttempts: 1})
 		isManifest := func(r registrytest.Request) bool { return strings.HasPrefix(r.Ref, "sha256:") }
 		h.Inject(registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Match: isManifest, Do: registrytest.Status(status)})
 		at, err := registry.Attach(context.Background(), h.client, h.image, bundleItem("a"))
@@ -198,7 +199,7 @@ func TestNothingIsListedThatWasNotStored(t *testing.T) {
 }
 
 func TestSmallPayloadsAreReadFromTheirManifest(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("small"))
 	h.ResetRequests()
 	words, _ := gather(context.Background(), h.client, h.image, registry.Limits{})
@@ -247,7 +248,7 @@ func imageHash(h *hosted) v1.Hash {
 }
 
 func TestAttack_E4_AReferrerOfAnotherSubjectIsMalformed(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.PutBlob("team/app", []byte("stolen"))
 	layer := v1.Descriptor{MediaType: bundleType, Size: 6, Digest: hashOf("stolen")}
 	other := h.manifestWith(t, hashOf("another image"), layer)
@@ -259,7 +260,7 @@ func TestAttack_E4_AReferrerOfAnotherSubjectIsMalformed(t *testing.T) {
 }
 
 func TestAttack_E5_OneMalformedReferrerHidesNoOther(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("good"))
 	shouting := bundleItem("case variants")
 	shouting.ManifestAnnotations = map[string]string{"k": "", "K": ""}
@@ -275,14 +276,14 @@ func TestAttack_E5_OneMalformedReferrerHidesNoOther(t *testing.T) {
 
 func TestAttack_E9_LoopingEndlessAndHugeListsAreBounded(t *testing.T) {
 	for name, do := range map[string]registrytest.Effect{"loop": registrytest.LoopPage(), "endless": registrytest.EndlessReferrers(100)} {
-		h := host(t, registrytest.Options{}, registry.Options{})
+		h := host(t, registrytest.Options{}, remote.Options{})
 		h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: do})
 		_, errs := gather(context.Background(), h.client, h.image, registry.Limits{MaxReferrers: 300})
 		if last := errs[len(errs)-1]; !errors.Is(last, registry.ErrTooMany) {
 			t.Errorf("%s: %v", name, last)
 		}
 	}
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, simpleItem("good"))
 	huge := h.manifestWith(t, imageHash(h), v1.Descriptor{MediaType: bundleType, Size: 10 << 30, Digest: hashOf("huge")})
 	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers(huge)})
@@ -299,7 +300,7 @@ func TestAttack_E9_LoopingEndlessAndHugeListsAreBounded(t *testing.T) {
 }
 
 func TestAttack_E9_TheByteLimitCountsInOrder(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	for i := range 10 {
 		attach(t, h.client, h.image, simpleItem(strings.Repeat(fmt.Sprint(i), 100)))
 	}
@@ -378,7 +379,7 @@ func TestAttack_E9_TheManifestsOfEvidenceAreBoundedInAll(t *testing.T) {
 }
 
 func TestAttack_E18_InlineContentThatIsNotTheBlobIsNotUsed(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.PutBlob("team/app", []byte("real"))
 	lying := h.manifestWith(t, imageHash(h), v1.Descriptor{MediaType: bundleType, Size: 4, Digest: hashOf("real"), Data: []byte("evil")})
 	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers(lying)})
@@ -388,7 +389,7 @@ func TestAttack_E18_InlineContentThatIsNotTheBlobIsNotUsed(t *testing.T) {
 }
 
 func TestAttack_E18_PayloadsAndManifestsThatChangeAreIgnored(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	large := strings.Repeat("payload", registry.MaxInlineBytes/4) // has to be fetched
 	attach(t, h.client, h.image, simpleItem(large))
 	h.PutBlobAs("team/app", hashOf(large).String(), []byte(strings.ToUpper(large)))
@@ -399,7 +400,7 @@ func TestAttack_E18_PayloadsAndManifestsThatChangeAreIgnored(t *testing.T) {
 }
 
 func TestAttack_E19_AFallbackTagOfAnythingIsBoundedAndIgnored(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	tag := "sha256-" + imageHash(h).Hex
 	inner := h.Put("team/app", "", indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[]}`))
 	for what, list := range map[string]string{
@@ -417,7 +418,7 @@ func TestAttack_E19_AFallbackTagOfAnythingIsBoundedAndIgnored(t *testing.T) {
 
 func TestAttack_E20_ForeignLayersAreIgnoredAndNeverFetched(t *testing.T) {
 	elsewhere, got := foreign(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") })
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, simpleItem("good"))
 	_, data, _ := h.Manifest("team/app", "sha256-"+imageHash(h).Hex+".sig")
 	m, err := v1.ParseManifest(bytes.NewReader(data))
@@ -454,7 +455,7 @@ func TestAttack_E20_ForeignLayersAreIgnoredAndNeverFetched(t *testing.T) {
 }
 
 func TestOtherReferrersAreListedButNotFetched(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	for i := range 20 {
 		if _, err := registrytest.PushReferrer(context.Background(), h.Store(), h.image, "application/spdx+json", []byte{byte(i)}, nil); err != nil {
 			t.Fatal(err)
@@ -469,7 +470,7 @@ func TestOtherReferrersAreListedButNotFetched(t *testing.T) {
 }
 
 func TestBreakingOffLeavesNothingBehind(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	for i := range 10 {
 		attach(t, h.client, h.image, bundleItem(fmt.Sprint(i)))
 	}
@@ -487,7 +488,7 @@ func TestBreakingOffLeavesNothingBehind(t *testing.T) {
 }
 
 func TestAttachWritesTheBundleReferrerOfTheFormat(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	at, err := registry.Attach(context.Background(), h.client, h.image, bundleItem("text"))
 	if err != nil {
 		t.Fatal(err)
@@ -504,7 +505,7 @@ func TestAttachWritesTheBundleReferrerOfTheFormat(t *testing.T) {
 }
 
 func TestAttachWritesTheSignatureTagOfTheFormat(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, simpleItem("one"), simpleItem("two"), simpleItem("one"))
 	_, data, ok := h.Manifest("team/app", "sha256-"+imageHash(h).Hex+".sig")
 	m, err := v1.ParseManifest(bytes.NewReader(data))
@@ -525,7 +526,7 @@ func TestAttack_R11_ConcurrentWritersLoseNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			h := host(t, ro, registry.Options{})
+			h := host(t, ro, remote.Options{})
 			const writers = 6
 			errs := make(chan error, 2*writers)
 			for i := range writers {
@@ -554,9 +555,9 @@ func TestAttack_R11_ConcurrentWritersLoseNothing(t *testing.T) {
 	}
 }
 
-func newClient(t testing.TB) *registry.Client {
+func newClient(t testing.TB) *remote.Client {
 	t.Helper()
-	client, err := registry.NewClient(registry.Options{Keychain: logins{}})
+	client, err := remote.New(remote.Options{Keychain: logins{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -564,7 +565,7 @@ func newClient(t testing.TB) *registry.Client {
 }
 
 func TestAttack_R11_AWriterWhoseEntryIsLostIsTold(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	fallback := "sha256-" + imageHash(h).Hex
 	h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Ref: fallback, Do: registrytest.Swallow()})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -576,7 +577,7 @@ func TestAttack_R11_AWriterWhoseEntryIsLostIsTold(t *testing.T) {
 }
 
 func TestAttachOverwritesNothingThatIsNoEvidence(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	mediaType, image, _ := h.Manifest("team/app", "v1")
 	index := []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[]}`)
 	h.Put("team/app", "sha256-"+imageHash(h).Hex, mediaType, image)
@@ -595,7 +596,7 @@ func TestAttachOverwritesNothingThatIsNoEvidence(t *testing.T) {
 }
 
 func TestEvidenceIsLookedForOnlyWhereThatIsAsked(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("b"), simpleItem("s"), envelopeItem("a"))
 	for want, places := range map[string][]registry.Place{
 		"[b]": {registry.PlaceReferrers}, "[s]": {registry.PlaceSignatureTag}, "[a]": {registry.PlaceAttestationTag},
@@ -621,7 +622,7 @@ func TestEvidenceIsLookedForOnlyWhereThatIsAsked(t *testing.T) {
 // A reader that has seen enough costs no connection: what was sent at the same time
 // is answered, not cancelled.
 func TestBreakingOffKeepsConnections(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, simpleItem("s"))
 	var mu sync.Mutex
 	connections := make(map[string]bool)

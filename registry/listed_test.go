@@ -12,6 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // fetched are the manifests and blobs that were asked for by digest.
@@ -37,7 +38,7 @@ func listOf(t testing.TB, h *hosted) (all []v1.Descriptor) {
 
 func TestSmallEvidenceIsReadFromTheListAlone(t *testing.T) {
 	for name, ro := range map[string]registrytest.Options{"referrers API": {}, "fallback tag": {NoReferrers: true}} {
-		h := host(t, ro, registry.Options{})
+		h := host(t, ro, remote.Options{})
 		attach(t, h.client, h.image, bundleItem("small"))
 		h.ResetRequests()
 		var got []registry.Item
@@ -67,7 +68,7 @@ func TestWhatIsNotSmallIsFetched(t *testing.T) {
 	for name, item := range map[string]registry.Item{
 		"large": bundleItem(strings.Repeat("x", registry.MaxListedBytes+1)), "annotated": annotated,
 	} {
-		h := host(t, registrytest.Options{}, registry.Options{})
+		h := host(t, registrytest.Options{}, remote.Options{})
 		attach(t, h.client, h.image, item)
 		if text, there := listOf(t, h)[0].Annotations[registry.AnnotationContent]; there {
 			t.Errorf("%s: the list repeats it: %.80s", name, text)
@@ -111,7 +112,7 @@ func TestAttack_E18_AnEntryThatRepeatsOtherContentIsNotBelieved(t *testing.T) {
 		"another annotation besides":    func(a map[string]string) { a["x"] = "y" },
 		"another annotation is missing": func(a map[string]string) { delete(a, "dev.sigstore.bundle.content") },
 	} {
-		h := host(t, registrytest.Options{}, registry.Options{})
+		h := host(t, registrytest.Options{}, remote.Options{})
 		attach(t, h.client, h.image, bundleItem("good"))
 		entry := listOf(t, h)[0]
 		entry.Annotations = maps.Clone(entry.Annotations)
@@ -131,7 +132,7 @@ func TestAttack_E18_AnEntryThatRepeatsOtherContentIsNotBelieved(t *testing.T) {
 // The entry of one image's evidence, offered for another: its manifest names a
 // subject, and the one asked for is put in its place.
 func TestAttack_E4_AnEntryOfAnotherSubjectIsNotBelieved(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	other, err := registrytest.PushImage(context.Background(), h.Store(), h.repo.Tag("v2"), registrytest.ImageOptions{Seed: "other"})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +146,7 @@ func TestAttack_E4_AnEntryOfAnotherSubjectIsNotBelieved(t *testing.T) {
 }
 
 func TestAnItemThatIsAttachedElsewhereIsListedAsWhatItIsThere(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("good"))
 	other, err := registrytest.PushImage(context.Background(), h.Store(), h.repo.Tag("v2"), registrytest.ImageOptions{Seed: "other"})
 	if err != nil {
@@ -167,7 +168,7 @@ func TestAnItemThatIsAttachedElsewhereIsListedAsWhatItIsThere(t *testing.T) {
 
 // The index under the fallback tag is one manifest, which registries bound.
 func TestTheFallbackTagRepeatsOnlySoMuch(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	payload := strings.Repeat("x", registry.MaxListedBytes-4)
 	const pieces = 120
 	for i := range pieces {
@@ -197,7 +198,7 @@ func TestWhatCannotBeRepeatedInWordsIsNotRepeated(t *testing.T) {
 	spaced := bundleItem("payload")
 	spaced.Layer.MediaType = bundleType + "; a=b"
 	for name, item := range map[string]registry.Item{"nothing": bundleItem(""), "a media type of two words": spaced} {
-		h := host(t, registrytest.Options{}, registry.Options{})
+		h := host(t, registrytest.Options{}, remote.Options{})
 		attach(t, h.client, h.image, item)
 		if text, there := listOf(t, h)[0].Annotations[registry.AnnotationContent]; there {
 			t.Errorf("%s: the list repeats %q", name, text)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // loginPage is what a proxy sends that wants a login.
@@ -74,7 +75,7 @@ func TestAttack_E12_ACopyThatIsLoggedOutInItsMiddleFails(t *testing.T) {
 		s := newScene(t)
 		r := registrytest.New(registrytest.Options{NoReferrers: noReferrers,
 			Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}, Lifetime: 5 * time.Second}})
-		c, err := registry.NewClient(registry.Options{Keychain: logins{user: "me", password: "secret"}, RetryDelay: time.Millisecond})
+		c, err := remote.New(remote.Options{Keychain: logins{user: "me", password: "secret"}, RetryDelay: time.Millisecond})
 		must(t, err)
 		src := &located{c, mustRepo(registrytest.Start(t, r) + "/team/app")}
 		must(t, s.copyTo(t, src, registry.CopyOptions{}))
@@ -104,7 +105,7 @@ func TestAttack_E12_WhatATokenServiceAnswersIsNotAboutContent(t *testing.T) {
 		"no token":   {registrytest.ReplaceBody([]byte("{}")), registry.ErrUnauthorized},
 		"compressed": {registrytest.SetHeader("Content-Encoding", "gzip"), registry.ErrUnauthorized},
 	} {
-		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{AnonymousPull: true}}, registry.Options{MaxAttempts: 2})
+		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{AnonymousPull: true}}, remote.Options{MaxAttempts: 2})
 		h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: c.do})
 		_, err := h.client.Manifest(context.Background(), h.tag)
 		wantError(t, label, err, c.want)
@@ -114,7 +115,7 @@ func TestAttack_E12_WhatATokenServiceAnswersIsNotAboutContent(t *testing.T) {
 
 func TestAttack_E12_AFallbackTagThatMayNotBeReadIsNotAbsent(t *testing.T) {
 	for label, do := range noAnswers() {
-		h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+		h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 		attach(t, h.Store(), h.image, bundleItem("b"))
 		h.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: "sha256-" + imageHash(h).Hex, Do: do})
 		_, err := lastReferrer(h.client, h)
@@ -136,7 +137,7 @@ func TestAttack_E12_AListThatWasThereDoesNotBecomeAbsentByAnErrorPage(t *testing
 	for label, do := range map[string]registrytest.Effect{
 		"400": registrytest.Status(400), "405": registrytest.Status(405), "406": registrytest.Status(406), "login page": loginPage,
 	} {
-		h := host(t, registrytest.Options{}, registry.Options{})
+		h := host(t, registrytest.Options{}, remote.Options{})
 		attach(t, h.client, h.image, bundleItem("b"))
 		if n, err := lastReferrer(h.client, h); n != 1 || err != nil {
 			t.Fatal(n, err) // it has the API
@@ -148,7 +149,7 @@ func TestAttack_E12_AListThatWasThereDoesNotBecomeAbsentByAnErrorPage(t *testing
 }
 
 func TestAttack_E12_APageOfTheListThatIsNotThereIsAnError(t *testing.T) {
-	h := host(t, registrytest.Options{ReferrersPageSize: 1}, registry.Options{})
+	h := host(t, registrytest.Options{ReferrersPageSize: 1}, remote.Options{})
 	attach(t, h.client, h.image, bundleItem("a"), bundleItem("b"))
 	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Match: func(q registrytest.Request) bool { return q.Query != "" }, Do: registrytest.Status(404)})
 	n, err := lastReferrer(h.client, h)
@@ -160,7 +161,7 @@ func TestAttack_E12_APageOfTheListThatIsNotThereIsAnError(t *testing.T) {
 
 // What somebody has pushed is no answer of the registry's: it is passed over.
 func TestAttack_E19_ATagThatTheRegistryVouchesForIsContent(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	h.Put("team/app", "sha256-"+imageHash(h).Hex, "text/html", []byte("<html>"))
 	if n, err := lastReferrer(h.client, h); n != 0 || err != nil {
 		t.Errorf("%d referrers, %v", n, err)

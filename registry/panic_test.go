@@ -15,6 +15,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // wantCaught wants the error that says what has panicked, and that asking again may
@@ -28,7 +29,7 @@ func wantCaught(t *testing.T, label string, err error) {
 
 // A Reader of the caller's panics in a goroutine that the caller knows nothing of.
 func TestAReaderThatPanicsIsAnErrorOfItsPlace(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	large := strings.Repeat("x", 64<<10) // nothing of it stands in a descriptor
 	attach(t, h.client, h.image, bundleItem("b1"+large), bundleItem("b2"+large), simpleItem("s1"+large))
 	store := h.Store()
@@ -55,7 +56,7 @@ func TestAReaderThatPanicsIsAnErrorOfItsPlace(t *testing.T) {
 }
 
 func TestAStoreThatPanicsWhileEvidenceIsAttachedIsAnError(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	_, err := registry.Attach(t.Context(), registrytest.Faulty(h.Store(), registrytest.Hooks{
 		PushBlob: func(context.Context, name.Digest, int64, func() (io.ReadCloser, error)) error { panic("unforeseen") },
 	}), h.image, bundleItem("b1"))
@@ -79,7 +80,7 @@ func (p panicsAt) RoundTrip(req *http.Request) (*http.Response, error) {
 // Logins are asked for once for all who wait, in no goroutine of theirs.
 func TestAKeychainOrTransportThatPanicsIsAnErrorOfThoseWhoWait(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
-	for label, o := range map[string]registry.Options{
+	for label, o := range map[string]remote.Options{
 		"keychain":  {Keychain: panics{}},
 		"transport": {Keychain: logins{user: "me", password: "secret"}, Transport: panicsAt("/token")},
 	} {
@@ -105,7 +106,7 @@ func TestATransportThatLeavesThingsOutIsNoCrash(t *testing.T) {
 		"no header":  {&http.Response{StatusCode: 404}, registry.ErrNotFound},
 		"nothing":    {nil, registry.ErrUnavailable},
 	} {
-		c2, err := registry.NewClient(registry.Options{Keychain: logins{}, MaxAttempts: 1, Transport: trip(func(*http.Request) (*http.Response, error) { return c.resp, nil })})
+		c2, err := remote.New(remote.Options{Keychain: logins{}, MaxAttempts: 1, Transport: trip(func(*http.Request) (*http.Response, error) { return c.resp, nil })})
 		must(t, err)
 		if _, err = c2.Manifest(context.Background(), testRepo.Tag("v1")); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", label, err, c.want)

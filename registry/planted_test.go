@@ -13,6 +13,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // aboutAnother is a manifest without layers that says it is about another image.
@@ -22,7 +23,7 @@ func aboutAnother(config, other string) []byte {
 }
 
 func TestAttack_E4_EvidenceIsHiddenInNoManifestAboutAnotherImage(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	h.Put("team/app", "sha256-"+imageHash(h).Hex+".sig", manifestType, aboutAnother(h.PutBlob("team/app", []byte("{}")), hashOf("another").String()))
 	item := simpleItem("s")
 	attach(t, h.client, h.image, item)
@@ -54,7 +55,7 @@ func TestAttack_S2_ConfirmIsNotFooledByWhatIsAlmostTheSame(t *testing.T) {
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			h := host(t, registrytest.Options{}, registry.Options{})
+			h := host(t, registrytest.Options{}, remote.Options{})
 			mine, others := simpleItem("payload"), simpleItem("payload")
 			change(&others)
 			at, err := registry.Attach(context.Background(), h.client, h.image, others)
@@ -66,7 +67,7 @@ func TestAttack_S2_ConfirmIsNotFooledByWhatIsAlmostTheSame(t *testing.T) {
 }
 
 func TestAttack_S2_ConfirmDoesNotTakeWhatIsAboutAnotherImage(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	item := simpleItem("payload")
 	at, err := registry.Attach(context.Background(), h.client, h.image, item)
 	must(t, err)
@@ -86,7 +87,7 @@ func lying(digests ...string) []byte {
 }
 
 func TestAttack_E12_AnEntryThatLiesAboutEvidenceIsReplaced(t *testing.T) {
-	h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	item := bundleItem("b")
 	at, err := registry.Attach(context.Background(), h.client, h.image, item)
 	must(t, err)
@@ -114,7 +115,7 @@ func TestAttack_E12_ACopyReplacesAnEntryThatLiesAboutEvidence(t *testing.T) {
 }
 
 func TestEmptyAnnotationsAreNoneWhereLayersAreCompared(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	item := envelopeItem("a")
 	item.Layer.Annotations = map[string]string{}
 	attach(t, h.client, h.image, item, item)
@@ -149,7 +150,7 @@ func TestAttack_E12_OneEntryOfAFallbackTagHidesNoOther(t *testing.T) {
 		"malformed": `{"mediaType":"` + manifestType + `","size":-1,"digest":"sha256:0"}`,
 		"no object": `7`,
 	} {
-		h := host(t, registrytest.Options{NoReferrers: true}, registry.Options{})
+		h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 		attach(t, h.client, h.image, bundleItem("good"))
 		fallback := "sha256-" + imageHash(h).Hex
 		_, data, _ := h.Manifest("team/app", fallback)
@@ -183,7 +184,7 @@ func TestAttack_E12_OneEntryOfALayoutsFallbackTagHidesNoOther(t *testing.T) {
 }
 
 func TestAttack_E9_AttachMakesNoTagThatCannotBeReadAgain(t *testing.T) {
-	h := host(t, registrytest.Options{MaxManifest: 64 << 20}, registry.Options{})
+	h := host(t, registrytest.Options{MaxManifest: 64 << 20}, remote.Options{})
 	tag := "sha256-" + imageHash(h).Hex + ".sig"
 	attach(t, h.client, h.image, simpleItem("good"))
 	_, data, _ := h.Manifest("team/app", tag)
@@ -197,7 +198,7 @@ func TestAttack_E9_AttachMakesNoTagThatCannotBeReadAgain(t *testing.T) {
 }
 
 func TestAttack_S1_EvidenceIsAttachedToNoOtherImage(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{})
+	h := host(t, registrytest.Options{}, remote.Options{})
 	other := hashOf("another image")
 	s := registrytest.Faulty(h.client, registrytest.Hooks{Resolve: func(context.Context, name.Reference) (v1.Descriptor, error) {
 		return v1.Descriptor{MediaType: manifestType, Size: 1, Digest: other}, nil

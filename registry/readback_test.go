@@ -15,6 +15,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // loss is a fault by which something of a scene does not arrive.
@@ -211,7 +212,7 @@ func TestAttack_S9_ATagThatIsSwallowedNamesWhereItLeads(t *testing.T) {
 
 func TestAttack_S9_AttachAndDetachNoticeASwallowedTagSoon(t *testing.T) {
 	for _, noReferrers := range []bool{false, true} {
-		h := host(t, registrytest.Options{NoReferrers: noReferrers}, registry.Options{})
+		h := host(t, registrytest.Options{NoReferrers: noReferrers}, remote.Options{})
 		attach(t, h.client, h.image, simpleItem("a"), bundleItem("b"))
 		h.Inject(registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Do: registrytest.Swallow()})
 		h.Inject(registrytest.Fault{Method: http.MethodDelete, Do: registrytest.Status(202)})
@@ -232,7 +233,7 @@ func TestAttack_S9_AttachAndDetachNoticeASwallowedTagSoon(t *testing.T) {
 
 func TestAttack_S9_ConfirmDoesNotTakeAnEntryOfAnotherSize(t *testing.T) {
 	for _, noReferrers := range []bool{false, true} {
-		h := host(t, registrytest.Options{NoReferrers: noReferrers}, registry.Options{})
+		h := host(t, registrytest.Options{NoReferrers: noReferrers}, remote.Options{})
 		item := bundleItem("b")
 		at, err := registry.Attach(t.Context(), h.client, h.image, item)
 		must(t, err)

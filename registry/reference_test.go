@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 func TestAttack_R9_RepositoryNamesAreCanonicalOrTypedErrors(t *testing.T) {
@@ -34,7 +35,7 @@ func TestAttack_R9_RepositoryNamesAreCanonicalOrTypedErrors(t *testing.T) {
 			t.Errorf("%.60q: the error is not fit to be printed: %q", in, err)
 		}
 	}
-	client, err := registry.NewClient(registry.Options{Transport: onInternet{}})
+	client, err := remote.New(remote.Options{Transport: onInternet{}})
 	if err != nil {
 		t.Fatal(err)
 	}

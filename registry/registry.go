@@ -1,8 +1,8 @@
 // Package registry reads and writes container images and the evidence about
 // them: signatures, attestations and other referrers.
 //
-// A [Store] is one place that holds manifests and blobs. [Client] is a Store
-// over any OCI registry; [Layout] is a Store over an OCI image layout on disk.
+// A [Store] is one place that holds manifests and blobs. [remote.Client] is a Store
+// over any OCI registry; [layout.Layout] is a Store over an OCI image layout on disk.
 // [Evidence] gathers everything that is attached to one digest, in every format
 // in use; [Attach] adds to it; [Copy] moves an image with all of its evidence.
 //

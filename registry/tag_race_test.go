@@ -13,6 +13,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // Another process signs while an image is copied: it has read the tag, which was
@@ -57,7 +58,7 @@ func TestAttack_R11_AWriteThatIsTriedAgainOverwritesNothing(t *testing.T) {
 	for label, o := range map[string]registrytest.Options{"plain": {NoReferrers: true}, "conditional": {NoReferrers: true, Conditional: true}} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			h := host(t, o, registry.Options{})
+			h := host(t, o, remote.Options{})
 			tag := "sha256-" + imageHash(h).Hex + ".sig"
 			refused := make(chan struct{})
 			h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Ref: tag, Times: 1, Do: func(next http.Handler) http.Handler {
@@ -81,7 +82,7 @@ func TestAttack_R11_AWriteThatIsTriedAgainOverwritesNothing(t *testing.T) {
 }
 
 func TestATagThatIsNeverTakenIsAnErrorSoon(t *testing.T) {
-	h := host(t, registrytest.Options{}, registry.Options{MaxAttempts: 3})
+	h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 3})
 	tag := "sha256-" + imageHash(h).Hex + ".sig"
 	h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Ref: tag, Do: registrytest.Status(503)})
 	h.ResetRequests()

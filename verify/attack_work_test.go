@@ -16,6 +16,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -26,7 +27,7 @@ func TestAttack_E21_ShortPagesHideNoEvidence(t *testing.T) {
 	for _, c := range []struct{ garbage, page int }{{1100, 10}, {150, 1}} {
 		w := newWorld(t)
 		r := registrytest.New(registrytest.Options{ReferrersPageSize: c.page})
-		client, err := registry.NewClient(registry.Options{RetryDelay: time.Millisecond})
+		client, err := remote.New(remote.Options{RetryDelay: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

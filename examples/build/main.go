@@ -46,6 +46,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -111,8 +112,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 
 // newClient has no logins. A real program leaves Keychain out: then those of
 // docker login count.
-func newClient() (*registry.Client, error) {
-	return registry.NewClient(registry.Options{Keychain: anonymous{}})
+func newClient() (*remote.Client, error) {
+	return remote.New(remote.Options{Keychain: anonymous{}})
 }
 
 type anonymous struct{}
@@ -122,7 +123,7 @@ func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return a
 // story is what the chapters share.
 type story struct {
 	out     io.Writer
-	client  *registry.Client
+	client  *remote.Client
 	repo    name.Repository
 	dir     string
 	chapter int

@@ -33,6 +33,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -182,7 +183,7 @@ func judge(ctx context.Context, q question) (*verify.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := registry.NewClient(registry.Options{UserAgent: "hallmark-containerd-verifier"})
+	client, err := remote.New(remote.Options{UserAgent: "hallmark-containerd-verifier"})
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -55,7 +57,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer stop()
 	// A real program leaves Keychain out: then the logins of docker login count.
-	client, err := registry.NewClient(registry.Options{Keychain: anonymous{}})
+	client, err := remote.New(remote.Options{Keychain: anonymous{}})
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return a
 type story struct {
 	out      io.Writer
 	hosted   *registrytest.Registry
-	client   *registry.Client
+	client   *remote.Client
 	repo     name.Repository
 	tag      name.Tag
 	dir      string
@@ -158,15 +160,15 @@ func (s *story) verifyTag(ctx context.Context) error {
 
 func (s *story) copyToDisk(ctx context.Context) error {
 	s.title("Copy it with its evidence to a directory, and verify it there, offline")
-	layout, err := registry.OpenLayout(filepath.Join(s.dir, "layout"), registry.LayoutOptions{Create: true})
+	images, err := layout.Open(filepath.Join(s.dir, "layout"), layout.Options{Create: true})
 	if err != nil {
 		return err
 	}
-	to := layout.Repository().Tag("v1")
-	if _, err := registry.Copy(ctx, s.client, s.tag, layout, to, registry.CopyOptions{}); err != nil {
+	to := images.Repository().Tag("v1")
+	if _, err := registry.Copy(ctx, s.client, s.tag, images, to, registry.CopyOptions{}); err != nil {
 		return err
 	}
-	res, err := s.verifier.Image(ctx, layout, to)
+	res, err := s.verifier.Image(ctx, images, to)
 	if err != nil {
 		return err
 	}

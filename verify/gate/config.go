@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/seal"
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
@@ -37,7 +37,7 @@ type Config struct {
 	// Client are the options of the clients that read from upstreams, of which each
 	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
 	// NewTransport's base, too. Zero: theirs.
-	Client registry.Options
+	Client remote.Options
 	// Credentials say with whose credentials upstreams are asked. Empty: Operator.
 	// Not used by NewTransport, which uses those of each request.
 	Credentials Credentials
@@ -258,7 +258,7 @@ func NewHandler(c Config) (*Handler, error) {
 	if len(upstreams) == 0 {
 		return nil, fmt.Errorf("%w: there is no upstream", ErrConfig)
 	}
-	client, err := registry.NewClient(c.Client)
+	client, err := remote.New(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

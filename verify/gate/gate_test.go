@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
@@ -196,7 +197,7 @@ func TestEvidencePassesForASubjectThatPasses(t *testing.T) {
 		s.denied("/v2/team/app/manifests/"+strings.Replace(s.unsigned.DigestStr(), ":", "-", 1)+".sig", "no-signature")
 
 		// What verifies through the gate comes to the same result.
-		client, err := registry.NewClient(quick)
+		client, err := remote.New(quick)
 		must(t, err)
 		ref, err := registry.ParseReference(strings.TrimPrefix(s.server.URL, "http://") + "/team/app:signed")
 		must(t, err)

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // origin is where content of one upstream is read, with one login. Work is shared
@@ -16,7 +17,7 @@ import (
 // after each had its access checked.
 type origin struct {
 	g      *gate
-	client *registry.Client
+	client *remote.Client
 	// address is where the upstream is reached; repositories keep the names that
 	// they are judged by everywhere else.
 	address name.Registry

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -130,7 +131,7 @@ func (s *scene) verifier(change func(*verify.Policy)) *verify.Verifier {
 }
 
 // quick are options for upstreams that fail on purpose.
-var quick = registry.Options{Keychain: nobody{}, MaxAttempts: 1, Timeout: 5 * time.Second, StallTimeout: time.Second}
+var quick = remote.Options{Keychain: nobody{}, MaxAttempts: 1, Timeout: 5 * time.Second, StallTimeout: time.Second}
 
 func (s *scene) start(address string, change func(*gate.Config)) {
 	s.t.Helper()

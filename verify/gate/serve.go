@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // exchange is one request and its answer.
@@ -422,7 +423,7 @@ type Handler struct {
 	gate      *gate
 	upstreams map[string]*upstream
 	// client has the connections that all upstreams' and logins' clients share.
-	client *registry.Client
+	client *remote.Client
 	logins logins
 }
 

@@ -19,8 +19,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
@@ -198,7 +198,7 @@ func TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload(t
 		const size = 4 << 20
 		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 			c.MaxRequests, c.MaxPerClient = 10_000, 10_000
-			c.Client = registry.Options{Keychain: nobody{}} // patient: all share this machine
+			c.Client = remote.Options{Keychain: nobody{}} // patient: all share this machine
 			if withStore {
 				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}

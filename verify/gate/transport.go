@@ -18,7 +18,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // Transport is the gate as an http.RoundTripper: a client that is given it reads
@@ -169,7 +169,7 @@ func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, er
 	} else {
 		options.TLSHosts = []string{reg.RegistryStr()}
 	}
-	client, err := registry.NewClient(options)
+	client, err := remote.New(options)
 	if err != nil {
 		return nil, err
 	}

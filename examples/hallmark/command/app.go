@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
 // What the process returns. A command that does not verify returns exitOK or
@@ -47,7 +47,7 @@ type app struct {
 	verbose      bool
 	noColour     bool
 
-	client *registry.Client // shared by all references
+	client *remote.Client // shared by all references
 
 	// helpRefused: there was a wish for help among the arguments of a command whose
 	// exit code 0 means that all of them were verified.
@@ -165,7 +165,7 @@ func (a *app) begin() error {
 	a.out.colour = colours && a.stdoutIsTerminal
 	a.console.live = colours && a.stderrIsTerminal
 	var err error
-	a.client, err = registry.NewClient(registry.Options{InsecurePlainHTTP: a.insecureHTTP, TLSHosts: a.tlsHosts, Logger: a.logger()})
+	a.client, err = remote.New(remote.Options{InsecurePlainHTTP: a.insecureHTTP, TLSHosts: a.tlsHosts, Logger: a.logger()})
 	if err != nil {
 		return usageError("--insecure-http, --tls-host: %w", err)
 	}

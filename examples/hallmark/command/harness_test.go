@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 )
@@ -170,7 +171,7 @@ type target struct {
 func layoutTarget(t *testing.T) target {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "layout")
-	l, err := registry.OpenLayout(dir, registry.LayoutOptions{Create: true})
+	l, err := layout.Open(dir, layout.Options{Create: true})
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() }) // it was only a test's
 	return target{t: t, image: "oci:" + dir, store: l, repo: l.Repository()}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 )
 
 // place is where an IMAGE argument leads.
@@ -26,9 +27,9 @@ const (
 // locate finds the store of an IMAGE. Registries share one client, so that
 // connections and logins are made once; every layout is its own store.
 func (a *app) locate(image string, create bool) (place, error) {
-	store, ref, err := registry.Locate(image, registry.LocateOptions{
+	store, ref, err := layout.Locate(image, layout.LocateOptions{
 		Client: a.client,
-		Layout: registry.LayoutOptions{Create: create, Name: a.layoutName},
+		Layout: layout.Options{Create: create, Name: a.layoutName},
 	})
 	return place{image: image, store: store, ref: ref}, err
 }
@@ -39,7 +40,7 @@ func (p place) at(d name.Digest) string {
 	if d.DigestStr() == "" {
 		return ""
 	}
-	if _, inLayout := p.store.(*registry.Layout); !inLayout {
+	if _, inLayout := p.store.(*layout.Layout); !inLayout {
 		return d.String()
 	}
 	return p.directory() + "@" + d.DigestStr()

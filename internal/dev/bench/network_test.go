@@ -8,6 +8,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -25,7 +26,7 @@ func BenchmarkVerificationOverTheNetwork(b *testing.B) {
 			}
 			repo, err := name.NewRepository(registrytest.Start(b, registrytest.New(registrytest.Options{})) + "/team/app")
 			check(err)
-			client, err := registry.NewClient(registry.Options{Keychain: authn.NewMultiKeychain()})
+			client, err := remote.New(remote.Options{Keychain: authn.NewMultiKeychain()})
 			check(err)
 			digest, err := registrytest.PushImage(b.Context(), client, repo.Tag("v1"), registrytest.ImageOptions{})
 			check(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
-	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -51,7 +51,7 @@ type place struct {
 	name   string
 	host   string
 	rec    *recorder
-	client *registry.Client
+	client *remote.Client
 }
 
 func newStage(ctx context.Context, o options, t *table) (*stage, error) {
@@ -128,7 +128,7 @@ func (s *stage) place(name string, rec *recorder) (*place, error) {
 		return nil, err
 	}
 	s.stops = append(s.stops, stop)
-	client, err := registry.NewClient(registry.Options{Keychain: authn.NewMultiKeychain()})
+	client, err := remote.New(remote.Options{Keychain: authn.NewMultiKeychain()})
 	return &place{name, host, rec, client}, err
 }
 

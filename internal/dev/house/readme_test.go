@@ -14,12 +14,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -28,11 +30,11 @@ import (
 // The functions below hold the README's snippets, each between a line that
 // names it and a line that ends it.
 
-func readmeClient() (*registry.Client, error) {
-	var result *registry.Client
+func readmeClient() (*remote.Client, error) {
+	var result *remote.Client
 	err := func() error {
 		// README: client
-		client, err := registry.NewClient(registry.Options{})
+		client, err := remote.New(remote.Options{})
 		if err != nil {
 			return err
 		}
@@ -43,7 +45,7 @@ func readmeClient() (*registry.Client, error) {
 	return result, err
 }
 
-func readmeSign(ctx context.Context, client *registry.Client, tag name.Tag, image v1.Image, askPassword func(context.Context) ([]byte, error)) error {
+func readmeSign(ctx context.Context, client *remote.Client, tag name.Tag, image v1.Image, askPassword func(context.Context) ([]byte, error)) error {
 	// README: sign
 	signer, err := sign.Load(ctx, "release.key", sign.LoadOptions{Password: askPassword})
 	if err != nil {
@@ -58,7 +60,7 @@ func readmeSign(ctx context.Context, client *registry.Client, tag name.Tag, imag
 	return nil
 }
 
-func readmeAttest(ctx context.Context, client *registry.Client, digest name.Digest, signer sign.Signer) error {
+func readmeAttest(ctx context.Context, client *remote.Client, digest name.Digest, signer sign.Signer) error {
 	// README: attest
 	built, err := provenance.FromEnvironment(ctx, provenance.Options{BuilderID: "https://ci.example/builder"})
 	if err != nil {
@@ -73,7 +75,7 @@ func readmeAttest(ctx context.Context, client *registry.Client, digest name.Dige
 	return nil
 }
 
-func readmeVerify(ctx context.Context, client *registry.Client, tag name.Tag) (*verify.Verifier, error) {
+func readmeVerify(ctx context.Context, client *remote.Client, tag name.Tag) (*verify.Verifier, error) {
 	var made *verify.Verifier
 	err := func() error {
 		// README: verify
@@ -101,7 +103,7 @@ func readmeVerify(ctx context.Context, client *registry.Client, tag name.Tag) (*
 	return made, err
 }
 
-func readmePolicy(ctx context.Context, client *registry.Client, tag name.Tag) error {
+func readmePolicy(ctx context.Context, client *remote.Client, tag name.Tag) error {
 	// README: policy
 	policies, err := verify.NewFileSource("policy.yaml", verify.FileSourceOptions{Options: verify.Options{
 		Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}),
@@ -121,17 +123,17 @@ func readmePolicy(ctx context.Context, client *registry.Client, tag name.Tag) er
 	return err
 }
 
-func readmeCopy(ctx context.Context, client *registry.Client, tag name.Tag, verifier *verify.Verifier) error {
+func readmeCopy(ctx context.Context, client *remote.Client, tag name.Tag, verifier *verify.Verifier) error {
 	// README: copy
-	layout, err := registry.OpenLayout("app-v1", registry.LayoutOptions{Create: true})
+	images, err := layout.Open("app-v1", layout.Options{Create: true})
 	if err != nil {
 		return err
 	}
-	offline := layout.Repository().Tag("v1")
-	if _, err := registry.Copy(ctx, client, tag, layout, offline, registry.CopyOptions{}); err != nil {
+	offline := images.Repository().Tag("v1")
+	if _, err := registry.Copy(ctx, client, tag, images, offline, registry.CopyOptions{}); err != nil {
 		return err
 	}
-	result, err := verifier.Image(ctx, layout, offline)
+	result, err := verifier.Image(ctx, images, offline)
 	// end
 	if err == nil {
 		fmt.Println("offline", result.Digest)
@@ -251,7 +253,7 @@ func readmeTransport(policies verify.Source, tag name.Tag) error {
 	if err != nil {
 		return err
 	}
-	image, err := remote.Image(tag, remote.WithTransport(guarded)) // go-containerregistry's, as an example
+	image, err := ggcr.Image(tag, ggcr.WithTransport(guarded)) // go-containerregistry's remote package, as an example
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
-	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -173,7 +173,7 @@ func signedImage(t *testing.T, host string, signer sign.Signer) (tag, digest str
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := registry.NewClient(registry.Options{})
+	client, err := remote.New(remote.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

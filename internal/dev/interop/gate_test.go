@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -98,7 +99,7 @@ func inMemoryGuarded(t testing.TB) *guarded {
 // distributionGuarded has distribution, which lacks the referrers API.
 func distributionGuarded(t testing.TB) *guarded {
 	t.Helper()
-	client, err := registry.NewClient(registry.Options{})
+	client, err := remote.New(remote.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

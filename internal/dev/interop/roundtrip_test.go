@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
@@ -132,21 +133,21 @@ func TestCopyKeepsWhatCosignHasSigned(t *testing.T) {
 			w.sign(t, s.image, k.private)
 			keys = append(keys, k)
 		}
-		layout, err := registry.OpenLayout(t.TempDir(), registry.LayoutOptions{Create: true})
+		dir, err := layout.Open(t.TempDir(), layout.Options{Create: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		onDisk := layout.Repository().Tag("v1")
-		if _, err := registry.Copy(t.Context(), s.store, s.tag, layout, onDisk, registry.CopyOptions{}); err != nil {
+		onDisk := dir.Repository().Tag("v1")
+		if _, err := registry.Copy(t.Context(), s.store, s.tag, dir, onDisk, registry.CopyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		v := trusting(t, nil, keys...)
-		if _, err := v.Image(t.Context(), layout, onDisk); err != nil {
+		if _, err := v.Image(t.Context(), dir, onDisk); err != nil {
 			t.Fatalf("on disk: %v\n%s", err, evidenceOf(err))
 		}
 		there := newScene(t, target)
 		arrived := there.repo.Tag("arrived")
-		digest, err := registry.Copy(t.Context(), layout, onDisk, there.store, arrived, registry.CopyOptions{})
+		digest, err := registry.Copy(t.Context(), dir, onDisk, there.store, arrived, registry.CopyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,11 +14,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	ggcrremote "github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -46,9 +47,9 @@ func newScene(t testing.TB, host string) *scene {
 }
 
 // newStore makes a client of our own, without the logins of whoever runs this.
-func newStore(t testing.TB) *registry.Client {
+func newStore(t testing.TB) *remote.Client {
 	t.Helper()
-	client, err := registry.NewClient(registry.Options{Keychain: authn.NewMultiKeychain()})
+	client, err := remote.New(remote.Options{Keychain: authn.NewMultiKeychain()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func newStore(t testing.TB) *registry.Client {
 
 func (s *scene) push(t testing.TB, ref name.Reference, image v1.Image) name.Digest {
 	t.Helper()
-	if err := remote.Write(ref, image, remote.WithContext(t.Context())); err != nil {
+	if err := ggcrremote.Write(ref, image, ggcrremote.WithContext(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	return digestIn(t, s.repo, image)
@@ -67,7 +68,7 @@ func (s *scene) push(t testing.TB, ref name.Reference, image v1.Image) name.Dige
 func (s *scene) pushIndex(t testing.TB) (index name.Digest, children []name.Digest) {
 	t.Helper()
 	built, images := newIndex(t)
-	if err := remote.WriteIndex(s.repo.Tag("index"), built, remote.WithContext(t.Context())); err != nil {
+	if err := ggcrremote.WriteIndex(s.repo.Tag("index"), built, ggcrremote.WithContext(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	for _, image := range images {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
@@ -89,11 +90,11 @@ func TestAttack_P21_ALayoutDoesNotWriteToAStoreInUse(t *testing.T) {
 	store, err := store.Open(dir, store.Options{})
 	must(t, err)
 	defer func() { must(t, store.Close()) }()
-	layout, err := registry.OpenLayout(dir, registry.LayoutOptions{LockTimeout: 1})
+	images, err := layout.Open(dir, layout.Options{LockTimeout: 1})
 	must(t, err)
 	m, err := registry.NewManifest("application/vnd.oci.image.manifest.v1+json", []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[]}`))
 	must(t, err)
-	if _, err := layout.PushManifest(t.Context(), layout.Tag("v1"), m, registry.PushOptions{}); !errors.Is(err, registry.ErrUnavailable) {
+	if _, err := images.PushManifest(t.Context(), images.Tag("v1"), m, registry.PushOptions{}); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("it was written to: %v", err)
 	}
 }

@@ -110,7 +110,7 @@ func partOf(info fs.FileInfo) Part {
 const (
 	blobsDir = "blobs/sha256"
 	tempDir  = "ingest"
-	// lockName is also what registry.Layout locks before it writes.
+	// lockName is also what layout.Layout locks before it writes.
 	lockName = ".hallmark/lock"
 )
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -29,7 +30,7 @@ rules:
 
 // images pushes signed images to the registry.
 type images struct {
-	client *registry.Client
+	client *remote.Client
 	repo   name.Repository
 	signer sign.Signer
 	policy string // a file
@@ -53,7 +54,7 @@ func newImages(ctx context.Context, address, dir string) (*images, error) {
 			return nil, err
 		}
 	}
-	if i.client, err = registry.NewClient(registry.Options{}); err != nil {
+	if i.client, err = remote.New(remote.Options{}); err != nil {
 		return nil, err
 	}
 	i.repo, err = name.NewRepository(address + "/team/app")

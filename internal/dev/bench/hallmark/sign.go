@@ -9,6 +9,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -33,7 +34,7 @@ func digests(texts []string) ([]name.Digest, error) {
 
 // adding does something to each image with a client that starts without
 // connections.
-func adding(t work.Task, do func(context.Context, *registry.Client, name.Digest) error) (done, error) {
+func adding(t work.Task, do func(context.Context, *remote.Client, name.Digest) error) (done, error) {
 	all, err := digests(t.Images)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func signing(recursive bool) work.Prepare {
 		if t.Format == work.Tag {
 			o.Formats = []registry.Format{registry.FormatSimpleSigning}
 		}
-		return adding(t, func(ctx context.Context, client *registry.Client, d name.Digest) error {
+		return adding(t, func(ctx context.Context, client *remote.Client, d name.Digest) error {
 			_, err := sign.Image(ctx, client, d, o, by)
 			return err
 		})
@@ -81,7 +82,7 @@ func attesting(ctx context.Context, t work.Task) (done, error) {
 	if t.Format == work.Tag {
 		o.Formats = []registry.Format{registry.FormatEnvelope}
 	}
-	return adding(t, func(ctx context.Context, client *registry.Client, d name.Digest) error {
+	return adding(t, func(ctx context.Context, client *remote.Client, d name.Digest) error {
 		_, err := attest.Image(ctx, client, d, said, o, by)
 		return err
 	})

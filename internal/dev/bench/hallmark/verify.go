@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -70,8 +70,8 @@ func references(texts []string) ([]name.Reference, error) {
 	return refs, nil
 }
 
-func newClient() (*registry.Client, error) {
-	return registry.NewClient(registry.Options{Keychain: authn.NewMultiKeychain()})
+func newClient() (*remote.Client, error) {
+	return remote.New(remote.Options{Keychain: authn.NewMultiKeychain()})
 }
 
 // verifying judges each image with a client that starts without connections.

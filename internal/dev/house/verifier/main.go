@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	client, err := registry.NewClient(registry.Options{})
+	client, err := remote.New(remote.Options{})
 	if err != nil {
 		return "", err
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -72,8 +73,8 @@ func must(t *testing.T, err error) {
 
 func newStage(t *testing.T, hosted http.Handler, listing bool) *stage {
 	t.Helper()
-	anonymous := registry.Options{Keychain: authn.NewMultiKeychain()}
-	client, err := registry.NewClient(anonymous)
+	anonymous := remote.Options{Keychain: authn.NewMultiKeychain()}
+	client, err := remote.New(anonymous)
 	must(t, err)
 	s := &stage{upstream: registrytest.Start(t, hosted), listing: listing, store: client}
 	var key verify.Key

@@ -1,7 +1,0 @@
-//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd)
-
-package registry
-
-// openNonblock has no meaning here: there are no FIFOs in directories, or no means
-// to tell.
-const openNonblock = 0

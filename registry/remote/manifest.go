@@ -1,0 +1,247 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// manifestTypes is the Accept header of every request for a manifest.
+var manifestTypes = []string{strings.Join([]string{
+	oci.MediaTypeManifest, oci.MediaTypeIndex, oci.MediaTypeDockerManifest, oci.MediaTypeDockerIndex,
+}, ", ")}
+
+func (c *Client) manifestRequest(op, method string, ref name.Reference) (*request, error) {
+	id, err := identifier(op, ref)
+	if err != nil {
+		return nil, err
+	}
+	repo := ref.Context()
+	return &request{
+		op: op, ref: text(ref), repo: repo, method: method,
+		url: c.host(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
+	}, nil
+}
+
+// Resolve implements Reader with one HEAD request, or with Manifest where the
+// registry does not answer that one fully.
+func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
+	r, err := c.manifestRequest("resolve", http.MethodHead, ref)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	r.accept = []int{http.StatusMethodNotAllowed} // some have no HEAD
+	a, err := c.send(ctx, r, 0)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	digest, err := v1.NewHash(a.header.Get("Docker-Content-Digest"))
+	mediaType := contentType(a.header)
+	if err != nil || digest.Algorithm != "sha256" || a.length <= 0 || !oci.IsManifestType(mediaType) {
+		m, err := c.Manifest(ctx, ref)
+		return m.Descriptor, err
+	}
+	if d, ok := ref.(name.Digest); ok && digest.String() != d.DigestStr() {
+		return v1.Descriptor{}, r.fail(registry.ErrDigestMismatch, nil, "the registry says that this is "+digest.String())
+	}
+	if a.length > c.o.MaxManifestBytes {
+		return v1.Descriptor{}, r.fail(registry.ErrTooLarge, nil, "")
+	}
+	return v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: digest, Size: a.length}, nil
+}
+
+// contentType is the media type without parameters, which are not looked at:
+// malformed ones must not make a type that is there look like none.
+func contentType(h http.Header) string {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// Manifest implements Reader. Where the registry names no media type, it is the
+// one that the manifest has by itself.
+func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
+	r, err := c.manifestRequest("read manifest", http.MethodGet, ref)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	m, err := c.rawManifest(ctx, r, ref)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	doc, err := parsed(ctx, r, m)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	m.Descriptor.MediaType = types.MediaType(doc.MediaType)
+	return m, nil
+}
+
+// rawManifest reads what the registry holds as a manifest, which may be malformed
+// or of an unknown type. A page in its place, as of a proxy that wants a login, is
+// no answer: a registry sends a manifest's type, or names the digest.
+func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference) (registry.Manifest, error) {
+	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	m := registry.Manifest{Descriptor: oci.Describe(contentType(a.header), a.body), Bytes: a.body}
+	m.ETag = strong(a.header.Get("ETag"))
+	mismatch := matching(r, m, ref)
+	if mismatch == nil {
+		mismatch = claimed(r, a.header, m.Descriptor.Digest)
+	}
+	_, byDigest := ref.(name.Digest)
+	vouched := mismatch == nil && (byDigest || a.header.Get("Docker-Content-Digest") != "")
+	if !vouched && !oci.IsManifestType(string(m.Descriptor.MediaType)) {
+		if _, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes); err != nil {
+			if ctx.Err() != nil {
+				return registry.Manifest{}, r.fail(registry.ErrUnavailable, ctx.Err(), "")
+			}
+			return registry.Manifest{}, r.stray(registry.KindOf(err), err, "what came is no manifest")
+		}
+	}
+	return m, mismatch
+}
+
+// strong is an entity tag that If-Match can hold for: never a weak one, such as a
+// proxy makes of it (RFC 9110, section 13.1.1).
+func strong(etag string) string {
+	if strings.HasPrefix(etag, "W/") {
+		return ""
+	}
+	return etag
+}
+
+func matching(r *request, m registry.Manifest, ref name.Reference) error {
+	if d, ok := ref.(name.Digest); ok && m.Descriptor.Digest.String() != d.DigestStr() {
+		return r.fail(registry.ErrDigestMismatch, nil, "the content is "+m.Descriptor.Digest.String())
+	}
+	return nil
+}
+
+// claimed compares the digest that a registry names with the content's own.
+func claimed(r *request, h http.Header, actual v1.Hash) error {
+	v := h.Get("Docker-Content-Digest")
+	if digest, err := v1.NewHash(v); v != "" && (err != nil || digest != actual) {
+		return r.fail(registry.ErrDigestMismatch, nil, "the content is "+actual.String()+", the registry calls it "+registry.SafeText(v, 100))
+	}
+	return nil
+}
+
+func parsed(ctx context.Context, r *request, m registry.Manifest) (*oci.Document, error) {
+	doc, err := oci.ParseInBudget(ctx, string(m.Descriptor.MediaType), m.Bytes)
+	switch {
+	case err == nil:
+		return doc, nil
+	case ctx.Err() != nil:
+		return nil, r.fail(registry.ErrUnavailable, ctx.Err(), "")
+	case m.Descriptor.MediaType != "" && !oci.IsManifestType(string(m.Descriptor.MediaType)), errors.Is(err, oci.ErrUnsupported):
+		return nil, r.fail(registry.ErrUnsupported, err, "")
+	}
+	return nil, r.fail(registry.ErrMalformed, err, "")
+}
+
+func (c *Client) blobRequest(op, method string, ref name.Digest) (*request, v1.Hash, error) {
+	if err := checkRepo(op, ref.Context()); err != nil {
+		return nil, v1.Hash{}, err
+	}
+	h, err := registry.HashOf(ref)
+	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	repo := ref.Context()
+	return &request{
+		op: op, ref: text(ref), repo: repo, method: method,
+		url: c.host(repo).url(repo, "blobs", h.String()), header: http.Header{},
+	}, h, nil
+}
+
+// Blob implements Reader. A download that breaks off after its first byte is
+// not taken up again.
+func (c *Client) Blob(ctx context.Context, ref name.Digest, size int64) (io.ReadCloser, error) {
+	r, want, err := c.blobRequest("read blob", http.MethodGet, ref)
+	if err != nil {
+		return nil, err
+	}
+	if size == math.MaxInt64 {
+		return nil, r.fail(registry.ErrTooLarge, nil, "no blob is that large")
+	}
+	r.stream = true
+	a, err := c.send(ctx, r, 0)
+	if err != nil {
+		return nil, err
+	}
+	fail := r.fail
+	if contentType(a.header) == "text/html" {
+		fail = r.stray // unless the bytes are right, this is a page in place of the blob
+	}
+	if size >= 0 && a.length > size {
+		return nil, closing(a.stream, fail(registry.ErrTooLarge, nil, "more bytes than the descriptor says"))
+	}
+	return newBlobReader(a.stream, want, size, c.o.MaxBlobBytes, fail), nil
+}
+
+func closing(body io.Closer, err error) error {
+	_ = body.Close() // the error says more
+	return err
+}
+
+// HasBlob implements Writer.
+func (c *Client) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
+	r, want, err := c.blobRequest("look for blob", http.MethodHead, ref)
+	if err != nil {
+		return false, err
+	}
+	r.accept = []int{http.StatusNotFound}
+	a, err := c.send(ctx, r, 0)
+	if err != nil || a.status == http.StatusNotFound {
+		return false, err
+	}
+	return true, claimed(r, a.header, want)
+}
+
+// PushManifest implements Writer. It needs the right to push.
+func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m registry.Manifest, o registry.PushOptions) (registry.PushReport, error) {
+	r, err := c.manifestRequest("push manifest", http.MethodPut, ref)
+	if err != nil {
+		return registry.PushReport{}, err
+	}
+	checked := registry.Manifest{Descriptor: oci.Describe(string(m.Descriptor.MediaType), m.Bytes), Bytes: m.Bytes}
+	if err := matching(r, checked, ref); err != nil {
+		return registry.PushReport{}, err
+	}
+	doc, err := parsed(ctx, r, checked)
+	if err != nil {
+		return registry.PushReport{}, err
+	}
+	r.push, r.once = true, o.Once
+	r.header = http.Header{"Content-Type": {doc.MediaType}}
+	if o.IfMatch != "" {
+		r.header.Set("If-Match", o.IfMatch)
+	}
+	if o.IfAbsent {
+		r.header.Set("If-None-Match", "*")
+	}
+	r.open = func() io.Reader { return bytes.NewReader(m.Bytes) }
+	r.size = int64(len(m.Bytes))
+	a, err := c.send(ctx, r, maxErrorBody)
+	if err != nil {
+		return registry.PushReport{}, err
+	}
+	if err := claimed(r, a.header, checked.Descriptor.Digest); err != nil {
+		return registry.PushReport{}, err
+	}
+	subject := a.header.Get("OCI-Subject")
+	return registry.PushReport{SubjectIndexed: doc.Subject != nil && subject == doc.Subject.Digest.String()}, nil
+}

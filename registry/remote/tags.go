@@ -1,0 +1,70 @@
+package remote
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// TagPage is a part of a repository's list of tags.
+type TagPage struct {
+	// Tags are well-formed, in the registry's order.
+	Tags []string
+	// More is true where the registry has more: ask for those after the last.
+	More bool
+}
+
+// Tags lists a repository's tags: at most limit of them (as many as the registry
+// likes where it is 0), those after the tag named last. What is no tag is left
+// out. No repository is ErrNotFound.
+//
+// Source: OCI Distribution Specification v1.1, "Listing Tags".
+func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last string) (TagPage, error) {
+	const op = "list tags of"
+	if err := checkRepo(op, repo); err != nil {
+		return TagPage{}, err
+	}
+	target := c.host(repo).url(repo, "tags", "list")
+	query := url.Values{}
+	if limit > 0 {
+		query.Set("n", strconv.Itoa(limit))
+	}
+	if last != "" {
+		query.Set("last", last)
+	}
+	target.RawQuery = query.Encode()
+	r := &request{
+		op: op, ref: safe(repo.Name()), repo: repo, method: http.MethodGet,
+		url: target, header: http.Header{"Accept": {"application/json"}},
+	}
+	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	if err != nil {
+		return TagPage{}, err
+	}
+	leave, err := budget.Parse(ctx, a.body)
+	if err != nil {
+		return TagPage{}, r.fail(registry.ErrUnavailable, err, "")
+	}
+	defer leave()
+	root, err := strictjson.Parse(a.body)
+	if err != nil {
+		return TagPage{}, r.fail(registry.ErrMalformed, err, "")
+	}
+	var page TagPage
+	for v := range root.Get("tags").Elems() {
+		if tag, ok := v.Str(); ok && oci.IsTag(tag) {
+			page.Tags = append(page.Tags, tag)
+		}
+	}
+	next, err := r.nextPage(a)
+	page.More = next != nil && len(page.Tags) > 0
+	return page, err
+}
