@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // Authority is a way to trust who signs by other means than keys, such as
@@ -141,14 +140,14 @@ const hashedPerCheck = 128 << 10
 // vouchers finds the policy's identities that have signed a piece of evidence
 // that offers a certificate; failing that, it says why. Somebody whom a revoked
 // identity stands for counts as no other one either.
-func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trustedKey, *problem, error) {
+func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
-	for i, err := range j.candidates(item, claim) {
+	for i, err := range c.candidates(p) {
 		if err != nil {
 			return nil, nil, err
 		}
-		known, err := i.identity.Signed(j.ctx, signedEvidence(item, claim, claim.Signatures, j.now))
+		known, err := i.identity.Signed(c.ctx, p.signedEvidence(p.claim.Signatures, c.now))
 		if err == nil && known.Who == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
@@ -166,26 +165,25 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 	if len(found) == 0 {
 		return nil, &problem{ReasonCertificate, errors.Join(why...).Error()}, nil
 	}
-	j.samePerson(found)
 	return found, nil, nil
 }
 
 // candidates yields the identities that are to be asked about a piece of evidence,
 // within the bound of checks: first those that decide, by standing in a role of the
 // rule or by being revoked, and then the others, only to say whose signature it is.
-func (j *judgement) candidates(item registry.Item, claim *evidence.Claim) iter.Seq2[*trustedKey, error] {
-	left := &j.workloadOf(item.Place).certificates
-	toll := identityEffort + len(claim.Signed.Bytes)/hashedPerCheck
+func (c *checking) candidates(p *piece) iter.Seq2[*trustedKey, error] {
+	left := &p.work.certificates
+	toll := identityEffort + len(p.claim.Signed.Bytes)/hashedPerCheck
 	return func(yield func(*trustedKey, error) bool) {
 		for _, decides := range []bool{true, false} {
-			for _, i := range j.v.policy.identities {
-				if (i.revoked || j.rule.asked[i.ID()]) != decides {
+			for _, i := range c.policy.identities {
+				if (i.revoked || c.rule.asked[i.ID()]) != decides {
 					continue
 				}
 				if !decides && !left.mayAskOthers(toll) {
 					return
 				}
-				err := j.ctx.Err()
+				err := c.ctx.Err()
 				if err == nil && !left.take(toll) {
 					err = errTooManyChecks()
 				}

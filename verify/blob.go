@@ -10,10 +10,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
-	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -34,25 +35,6 @@ type BlobResult struct {
 	Size   int64  `json:"size"`
 	// Keys are the trusted keys that have signed, as many as the threshold.
 	Keys []Signer `json:"keys"`
-}
-
-// BlobError is a negative decision about a file.
-type BlobError struct {
-	// Reason is ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold,
-	// ReasonTooMuchEvidence, ReasonPolicyExpired, ReasonDeniedDigest, or
-	// ReasonNoRule where the policy says nothing about files.
-	Reason Reason `json:"reason"`
-	// SHA256 is the digest of what was read, in hex.
-	SHA256 string `json:"sha256"`
-	// Detail explains, for people, what is missing.
-	Detail string `json:"detail"`
-	// Evidence says of each bundle why it did not count.
-	Evidence []Evidence `json:"evidence"`
-}
-
-// Error says why the file was denied.
-func (e *BlobError) Error() string {
-	return fmt.Sprintf("file sha256:%s: denied: %s (%s); evidence seen: %s", e.SHA256, e.Detail, e.Reason, summary(e.Evidence))
 }
 
 // MarshalJSON writes the result.
@@ -78,43 +60,25 @@ func (r *BlobResult) MarshalJSON() ([]byte, error) {
 // over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, with all
 // bundles looked at or, as ReasonTooMuchEvidence, with as many as may be or after
 // 20,000 checks of signatures (see Image); no Policy.Files; a policy that has
-// expired; or a file whose SHA-256 is among DenyDigests: *BlobError. The file cannot
+// expired; or a file whose SHA-256 is among DenyDigests: *Error. The file cannot
 // be read, or the context ends before that is known: that error.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
 	}
-	sum := hex.EncodeToString(m.Sum(crypto.SHA256))
-	if v.policy.files == nil {
-		return nil, &BlobError{Reason: ReasonNoRule, SHA256: sum, Detail: "the policy says nothing about files"}
+	f := fileDecision{v: v, message: m, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
+	if denied := f.denied(); denied != nil {
+		return nil, f.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
-	if ends := v.policy.expires; !ends.IsZero() && !v.o.Now().Before(ends) {
-		return nil, &BlobError{Reason: ReasonPolicyExpired, SHA256: sum, Detail: "the policy has expired on " + ends.UTC().Format(time.RFC3339)}
+	o, err := f.decide(ctx, bundles)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(o.unmet) > 0:
+		return nil, f.refuse(o, len(bundles))
 	}
-	if reason, denied := v.policy.denied["sha256:"+sum]; denied {
-		return nil, &BlobError{Reason: ReasonDeniedDigest, SHA256: sum, Detail: registry.SafeText("the policy denies this digest: "+reason, maxDetail)}
-	}
-	j := &blobJudgement{v: v, ctx: ctx, checks: newChecks(), need: v.policy.files, message: m, counted: make(map[string]bool)}
-	for i, text := range bundles {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if i >= maxBundles || len(text) > maxBundleBytes {
-			return nil, &BlobError{Reason: ReasonTooMuchEvidence, SHA256: sum, Evidence: j.seen,
-				Detail: fmt.Sprintf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)}
-		}
-		err := j.look(text)
-		switch {
-		case len(j.signers) >= j.need.role.threshold:
-			return &BlobResult{SHA256: sum, Size: size, Keys: j.signers}, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			return nil, &BlobError{Reason: ReasonTooMuchEvidence, SHA256: sum, Evidence: j.seen, Detail: registry.SafeText(err.Error(), maxDetail)}
-		}
-	}
-	return nil, j.refuse(sum)
+	return &BlobResult{SHA256: f.sum, Size: size, Keys: o.keys}, nil
 }
 
 type contextReader struct {
@@ -129,141 +93,122 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-type blobJudgement struct {
+// fileDecision is one decision about a file.
+type fileDecision struct {
 	v       *Verifier
-	ctx     context.Context
-	checks  checks
-	need    *need
 	message *sigkey.Message
-	signers []Signer
-	counted map[string]bool
-	seen    []Evidence
-	ended   error // no more checks may be made, or the context has ended
+	sum     string // SHA-256, hex
+	now     time.Time
+	log     ledger
 }
 
-func (j *blobJudgement) refuse(sum string) error {
-	e := &BlobError{SHA256: sum, Evidence: j.seen}
-	switch {
-	case len(j.signers) > 0:
-		e.Reason = ReasonThreshold
-		e.Detail = fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(j.signers), j.need.role.threshold)
-	case len(j.seen) > 0:
-		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
-	default:
-		e.Reason, e.Detail = ReasonNoSignature, "no signature was given"
+// denied is the denial that holds whatever bundles there are.
+func (f *fileDecision) denied() *problem {
+	if f.v.policy.files == nil {
+		return problemf(ReasonNoRule, "the policy says nothing about files")
 	}
-	return e
+	return f.v.deniesAll("sha256:"+f.sum, f.now)
 }
 
-// look judges a bundle. An error says that the context has ended, or that no more
-// checks may be made, so that the rest was not looked at.
-func (j *blobJudgement) look(text []byte) error {
-	key, annotations, reason, detail := j.judge(text)
-	e := Evidence{Format: registry.FormatBundle, Reason: reason, Detail: registry.SafeText(detail, maxDetail)}
-	if key != nil {
-		e.KeyID = key.ID()
-		switch {
-		case reason != ReasonCounted:
-		case j.counted[key.ID()]:
-			e.Reason = ReasonRepeated
-		default:
-			j.counted[key.ID()] = true
-			j.signers = append(j.signers, Signer{ID: key.ID(), Name: key.Name, Annotations: annotations})
+// decide judges bundles in order. Its branches:
+//
+//   - gather: the context has ended: its error.
+//   - gather: there are too many bundles, or one is too large: no more is looked at.
+//   - open: it is not well-formed, or offers a certificate: it is recorded.
+//   - check: no more checks may be made: it is recorded, and no more is looked at.
+//   - check: no key of the policy has signed it, or none that counts now: it is recorded.
+//   - check: it is not about the file: it is recorded.
+//   - judge: it is an attestation, or lacks annotations, or its signer is not in the role,
+//     or has counted: it is recorded.
+//   - judge: it counts, and there is enough: no more is looked at.
+func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome, err error) {
+	files := f.v.policy.files
+	r := &rule{root: files, leaves: []*need{files}, asked: files.role.keys}
+	e := newEvaluation(r, newConditions(f.v.policy, name.Digest{}, f.now), &f.log)
+	c := &checking{ctx: ctx, policy: f.v.policy, rule: r, now: f.now, log: &f.log, subject: subject{"sha256:" + f.sum, f.digestBy}}
+	work := newWorkload(PlaceGiven, 0)
+	for i, text := range bundles {
+		if ctx.Err() != nil {
+			return o, ctx.Err()
+		}
+		if i >= maxBundles || len(text) > maxBundleBytes {
+			f.log.overflow = fmt.Errorf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)
+			break
+		}
+		p := &piece{from: origin{format: registry.FormatBundle}, work: &work}
+		if why := f.open(c, p, text); why != nil {
+			f.log.note(p.from, "", nil, why.reason, why.detail)
+			continue
+		}
+		for fact := range c.check(p) {
+			e.add(fact)
+		}
+		if e.enough() || f.log.overflow != nil {
+			break
 		}
 	}
-	j.seen = append(j.seen, e)
-	return j.ended
+	e.close(f.log.gap())
+	if o = e.outcome(); len(o.unmet) > 0 {
+		err = ctx.Err()
+	}
+	return o, err
 }
 
-// keysOf finds the policy's keys that have made one of a claim's signatures.
-func (j *blobJudgement) keysOf(claim *evidence.Claim) []*trustedKey {
-	var keys []*trustedKey
-	keys, j.ended = j.checks.signers(j.ctx, j.v.policy, j.need.role.keys, claim)
-	return keys
-}
-
-func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reason, string) {
+// open reads a bundle, and says why its signatures cannot be checked; nil: they can.
+func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	b, err := bundle.Parse(text)
-	if err != nil {
-		return nil, nil, ReasonMalformed, err.Error()
-	}
-	if b.Certificate {
-		return nil, nil, ReasonCertificate, "signed with a certificate, not with a key"
-	}
-	if b.Envelope != nil {
-		return j.statement(text)
-	}
-	if evidence.IsSigned(j.message.Start(), j.message.Bytes) {
-		return nil, nil, ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"
-	}
-	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
-	keys := j.keysOf(claim)
 	switch {
-	case j.ended != nil:
-		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()
-	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
-		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
-	case len(keys) == 0:
-		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature over this file"
+	case err != nil:
+		return &problem{ReasonMalformed, err.Error()}
+	case b.Certificate:
+		return &problem{ReasonCertificate, "signed with a certificate, not with a key"}
 	}
-	if p := j.usable(keys[0]); p != nil {
-		return keys[0], nil, p.reason, p.detail
-	}
-	if len(j.need.signature.Annotations) > 0 {
-		return keys[0], nil, ReasonAnnotations, "a signature over the bytes has no annotations"
-	}
-	return keys[0], nil, ReasonCounted, ""
-}
-
-// usable says why a key does not count for files now.
-func (j *blobJudgement) usable(k *trustedKey) *problem {
-	if !j.need.role.keys[k.ID()] {
-		return problemf(ReasonWrongRole, "the key %s is not in the role %s", k.Name, j.need.role.name)
-	}
-	return k.at(j.v.o.Now())
-}
-
-// statement judges a bundle that holds a signed statement.
-func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, Reason, string) {
-	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
-	if err != nil {
-		return nil, nil, openReason(err), err.Error()
-	}
-	keys := j.keysOf(claim)
-	if j.ended != nil {
-		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()
-	}
-	if len(keys) == 0 {
-		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature"
-	}
-	if p := j.usable(keys[0]); p != nil {
-		return keys[0], nil, p.reason, p.detail
-	}
-	content, err := claim.Content()
-	if err != nil {
-		return keys[0], nil, ReasonMalformed, err.Error()
-	}
-	if content.Statement.PredicateType != intoto.PredicateSignature {
-		return keys[0], nil, ReasonWrongType, "an attestation is no signature: " + content.Statement.PredicateType
-	}
-	subject, err := content.Statement.Match(j.digestBy)
-	if err != nil || subject == nil {
-		return keys[0], nil, ReasonWrongSubject, "none of its subjects is this file"
-	}
-	for k, want := range j.need.signature.Annotations {
-		if got, there := subject.Annotations[k]; !there || got != want {
-			return keys[0], nil, ReasonAnnotations, fmt.Sprintf("it lacks %s=%s", k, want)
+	p.search = search{policy: c.policy, asked: c.rule.asked}
+	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
+	if b.Envelope != nil {
+		if p.claim, err = evidence.Open(bundle.MediaTypeV03, nil, text); err != nil {
+			return &problem{openReason(err), err.Error()}
 		}
+		return nil
 	}
-	return keys[0], subject.Annotations, ReasonCounted, ""
+	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
+		return &problem{ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"}
+	}
+	if b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, f.message.Sum(crypto.SHA256)) {
+		p.stranger = &problem{ReasonWrongSubject, "it is about a file with another digest"}
+	}
+	p.bytewise = true
+	p.claim = &evidence.Claim{Signed: f.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
+	return nil
 }
 
 var sumsByName = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
 
-func (j *blobJudgement) digestBy(algorithm string) (string, bool, error) {
+func (f *fileDecision) digestBy(algorithm string) (string, bool, error) {
 	h, known := sumsByName[algorithm]
 	if !known {
 		return "", false, nil
 	}
-	return hex.EncodeToString(j.message.Sum(h)), true, nil
+	return hex.EncodeToString(f.message.Sum(h)), true, nil
+}
+
+// refuse is the denial of a file that so many bundles were given for.
+func (f *fileDecision) refuse(o outcome, bundles int) *Error {
+	e := f.denial(o.unmet[0].Reason, o.unmet[0].Detail)
+	switch {
+	case f.log.overflow != nil:
+		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(f.log.overflow.Error(), maxDetail)
+	case e.Reason == ReasonThreshold:
+	case bundles > 0:
+		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
+	default:
+		e.Reason, e.Detail = ReasonNoSignature, "no signature was given"
+	}
+	o.unmet[0].Reason, o.unmet[0].Detail = e.Reason, e.Detail
+	e.Unmet = o.unmet
+	return e
+}
+
+func (f *fileDecision) denial(reason Reason, detail string) *Error {
+	return &Error{Reason: reason, SHA256: f.sum, PolicyDigest: f.v.policy.digest, Detail: detail, Evidence: f.log.told()}
 }

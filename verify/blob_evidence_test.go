@@ -194,7 +194,7 @@ func TestChecksOfAFilesSignaturesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = v.Blob(context.Background(), strings.NewReader(hello), slices.Repeat([][]byte{bundle}, 627)...)
-		var denied *verify.BlobError
+		var denied *verify.Error
 		if !errors.As(err, &denied) || denied.Reason != verify.ReasonTooMuchEvidence || len(denied.Evidence) != 626 {
 			t.Fatalf("%s: %v", label, err)
 		}
@@ -230,7 +230,7 @@ func TestACallerWhoGivesUpOnceTheFileIsReadGetsNoDecision(t *testing.T) {
 	defer cancel()
 	bundle := signedFile(t, w.trusted)["bytes"]
 	res, err := w.verifier(verify.Signatures{}).Blob(ctx, ending{strings.NewReader(hello), cancel}, bundle)
-	var denied *verify.BlobError
+	var denied *verify.Error
 	if res != nil || !errors.Is(err, context.Canceled) || errors.As(err, &denied) {
 		t.Errorf("%v, %v; want context.Canceled", res, err)
 	}

@@ -24,7 +24,7 @@ import (
 
 func blobDenied(t *testing.T, res *verify.BlobResult, err error, reason verify.Reason, because ...verify.Reason) {
 	t.Helper()
-	var denial *verify.BlobError
+	var denial *verify.Error
 	if res != nil || !errors.As(err, &denial) || denial.Reason != reason {
 		t.Fatalf("%+v, %v; want a denial for %s", res, err, reason)
 	}
@@ -112,7 +112,7 @@ func TestAFileThatCannotBeReadIsNotJudged(t *testing.T) {
 	w := newWorld(t)
 	broken := errors.New("disk on fire")
 	res, err := w.verifier(verify.Signatures{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
-	var denial *verify.BlobError
+	var denial *verify.Error
 	if res != nil || !errors.Is(err, broken) || errors.As(err, &denial) {
 		t.Errorf("%v, %v", res, err)
 	}
@@ -175,7 +175,7 @@ func TestAttack_T6_FilesAreDeniedByWhatDeniesImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		res, err := v.Blob(context.Background(), strings.NewReader("hello"), bundle)
-		var denied *verify.BlobError
+		var denied *verify.Error
 		if reason == "" && err != nil || reason != "" && (res != nil || !errors.As(err, &denied) || denied.Reason != reason) {
 			t.Errorf("%q: %v, %v; want %q", more, res, err, reason)
 		}

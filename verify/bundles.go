@@ -8,9 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -38,36 +36,8 @@ func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...
 	if _, err := registry.HashOf(subject); err != nil {
 		return nil, err
 	}
-	j := &judgement{
-		v: v, ctx: ctx, r: noRegistry{}, hasGiven: true, given: bundles,
-		reference: subject.String(), digest: subject, now: v.o.Now(),
-	}
-	return j.run()
-}
-
-// lookAtGiven looks at bundles as registry.Evidence would yield them.
-func (j *judgement) lookAtGiven() {
-	limits := j.v.o.Limits.WithDefaults()
-	item := registry.Item{
-		Place: PlaceGiven, Format: registry.FormatBundle,
-		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
-	}
-	for i, text := range j.given {
-		var err error
-		item.Payload = text
-		switch {
-		case j.ctx.Err() != nil:
-			return // run tells of it
-		case i >= limits.MaxItems:
-			j.take(registry.Item{Place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
-			return
-		case int64(len(text)) > limits.MaxPayloadBytes:
-			err = &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge}
-		}
-		if !j.take(item, err) || j.overflow != nil {
-			return
-		}
-	}
+	q := inquiry{v: v, r: noRegistry{}, hasGiven: true, given: bundles, reference: subject.String(), image: subject}
+	return q.answer(ctx)
 }
 
 var errNoRegistry = errors.New("the image itself is needed, and no registry was given")

@@ -35,17 +35,23 @@ type children struct {
 // all reports whether nothing is left that could run.
 func (c children) all() bool { return c.runnable > 0 && c.refused == c.runnable }
 
+// detail says of an index of which nothing is left why it is denied.
+func (c children) detail() string {
+	first := c.denied[0]
+	return registry.SafeText(fmt.Sprintf("the policy denies each of the %d images that the index lists, such as %s: %s", c.runnable, first.Digest, first.Reason), maxDetail)
+}
+
 // readChildren begins to look for denied children, beside the evidence, where the
 // policy denies digests and there is a registry to ask; nil elsewhere.
-func (j *judgement) readChildren() <-chan children {
-	if len(j.v.policy.denied) == 0 || j.hasGiven {
+func (d *decision) readChildren(ctx context.Context) <-chan children {
+	if len(d.v.policy.denied) == 0 || d.hasGiven {
 		return nil
 	}
 	done := make(chan children, 1)
 	go func() {
 		var found children
 		err := panics.Caught(func() error {
-			found = j.v.childrenOf(j.ctx, j.r, j.digest)
+			found = d.v.childrenOf(ctx, d.r, d.image)
 			return nil
 		})
 		if err != nil {
@@ -56,34 +62,11 @@ func (j *judgement) readChildren() <-chan children {
 	return done
 }
 
-// judgeChildren is the decision about an image that is allowed by itself: an index
-// none of whose images may run is denied.
-func (j *judgement) judgeChildren(r *Result, found children) (*Result, error) {
-	switch {
-	case found.err != nil && j.ctx.Err() != nil:
-		return nil, fmt.Errorf("%s: not verified: %w", j.digest, j.ctx.Err())
-	case found.err != nil:
-		return nil, &UndecidedError{Reference: j.reference, Digest: j.digest, Evidence: j.seen, Causes: []error{found.err}}
-	case found.all():
-		e := allDenied(found)
-		e.Reference, e.Digest, e.Evidence, e.PolicyDigest, e.Rule = j.reference, j.digest, j.seen, j.v.policy.digest, j.pattern
-		return nil, e
-	}
-	r.DeniedChildren = found.denied
-	return r, nil
-}
-
-func allDenied(found children) *Error {
-	first := found.denied[0]
-	return &Error{Reason: ReasonDeniedDigest, Detail: registry.SafeText(fmt.Sprintf(
-		"the policy denies each of the %d images that the index lists, such as %s: %s", found.runnable, first.Digest, first.Reason), maxDetail)}
-}
-
 // childrenOf looks for denied digests among what an index lists, and the indexes in
 // it. A manifest of an unknown type, which no client runs, has no children.
 func (v *Verifier) childrenOf(ctx context.Context, r registry.Reader, root name.Digest) children {
-	w := childWalk{r: r, repo: root.Context(), denied: v.policy.denied, told: make(map[string]bool)}
-	found := w.look(ctx, root, 0)
+	w := childWalk{ctx: ctx, r: r, repo: root.Context(), denied: v.policy.denied, told: make(map[string]bool)}
+	found := w.walk(root)
 	if errors.Is(found.err, registry.ErrUnsupported) && !registry.Unreadable(found.err) {
 		return children{}
 	}
@@ -91,6 +74,7 @@ func (v *Verifier) childrenOf(ctx context.Context, r registry.Reader, root name.
 }
 
 type childWalk struct {
+	ctx     context.Context
 	r       registry.Reader
 	repo    name.Repository
 	denied  map[string]string
@@ -98,34 +82,92 @@ type childWalk struct {
 	indexes int
 }
 
-func (w *childWalk) look(ctx context.Context, at name.Digest, depth int) (found children) {
-	if w.indexes++; w.indexes > maxManifests || depth > maxIndexDepth {
-		found.err = &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Detail: fmt.Sprintf("indexes nest deeper than %d, or are more than %d", maxIndexDepth, maxManifests)}
-		return found
-	}
-	entries, err := w.entries(ctx, at)
+// openIndex is an index that is walked through, and what was found in it so far.
+type openIndex struct {
+	entries []v1.Descriptor // that are left
+	found   children
+}
+
+// walk goes through an index, and each index where it is listed: no deeper than
+// maxIndexDepth, and through no more than maxManifests.
+func (w *childWalk) walk(root name.Digest) children {
+	top, err := w.open(root, 0)
 	if err != nil {
-		found.err = err
-		return found
+		return children{err: err}
 	}
-	for _, d := range entries {
-		if found.err == nil {
-			w.add(ctx, &found, d, depth)
+	for path := []openIndex{top}; ; {
+		at := &path[len(path)-1]
+		if len(at.entries) == 0 {
+			if len(path) == 1 {
+				return at.found
+			}
+			path = path[:len(path)-1]
+			path[len(path)-1].found.addIndex(at.found)
+			continue
+		}
+		d := at.entries[0]
+		at.entries = at.entries[1:]
+		switch refused := w.deny(&at.found, d); {
+		case refused || !d.MediaType.IsIndex():
+			at.found.add(refused)
+		default:
+			below, err := w.open(w.repo.Digest(d.Digest.String()), len(path))
+			if err != nil {
+				return children{err: err}
+			}
+			path = append(path, below)
 		}
 	}
-	return found
+}
+
+// add counts an image, or an index that is denied as such.
+func (c *children) add(refused bool) {
+	c.runnable++
+	if refused {
+		c.refused++
+	}
+}
+
+// addIndex counts an index by what is in it.
+func (c *children) addIndex(below children) {
+	if below.runnable > 0 {
+		c.denied = append(c.denied, below.denied...)
+		c.add(below.all())
+	}
+}
+
+// deny reports whether the policy denies an entry, and notes that once.
+func (w *childWalk) deny(found *children, d v1.Descriptor) bool {
+	reason, refused := w.denied[d.Digest.String()]
+	if refused && !w.told[d.Digest.String()] {
+		w.told[d.Digest.String()] = true
+		child := DeniedChild{Digest: d.Digest.String(), Reason: registry.SafeText(reason, maxDetail)}
+		if d.Platform != nil {
+			child.Platform = registry.SafeText(d.Platform.String(), 100)
+		}
+		found.denied = append(found.denied, child)
+	}
+	return refused
+}
+
+func (w *childWalk) open(at name.Digest, depth int) (openIndex, error) {
+	if w.indexes++; w.indexes > maxManifests || depth > maxIndexDepth {
+		return openIndex{}, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Detail: fmt.Sprintf("indexes nest deeper than %d, or are more than %d", maxIndexDepth, maxManifests)}
+	}
+	entries, err := w.entries(at)
+	return openIndex{entries: entries}, err
 }
 
 // entries are those of an index that could run, without what is not needed of them.
-func (w *childWalk) entries(ctx context.Context, at name.Digest) ([]v1.Descriptor, error) {
-	m, err := readManifest(ctx, w.r, at)
+func (w *childWalk) entries(at name.Digest) ([]v1.Descriptor, error) {
+	m, err := readManifest(w.ctx, w.r, at)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parseManifest(ctx, m)
+	doc, err := parseManifest(w.ctx, m)
 	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
+	case w.ctx.Err() != nil:
+		return nil, w.ctx.Err()
 	case errors.Is(err, oci.ErrUnsupported):
 		return nil, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrUnsupported, Err: err}
 	case err != nil:
@@ -145,29 +187,4 @@ func (w *childWalk) entries(ctx context.Context, at name.Digest) ([]v1.Descripto
 func runs(d v1.Descriptor) bool {
 	const none = "unknown"
 	return oci.IsManifestType(string(d.MediaType)) && !(d.Platform != nil && d.Platform.OS == none && d.Platform.Architecture == none)
-}
-
-// add counts an entry of an index: an image, or an index of some.
-func (w *childWalk) add(ctx context.Context, found *children, d v1.Descriptor, depth int) {
-	reason, refused := w.denied[d.Digest.String()]
-	if refused && !w.told[d.Digest.String()] {
-		w.told[d.Digest.String()] = true
-		child := DeniedChild{Digest: d.Digest.String(), Reason: registry.SafeText(reason, maxDetail)}
-		if d.Platform != nil {
-			child.Platform = registry.SafeText(d.Platform.String(), 100)
-		}
-		found.denied = append(found.denied, child)
-	}
-	if !refused && d.MediaType.IsIndex() {
-		below := w.look(ctx, w.repo.Digest(d.Digest.String()), depth+1)
-		if found.err = below.err; below.err != nil || below.runnable == 0 {
-			return
-		}
-		found.denied = append(found.denied, below.denied...)
-		refused = below.all()
-	}
-	found.runnable++
-	if refused {
-		found.refused++
-	}
 }

@@ -1,210 +1,249 @@
 package verify
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// images is what was read of the image itself.
-type images struct {
-	views []*imageView
-	err   error
+// inquiry is what is asked: whether an image may be used.
+type inquiry struct {
+	v         *Verifier
+	r         registry.Reader
+	reference string
+	image     name.Digest
+	// given are bundles that the caller holds; they count in place of what is
+	// attached in r where hasGiven is true.
+	given    [][]byte
+	hasGiven bool
 }
 
-// leafMet reports whether a requirement is met.
-func (j *judgement) leafMet(n *need) bool {
-	state := &j.leaves[n.leaf]
-	if n.config != nil || n.layout {
-		return state.met
+// decision is one decision about an image, as of one time.
+type decision struct {
+	inquiry
+	now     time.Time
+	rule    *rule
+	pattern string
+	log     ledger
+}
+
+// maxDecisions is how often one inquiry is decided where what an answer rests on ends
+// before it is there.
+const maxDecisions = 2
+
+// errEnded is why there is no answer after that.
+var errEnded = errors.New("what it rests on has ended while it was judged")
+
+// answer decides as of the time at which it begins. Reading may take long, and no result
+// may have ended when it is returned: then it is decided again, as of that time, which
+// says what has ended.
+func (q inquiry) answer(ctx context.Context) (*Result, error) {
+	var ended *Result
+	now := q.v.o.Now()
+	for range maxDecisions {
+		d := decision{inquiry: q, now: now}
+		result, err := d.decide(ctx)
+		now = q.v.o.Now()
+		if err != nil || result.ValidAt(now) {
+			return result, err
+		}
+		ended = result
 	}
-	return len(state.counted) >= n.role.threshold
+	return nil, &UndecidedError{Reference: q.reference, Digest: q.image, Evidence: ended.Evidence, Causes: []error{errEnded}}
 }
 
-// met reports whether a requirement, or what it consists of, is met.
-func (j *judgement) met(n *need) bool { return n.holds(j.leafMet) }
-
-// enough reports whether no further evidence is needed. What is asked of the
-// image itself is judged apart: where it must be met anyway, no evidence changes
-// that; where it is an alternative, it may turn out not to be met.
-func (j *judgement) enough(n *need) bool {
-	return n.holds(func(leaf *need) bool { return leaf.config != nil && !leaf.optional || j.leafMet(leaf) })
-}
-
-// holds evaluates the tree.
-func (n *need) holds(leaf func(*need) bool) bool {
-	if n.children == nil {
-		return leaf(n)
+// decide makes one decision. Its branches, in order:
+//
+//   - No rule is about the image, the rule or the policy denies it, or the policy has
+//     expired: *Error.
+//   - gather: a piece of evidence cannot be read: it is recorded, and missing.
+//   - gather: it equals one before, in another referrer: it is recorded as that was.
+//   - open: it is not of a format that is read, or not well-formed: it is recorded.
+//   - take: it holds links of an in-toto layout: they answer for that requirement.
+//   - check: it costs much, and cheaper evidence may be enough: it is put off.
+//   - check: no more checks may be made: it is recorded, and missing.
+//   - check: no key or identity of the policy has signed it, or none that counts now:
+//     it is recorded.
+//   - check: it is not about the image: it is recorded.
+//   - judge: no requirement asks for it, or it does not meet the conditions, or its
+//     signer has counted: it is recorded.
+//   - judge: it counts, and there is enough: no more is gathered.
+//   - close: what had to wait for all other evidence is judged.
+//   - record: all requirements are met: *Result; but for an index without an image that
+//     is not denied: *Error; that cannot be read: *UndecidedError.
+//   - record: the context has ended: its error.
+//   - record: no limit was reached, and something could not be read: *UndecidedError.
+//   - record: otherwise *Error; where the rule only warns, *Result with it as Warning.
+func (d *decision) decide(ctx context.Context) (*Result, error) {
+	var denied *problem
+	if d.rule, d.pattern, denied = d.v.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
+		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
-	for _, child := range n.children {
-		if child.holds(leaf) == n.any {
-			return n.any
+	e := newEvaluation(d.rule, newConditions(d.v.policy, d.image, d.now), &d.log)
+	images, listed := d.readImages(ctx), d.readChildren(ctx)
+	if d.rule.needsEvidence() {
+		c := d.checking(ctx)
+		links := layouts{checking: c, answer: e.answer}
+		for p := range d.gather(ctx) {
+			if !c.open(p) || links.take(p) {
+				continue
+			}
+			for f := range c.check(p) {
+				e.add(f)
+			}
+			e.join(p.principals())
+			if e.enough() {
+				break
+			}
+		}
+		links.close()
+	}
+	gap := d.log.gap()
+	if images != nil {
+		d.judgeImages(e, <-images)
+	}
+	if ctx.Err() == nil {
+		e.close(gap)
+	}
+	var found children
+	if listed != nil {
+		found = <-listed
+	}
+	return d.record(ctx, e.outcome(), found)
+}
+
+// gather yields the evidence, each piece once.
+func (d *decision) gather(ctx context.Context) func(yield func(*piece) bool) {
+	g := &gathering{ctx: ctx, r: d.r, image: d.image, limits: d.v.o.Limits, places: d.rule.places, log: &d.log}
+	if d.hasGiven {
+		return g.given(d.given)
+	}
+	return g.attached
+}
+
+func (d *decision) checking(ctx context.Context) *checking {
+	digests := &manifestDigests{ctx: ctx, r: d.r, ref: d.image}
+	return &checking{
+		ctx: ctx, policy: d.v.policy, rule: d.rule, now: d.now, clocks: d.v.policy.clocks, log: &d.log,
+		subject: subject{d.image.DigestStr(), digests.by},
+	}
+}
+
+// ruleFor finds the rule about a repository, and its pattern; or the denial that holds
+// whatever evidence there is. The digest may be empty: that of no image in particular.
+func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
+	if denied := v.deniesAll(digest, now); denied != nil {
+		return nil, "", denied
+	}
+	entry, ok := v.policy.patterns.Match(repo)
+	if !ok {
+		return nil, "", problemf(ReasonNoRule, "no rule of the policy is about %s", repo.Name())
+	}
+	r, pattern = v.policy.rules[entry.Rule], entry.Pattern.String()
+	if r.Deny {
+		return nil, pattern, problemf(ReasonDeniedByRule, "the policy denies %s: %s", pattern, r.Reason)
+	}
+	return r, pattern, nil
+}
+
+// deniesAll is the denial that holds for images and files, whatever evidence there is.
+func (v *Verifier) deniesAll(digest string, now time.Time) *problem {
+	if ends := v.policy.expires; !ends.IsZero() && !now.Before(ends) {
+		return problemf(ReasonPolicyExpired, "the policy has expired on %s", ends.UTC().Format(time.RFC3339))
+	}
+	if reason, denied := v.policy.denied[digest]; denied {
+		return problemf(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
+	}
+	return nil
+}
+
+// needsEvidence reports whether anything but the image itself is asked for.
+func (r *rule) needsEvidence() bool {
+	for _, leaf := range r.leaves {
+		if leaf.config == nil {
+			return true
 		}
 	}
-	return !n.any
+	return false
 }
 
-// decisive appends the leaves that a positive decision rests on: of each anyOf
-// those of the first alternative that is met.
-func (j *judgement) decisive(all []*need, n *need) []*need {
-	if n.children == nil {
-		return append(all, n)
-	}
-	for _, child := range n.children {
-		switch {
-		case !n.any:
-			all = j.decisive(all, child)
-		case j.met(child):
-			return j.decisive(all, child)
-		}
-	}
-	return all
-}
-
-// result is the positive decision.
-func (j *judgement) result() *Result {
-	r := j.newResult()
-	r.ValidUntil = j.v.policy.expires
-	var room [4]*need // saves most rules an allocation
-	for _, leaf := range j.decisive(room[:0], j.rule.root) {
-		state := &j.leaves[leaf.leaf]
-		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted}
-		if leaf.role != nil {
-			met.By = leaf.role.name
-		}
-		r.Requirements = append(r.Requirements, met)
-		r.Keys = joined(r.Keys, state.counted)
-		r.Statements = joined(r.Statements, state.statements)
-		r.ValidUntil = earlier(r.ValidUntil, state.until)
-	}
-	return r
-}
-
-// joined is append that leaves what it is given as it is, and copies only where
-// there is something on both sides.
-func joined[T any](have, more []T) []T {
-	if len(have) == 0 {
-		return slices.Clip(more)
-	}
-	return append(have, more...)
-}
-
-func (j *judgement) newResult() *Result {
-	return &Result{
-		Reference: j.reference, Digest: j.digest, Evidence: j.told(), PolicyDigest: j.v.policy.digest,
-		Rule: j.pattern, JudgedAt: j.now, by: j.v,
-	}
-}
-
-// refuse is the negative decision, or that there is none.
-func (j *judgement) refuse() (*Result, error) {
-	if err := j.ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%s: not verified: %w", j.digest, err)
-	}
-	if j.overflow == nil && len(j.causes) > 0 {
-		return nil, &UndecidedError{Reference: j.reference, Digest: j.digest, Evidence: j.told(), Causes: j.causes}
-	}
-	e := &Error{
-		Reference: j.reference, Digest: j.digest, Evidence: j.told(), PolicyDigest: j.v.policy.digest, Rule: j.pattern,
-		Unmet: j.unmet(j.rule.root),
-	}
-	e.Reason, e.Detail = e.Unmet[0].Reason, e.Unmet[0].Detail
-	if j.overflow != nil {
-		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(j.overflow.Error(), maxDetail)
-	}
-	if j.rule.Mode != ModeWarn {
-		return nil, e
-	}
-	r := j.newResult()
-	r.ValidUntil = j.v.policy.expires
-	r.Warning = e
-	return r, nil
-}
-
-// unmet lists the leaves that would have to be met.
-func (j *judgement) unmet(n *need) []Unmet {
-	if n.children == nil {
-		u := Unmet{Requirement: n.path, Title: n.title}
-		u.Reason, u.Detail = j.why(n)
-		return []Unmet{u}
-	}
-	var all []Unmet
-	for _, child := range n.children {
-		if !j.met(child) {
-			all = append(all, j.unmet(child)...)
-		}
-	}
-	return all
-}
-
-// why says what is missing of a requirement.
-func (j *judgement) why(n *need) (Reason, string) {
-	state := &j.leaves[n.leaf]
-	switch {
-	case n.config != nil && state.problem == nil:
-		return ReasonConfig, "the image's config could not be read"
-	case n.config != nil:
-		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
-	case n.layout && state.problem != nil:
-		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
-	case len(state.counted) > 0:
-		return ReasonThreshold, fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(state.counted), n.role.threshold)
-	case n.attestation != nil && state.problem != nil:
-		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
-	case n.attestation != nil && state.offered:
-		return ReasonNoTrustedAttestation, "no attestation of type " + n.attestation.Type + " that is attached to it counts"
-	case n.attestation != nil:
-		return ReasonNoAttestation, "no attestation of type " + n.attestation.Type + " is attached to it"
-	}
-	for _, e := range j.seen {
-		if (e.Requirement == "" || e.Requirement == n.path) && e.looksLikeSignature() {
-			return ReasonNoTrustedSignature, "no signature attached to it counts"
-		}
-	}
-	return ReasonNoSignature, "no signature is attached to it"
-}
-
-// looksLikeSignature reports whether evidence was offered as a signature, as
-// far as one can tell.
-func (e Evidence) looksLikeSignature() bool {
-	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
-}
-
-// judgeImages judges what is asked of the image itself.
-func (j *judgement) judgeImages(read images) {
-	if read.err != nil {
-		j.unreadImage(read.err)
+// judgeImages answers what is asked of the image itself.
+func (d *decision) judgeImages(e *evaluation, read images) {
+	if read.err != nil && registry.Unreadable(read.err) {
+		d.log.unread = append(d.log.unread, read.err)
 		return
 	}
-	for _, leaf := range j.rule.leaves {
+	for _, leaf := range d.rule.leaves {
 		if leaf.config == nil {
 			continue
 		}
-		state := &j.leaves[leaf.leaf]
-		state.met = true
+		var ends time.Time
+		var why *problem
+		if read.err != nil {
+			why = &problem{ReasonConfig, read.err.Error()}
+		}
 		for _, view := range read.views {
-			until, p := leaf.config.judge(view, j.now, j.v.policy.skew)
-			if p != nil {
-				state.met, state.problem = false, p
+			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)
+			if ends = earlier(ends, until); p != nil {
+				why = p
 				break
 			}
-			state.until = earlier(state.until, until)
 		}
+		e.answer(leaf, ends, why)
 	}
 }
 
-// unreadImage notes that the image itself could not be judged.
-func (j *judgement) unreadImage(err error) {
-	if registry.Unreadable(err) {
-		j.causes = append(j.causes, err)
-		return
-	}
-	for _, leaf := range j.rule.leaves {
-		if leaf.config != nil {
-			j.leaves[leaf.leaf].problem = &problem{ReasonConfig, err.Error()}
+// record makes a decision of what an evaluation came to.
+func (d *decision) record(ctx context.Context, o outcome, found children) (*Result, error) {
+	var warning *Error
+	switch {
+	case len(o.unmet) == 0:
+	case ctx.Err() != nil:
+		return nil, d.notVerified(ctx)
+	case d.log.gap() == ReasonUnreadable:
+		return nil, d.undecided(d.log.unread)
+	default:
+		warning = d.denial(o.unmet[0].Reason, o.unmet[0].Detail)
+		if warning.Unmet = o.unmet; d.log.overflow != nil {
+			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
 		}
+		if d.rule.Mode != ModeWarn {
+			return nil, warning
+		}
+	}
+	switch {
+	case found.err != nil && ctx.Err() != nil:
+		return nil, d.notVerified(ctx)
+	case found.err != nil:
+		return nil, d.undecided([]error{found.err})
+	case found.all():
+		return nil, d.denial(ReasonDeniedDigest, found.detail())
+	}
+	return &Result{
+		Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
+		JudgedAt: d.now, ValidUntil: earlier(d.v.policy.expires, o.until),
+		Requirements: o.requirements, Keys: o.keys, Statements: o.statements, Evidence: d.log.told(),
+		Warning: warning, DeniedChildren: found.denied, by: d.v,
+	}, nil
+}
+
+func (d *decision) notVerified(ctx context.Context) error {
+	return fmt.Errorf("%s: not verified: %w", d.image, ctx.Err())
+}
+
+func (d *decision) undecided(causes []error) error {
+	return &UndecidedError{Reference: d.reference, Digest: d.image, Evidence: d.log.told(), Causes: causes}
+}
+
+func (d *decision) denial(reason Reason, detail string) *Error {
+	return &Error{
+		Reason: reason, Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
+		Detail: detail, Evidence: d.log.told(),
 	}
 }
 

@@ -43,8 +43,7 @@ func FuzzConditions(f *testing.F) {
 		for _, q := range requirements {
 			for _, uri := range q.uris() {
 				c := &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image, builders: map[string]int{"https://ci.example": 3}}
-				vex := vexStatements{believed: []vexDocument{{text: []byte(text)}}}
-				c.excused, _ = vex.harmless(&q, c.now, c.skew)
+				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, &q, c.now, c.skew)
 				s := &statement{predicateType: uri, predicate: []byte(text)}
 				_, first := q.judge(s, c)
 				_, second := q.judge(s, c)

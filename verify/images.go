@@ -26,10 +26,16 @@ const (
 	parallelImages  = 4
 )
 
+// images is what was read of the image itself.
+type images struct {
+	views []*imageView
+	err   error
+}
+
 // readImages begins to read the image itself, beside the evidence, where a
 // requirement is about it; nil where none is.
-func (j *judgement) readImages() <-chan images {
-	for _, leaf := range j.rule.leaves {
+func (d *decision) readImages(ctx context.Context) <-chan images {
+	for _, leaf := range d.rule.leaves {
 		if leaf.config != nil {
 			done := make(chan images, 1)
 			go func() {
@@ -41,7 +47,7 @@ func (j *judgement) readImages() <-chan images {
 					}
 					done <- read
 				}()
-				read.views, read.err = (&imageReader{r: j.r, repo: j.digest.Context()}).read(j.ctx, j.digest)
+				read.views, read.err = (&imageReader{r: d.r, repo: d.image.Context()}).read(ctx, d.image)
 			}()
 			return done
 		}

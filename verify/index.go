@@ -63,7 +63,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 // choose either, ReasonAmbiguousPlatform.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
 	w := platformWalk{v: v, r: r, platform: platform}
-	if err := w.look(ctx, index); err != nil {
+	if err := w.walk(ctx, index); err != nil {
 		return nil, err
 	}
 	deny := func(reason Reason, detail string) (*Result, error) {
@@ -88,7 +88,6 @@ type platformWalk struct {
 	v        *Verifier
 	r        registry.Reader
 	platform v1.Platform
-	indexes  int
 	found    []listedFor // of different digests
 }
 
@@ -99,20 +98,30 @@ type listedFor struct {
 	denied error
 }
 
-func (w *platformWalk) look(ctx context.Context, index *Result) error {
-	entries, err := w.v.entries(ctx, w.r, index)
-	if err != nil {
-		return err
-	}
-	if w.indexes++; w.indexes > maxPlatformIndexes {
-		return &registry.Error{Op: "read index", Ref: index.Digest.String(), Kind: registry.ErrTooMany, Detail: fmt.Sprintf("more than %d indexes are listed for one platform", maxPlatformIndexes)}
-	}
-	for _, d := range entries {
-		if !w.fits(d) {
-			continue
-		}
-		if err := w.add(ctx, listedFor{index: index, entry: d}); err != nil {
+// walk reads the index, and those that it lists, no more than maxPlatformIndexes.
+func (w *platformWalk) walk(ctx context.Context, root *Result) error {
+	queue := []*Result{root}
+	for read := 0; len(queue) > 0; read++ {
+		index := queue[0]
+		queue = queue[1:]
+		entries, err := w.v.entries(ctx, w.r, index)
+		if err != nil {
 			return err
+		}
+		if read >= maxPlatformIndexes {
+			return &registry.Error{Op: "read index", Ref: index.Digest.String(), Kind: registry.ErrTooMany, Detail: fmt.Sprintf("more than %d indexes are listed for one platform", maxPlatformIndexes)}
+		}
+		for _, d := range entries {
+			if !w.fits(d) {
+				continue
+			}
+			nested, err := w.add(ctx, listedFor{index: index, entry: d})
+			if err != nil {
+				return err
+			}
+			if nested != nil {
+				queue = append(queue, nested)
+			}
 		}
 	}
 	return nil
@@ -127,16 +136,13 @@ func (w *platformWalk) fits(d v1.Descriptor) bool {
 	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful && (w.platform.OSVersion == "" || d.Platform.OSVersion == w.platform.OSVersion)
 }
 
-// add notes an entry that fits, or what it lists.
-func (w *platformWalk) add(ctx context.Context, l listedFor) error {
+// add notes an entry that fits; an index that it is for is returned to be read.
+func (w *platformWalk) add(ctx context.Context, l listedFor) (nested *Result, err error) {
 	if l.entry.MediaType.IsIndex() {
 		nested, err := w.v.vouched(ctx, w.r, l.index, l.entry)
-		if err == nil {
-			return w.look(ctx, nested)
-		}
 		var denied *Error
-		if !errors.As(err, &denied) {
-			return err
+		if err == nil || !errors.As(err, &denied) {
+			return nested, err
 		}
 		l.denied = err
 	}
@@ -144,7 +150,7 @@ func (w *platformWalk) add(ctx context.Context, l listedFor) error {
 	if !slices.ContainsFunc(w.found, same) {
 		w.found = append(w.found, l)
 	}
-	return nil
+	return nil, nil
 }
 
 func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result, d v1.Descriptor) (*Result, error) {
@@ -163,9 +169,10 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 	case found.err != nil:
 		return nil, found.err
 	case found.all():
-		e := allDenied(found)
-		e.Reference, e.Digest, e.PolicyDigest, e.Rule = digest.String(), digest, v.policy.digest, index.Rule
-		return nil, e
+		return nil, &Error{
+			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule,
+			Detail: found.detail(),
+		}
 	}
 	return &Result{
 		Reference: digest.String(), Digest: digest, Keys: index.Keys, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,

@@ -7,44 +7,18 @@ import (
 	"slices"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/hallmark-oci/hallmark/attest/steps"
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// takeLinks takes in-toto links out of a piece of evidence, where a requirement is
-// about a layout. Whoever signed the attestation only attached them: the functionaries' own signatures
-// count, and those steps.Verify checks.
-func (j *judgement) takeLinks(item registry.Item, claim *evidence.Claim) (taken bool) {
-	if item.Place == registry.PlaceSignatureTag {
-		return false // it is misplaced
-	}
-	for _, leaf := range j.rule.leaves {
-		if !leaf.layout || j.leaves[leaf.leaf].met {
-			continue
-		}
-		content, err := claim.Content()
-		if err != nil || content.Statement == nil || content.Statement.PredicateType != steps.TypeLinkSet {
-			return taken
-		}
-		taken = true
-		state := &j.leaves[leaf.leaf]
-		state.offered = true
-		subject, err := content.Statement.Match(j.digestBy)
-		if err != nil || subject == nil {
-			j.record(item, "", leaf, ReasonWrongSubject, "none of its subjects is this digest")
-			continue
-		}
-		set, err := steps.ReadLinkPredicate(content.Statement.Predicate)
-		if err != nil {
-			j.record(item, "", leaf, ReasonPredicate, err.Error())
-			continue
-		}
-		if !j.addLinks(leaf, item, set.Links) {
-			return true
-		}
-	}
-	return taken
+// layouts checks whether the links that are attached complete the in-toto layouts of a
+// rule, and answers that to its evaluation.
+type layouts struct {
+	*checking
+	answer func(leaf *need, until time.Time, p *problem)
+	links  map[*need]*layoutLinks
 }
 
 // layoutLinks are the links that were found for a layout.
@@ -54,36 +28,77 @@ type layoutLinks struct {
 	// judged is how many of them were judged, and waiting the evidence that has
 	// brought the others.
 	judged  int
-	waiting []registry.Item
+	waiting []origin
+	// complete: they complete the layout. answered: it was said whether.
+	complete, answered bool
 }
 
-// addLinks takes those links of a piece of evidence that a functionary has signed,
+func (l *layouts) linksOf(leaf *need) *layoutLinks {
+	if l.links == nil {
+		l.links = make(map[*need]*layoutLinks)
+	}
+	found := l.links[leaf]
+	if found == nil {
+		found = &layoutLinks{}
+		l.links[leaf] = found
+	}
+	return found
+}
+
+// take takes in-toto links out of a piece of evidence, where a requirement is about a
+// layout. Whoever signed the attestation only attached them: the functionaries' own
+// signatures count, and those steps.Verify checks.
+func (l *layouts) take(p *piece) (taken bool) {
+	if p.item.Place == registry.PlaceSignatureTag || p.waited {
+		return false // it is misplaced, or was not taken before
+	}
+	for _, leaf := range l.rule.leaves {
+		if !leaf.layout || l.linksOf(leaf).complete {
+			continue
+		}
+		content, err := p.claim.Content()
+		if err != nil || content.Statement == nil || content.Statement.PredicateType != steps.TypeLinkSet {
+			return taken
+		}
+		taken = true
+		l.log.claimed[leaf.leaf] = true
+		subject, err := content.Statement.Match(l.subject.by)
+		if err != nil || subject == nil {
+			l.log.note(p.from, "", leaf, ReasonWrongSubject, "none of its subjects is this digest")
+			continue
+		}
+		set, err := steps.ReadLinkPredicate(content.Statement.Predicate)
+		if err != nil {
+			l.log.note(p.from, "", leaf, ReasonPredicate, err.Error())
+			continue
+		}
+		if !l.add(leaf, p, set.Links) {
+			return true
+		}
+	}
+	return taken
+}
+
+// add takes those links of a piece of evidence that a functionary has signed,
 // each once: others must not take up room and time. The layout is judged with the
 // first ones, and then whenever there are twice as many as the last time, which
 // costs little more than judging it once. It returns false where no more may be
 // looked at.
-func (j *judgement) addLinks(leaf *need, item registry.Item, links [][]byte) bool {
-	state := &j.leaves[leaf.leaf]
-	found := &state.links
-	deny := func(p *problem) bool {
-		if state.problem == nil {
-			state.problem = p
-		}
-		j.record(item, "", leaf, p.reason, p.detail)
-		return true
-	}
-	left := &j.workloadOf(item.Place).links
-	signed, checks, err := steps.SignedLinks(j.ctx, leaf.attestation.LayoutEnvelope, links, left.left)
+func (l *layouts) add(leaf *need, p *piece, links [][]byte) bool {
+	found := l.linksOf(leaf)
+	left := &p.work.links
+	signed, checks, err := steps.SignedLinks(l.ctx, leaf.attestation.LayoutEnvelope, links, left.left)
 	left.left -= checks
 	refusal := (*steps.Error)(nil)
 	switch {
 	case errors.As(err, &refusal) && refusal.Reason == steps.ReasonTooMany:
-		j.stopped(item, errTooManyChecks())
+		l.stopped(p, errTooManyChecks())
 		return false
 	case refusal != nil:
-		return deny(&problem{ReasonLayout, err.Error()})
+		l.deny(leaf, p, err.Error())
+		return true
 	case err != nil:
-		j.unread(item, err)
+		l.log.miss(p.from, err)
 		return false
 	}
 	before := len(found.all)
@@ -98,67 +113,82 @@ func (j *judgement) addLinks(leaf *need, item registry.Item, links [][]byte) boo
 		}
 	}
 	if len(found.all) == before {
-		return deny(&problem{ReasonLayout, "it has no link that a functionary has signed, but for such as were found before"})
+		l.deny(leaf, p, "it has no link that a functionary has signed, but for such as were found before")
+		return true
 	}
-	item.Payload = nil // it may be large, and is not needed to tell of it
-	found.waiting = append(found.waiting, item)
+	found.waiting = append(found.waiting, p.from)
 	if len(found.all) >= 2*found.judged {
-		j.judgeLayout(leaf)
+		l.judge(leaf, found)
 	}
 	return true
 }
 
-// judgeLayouts judges what is left to be judged once all evidence was looked at.
-func (j *judgement) judgeLayouts() {
-	for _, leaf := range j.rule.leaves {
-		if leaf.layout && len(j.leaves[leaf.leaf].links.waiting) > 0 {
-			j.judgeLayout(leaf)
+// deny notes why the links of a piece of evidence do not count. That is the answer as
+// long as there is no other.
+func (l *layouts) deny(leaf *need, p *piece, detail string) {
+	if found := l.linksOf(leaf); !found.answered {
+		found.answered = true
+		l.answer(leaf, time.Time{}, &problem{ReasonLayout, detail})
+	}
+	l.log.note(p.from, "", leaf, ReasonLayout, detail)
+}
+
+// close judges what is left to be judged once all evidence was looked at.
+func (l *layouts) close() {
+	for _, leaf := range l.rule.leaves {
+		if found := l.links[leaf]; found != nil && len(found.waiting) > 0 {
+			l.judge(leaf, found)
 		}
 	}
 }
 
-// judgeLayout judges a layout with all links that were found so far.
-func (j *judgement) judgeLayout(leaf *need) {
-	state := &j.leaves[leaf.leaf]
-	waiting := state.links.waiting
-	state.links.waiting, state.links.judged = nil, len(state.links.all)
-	tell := func(reason Reason, detail string) {
-		for _, item := range waiting {
-			j.record(item, "", leaf, reason, detail)
-		}
+// judge judges a layout with all links that were found so far.
+func (l *layouts) judge(leaf *need, found *layoutLinks) {
+	waiting := found.waiting
+	found.waiting, found.judged, found.answered = nil, len(found.all), true
+	until, err := l.verify(leaf, found.all)
+	reason, detail := ReasonCounted, "its links complete the layout"
+	if err == nil {
+		found.complete = true
+		l.answer(leaf, until, nil)
+	} else {
+		reason, detail = ReasonLayout, err.Error()
+		l.answer(leaf, time.Time{}, &problem{reason, detail})
 	}
-	hash, err := registry.HashOf(j.digest)
+	for _, from := range waiting {
+		l.log.note(from, "", leaf, reason, detail)
+	}
+}
+
+// verify reports until when links complete a layout.
+func (l *layouts) verify(leaf *need, links [][]byte) (until time.Time, err error) {
+	hash, err := v1.NewHash(l.subject.digest)
 	if err != nil {
-		return // it was checked before
+		return time.Time{}, err
 	}
-	owners := j.owners(leaf)
+	owners := l.owners(leaf)
 	if len(owners) < leaf.role.threshold {
-		state.problem = problemf(ReasonLayout, "too few keys of the role %s count now", leaf.role.name)
-		tell(state.problem.reason, state.problem.detail)
-		return
+		return time.Time{}, errors.New("too few keys of the role " + leaf.role.name + " count now")
 	}
-	result, err := steps.Verify(j.ctx, leaf.attestation.LayoutEnvelope, state.links.all, hash, steps.VerifyOptions{
-		OwnerKeys: owners, OwnerThreshold: leaf.role.threshold, Now: func() time.Time { return j.now },
+	result, err := steps.Verify(l.ctx, leaf.attestation.LayoutEnvelope, links, hash, steps.VerifyOptions{
+		OwnerKeys: owners, OwnerThreshold: leaf.role.threshold, Now: func() time.Time { return l.now },
 	})
 	if err != nil {
-		state.problem = &problem{ReasonLayout, err.Error()}
-		tell(ReasonLayout, err.Error())
-		return
+		return time.Time{}, err
 	}
-	state.met, state.problem = true, nil
-	state.until = result.Expires
-	for _, k := range j.v.policy.keys {
+	until = result.Expires
+	for _, k := range l.policy.keys {
 		if slices.Contains(result.Owners, k.ID()) {
-			state.until = earlier(state.until, k.notAfter)
+			until = earlier(until, k.notAfter)
 		}
 	}
-	tell(ReasonCounted, "its links complete the layout")
+	return until, nil
 }
 
 // owners are the keys of the role that count now.
-func (j *judgement) owners(leaf *need) (keys []crypto.PublicKey) {
-	for _, k := range j.v.policy.keys {
-		if leaf.role.keys[k.ID()] && k.at(j.now) == nil {
+func (l *layouts) owners(leaf *need) (keys []crypto.PublicKey) {
+	for _, k := range l.policy.keys {
+		if leaf.role.keys[k.ID()] && k.at(l.now) == nil {
 			keys = append(keys, k.key.Public())
 		}
 	}

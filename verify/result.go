@@ -153,8 +153,10 @@ type Error struct {
 	Reason Reason
 	// Reference is what was asked about, as text.
 	Reference string
-	// Digest is what was judged, in the repository asked about.
+	// Digest is what was judged, in the repository asked about. A file has none.
 	Digest name.Digest
+	// SHA256 is the digest of the file that was judged, in hex; empty for an image.
+	SHA256 string
 	// Detail explains, for people, what is missing.
 	Detail string
 	// PolicyDigest identifies the policy, and Rule is the pattern of the rule,
@@ -180,6 +182,9 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) subject() string {
+	if e.SHA256 != "" {
+		return "file sha256:" + e.SHA256
+	}
 	if e.Digest.DigestStr() == "" {
 		return e.Reference
 	}
@@ -207,14 +212,15 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Verified  bool       `json:"verified"`
 		Reason    Reason     `json:"reason"`
-		Reference string     `json:"reference"`
+		Reference string     `json:"reference,omitempty"`
 		Digest    string     `json:"digest,omitempty"`
+		SHA256    string     `json:"sha256,omitempty"`
 		Policy    string     `json:"policy,omitempty"`
 		Rule      string     `json:"rule,omitempty"`
 		Detail    string     `json:"detail"`
 		Unmet     []Unmet    `json:"unmet,omitempty"`
 		Evidence  []Evidence `json:"evidence"`
-	}{false, e.Reason, e.Reference, digestText(e.Digest), e.PolicyDigest, e.Rule, e.Detail, e.Unmet, e.Evidence})
+	}{false, e.Reason, e.Reference, digestText(e.Digest), e.SHA256, e.PolicyDigest, e.Rule, e.Detail, e.Unmet, e.Evidence})
 }
 
 func digestText(d name.Digest) string {

@@ -6,9 +6,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // TimeAuthority is an Authority that also knows parties who vouch for when a
@@ -72,36 +69,36 @@ func (c *compiled) addClocks(p *Policy, linked map[string]Authority) error {
 // What a revoked key has signed counts where the policy says so of the key
 // (StandsBefore), and a clock of the policy has seen that signature before the key
 // was revoked.
-func (j *judgement) usable(item registry.Item, claim *evidence.Claim, k *trustedKey) (seen time.Time, p *problem, err error) {
-	if !k.revoked || !k.standsBefore {
-		return time.Time{}, k.at(j.now), nil
+func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem, err error) {
+	if !k.revoked || !k.standsBefore || len(c.clocks) == 0 {
+		return time.Time{}, k.at(c.now), nil
 	}
-	toll := k.key.Toll(claim.Signed, claim.Signatures) + identityEffort*len(j.v.policy.clocks)
-	if !j.workloadOf(item.Place).keys.take(toll) {
+	toll := k.key.Toll(p.claim.Signed, p.claim.Signatures) + identityEffort*len(c.clocks)
+	if !p.work.keys.take(toll) {
 		return time.Time{}, nil, errTooManyChecks()
 	}
-	signatures, err := claim.SignaturesBy(j.ctx, k.key)
+	signatures, err := p.claim.SignaturesBy(c.ctx, k.key)
 	if err != nil {
 		return time.Time{}, nil, err
 	}
-	for _, c := range j.v.policy.clocks {
-		at, err := c.clock.Seen(j.ctx, signedEvidence(item, claim, signatures, j.now))
+	for _, clock := range c.clocks {
+		at, err := clock.clock.Seen(c.ctx, p.signedEvidence(signatures, c.now))
 		if err == nil && !at.IsZero() && at.Before(k.revokedAt) && (seen.IsZero() || at.Before(seen)) {
 			seen = at
 		}
 	}
 	if seen.IsZero() {
-		p := problemf(ReasonRevokedKey, "the key %s was revoked on %s, and nobody whom the policy believes has seen the signature before", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
-		return time.Time{}, p, nil
+		why = problemf(ReasonRevokedKey, "the key %s was revoked on %s, and nobody whom the policy believes has seen the signature before", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
+		return time.Time{}, why, nil
 	}
-	return seen, k.within(j.now), nil
+	return seen, k.within(c.now), nil
 }
 
 // signedEvidence is what plug-ins are shown of a piece of evidence.
-func signedEvidence(item registry.Item, claim *evidence.Claim, signatures [][]byte, now time.Time) SignedEvidence {
+func (p *piece) signedEvidence(signatures [][]byte, now time.Time) SignedEvidence {
 	return SignedEvidence{
-		MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,
-		Message: claim.Signed.Bytes, Signatures: signatures, Now: now,
+		MediaType: string(p.item.Layer.MediaType), Annotations: p.item.Layer.Annotations, Content: p.item.Payload,
+		Message: p.claim.Signed.Bytes, Signatures: signatures, Now: now,
 	}
 }
 

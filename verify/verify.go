@@ -178,8 +178,7 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	}
 	key := CacheKey{Policy: v.policy.digest, Trust: v.policy.trust(), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
-		j := &judgement{v: v, ctx: ctx, r: r, reference: digest.String(), digest: digest, now: v.o.Now()}
-		return j.run()
+		return inquiry{v: v, r: r, reference: digest.String(), image: digest}.answer(ctx)
 	})
 	return asked(result, err, ref.String(), digest)
 }

@@ -23,12 +23,12 @@ type opinions struct {
 // whichever products they name: a role that is believed is believed about that.
 // Where a document cannot be read, nothing is excused: it may doubt anything.
 // until is when the first of what it rests on ends.
-func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time) {
+func harmless(documents []vexDocument, a *AttestationRequirement, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time, err error) {
 	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(groups)}
-	for _, document := range s.believed {
+	for _, document := range documents {
 		statements, err := readVEX(document.text)
-		if s.unread = err; err != nil {
-			return nil, time.Time{}
+		if err != nil {
+			return nil, time.Time{}, err
 		}
 		until = earlier(until, document.until)
 		for _, v := range statements {
@@ -47,7 +47,7 @@ func (s *vexStatements) harmless(a *AttestationRequirement, now time.Time, skew 
 			}
 		}
 	}
-	return all.harmless(), until
+	return all.harmless(), until, nil
 }
 
 // vexOpinion is a statement of an OpenVEX document.

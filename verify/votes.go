@@ -10,17 +10,17 @@ type tally struct {
 	votes   votes
 }
 
-// count counts who has signed, and reports whether that adds to what there is.
-func (t *tally) count(f fact) bool {
-	signer := Signer{ID: f.key.ID(), Name: f.key.Name, Evidence: manifestOf(f.item), Annotations: f.annotations, SeenAt: f.seenAt}
-	if f.key.identity == nil {
+// add counts who has signed, and reports whether that adds to what there is.
+func (t *tally) add(f fact) bool {
+	signer := Signer{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt}
+	if f.by.principal == "" {
 		if slices.ContainsFunc(t.counted, func(o Signer) bool { return o.ID == signer.ID }) {
 			return false
 		}
 		t.counted = append(t.counted, signer)
 		return true
 	}
-	if !t.votes.add(vote{signer, f.key.who}) {
+	if !t.votes.add(vote{signer, f.by.principal}) {
 		return false
 	}
 	keys := slices.DeleteFunc(slices.Clone(t.counted), func(o Signer) bool {
@@ -31,39 +31,39 @@ func (t *tally) count(f fact) bool {
 	return len(t.counted) > before
 }
 
-// vote is what an identity has signed, and who that was. One person's certificate
-// may be recognised by several identities of a policy, and one identity may
-// recognise several people: a threshold counts no person and no identity twice.
+// vote is what an identity has signed, and whom it has recognised. One certificate may
+// be recognised by several identities of a policy, and one identity may recognise
+// several principals: a threshold counts no principal and no identity twice.
 type vote struct {
-	signer Signer // its ID is the identity's
-	who    string
+	signer    Signer // its ID is the identity's
+	principal string
 }
 
-// votes are those for one requirement, no identity twice for one person.
+// votes are those for one requirement, no identity twice for one principal.
 type votes []vote
 
 // add takes a vote, and reports whether it was new.
 func (all *votes) add(v vote) bool {
-	if slices.ContainsFunc(*all, func(o vote) bool { return o.who == v.who && o.signer.ID == v.signer.ID }) {
+	if slices.ContainsFunc(*all, func(o vote) bool { return o.principal == v.principal && o.signer.ID == v.signer.ID }) {
 		return false
 	}
 	*all = append(*all, v)
 	return true
 }
 
-// count chooses as many votes as there can be without a person or an identity
+// count chooses as many votes as there can be without a principal or an identity
 // twice: a maximum matching of the two, by augmenting paths.
 func (all votes) count() []Signer {
 	taken := make(map[string]vote) // by identity
-	var place func(who string, tried map[string]bool) bool
-	place = func(who string, tried map[string]bool) bool {
+	var place func(principal string, tried map[string]bool) bool
+	place = func(principal string, tried map[string]bool) bool {
 		for _, v := range all {
 			id := v.signer.ID
-			if v.who != who || tried[id] {
+			if v.principal != principal || tried[id] {
 				continue
 			}
 			tried[id] = true
-			if other, is := taken[id]; !is || place(other.who, tried) {
+			if other, is := taken[id]; !is || place(other.principal, tried) {
 				taken[id] = v
 				return true
 			}
@@ -72,14 +72,14 @@ func (all votes) count() []Signer {
 	}
 	asked := make(map[string]bool)
 	for _, v := range all {
-		if !asked[v.who] {
-			asked[v.who] = true
-			place(v.who, make(map[string]bool))
+		if !asked[v.principal] {
+			asked[v.principal] = true
+			place(v.principal, make(map[string]bool))
 		}
 	}
 	var chosen []Signer
 	for _, v := range all {
-		if t, is := taken[v.signer.ID]; is && t.who == v.who {
+		if t, is := taken[v.signer.ID]; is && t.principal == v.principal {
 			chosen = append(chosen, v.signer)
 		}
 	}

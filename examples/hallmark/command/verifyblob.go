@@ -90,7 +90,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 
 func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, explain bool) error {
 	v := blobVerdict{File: path, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
-	var refused *verify.BlobError
+	var refused *verify.Error
 	switch {
 	case err == nil:
 		v.Status, v.SHA256, v.Size, v.Keys = verified, result.SHA256, result.Size, result.Keys

@@ -93,7 +93,7 @@ func TestWeVerifyFilesThatCosignSigns(t *testing.T) {
 func blobDenied(t *testing.T, k key, blob string, bundle []byte) {
 	t.Helper()
 	result, err := trusting(t, nil, k).Blob(t.Context(), strings.NewReader(blob), bundle)
-	var refusal *verify.BlobError
+	var refusal *verify.Error
 	if !errors.As(err, &refusal) || refusal.Reason != verify.ReasonNoTrustedSignature || result != nil {
 		t.Errorf("got %+v, %v, want %s", result, err, verify.ReasonNoTrustedSignature)
 	}

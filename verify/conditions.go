@@ -1,0 +1,44 @@
+package verify
+
+import (
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// conditions are those of the policy, as of one time, about one image or file. They are
+// the contents of an evaluation.
+type conditions struct{ circumstances }
+
+func newConditions(p *compiled, image name.Digest, now time.Time) *conditions {
+	return &conditions{circumstances{now: now, skew: p.skew, image: image, builders: p.builders}}
+}
+
+func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
+	if leaf.attestation != nil {
+		in := c.circumstances
+		in.excused = excused
+		return leaf.attestation.judge(f.statement, &in)
+	}
+	q := leaf.signature
+	if q.SameRepository && !sameRepository(f.repository, c.image.Context()) {
+		return time.Time{}, problemf(ReasonWrongRepository, "it names the repository %q", f.repository)
+	}
+	for k, want := range q.Annotations {
+		if got, there := f.annotations[k]; !there || got != want {
+			return time.Time{}, problemf(ReasonAnnotations, "it lacks %s=%s", k, want)
+		}
+	}
+	return time.Time{}, nil
+}
+
+func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
+	return harmless(documents, leaf.attestation, c.now, c.skew)
+}
+
+// sameRepository compares a docker-reference, which may be a short name or
+// carry a tag, with the repository asked about.
+func sameRepository(reference string, repo name.Repository) bool {
+	ref, err := name.ParseReference(reference)
+	return err == nil && ref.Context().Name() == repo.Name()
+}

@@ -1,0 +1,134 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// gathering is the order in which evidence is judged, and what its places may take.
+type gathering struct {
+	ctx    context.Context
+	r      registry.Reader
+	image  name.Digest
+	limits registry.Limits
+	places []registry.Place
+	log    *ledger
+
+	looked map[pieceID]records // of referrers
+	work   []*workload         // of each place
+	first  workload            // saves most decisions an allocation
+}
+
+// attached yields each piece that is attached to the image, as registry.Evidence finds
+// them, and then those that were put off. A limit that was reached in one place ends no
+// other.
+func (g *gathering) attached(yield func(*piece) bool) {
+	for item, err := range registry.Evidence(g.ctx, g.r, g.image, g.limits, g.places...) {
+		if err != nil {
+			g.log.miss(originOf(item), err)
+		} else if !g.once(item, yield) {
+			return
+		}
+	}
+	for _, w := range g.work {
+		w.sort()
+		for i := range w.waiting {
+			if g.ctx.Err() != nil || !yield(&w.waiting[i]) {
+				return
+			}
+			w.waiting[i] = piece{}
+		}
+	}
+}
+
+// once yields a piece unless an equal one was yielded before, in another referrer: then
+// it is recorded as that was.
+func (g *gathering) once(item registry.Item, yield func(*piece) bool) (more bool) {
+	p := &piece{item: item, from: originOf(item), work: g.workloadOf(item.Place)}
+	if item.Place != registry.PlaceReferrers || item.Format == registry.FormatOther {
+		return yield(p)
+	}
+	id := idOf(item)
+	if before, again := g.looked[id]; again {
+		g.log.repeat(before, p.from.manifest)
+		return true
+	}
+	from := len(g.log.records)
+	more = yield(p)
+	if g.looked == nil {
+		g.looked = make(map[pieceID]records)
+	}
+	g.looked[id] = records{from, len(g.log.records)}
+	return more
+}
+
+// given yields bundles that the caller holds, as attached would yield them. Once a limit
+// is reached, no more is looked at.
+func (g *gathering) given(bundles [][]byte) func(yield func(*piece) bool) {
+	item := registry.Item{
+		Place: PlaceGiven, Format: registry.FormatBundle,
+		Layer: v1.Descriptor{MediaType: types.MediaType(bundle.MediaTypeV03)},
+	}
+	limits := g.limits.WithDefaults()
+	return func(yield func(*piece) bool) {
+		for i, text := range bundles {
+			item.Payload = text
+			switch {
+			case g.ctx.Err() != nil:
+				return
+			case i >= limits.MaxItems:
+				g.log.miss(origin{place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
+				return
+			case int64(len(text)) > limits.MaxPayloadBytes:
+				g.log.miss(originOf(item), &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge})
+			case !yield(&piece{item: item, from: originOf(item), work: g.workloadOf(PlaceGiven)}) || g.log.overflow != nil:
+				return
+			}
+		}
+	}
+}
+
+// workloadOf is that of a place.
+func (g *gathering) workloadOf(place registry.Place) *workload {
+	for _, w := range g.work {
+		if w.place == place {
+			return w
+		}
+	}
+	w := &g.first
+	if len(g.work) > 0 {
+		w = new(workload)
+	}
+	*w = newWorkload(place, g.limits.WithDefaults().MaxReferrers)
+	g.work = append(g.work, w)
+	return w
+}
+
+// pieceID tells evidence from all other evidence of its place.
+type pieceID struct {
+	mediaType   types.MediaType
+	digest      v1.Hash
+	annotations [sha256.Size]byte
+}
+
+func idOf(item registry.Item) pieceID {
+	id := pieceID{mediaType: item.Layer.MediaType, digest: item.Layer.Digest}
+	if len(item.Layer.Annotations) > 0 {
+		h := sha256.New()
+		for _, k := range slices.Sorted(maps.Keys(item.Layer.Annotations)) {
+			fmt.Fprintf(h, "%q %q ", k, item.Layer.Annotations[k])
+		}
+		h.Sum(id.annotations[:0])
+	}
+	return id
+}

@@ -1,0 +1,166 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+const (
+	// maxDetail bounds what is told of one thing.
+	maxDetail = 300
+	// maxRecords bounds what is told of evidence that does not count.
+	maxRecords = 2000
+)
+
+// ledger is the account of the evidence of one decision: of each piece why it counted
+// or did not, and what could not be read.
+type ledger struct {
+	records []Evidence
+	leftOut int // records, beyond maxRecords
+	// claimed tells of which requirements there was something that claims to be what is
+	// asked for. Nothing rests on that but how a denial is put.
+	claimed []bool
+	// unread are the errors of what could not be read now, and overflow is the last limit
+	// that was reached.
+	unread   []error
+	overflow error
+}
+
+// origin is where a piece of evidence is from.
+type origin struct {
+	place  registry.Place
+	format registry.Format
+	// manifest is the digest of the manifest that carries it; empty where none does.
+	manifest string
+}
+
+func originOf(item registry.Item) origin {
+	o := origin{place: item.Place, format: item.Format}
+	if item.Manifest.Digest.Hex != "" {
+		o.manifest = item.Manifest.Digest.String()
+	}
+	return o
+}
+
+// note records why a piece of evidence counted or did not; for a requirement, where it
+// was judged for one.
+func (l *ledger) note(from origin, keyID string, leaf *need, reason Reason, detail string) {
+	e := Evidence{
+		Place: from.place, Format: from.format, Manifest: from.manifest, KeyID: keyID, Reason: reason,
+		Detail: registry.SafeText(detail, maxDetail),
+	}
+	if leaf != nil {
+		e.Requirement = leaf.path
+	}
+	l.keep(e)
+}
+
+// keep appends a record, unless there are so many that more of what does not count
+// would tell nothing new.
+func (l *ledger) keep(e Evidence) {
+	if len(l.records) >= maxRecords && e.Reason != ReasonCounted {
+		l.leftOut++
+		return
+	}
+	l.records = append(l.records, e)
+}
+
+// miss records evidence that could not be read.
+func (l *ledger) miss(from origin, err error) {
+	reason := ReasonMalformed
+	switch {
+	case registry.Unreadable(err):
+		reason = ReasonUnreadable
+		l.unread = append(l.unread, err)
+	case errors.Is(err, registry.ErrTooMany):
+		reason = ReasonTooMuchEvidence
+		l.overflow = err
+	case errors.Is(err, registry.ErrNotFound):
+		reason = ReasonMissing
+	case errors.Is(err, registry.ErrDigestMismatch):
+		reason = ReasonDigestMismatch
+	case errors.Is(err, registry.ErrTooLarge):
+		reason = ReasonTooLarge
+	}
+	l.note(from, "", nil, reason, err.Error())
+}
+
+// gap is why evidence is missing; empty: all of it was seen.
+func (l *ledger) gap() Reason {
+	switch {
+	case l.overflow != nil:
+		return ReasonTooMuchEvidence
+	case len(l.unread) > 0:
+		return ReasonUnreadable
+	}
+	return ""
+}
+
+// told is what a decision tells of the evidence.
+func (l *ledger) told() []Evidence {
+	if l.leftOut == 0 {
+		return l.records
+	}
+	return append(slices.Clip(l.records), Evidence{
+		Reason: ReasonTooMuchEvidence, Detail: fmt.Sprintf("%d more records of evidence that did not count are left out here", l.leftOut),
+	})
+}
+
+// records are some of those of a ledger.
+type records struct{ from, to int }
+
+// repeat records a piece of evidence as an equal one was.
+func (l *ledger) repeat(as records, manifest string) {
+	for _, e := range l.records[as.from:as.to] {
+		if e.Manifest = manifest; e.Reason == ReasonCounted {
+			e.Reason, e.Detail = ReasonRepeated, "the same piece of evidence has counted"
+		}
+		l.keep(e)
+	}
+}
+
+// claims notes of the evidence that was recorded last that it claims to be an
+// attestation, perhaps one that a requirement asks for.
+func (l *ledger) claims(r *rule, predicateType string) {
+	if l.leftOut == 0 {
+		l.records[len(l.records)-1].attestation = true
+	}
+	for _, leaf := range r.leaves {
+		if leaf.attestation != nil && leaf.matchesType(predicateType) {
+			l.claimed[leaf.leaf] = true
+		}
+	}
+}
+
+// why says what is missing of a requirement.
+func (l *ledger) why(n *need, state *leafState) (Reason, string) {
+	switch {
+	case n.config != nil && state.problem == nil:
+		return ReasonConfig, "the image's config could not be read"
+	case (n.config != nil || n.layout) && state.problem != nil:
+		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
+	case len(state.counted) > 0:
+		return ReasonThreshold, fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(state.counted), n.role.threshold)
+	case n.attestation != nil && state.problem != nil:
+		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
+	case n.attestation != nil && l.claimed[n.leaf]:
+		return ReasonNoTrustedAttestation, "no attestation of type " + n.attestation.Type + " that is attached to it counts"
+	case n.attestation != nil:
+		return ReasonNoAttestation, "no attestation of type " + n.attestation.Type + " is attached to it"
+	}
+	for _, e := range l.records {
+		if (e.Requirement == "" || e.Requirement == n.path) && e.looksLikeSignature() {
+			return ReasonNoTrustedSignature, "no signature attached to it counts"
+		}
+	}
+	return ReasonNoSignature, "no signature is attached to it"
+}
+
+// looksLikeSignature reports whether evidence was offered as a signature, as
+// far as one can tell.
+func (e Evidence) looksLikeSignature() bool {
+	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
+}
