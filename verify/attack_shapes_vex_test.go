@@ -13,7 +13,7 @@ import (
 // not that of OpenVEX.
 func TestAttack_E23_VEXOfOtherShapesExcusesNothing(t *testing.T) {
 	x := newVEXWorld(t, "")
-	found := x.bundled(scan("high", recently), x.c)
+	found := x.bundled(scanWith("high", recently), x.c)
 	excuse := x.bundled(dated(vex("not_affected"), earlierOn), x.a)
 	doubt := vex("affected").text
 	const about, statement = `{"name":"GHSA-x","aliases":["CVE-2026-0001"]}`, `"statements":[{`
@@ -56,7 +56,7 @@ func TestAttack_E23_VEXOfOtherShapesExcusesNothing(t *testing.T) {
 // An excuse whose time cannot be read may be older than a doubt.
 func TestAttack_E23_AnExcuseWhoseTimeCannotBeReadDoesNotCount(t *testing.T) {
 	x := newVEXWorld(t, "")
-	found := x.bundled(scan("high", recently), x.c)
+	found := x.bundled(scanWith("high", recently), x.c)
 	excuse := vex("not_affected").text
 	for _, stated := range []string{`null`, `7`, `["2026-11-22T12:00:00Z"]`, `"today"`, `""`} {
 		for _, text := range []string{

@@ -259,7 +259,7 @@ func TestAScanOfTwoPeopleCountsForBothWhicheverIdentityRecognisesThem(t *testing
 		"signature: {by: pair}", "attestation: {type: vulns, by: pair, maxSeverity: low, vexBy: excusers}").Replace(overlappingPolicy)
 	for _, janeFirst := range []bool{true, false} {
 		w := newWorld(t)
-		scanned := scan("high", recently)
+		scanned := scanWith("high", recently)
 		payload := fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, scanned.uri, about(w.image), scanned.text)
 		by := func(p person, address string) registry.Item {
 			return bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"` + base64.StdEncoding.EncodeToString(ca.issue(t, p, address, ends)) + `"}},"dsseEnvelope":` +

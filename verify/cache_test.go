@@ -509,7 +509,7 @@ func TestAttack_T6_WarningsEndWithThePolicy(t *testing.T) {
 // than any may.
 func TestAttack_P10_DecisionsOfAClockThatRanAheadAreNotUsed(t *testing.T) {
 	w, a, b, c, at := newWorld(t), newPerson(t), newPerson(t), newPerson(t), now
-	state(t, w, w.image, scan("low", recently), c)
+	state(t, w, w.image, scanWith("low", recently), c)
 	text := strings.Replace(policyText, signatureRequired, "attestation: {type: vulns, by: builder, maxSeverity: low, maxAge: 48h}", 1)
 	v, err := verify.New(loaded(t, text, a, b, c), verify.Options{Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
 	if err != nil {

@@ -45,7 +45,7 @@ func provenanceBy(builder string, change ...string) says {
 	return says{predicate.TypeProvenance, strings.NewReplacer(change...).Replace(text)}
 }
 
-func scan(severity, finished string) says {
+func scanWith(severity, finished string) says {
 	return says{predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://scanner.example","result":[{"id":"CVE-2026-0001","severity":[{"method":"nvd","score":%q}]}]},
 "metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, severity, finished)}
 }
@@ -146,23 +146,23 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *tes
 		"stale provenance of v0.2":             {provenance(", maxAge: 24h"), []says{v02(`{"buildStartedOn":"2026-11-01T00:00:00Z","buildFinishedOn":"2026-11-02T00:00:00Z"}`)}, verify.ReasonStale},
 		"v0.2 that only began":                 {provenance(", maxAge: 24h"), []says{v02(`{"buildStartedOn":"2026-11-23T11:00:00Z"}`)}, ""},
 		"slsaprovenance1 is not v0.2":          {"attestation: {type: slsaprovenance1, by: builder, builder: [https://ci.example/builder]}", []says{{predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/builder"},"buildType":"https://ci.example/v1"}`}}, verify.ReasonNoAttestation},
-		"scan below":                           {scanned(", maxSeverity: medium"), []says{scan("low", recently)}, ""},
-		"scan at":                              {scanned(", maxSeverity: medium"), []says{scan("medium", recently)}, ""},
-		"scan above":                           {scanned(", maxSeverity: medium"), []says{scan("high", recently)}, verify.ReasonVulnerable},
-		"scan, nothing accepted":               {scanned(", maxSeverity: none"), []says{scan("low", recently)}, verify.ReasonVulnerable},
-		"E15 unknown severity":                 {scanned(", maxSeverity: high"), []says{scan("spicy", recently)}, verify.ReasonVulnerable},
-		"E15 severity spelt otherwise":         {scanned(", maxSeverity: high"), []says{scan("CRITICAL", recently)}, verify.ReasonVulnerable},
-		"E15 scan too old":                     {scanned(", maxSeverity: high, maxAge: 1h"), []says{scan("low", recently)}, verify.ReasonStale},
-		"E15 scan re-dated":                    {scanned(", maxSeverity: high, maxAge: 1h"), []says{scan("low", "2026-12-22T12:00:00Z")}, verify.ReasonFuture},
-		"accepted":                             {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, ""},
-		"accepted until yesterday":             {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-11-22T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, verify.ReasonVulnerable},
-		"another accepted":                     {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0002, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scan("high", recently)}, verify.ReasonVulnerable},
-		"VEX after the scan":                   {scanned(", maxSeverity: low, vexBy: builder"), []says{scan("high", recently), vex("not_affected")}, ""},
-		"VEX before the scan":                  {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("fixed"), scan("high", recently)}, ""},
-		"VEX says affected":                    {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), scan("high", recently)}, verify.ReasonVulnerable},
-		"VEX of two minds":                     {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
-		"VEX of a role not believed":           {scanned(", maxSeverity: low, vexBy: release"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
-		"VEX that nobody asked for":            {scanned(", maxSeverity: low"), []says{vex("not_affected"), scan("high", recently)}, verify.ReasonVulnerable},
+		"scan below":                           {scanned(", maxSeverity: medium"), []says{scanWith("low", recently)}, ""},
+		"scan at":                              {scanned(", maxSeverity: medium"), []says{scanWith("medium", recently)}, ""},
+		"scan above":                           {scanned(", maxSeverity: medium"), []says{scanWith("high", recently)}, verify.ReasonVulnerable},
+		"scan, nothing accepted":               {scanned(", maxSeverity: none"), []says{scanWith("low", recently)}, verify.ReasonVulnerable},
+		"E15 unknown severity":                 {scanned(", maxSeverity: high"), []says{scanWith("spicy", recently)}, verify.ReasonVulnerable},
+		"E15 severity spelt otherwise":         {scanned(", maxSeverity: high"), []says{scanWith("CRITICAL", recently)}, verify.ReasonVulnerable},
+		"E15 scan too old":                     {scanned(", maxSeverity: high, maxAge: 1h"), []says{scanWith("low", recently)}, verify.ReasonStale},
+		"E15 scan re-dated":                    {scanned(", maxSeverity: high, maxAge: 1h"), []says{scanWith("low", "2026-12-22T12:00:00Z")}, verify.ReasonFuture},
+		"accepted":                             {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scanWith("high", recently)}, ""},
+		"accepted until yesterday":             {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0001, until: 2026-11-22T00:00:00Z, reason: x}]"), []says{scanWith("high", recently)}, verify.ReasonVulnerable},
+		"another accepted":                     {scanned(", maxSeverity: low, accept: [{id: CVE-2026-0002, until: 2026-12-01T00:00:00Z, reason: x}]"), []says{scanWith("high", recently)}, verify.ReasonVulnerable},
+		"VEX after the scan":                   {scanned(", maxSeverity: low, vexBy: builder"), []says{scanWith("high", recently), vex("not_affected")}, ""},
+		"VEX before the scan":                  {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("fixed"), scanWith("high", recently)}, ""},
+		"VEX says affected":                    {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), scanWith("high", recently)}, verify.ReasonVulnerable},
+		"VEX of two minds":                     {scanned(", maxSeverity: low, vexBy: builder"), []says{vex("affected"), vex("not_affected"), scanWith("high", recently)}, verify.ReasonVulnerable},
+		"VEX of a role not believed":           {scanned(", maxSeverity: low, vexBy: release"), []says{vex("not_affected"), scanWith("high", recently)}, verify.ReasonVulnerable},
+		"VEX that nobody asked for":            {scanned(", maxSeverity: low"), []says{vex("not_affected"), scanWith("high", recently)}, verify.ReasonVulnerable},
 		"cosign's scan":                        {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, ""},
 		"E15 cosign's scan of another image":   {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"SchemaVersion":2,"ArtifactName":"app","Metadata":{"RepoDigests":["registry.example/team/app@sha256:` + strings.Repeat("0", 64) + `"]},"Results":[]}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
 		"E15 cosign's scan that nobody reads":  {"attestation: {type: vuln, by: builder, maxSeverity: low}", []says{{predicate.TypeCosignVuln, `{"invocation":{},"scanner":{"uri":"x","result":{"findings":0}},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`}}, verify.ReasonUnreadScan},
@@ -366,7 +366,7 @@ func TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame(t 
 	w := newWorld(t)
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: pair}", 1)
-	state(t, w, w.image, scan("high", recently), c)
+	state(t, w, w.image, scanWith("high", recently), c)
 	state(t, w, w.image, vex("not_affected"), a)
 	state(t, w, w.image, vex("not_affected"), a)
 	state(t, w, w.image, vex("fixed"), b)
@@ -389,7 +389,7 @@ func TestADecisionEndsWithTheKeysOfItsVEXDocuments(t *testing.T) {
 	ends := now.Add(time.Minute)
 	text := strings.Replace(policyText, signatureRequired, "attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: release}", 1)
 	text = strings.Replace(text, "a: {file: a.pub}", "a: {file: a.pub, notAfter: "+ends.Format(time.RFC3339)+"}", 1)
-	state(t, w, w.image, scan("high", recently), c)
+	state(t, w, w.image, scanWith("high", recently), c)
 	state(t, w, w.image, vex("not_affected"), a)
 	res, err := w.judged(text, now, a, b, c)
 	if err != nil || !res.ValidUntil.Equal(ends) {

@@ -221,8 +221,8 @@ func TestAttack_T7_WhoeverScansExcusesNothingWhereDutiesAreSeparate(t *testing.T
 	about := func(by string, s says) []byte {
 		return d.signed(by, s.uri, strings.ReplaceAll(s.text, recently, today), d.image)
 	}
-	found, jane, ken := about("jane build", scan("high", recently)), about("jane release", vex("not_affected")), about("ken release", vex("not_affected"))
-	kim := about("kim build", scan("high", recently))
+	found, jane, ken := about("jane build", scanWith("high", recently)), about("jane release", vex("not_affected")), about("ken release", vex("not_affected"))
+	kim := about("kim build", scanWith("high", recently))
 	for _, given := range [][][]byte{{found, jane}, {jane, found}} {
 		res, err := v.Bundles(t.Context(), d.image, given...)
 		isDenied(t, res, err, verify.ReasonNoAttestation, verify.ReasonWrongRole, verify.ReasonWrongRole)

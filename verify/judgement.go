@@ -162,11 +162,10 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 	if reason, denied := v.policy.denied[digest]; denied {
 		return nil, "", problemf(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
 	}
-	entry, ok := v.policy.patterns.Match(repo)
+	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy is about %s", repo.Name())
 	}
-	r, pattern = v.policy.rules[entry.Rule], entry.Pattern.String()
 	if r.Deny {
 		return nil, pattern, problemf(ReasonDeniedByRule, "the policy denies %s: %s", pattern, r.Reason)
 	}

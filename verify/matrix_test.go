@@ -39,7 +39,7 @@ func goodStatements() []says {
 	return []says{
 		provenanceBy(someBuilder),
 		{predicate.TypeCosignVuln, fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"https://scanner.example","version":"1","db":{},"result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, recently)},
-		scan("low", recently),
+		scanWith("low", recently),
 		{predicate.TypeSPDX, spdx},
 		{predicate.TypeCycloneDX, cycloneDX},
 		{predicate.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`},

@@ -29,9 +29,9 @@ type ParseOptions struct {
 	Authorities map[string]Authority
 }
 
-// ParsePolicy reads a policy from strict YAML or JSON and checks it as New does.
+// ParsePolicy reads a policy from strict YAML or JSON and checks it as Policy.Check does.
 // Unknown and repeated fields, anchors, aliases, tags, several documents, values
-// that are missing, names that lead nowhere, and all that New refuses are
+// that are missing, names that lead nowhere, and all that Check refuses are
 // ErrPolicy, with line and column.
 //
 // Files that it names are read now: what changes in them later changes nothing.
@@ -47,7 +47,7 @@ func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
 	if err := p.readFiles(o); err != nil {
 		return nil, positioned(doc, err)
 	}
-	if _, err := compile(p, o.Authorities); err != nil {
+	if _, err := check(p, o.Authorities); err != nil {
 		return nil, positioned(doc, err)
 	}
 	return p, nil

@@ -3,6 +3,8 @@ package verify
 import (
 	"maps"
 	"slices"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // own is a copy of a leaf that its owner's later changes do not reach; the lists of
@@ -22,7 +24,7 @@ func (q Requirement) own() Requirement {
 			*list = slices.Clone(*list)
 		}
 		if a.Parameters != nil {
-			own, _ := plainJSON(a.Parameters).(map[string]any)
+			own, _ := strictjson.Plain(a.Parameters).(map[string]any)
 			a.Parameters = own
 		}
 		a.Accept, a.LayoutEnvelope = slices.Clone(a.Accept), slices.Clone(a.LayoutEnvelope)

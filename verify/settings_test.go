@@ -150,7 +150,7 @@ func TestAttestationsOfStrangersAreNotTakenForSignaturesThatDoNotCount(t *testin
 // Of several statements that do not do, the same is told in every order.
 func TestTheReasonToldDoesNotDependOnTheOrderOfEvidence(t *testing.T) {
 	x := newVEXWorld(t, ", maxAge: 25h")
-	fresh, old := x.bundled(scan("high", recently), x.c), x.bundled(scan("low", "2026-01-01T00:00:00Z"), x.c)
+	fresh, old := x.bundled(scanWith("high", recently), x.c), x.bundled(scanWith("low", "2026-01-01T00:00:00Z"), x.c)
 	for _, given := range [][][]byte{{fresh, old}, {old, fresh}} {
 		res, err := x.v.Bundles(context.Background(), x.image, given...)
 		isDenied(t, res, err, verify.ReasonVulnerable)

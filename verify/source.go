@@ -164,7 +164,7 @@ func (s *FileSource) look() {
 		s.o.Logger.Error("policy refused; the last good one goes on to hold", "path", s.path, "error", err)
 		return
 	}
-	s.held, s.serial = v, v.policy.serial
+	s.held, s.serial = v, v.policy.checked.Policy.Serial
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", v.PolicyDigest())
 }
 

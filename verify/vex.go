@@ -9,7 +9,9 @@ import (
 )
 
 // isVEX reports whether a predicate is an OpenVEX document.
-func isVEX(predicateType string) bool { return isOfType(predicateType, predicate.TypeOpenVEX) }
+func isVEX(predicateType string) bool {
+	return predicate.SameType(predicateType, predicate.TypeOpenVEX)
+}
 
 // vexStatements are OpenVEX documents, and who of a role has signed them.
 type vexStatements struct {

@@ -64,7 +64,7 @@ const (
 // counts.
 func TestAttack_E12_TheLatestStatementAboutAVulnerabilityCountsInEveryOrder(t *testing.T) {
 	x := newVEXWorld(t, "")
-	found := x.bundled(scan("high", recently), x.c)
+	found := x.bundled(scanWith("high", recently), x.c)
 	document := func(s says) []byte { return x.bundled(s, x.a) }
 	inDocument := strings.Replace(vex("not_affected").text, `"statements":[{`, `"statements":[{"timestamp":"`+later+`",`, 1)
 	updated := strings.Replace(vex("not_affected").text, `"version":1`, `"version":2,"last_updated":"`+later+`"`, 1)
@@ -129,7 +129,7 @@ func orders(n int) [][]int {
 // passed over for an older excuse.
 func TestAttack_E12_DoubtsThatAreNotUnderstoodAreDoubts(t *testing.T) {
 	x := newVEXWorld(t, "")
-	found, excuse := x.bundled(scan("high", recently), x.c), x.bundled(dated(vex("not_affected"), earlierOn), x.a)
+	found, excuse := x.bundled(scanWith("high", recently), x.c), x.bundled(dated(vex("not_affected"), earlierOn), x.a)
 	affected := dated(vex("affected"), later).text
 	const vulnerability = `{"name":"GHSA-x","aliases":["CVE-2026-0001"]}`
 	for label, text := range map[string]string{
@@ -153,7 +153,7 @@ func TestAttack_E12_DoubtsThatAreNotUnderstoodAreDoubts(t *testing.T) {
 // A registry may hide what came later: for how long that helps, a policy can bound.
 func TestAttack_E12_VEXThatIsTooOldExcusesNothing(t *testing.T) {
 	x := newVEXWorld(t, ", vexMaxAge: 48h")
-	all := [][]byte{x.bundled(vex("not_affected"), x.a), x.bundled(scan("high", recently), x.c)}
+	all := [][]byte{x.bundled(vex("not_affected"), x.a), x.bundled(scanWith("high", recently), x.c)}
 	ends := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	res, err := x.v.Bundles(context.Background(), x.image, all...)
 	if err != nil || !res.ValidUntil.Equal(ends) {
@@ -172,7 +172,7 @@ func TestAttack_E12_NothingIsExcusedWhereEvidenceIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state(t, x.world, x.image, scan("high", recently), x.c)
+	state(t, x.world, x.image, scanWith("high", recently), x.c)
 	state(t, x.world, x.image, vex("not_affected"), x.a)
 	if _, err := v.Image(context.Background(), x.store, x.image); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func (b brokenTag) Manifest(ctx context.Context, ref name.Reference) (registry.M
 // its reading.
 func TestAttack_E9_CopiesOfAScanAreJudgedOnce(t *testing.T) {
 	x := newVEXWorld(t, "")
-	found := x.bundled(scan("high", recently), x.c)
+	found := x.bundled(scanWith("high", recently), x.c)
 	all := [][]byte{x.bundled(vex("affected"), x.a)}
 	for i := range 100 {
 		all = append(all, append([]byte(strings.Repeat(" ", i)), found...))
