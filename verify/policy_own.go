@@ -24,8 +24,9 @@ func (q Requirement) own() Requirement {
 			*list = slices.Clone(*list)
 		}
 		if a.Parameters != nil {
-			own, _ := strictjson.Plain(a.Parameters).(map[string]any)
-			a.Parameters = own
+			if own, ok := strictjson.Plain(a.Parameters).(map[string]any); ok { // otherwise the policy has no digest
+				a.Parameters = own
+			}
 		}
 		a.Accept, a.LayoutEnvelope = slices.Clone(a.Accept), slices.Clone(a.LayoutEnvelope)
 		q.Attestation = &a

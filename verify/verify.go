@@ -44,7 +44,11 @@ func New(p *Policy, o Options) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := compile(checked)
+	return newVerifier(checked, o)
+}
+
+func newVerifier(p *Checked, o Options) (*Verifier, error) {
+	c, err := compile(p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
