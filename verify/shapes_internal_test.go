@@ -32,7 +32,7 @@ func deniedCases() map[string]deniedCase {
 	builder := ProvenanceConditions{Builder: []string{"https://ci.example/b"}}
 	provenance := func(more ProvenanceConditions) AttestationRequirement {
 		more.Builder = builder.Builder
-		return AttestationRequirement{Type: typeName, ProvenanceConditions: more}
+		return AttestationRequirement{Type: "slsaprovenance", ProvenanceConditions: more}
 	}
 	cosign := func(report string) string {
 		return fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, shapedTime)
