@@ -95,7 +95,7 @@ func (s *search) tryOthers(ctx context.Context, c *checks) error {
 			if s.done() {
 				return nil
 			}
-			if k == s.tried || s.asked[k.Key.ID()] != wanted {
+			if k == s.tried || s.asked[k.ID()] != wanted {
 				continue
 			}
 			toll := k.key.Toll(s.claim.Signed, s.claim.Signatures)

@@ -3,27 +3,30 @@ package verify
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/license"
+	"github.com/hallmark-oci/hallmark/internal/purl"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // judgeBill looks for packages and licences that are denied. What it cannot read
 // could hold either, and is denied too.
-func (q *DocumentConditions) judgeBill(document *predicate.Document) *problem {
-	if len(q.DenyPackages) > 0 {
+func (a attestation) judgeBill(document *predicate.Document) *problem {
+	if len(a.DenyPackages) > 0 {
 		all, err := readBill(document, billPackages)
-		if p := q.judgePackages(all); p != nil {
+		if p := a.judgePackages(all); p != nil {
 			return p
 		}
 		if err != nil {
 			return problemf(ReasonPredicate, "its packages cannot be read: %v", err)
 		}
 	}
-	if len(q.DenyLicenses) > 0 {
+	if len(a.DenyLicenses) > 0 {
 		all, err := readBill(document, billLicenses)
-		if p := q.judgeLicenses(all); p != nil {
+		if p := a.judgeLicenses(all); p != nil {
 			return p
 		}
 		if err != nil {
@@ -33,9 +36,9 @@ func (q *DocumentConditions) judgeBill(document *predicate.Document) *problem {
 	return nil
 }
 
-func (q *DocumentConditions) judgePackages(all []listed) *problem {
+func (a attestation) judgePackages(all []listed) *problem {
 	for _, p := range all {
-		for _, denied := range q.DenyPackages {
+		for _, denied := range a.DenyPackages {
 			if p.is(denied) {
 				return problemf(ReasonDeniedPackage, "it has the package %s", denied)
 			}
@@ -44,9 +47,9 @@ func (q *DocumentConditions) judgePackages(all []listed) *problem {
 	return nil
 }
 
-func (q *DocumentConditions) judgeLicenses(all []listed) *problem {
+func (a attestation) judgeLicenses(all []listed) *problem {
 	for _, p := range all {
-		for _, denied := range q.DenyLicenses {
+		for _, denied := range a.DenyLicenses {
 			if p.hasLicense(denied) {
 				return problemf(ReasonDeniedLicense, "its package %s has the licence %s", p.title, denied)
 			}
@@ -60,6 +63,17 @@ type listed struct {
 	title           string   // for messages
 	names           []string // of a package: as a bill has it, and behind a group
 	purls, licenses []string
+}
+
+// is reports whether the package has a name, or a package URL apart from version,
+// qualifiers and subpath.
+func (p listed) is(denied string) bool {
+	return slices.Contains(p.names, denied) || slices.ContainsFunc(p.purls, func(u string) bool { return purl.Plain(u) == purl.Canonical(denied) })
+}
+
+// hasLicense reports whether an identifier stands anywhere in the package's licences.
+func (p listed) hasLicense(id string) bool {
+	return slices.ContainsFunc(p.licenses, func(text string) bool { return license.Holds(text, id) })
 }
 
 // billPart is what of a bill is read. The other part may be of any form.
@@ -139,7 +153,7 @@ func (b *bill) spdxPackage(at string, v strictjson.Value) {
 		b.object(at, ref, "referenceType", "referenceLocator")
 		kind := b.text(at+".referenceType", ref.Get("referenceType")) // a name, or the URI of one
 		locator := b.text(at+".referenceLocator", ref.Get("referenceLocator"))
-		if isPURL(strings.TrimSpace(locator)) || strings.EqualFold(kind[strings.LastIndexByte(kind, '/')+1:], "purl") {
+		if purl.Is(strings.TrimSpace(locator)) || strings.EqualFold(kind[strings.LastIndexByte(kind, '/')+1:], "purl") {
 			p.purls = append(p.purls, b.purl(at+".referenceLocator", locator))
 		}
 	})
@@ -307,7 +321,7 @@ func (b *bill) expression(at string, v strictjson.Value) string {
 
 // purl refuses what cannot be compared with package URLs.
 func (b *bill) purl(at, text string) string {
-	if !purlReadable(text) {
+	if !purl.Readable(text) {
 		b.fail(at, "is not a package URL: %.100q", text)
 	}
 	return text

@@ -1,73 +1,14 @@
 package verify
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
-
-func (q *ProvenanceConditions) set() []string {
-	return setNames(map[string]bool{
-		"builder": q.Builder != nil, "minLevel": q.MinLevel != 0, "source": q.Source != nil, "ref": q.Ref != nil, "commit": q.Commit != nil,
-		"buildType": q.BuildType != nil, "parameters": q.Parameters != nil, "absentParameters": q.AbsentParameters != nil,
-		"knownParameters": q.KnownParameters != nil, "onlyKnownParameters": q.OnlyKnownParameters, "builtAfter": !q.BuiltAfter.IsZero(),
-	})
-}
-
-var commitForm = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
-
-func (q *ProvenanceConditions) check() error {
-	if len(q.Builder) == 0 {
-		return fmt.Errorf("needs builder: provenance by whatever builder says nothing")
-	}
-	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source, "buildType": q.BuildType} {
-		if err := checkURIs(field, list); err != nil {
-			return err
-		}
-	}
-	for _, s := range q.Source {
-		if strings.Contains(strings.SplitN(s, "://", 2)[len(strings.SplitN(s, "://", 2))-1], "@") {
-			return fmt.Errorf("has in source %.200q, which has a login or a ref; the ref belongs in ref", s)
-		}
-	}
-	for _, c := range q.Commit {
-		if !commitForm.MatchString(c) {
-			return fmt.Errorf("has in commit %.100q, which is not 40 or 64 lower-case hex digits", c)
-		}
-	}
-	if q.MinLevel < 0 || q.MinLevel > 4 {
-		return fmt.Errorf("has minLevel %d, want 1 to 4", q.MinLevel)
-	}
-	if q.KnownParameters != nil && !q.OnlyKnownParameters {
-		return fmt.Errorf("has knownParameters, which says nothing without onlyKnownParameters")
-	}
-	for _, name := range q.AbsentParameters {
-		if slices.Contains(q.KnownParameters, name) {
-			return fmt.Errorf("wants the parameter %.100q to be known and to be absent", name)
-		}
-		if _, both := q.Parameters[name]; both {
-			return fmt.Errorf("wants the parameter %.100q to have a value and to be absent", name)
-		}
-	}
-	return nil
-}
-
-// reachable refuses a level that none of the builders is trusted to reach.
-func (q *ProvenanceConditions) reachable(levels map[string]int) error {
-	if q.MinLevel > 0 && !slices.ContainsFunc(q.Builder, func(id string) bool { return levels[id] >= q.MinLevel }) {
-		return fmt.Errorf("has minLevel %d, which none of its builders is trusted to reach: say so in the policy's builders", q.MinLevel)
-	}
-	return nil
-}
 
 // provenanceView is what both versions of provenance say.
 type provenanceView struct {
@@ -122,39 +63,39 @@ func hidesParameters(v any, text []byte) bool {
 	return err != nil || invocation.Kind() == strictjson.Null || invocation.Get("parameters").Kind() == strictjson.Null
 }
 
-func (q *ProvenanceConditions) judge(v provenanceView, c *circumstances) *problem {
+func (a attestation) judgeProvenance(v provenanceView, c *circumstances) *problem {
 	for _, x := range []struct {
 		reason Reason
 		name   string
 		want   []string
 		got    string
 	}{
-		{ReasonBuilder, "builder", q.Builder, v.builder},
-		{ReasonBuildType, "build type", q.BuildType, v.buildType},
+		{ReasonBuilder, "builder", a.Builder, v.builder},
+		{ReasonBuildType, "build type", a.BuildType, v.buildType},
 	} {
 		if len(x.want) > 0 && !slices.Contains(x.want, x.got) {
 			return problemf(x.reason, "its %s is %q", x.name, x.got)
 		}
 	}
-	if p := q.judgeSources(v.sources); p != nil {
+	if p := a.judgeSources(v.sources); p != nil {
 		return p
 	}
-	if level := c.builders[v.builder]; level < q.MinLevel {
-		return problemf(ReasonBuilder, "its builder %q is trusted to reach level %d, not %d", v.builder, level, q.MinLevel)
+	if level := c.builders[v.builder]; level < a.MinLevel {
+		return problemf(ReasonBuilder, "its builder %q is trusted to reach level %d, not %d", v.builder, level, a.MinLevel)
 	}
-	if !q.BuiltAfter.IsZero() && !v.finished.After(q.BuiltAfter) {
-		return problemf(ReasonStale, "it was not built after %s, or does not say when", q.BuiltAfter.UTC().Format(time.RFC3339))
+	if !a.BuiltAfter.IsZero() && !v.finished.After(a.BuiltAfter) {
+		return problemf(ReasonStale, "it was not built after %s, or does not say when", a.BuiltAfter.UTC().Format(time.RFC3339))
 	}
-	if v.unreadable && (q.Parameters != nil || q.AbsentParameters != nil || q.OnlyKnownParameters) {
+	if v.unreadable && (a.Parameters != nil || a.AbsentParameters != nil || a.OnlyKnownParameters) {
 		return problemf(ReasonParameters, "its external parameters are not an object, and have no names")
 	}
-	return q.judgeParameters(v.parameters)
+	return a.judgeParameters(v.parameters)
 }
 
 // judgeSources wants the conditions to hold whichever of the sources is the one
 // that was built.
-func (q *ProvenanceConditions) judgeSources(sources []predicate.GitSource) *problem {
-	if len(q.Source) == 0 && len(q.Ref) == 0 && len(q.Commit) == 0 {
+func (a attestation) judgeSources(sources []predicate.GitSource) *problem {
+	if len(a.Source) == 0 && len(a.Ref) == 0 && len(a.Commit) == 0 {
 		return nil
 	}
 	if len(sources) == 0 {
@@ -165,7 +106,7 @@ func (q *ProvenanceConditions) judgeSources(sources []predicate.GitSource) *prob
 			name string
 			want []string
 			got  string
-		}{{"source", q.Source, s.URI}, {"ref", q.Ref, s.Ref}, {"commit", q.Commit, s.Commit}} {
+		}{{"source", a.Source, s.URI}, {"ref", a.Ref, s.Ref}, {"commit", a.Commit, s.Commit}} {
 			switch {
 			case len(x.want) == 0 || slices.Contains(x.want, x.got):
 			case len(sources) > 1:
@@ -178,9 +119,9 @@ func (q *ProvenanceConditions) judgeSources(sources []predicate.GitSource) *prob
 	return nil
 }
 
-func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {
+func (a attestation) judgeParameters(have map[string]any) *problem {
 	wrong, all := "", true
-	for name, want := range q.Parameters {
+	for name, want := range a.Parameters {
 		got, there := have[name]
 		if (!there || !sameJSON(got, want)) && (all || name < wrong) {
 			wrong, all = name, false
@@ -189,16 +130,16 @@ func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {
 	if !all {
 		return problemf(ReasonParameters, "its external parameter %q is not what it must be", wrong)
 	}
-	for _, name := range q.AbsentParameters {
+	for _, name := range a.AbsentParameters {
 		if _, there := have[name]; there {
 			return problemf(ReasonParameters, "it has the external parameter %q", name)
 		}
 	}
-	if !q.OnlyKnownParameters {
+	if !a.OnlyKnownParameters {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if _, asked := q.Parameters[name]; !asked && !slices.Contains(q.KnownParameters, name) {
+		if _, asked := a.Parameters[name]; !asked && !slices.Contains(a.KnownParameters, name) {
 			return problemf(ReasonParameters, "it has the external parameter %q, which is not known", name)
 		}
 	}
@@ -207,15 +148,4 @@ func (q *ProvenanceConditions) judgeParameters(have map[string]any) *problem {
 
 // sameJSON compares values by what they mean in JSON: 1 and 1.0 are one number,
 // "1" is none.
-func sameJSON(a, b any) bool { return reflect.DeepEqual(plainJSON(a), plainJSON(b)) }
-
-func plainJSON(v any) (plain any) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()        // float64 has no room for every int64
-	_ = d.Decode(&plain) // it was marshalled above
-	return plain
-}
+func sameJSON(a, b any) bool { return reflect.DeepEqual(strictjson.Plain(a), strictjson.Plain(b)) }

@@ -9,28 +9,6 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/scan"
 )
 
-// severityNone is what maxSeverity is called where nothing is accepted.
-const severityNone = "none"
-
-func (q *ScanConditions) set() []string {
-	return setNames(map[string]bool{"maxSeverity": q.MaxSeverity != "", "accept": q.Accept != nil, "vexBy": q.VEXBy != "", "vexMaxAge": q.VEXMaxAge != 0})
-}
-
-func (q *ScanConditions) check() error {
-	if _, known := predicate.ParseSeverity(q.MaxSeverity); q.MaxSeverity != severityNone && (!known || q.MaxSeverity != strings.ToLower(q.MaxSeverity)) {
-		return fmt.Errorf("needs maxSeverity: none, negligible, low, medium, high or critical")
-	}
-	if q.VEXMaxAge != 0 && q.VEXBy == "" {
-		return fmt.Errorf("has vexMaxAge without vexBy")
-	}
-	for _, a := range q.Accept {
-		if a.ID == "" || a.Until.IsZero() || a.Reason == "" {
-			return fmt.Errorf("has in accept %.100q: each needs id, until and reason", a.ID)
-		}
-	}
-	return nil
-}
-
 // found is a vulnerability that a scan has found.
 type found struct {
 	id       string
@@ -51,7 +29,7 @@ func findingsOf(v *predicate.Vulns) []found {
 
 // judgeReport judges cosign's predicate, which holds a scanner's own report. The
 // report's own time is bounded like the predicate's.
-func (a *AttestationRequirement) judgeReport(v *predicate.CosignVuln, c *circumstances) (time.Time, *problem) {
+func (a attestation) judgeReport(v *predicate.CosignVuln, c *circumstances) (time.Time, *problem) {
 	if len(v.Scanner.Result) == 0 {
 		return time.Time{}, problemf(ReasonUnreadScan, "it holds no report")
 	}
@@ -83,7 +61,7 @@ func (a *AttestationRequirement) judgeReport(v *predicate.CosignVuln, c *circums
 
 // judgeFindings judges what was found; until is when the first exception that
 // mattered ends.
-func (a *AttestationRequirement) judgeFindings(all []found, c *circumstances) (until time.Time, p *problem) {
+func (a attestation) judgeFindings(all []found, c *circumstances) (until time.Time, p *problem) {
 	var bad []string
 	for _, f := range all {
 		if a.tolerates(f.severity) || c.excused[f.id] {
@@ -107,12 +85,12 @@ func (a *AttestationRequirement) judgeFindings(all []found, c *circumstances) (u
 	return time.Time{}, problemf(ReasonVulnerable, "it has %s", text)
 }
 
-func (a *AttestationRequirement) tolerates(s predicate.Severity) bool {
+func (a attestation) tolerates(s predicate.Severity) bool {
 	limit, known := predicate.ParseSeverity(a.MaxSeverity)
-	return a.MaxSeverity != severityNone && known && !s.WorseThan(limit)
+	return a.MaxSeverity != SeverityNone && known && !s.WorseThan(limit)
 }
 
-func (a *AttestationRequirement) accepts(id string, now time.Time) (until time.Time, ok bool) {
+func (a attestation) accepts(id string, now time.Time) (until time.Time, ok bool) {
 	for _, x := range a.Accept {
 		if x.ID == id && now.Before(x.Until) {
 			return x.Until, true

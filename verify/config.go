@@ -1,9 +1,7 @@
 package verify
 
 import (
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
+	"github.com/hallmark-oci/hallmark/internal/semver"
 )
 
 // Annotations and labels that images have in common.
@@ -22,38 +21,11 @@ const (
 	versionKey    = "org.opencontainers.image.version"
 )
 
-var platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?$`)
-
-// check refuses a requirement that cannot mean what it says.
-func (q *ConfigRequirement) check() error {
-	if !q.NonRoot && !q.NoSecrets && !q.NoPrivilegedPorts && q.CreatedWithin == 0 && len(q.BaseImages) == 0 && len(q.Platforms) == 0 &&
-		len(q.Labels) == 0 && len(q.Annotations) == 0 && q.MinVersion == "" {
-		return fmt.Errorf("asks for nothing")
-	}
-	if err := emptyLists(map[string]bool{"baseImages": isEmpty(q.BaseImages), "platforms": isEmpty(q.Platforms)}); err != nil {
-		return err
-	}
-	for _, p := range q.Platforms {
-		if !platformForm.MatchString(p) {
-			return fmt.Errorf("has in platforms %.100q, want OS/ARCHITECTURE[/VARIANT] as in linux/amd64", p)
-		}
-	}
-	for _, b := range q.BaseImages {
-		if _, err := pattern.Parse(b); err != nil && !isDigest(b) {
-			return fmt.Errorf("has in baseImages %.200q, which is neither a digest nor a pattern: %w", b, err)
-		}
-	}
-	if _, err := q.basePatterns(); err != nil {
-		return fmt.Errorf("has baseImages that cannot be compared with one another: %w", err)
-	}
-	if _, ok := compareVersions(q.MinVersion, "0.0.0"); q.MinVersion != "" && !ok {
-		return fmt.Errorf("has minVersion %.100q, which is no semantic version such as 1.2.3", q.MinVersion)
-	}
-	return nil
-}
+// configuration judges images by a requirement about their config.
+type configuration struct{ *ConfigRequirement }
 
 // judge says whether an image meets the requirement; until is when it stops to.
-func (q *ConfigRequirement) judge(v *imageView, now time.Time, skew time.Duration) (until time.Time, p *problem) {
+func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (until time.Time, p *problem) {
 	if q.NonRoot && v.runsAsRoot() {
 		return until, problemf(ReasonRoot, "it runs as %q", v.Config.User)
 	}
@@ -87,11 +59,11 @@ func (q *ConfigRequirement) judge(v *imageView, now time.Time, skew time.Duratio
 
 // judgeVersion judges the version in the manifest's annotations and the one in the
 // labels, which may be that of the base image: whichever is there must do.
-func (q *ConfigRequirement) judgeVersion(v *imageView) *problem {
+func (q configuration) judgeVersion(v *imageView) *problem {
 	stated := false
 	for _, of := range []map[string]string{v.annotations, v.Config.Labels} {
 		version, there := of[versionKey]
-		if order, ok := compareVersions(version, q.MinVersion); there && (!ok || order < 0) {
+		if order, ok := semver.Compare(version, q.MinVersion); there && (!ok || order < 0) {
 			return problemf(ReasonVersion, "its version is %q, less than %s", version, q.MinVersion)
 		}
 		stated = stated || there
@@ -102,7 +74,7 @@ func (q *ConfigRequirement) judgeVersion(v *imageView) *problem {
 	return nil
 }
 
-func (q *ConfigRequirement) judgeLabels(v *imageView) *problem {
+func (q configuration) judgeLabels(v *imageView) *problem {
 	for _, x := range []struct {
 		what       string
 		want, have map[string]string
@@ -116,7 +88,7 @@ func (q *ConfigRequirement) judgeLabels(v *imageView) *problem {
 	return nil
 }
 
-func (q *ConfigRequirement) judgeCreated(v *imageView, now time.Time, skew time.Duration) (time.Time, *problem) {
+func (q configuration) judgeCreated(v *imageView, now time.Time, skew time.Duration) (time.Time, *problem) {
 	if q.CreatedWithin == 0 {
 		return time.Time{}, nil
 	}
@@ -136,7 +108,7 @@ func (q *ConfigRequirement) judgeCreated(v *imageView, now time.Time, skew time.
 
 // allowsBase reports whether the base that the image names is allowed: by its
 // digest, or by a pattern of its repository.
-func (q *ConfigRequirement) allowsBase(v *imageView) bool {
+func (q configuration) allowsBase(v *imageView) bool {
 	if digest := v.annotations[baseDigestKey]; digest != "" && slices.Contains(q.BaseImages, digest) {
 		return true
 	}
@@ -144,21 +116,10 @@ func (q *ConfigRequirement) allowsBase(v *imageView) bool {
 	if err != nil {
 		return false
 	}
-	set, err := q.basePatterns()
+	set, err := pattern.SetOf(q.BaseImages)
 	if err != nil {
-		return false // check has refused it
+		return false // the policy was checked
 	}
 	_, ok := set.Match(ref.Context())
 	return ok
-}
-
-// basePatterns are those of BaseImages that are no digests.
-func (q *ConfigRequirement) basePatterns() (*pattern.Set, error) {
-	var entries []pattern.Entry
-	for _, b := range q.BaseImages {
-		if p, err := pattern.Parse(b); err == nil {
-			entries = append(entries, pattern.Entry{Pattern: p})
-		}
-	}
-	return pattern.NewSet(entries)
 }

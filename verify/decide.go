@@ -140,11 +140,10 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 	if denied := v.deniesAll(digest, now); denied != nil {
 		return nil, "", denied
 	}
-	entry, ok := v.policy.patterns.Match(repo)
+	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy is about %s", repo.Name())
 	}
-	r, pattern = v.policy.rules[entry.Rule], entry.Pattern.String()
 	if r.Deny {
 		return nil, pattern, problemf(ReasonDeniedByRule, "the policy denies %s: %s", pattern, r.Reason)
 	}

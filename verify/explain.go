@@ -42,12 +42,11 @@ const modeDeny Mode = "deny"
 // Explain says in words what the policy asks of a repository.
 func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	e := &Explanation{Repository: repo.Name()}
-	entry, ok := v.policy.patterns.Match(repo)
+	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return e
 	}
-	r := v.policy.rules[entry.Rule]
-	e.Rule, e.Mode = entry.Pattern.String(), r.Mode
+	e.Rule, e.Mode = pattern, r.Mode
 	switch {
 	case r.Deny:
 		e.Mode, e.Reason = modeDeny, r.Reason
@@ -112,7 +111,7 @@ func (c *compiled) who(r *role) string {
 }
 
 // words lists the conditions that are set, by the names of their fields.
-func (a *AttestationRequirement) words() []string {
+func (a attestation) words() []string {
 	var all []string
 	add := func(set bool, format string, args ...any) {
 		if set {
@@ -136,8 +135,8 @@ func (a *AttestationRequirement) words() []string {
 	add(len(a.AbsentParameters) > 0, "no external parameter %s", strings.Join(a.AbsentParameters, " or "))
 	add(a.OnlyKnownParameters, "no other external parameters than %s", strings.Join(append(sortedKeys(a.Parameters), a.KnownParameters...), ", "))
 	add(!a.BuiltAfter.IsZero(), "built after %s", a.BuiltAfter.UTC().Format(time.RFC3339))
-	add(a.MaxSeverity == severityNone, "nothing found")
-	add(a.MaxSeverity != "" && a.MaxSeverity != severityNone, "nothing worse than %s found", a.MaxSeverity)
+	add(a.MaxSeverity == SeverityNone, "nothing found")
+	add(a.MaxSeverity != "" && a.MaxSeverity != SeverityNone, "nothing worse than %s found", a.MaxSeverity)
 	for _, x := range a.Accept {
 		add(true, "but for %s until %s: %s", x.ID, x.Until.UTC().Format(time.RFC3339), x.Reason)
 	}
@@ -155,7 +154,7 @@ func (a *AttestationRequirement) words() []string {
 	return all
 }
 
-func (q *ConfigRequirement) words() []string {
+func (q configuration) words() []string {
 	var all []string
 	add := func(set bool, format string, args ...any) {
 		if set {

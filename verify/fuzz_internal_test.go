@@ -37,16 +37,16 @@ func FuzzConditions(f *testing.F) {
 		{Type: "spdx", DocumentConditions: DocumentConditions{DenyPackages: []string{"denied"}, DenyLicenses: []string{"MIT"}}},
 		{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}, PolicyURI: "https://p.example", PolicyDigest: "sha256:" + strings.Repeat("0", 64)}},
 		{Type: "testresult", DocumentConditions: DocumentConditions{Result: []string{"PASSED"}}},
-		{Type: "openvex"}, {Type: "https://example.com/own"},
+		{Type: "openvex"}, {Type: "https://example.com/own", AcceptAnyContent: true},
 	}
 	f.Fuzz(func(t *testing.T, _ int, text string) {
 		for _, q := range requirements {
-			for _, uri := range q.uris() {
+			for _, uri := range q.PredicateTypes() {
 				c := &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image, builders: map[string]int{"https://ci.example": 3}}
-				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, &q, c.now, c.skew)
+				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, &attestation{&q}, c.now, c.skew)
 				s := &statement{predicateType: uri, predicate: []byte(text)}
-				_, first := q.judge(s, c)
-				_, second := q.judge(s, c)
+				_, first := attestation{&q}.judge(s, c)
+				_, second := attestation{&q}.judge(s, c)
 				if (first == nil) != (second == nil) || first != nil && first.reason != second.reason {
 					t.Fatalf("%s: %v, then %v", uri, first, second)
 				}
@@ -59,7 +59,7 @@ func FuzzConditions(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"config":{"User":"0","Env":["A=b"],"ExposedPorts":{"80/tcp":{}}},"history":[{"created_by":"x"}],"created":"2026-01-01T00:00:00Z"}`)
 	f.Add(`{"config":null,"history":null}`)
-	q := &ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}
+	q := configuration{&ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
 	f.Fuzz(func(_ *testing.T, config string) {
 		view, err := parseImage([]byte(`{"schemaVersion":2,"annotations":{"org.opencontainers.image.base.name":"x"}}`), []byte(config))
 		if err == nil {

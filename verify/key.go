@@ -67,3 +67,11 @@ func (k Key) Algorithm() string {
 	}
 	return k.key.Algorithm()
 }
+
+// Public is the public key itself; nil for the zero Key.
+func (k Key) Public() crypto.PublicKey {
+	if k.key == nil {
+		return nil
+	}
+	return k.key.Public()
+}

@@ -29,28 +29,34 @@ type ParseOptions struct {
 	Authorities map[string]Authority
 }
 
-// ParsePolicy reads a policy from strict YAML or JSON and checks it as New does.
+// ParsePolicy reads a policy from strict YAML or JSON and checks it as Policy.Check does.
 // Unknown and repeated fields, anchors, aliases, tags, several documents, values
-// that are missing, names that lead nowhere, and all that New refuses are
+// that are missing, names that lead nowhere, and all that Check refuses are
 // ErrPolicy, with line and column.
 //
 // Files that it names are read now: what changes in them later changes nothing.
 func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
+	p, _, err := parse(data, o)
+	return p, err
+}
+
+func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	doc, err := strictyaml.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	p := &Policy{}
 	if err := doc.Decode(p); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	if err := p.readFiles(o); err != nil {
-		return nil, positioned(doc, err)
+		return nil, nil, positioned(doc, err)
 	}
-	if _, err := compile(p, o.Authorities); err != nil {
-		return nil, positioned(doc, err)
+	checked, err := check(p, o.Authorities)
+	if err != nil {
+		return nil, nil, positioned(doc, err)
 	}
-	return p, nil
+	return p, checked, nil
 }
 
 // LoadPolicy is ParsePolicy for a file. Files that it names are looked for in its

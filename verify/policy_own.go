@@ -3,6 +3,8 @@ package verify
 import (
 	"maps"
 	"slices"
+
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // own is a copy of a leaf that its owner's later changes do not reach; the lists of
@@ -22,8 +24,9 @@ func (q Requirement) own() Requirement {
 			*list = slices.Clone(*list)
 		}
 		if a.Parameters != nil {
-			own, _ := plainJSON(a.Parameters).(map[string]any)
-			a.Parameters = own
+			if own, ok := strictjson.Plain(a.Parameters).(map[string]any); ok { // otherwise the policy has no digest
+				a.Parameters = own
+			}
 		}
 		a.Accept, a.LayoutEnvelope = slices.Clone(a.Accept), slices.Clone(a.LayoutEnvelope)
 		q.Attestation = &a

@@ -32,7 +32,7 @@ func deniedCases() map[string]deniedCase {
 	builder := ProvenanceConditions{Builder: []string{"https://ci.example/b"}}
 	provenance := func(more ProvenanceConditions) AttestationRequirement {
 		more.Builder = builder.Builder
-		return AttestationRequirement{Type: typeName, ProvenanceConditions: more}
+		return AttestationRequirement{Type: "slsaprovenance", ProvenanceConditions: more}
 	}
 	cosign := func(report string) string {
 		return fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, shapedTime)
@@ -157,7 +157,7 @@ func (c deniedCase) judge(t *testing.T, text string) *problem {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, p := c.q.judge(&statement{c.uri, []byte(text)}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
+	_, p := attestation{&c.q}.judge(&statement{c.uri, []byte(text)}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
 	return p
 }
 

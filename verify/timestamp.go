@@ -1,65 +1,14 @@
 package verify
 
 import (
-	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
-
-// TimeAuthority is an Authority that also knows parties who vouch for when a
-// signature was there: timestamp authorities, or transparency logs.
-type TimeAuthority interface {
-	Authority
-	// Clock checks what a policy says of such a party, and returns it. Settings
-	// that would believe anybody, and names that it does not know, are errors.
-	Clock(settings map[string]any) (Clock, error)
-}
-
-// Clock is a party that vouches for when signatures were there. It is safe for
-// concurrent use.
-type Clock interface {
-	// ID tells it from all others, and is the same for the same settings in every
-	// process.
-	ID() string
-	// Seen returns a time at which all of e.Signatures were there, by the party's
-	// own word, and an error that says why there is none otherwise. What anybody
-	// else can write, the signer included, is nobody's word. It asks nobody over a
-	// network. e.Signatures were seen to be a trusted key's.
-	Seen(ctx context.Context, e SignedEvidence) (time.Time, error)
-}
 
 // trustedClock is a Clock of the policy.
 type trustedClock struct {
 	name  string
 	clock Clock
-}
-
-// addClocks resolves the parties whose word about time the policy believes.
-func (c *compiled) addClocks(p *Policy, linked map[string]Authority) error {
-	seen := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
-		t, path := p.Timestamps[name], "timestamps."+name
-		authority := linked[t.Authority]
-		if authority == nil {
-			return faultf(path+".authority", "names %.100q, whose package is not linked into this program", t.Authority)
-		}
-		times, ok := authority.(TimeAuthority)
-		if !ok {
-			return faultf(path+".authority", "names %.100q, which knows nobody who vouches for times", t.Authority)
-		}
-		clock, err := times.Clock(t.Settings)
-		if err != nil {
-			return &fault{path + ".settings", err}
-		}
-		if first, twice := seen[clock.ID()]; twice {
-			return faultf(path, "is the same as %s", first)
-		}
-		seen[clock.ID()] = name
-		c.clocks = append(c.clocks, &trustedClock{name, clock})
-	}
-	return nil
 }
 
 // usable says why a key's signature does not count now; nil: it does. seen is the

@@ -37,19 +37,18 @@ type Verifier struct {
 	sharing share.Group[question, *Result]
 }
 
-// New checks a policy and makes a Verifier of it, which later changes to the
-// policy do not reach. Refused with ErrPolicy is whatever could not mean what
-// somebody wants: no keys, roles or rules; a zero Key; one key under two names,
-// or twice in a role; a threshold below 1 or above the number of distinct keys;
-// a rule that requires nothing; a name that leads nowhere; a pattern that can
-// never match; patterns of two rules of which neither is the more specific one;
-// provenance without builder IDs, scans without a severity, summaries without a
-// verifier; a key in two roles where duties are to be separate.
+// New makes a Verifier of a policy, which later changes to the policy do not reach. The
+// policy is checked first; see Policy.Check. Errors are ErrPolicy.
 func New(p *Policy, o Options) (*Verifier, error) {
-	if p == nil {
-		return nil, fmt.Errorf("%w: there is none", ErrPolicy)
+	checked, err := p.Check(o.Authorities)
+	if err != nil {
+		return nil, err
 	}
-	c, err := compile(p, o.Authorities)
+	return newVerifier(checked, o)
+}
+
+func newVerifier(p *Checked, o Options) (*Verifier, error) {
+	c, err := compile(p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}

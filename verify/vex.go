@@ -9,7 +9,9 @@ import (
 )
 
 // isVEX reports whether a predicate is an OpenVEX document.
-func isVEX(predicateType string) bool { return isOfType(predicateType, predicate.TypeOpenVEX) }
+func isVEX(predicateType string) bool {
+	return predicate.SameType(predicateType, predicate.TypeOpenVEX)
+}
 
 // scans are those for one requirement that have found something. They wait until all
 // OpenVEX documents were seen: which of them is the latest decides.

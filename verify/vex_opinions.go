@@ -23,7 +23,7 @@ type opinions struct {
 // whichever products they name: a role that is believed is believed about that.
 // Where a document cannot be read, nothing is excused: it may doubt anything.
 // until is when the first of what it rests on ends.
-func harmless(documents []vexDocument, a *AttestationRequirement, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time, err error) {
+func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time, err error) {
 	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(groups)}
 	for _, document := range documents {
 		statements, err := readVEX(document.text)
@@ -147,7 +147,7 @@ func (o *opinions) harmless() map[string]bool {
 
 // standsByAge reports whether a statement that excuses something is of a time that
 // counts, and until when.
-func (a *AttestationRequirement) standsByAge(at, now time.Time, skew time.Duration) (until time.Time, ok bool) {
+func (a attestation) standsByAge(at, now time.Time, skew time.Duration) (until time.Time, ok bool) {
 	if at.After(now.Add(skew)) {
 		return time.Time{}, false
 	}

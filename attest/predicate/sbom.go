@@ -1,12 +1,12 @@
 package predicate
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // SPDX is what an SPDX document says of itself. Parse makes it; the
@@ -97,7 +97,21 @@ func (c *checks) spdx3(root strictjson.Value) *SPDX {
 	return s
 }
 
-var spdx3URL = regexp.MustCompile(`^https://spdx\.org/rdf/(3\.[0-9]{1,3}(?:\.[0-9]{1,3})?)/spdx-context\.jsonld$`)
+// spdx3Version is the version in the URL of the JSON-LD context of SPDX 3; "" for all else.
+func spdx3Version(url string) string {
+	version, isContext := strings.CutSuffix(url, "/spdx-context.jsonld")
+	version, isRDF := strings.CutPrefix(version, "https://spdx.org/rdf/")
+	numbers := strings.Split(version, ".")
+	if !isContext || !isRDF || len(numbers) < 2 || len(numbers) > 3 || numbers[0] != "3" {
+		return ""
+	}
+	for _, n := range numbers {
+		if !isShortNumber(n, 3) {
+			return ""
+		}
+	}
+	return version
+}
 
 // spdx3Context returns the version that a JSON-LD context names, or "".
 func spdx3Context(context strictjson.Value) string {
@@ -106,8 +120,8 @@ func spdx3Context(context strictjson.Value) string {
 		urls = append(urls, textAt(shallow(element)))
 	}
 	for _, url := range urls {
-		if m := spdx3URL.FindStringSubmatch(url); m != nil {
-			return m[1]
+		if version := spdx3Version(url); version != "" {
+			return version
 		}
 	}
 	return ""
@@ -133,7 +147,20 @@ type CycloneDX struct {
 	Components int
 }
 
-var uuidURN = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+// isUUID reports whether text is a UUID as a URN, in lower case.
+func isUUID(text string) bool {
+	uuid, found := strings.CutPrefix(text, "urn:uuid:")
+	parts := strings.Split(uuid, "-")
+	if !found || len(parts) != 5 {
+		return false
+	}
+	for i, n := range []int{8, 4, 4, 4, 12} {
+		if len(parts[i]) != n || !intoto.IsLowerHex(parts[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // parseCycloneDX checks the members of the document itself, and that its lists
 // are lists. Components are counted, not checked.
@@ -147,7 +174,7 @@ func parseCycloneDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	c.oneOf("bomFormat", textAt(root, "bomFormat"), "CycloneDX")
 	c.oneOf("specVersion", b.SpecVersion, "1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 	c.bomVersion(root, b)
-	if root.Get("serialNumber").Exists() && !uuidURN.MatchString(b.SerialNumber) {
+	if root.Get("serialNumber").Exists() && !isUUID(b.SerialNumber) {
 		c.fail("serialNumber", "is no urn:uuid: %.100q", b.SerialNumber)
 	}
 	if metadata := root.Get("metadata"); metadata.Exists() {

@@ -139,6 +139,17 @@ func lookupForm(nameOrURI string) (form, bool) {
 	return form{uri: nameOrURI, parse: parseRaw}, true
 }
 
+// SameType reports whether a predicate type is uri or, where documents of that type say
+// their version, a version of it: https://spdx.dev/Document/v2.3 is of TypeSPDX.
+func SameType(predicateType, uri string) bool {
+	rest, begins := strings.CutPrefix(predicateType, uri)
+	if rest == "" || !begins {
+		return begins
+	}
+	f, _ := lookupForm(uri)
+	return f.versioned && strings.HasPrefix(rest, "/v")
+}
+
 // Document is a predicate that was read from its JSON text. That text is what is
 // signed, byte for byte.
 type Document struct {

@@ -2,7 +2,6 @@ package predicate
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,16 +81,10 @@ func (v VSA) check(c *checks) {
 			c.fail("dependencyLevels", "has the level %.100q, which SLSA does not have", level)
 		}
 	}
-	if v.SLSAVersion != "" && !majorMinor.MatchString(v.SLSAVersion) {
+	if v.SLSAVersion != "" && !isMajorMinor(v.SLSAVersion) {
 		c.fail("slsaVersion", "is %.100q, want MAJOR.MINOR", v.SLSAVersion)
 	}
 }
-
-var (
-	majorMinor = regexp.MustCompile(`^[0-9]{1,4}\.[0-9]{1,4}$`)
-	// slsaLevel is the form of the level of a track: SLSA_BUILD_LEVEL_3.
-	slsaLevel = regexp.MustCompile(`^(SLSA_[A-Z]+(?:_[A-Z]+)*)_LEVEL_(?:[0-9]|UNEVALUATED)$`)
-)
 
 // levels refuses names that SLSA keeps for itself and does not define, and two
 // levels of one track.
@@ -101,19 +94,71 @@ func (c *checks) levels(field string, levels []string) {
 		if !isLevel(level) {
 			c.fail(field, "have the level %.100q, which SLSA does not have", level)
 		}
-		if m := slsaLevel.FindStringSubmatch(level); m != nil {
-			if tracks[m[1]] {
-				c.fail(field, "have two levels of the track %.100s", m[1])
+		if track := slsaTrack(level); track != "" {
+			if tracks[track] {
+				c.fail(field, "have two levels of the track %.100s", track)
 			}
-			tracks[m[1]] = true
+			tracks[track] = true
 		}
 	}
+}
+
+// SplitLevel splits a level of a SLSA track: "SLSA_BUILD_LEVEL_3" is level 3 of the track
+// "SLSA_BUILD". ok is false for all else, FAILED and levels that were not evaluated too.
+func SplitLevel(text string) (track string, level int, ok bool) {
+	track, number := cutLevel(text)
+	ok = strings.HasPrefix(track, "SLSA_") && len(track) > len("SLSA_") && strings.Trim(track, upperCase+"_") == "" &&
+		len(number) == 1 && strings.Contains(digits, number)
+	if !ok {
+		return "", 0, false
+	}
+	return track, int(number[0] - '0'), true
+}
+
+const (
+	upperCase = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits    = "0123456789"
+)
+
+// cutLevel cuts what stands before and behind the last "_LEVEL_".
+func cutLevel(text string) (track, level string) {
+	const between = "_LEVEL_"
+	i := strings.LastIndex(text, between)
+	if i < 0 {
+		return "", ""
+	}
+	return text[:i], text[i+len(between):]
+}
+
+// slsaTrack is the track of a level in the form that SLSA gives levels; "" for all else.
+func slsaTrack(level string) string {
+	track, value := cutLevel(level)
+	words := strings.Split(track, "_")
+	if len(words) < 2 || words[0] != "SLSA" || value != "UNEVALUATED" && (len(value) != 1 || !strings.Contains(digits, value)) {
+		return ""
+	}
+	for _, word := range words[1:] {
+		if word == "" || strings.Trim(word, upperCase) != "" {
+			return ""
+		}
+	}
+	return track
+}
+
+// isMajorMinor reports whether text is two numbers of up to four digits with a dot between.
+func isMajorMinor(text string) bool {
+	major, minor, found := strings.Cut(text, ".")
+	return found && isShortNumber(major, 4) && isShortNumber(minor, 4)
+}
+
+func isShortNumber(text string, most int) bool {
+	return text != "" && len(text) <= most && strings.Trim(text, digits) == ""
 }
 
 // isLevel reports whether a level may stand in a VSA. Names of one's own are
 // allowed, but not in SLSA's name.
 func isLevel(level string) bool {
-	return level != "" && (!strings.HasPrefix(level, "SLSA_") || slsaLevel.MatchString(level))
+	return level != "" && (!strings.HasPrefix(level, "SLSA_") || slsaTrack(level) != "")
 }
 
 // MarshalJSON writes the time in UTC, as in-toto demands.

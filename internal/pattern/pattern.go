@@ -295,6 +295,17 @@ func NewSet(entries []Entry) (*Set, error) {
 	return s, nil
 }
 
+// SetOf makes a set of those texts that are patterns.
+func SetOf(texts []string) (*Set, error) {
+	var entries []Entry
+	for _, text := range texts {
+		if p, err := Parse(text); err == nil {
+			entries = append(entries, Entry{Pattern: p})
+		}
+	}
+	return NewSet(entries)
+}
+
 func (e Entry) conflicts(other Entry) bool {
 	a, b := e.Pattern, other.Pattern
 	return e.Rule != other.Rule && a.meets(b) && a.within(b) == b.within(a)

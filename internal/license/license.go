@@ -1,37 +1,44 @@
-package verify
+// Package license finds SPDX identifiers in what bills of materials say of licences.
+package license
 
 import (
 	"regexp"
-	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
-// is reports whether the package has a name, or a package URL apart from version,
-// qualifiers and subpath.
-func (p listed) is(denied string) bool {
-	return slices.Contains(p.names, denied) || slices.ContainsFunc(p.purls, func(purl string) bool { return plainPURL(purl) == canonicalPURL(denied) })
-}
-
-// hasLicense reports whether an identifier stands anywhere in the package's
-// licences, whatever its case (SPDX specification, annex D) and whatever is
-// written between identifiers: many a licence is no expression, as in
-// "MIT/Apache-2.0".
-func (p listed) hasLicense(id string) bool {
-	for _, text := range p.licenses {
-		for word := range strings.FieldsFuncSeq(joinedVersions(plainDashes(text)), func(r rune) bool { return !inLicense(r) && r != ':' && r != '+' }) {
-			if wordHasLicense(word, id) {
-				return true
-			}
+// Holds reports whether an SPDX identifier stands anywhere in what is said of a licence,
+// whatever its case (SPDX specification, annex D) and whatever is written between
+// identifiers: many a licence is no expression, as in "MIT/Apache-2.0".
+func Holds(text, id string) bool {
+	for word := range strings.FieldsFuncSeq(joinedVersions(plainDashes(text)), func(r rune) bool { return !isIdentifierRune(r) && r != ':' && r != '+' }) {
+		if wordHolds(word, id) {
+			return true
 		}
 	}
 	return false
 }
 
-// wordHasLicense looks for an identifier in a word, behind what stands before a colon
+// IsIdentifier reports whether text has the form of an SPDX identifier of a licence (SPDX
+// specification, annex D).
+func IsIdentifier(text string) bool {
+	if rest, of := strings.CutPrefix(text, "DocumentRef-"); of {
+		if document, id, found := strings.Cut(rest, ":"); found {
+			return isWord(document) && isWord(id)
+		}
+	}
+	return isWord(text)
+}
+
+func isWord(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !isIdentifierRune(r) })
+}
+
+// wordHolds looks for an identifier in a word, behind what stands before a colon
 // (DocumentRef-x) and between plus signs; one at the end means "or later".
-func wordHasLicense(word, id string) bool {
-	if isLicense(word, false, id) {
+func wordHolds(word, id string) bool {
+	if isOne(word, false, id) {
 		return true
 	}
 	for part := range strings.SplitSeq(word, ":") {
@@ -39,7 +46,7 @@ func wordHasLicense(word, id string) bool {
 		for i, name := range names {
 			later := i+1 < len(names)
 			alone := i+2 != len(names) || names[i+1] != ""
-			if later && isLicense(name, true, id) || alone && isLicense(name, false, id) {
+			if later && isOne(name, true, id) || alone && isOne(name, false, id) {
 				return true
 			}
 		}
@@ -47,8 +54,8 @@ func wordHasLicense(word, id string) bool {
 	return false
 }
 
-// isLicense compares identifiers. later says that a plus sign stands behind the word.
-func isLicense(word string, later bool, id string) bool {
+// isOne compares identifiers. later says that a plus sign stands behind the word.
+func isOne(word string, later bool, id string) bool {
 	for _, w := range []string{word, withoutExtension(strings.Trim(word, ".-"))} {
 		if strings.EqualFold(currentName(w), currentName(id)) {
 			return true
@@ -84,24 +91,33 @@ func gnuLicense(id string) (gnu, bool) {
 			l = gnu{name, form}
 		}
 	}
-	m := gnuName.FindStringSubmatch(l.name)
-	if m == nil {
-		return gnu{}, false
+	family, version, ok := gnuName(l.name)
+	if !strings.Contains(version, ".") {
+		version += ".0"
 	}
-	l.name = m[1] + "-" + m[2]
-	if !strings.Contains(m[2], ".") {
-		l.name += ".0"
-	}
-	return l, true
+	l.name = family + "-" + version
+	return l, ok
 }
 
-// gnuName is a GNU licence as SPDX (GPL-3.0), Debian (GPL-3) and Fedora (GPLv3) name it.
-var gnuName = regexp.MustCompile(`^([AL]?GPL|GFDL)-?V?([0-9][0-9.]*)$`)
+// gnuName takes apart the name of a GNU licence, in upper case, as SPDX (GPL-3.0), Debian
+// (GPL-3) and Fedora (GPLv3) write it.
+func gnuName(name string) (family, version string, ok bool) {
+	for _, family := range []string{"AGPL", "LGPL", "GPL", "GFDL"} {
+		rest, is := strings.CutPrefix(name, family)
+		version := strings.TrimPrefix(strings.TrimPrefix(rest, "-"), "V")
+		if is && version != "" && version[0] != '.' && strings.Trim(version, "0123456789.") == "" {
+			return family, version, true
+		}
+	}
+	return "", "", false
+}
 
 // gnuSpaced is a GNU licence whose version stands apart, as in "GPL v3".
-var gnuSpaced = regexp.MustCompile(`(?i)\b([al]?gpl|gfdl)[\s_,]+(?:version\s+)?(v?[0-9])`)
+var gnuSpaced = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\b([al]?gpl|gfdl)[\s_,]+(?:version\s+)?(v?[0-9])`)
+})
 
-func joinedVersions(text string) string { return gnuSpaced.ReplaceAllString(text, "$1-$2") }
+func joinedVersions(text string) string { return gnuSpaced().ReplaceAllString(text, "$1-$2") }
 
 // withoutException is the licence that a deprecated name such as
 // GPL-2.0-with-GCC-exception has an exception from.
@@ -154,7 +170,7 @@ func plainDashes(text string) string {
 	}, text)
 }
 
-// inLicense reports whether SPDX identifiers hold a character.
-func inLicense(r rune) bool {
+// isIdentifierRune reports whether SPDX identifiers hold a character.
+func isIdentifierRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-'
 }

@@ -1,15 +1,17 @@
-package verify
+// Package purl compares package URLs.
+//
+// Source: purl-spec, PURL-SPECIFICATION.rst and PURL-TYPES.rst.
+package purl
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// isPURL reports whether text is a package URL.
-func isPURL(text string) bool { return len(text) >= 4 && strings.EqualFold(text[:4], "pkg:") }
+// Is reports whether text is a package URL.
+func Is(text string) bool { return len(text) >= 4 && strings.EqualFold(text[:4], "pkg:") }
 
 // caselessTypes are the types of package URLs whose namespaces and names have no
 // case (purl-spec, "Known purl types"), and nuget, whose registry knows none.
@@ -20,14 +22,14 @@ var caselessTypes = []string{
 // caselessNamespaces are the types whose namespaces have no case, and names have.
 var caselessNamespaces = []string{"qpkg", "rpm"}
 
-// canonicalPURL is a package URL in one of its spellings: without slashes behind
+// Canonical is a package URL in one of its spellings: without slashes behind
 // "pkg:" and empty segments, with escapes decoded, and in lower case where case says
 // nothing. pkg:npm/%40a/b and pkg:npm/@a/b are one.
-func canonicalPURL(purl string) string {
-	if !isPURL(purl) {
+func Canonical(purl string) string {
+	if !Is(purl) {
 		return purl
 	}
-	segments := purlSegments(purl)
+	segments := segmentsOf(purl)
 	if len(segments) == 0 {
 		return purl
 	}
@@ -43,14 +45,14 @@ func canonicalPURL(purl string) string {
 		}
 	}
 	if kind == "pypi" {
-		name = pypiSeparators.ReplaceAllString(name, "-")
+		name = pypiName(name)
 	}
 	return "pkg:" + kind + "/" + namespace + name
 }
 
-// purlSegments are the type of a package URL, and the segments of its namespace and
+// segmentsOf are the type of a package URL, and the segments of its namespace and
 // name, decoded. A slash that was escaped separates too.
-func purlSegments(purl string) (segments []string) {
+func segmentsOf(purl string) (segments []string) {
 	for s := range strings.SplitSeq(purl[4:], "/") {
 		if text, err := url.PathUnescape(s); err == nil {
 			s = text
@@ -64,13 +66,28 @@ func purlSegments(purl string) (segments []string) {
 	return segments
 }
 
-// pypiSeparators are one and the same in names of Python packages (PEP 503).
-var pypiSeparators = regexp.MustCompile(`[-_.]+`)
+// pypiName is a name of a Python package with one hyphen in place of each run of hyphens,
+// underscores and dots, which are one and the same (PEP 503).
+func pypiName(name string) string {
+	var b strings.Builder
+	separated := false
+	for _, c := range []byte(name) {
+		separator := c == '-' || c == '_' || c == '.'
+		switch {
+		case !separator:
+			b.WriteByte(c)
+		case !separated:
+			b.WriteByte('-')
+		}
+		separated = separator
+	}
+	return b.String()
+}
 
-// plainPURL is a package URL without version, qualifiers and subpath. The version
+// Plain is a package URL without version, qualifiers and subpath. The version
 // stands behind the last @ and may hold slashes; an @ that begins a segment is
 // npm's scope, which many write unescaped.
-func plainPURL(purl string) string {
+func Plain(purl string) string {
 	if i := strings.IndexAny(purl, "?#"); i >= 0 {
 		purl = purl[:i]
 	}
@@ -80,23 +97,35 @@ func plainPURL(purl string) string {
 			break
 		}
 	}
-	return canonicalPURL(purl)
+	return Canonical(purl)
 }
 
-// purlForm is what is written of a package URL before version, qualifiers and subpath:
-// its type, and then namespace and name.
-var purlForm = regexp.MustCompile(`^(?i:pkg):/*[A-Za-z][A-Za-z0-9.+-]*/[!-~]+$`)
+// hasForm reports whether purl, which has neither qualifiers nor subpath, is "pkg:", a type,
+// a slash, and printable ASCII.
+func hasForm(purl string) bool {
+	if !Is(purl) {
+		return false
+	}
+	kind, rest, _ := strings.Cut(strings.TrimLeft(purl[4:], "/"), "/")
+	for i, c := range []byte(kind) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && strings.IndexByte(".+-", c) < 0) {
+			return false
+		}
+	}
+	return kind != "" && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool { return r < '!' || r > '~' })
+}
 
-// purlReadable reports whether a package URL can be compared with others: it has the
+// Readable reports whether a package URL can be compared with others: it has the
 // form of one, and a name that others read in the same way.
-func purlReadable(purl string) bool {
+func Readable(purl string) bool {
 	if i := strings.IndexAny(purl, "?#"); i >= 0 {
 		purl = purl[:i]
 	}
-	if _, err := url.PathUnescape(purl); err != nil || !purlForm.MatchString(purl) {
+	if _, err := url.PathUnescape(purl); err != nil || !hasForm(purl) {
 		return false
 	}
-	_, name, _ := strings.Cut(plainPURL(purl)[4:], "/")
+	_, name, _ := strings.Cut(Plain(purl)[4:], "/")
 	segments := strings.Split(name, "/")
 	for i, s := range segments {
 		if i == 0 && len(segments) > 1 {

@@ -1,0 +1,312 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// compiled is a checked policy in the form that decisions need.
+type compiled struct {
+	checked *Checked
+	// keys are distinct; byHint finds them by the hint of evidence.
+	keys   []*trustedKey
+	byHint map[string]*trustedKey
+	// identities are asked about evidence that offers a certificate.
+	identities []*trustedKey
+	// clocks are asked about signatures of revoked keys that may stand.
+	clocks []*trustedClock
+	roles  map[string]*role
+	// together are the keys of roles that rules name together; see keysOf.
+	together map[string]map[string]bool
+	rules    []*rule
+	denied   map[string]string
+	// files is what files need; nil: nothing that they have counts.
+	files    *need
+	builders map[string]int
+	skew     time.Duration
+	expires  time.Time
+	digest   string // Checked.Digest
+}
+
+// trustedKey is a key of the policy, or an identity in place of one.
+type trustedKey struct {
+	Name                string
+	id                  string
+	key                 *sigkey.Key
+	identity            Identity // nil: the key
+	authority           string   // of identity
+	who                 string   // whom identity has recognised in a piece of evidence
+	notBefore, notAfter time.Time
+	revoked             bool
+	revokedAt           time.Time // of a key
+	standsBefore        bool      // what clocks have seen before revokedAt
+}
+
+// ID is what thresholds count.
+func (k *trustedKey) ID() string { return k.id }
+
+// at says why the key does not count at a time; nil: it does.
+func (k *trustedKey) at(now time.Time) *problem {
+	if k.revoked {
+		return problemf(ReasonRevokedKey, "the key %s is revoked", k.Name)
+	}
+	return k.within(now)
+}
+
+// within says why a time is none of the key's; nil: it is one.
+func (k *trustedKey) within(now time.Time) *problem {
+	switch {
+	case !k.notBefore.IsZero() && now.Before(k.notBefore):
+		return problemf(ReasonKeyNotYetValid, "the key %s counts from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
+	case !k.notAfter.IsZero() && !now.Before(k.notAfter):
+		return problemf(ReasonExpiredKey, "the key %s counted until %s", k.Name, k.notAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// role is a group of keys.
+type role struct {
+	name      string
+	keys      map[string]bool // by ID
+	threshold int
+}
+
+// rule is a rule with its requirements as a tree.
+type rule struct {
+	Rule
+	root *need
+	// leaves are all of root's, in order.
+	leaves []*need
+	// places are where evidence is looked for.
+	places []registry.Place
+	// separate are the roles in two of which nobody may stand; none where the rule
+	// does not separate duties.
+	separate []*role
+	// separatesPeople: identities stand in two of them, so that who has signed is
+	// known only from the evidence.
+	separatesPeople bool
+	// asked are the keys, by ID, of all roles that it names.
+	asked map[string]bool
+}
+
+// setPlaces leaves out the tags that can hold nothing of what is required.
+func (r *rule) setPlaces() {
+	if slices.ContainsFunc(r.leaves, func(n *need) bool { return n.signature != nil }) {
+		r.places = append(r.places, registry.PlaceSignatureTag)
+	}
+	if slices.ContainsFunc(r.leaves, func(n *need) bool { return n.attestation != nil }) {
+		r.places = append(r.places, registry.PlaceAttestationTag)
+	}
+	r.places = append(r.places, registry.PlaceReferrers)
+}
+
+// need is a requirement: a leaf, or a node that is met by any or all of others.
+type need struct {
+	// path leads to it in the policy: "rules[0].require[1]".
+	path string
+	// title says in words what is needed.
+	title string
+
+	signature   *SignatureRequirement
+	attestation *attestation
+	config      *configuration
+	role        *role // of signature and attestation
+	vexBy       *role
+	types       []string // predicate types that attestation asks for
+	layout      bool     // attestation is about an in-toto layout
+
+	any      bool
+	children []*need
+	// leaf is the number of a leaf within its rule.
+	leaf int
+	// optional leaves are below an anyOf: the rule may be met without them.
+	optional bool
+}
+
+// mark tells the leaves whether they are optional.
+func (n *need) mark(optional bool) {
+	n.optional = optional
+	for _, child := range n.children {
+		child.mark(optional || n.any)
+	}
+}
+
+// matchesType reports whether a predicate type is what an attestation must have.
+func (n *need) matchesType(predicateType string) bool {
+	return slices.ContainsFunc(n.types, func(uri string) bool { return predicate.SameType(predicateType, uri) })
+}
+
+// compile makes of a policy what decisions need.
+func compile(checked *Checked) (*compiled, error) {
+	p := &checked.Policy
+	c := &compiled{
+		checked: checked, byHint: make(map[string]*trustedKey), roles: make(map[string]*role), together: make(map[string]map[string]bool),
+		denied: make(map[string]string, len(p.DenyDigests)), builders: p.Builders, skew: time.Duration(p.ClockSkew), expires: p.Expires, digest: checked.Digest,
+	}
+	if err := c.addKeys(); err != nil {
+		return nil, err
+	}
+	for _, d := range p.DenyDigests {
+		c.denied[d.Digest] = d.Reason
+	}
+	for name, r := range p.Roles {
+		c.roles[name] = c.newRole(name, r)
+	}
+	for i, r := range p.Rules {
+		c.rules = append(c.rules, c.newRule(i, r))
+	}
+	if p.Files != nil {
+		c.files = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files})
+	}
+	return c, nil
+}
+
+// addKeys adds all that can sign or vouch for times, in the order of their names.
+func (c *compiled) addKeys() error {
+	p := &c.checked.Policy
+	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
+		k := p.Keys[name]
+		key, err := sigkey.New(k.Key.Public())
+		if err != nil {
+			return err
+		}
+		t := &trustedKey{
+			Name: k.Key.Name, id: key.ID(), key: key, notBefore: k.NotBefore, notAfter: k.NotAfter,
+			revoked: !k.Revoked.IsZero(), revokedAt: k.Revoked, standsBefore: k.StandsBefore,
+		}
+		c.keys = append(c.keys, t)
+		c.byHint[key.Hint()] = t
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		i, m := p.Identities[name], c.checked.Matchers[name]
+		c.identities = append(c.identities, &trustedKey{Name: name, id: m.ID(), identity: m, authority: i.Authority, revoked: !i.Revoked.IsZero()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
+		c.clocks = append(c.clocks, &trustedClock{name, c.checked.Times[name]})
+	}
+	return nil
+}
+
+func (c *compiled) newRole(name string, r Role) *role {
+	made := &role{name: name, keys: make(map[string]bool), threshold: r.Threshold}
+	for _, key := range r.Keys {
+		made.keys[c.checked.Policy.Keys[key].Key.ID()] = true
+	}
+	for _, identity := range r.Identities {
+		made.keys[c.checked.Matchers[identity].ID()] = true
+	}
+	return made
+}
+
+// ruleOf finds the rule about a repository, and the pattern that decides.
+func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok bool) {
+	index, pattern, ok := c.checked.RuleFor(repo)
+	if !ok {
+		return nil, "", false
+	}
+	return c.rules[index], pattern, true
+}
+
+func (c *compiled) newRule(i int, r Rule) *rule {
+	made := &rule{Rule: r}
+	if r.Deny {
+		return made
+	}
+	path := fmt.Sprintf("rules[%d].require", i)
+	made.root = &need{path: path}
+	made.root.children = c.newNeeds(made, path, r.Require)
+	made.root.mark(false)
+	made.setPlaces()
+	roles := made.roles()
+	made.asked = c.keysOf(roles)
+	if r.SeparateDuties {
+		made.setSeparate(c, roles)
+	}
+	return made
+}
+
+// roles are those that the rule names, each once.
+func (r *rule) roles() (all []*role) {
+	for _, leaf := range r.leaves {
+		for _, role := range []*role{leaf.role, leaf.vexBy} {
+			if role != nil && !slices.Contains(all, role) {
+				all = append(all, role)
+			}
+		}
+	}
+	return all
+}
+
+// keysOf are the keys of roles, by ID. Rules that name the same roles share one map:
+// there may be many rules, and many keys.
+func (c *compiled) keysOf(roles []*role) map[string]bool {
+	var names []string
+	for _, r := range roles {
+		names = append(names, r.name)
+	}
+	slices.Sort(names)
+	id := fmt.Sprintf("%q", names)
+	keys, known := c.together[id]
+	if !known {
+		keys = make(map[string]bool)
+		for _, r := range roles {
+			maps.Copy(keys, r.keys)
+		}
+		c.together[id] = keys
+	}
+	return keys
+}
+
+// setSeparate makes the roles that the rule names separate.
+func (r *rule) setSeparate(c *compiled, roles []*role) {
+	r.separate = roles
+	ofPeople := 0
+	for _, role := range r.separate {
+		if slices.ContainsFunc(c.identities, func(k *trustedKey) bool { return role.keys[k.ID()] }) {
+			ofPeople++
+		}
+	}
+	r.separatesPeople = ofPeople > 1
+}
+
+func (c *compiled) newNeeds(r *rule, path string, list []Requirement) (all []*need) {
+	for i, q := range list {
+		all = append(all, c.newNeed(r, fmt.Sprintf("%s[%d]", path, i), q))
+	}
+	return all
+}
+
+func (c *compiled) newNeed(r *rule, path string, q Requirement) *need {
+	n := &need{path: path}
+	switch {
+	case q.AnyOf != nil:
+		n.any = true
+		n.children = c.newNeeds(r, path+".anyOf", q.AnyOf)
+		return n
+	case q.AllOf != nil:
+		n.children = c.newNeeds(r, path+".allOf", q.AllOf)
+		return n
+	case q.Signature != nil:
+		n.signature, n.role, n.title = q.Signature, c.roles[q.Signature.By], "signature by "+q.Signature.By
+	case q.Attestation != nil:
+		a := q.Attestation
+		n.attestation, n.types, n.layout = &attestation{a}, a.PredicateTypes(), a.AsksForLinks()
+		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
+		if a.VEXBy != "" {
+			n.vexBy = c.roles[a.VEXBy]
+		}
+	default:
+		n.config, n.title = &configuration{q.Config}, "config of the image"
+	}
+	n.leaf = len(r.leaves)
+	r.leaves = append(r.leaves, n)
+	return n
+}

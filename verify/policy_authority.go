@@ -1,0 +1,166 @@
+package verify
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Authority is a way to trust who signs by other means than keys, such as
+// certificates and the authorities behind them. Packages beside this one provide
+// them; a program links those that it wants and names them in
+// Options.Authorities. It is safe for concurrent use.
+type Authority interface {
+	// Identity checks what a policy says of an identity, and returns it. Settings
+	// that would match anybody, and names that it does not know, are errors.
+	Identity(settings map[string]any) (Identity, error)
+}
+
+// ChangingAuthority is an Authority whose trust changes while the process runs, as
+// where a trust root is renewed.
+type ChangingAuthority interface {
+	Authority
+	// Generation tells what is trusted now from what was trusted before, in every
+	// process alike: a digest of the trust root, say. Decisions that were kept for
+	// another one are not used. It is asked for each decision, and is quick.
+	Generation() string
+}
+
+// Identity is somebody whom an Authority can recognise. It is safe for concurrent
+// use.
+type Identity interface {
+	// ID tells it from all others, and is the same for the same settings in every
+	// process: distinct IDs are what thresholds count.
+	ID() string
+	// Signed says who has made a signature over exactly e.Message, if it is
+	// somebody whom the identity stands for, and an error that says why it does
+	// not count otherwise. It asks nobody over a network: what an attacker
+	// attaches must not make requests.
+	Signed(ctx context.Context, e SignedEvidence) (Recognized, error)
+}
+
+// Recognized is a person or machine whom an Identity has recognised.
+type Recognized struct {
+	// Who tells them from all others whom the same Authority can recognise, such
+	// as issuer and subject of a certificate, and is the same whichever Identity
+	// recognises them, and by whichever certificate: where several do, they still
+	// count once in a threshold, and where they do so in two roles that are to be
+	// separate (Rule.SeparateDuties), they count in neither. Empty is an error.
+	Who string
+	// Until is when this ends to hold by itself; zero is never.
+	Until time.Time
+}
+
+// SignedEvidence is a piece of evidence that offers a certificate, or, for a Clock,
+// one that a key has signed.
+type SignedEvidence struct {
+	// MediaType and Annotations are those of the layer, Content is the layer: a
+	// Sigstore bundle, a DSSE envelope or a simple signing payload. An attacker
+	// may have written all of it.
+	MediaType   string
+	Annotations map[string]string
+	Content     []byte
+	// Message is what the signature must cover, and Signatures are the ones that
+	// were found. Once Signed has returned nil, what stands in Message is
+	// believed, and nothing else of the evidence.
+	Message    []byte
+	Signatures [][]byte
+	// Now is the time of the judgement.
+	Now time.Time
+}
+
+// TimeAuthority is an Authority that also knows parties who vouch for when a
+// signature was there: timestamp authorities, or transparency logs.
+type TimeAuthority interface {
+	Authority
+	// Clock checks what a policy says of such a party, and returns it. Settings
+	// that would believe anybody, and names that it does not know, are errors.
+	Clock(settings map[string]any) (Clock, error)
+}
+
+// Clock is a party that vouches for when signatures were there. It is safe for
+// concurrent use.
+type Clock interface {
+	// ID tells it from all others, and is the same for the same settings in every
+	// process.
+	ID() string
+	// Seen returns a time at which all of e.Signatures were there, by the party's
+	// own word, and an error that says why there is none otherwise. What anybody
+	// else can write, the signer included, is nobody's word. It asks nobody over a
+	// network. e.Signatures were seen to be a trusted key's.
+	Seen(ctx context.Context, e SignedEvidence) (time.Time, error)
+}
+
+// findIdentities asks the authorities for the identities that the policy names.
+func (c *checker) findIdentities() error {
+	p, seen := &c.Policy, make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		i, path := p.Identities[name], "identities."+name
+		authority := c.linked[i.Authority]
+		switch _, key := p.Keys[name]; {
+		case authority == nil:
+			return notLinked(path, i.Authority)
+		case key:
+			return faultf(path, "has the name of a key")
+		}
+		identity, err := authority.Identity(i.Settings)
+		if err != nil {
+			return &fault{path + ".settings", err}
+		}
+		if first, twice := seen[identity.ID()]; twice {
+			return faultf(path, "is the same identity as %s", first)
+		}
+		seen[identity.ID()] = name
+		c.Matchers[name] = identity
+	}
+	return nil
+}
+
+// findTimes asks the authorities for the parties whose word about time the policy believes,
+// and notes which authorities change.
+func (c *checker) findTimes() error {
+	p, seen := &c.Policy, make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
+		t, path := p.Timestamps[name], "timestamps."+name
+		authority := c.linked[t.Authority]
+		if authority == nil {
+			return notLinked(path, t.Authority)
+		}
+		times, ok := authority.(TimeAuthority)
+		if !ok {
+			return faultf(path+".authority", "names %.100q, which knows nobody who vouches for times", t.Authority)
+		}
+		clock, err := times.Clock(t.Settings)
+		if err != nil {
+			return &fault{path + ".settings", err}
+		}
+		if first, twice := seen[clock.ID()]; twice {
+			return faultf(path, "is the same as %s", first)
+		}
+		seen[clock.ID()] = name
+		c.Times[name] = clock
+	}
+	c.findChanging()
+	return nil
+}
+
+func notLinked(path, authority string) error {
+	return faultf(path+".authority", "names %.100q, whose package is not linked into this program", authority)
+}
+
+// findChanging notes which of the authorities that the policy names change.
+func (c *checker) findChanging() {
+	named := make(map[string]bool)
+	for _, i := range c.Policy.Identities {
+		named[i.Authority] = true
+	}
+	for _, t := range c.Policy.Timestamps {
+		named[t.Authority] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if a, ok := c.linked[name].(ChangingAuthority); ok {
+			c.Changing = append(c.Changing, a)
+		}
+	}
+}

@@ -1,0 +1,300 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/pattern"
+)
+
+// Bounds of a policy.
+const (
+	maxKeys         = 10_000
+	maxRules        = 100_000
+	maxRequirements = 1000 // of one rule
+	maxNesting      = 8
+	defaultSkew     = 5 * time.Minute
+)
+
+// Checked is a policy that has passed all checks, with what its names lead to.
+type Checked struct {
+	// Policy is a copy that later changes to the policy do not reach. Its keys are parsed,
+	// and ClockSkew and Role.Threshold are what they stand for where they were left out.
+	Policy Policy
+	// Matchers are those of Policy.Identities, Times those of Policy.Timestamps, by name.
+	Matchers map[string]Identity
+	Times    map[string]Clock
+	// Changing are the authorities of both whose trust may change, in the order of their
+	// names.
+	Changing []ChangingAuthority
+	// Digest identifies the policy, "sha256:…": two policies that mean the same text for
+	// text have the same.
+	Digest string
+
+	patterns *pattern.Set
+}
+
+// RuleFor finds the rule about a repository: its index in Policy.Rules, and that of its
+// patterns which decides.
+func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok bool) {
+	entry, ok := c.patterns.Match(repo)
+	if !ok {
+		return 0, "", false
+	}
+	return entry.Rule, entry.Pattern.String(), true
+}
+
+// Check checks a policy by the authorities that are linked, and refuses with ErrPolicy
+// policies that cannot be intended:
+//
+//   - without keys, roles or rules, unless every rule denies;
+//   - a zero Key, one key under two names, or twice in a role;
+//   - a threshold below 1 or above the number of distinct keys;
+//   - a rule that requires nothing;
+//   - a name that leads nowhere;
+//   - a pattern that can never match, and patterns of two rules of which neither is the
+//     more specific one;
+//   - provenance without builder IDs, scans without a severity, summaries without a
+//     verifier;
+//   - a key in two roles where duties are to be separate.
+func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
+	c, err := check(p, linked)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	return c, nil
+}
+
+// checker is a policy that is being checked. Errors are of type *fault.
+type checker struct {
+	*Checked
+	linked map[string]Authority
+	// leaves is how many the rule has that is being checked, and roles are the names of
+	// its roles, each once.
+	leaves int
+	roles  []string
+	// layouts are those of all rules.
+	layouts [][]byte
+}
+
+func check(p *Policy, linked map[string]Authority) (*Checked, error) {
+	if p == nil {
+		return nil, errors.New("there is none")
+	}
+	if p.Version != 1 {
+		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
+	}
+	c := &checker{Checked: &Checked{Policy: *p, Matchers: make(map[string]Identity), Times: make(map[string]Clock)}, linked: linked}
+	c.own()
+	for _, step := range []func() error{
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkRules, c.checkFiles, c.sum,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	c.fillIn()
+	return c.Checked, nil
+}
+
+// own copies what the policy has but for requirements, which are copied as they are checked.
+func (c *checker) own() {
+	p := &c.Policy
+	p.Keys, p.Roles, p.Identities, p.Timestamps = maps.Clone(p.Keys), maps.Clone(p.Roles), maps.Clone(p.Identities), maps.Clone(p.Timestamps)
+	for name, r := range p.Roles {
+		r.Keys, r.Identities = slices.Clone(r.Keys), slices.Clone(r.Identities)
+		p.Roles[name] = r
+	}
+	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
+}
+
+// parseKeys parses the keys that Go code gives as PEM.
+func (c *checker) parseKeys() error {
+	for name, k := range c.Policy.Keys {
+		if k.Key.key != nil || k.PEM == "" {
+			continue
+		}
+		var err error
+		if k.Key, err = ParseKey([]byte(k.PEM)); err != nil {
+			return faultf("keys."+name, "is no usable public key: %w", err)
+		}
+		c.Policy.Keys[name] = k
+	}
+	return nil
+}
+
+// deniesAll reports whether the policy is a freeze: every rule denies, and files need
+// nothing that they could have. It needs no key.
+func (p *Policy) deniesAll() bool {
+	return len(p.Rules) > 0 && p.Files == nil && !slices.ContainsFunc(p.Rules, func(r Rule) bool { return !r.Deny })
+}
+
+func (c *checker) checkKeys() error {
+	p := &c.Policy
+	if len(p.Keys)+len(p.Identities) == 0 && !p.deniesAll() {
+		return faultf("keys", "has no key: a policy that trusts nobody allows nothing; to deny everything, give rules that all deny")
+	}
+	if len(p.Keys) > maxKeys {
+		return faultf("keys", "has more than %d keys", maxKeys)
+	}
+	seen := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
+		k, path := p.Keys[name], "keys."+name
+		switch {
+		case k.Key.key == nil:
+			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey, and for a file LoadPolicy")
+		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
+			return faultf(path, "never counts: notAfter is not after notBefore")
+		case k.StandsBefore && k.Revoked.IsZero():
+			return faultf(path+".standsBefore", "is about a key that is revoked, and this one is not")
+		case k.StandsBefore && len(p.Timestamps) == 0:
+			return faultf(path+".standsBefore", "needs timestamps: nobody says when a signature was there")
+		}
+		if k.Key.Name == "" {
+			k.Key.Name = name
+			p.Keys[name] = k
+		}
+		if first, twice := seen[k.Key.ID()]; twice {
+			return faultf(path, "is the same key as %s, %s", first, k.Key.ID())
+		}
+		seen[k.Key.ID()] = k.Key.Name
+	}
+	return nil
+}
+
+func (c *checker) checkRoles() error {
+	p := &c.Policy
+	if len(p.Roles) == 0 && !p.deniesAll() {
+		return faultf("roles", "has no role")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
+		if err := c.checkRole(p.Roles[name], "roles."+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRole counts revoked keys too: a policy that revokes a key must not be refused for
+// it, or the policy before would go on to trust the key.
+func (c *checker) checkRole(r Role, path string) error {
+	ids := make(map[string]bool)
+	for i, key := range r.Keys {
+		at := fmt.Sprintf("%s.keys[%d]", path, i)
+		k, known := c.Policy.Keys[key]
+		if !known {
+			return faultf(at, "names the key %.100q, which is not among keys", key)
+		}
+		if ids[k.Key.ID()] {
+			return faultf(at, "names the key %.100q a second time", key)
+		}
+		ids[k.Key.ID()] = true
+	}
+	for i, identity := range r.Identities {
+		at := fmt.Sprintf("%s.identities[%d]", path, i)
+		m, known := c.Matchers[identity]
+		if !known {
+			return faultf(at, "names the identity %.100q, which is not among identities", identity)
+		}
+		if ids[m.ID()] {
+			return faultf(at, "names the identity %.100q a second time", identity)
+		}
+		ids[m.ID()] = true
+	}
+	switch all := len(ids); {
+	case all == 0:
+		return faultf(path, "has no keys")
+	case r.Threshold == 0 && all == 1 && !r.noDefault:
+	case r.Threshold < 1 || r.Threshold > all:
+		return faultf(path, "has threshold %d with %d distinct keys; say how many of them must sign", r.Threshold, all)
+	}
+	return nil
+}
+
+func (c *checker) checkSettings() error {
+	p := &c.Policy
+	if skew := time.Duration(p.ClockSkew); skew < 0 || skew > 24*time.Hour {
+		return faultf("clockSkew", "is %s, want at most 24h", skew)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.Builders)) {
+		if level := p.Builders[id]; level < 1 || level > 4 {
+			return faultf("builders."+id, "has level %d, want 1 to 4", level)
+		}
+	}
+	if p.Serial < 0 {
+		return faultf("serial", "is %d, want 1 or more", p.Serial)
+	}
+	for i, d := range p.DenyDigests {
+		path := fmt.Sprintf("denyDigests[%d]", i)
+		if !isDigest(d.Digest) {
+			return faultf(path, "needs a digest as in sha256:…, with 64 lower-case hex digits")
+		}
+		if d.Reason == "" {
+			return faultf(path, "needs a reason")
+		}
+	}
+	return nil
+}
+
+func isDigest(s string) bool {
+	hexDigits, found := strings.CutPrefix(s, "sha256:")
+	raw, err := hex.DecodeString(hexDigits)
+	return found && err == nil && len(raw) == 32 && strings.ToLower(s) == s
+}
+
+// fillIn writes down defaults.
+func (c *checker) fillIn() {
+	p := &c.Policy
+	if p.ClockSkew == 0 {
+		p.ClockSkew = Duration(defaultSkew)
+	}
+	for name, r := range p.Roles {
+		if r.Threshold == 0 {
+			r.Threshold = 1
+			p.Roles[name] = r
+		}
+	}
+}
+
+// sum identifies the policy by its content: encoding/json sorts maps, and the
+// keys stand in for the files that they were read from.
+func (c *checker) sum() error {
+	type key struct {
+		ID                           string
+		NotBefore, NotAfter, Revoked time.Time
+		StandsBefore                 bool
+	}
+	canonical := struct {
+		Policy
+		Keys       map[string]key
+		Identities []string // IDs in the order of their names
+		Clocks     []string // likewise
+		Layouts    [][]byte
+	}{Policy: c.Policy, Keys: make(map[string]key, len(c.Policy.Keys)), Layouts: c.layouts}
+	for _, name := range slices.Sorted(maps.Keys(c.Matchers)) {
+		canonical.Identities = append(canonical.Identities, fmt.Sprintf("%s %t %s", name, !c.Policy.Identities[name].Revoked.IsZero(), c.Matchers[name].ID()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Times)) {
+		canonical.Clocks = append(canonical.Clocks, name+" "+c.Times[name].ID())
+	}
+	for name, k := range c.Policy.Keys {
+		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
+	}
+	canonical.Policy.Keys = nil
+	text, err := json.Marshal(canonical)
+	if err != nil {
+		return &fault{"", err}
+	}
+	sum := sha256.Sum256(text)
+	c.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	return nil
+}

@@ -1,0 +1,224 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hallmark-oci/hallmark/internal/pattern"
+)
+
+func (c *checker) checkRules() error {
+	rules := c.Policy.Rules
+	if len(rules) == 0 {
+		return faultf("rules", "has no rule: nothing would be allowed")
+	}
+	if len(rules) > maxRules {
+		return faultf("rules", "has more than %d rules", maxRules)
+	}
+	var entries []pattern.Entry
+	for i := range rules {
+		if err := c.checkRule(&rules[i], fmt.Sprintf("rules[%d]", i)); err != nil {
+			return err
+		}
+		for n, text := range rules[i].Images {
+			parsed, err := pattern.Parse(text)
+			if err != nil {
+				return &fault{fmt.Sprintf("rules[%d].images[%d]", i, n), err}
+			}
+			entries = append(entries, pattern.Entry{Pattern: parsed, Rule: i})
+		}
+	}
+	var err error
+	c.patterns, err = pattern.NewSet(entries)
+	var conflict *pattern.ConflictError
+	if errors.As(err, &conflict) {
+		return faultf(fmt.Sprintf("rules[%d].images", conflict.B.Rule), "is ambiguous with rules[%d]: %w; add a rule that is more specific than both, or change one", conflict.A.Rule, err)
+	}
+	if err != nil {
+		return &fault{"rules", err}
+	}
+	return nil
+}
+
+func (c *checker) checkRule(r *Rule, path string) error {
+	r.Images = slices.Clone(r.Images)
+	switch {
+	case len(r.Images) == 0:
+		return faultf(path, "needs images: the repositories that it is about")
+	case r.Mode != "" && r.Mode != ModeEnforce && r.Mode != ModeWarn:
+		return faultf(path+".mode", "is %.40q, want %s or %s", r.Mode, ModeEnforce, ModeWarn)
+	case r.Deny && (len(r.Require) > 0 || r.Mode == ModeWarn || r.SeparateDuties):
+		return faultf(path, "denies, so that it cannot require anything, warn or separate duties")
+	case r.Deny && r.Reason == "":
+		return faultf(path, "denies and needs a reason, for whoever asks")
+	case r.Deny:
+		return nil
+	case r.Reason != "":
+		return faultf(path+".reason", "is that of a denial; with require there is none")
+	case len(r.Require) == 0:
+		return faultf(path, "requires nothing; say what is needed, or deny")
+	}
+	c.leaves, c.roles = 0, nil
+	if err := c.checkList(&r.Require, path+".require", 0); err != nil {
+		return err
+	}
+	if r.SeparateDuties {
+		return c.checkSeparate(path + ".separateDuties")
+	}
+	return nil
+}
+
+// checkSeparate refuses a key in two roles that are to be separate.
+func (c *checker) checkSeparate(path string) error {
+	for i, a := range c.roles {
+		for _, b := range c.roles[:i] {
+			if key := c.inBoth(a, b); key != "" {
+				return faultf(path, "is not kept: the key %s is in the roles %s and %s", key, b, a)
+			}
+		}
+	}
+	return nil
+}
+
+// members are the IDs of the keys and identities of a role.
+func (c *checker) members(role string) map[string]bool {
+	ids := make(map[string]bool)
+	for _, name := range c.Policy.Roles[role].Keys {
+		ids[c.Policy.Keys[name].Key.ID()] = true
+	}
+	for _, name := range c.Policy.Roles[role].Identities {
+		ids[c.Matchers[name].ID()] = true
+	}
+	return ids
+}
+
+// inBoth is the name of the first key, or else identity, that is in both of two roles; ""
+// where there is none.
+func (c *checker) inBoth(a, b string) string {
+	r, other := c.Policy.Roles[a], c.members(b)
+	keys, identities := slices.Sorted(slices.Values(r.Keys)), slices.Sorted(slices.Values(r.Identities))
+	for _, name := range keys {
+		if k := c.Policy.Keys[name].Key; other[k.ID()] {
+			return k.Name
+		}
+	}
+	for _, name := range identities {
+		if other[c.Matchers[name].ID()] {
+			return name
+		}
+	}
+	return ""
+}
+
+func (c *checker) checkList(list *[]Requirement, path string, depth int) error {
+	if len(*list) == 0 {
+		return faultf(path, "is empty: it would be met by nothing, or by everything")
+	}
+	*list = slices.Clone(*list)
+	for i := range *list {
+		if err := c.checkRequirement(&(*list)[i], fmt.Sprintf("%s[%d]", path, i), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRequirement makes a requirement the policy's own, and checks it.
+func (c *checker) checkRequirement(q *Requirement, path string, depth int) error {
+	*q = q.own()
+	set := 0
+	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set != 1:
+		return faultf(path, "needs exactly one of signature, attestation, config, anyOf and allOf")
+	case depth > maxNesting:
+		return faultf(path, "nests deeper than %d", maxNesting)
+	case q.AnyOf != nil:
+		return c.checkList(&q.AnyOf, path+".anyOf", depth)
+	case q.AllOf != nil:
+		return c.checkList(&q.AllOf, path+".allOf", depth)
+	}
+	if c.leaves >= maxRequirements {
+		return faultf(path, "is more than %d requirements", maxRequirements)
+	}
+	c.leaves++
+	switch {
+	case q.Signature != nil:
+		return c.checkRoleOf(path, q.Signature.By)
+	case q.Config != nil:
+		if err := q.Config.check(); err != nil {
+			return &fault{path + ".config", err}
+		}
+		return nil
+	}
+	return c.checkAttestation(path, q.Attestation)
+}
+
+func (c *checker) checkAttestation(path string, a *AttestationRequirement) error {
+	err := a.check()
+	if err == nil {
+		err = a.reachable(c.Policy.Builders)
+	}
+	if err != nil {
+		return &fault{path + ".attestation", err}
+	}
+	if _, known := c.Policy.Roles[a.VEXBy]; a.VEXBy != "" && !known {
+		return faultf(path+".attestation.vexBy", "names the role %.100q, which is not among roles", a.VEXBy)
+	}
+	if err := c.checkRoleOf(path, a.By); err != nil {
+		return err
+	}
+	c.addRole(a.VEXBy)
+	if !a.AsksForLinks() {
+		return nil
+	}
+	c.layouts = append(c.layouts, a.LayoutEnvelope)
+	if r := c.Policy.Roles[a.By]; len(r.Keys) < max(r.Threshold, 1) {
+		return faultf(path, "needs %d owners of its layout, and the role %s has %d keys: identities own no layout", max(r.Threshold, 1), a.By, len(r.Keys))
+	}
+	return nil
+}
+
+// checkRoleOf checks that a role exists which a requirement names.
+func (c *checker) checkRoleOf(path, role string) error {
+	if role == "" {
+		return faultf(path, "needs by: the role whose keys count")
+	}
+	if _, known := c.Policy.Roles[role]; !known {
+		return faultf(path, "names the role %.100q, which is not among roles", role)
+	}
+	c.addRole(role)
+	return nil
+}
+
+// addRole notes that the rule names a role.
+func (c *checker) addRole(role string) {
+	if role != "" && !slices.Contains(c.roles, role) {
+		c.roles = append(c.roles, role)
+	}
+}
+
+func (c *checker) checkFiles() error {
+	p := &c.Policy
+	if p.Files == nil {
+		return nil
+	}
+	files := Requirement{Signature: p.Files}
+	c.leaves = 0
+	if err := c.checkRequirement(&files, "files", 1); err != nil {
+		return err
+	}
+	p.Files = files.Signature
+	if p.Files.SameRepository {
+		return faultf("files.sameRepository", "is about images: files are in no repository")
+	}
+	if len(p.Roles[p.Files.By].Identities) > 0 {
+		return faultf("files.by", "names the role %s, which has identities; those count for images only", p.Files.By)
+	}
+	return nil
+}
