@@ -10,11 +10,12 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
-	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
+
+const onlyRegular = "name a regular file; pipes, devices and directories are not read"
 
 // errorAdvice says what a person can do about an error. The first entry that
 // errors.Is finds counts, so that causes stand before what wraps them.
@@ -56,7 +57,8 @@ var errorAdvice = []struct {
 	{registry.ErrMalformed, "do not use it: push it again from where it came"},
 	{registry.ErrUnsupported, "convert the image to OCI or Docker schema 2, with sha256 digests"},
 
-	{file.ErrNotRegular, "name a regular file; pipes, devices and directories are not read"},
+	{errNotRegular, onlyRegular},
+	{fs.ErrInvalid, onlyRegular},
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
 	{fs.ErrNotExist, "check the path; if it is a key that is missing, 'hallmark keygen' makes a pair"},
 	{fs.ErrPermission, "check who may read and write it"},

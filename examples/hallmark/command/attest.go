@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
-	"github.com/hallmark-oci/hallmark/internal/file"
-	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -157,13 +155,13 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 // readInput reads a file, or stdin.
 func (a *app) readInput(path string, bound int64) ([]byte, error) {
 	if path == "-" {
-		text, err := limit.ReadAll(a.stdin, bound)
+		text, err := readAll(a.stdin, bound)
 		if err != nil {
 			return nil, fmt.Errorf("stdin: %w", err)
 		}
 		return text, nil
 	}
-	text, _, err := file.Read(path, bound)
+	text, _, err := readFile(path, bound)
 	return text, err
 }
 

@@ -27,7 +27,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 
 func TestEveryJSONFieldIsDocumentedInTheHelp(t *testing.T) {
 	for command, result := range map[string]any{
-		"sign": signedImage{}, "verify": verdict{}, "inspect": inspection{}, "copy": copyResult{},
+		"sign": signedImage{}, "verify": Verdict{}, "inspect": inspection{}, "copy": copyResult{},
 		"sign-blob": signedBlob{}, "verify-blob": blobVerdict{}, "keygen": keygenResult{}, "version": versionResult{}, "attest": attestedImage{},
 	} {
 		help := newCLI(t).must(command, "--help").stdout
