@@ -30,6 +30,7 @@ var errorAdvice = []struct {
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; an empty one needs keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "nothing may rest on it yet: run the same command again; what is there already is kept"},
+	{errNoPlugin, "run the same command with " + fullProgram + " in place of hallmark"},
 	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{attest.ErrPredicate, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},

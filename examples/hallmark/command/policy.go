@@ -44,7 +44,7 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := []checkedPolicy{}
 			for _, path := range args {
-				v, err := loadVerifier(path)
+				v, err := a.plugins.verifierOf(path)
 				if err != nil {
 					return err
 				}
@@ -61,14 +61,6 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 	}
 }
 
-func loadVerifier(path string) (*verify.Verifier, error) {
-	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return verify.New(policy, verify.Options{})
-}
-
 func (a *app) policyExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE IMAGE",
@@ -81,7 +73,7 @@ conditions, of (the same fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := loadVerifier(args[0])
+			v, err := a.plugins.verifierOf(args[0])
 			if err != nil {
 				return err
 			}

@@ -11,9 +11,6 @@ import (
 	"syscall"
 )
 
-// Plugins are what a program links beside the library. The zero value has none.
-type Plugins struct{}
-
 // Program is hallmark with some plug-ins.
 type Program struct{ plugins Plugins }
 

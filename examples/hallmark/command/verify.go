@@ -151,7 +151,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of ver
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
-	verifier, err := f.verifier()
+	verifier, err := f.verifier(a.plugins)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 }
 
 // verifier is made of the policy, or of the keys.
-func (f *verifyFlags) verifier() (*verify.Verifier, error) {
+func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
 	if f.policyFile == "" {
 		signatures, err := f.policy()
 		if err != nil {
@@ -181,11 +181,7 @@ func (f *verifyFlags) verifier() (*verify.Verifier, error) {
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	policy, err := verify.LoadPolicy(f.policyFile, verify.ParseOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return verify.New(policy, verify.Options{})
+	return p.verifierOf(f.policyFile)
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
