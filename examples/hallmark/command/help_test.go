@@ -55,7 +55,7 @@ func jsonFields(t reflect.Type, seen map[reflect.Type]bool) (fields []string) {
 	seen[t] = true
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			fields = append(fields, name)
 		}
 		fields = append(fields, jsonFields(f.Type, seen)...)
