@@ -3,13 +3,13 @@ package provenance
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // Bounds of a Dockerfile.
@@ -189,7 +189,7 @@ func known(keyword string) bool {
 // flag is --NAME=VALUE at the beginning of an instruction.
 type flag struct{ name, value string }
 
-var flagName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+var flagName = lazy.Regexp(`^[a-z][a-z0-9-]*$`)
 
 // splitFlags separates the words that begin with two dashes at the beginning. Quotes
 // and escapes could make another name of what looks like one, and bytes that are
@@ -201,7 +201,7 @@ func (d *dockerfile) splitFlags(words []string) (flags []flag, rest []string, er
 			return flags, words[i:], nil
 		}
 		name, value, _ := strings.Cut(text, "=")
-		if !flagName.MatchString(name) || strings.IndexByte(w, d.escape) >= 0 || strings.ContainsFunc(w, func(r rune) bool { return r > unicode.MaxASCII }) {
+		if !flagName().MatchString(name) || strings.IndexByte(w, d.escape) >= 0 || strings.ContainsFunc(w, func(r rune) bool { return r > unicode.MaxASCII }) {
 			return nil, nil, fmt.Errorf("the flag %.50q is not certain", w)
 		}
 		flags = append(flags, flag{name, unquote(value)})

@@ -2,10 +2,11 @@ package provenance
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // dockerfileLine is one instruction, put together from continued lines.
@@ -60,7 +61,7 @@ func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error
 func oddSpace(r rune) bool { return unicode.IsSpace(r) && r != ' ' && r != '\t' }
 
 // directive is a comment "# name=value"; without a value it is an ordinary comment.
-var directive = regexp.MustCompile(`^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$`)
+var directive = lazy.Regexp(`^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$`)
 
 // parseDirectives reads the "# name=value" comments that stand before anything
 // else. Builders look for the syntax behind a shebang, and not in an indented
@@ -75,7 +76,7 @@ func parseDirectives(lines []string) (dockerfileDirectives, error) {
 			continue
 		}
 		trimmed := strings.TrimSpace(line)
-		m := directive.FindStringSubmatch(trimmed)
+		m := directive().FindStringSubmatch(trimmed)
 		if m == nil {
 			return d, nil
 		}
@@ -191,7 +192,7 @@ func heredocNames(text string) ([]heredoc, error) {
 	if keyword != "RUN" && keyword != "COPY" && keyword != "ADD" || !strings.Contains(text, "<<") {
 		return nil, nil
 	}
-	if strings.Contains(plainVariable.ReplaceAllString(text, ""), "${") {
+	if strings.Contains(plainVariable().ReplaceAllString(text, ""), "${") {
 		return nil, fmt.Errorf("<< beside a variable other than ${NAME}")
 	}
 	var docs []heredoc
@@ -213,7 +214,7 @@ func heredocNames(text string) ([]heredoc, error) {
 	return docs, nil
 }
 
-var plainVariable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+var plainVariable = lazy.Regexp(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // dockerfileWords splits an instruction at white space outside of quotes. Quotes
 // and escapes stay in the words. closed is false where a quote stays open, as an

@@ -41,7 +41,7 @@ func gitHubActions() *system {
 func gitHubWorkflow(r *reader, f *Facts) {
 	file, ref, found := strings.Cut(r.get("GITHUB_WORKFLOW_REF"), "@")
 	path, ours := strings.CutPrefix(file, r.get("GITHUB_REPOSITORY")+"/")
-	if !found || !ours || path == "" || !refPattern.MatchString(ref) {
+	if !found || !ours || path == "" || !refPattern().MatchString(ref) {
 		r.fail("GITHUB_WORKFLOW_REF is not REPOSITORY/PATH@REF")
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // Errors of Environment, for errors.Is.
@@ -169,10 +169,10 @@ const (
 	unixMilliseconds
 )
 
-var variablePattern = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var variablePattern = lazy.Regexp(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 func (t template) variables() (names []string) {
-	for _, m := range variablePattern.FindAllStringSubmatch(string(t), -1) {
+	for _, m := range variablePattern().FindAllStringSubmatch(string(t), -1) {
 		names = append(names, m[1])
 	}
 	return names
@@ -223,7 +223,7 @@ func (r *reader) expand(t template) string { return r.expandWith(t, r.get) }
 
 func (r *reader) expandWith(t template, get func(string) string) string {
 	complete := true
-	value := variablePattern.ReplaceAllStringFunc(string(t), func(m string) string {
+	value := variablePattern().ReplaceAllStringFunc(string(t), func(m string) string {
 		v := get(m[2 : len(m)-1])
 		complete = complete && v != ""
 		return v
@@ -311,7 +311,7 @@ func set(m map[string]any, path string, value any) {
 	set(inner, rest, value)
 }
 
-var refPattern = regexp.MustCompile(`^[A-Za-z0-9._/@+#=,-]+$`)
+var refPattern = lazy.Regexp(`^[A-Za-z0-9._/@+#=,-]+$`)
 
 // source is the repository that was built from.
 func (r *reader) source() []predicate.ResourceDescriptor {
@@ -323,10 +323,10 @@ func (r *reader) source() []predicate.ResourceDescriptor {
 	case repository == "":
 		r.fail("%s is not set", strings.Join(slices.Concat(variablesOf(s.repository)...), " or "))
 		return nil
-	case !commitPattern.MatchString(commit):
+	case !commitPattern().MatchString(commit):
 		r.fail("%s is no commit of 40 or 64 lower-case hex digits", strings.Join(s.commit.variables(), ""))
 		return nil
-	case ref != "" && !refPattern.MatchString(ref):
+	case ref != "" && !refPattern().MatchString(ref):
 		r.fail("%s is no name of a ref", strings.Join(slices.Concat(variablesOf(s.ref)...), " or "))
 		return nil
 	}

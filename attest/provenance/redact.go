@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // redacted stands in place of a secret.
@@ -21,35 +24,39 @@ const (
 )
 
 var (
-	secretNamePattern = regexp.MustCompile(`(?i)` + secretNamePart)
+	secretNamePattern = lazy.Regexp(`(?i)` + secretNamePart)
 
 	// secretForms find secrets by what stands around them, or by their own form;
 	// where there is a group, it is the secret.
-	secretForms = []*regexp.Regexp{
-		// Well-known tokens.
-		regexp.MustCompile(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
-			`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
-			`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
-		// Private keys, also where the end is missing.
-		regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
-		// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
-		regexp.MustCompile(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
-		// The query of a URL.
-		regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
-		// Values of HTTP headers.
-		regexp.MustCompile(`(?i)\b(?:(?:bearer|basic)[ \t]+|authorization["']?[ \t]*[:=][ \t]*|cookie:[ \t]*)(\S.*)`),
-	}
-	keyBegin = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY`)
-	keyEnd   = regexp.MustCompile(`-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----`)
+	secretForms = sync.OnceValue(func() []*regexp.Regexp {
+		return []*regexp.Regexp{
+			// Well-known tokens.
+			regexp.MustCompile(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
+				`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
+				`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
+			// Private keys, also where the end is missing.
+			regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
+			// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
+			regexp.MustCompile(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
+			// The query of a URL.
+			regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
+			// Values of HTTP headers.
+			regexp.MustCompile(`(?i)\b(?:(?:bearer|basic)[ \t]+|authorization["']?[ \t]*[:=][ \t]*|cookie:[ \t]*)(\S.*)`),
+		}
+	})
+	keyBegin = lazy.Regexp(`-----BEGIN [A-Z ]*PRIVATE KEY`)
+	keyEnd   = lazy.Regexp(`-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----`)
 	// argumentForms find secrets in arguments, which may be scripts: behind a name
 	// and blanks, and the whole of what is a header's value.
-	argumentForms = []*regexp.Regexp{
-		regexp.MustCompile(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
-		regexp.MustCompile(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
-	}
+	argumentForms = sync.OnceValue(func() []*regexp.Regexp {
+		return []*regexp.Regexp{
+			regexp.MustCompile(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
+			regexp.MustCompile(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
+		}
+	})
 	// loginForm is the login in a URL. A password may have an @ and slashes, so that
 	// it goes as far as it can.
-	loginForm = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://(\S*@)`)
+	loginForm = lazy.Regexp(`[A-Za-z][A-Za-z0-9+.-]*://(\S*@)`)
 )
 
 // span is a part of a text that must not be recorded.
@@ -74,7 +81,7 @@ func redactCommand(command, secrets []string) []string {
 	hide := false
 	for i, arg := range command {
 		if out[i] = redacted; !hide {
-			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms), argumentForms...)))
+			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms()), argumentForms()...)))
 		}
 		hide = hidesNext(arg)
 	}
@@ -84,19 +91,19 @@ func redactCommand(command, secrets []string) []string {
 // hidesNext reports whether an argument is an option whose value, which is a secret, is
 // the next one.
 func hidesNext(arg string) bool {
-	return strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern.MatchString(arg)
+	return strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern().MatchString(arg)
 }
 
 // redactText leaves out of a text what is a secret by itself.
 func redactText(text string, secrets []string) string {
-	return replaceSpans(text, secretSpans(text, secrets, secretForms))
+	return replaceSpans(text, secretSpans(text, secrets, secretForms()))
 }
 
 // redactTail gives what is left of the last bytes of an output. Of what stands
 // before them secrets are found that reach into them. The rest of a line that was
 // cut is left out.
 func redactTail(output string, limit int, secrets []string) []byte {
-	spans := joinSpans(append(secretSpans(output, nil, secretForms), shownSpans(output, trimmed(secrets))...))
+	spans := joinSpans(append(secretSpans(output, nil, secretForms()), shownSpans(output, trimmed(secrets))...))
 	cut := max(0, len(output)-limit)
 	for _, s := range spans {
 		if s.from < cut && cut < s.to {
@@ -136,10 +143,10 @@ func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
 		}
 	}
 	// The end of a private key whose beginning is missing.
-	if end := keyEnd.FindStringIndex(text); end != nil && !keyBegin.MatchString(text[:end[0]]) {
+	if end := keyEnd().FindStringIndex(text); end != nil && !keyBegin().MatchString(text[:end[0]]) {
 		all = append(all, span{0, end[1], redacted})
 	}
-	for _, m := range loginForm.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range loginForm().FindAllStringSubmatchIndex(text, -1) {
 		all = append(all, span{m[2], m[3], ""})
 	}
 	return joinSpans(all)

@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"html"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 const (
@@ -32,7 +33,7 @@ func formsOf(secret string) []string {
 	all := []string{secret, strings.ReplaceAll(secret, "\n", "\r\n"), strings.ReplaceAll(secret, "\r\n", "\n")}
 	inQuotes := strconv.Quote(secret)
 	all = append(all, inQuotes[1:len(inQuotes)-1], jsonText(secret, true), jsonText(secret, false))
-	all = append(all, shellSpecial.ReplaceAllString(secret, `\$0`), strings.ReplaceAll(secret, "'", `'\''`), strings.ReplaceAll(secret, "'", `'"'"'`))
+	all = append(all, shellSpecial().ReplaceAllString(secret, `\$0`), strings.ReplaceAll(secret, "'", `'\''`), strings.ReplaceAll(secret, "'", `'"'"'`))
 	all = append(all, url.QueryEscape(secret), url.PathEscape(secret), strings.ReplaceAll(url.QueryEscape(secret), "+", "%20"), (&url.URL{Path: secret}).EscapedPath(), everyByte(secret), html.EscapeString(secret))
 	all = append(all, hex.EncodeToString([]byte(secret)))
 	for offset := range 3 {
@@ -46,7 +47,7 @@ func formsOf(secret string) []string {
 	return slices.Compact(all)
 }
 
-var shellSpecial = regexp.MustCompile(`[^\w./:=@%+,-]`)
+var shellSpecial = lazy.Regexp(`[^\w./:=@%+,-]`)
 
 func jsonText(s string, escapeHTML bool) string {
 	var b bytes.Buffer
@@ -145,10 +146,10 @@ func commandSecrets(command, env, named []string) (all []string, more bool) {
 	all = append(all, argumentSecrets(command, named)...)
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if secretNamePattern.MatchString(name) && len(value) >= minSecret && !plainWords[lowerASCII(value)] {
+		if secretNamePattern().MatchString(name) && len(value) >= minSecret && !plainWords[lowerASCII(value)] {
 			all = append(all, parts(value)...)
 		}
-		all = append(all, hidden(value, secretSpans(value, nil, secretForms))...)
+		all = append(all, hidden(value, secretSpans(value, nil, secretForms()))...)
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
 	slices.Sort(all)
@@ -171,7 +172,7 @@ func argumentSecrets(command, named []string) []string {
 		if hide {
 			all = append(all, parts(arg)...)
 		} else {
-			all = append(all, hidden(arg, secretSpans(arg, named, append(slices.Clone(secretForms), argumentForms...)))...)
+			all = append(all, hidden(arg, secretSpans(arg, named, append(slices.Clone(secretForms()), argumentForms()...)))...)
 		}
 		hide = hidesNext(arg)
 	}
@@ -188,7 +189,7 @@ func hidden(text string, spans []span) []string {
 }
 
 // wordEnds separate what may be secret by itself.
-var wordEnds = regexp.MustCompile("[\\s;,&\"'\\\\]+")
+var wordEnds = lazy.Regexp("[\\s;,&\"'\\\\]+")
 
 // parts are a secret, and what of it may be shown by itself: without quotes, its lines
 // and words, the values of a query, a login's password, and what is encoded in it.
@@ -213,7 +214,7 @@ func parts(secret string) []string {
 	for _, line := range lines {
 		add(line)
 	}
-	for _, word := range wordEnds.Split(strings.Join(lines, "\n"), -1) {
+	for _, word := range wordEnds().Split(strings.Join(lines, "\n"), -1) {
 		add(word)
 		for _, separator := range []string{"=", ":"} {
 			if _, value, ok := strings.Cut(word, separator); ok {

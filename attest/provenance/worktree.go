@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // ErrNoWorkTree says that a directory is in no git work tree with a commit, or
@@ -122,7 +122,7 @@ func ReadTree(ctx context.Context, o WorkTreeOptions) (*Tree, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err != nil || !commitPattern.MatchString(commit) {
+	if err != nil || !commitPattern().MatchString(commit) {
 		return nil, fmt.Errorf("%w: %s has no commit: %w", ErrNoWorkTree, g.dir, errors.Join(err, errNoCommit))
 	}
 	t := &Tree{Commit: commit}
@@ -172,7 +172,7 @@ func (t *Tree) Recheck(ctx context.Context, o WorkTreeOptions) error {
 
 var (
 	errNoCommit   = errors.New("nothing is checked out")
-	commitPattern = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
+	commitPattern = lazy.Regexp(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 )
 
 // remote finds the URL of origin, or of the first remote.
@@ -199,7 +199,7 @@ func (g *git) remote(ctx context.Context) (string, error) {
 
 // scpForm is the form user@host:path of git's remotes. What has an @ behind the
 // colon may be user:password@host; with blanks or two colons it is a command.
-var scpForm = regexp.MustCompile(`^(?:[^@/\s]+@)?([A-Za-z0-9.-]+):([^/:@\s][^@\s]*)$`)
+var scpForm = lazy.Regexp(`^(?:[^@/\s]+@)?([A-Za-z0-9.-]+):([^/:@\s][^@\s]*)$`)
 
 // remoteURL writes a remote as a URL without credentials; a path on this machine
 // tells nobody anything, and is left out.
@@ -210,7 +210,7 @@ func remoteURL(text string) string {
 		}
 		return clean
 	}
-	if m := scpForm.FindStringSubmatch(text); m != nil && !strings.Contains(text, "://") {
+	if m := scpForm().FindStringSubmatch(text); m != nil && !strings.Contains(text, "://") {
 		return "ssh://" + m[1] + "/" + m[2]
 	}
 	return ""

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 
 	"github.com/in-toto/in-toto-golang/in_toto"
+
+	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
 // Rule is an artifact rule of a step: the words of in-toto specification v1.0,
@@ -111,7 +112,7 @@ func (r Rule) parse() (parsedRule, error) {
 
 // parameter is what in-toto replaces before it applies a rule (in-toto-golang,
 // SubstituteParameters).
-var parameter = regexp.MustCompile(`\{[a-zA-Z0-9_-]+\}`)
+var parameter = lazy.Regexp(`\{[a-zA-Z0-9_-]+\}`)
 
 // checkPattern refuses patterns that in-toto-golang cannot read, which it passes
 // over with a warning, so that a DISALLOW would have no effect; and patterns that
@@ -122,7 +123,7 @@ func checkPattern(pattern string) error {
 		return errors.New("its pattern is no relative path without empty parts, \".\" and \"..\"")
 	case strings.Contains(pattern, `\`) || hasControl(pattern):
 		return errors.New("its pattern holds a backslash or a control character")
-	case parameter.MatchString(pattern):
+	case parameter().MatchString(pattern):
 		return errors.New("its pattern holds a parameter to be substituted")
 	}
 	for rest := []rune(pattern); len(rest) > 0; {

@@ -12,8 +12,15 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/limit"
 )
 
-// ErrNotRegular says that a path leads to a directory, device, pipe or socket.
-var ErrNotRegular = errors.New("not a regular file")
+// ErrNotRegular says that a path leads to a directory, device, pipe or socket. It is
+// fs.ErrInvalid for errors.Is, by which programs know it.
+var ErrNotRegular error = notRegular{}
+
+type notRegular struct{}
+
+func (notRegular) Error() string { return "not a regular file" }
+
+func (notRegular) Is(target error) bool { return target == fs.ErrInvalid }
 
 // Open opens a regular file for reading. Pipes and devices, which could block
 // or never end, are refused before they are opened.

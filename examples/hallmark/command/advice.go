@@ -12,11 +12,12 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/attest/scan"
-	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 )
+
+const onlyRegular = "name a regular file; pipes, devices and directories are not read"
 
 // errorAdvice says what a person can do about an error. The first entry that
 // errors.Is finds counts, so that causes stand before what wraps them.
@@ -31,6 +32,7 @@ var errorAdvice = []struct {
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; an empty one needs keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "nothing may rest on it yet: run the same command again; what is there already is kept"},
+	{errNoPlugin, "run the same command with " + fullProgram + " in place of hallmark"},
 	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
@@ -59,7 +61,8 @@ var errorAdvice = []struct {
 	{registry.ErrMalformed, "do not use it: push it again from where it came"},
 	{registry.ErrUnsupported, "convert the image to OCI or Docker schema 2, with sha256 digests"},
 
-	{file.ErrNotRegular, "name a regular file; pipes, devices and directories are not read"},
+	{errNotRegular, onlyRegular},
+	{fs.ErrInvalid, onlyRegular},
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
 	{fs.ErrNotExist, "check the path; if it is a key that is missing, 'hallmark keygen' makes a pair"},
 	{fs.ErrPermission, "check who may read and write it"},

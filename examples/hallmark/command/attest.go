@@ -10,8 +10,6 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/internal/file"
-	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -158,13 +156,13 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 // readInput reads a file, or stdin.
 func (a *app) readInput(path string, bound int64) ([]byte, error) {
 	if path == "-" {
-		text, err := limit.ReadAll(a.stdin, bound)
+		text, err := readAll(a.stdin, bound)
 		if err != nil {
 			return nil, fmt.Errorf("stdin: %w", err)
 		}
 		return text, nil
 	}
-	text, _, err := file.Read(path, bound)
+	text, _, err := readFile(path, bound)
 	return text, err
 }
 

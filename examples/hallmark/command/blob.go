@@ -2,14 +2,12 @@ package command
 
 import (
 	"io"
-
-	"github.com/hallmark-oci/hallmark/internal/file"
 )
 
 // openBlob opens a regular file that is read once from start to end, with
 // progress.
 func (a *app) openBlob(path, doing string) (io.Reader, func(), error) {
-	f, info, err := file.Open(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -100,7 +99,7 @@ func (a *app) copy(ctx context.Context, source, destination string, noEvidence b
 func (r *copyResult) count(events []registry.CopyEvent, image string) {
 	manifests := &r.Manifests
 	for _, e := range events {
-		if oci.IsManifestType(string(e.Content.MediaType)) {
+		if isManifest(e.Content) {
 			r.add(manifests, e)
 		} else {
 			r.add(&r.Blobs, e)

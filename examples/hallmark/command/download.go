@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +14,8 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/internal/wire/b64"
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
-	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // errNothing says that there is nothing to download.
@@ -87,8 +86,14 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 			complete = complete && !incomplete(err)
 		case !claim.Names:
 			a.console.say("hallmark: left out: %s is about another digest", claim.Item.Manifest.Digest)
-		case fits(claim.Statement.PredicateType) && signedByAny(claim.Item, keys):
-			all = append(all, claim)
+		case fits(claim.Statement.PredicateType):
+			signed, err := signedByAny(ctx, claim.Item, keys)
+			if err != nil {
+				return nil, err
+			}
+			if signed {
+				all = append(all, claim)
+			}
 		}
 	}
 	if !complete {
@@ -98,7 +103,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 }
 
 // toDownload finds what is to be downloaded from where.
-func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []namedKey, error) {
+func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []verify.Key, error) {
 	p, err := a.locate(image, existing)
 	if err != nil {
 		return p, name.Digest{}, nil, err
@@ -121,13 +126,14 @@ func incomplete(err error) bool {
 }
 
 // signedByAny reports whether one of the keys has signed an item; without keys
-// everything passes.
-func signedByAny(item registry.Item, keys []namedKey) bool {
-	if len(keys) == 0 {
-		return true
+// everything passes. An error is the context's.
+func signedByAny(ctx context.Context, item registry.Item, keys []verify.Key) (bool, error) {
+	for _, k := range keys {
+		if made, err := verify.SignedBy(ctx, item, k); made || err != nil {
+			return made, err
+		}
 	}
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	return err == nil && slices.ContainsFunc(keys, func(k namedKey) bool { return claim.VerifiedBy(k.Key) })
+	return len(keys) == 0, nil
 }
 
 func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image string) error {
@@ -260,7 +266,12 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 			complete = complete && !incomplete(err)
 			continue
 		}
-		if d := describe(item, digestsOf(m.Bytes), nil); d.Kind != kindSignature || !d.SubjectMatches || !signedByAny(item, keys) {
+		if d := registry.Describe(item, m); d.Kind != kindSignature || !d.SubjectMatches {
+			continue
+		}
+		if signed, err := signedByAny(ctx, item, keys); err != nil {
+			return err
+		} else if !signed {
 			continue
 		}
 		line, err := signatureLine(item)
@@ -281,11 +292,16 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 	return nil
 }
 
+// annotationSignature holds the signature under the .sig tag.
+//
+// Source: cosign specs/SIGNATURE_SPEC.md.
+const annotationSignature = "dev.cosignproject.cosign/signature"
+
 func signatureLine(item registry.Item) ([]byte, error) {
 	if item.Format != registry.FormatSimpleSigning {
 		return item.Payload, nil
 	}
 	return json.Marshal(downloadedSignature{
-		Base64Signature: item.Layer.Annotations[simplesigning.AnnotationSignature], Payload: b64.Encode(item.Payload),
+		Base64Signature: item.Layer.Annotations[annotationSignature], Payload: base64.StdEncoding.EncodeToString(item.Payload),
 	})
 }

@@ -27,7 +27,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 
 func TestEveryJSONFieldIsDocumentedInTheHelp(t *testing.T) {
 	for command, result := range map[string]any{
-		"sign": signedImage{}, "verify": verdict{}, "inspect": inspection{}, "copy": copyResult{},
+		"sign": signedImage{}, "verify": Verdict{}, "inspect": inspection{}, "copy": copyResult{},
 		"sign-blob": signedBlob{}, "verify-blob": blobVerdict{}, "keygen": keygenResult{}, "version": versionResult{}, "attest": attestedImage{},
 	} {
 		help := newCLI(t).must(command, "--help").stdout
@@ -55,7 +55,7 @@ func jsonFields(t reflect.Type, seen map[reflect.Type]bool) (fields []string) {
 	seen[t] = true
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			fields = append(fields, name)
 		}
 		fields = append(fields, jsonFields(f.Type, seen)...)

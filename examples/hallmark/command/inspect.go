@@ -2,22 +2,14 @@ package command
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/attest/scan"
-	"github.com/hallmark-oci/hallmark/internal/file"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
-	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // Bounds of inspect --recursive.
@@ -125,24 +117,15 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	return err
 }
 
-// namedKey is a key of --key.
-type namedKey struct {
-	name string
-	*sigkey.Key
-}
-
-func loadKeys(paths []string) ([]namedKey, error) {
-	var keys []namedKey
+// loadKeys reads the keys of --key.
+func loadKeys(paths []string) ([]verify.Key, error) {
+	var keys []verify.Key
 	for _, path := range paths {
-		text, _, err := file.Read(path, sigkey.MaxFileSize)
+		key, err := verify.LoadKey(path)
 		if err != nil {
 			return nil, fmt.Errorf("public key: %w", err)
 		}
-		key, err := sigkey.ParsePEM(text)
-		if err != nil {
-			return nil, fmt.Errorf("public key %s: %w", path, err)
-		}
-		keys = append(keys, namedKey{path, key})
+		keys = append(keys, key)
 	}
 	return keys, nil
 }
@@ -151,7 +134,7 @@ func loadKeys(paths []string) ([]namedKey, error) {
 type inspector struct {
 	place     place
 	console   *console
-	keys      []namedKey
+	keys      []verify.Key
 	recursive bool
 	read      int
 	complete  bool
@@ -163,9 +146,9 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ma
 	if err != nil {
 		return manifestView{}, err
 	}
-	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+	doc, err := m.Parse()
 	if err != nil {
-		return manifestView{}, &registry.Error{Op: "read manifest", Ref: digest.String(), Kind: registry.ErrMalformed, Err: err}
+		return manifestView{}, err
 	}
 	i.read++
 	i.console.progress("inspecting: %d manifests", i.read)
@@ -173,7 +156,7 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ma
 		Digest: i.place.at(digest), MediaType: doc.MediaType, Size: m.Descriptor.Size,
 		ArtifactType: doc.ArtifactType,
 	}
-	if view.Evidence, err = i.evidence(ctx, digest, m.Bytes); err != nil {
+	if view.Evidence, err = i.evidence(ctx, digest, m); err != nil {
 		return manifestView{}, err
 	}
 	statements, err := i.statements(ctx, digest, doc.IsIndex)
@@ -215,16 +198,9 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		if err != nil {
 			i.complete = i.complete && !incomplete(err)
 			u.Error = err.Error()
-		} else if s, err := intoto.Parse(item.Payload); err != nil {
-			u.Error = err.Error()
-		} else {
-			lines, err := predicate.Summarize(s.PredicateType, s.Predicate, scan.Count)
-			for _, line := range lines {
-				u.Predicate = append(u.Predicate, fact(line))
-			}
-			if u.PredicateType = s.PredicateType; err != nil {
-				u.Error = err.Error()
-			}
+		} else if d := registry.Describe(item, registry.Manifest{}); d.PredicateType != "" {
+			u.PredicateType = d.PredicateType
+			u.Predicate, u.Error = summarized(d)
 		}
 		all[item.Manifest.Digest] = append(all[item.Manifest.Digest], u)
 	}
@@ -235,7 +211,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 // manifest itself.
 func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (manifestView, error) {
 	view := manifestView{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
-	if i.recursive && oci.IsManifestType(view.MediaType) {
+	if i.recursive && isManifest(d) {
 		if depth > maxInspectDepth || i.read >= maxInspectManifests {
 			view.Error = fmt.Sprintf("not read: more than %d manifests, or indexes that nest deeper than %d", maxInspectManifests, maxInspectDepth)
 			i.complete = false
@@ -258,7 +234,7 @@ func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descript
 }
 
 // evidence describes what is attached to a manifest.
-func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest []byte) ([]piece, error) {
+func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) ([]piece, error) {
 	pieces := []piece{}
 	for item, err := range registry.Evidence(ctx, i.place.store, digest, registry.Limits{}) {
 		if ctx.Err() != nil {
@@ -266,31 +242,18 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest [
 		}
 		if err != nil {
 			i.complete = i.complete && !incomplete(err)
-			p := pieceOf(item)
-			p.Error = err.Error()
-			pieces = append(pieces, p)
-			continue
+			item.Payload = nil
 		}
-		pieces = append(pieces, describe(item, digestsOf(manifest), i.keys))
+		p, ended := describe(ctx, item, manifest, i.keys)
+		if ended != nil {
+			return nil, ended
+		}
+		if err != nil {
+			p.Error = err.Error()
+		}
+		pieces = append(pieces, p)
 	}
 	return pieces, nil
-}
-
-func digestsOf(manifest []byte) intoto.Digester {
-	return func(algorithm string) (string, bool, error) {
-		switch algorithm {
-		case "sha256":
-			sum := sha256.Sum256(manifest)
-			return hex.EncodeToString(sum[:]), true, nil
-		case "sha384":
-			sum := sha512.Sum384(manifest)
-			return hex.EncodeToString(sum[:]), true, nil
-		case "sha512":
-			sum := sha512.Sum512(manifest)
-			return hex.EncodeToString(sum[:]), true, nil
-		}
-		return "", false, nil
-	}
 }
 
 // tree shows an inspection to people.

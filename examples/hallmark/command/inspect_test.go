@@ -33,7 +33,7 @@ func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
 		}
 		var kinds []string
 		for i, p := range plain.Evidence {
-			kinds = append(kinds, p.Kind+" "+p.Format)
+			kinds = append(kinds, p.Kind+" "+string(p.Format))
 			if len(p.VerifiedBy) != 0 {
 				t.Errorf("verified without a key: %+v", p)
 			}
@@ -43,7 +43,7 @@ func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
 			if !p.SubjectMatches || p.Annotations["env"] != "prod" {
 				t.Errorf("%+v", p)
 			}
-			if p.Format == string(registry.FormatBundle) && p.Signer.KeyID != k.id {
+			if p.Format == registry.FormatBundle && p.Signer.KeyID != k.id {
 				t.Errorf("signer %+v, want %s", p.Signer, k.id)
 			}
 			if by := checked.Evidence[i].VerifiedBy; !slices.Equal(by, []keyRef{{k.public, k.id}}) {
@@ -138,7 +138,7 @@ func TestInspectReadsCertificatesAttestationsAndBuildKitsManifests(t *testing.T)
 			t.Errorf("%+v", p)
 		}
 	}
-	if !reflect.DeepEqual(i.Evidence[0].Signer, signer{}) {
+	if !reflect.DeepEqual(i.Evidence[0].Signer, registry.SignerHint{}) {
 		t.Errorf("an envelope names no signer: %+v", i.Evidence[0].Signer)
 	}
 	s := i.Evidence[1].Signer

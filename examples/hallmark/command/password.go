@@ -8,8 +8,6 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
-
-	"github.com/hallmark-oci/hallmark/internal/file"
 )
 
 // passwordVariable holds the password of private keys. There is no flag for it:
@@ -70,7 +68,7 @@ func (p *passwords) given() (password []byte, found bool, err error) {
 }
 
 func (p *passwords) fromFile() ([]byte, error) {
-	text, info, err := file.Read(p.file, maxPassword)
+	text, info, err := readFile(p.file, maxPassword)
 	if err != nil {
 		return nil, fmt.Errorf("password file: %w", err)
 	}

@@ -1,13 +1,11 @@
 package command
 
 import (
-	"reflect"
-	"strings"
+	_ "embed" // for the schema of verdicts
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -46,7 +44,7 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := []checkedPolicy{}
 			for _, path := range args {
-				v, err := loadVerifier(path)
+				v, err := a.plugins.verifierOf(path)
 				if err != nil {
 					return err
 				}
@@ -63,14 +61,6 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 	}
 }
 
-func loadVerifier(path string) (*verify.Verifier, error) {
-	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return verify.New(policy, verify.Options{})
-}
-
 func (a *app) policyExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE IMAGE",
@@ -83,7 +73,7 @@ conditions, of (the same fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := loadVerifier(args[0])
+			v, err := a.plugins.verifierOf(args[0])
 			if err != nil {
 				return err
 			}
@@ -143,10 +133,10 @@ JSON is the schema, whatever --output says.`,
 			if err := oneOf("of", of, "policy", "verify"); err != nil {
 				return err
 			}
-			text, err := verify.PolicySchema()
 			if of == "verify" {
-				text, err = verdictsSchema()
+				return a.out.raw(verdictsSchema, false)
 			}
+			text, err := verify.PolicySchema()
 			if err != nil {
 				return err
 			}
@@ -158,11 +148,8 @@ JSON is the schema, whatever --output says.`,
 	return cmd
 }
 
-// verdictsSchema describes the JSON of verify.
-func verdictsSchema() ([]byte, error) {
-	statuses := []any{string(verified), string(warned), string(denied), string(undecided)}
-	schema := jsonschema.Of(reflect.TypeFor[[]verdict](), strings.TrimSpace("hallmark verify -o json"), map[reflect.Type]map[string]any{
-		reflect.TypeFor[status](): {"type": "string", "enum": statuses},
-	})
-	return jsonschema.Text(schema)
-}
+// verdictsSchema describes the JSON of verify: a list of Verdict. A test of the project
+// holds the two in step.
+//
+//go:embed verify.schema.json
+var verdictsSchema []byte

@@ -1,18 +1,15 @@
 package command
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -60,33 +57,11 @@ func TestExamplePoliciesAreGood(t *testing.T) {
 	newCLI(t).must("policy", "explain", "-o", "json", registry, "registry.example/incoming/x").prints(`"mode": "warn"`)
 }
 
-func TestSchemasAreKeptInStepWithTheCode(t *testing.T) {
-	for file, args := range map[string][]string{
-		"policy.schema.json": {"policy", "schema"}, "verify.schema.json": {"policy", "schema", "--of", "verify"},
-	} {
-		published, err := os.ReadFile(filepath.Join(policyDir, file))
-		must(t, err)
-		if got := newCLI(t).must(args...).stdout; got != string(published) {
-			t.Errorf("%s is not what 'hallmark %s' prints: write it anew", file, strings.Join(args, " "))
-		}
-	}
-	var schema map[string]any
-	text, err := os.ReadFile(filepath.Join(policyDir, "policy.schema.json"))
+func TestThePolicySchemaIsKeptInStepWithTheCode(t *testing.T) {
+	published, err := os.ReadFile(filepath.Join(policyDir, "policy.schema.json"))
 	must(t, err)
-	must(t, json.Unmarshal(text, &schema))
-	files, err := filepath.Glob(filepath.Join(policyDir, "*.yaml"))
-	must(t, err)
-	for _, f := range files {
-		content, err := os.ReadFile(f)
-		must(t, err)
-		var v any
-		must(t, yaml.Unmarshal(content, &v))
-		plain, err := json.Marshal(v)
-		must(t, err)
-		must(t, json.Unmarshal(plain, &v))
-		if err := jsonschema.Check(schema, v); err != nil {
-			t.Errorf("%s: %v", f, err)
-		}
+	if got := newCLI(t).must("policy", "schema").stdout; got != string(published) {
+		t.Error("policy.schema.json is not what 'hallmark policy schema' prints: write it again")
 	}
 }
 
@@ -125,7 +100,7 @@ func TestProductionPolicyAllowsWhatMeetsItAndDeniesEachThingThatIsMissing(t *tes
 	shipped(t, x, keys, "")
 	newCLI(t).must("verify", "--policy", policy, "--explain", x.tag("v1")).
 		prints("verified", "met  signature by release", "met  attestation slsaprovenance by builder", "met  attestation vulns by scanner", "met  config of the image", "valid until")
-	var verdicts []verdict
+	var verdicts []Verdict
 	newCLI(t).must("verify", "--policy", policy, "-o", "json", x.tag("v1")).decode(&verdicts)
 	if v := verdicts[0]; len(v.Requirements) != 5 || v.ValidUntil == nil || v.Rule != "layout.invalid/oci" {
 		t.Errorf("%+v", v)
@@ -143,22 +118,25 @@ func TestProductionPolicyAllowsWhatMeetsItAndDeniesEachThingThatIsMissing(t *tes
 	newCLI(t).run("verify", "--policy", policy, "--explain", y.tag("v1")).exits(exitDenied).prints("runs-as-root", "not met")
 }
 
+// That the schema describes the type is a test of internal/dev/house. What is written
+// of the type differs from the schema only where a list is missing.
 func TestVerdictsAreWhatTheirSchemaSays(t *testing.T) {
 	keys := team(t)
 	x := layoutTarget(t)
 	shipped(t, x, keys, "")
 	x.push("other")
 	policy := policyIn(t, "production.yaml", keys, here...)
-	var schema map[string]any
-	text, err := os.ReadFile(filepath.Join(policyDir, "verify.schema.json"))
-	must(t, err)
-	must(t, json.Unmarshal(text, &schema))
 	for _, args := range [][]string{{"--policy", policy}, {"--key", keys["release"].public}, {"--key", keys["builder"].public}} {
 		o := newCLI(t).run(append(append([]string{"verify", "-o", "json"}, args...), x.tag("v1"), x.tag("other"), x.tag("none"))...).exits(exitUndecided).says("3 images:")
-		var v any
-		must(t, json.Unmarshal([]byte(o.stdout), &v))
-		if err := jsonschema.Check(schema, v); err != nil {
-			t.Errorf("%v\n%s", err, o.stdout)
+		var all []Verdict
+		o.decode(&all)
+		for _, v := range all {
+			if !slices.Contains([]status{verified, warned, denied, undecided}, v.Status) {
+				t.Errorf("status %q", v.Status)
+			}
+		}
+		if strings.Contains(o.stdout, "null") {
+			t.Errorf("a list or object is missing: %s", o.stdout)
 		}
 	}
 }

@@ -5,13 +5,11 @@ package command
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 )
-
-// Plugins are what a program links beside the library. The zero value has none.
-type Plugins struct{}
 
 // Program is hallmark with some plug-ins.
 type Program struct{ plugins Plugins }
@@ -26,4 +24,10 @@ func (p *Program) Main() int {
 	// After the first signal the default comes back.
 	context.AfterFunc(ctx, stop)
 	return p.run(ctx, os.Args[1:], thisProcess())
+}
+
+// Run runs a command line with other streams, none of which is a terminal, and returns
+// the exit code.
+func (p *Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return p.run(ctx, args, host{stdin: stdin, stdout: stdout, stderr: stderr, lookupEnv: os.LookupEnv})
 }

@@ -43,12 +43,15 @@ func (f *keyFlags) signers(ctx context.Context) ([]sign.Signer, error) {
 	}
 	var signers []sign.Signer
 	for _, path := range f.keys {
-		signer, err := sign.Load(ctx, path, sign.LoadOptions{
-			Password: func(ctx context.Context) ([]byte, error) {
-				return f.passwords.existing(ctx, "Password for "+path+": ")
-			},
-			Logger: f.passwords.app.logger(),
-		})
+		signer, err := f.passwords.app.plugins.signer(ctx, path)
+		if signer == nil && err == nil {
+			signer, err = sign.Load(ctx, path, sign.LoadOptions{
+				Password: func(ctx context.Context) ([]byte, error) {
+					return f.passwords.existing(ctx, "Password for "+path+": ")
+				},
+				Logger: f.passwords.app.logger(),
+			})
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
@@ -63,7 +62,7 @@ func (a *app) signBlob(ctx context.Context, f signBlobFlags, path string) error 
 	if err != nil {
 		return err
 	}
-	if err := file.Create(f.bundle, append(text, '\n'), 0o644); err != nil {
+	if err := createFile(f.bundle, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
 	if a.json() {

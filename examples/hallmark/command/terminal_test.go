@@ -22,7 +22,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/simplesigning"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
@@ -66,19 +65,24 @@ func certificateWith(t *testing.T, identity string) []byte {
 // attachHostile attaches evidence with hostile text wherever text may stand.
 func attachHostile(t *testing.T, x target, subject name.Digest) {
 	t.Helper()
-	payload, err := (&simplesigning.Payload{
-		DockerReference: hostile, ManifestDigest: subject.DigestStr(), Annotations: map[string]string{hostile: hostile},
-	}).Marshal()
+	payload, err := json.Marshal(map[string]any{
+		"critical": map[string]any{
+			"identity": map[string]string{"docker-reference": hostile},
+			"image":    map[string]string{"docker-manifest-digest": subject.DigestStr()},
+			"type":     "cosign container image signature",
+		},
+		"optional": map[string]string{hostile: hostile},
+	})
 	must(t, err)
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificateWith(t, hostile)}))
 	for _, annotations := range []map[string]string{
-		{simplesigning.AnnotationSignature: "AAAA", hostile: hostile},
-		{simplesigning.AnnotationSignature: "AAAA", simplesigning.AnnotationCertificate: certificate},
-		{simplesigning.AnnotationSignature: hostile},
+		{annotationSignature: "AAAA", hostile: hostile},
+		{annotationSignature: "AAAA", "dev.sigstore.cosign/certificate": certificate},
+		{annotationSignature: hostile},
 	} {
 		x.attach(subject, registry.Item{
 			Format: registry.FormatSimpleSigning, Payload: payload,
-			Layer: v1.Descriptor{MediaType: simplesigning.LayerMediaType, Annotations: annotations},
+			Layer: v1.Descriptor{MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Annotations: annotations},
 		})
 	}
 	bundle, err := json.Marshal(map[string]any{

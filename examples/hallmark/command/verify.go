@@ -27,9 +27,9 @@ const (
 	undecided status = "undecided"
 )
 
-// verdict is the answer about one image; verify prints a JSON list of them, in
+// Verdict is the answer about one image; verify prints a JSON list of them, in
 // the order of its arguments.
-type verdict struct {
+type Verdict struct {
 	// Image is the argument.
 	Image  string `json:"image"`
 	Status status `json:"status"`
@@ -151,11 +151,11 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of ver
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
-	verifier, err := f.verifier()
+	verifier, err := f.verifier(a.plugins)
 	if err != nil {
 		return err
 	}
-	b := batch{app: a, verifier: verifier, verdicts: make([]verdict, len(images))}
+	b := batch{app: a, verifier: verifier, verdicts: make([]Verdict, len(images))}
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 }
 
 // verifier is made of the policy, or of the keys.
-func (f *verifyFlags) verifier() (*verify.Verifier, error) {
+func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
 	if f.policyFile == "" {
 		signatures, err := f.policy()
 		if err != nil {
@@ -181,11 +181,7 @@ func (f *verifyFlags) verifier() (*verify.Verifier, error) {
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	policy, err := verify.LoadPolicy(f.policyFile, verify.ParseOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return verify.New(policy, verify.Options{})
+	return p.verifierOf(f.policyFile)
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
@@ -201,7 +197,7 @@ func parsePlatform(text string) (*v1.Platform, error) {
 
 // worst is the verdict about all: what is undecided weighs most, since then the
 // answer is not complete.
-func worst(all []verdict) error {
+func worst(all []Verdict) error {
 	var answer error
 	for _, v := range all {
 		switch {
@@ -219,7 +215,7 @@ type batch struct {
 	app      *app
 	verifier *verify.Verifier
 	platform *v1.Platform
-	verdicts []verdict // in the order of the arguments
+	verdicts []Verdict // in the order of the arguments
 	decided  int
 }
 
@@ -263,8 +259,8 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.verdicts))
 }
 
-func verdictOn(p place, result *verify.Result, err error) verdict {
-	v := verdict{Image: p.image, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
+func verdictOn(p place, result *verify.Result, err error) Verdict {
+	v := Verdict{Image: p.image, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
 	var refused *verify.Error
 	var unread *verify.UndecidedError
 	switch {
@@ -299,7 +295,7 @@ func verdictOn(p place, result *verify.Result, err error) verdict {
 	return v
 }
 
-func (a *app) printVerdicts(all []verdict, explain bool) error {
+func (a *app) printVerdicts(all []Verdict, explain bool) error {
 	a.summarize(all)
 	if a.json() {
 		return a.out.document(all)
@@ -315,7 +311,7 @@ func (a *app) printVerdicts(all []verdict, explain bool) error {
 }
 
 // summarize counts the verdicts on many images, for people.
-func (a *app) summarize(all []verdict) {
+func (a *app) summarize(all []Verdict) {
 	if len(all) < 2 {
 		return
 	}
@@ -333,7 +329,7 @@ func (a *app) summarize(all []verdict) {
 }
 
 // why tells which requirements were met and which were not.
-func (v verdict) why(explain bool) (nodes []node) {
+func (v Verdict) why(explain bool) (nodes []node) {
 	for _, c := range v.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
 	}
@@ -362,7 +358,7 @@ func (v verdict) why(explain bool) (nodes []node) {
 }
 
 // from says what led to the digest, where that is not plain.
-func (v verdict) from() string {
+func (v Verdict) from() string {
 	switch {
 	case v.Index != "":
 		return "of index " + digestPart(v.Index)

@@ -36,7 +36,7 @@ func TestExitCodesTellVerifiedDeniedAndUndecidedApart(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCLI(t)
-			var all []verdict
+			var all []Verdict
 			c.run(append([]string{"verify", "-o", "json", "--key", k.public}, test.images...)...).exits(test.code).decode(&all)
 			var got []status
 			for i, v := range all {
@@ -125,7 +125,7 @@ func TestPlatformGivesTheDigestThatASignedIndexLists(t *testing.T) {
 		x.push("single")
 		c.must("sign", "--key", k.private, x.tag("v1"), x.tag("single"))
 
-		var all []verdict
+		var all []Verdict
 		c.must("verify", "-o", "json", "--key", k.public, "--platform", "linux/arm64", x.tag("v1")).decode(&all)
 		if all[0].Digest != x.at(children[1]) || all[0].Index != x.at(index) || len(all[0].Keys) != 1 {
 			t.Errorf("%+v", all[0])
@@ -164,7 +164,7 @@ func TestManyImagesOfManyStoresAreVerifiedAtOnce(t *testing.T) {
 		images = append(images, x.tag(tag))
 	}
 	c.must(append([]string{"sign", "--key", k.private}, images...)...)
-	var all []verdict
+	var all []Verdict
 	c.must(append([]string{"verify", "-o", "json", "--key", k.public}, append(images, images[2])...)...).decode(&all)
 	for i, v := range all[:30] {
 		if v.Image != images[i] || v.Status != verified {
@@ -221,7 +221,7 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 	c.must("sign", "-o", "json", "--key", k.private, "-a", "env=prod", x.tag("v1")).decode(&signed)
 	_, evidence, _ := strings.Cut(signed[0].Signatures[0].Evidence, "@")
 	by := []verify.Signer{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}}
-	var verdicts []verdict
+	var verdicts []Verdict
 	must(t, json.Unmarshal([]byte(got), &verdicts))
 	const first = "rules[0].require[0]"
 	want, err := json.MarshalIndent([]any{orderedVerdict{

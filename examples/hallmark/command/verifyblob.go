@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -71,7 +70,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	}
 	var bundles [][]byte
 	for _, name := range f.bundles {
-		text, _, err := file.Read(name, maxBundle)
+		text, _, err := readFile(name, maxBundle)
 		if err != nil {
 			return fmt.Errorf("bundle: %w", err)
 		}

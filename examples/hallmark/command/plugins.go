@@ -1,0 +1,95 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// Plugins are what a program links beside the library. The zero value has none: keys
+// are files, and policies name keys alone.
+type Plugins struct {
+	// Authorities recognise the identities of policies, by the names that policies give
+	// the authorities; those that are a verify.TimeAuthority vouch for times too. Nil: a
+	// policy that names one is refused.
+	Authorities map[string]verify.Authority
+	// Signers open the private keys that --key names as SCHEME:..., by the scheme. Nil:
+	// --key names files.
+	Signers map[string]OpenSigner
+}
+
+// OpenSigner opens the private key that a URI names.
+type OpenSigner func(ctx context.Context, uri string) (sign.Signer, error)
+
+// fullProgram is the program that links the plug-ins of the project.
+const fullProgram = "hallmark-full"
+
+// The plug-ins of the project: authorities by their names in policies, signers by the
+// schemes of their keys.
+var (
+	projectAuthorities = map[string]string{"sigstore": "verify/sigstore", "notation": "verify/notation"}
+	projectSigners     = map[string]string{
+		"awskms": "sign/kms/aws", "azurekms": "sign/kms/azure", "gcpkms": "sign/kms/gcp",
+		"hashivault": "sign/kms/vault", "pkcs11": "sign/pkcs11",
+	}
+)
+
+// errNoPlugin says that the program lacks a plug-in.
+var errNoPlugin = errors.New("plug-in is not linked")
+
+func noPlugin(plugin string) error {
+	return fmt.Errorf("needs the plug-in %s, which %s has and this program has not: %w", plugin, fullProgram, errNoPlugin)
+}
+
+// absent stands for an authority of the project that the program lacks: a policy that
+// names it is refused with line and column, as for any other mistake.
+type absent struct {
+	plugin string
+	named  *bool
+}
+
+func (a absent) refuse() error {
+	*a.named = true
+	return noPlugin(a.plugin)
+}
+
+// Identity implements verify.Authority.
+func (a absent) Identity(map[string]any) (verify.Identity, error) { return nil, a.refuse() }
+
+// Clock implements verify.TimeAuthority.
+func (a absent) Clock(map[string]any) (verify.Clock, error) { return nil, a.refuse() }
+
+// verifierOf makes a verifier of the policy in a file.
+func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
+	named := false
+	linked := make(map[string]verify.Authority)
+	for name, plugin := range projectAuthorities {
+		linked[name] = absent{plugin, &named}
+	}
+	maps.Copy(linked, p.Authorities)
+	policy, err := verify.LoadPolicy(path, verify.ParseOptions{Authorities: linked})
+	if err != nil && named {
+		return nil, fmt.Errorf("%w: %w", errNoPlugin, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return verify.New(policy, verify.Options{Authorities: linked})
+}
+
+// signer opens a key of --key that a plug-in has; nil: it is a file.
+func (p Plugins) signer(ctx context.Context, ref string) (sign.Signer, error) {
+	scheme, _, _ := strings.Cut(ref, ":")
+	if open := p.Signers[scheme]; open != nil {
+		return open(ctx, ref)
+	}
+	if plugin := projectSigners[scheme]; plugin != "" && scheme != ref {
+		return nil, fmt.Errorf("key %s %w", ref, noPlugin(plugin))
+	}
+	return nil, nil
+}

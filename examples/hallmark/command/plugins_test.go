@@ -1,0 +1,66 @@
+package command
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// anybody is an authority that recognises whom the settings name.
+type anybody struct{ verify.Authority }
+
+func (anybody) Identity(settings map[string]any) (verify.Identity, error) {
+	return someone{id: settings["name"].(string)}, nil
+}
+
+type someone struct {
+	verify.Identity
+	id string
+}
+
+func (s someone) ID() string { return s.id }
+
+const certificatePolicy = `version: 1
+identities: {ci: {authority: sigstore, settings: {name: ci}}}
+roles: {release: {identities: [ci]}}
+rules:
+  - images: ["**"]
+    require: [{signature: {by: release}}]
+`
+
+func TestPlugins_AbsentAuthority(t *testing.T) {
+	dir := t.TempDir()
+	identities := writeFile(t, filepath.Join(dir, "identities.yaml"), []byte(certificatePolicy))
+	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: sigstore}}\n"+certificatePolicy))
+	for _, policy := range []string{identities, times} {
+		for _, args := range [][]string{{"policy", "check", policy}, {"policy", "explain", policy, "registry.example/app"}, {"verify", "--policy", policy, "registry.example/app"}} {
+			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/sigstore", "hallmark-full", "next: run the same command with hallmark-full")
+		}
+	}
+	linked := newCLI(t)
+	linked.plugins.Authorities = map[string]verify.Authority{"sigstore": anybody{}}
+	linked.must("policy", "check", identities).prints("good")
+	unknown := writeFile(t, filepath.Join(dir, "unknown.yaml"), []byte("version: 1\nidentities: {ci: {authority: acme}}\nroles: {release: {identities: [ci]}}\n"))
+	newCLI(t).run("policy", "check", unknown).exits(exitUndecided).says("acme", "not linked")
+}
+
+func TestPlugins_Signers(t *testing.T) {
+	x, k := layoutTarget(t), newKey(t)
+	x.push("v1")
+	newCLI(t).run("sign", "--key", "awskms:///alias/release", x.tag("v1")).exits(exitUndecided).says("sign/kms/aws", "hallmark-full")
+	linked := newCLI(t)
+	asked := ""
+	linked.plugins.Signers = map[string]OpenSigner{"awskms": func(_ context.Context, uri string) (sign.Signer, error) {
+		asked = uri
+		return k.signer, nil
+	}}
+	linked.must("sign", "--key", "awskms:///alias/release", x.tag("v1"))
+	if asked != "awskms:///alias/release" {
+		t.Errorf("opened %q", asked)
+	}
+	newCLI(t).must("verify", "--key", k.public, x.tag("v1")).prints("verified")
+	newCLI(t).run("sign", "--key", "pkcs11", x.tag("v1")).exits(exitUndecided).says("pkcs11: no such file")
+}
