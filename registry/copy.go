@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -133,14 +132,10 @@ func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to na
 			Detail: "neither the image nor its evidence is to be copied"}
 	}
 	o = o.withDefaults()
-	c := &copier{
+	c := newCopier(&copyRun{
 		src: src, dst: dst, from: from.Context(), to: to.Context(), o: o,
-		slots:    make(chan struct{}, o.Concurrency),
-		progress: progress{report: o.Progress},
-		blobs:    make(map[blobKey]*blobTask),
-		lists:    make(map[v1.Hash]*destinationList),
-		levels:   make(map[v1.Hash]int),
-	}
+		slots: make(chan struct{}, o.Concurrency), progress: progress{report: o.Progress},
+	})
 	root, err := c.readSource(ctx, from)
 	if err != nil {
 		return name.Digest{}, err
@@ -155,21 +150,31 @@ func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to na
 	return at, nil
 }
 
-// copier is one run of Copy.
-type copier struct {
+// copyRun is what the parts of one run of Copy share.
+type copyRun struct {
 	src      Reader
 	dst      Store
 	from, to name.Repository
 	o        CopyOptions
 	slots    chan struct{} // one for each request under way
 	progress progress
-	evidence atomic.Int64 // how many manifests of evidence were met
 
-	mu     sync.Mutex
-	blobs  map[blobKey]*blobTask
-	lists  map[v1.Hash]*destinationList // of referrers, by subject
-	levels map[v1.Hash]int              // whose evidence was looked for, and how far it was followed
-	checks []check                      // of what was written
+	writing sync.Mutex
+	checks  []check // of what was written
+}
+
+// copier is one run of Copy.
+type copier struct {
+	*copyRun
+	content  *copyContent
+	lists    *copyLists
+	evidence *copyEvidence
+}
+
+func newCopier(run *copyRun) *copier {
+	lists := &copyLists{copyRun: run, all: make(map[v1.Hash]*destinationList)}
+	content := &copyContent{copyRun: run, lists: lists, blobs: &copyBlobs{copyRun: run, tasks: make(map[blobKey]*blobTask)}}
+	return &copier{run, content, lists, &copyEvidence{copyRun: run, content: content, lists: lists, levels: make(map[v1.Hash]int)}}
 }
 
 // run copies root, and makes to name it.
@@ -179,24 +184,24 @@ func (c *copier) run(ctx context.Context, root Manifest, to name.Reference) erro
 			return err
 		}
 	}
-	image, err := c.load(ctx, root)
+	image, err := c.content.load(ctx, root)
 	if err != nil {
 		return err
 	}
 	if !c.o.EvidenceOnly {
-		if err := c.store(ctx, image, ofImage); err != nil {
+		if err := c.content.store(ctx, image, ofImage); err != nil {
 			return err
 		}
 	}
 	if !c.o.NoEvidence {
-		err := forEach(ctx, c, image.all(), func(ctx context.Context, t *tree) error {
-			return c.evidenceOf(ctx, t.Descriptor.Digest, 1)
+		err := forEach(ctx, c.copyRun, image.all(), func(ctx context.Context, t *tree) error {
+			return c.evidence.of(ctx, t.Descriptor.Digest, 1)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if err := c.writeLists(ctx); err != nil {
+	if err := c.lists.write(ctx); err != nil {
 		return err
 	}
 	if err := c.readBack(ctx); err != nil || c.o.EvidenceOnly {
@@ -220,6 +225,16 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 	return nil
 }
 
+// readBack reads back all that this copy has written but the image's tag.
+func (c *copier) readBack(ctx context.Context) error {
+	for subject, l := range c.lists.all {
+		if len(l.copied) > 0 {
+			c.written(check{subject, "the list of referrers", func(ctx context.Context) error { return c.lists.confirm(ctx, subject, l) }})
+		}
+	}
+	return readBack(ctx, c.checks, c.o.Concurrency)
+}
+
 // publish makes to name the image, which is complete by now.
 func (c *copier) publish(ctx context.Context, to name.Reference, root Manifest) error {
 	tag, ok := to.(name.Tag)
@@ -237,7 +252,7 @@ func (c *copier) publish(ctx context.Context, to name.Reference, root Manifest) 
 }
 
 // readSource reads a manifest. What a store returns is checked again.
-func (c *copier) readSource(ctx context.Context, ref name.Reference) (Manifest, error) {
+func (c *copyRun) readSource(ctx context.Context, ref name.Reference) (Manifest, error) {
 	m, err := slotted(ctx, c, func() (Manifest, error) { return c.src.Manifest(ctx, ref) })
 	if err == nil {
 		m, err = describeChecked(m, ref)
@@ -248,8 +263,21 @@ func (c *copier) readSource(ctx context.Context, ref name.Reference) (Manifest, 
 	return m, nil
 }
 
-func (c *copier) fail(h v1.Hash, kind Kind, detail string, err error) error {
+func (c *copyRun) fail(h v1.Hash, kind Kind, detail string, err error) error {
 	return &Error{Op: "copy", Ref: h.String(), Kind: kind, Detail: detail, Err: err}
+}
+
+// written notes what is to be read back at the end of a copy, by one of the
+// requests that may be under way.
+func (c *copyRun) written(k check) {
+	look := k.look
+	k.look = func(ctx context.Context) error {
+		_, err := slotted(ctx, c, func() (struct{}, error) { return struct{}{}, look(ctx) })
+		return err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.checks = append(c.checks, k)
 }
 
 // sourceError marks an error that lies in what the source holds. In evidence,
@@ -265,7 +293,7 @@ func rubbish(err error) bool {
 }
 
 // slotted runs f once one of the requests that may be under way is free.
-func slotted[T any](ctx context.Context, c *copier, f func() (T, error)) (T, error) {
+func slotted[T any](ctx context.Context, c *copyRun, f func() (T, error)) (T, error) {
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -282,7 +310,7 @@ func ended(ctx context.Context) error {
 
 // forEach calls f for each element, as many at once as requests may be. The first
 // error cancels the others and is returned once all have ended.
-func forEach[T any](ctx context.Context, c *copier, all []T, f func(context.Context, T) error) error {
+func forEach[T any](ctx context.Context, c *copyRun, all []T, f func(context.Context, T) error) error {
 	return eachOf(ctx, c.o.Concurrency, all, f)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,8 +18,19 @@ import (
 // the image, and evidence about that.
 const maxEvidenceDepth = 2
 
-// evidenceOf copies the evidence about one manifest, and the evidence about that.
-func (c *copier) evidenceOf(ctx context.Context, subject v1.Hash, level int) error {
+// copyEvidence copies what is attached to manifests.
+type copyEvidence struct {
+	*copyRun
+	content *copyContent
+	lists   *copyLists
+	met     atomic.Int64 // how many manifests of evidence
+
+	mu     sync.Mutex
+	levels map[v1.Hash]int // whose evidence was looked for, and how far it was followed
+}
+
+// of copies the evidence about one manifest, and the evidence about that.
+func (c *copyEvidence) of(ctx context.Context, subject v1.Hash, level int) error {
 	if !c.begin(subject, level) {
 		return nil
 	}
@@ -32,14 +44,14 @@ func (c *copier) evidenceOf(ctx context.Context, subject v1.Hash, level int) err
 	if err != nil || level == maxEvidenceDepth {
 		return err
 	}
-	return forEach(ctx, c, append(referrers, sboms...), func(ctx context.Context, h v1.Hash) error {
-		return c.evidenceOf(ctx, h, level+1)
+	return forEach(ctx, c.copyRun, append(referrers, sboms...), func(ctx context.Context, h v1.Hash) error {
+		return c.of(ctx, h, level+1)
 	})
 }
 
 // begin reports whether the evidence about a manifest is still to be looked for:
 // a manifest may be listed in the image and refer to another at once.
-func (c *copier) begin(subject v1.Hash, level int) bool {
+func (c *copyEvidence) begin(subject v1.Hash, level int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if before, known := c.levels[subject]; known && before <= level {
@@ -50,15 +62,15 @@ func (c *copier) begin(subject v1.Hash, level int) bool {
 }
 
 // count fails where more manifests of evidence were met than there may be.
-func (c *copier) count(subject v1.Hash, n int) error {
-	if c.evidence.Add(int64(n)) > int64(c.o.MaxEvidence) {
+func (c *copyEvidence) count(subject v1.Hash, n int) error {
+	if c.met.Add(int64(n)) > int64(c.o.MaxEvidence) {
 		return c.fail(subject, ErrTooMany, fmt.Sprintf("more than %d manifests of evidence", c.o.MaxEvidence), nil)
 	}
 	return nil
 }
 
 // pass decides about an error met in a piece of evidence: rubbish is passed over.
-func (c *copier) pass(about v1.Descriptor, err error) error {
+func (c *copyEvidence) pass(about v1.Descriptor, err error) error {
 	if !rubbish(err) {
 		return err
 	}
@@ -68,14 +80,14 @@ func (c *copier) pass(about v1.Descriptor, err error) error {
 
 // referrers copies the referrers of subject, and returns the digests of those
 // that are at the destination now.
-func (c *copier) referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error) {
+func (c *copyEvidence) referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error) {
 	list, err := c.sourceLists(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex
 	var copied []v1.Hash
-	err = forEach(ctx, c, list, func(ctx context.Context, d v1.Descriptor) error {
+	err = forEach(ctx, c.copyRun, list, func(ctx context.Context, d v1.Descriptor) error {
 		if err := c.referrer(ctx, subject, d); err != nil {
 			return c.pass(d, err)
 		}
@@ -88,8 +100,8 @@ func (c *copier) referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, err
 }
 
 // sourceLists lists the referrers of subject, each once.
-func (c *copier) sourceLists(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error) {
-	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
+func (c *copyEvidence) sourceLists(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error) {
+	list, err := slotted(ctx, c.copyRun, func() ([]v1.Descriptor, error) {
 		return collectReferrers(ctx, c.src, c.from.Digest(subject.String()), c.o.MaxEvidence)
 	})
 	if errors.Is(err, ErrMalformed) && !Unreadable(err) && c.fallbackIsRubbish(ctx, subject) {
@@ -123,7 +135,7 @@ func collectReferrers(ctx context.Context, r Reader, subject name.Digest, limit 
 
 // fallbackIsRubbish tells a fallback tag that anyone may have overwritten from an
 // answer that the source got wrong.
-func (c *copier) fallbackIsRubbish(ctx context.Context, subject v1.Hash) bool {
+func (c *copyEvidence) fallbackIsRubbish(ctx context.Context, subject v1.Hash) bool {
 	m, err := c.readSource(ctx, c.from.Tag(oci.DigestTag(subject)))
 	if err != nil {
 		return rubbish(err) && !errors.Is(err, ErrNotFound)
@@ -132,12 +144,12 @@ func (c *copier) fallbackIsRubbish(ctx context.Context, subject v1.Hash) bool {
 	return err != nil || !doc.IsIndex
 }
 
-func (c *copier) referrer(ctx context.Context, subject v1.Hash, listed v1.Descriptor) error {
+func (c *copyEvidence) referrer(ctx context.Context, subject v1.Hash, listed v1.Descriptor) error {
 	m, err := c.readSource(ctx, c.from.Digest(listed.Digest.String()))
 	if err != nil {
 		return err
 	}
-	t, err := c.load(ctx, m)
+	t, err := c.content.load(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -147,97 +159,12 @@ func (c *copier) referrer(ctx context.Context, subject v1.Hash, listed v1.Descri
 	if err := c.count(subject, len(t.all())-1); err != nil {
 		return err
 	}
-	return c.store(ctx, t, c.o.MaxEvidenceBlob)
-}
-
-// destinationList is what the destination lists as referrers of one subject.
-type destinationList struct {
-	mu      sync.Mutex
-	have    map[v1.Hash]v1.Descriptor // nil until it was asked
-	missing []v1.Descriptor           // pushed, and not listed yet
-	copied  []copiedReferrer          // pushed, and to be listed in the end
-}
-
-func (c *copier) destinationList(subject v1.Hash) *destinationList {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lists[subject] == nil {
-		c.lists[subject] = &destinationList{}
-	}
-	return c.lists[subject]
-}
-
-// destinationLists reports whether the destination lists a referrer as what it is.
-func (c *copier) destinationLists(ctx context.Context, t *tree) (bool, error) {
-	var err error
-	entry, subject := oci.Listed(t.Descriptor, t.doc), t.doc.Subject.Digest
-	l := c.destinationList(subject)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.have == nil {
-		if l.have, err = c.askDestination(ctx, subject); err != nil {
-			return false, err
-		}
-	}
-	listed, there := l.have[entry.Digest]
-	return there && oci.SameContent(listed, entry) && listed.ArtifactType == entry.ArtifactType, nil
-}
-
-// askDestination asks the destination for its list, of which readers take the
-// first entry of each digest.
-func (c *copier) askDestination(ctx context.Context, subject v1.Hash) (map[v1.Hash]v1.Descriptor, error) {
-	list, err := slotted(ctx, c, func() ([]v1.Descriptor, error) {
-		return collectReferrers(ctx, c.dst, c.to.Digest(subject.String()), c.o.MaxEvidence)
-	})
-	if Unreadable(err) {
-		return nil, err
-	}
-	// What is no list holds nothing; writing to it will say what is wrong.
-	have := make(map[v1.Hash]v1.Descriptor, len(list))
-	for _, d := range list {
-		have[d.Digest] = d
-	}
-	return have, nil
-}
-
-// listAtDestination notes a manifest that was pushed: it has to be listed in the
-// end and, unless the destination indexes subjects, by the fallback tag.
-func (c *copier) listAtDestination(t *tree, indexed bool) {
-	entry := oci.Listed(t.Descriptor, t.doc)
-	copied := copiedReferrer{Descriptor: t.Descriptor}
-	copied.ArtifactType = entry.ArtifactType
-	if t.doc.Config != nil {
-		copied.config = string(t.doc.Config.MediaType)
-	}
-	l := c.destinationList(t.doc.Subject.Digest)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.copied = append(l.copied, copied)
-	if !indexed {
-		l.missing = append(l.missing, entry)
-	}
-}
-
-// writeLists adds what was noted to the fallback tags, to each once: a change of
-// such a tag takes a while, however many entries it adds.
-func (c *copier) writeLists(ctx context.Context) error {
-	var subjects []v1.Hash
-	for subject, l := range c.lists {
-		if len(l.missing) > 0 {
-			subjects = append(subjects, subject)
-		}
-	}
-	return forEach(ctx, c, subjects, func(ctx context.Context, subject v1.Hash) error {
-		_, err := slotted(ctx, c, func() (struct{}, error) {
-			return struct{}{}, addToFallback(ctx, c.dst, c.to.Digest(subject.String()), nil, c.lists[subject].missing...)
-		})
-		return err
-	})
+	return c.content.store(ctx, t, c.o.MaxEvidenceBlob)
 }
 
 // tagged copies what carries evidence about subject by a tag of cosign's, and
 // returns its digest if it is there now as it is.
-func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]v1.Hash, error) {
+func (c *copyEvidence) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]v1.Hash, error) {
 	tag := oci.DigestTag(subject) + suffix
 	m, err := c.readSource(ctx, c.from.Tag(tag))
 	if errors.Is(err, ErrNotFound) {
@@ -250,7 +177,7 @@ func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]
 		return nil, err
 	}
 	t := &tree{Manifest: m}
-	if err := c.parse(t); err != nil {
+	if err := c.content.parse(t); err != nil {
 		return nil, c.pass(m.Descriptor, err)
 	}
 	if t.doc.IsIndex || t.doc.Subject != nil && t.doc.Subject.Digest != subject {
@@ -270,15 +197,15 @@ func (c *copier) tagged(ctx context.Context, subject v1.Hash, suffix string) ([]
 // storeLayers copies the blobs of a tag's manifest. Each layer is evidence of its
 // own, so that rubbish in one says nothing about the others: such layers are
 // dropped from t.doc, and whole is false.
-func (c *copier) storeLayers(ctx context.Context, t *tree) (whole bool, err error) {
+func (c *copyEvidence) storeLayers(ctx context.Context, t *tree) (whole bool, err error) {
 	c.progress.expect(t.Descriptor)
 	for _, d := range t.blobs {
-		c.task(d)
+		c.content.blobs.task(d)
 	}
 	var mu sync.Mutex
 	bad := make(map[blobKey]bool)
-	err = forEach(ctx, c, t.blobs, func(ctx context.Context, d v1.Descriptor) error {
-		err := c.blob(ctx, listedBlob{d, t.Descriptor.Digest}, c.o.MaxEvidenceBlob)
+	err = forEach(ctx, c.copyRun, t.blobs, func(ctx context.Context, d v1.Descriptor) error {
+		err := c.content.blobs.copy(ctx, listedBlob{d, t.Descriptor.Digest}, c.o.MaxEvidenceBlob)
 		if rubbish(err) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -292,14 +219,14 @@ func (c *copier) storeLayers(ctx context.Context, t *tree) (whole bool, err erro
 
 // storeTag writes a tag whose layers are a set: where the destination has the tag
 // it gets the layers that it lacks.
-func (c *copier) storeTag(ctx context.Context, subject v1.Hash, tag string, t *tree, whole bool) error {
-	_, err := slotted(ctx, c, func() (struct{}, error) {
+func (c *copyEvidence) storeTag(ctx context.Context, subject v1.Hash, tag string, t *tree, whole bool) error {
+	_, err := slotted(ctx, c.copyRun, func() (struct{}, error) {
 		return struct{}{}, c.putTag(ctx, subject, c.to.Tag(tag), t, whole)
 	})
 	return err
 }
 
-func (c *copier) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *tree, whole bool) error {
+func (c *copyEvidence) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *tree, whole bool) error {
 	now, err := ReadManifest(ctx, c.dst, tag)
 	switch {
 	case err == nil && now.Descriptor.Digest == t.Descriptor.Digest:
@@ -335,12 +262,12 @@ func (c *copier) putTag(ctx context.Context, subject v1.Hash, tag name.Tag, t *t
 
 // storeSBOM writes a .sbom tag. It holds one document, which cannot be merged with
 // another: that of the destination stays.
-func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool) ([]v1.Hash, error) {
+func (c *copyEvidence) storeSBOM(ctx context.Context, tag string, t *tree, whole bool) ([]v1.Hash, error) {
 	if !whole {
 		return nil, nil // told already
 	}
 	at := c.to.Tag(tag)
-	now, err := slotted(ctx, c, func() (Manifest, error) { return ReadManifest(ctx, c.dst, at) })
+	now, err := slotted(ctx, c.copyRun, func() (Manifest, error) { return ReadManifest(ctx, c.dst, at) })
 	there := []v1.Hash{t.Descriptor.Digest}
 	switch {
 	case err == nil && now.Descriptor.Digest == t.Descriptor.Digest:
@@ -352,7 +279,7 @@ func (c *copier) storeSBOM(ctx context.Context, tag string, t *tree, whole bool)
 		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
 		return nil, nil
 	}
-	_, err = slotted(ctx, c, func() (PushReport, error) {
+	_, err = slotted(ctx, c.copyRun, func() (PushReport, error) {
 		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
 	})
 	switch {

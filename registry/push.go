@@ -154,24 +154,15 @@ func pushImageBlobs(ctx context.Context, w Writer, repo name.Repository, image v
 	if err != nil {
 		return err
 	}
-	jobs := []func(context.Context) error{
+	return together(ctx,
 		func(ctx context.Context) error { return pushBytes(ctx, w, repo, config) },
-	}
-	slots := make(chan struct{}, pushParallel)
-	for _, l := range layers {
-		jobs = append(jobs, func(ctx context.Context) error {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			return pushLayer(ctx, w, repo, l)
-		})
-	}
-	return together(ctx, jobs...)
+		func(ctx context.Context) error {
+			return eachOf(ctx, pushParallel, layers, func(ctx context.Context, l v1.Layer) error { return pushLayer(ctx, w, repo, l) })
+		},
+	)
 }
 
 func pushLayer(ctx context.Context, w Writer, repo name.Repository, l v1.Layer) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	digest, err := l.Digest()
 	if err != nil {
 		return err

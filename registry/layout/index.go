@@ -3,9 +3,11 @@ package layout
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -35,27 +37,126 @@ const (
 	cosignAtts  = "dev.cosignproject.cosign/atts"
 )
 
-// layoutIndex is index.json. It is never changed once it is shared: an update
-// works on a copy. What this package does not know in it is kept as it is.
-type layoutIndex struct {
-	data    []byte             // what it was parsed from
-	members []layoutMember     // of the document, in their order
-	entries []layoutIndexEntry // its manifests
+// indexFile is index.json on disk, and as it was last read.
+type indexFile struct {
+	dir        *directory
+	blobs      *blobs
+	maxSize    int64
+	maxEntries int
+
+	mu   sync.Mutex
+	last *index
 }
 
-type layoutMember struct {
+// read reads index.json, and parses it where it has changed.
+func (f *indexFile) read(op string) (*index, error) {
+	data, err := f.dir.readFile(indexName, f.maxSize)
+	if err != nil {
+		return nil, f.dir.fileError(op, indexName, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last != nil && bytes.Equal(f.last.data, data) {
+		return f.last, nil
+	}
+	x, err := parseIndex(data)
+	if err != nil {
+		return nil, f.dir.fail(op, indexName, registry.ErrMalformed, "", err)
+	}
+	if len(x.entries) > f.maxEntries {
+		return nil, f.dir.fail(op, indexName, registry.ErrTooMany, fmt.Sprintf("%d entries; the limit is %d", len(x.entries), f.maxEntries), nil)
+	}
+	f.last = x
+	f.blobs.keepSubjects(x)
+	return x, nil
+}
+
+// find returns the entry that a tag names: the one whose name is the tag, or
+// else the one whose full name ends with it or that implies it.
+func (f *indexFile) find(op string, x *index, tag string) (v1.Descriptor, error) {
+	all := x.matching(func(e entry) bool { return e.desc.Annotations[refNameAnnotation] == tag })
+	if len(all) == 0 {
+		suffix := ":" + tag
+		all = x.matching(func(e entry) bool {
+			return e.implied == tag ||
+				strings.HasSuffix(e.desc.Annotations[refNameAnnotation], suffix) ||
+				strings.HasSuffix(e.desc.Annotations[containerdAnnotation], suffix)
+		})
+	}
+	if len(all) == 0 {
+		return v1.Descriptor{}, f.dir.fail(op, tag, registry.ErrNotFound, "no entry of index.json has this tag", nil)
+	}
+	for _, d := range all[1:] {
+		if d.Digest != all[0].Digest {
+			return v1.Descriptor{}, f.dir.fail(op, tag, registry.ErrReference,
+				fmt.Sprintf("it names %s and %s; ask for one of these digests", all[0].Digest, d.Digest), nil)
+		}
+	}
+	return all[0], nil
+}
+
+// checkConditions fails with ErrConflict where a condition of a push does not hold.
+func (f *indexFile) checkConditions(op, tag string, x *index, o registry.PushOptions) error {
+	if tag == "" || o.IfMatch == "" && !o.IfAbsent {
+		return nil
+	}
+	now, err := f.find(op, x, tag)
+	exists := err == nil
+	switch {
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
+		return err
+	case o.IfAbsent && exists:
+		return f.dir.fail(op, tag, registry.ErrConflict, "the tag exists and names "+now.Digest.String(), nil)
+	case o.IfMatch != "" && !exists:
+		return f.dir.fail(op, tag, registry.ErrConflict, "the tag does not exist", nil)
+	case o.IfMatch != "" && o.IfMatch != now.Digest.String():
+		return f.dir.fail(op, tag, registry.ErrConflict, "the tag names "+now.Digest.String(), nil)
+	}
+	return nil
+}
+
+// write replaces index.json. It refuses what could not be read again.
+func (f *indexFile) write(op string, x *index) error {
+	if len(x.entries) > f.maxEntries {
+		return f.dir.fail(op, indexName, registry.ErrTooMany, fmt.Sprintf("it would have more than %d entries", f.maxEntries), nil)
+	}
+	data, err := x.encode()
+	if err != nil {
+		return f.dir.fail(op, indexName, registry.ErrMalformed, "", err)
+	}
+	if int64(len(data)) > f.maxSize {
+		return f.dir.fail(op, indexName, registry.ErrTooLarge, fmt.Sprintf("it would exceed %d bytes", f.maxSize), nil)
+	}
+	if _, err := parseIndex(data); err != nil {
+		return f.dir.fail(op, indexName, registry.ErrMalformed, "", err)
+	}
+	if err := f.dir.writeFile(indexName, writeString(string(data))); err != nil {
+		return f.dir.fileError(op, indexName, err)
+	}
+	return nil
+}
+
+// index is index.json. It is never changed once it is shared: an update
+// works on a copy. What this package does not know in it is kept as it is.
+type index struct {
+	data    []byte   // what it was parsed from
+	members []member // of the document, in their order
+	entries []entry  // its manifests
+}
+
+type member struct {
 	key string
 	raw []byte
 }
 
-type layoutIndexEntry struct {
+type entry struct {
 	desc v1.Descriptor
 	raw  []byte // the descriptor as it stands, or will stand, in the file
 	// implied is the tag that an entry of "cosign save" would have in a registry.
 	implied string
 }
 
-func parseIndex(data []byte) (*layoutIndex, error) {
+func parseIndex(data []byte) (*index, error) {
 	doc, err := oci.Parse(oci.MediaTypeIndex, data)
 	if err != nil {
 		return nil, err
@@ -64,20 +165,20 @@ func parseIndex(data []byte) (*layoutIndex, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &layoutIndex{data: data}
-	for key, member := range root.Members() {
-		x.members = append(x.members, layoutMember{key, member.Raw()})
+	x := &index{data: data}
+	for key, value := range root.Members() {
+		x.members = append(x.members, member{key, value.Raw()})
 	}
 	for e := range root.Get("manifests").Elems() {
-		x.entries = append(x.entries, layoutIndexEntry{desc: doc.Manifests[len(x.entries)], raw: e.Raw()})
+		x.entries = append(x.entries, entry{desc: doc.Manifests[len(x.entries)], raw: e.Raw()})
 	}
 	x.implyTags()
 	return x, nil
 }
 
 // implyTags gives the signatures and attestations of "cosign save" their tags.
-func (x *layoutIndex) implyTags() {
-	saved := x.matching(func(e layoutIndexEntry) bool {
+func (x *index) implyTags() {
+	saved := x.matching(func(e entry) bool {
 		kind := e.desc.Annotations[cosignKind]
 		return kind == cosignImage || kind == cosignIndex
 	})
@@ -94,65 +195,7 @@ func (x *layoutIndex) implyTags() {
 	}
 }
 
-// readIndex reads index.json, and parses it where it has changed.
-func (l *Layout) readIndex(op string) (*layoutIndex, error) {
-	data, err := l.readFile(indexFile, l.o.MaxIndexSize)
-	if err != nil {
-		return nil, l.fileError(op, indexFile, err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.index != nil && bytes.Equal(l.index.data, data) {
-		return l.index, nil
-	}
-	x, err := parseIndex(data)
-	if err != nil {
-		return nil, l.fail(op, indexFile, registry.ErrMalformed, "", err)
-	}
-	if len(x.entries) > l.o.MaxEntries {
-		return nil, l.fail(op, indexFile, registry.ErrTooMany, fmt.Sprintf("%d entries; the limit is %d", len(x.entries), l.o.MaxEntries), nil)
-	}
-	l.index = x
-	l.forget(x)
-	return x, nil
-}
-
-// forget drops what is remembered about manifests that are listed no more.
-func (l *Layout) forget(x *layoutIndex) {
-	kept := make(map[v1.Hash]v1.Hash, len(x.entries))
-	for _, e := range x.entries {
-		if of, known := l.subjects[e.desc.Digest]; known {
-			kept[e.desc.Digest] = of
-		}
-	}
-	l.subjects = kept
-}
-
-// find returns the entry that a tag names: the one whose name is the tag, or
-// else the one whose full name ends with it or that implies it.
-func (l *Layout) find(op string, x *layoutIndex, tag string) (v1.Descriptor, error) {
-	all := x.matching(func(e layoutIndexEntry) bool { return e.desc.Annotations[refNameAnnotation] == tag })
-	if len(all) == 0 {
-		suffix := ":" + tag
-		all = x.matching(func(e layoutIndexEntry) bool {
-			return e.implied == tag ||
-				strings.HasSuffix(e.desc.Annotations[refNameAnnotation], suffix) ||
-				strings.HasSuffix(e.desc.Annotations[containerdAnnotation], suffix)
-		})
-	}
-	if len(all) == 0 {
-		return v1.Descriptor{}, l.fail(op, tag, registry.ErrNotFound, "no entry of index.json has this tag", nil)
-	}
-	for _, d := range all[1:] {
-		if d.Digest != all[0].Digest {
-			return v1.Descriptor{}, l.fail(op, tag, registry.ErrReference,
-				fmt.Sprintf("it names %s and %s; ask for one of these digests", all[0].Digest, d.Digest), nil)
-		}
-	}
-	return all[0], nil
-}
-
-func (x *layoutIndex) matching(match func(layoutIndexEntry) bool) []v1.Descriptor {
+func (x *index) matching(match func(entry) bool) []v1.Descriptor {
 	var all []v1.Descriptor
 	for _, e := range x.entries {
 		if match(e) {
@@ -163,7 +206,7 @@ func (x *layoutIndex) matching(match func(layoutIndexEntry) bool) []v1.Descripto
 }
 
 // tags lists the tags that find can be asked for.
-func (x *layoutIndex) tags() []string {
+func (x *index) tags() []string {
 	var all []string
 	for _, e := range x.entries {
 		if tag := e.tag(); tag != "" {
@@ -175,7 +218,7 @@ func (x *layoutIndex) tags() []string {
 }
 
 // tag returns the tag of an entry, or "".
-func (e layoutIndexEntry) tag() string {
+func (e entry) tag() string {
 	for _, full := range []string{e.desc.Annotations[refNameAnnotation], e.desc.Annotations[containerdAnnotation]} {
 		if tag := full[strings.LastIndexByte(full, ':')+1:]; oci.IsTag(tag) {
 			return tag
@@ -184,17 +227,17 @@ func (e layoutIndexEntry) tag() string {
 	return e.implied
 }
 
-func listsDigest(entries []layoutIndexEntry, h v1.Hash) bool {
-	return slices.ContainsFunc(entries, func(e layoutIndexEntry) bool { return e.desc.Digest == h })
+func listsDigest(entries []entry, h v1.Hash) bool {
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.desc.Digest == h })
 }
 
 // with returns a copy that holds other entries.
-func (x *layoutIndex) with(entries []layoutIndexEntry) *layoutIndex {
-	return &layoutIndex{members: x.members, entries: entries}
+func (x *index) with(entries []entry) *index {
+	return &index{members: x.members, entries: entries}
 }
 
 // encode writes the index as JSON. Members keep their order and text.
-func (x *layoutIndex) encode() ([]byte, error) {
+func (x *index) encode() ([]byte, error) {
 	raws := make([][]byte, len(x.entries))
 	for i, e := range x.entries {
 		raws[i] = e.raw
@@ -214,7 +257,7 @@ func (x *layoutIndex) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func writeMember(b *bytes.Buffer, m layoutMember) error {
+func writeMember(b *bytes.Buffer, m member) error {
 	key, err := json.Marshal(m.key)
 	if err != nil {
 		return err
@@ -229,17 +272,17 @@ func writeMember(b *bytes.Buffer, m layoutMember) error {
 }
 
 // newEntry makes an entry; a tag of "" leaves it without a name.
-func newEntry(d v1.Descriptor, tag string) (layoutIndexEntry, error) {
+func newEntry(d v1.Descriptor, tag string) (entry, error) {
 	d.Annotations = nil
 	if tag != "" {
 		d.Annotations = map[string]string{refNameAnnotation: tag}
 	}
 	raw, err := json.Marshal(d)
-	return layoutIndexEntry{desc: d, raw: raw}, err
+	return entry{desc: d, raw: raw}, err
 }
 
 // withoutName returns the entry without the annotations that name it.
-func (e layoutIndexEntry) withoutName() (layoutIndexEntry, error) {
+func (e entry) withoutName() (entry, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(e.raw, &fields); err != nil {
 		return e, err
@@ -262,4 +305,51 @@ func (e layoutIndexEntry) withoutName() (layoutIndexEntry, error) {
 	var err error
 	e.raw, err = json.Marshal(fields)
 	return e, err
+}
+
+// relist returns the entries of an index.json in which tag names d and nothing
+// else, or d is listed if tag is ""; nil where that is so already.
+func (x *index) relist(tag string, d v1.Descriptor, subjectOf func(v1.Hash) (v1.Hash, error)) ([]entry, error) {
+	added, err := newEntry(d, tag)
+	if err != nil {
+		return nil, err
+	}
+	if tag == "" {
+		if listsDigest(x.entries, d.Digest) {
+			return nil, nil
+		}
+		return append(slices.Clone(x.entries), added), nil
+	}
+	var kept, named []entry
+	for _, e := range x.entries {
+		if e.desc.Annotations[refNameAnnotation] == tag {
+			named = append(named, e)
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	if len(named) == 1 && oci.SameContent(named[0].desc, d) {
+		return nil, nil
+	}
+	if kept, err = keepReferrers(kept, named, subjectOf); err != nil {
+		return nil, err
+	}
+	return append(kept, added), nil
+}
+
+// keepReferrers appends to kept, without their name, those of the entries that
+// lose it whose manifest is or may be a referrer.
+func keepReferrers(kept, losing []entry, subjectOf func(v1.Hash) (v1.Hash, error)) ([]entry, error) {
+	for _, e := range losing {
+		subject, err := subjectOf(e.desc.Digest)
+		if err == nil && subject == (v1.Hash{}) || listsDigest(kept, e.desc.Digest) {
+			continue
+		}
+		unnamed, err := e.withoutName()
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, unnamed)
+	}
+	return kept, nil
 }

@@ -15,7 +15,7 @@ import (
 // would.
 func LockLayout(t testing.TB, l *Layout) (unlock func()) {
 	t.Helper()
-	unlock, err := l.lock(t.Context(), "test")
+	unlock, err := l.writers.lock(t.Context(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestALockThatCannotBeHadIsAnError(t *testing.T) {
 	if err := f.Close(); err != nil { // no system locks a closed file
 		t.Fatal(err)
 	}
-	if err := l.waitForLock(t.Context(), "test", f); !errors.Is(err, registry.ErrUnavailable) {
+	if err := l.writers.waitForLock(t.Context(), "test", f); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	if kind := lockKind(fmt.Errorf("lock: %w", errors.ErrUnsupported)); kind != registry.ErrUnsupported {

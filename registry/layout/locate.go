@@ -66,18 +66,18 @@ func badReference(ref, detail string) error {
 }
 
 func locateLayout(ref, rest string, o Options) (registry.Store, name.Reference, error) {
-	place, err := splitLayout(ref, rest)
+	at, err := splitLayout(ref, rest)
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.Create && place.tag == "" && place.digest == (v1.Hash{}) {
+	if o.Create && at.tag == "" && at.digest == (v1.Hash{}) {
 		return nil, nil, badReference(ref, "say under which tag to write: "+safe(ref)+":TAG")
 	}
-	l, err := Open(place.dir, o)
+	l, err := Open(at.dir, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	target, err := l.target(place)
+	target, err := l.target(at)
 	if err != nil {
 		_ = l.Close() // it was only read from
 		return nil, nil, err
@@ -85,8 +85,8 @@ func locateLayout(ref, rest string, o Options) (registry.Store, name.Reference, 
 	return l, target, nil
 }
 
-// layoutPlace is a parsed layout reference; tag, digest or both are empty.
-type layoutPlace struct {
+// place is a parsed layout reference; tag, digest or both are empty.
+type place struct {
 	ref    string // as it was given
 	dir    string
 	tag    string
@@ -101,8 +101,8 @@ func digestLike(s string) bool {
 		len(encoded) >= 32 && strings.Trim(encoded, lower+upper+digits+"=_-") == ""
 }
 
-func splitLayout(ref, rest string) (layoutPlace, error) {
-	p := layoutPlace{ref: ref, dir: rest}
+func splitLayout(ref, rest string) (place, error) {
+	p := place{ref: ref, dir: rest}
 	// A tag or digest stands behind the last separator and, on Windows, behind
 	// the drive's own colon. Neither can hold a separator, so that taking both
 	// for one on every system changes nothing.
@@ -124,7 +124,7 @@ func splitLayout(ref, rest string) (layoutPlace, error) {
 }
 
 // target returns what a place in the layout names.
-func (l *Layout) target(p layoutPlace) (name.Reference, error) {
+func (l *Layout) target(p place) (name.Reference, error) {
 	switch {
 	case p.digest != v1.Hash{}:
 		return l.Digest(p.digest), nil
@@ -146,13 +146,13 @@ func isEvidenceTag(tag string) bool {
 
 // onlyImage returns the reference to the one image in the layout.
 func (l *Layout) onlyImage(ref string) (name.Reference, error) {
-	index, err := l.readIndex("locate")
+	x, err := l.index.read("locate")
 	if err != nil {
 		return nil, err
 	}
 	named := make(map[v1.Hash][]string)
 	unnamed := make(map[v1.Hash]bool)
-	for _, e := range index.entries {
+	for _, e := range x.entries {
 		switch tag := e.tag(); {
 		case tag == "":
 			unnamed[e.desc.Digest] = true
@@ -179,7 +179,7 @@ func (l *Layout) onlyUnnamed(ref string, listed map[v1.Hash]bool) (name.Referenc
 	var images []v1.Hash
 	for h := range listed {
 		// What cannot be read may be an image.
-		if subject, err := l.subjectOf(h); err != nil || subject == (v1.Hash{}) {
+		if subject, err := l.blobs.subjectOf(h); err != nil || subject == (v1.Hash{}) {
 			images = append(images, h)
 		}
 	}

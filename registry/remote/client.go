@@ -6,21 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
-	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -146,15 +139,10 @@ func number[T int | int64 | time.Duration](v *T, d T) {
 // Source: OCI Distribution Specification v1.1; Docker Registry v2 token
 // authentication.
 type Client struct {
-	o       Options
-	own     http.RoundTripper
-	foreign http.RoundTripper // for redirects to other hosts
-	slots   *fair.Pool
-	// userAgent is the header that every request has.
-	userAgent []string
-	mu        sync.Mutex
-	hosts     map[string]*host
-	tags      keyLock // tags that Attach and Copy are changing
+	o     Options
+	hosts *hosts
+	send  *sender
+	tags  keyLock // tags that Attach and Copy are changing
 }
 
 var (
@@ -182,10 +170,9 @@ func New(o Options) (*Client, error) {
 }
 
 func newClient(o Options, own, foreign http.RoundTripper) *Client {
-	return &Client{
-		o: o, own: own, foreign: foreign, userAgent: []string{o.UserAgent},
-		slots: fair.NewPool(int64(o.MaxInFlight)), hosts: make(map[string]*host),
-	}
+	hosts, line := newHosts(o), newLine(o, own, foreign)
+	auth := &authorizer{keychain: o.Keychain, realms: o.TokenRealms, clientID: o.UserAgent, timeout: o.Timeout, line: line}
+	return &Client{o: o, hosts: hosts, send: &sender{o: o, hosts: hosts, line: line, auth: auth}}
 }
 
 // WithKeychain is a Client with other logins (nil: authn.DefaultKeychain) that shares
@@ -194,12 +181,12 @@ func newClient(o Options, own, foreign http.RoundTripper) *Client {
 func (c *Client) WithKeychain(k authn.Keychain) *Client {
 	o := c.o
 	o.Keychain = k
-	return newClient(o.withDefaults(), c.own, c.foreign)
+	return newClient(o.withDefaults(), c.send.line.own, c.send.line.foreign)
 }
 
 // CloseIdleConnections closes the connections that wait for another request.
 func (c *Client) CloseIdleConnections() {
-	for _, t := range []http.RoundTripper{c.own, c.foreign} {
+	for _, t := range []http.RoundTripper{c.send.line.own, c.send.line.foreign} {
 		if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
 			idle.CloseIdleConnections()
 		}
@@ -207,156 +194,23 @@ func (c *Client) CloseIdleConnections() {
 }
 
 // MayLackReferrers implements TagWriter.
-func (c *Client) MayLackReferrers(repo name.Repository) bool { return !c.host(repo).referrers.get() }
+func (c *Client) MayLackReferrers(repo name.Repository) bool {
+	return !c.hosts.of(repo).referrers.get()
+}
 
 // LockTag implements TagWriter.
 func (c *Client) LockTag(ctx context.Context, tag name.Tag) (unlock func(), err error) {
 	return c.tags.lock(ctx, tag.String())
 }
 
-// host is what a client knows about one registry.
-type host struct {
-	name   string
-	scheme string
-	auth   session
-	// referrers is set once the registry has shown that it has the referrers API.
-	referrers sharedFlag
-	// private is set once a connection showed that the registry has a private
-	// address, or its name says so.
-	private sharedFlag
-	// direct says that a connection's peer is the registry, not a proxy.
-	direct bool
-}
-
-// maxHosts bounds what is remembered about registries. One that is forgotten is
-// learned anew.
-const maxHosts = 1000
-
-func (c *Client) host(repo name.Repository) *host {
-	h := repo.RegistryStr()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, ok := c.hosts[h]
-	if !ok {
-		known = &host{name: h, scheme: c.scheme(h)}
-		known.direct = c.dialsItself(&url.URL{Scheme: known.scheme, Host: h})
-		if isLocal(h) {
-			known.private.set()
-		}
-		if len(c.hosts) >= maxHosts {
-			clear(c.hosts)
-		}
-		c.hosts[h] = known
-	}
-	return known
-}
-
-func (c *Client) scheme(h string) string {
-	insecure := slices.ContainsFunc(c.o.InsecurePlainHTTP, func(l string) bool { return strings.EqualFold(l, h) })
-	if insecure || isLoopback(h) && !listed(c.o.TLSHosts, h) {
-		return "http"
-	}
-	return "https"
-}
-
-// listed reports whether hosts holds h, or h without its port.
-func listed(hosts []string, h string) bool {
-	bare := hostname(h)
-	return slices.ContainsFunc(hosts, func(l string) bool { return strings.EqualFold(l, h) || strings.EqualFold(l, bare) })
-}
-
-// hostname is a host without port and brackets.
-func hostname(h string) string {
-	if bare, _, err := net.SplitHostPort(h); err == nil {
-		return bare
-	}
-	return strings.Trim(h, "[]")
-}
-
-func isLoopback(h string) bool {
-	bare := hostname(h)
-	if strings.EqualFold(bare, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(bare)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// isLocal reports whether a host, by its literal name, is this machine or in a
-// private network.
-func isLocal(h string) bool {
-	bare := strings.TrimSuffix(strings.ToLower(hostname(h)), ".")
-	if bare == "localhost" || strings.HasSuffix(bare, ".localhost") {
-		return true
-	}
-	if ip, err := netip.ParseAddr(bare); err == nil {
-		return netguard.IsPrivate(ip)
-	}
-	return endsInNumber(bare)
-}
-
-// endsInNumber reports whether a host that is not an address in its usual form
-// may be read as one all the same, such as 127.1 or 0x7f000001 (WHATWG URL
-// Standard, "ends in a number checker"). No name on the internet looks like this.
-func endsInNumber(h string) bool {
-	last := h[strings.LastIndexByte(h, '.')+1:]
-	if hex, ok := strings.CutPrefix(last, "0x"); ok {
-		return strings.Trim(hex, "0123456789abcdef") == ""
-	}
-	return last != "" && strings.Trim(last, "0123456789") == ""
-}
-
-// url builds an address of the registry from its parts; nothing in a
-// repository's name or a tag can change its shape.
-func (h *host) url(repo name.Repository, parts ...string) *url.URL {
-	path := "/v2/" + repo.RepositoryStr()
-	for _, p := range parts {
-		path += "/" + p
-	}
-	return &url.URL{Scheme: h.scheme, Host: h.name, Path: path}
-}
-
-// is reports whether an address is the registry's own: its scheme, host and port.
-func (h *host) is(u *url.URL) bool {
-	return u.Scheme == h.scheme && (strings.EqualFold(u.Host, h.name) || strings.EqualFold(withPort(u.Host, u.Scheme), withPort(h.name, h.scheme)))
-}
-
-func withPort(host, scheme string) string {
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host
-	}
-	port := "443"
-	if scheme == "http" {
-		port = "80"
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
-}
-
-// checkRepo refuses what a caller may have put together without ParseReference.
-func checkRepo(op string, repo name.Repository) error {
-	if repo.RepositoryStr() == "" || repo.RegistryStr() == "" {
-		return &registry.Error{Op: op, Kind: registry.ErrReference, Detail: "the repository has no name"}
-	}
-	return nil
-}
-
-// identifier is the tag or digest of a reference as the last part of a URL.
-func identifier(op string, ref name.Reference) (string, error) {
-	if err := checkRepo(op, ref.Context()); err != nil {
-		return "", err
-	}
-	if d, ok := ref.(name.Digest); ok {
-		h, err := registry.HashOf(d)
-		return h.String(), err
-	}
-	tag := ref.Identifier()
-	if !oci.IsTag(tag) {
-		return "", &registry.Error{Op: op, Ref: safe(ref.String()), Kind: registry.ErrReference, Detail: "malformed tag"}
-	}
-	return tag, nil
-}
-
 // shown is a reference as errors and logs show it.
 func text(ref fmt.Stringer) string { return safe(ref.String()) }
 
 func safe(s string) string { return registry.SafeText(s, 512) }
+
+// RetryDelay implements TagWriter. It says how long to wait after some failed
+// attempts, and whether another may help: where the error may go away by itself, and
+// the registry does not ask for a longer wait than anybody would be kept waiting for.
+func (c *Client) RetryDelay(attempts int, err error) (time.Duration, bool) {
+	return c.send.retryDelay(attempts, err)
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"net/http"
 	"strings"
 
@@ -22,27 +21,15 @@ var manifestTypes = []string{strings.Join([]string{
 	oci.MediaTypeManifest, oci.MediaTypeIndex, oci.MediaTypeDockerManifest, oci.MediaTypeDockerIndex,
 }, ", ")}
 
-func (c *Client) manifestRequest(op, method string, ref name.Reference) (*request, error) {
-	id, err := identifier(op, ref)
-	if err != nil {
-		return nil, err
-	}
-	repo := ref.Context()
-	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
-		url: c.host(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
-	}, nil
-}
-
 // Resolve implements Reader with one HEAD request, or with Manifest where the
 // registry does not answer that one fully.
 func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
-	r, err := c.manifestRequest("resolve", http.MethodHead, ref)
+	r, err := c.hosts.manifestRequest("resolve", http.MethodHead, ref)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
 	r.accept = []int{http.StatusMethodNotAllowed} // some have no HEAD
-	a, err := c.send(ctx, r, 0)
+	a, err := c.send.do(ctx, r, 0)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -71,7 +58,7 @@ func contentType(h http.Header) string {
 // Manifest implements Reader. Where the registry names no media type, it is the
 // one that the manifest has by itself.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
-	r, err := c.manifestRequest("read manifest", http.MethodGet, ref)
+	r, err := c.hosts.manifestRequest("read manifest", http.MethodGet, ref)
 	if err != nil {
 		return registry.Manifest{}, err
 	}
@@ -91,7 +78,7 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Man
 // or of an unknown type. A page in its place, as of a proxy that wants a login, is
 // no answer: a registry sends a manifest's type, or names the digest.
 func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference) (registry.Manifest, error) {
-	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	a, err := c.send.do(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {
 		return registry.Manifest{}, err
 	}
@@ -152,68 +139,9 @@ func parsed(ctx context.Context, r *request, m registry.Manifest) (*oci.Document
 	return nil, r.fail(registry.ErrMalformed, err, "")
 }
 
-func (c *Client) blobRequest(op, method string, ref name.Digest) (*request, v1.Hash, error) {
-	if err := checkRepo(op, ref.Context()); err != nil {
-		return nil, v1.Hash{}, err
-	}
-	h, err := registry.HashOf(ref)
-	if err != nil {
-		return nil, v1.Hash{}, err
-	}
-	repo := ref.Context()
-	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
-		url: c.host(repo).url(repo, "blobs", h.String()), header: http.Header{},
-	}, h, nil
-}
-
-// Blob implements Reader. A download that breaks off after its first byte is
-// not taken up again.
-func (c *Client) Blob(ctx context.Context, ref name.Digest, size int64) (io.ReadCloser, error) {
-	r, want, err := c.blobRequest("read blob", http.MethodGet, ref)
-	if err != nil {
-		return nil, err
-	}
-	if size == math.MaxInt64 {
-		return nil, r.fail(registry.ErrTooLarge, nil, "no blob is that large")
-	}
-	r.stream = true
-	a, err := c.send(ctx, r, 0)
-	if err != nil {
-		return nil, err
-	}
-	fail := r.fail
-	if contentType(a.header) == "text/html" {
-		fail = r.stray // unless the bytes are right, this is a page in place of the blob
-	}
-	if size >= 0 && a.length > size {
-		return nil, closing(a.stream, fail(registry.ErrTooLarge, nil, "more bytes than the descriptor says"))
-	}
-	return newBlobReader(a.stream, want, size, c.o.MaxBlobBytes, fail), nil
-}
-
-func closing(body io.Closer, err error) error {
-	_ = body.Close() // the error says more
-	return err
-}
-
-// HasBlob implements Writer.
-func (c *Client) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
-	r, want, err := c.blobRequest("look for blob", http.MethodHead, ref)
-	if err != nil {
-		return false, err
-	}
-	r.accept = []int{http.StatusNotFound}
-	a, err := c.send(ctx, r, 0)
-	if err != nil || a.status == http.StatusNotFound {
-		return false, err
-	}
-	return true, claimed(r, a.header, want)
-}
-
 // PushManifest implements Writer. It needs the right to push.
 func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m registry.Manifest, o registry.PushOptions) (registry.PushReport, error) {
-	r, err := c.manifestRequest("push manifest", http.MethodPut, ref)
+	r, err := c.hosts.manifestRequest("push manifest", http.MethodPut, ref)
 	if err != nil {
 		return registry.PushReport{}, err
 	}
@@ -235,7 +163,7 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m registr
 	}
 	r.open = func() io.Reader { return bytes.NewReader(m.Bytes) }
 	r.size = int64(len(m.Bytes))
-	a, err := c.send(ctx, r, maxErrorBody)
+	a, err := c.send.do(ctx, r, maxErrorBody)
 	if err != nil {
 		return registry.PushReport{}, err
 	}
@@ -244,4 +172,19 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m registr
 	}
 	subject := a.header.Get("OCI-Subject")
 	return registry.PushReport{SubjectIndexed: doc.Subject != nil && subject == doc.Subject.Digest.String()}, nil
+}
+
+// RemoveManifest implements Remover. Where the registry does not let manifests be
+// removed the error is ErrUnsupported, where it does not let this user,
+// ErrDenied.
+func (c *Client) RemoveManifest(ctx context.Context, ref name.Digest) error {
+	if _, err := registry.HashOf(ref); err != nil {
+		return err
+	}
+	r, err := c.hosts.manifestRequest("remove manifest", http.MethodDelete, ref)
+	if err != nil {
+		return err
+	}
+	_, err = c.send.do(ctx, r, maxErrorBody)
+	return err
 }

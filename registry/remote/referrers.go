@@ -33,13 +33,13 @@ var errNoAPI = errors.New("no referrers API")
 // than an index lists nothing: anybody who can push could have put it there.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
-		r, h, err := c.blobRequest("list referrers of", http.MethodGet, subject)
+		r, h, err := c.hosts.blobRequest("list referrers of", http.MethodGet, subject)
 		if err != nil {
 			yield(v1.Descriptor{}, err)
 			return
 		}
 		repo := subject.Context()
-		r.url = c.host(repo).url(repo, "referrers", h.String())
+		r.url = c.hosts.of(repo).url(repo, "referrers", h.String())
 		r.header, r.list = http.Header{"Accept": {oci.MediaTypeIndex}}, true
 		if err := c.referrers(ctx, r, repo.Tag(oci.DigestTag(h)), yield); err != nil {
 			yield(v1.Descriptor{}, err)
@@ -50,17 +50,21 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, yield func(v1.Descriptor, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	hasAPI := &c.host(r.repo).referrers
-	byTag := func() ([]v1.Descriptor, error) {
-		return caught(r.op, r.ref, func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) })
-	}
+	hasAPI := &c.hosts.of(r.repo).referrers
+	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
 	if !hasAPI.get() {
 		byTag = parallel.Start(byTag)
 	}
-	list := listing{c: c}
+	list := listing{send: c.send, hasAPI: hasAPI}
 	first, next, err := list.page(ctx, r)
 	if errors.Is(err, errNoAPI) {
-		return each(byTag())(yield)
+		all, err := byTag()
+		for _, d := range all {
+			if !yield(d, nil) {
+				return nil
+			}
+		}
+		return asError(r.op, r.ref, err)
 	}
 	if err != nil {
 		return err
@@ -69,21 +73,11 @@ func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, y
 	return list.pages(ctx, r, first, next, yield)
 }
 
-func each(all []v1.Descriptor, err error) func(yield func(v1.Descriptor, error) bool) error {
-	return func(yield func(v1.Descriptor, error) bool) error {
-		for _, d := range all {
-			if !yield(d, nil) {
-				return nil
-			}
-		}
-		return err
-	}
-}
-
 // listing is one list of referrers, whose pages are read.
 type listing struct {
-	c    *Client
-	read int64 // bytes of its pages
+	send   *sender
+	hasAPI *sharedFlag
+	read   int64 // bytes of its pages
 }
 
 // countedReader adds to n what is read.
@@ -103,7 +97,7 @@ func (r countedReader) Read(p []byte) (int, error) {
 // bounded by their entries and their bytes.
 func (l *listing) pages(ctx context.Context, r *request, page []v1.Descriptor, next *url.URL, yield func(v1.Descriptor, error) bool) error {
 	sum := func(u *url.URL) [sha256.Size]byte { return sha256.Sum256([]byte(u.String())) } // they may be long
-	seen, o := map[[sha256.Size]byte]bool{sum(r.url): true}, l.c.o
+	seen, o := map[[sha256.Size]byte]bool{sum(r.url): true}, l.send.o
 	total, without := 0, 0
 	for {
 		for _, d := range page {
@@ -145,18 +139,17 @@ func (l *listing) pages(ctx context.Context, r *request, page []v1.Descriptor, n
 // least not for this repository. One that has shown that it has the API says so
 // with a 404 alone: by anything else, a list that is there would become absent.
 func (l *listing) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.URL, error) {
-	c := l.c
-	known := c.host(r.repo).referrers.get()
+	known := l.hasAPI.get()
 	r.accept = []int{http.StatusNotFound}
 	if !known {
 		r.accept = append(r.accept, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable)
 	}
 	var list []v1.Descriptor
 	r.consume = func(body io.Reader) (err error) {
-		list, err = oci.ReadReferrers(countedReader{body, &l.read}, c.o.MaxReferrers+1) // one more shows that there are too many
+		list, err = oci.ReadReferrers(countedReader{body, &l.read}, l.send.o.MaxReferrers+1) // one more shows that there are too many
 		return err
 	}
-	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	a, err := l.send.do(ctx, r, l.send.o.MaxManifestBytes)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,7 +209,7 @@ func nextLink(headers []string) string {
 // fallback lists what the fallback tag holds (distribution specification,
 // "Referrers Tag Schema"). An entry that is malformed hides no other.
 func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, error) {
-	r, err := c.manifestRequest("read manifest", http.MethodGet, tag)
+	r, err := c.hosts.manifestRequest("read manifest", http.MethodGet, tag)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 	if err := checkRepo(op, repo); err != nil {
 		return TagPage{}, err
 	}
-	target := c.host(repo).url(repo, "tags", "list")
+	target := c.hosts.of(repo).url(repo, "tags", "list")
 	query := url.Values{}
 	if limit > 0 {
 		query.Set("n", strconv.Itoa(limit))
@@ -45,7 +45,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last
 		op: op, ref: safe(repo.Name()), repo: repo, method: http.MethodGet,
 		url: target, header: http.Header{"Accept": {"application/json"}},
 	}
-	a, err := c.send(ctx, r, c.o.MaxManifestBytes)
+	a, err := c.send.do(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {
 		return TagPage{}, err
 	}

@@ -3,13 +3,17 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"io"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
+	"sync"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/netguard"
+	"github.com/hallmark-oci/hallmark/internal/fair"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 const (
@@ -37,27 +41,111 @@ func newTransport(o Options) *http.Transport {
 	}
 }
 
-// sharedFlag is set once and read from many goroutines.
-type sharedFlag struct{ v atomic.Bool }
-
-func (f *sharedFlag) set()      { f.v.Store(true) }
-func (f *sharedFlag) get() bool { return f.v.Load() }
-
-// dialsItself reports whether the client's own transport connects to an address
-// without a proxy, so that the peer of the connection is the host of the URL.
-func (c *Client) dialsItself(u *url.URL) bool {
-	if c.o.Transport != nil {
-		return false
-	}
-	return netguard.Direct(u)
+// line sends single HTTP requests, by the transport that their target calls for.
+type line struct {
+	own     http.RoundTripper // to registries
+	foreign http.RoundTripper // to where they redirect
+	// slots are the places of requests in flight.
+	slots     *fair.Pool
+	userAgent []string // the header that every request has
+	logger    *slog.Logger
 }
 
-// noticePeer remembers that a registry turned out to have a private address:
-// one that is itself in a private network may redirect within it. Where a proxy
-// may stand between, its address says nothing about the registry's.
-func noticePeer(ctx context.Context, h *host) context.Context {
-	if h.private.get() || !h.direct {
-		return ctx
+func newLine(o Options, own, foreign http.RoundTripper) *line {
+	return &line{own: own, foreign: foreign, slots: fair.NewPool(int64(o.MaxInFlight)), userAgent: []string{o.UserAgent}, logger: o.Logger}
+}
+
+// exchange sends a request and reads its answer, or where it leads. It has a place
+// among the requests in flight until a small body has been read, or is found to be so
+// large that a budget bounds it.
+func (l *line) exchange(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string, maxBody int64) (a *answer, location string, err error) {
+	leave, err := l.slots.Take(ctx, 1)
+	if err != nil {
+		return nil, "", r.fail(registry.ErrUnavailable, err, "")
 	}
-	return netguard.WatchPeer(ctx, h.private.set)
+	placed := *r
+	placed.unplace = sync.OnceFunc(leave)
+	defer placed.unplace()
+	r = &placed
+	resp, err := l.roundTrip(ctx, h, r, target, local, authorization)
+	if err != nil {
+		return nil, "", err
+	}
+	location = resp.Header.Get("Location")
+	if isRedirect(resp.StatusCode) && location != "" && (r.method == http.MethodGet || r.method == http.MethodHead) {
+		drain(resp)
+		return nil, location, nil
+	}
+	a, err = r.read(ctx, resp, maxBody)
+	return a, "", err
+}
+
+// roundTrip sends one HTTP request with the authorization given. local says that
+// the target is the registry itself, not a place of its choosing.
+func (l *line) roundTrip(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string) (*http.Response, error) {
+	transport := l.own
+	if local {
+		ctx = noticePeer(ctx, h)
+	} else if !h.private.get() {
+		transport = l.foreign
+	}
+	body := r.body
+	if r.open != nil {
+		body = r.open()
+	}
+	start := time.Now()
+	sent := l.request(ctx, r, target, body, authorization)
+	resp, err := transport.RoundTrip(sent)
+	l.log(ctx, r, target, resp, err, start)
+	if err != nil {
+		return nil, r.transportError(ctx, err)
+	}
+	return r.complete(resp, sent)
+}
+
+// request is the request as it is sent. Its parts have been checked.
+func (l *line) request(ctx context.Context, r *request, target *url.URL, body io.Reader, authorization string) *http.Request {
+	req := &http.Request{
+		Method: r.method, URL: target, Host: target.Host, Header: make(http.Header, len(r.header)+2),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	maps.Copy(req.Header, r.header)
+	req.Header["User-Agent"] = l.userAgent
+	if authorization != "" {
+		req.Header["Authorization"] = []string{authorization}
+	}
+	if body != nil {
+		req.Body, req.ContentLength = io.NopCloser(body), r.size
+		if r.open != nil {
+			req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(r.open()), nil }
+		}
+	}
+	return req.WithContext(ctx)
+}
+
+// complete makes sure of an answer's parts, which a transport of the caller's may
+// leave out.
+func (r *request) complete(resp *http.Response, sent *http.Request) (*http.Response, error) {
+	if resp == nil {
+		return nil, r.fail(registry.ErrUnavailable, nil, "the transport gave no answer")
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil || resp.Request.URL == nil {
+		resp.Request = sent
+	}
+	return resp, nil
+}
+
+func (l *line) log(ctx context.Context, r *request, target *url.URL, resp *http.Response, err error, start time.Time) {
+	if !l.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	status := 0
+	if resp != nil {
+		status = resp.StatusCode
+	}
+	l.logger.DebugContext(ctx, "registry request", "op", r.op, "method", r.method, "host", target.Host,
+		"path", safe(target.Path), "status", status, "failed", err != nil, "duration", time.Since(start))
 }

@@ -42,7 +42,7 @@ func TestAttack_R3_NoForeignHostIsDialledAtAPrivateAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := c.foreign.RoundTrip(req)
+		resp, err := c.send.line.foreign.RoundTrip(req)
 		if err == nil {
 			_ = resp.Body.Close()
 		}
@@ -83,9 +83,9 @@ func TestWhatIsRememberedOfRegistriesIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.host(repo)
+		c.hosts.of(repo)
 	}
-	if n := len(c.hosts); n > maxHosts {
+	if n := len(c.hosts.known); n > maxHosts {
 		t.Errorf("%d registries", n)
 	}
 	var s session

@@ -83,7 +83,7 @@ func TestSchemas_VerdictType(t *testing.T) {
 
 func TestSchemas_Verdicts(t *testing.T) {
 	dir := t.TempDir()
-	dir := "oci:" + filepath.Join(dir, "layout")
+	images := "oci:" + filepath.Join(dir, "layout")
 	pair, err := sign.Generate(t.Context(), sign.KeyOptions{InsecureEmptyPassword: true})
 	must(t, err)
 	key, policy := filepath.Join(dir, "release.pub"), filepath.Join(dir, "policy.yaml")
@@ -91,7 +91,7 @@ func TestSchemas_Verdicts(t *testing.T) {
 	must(t, os.WriteFile(policy, []byte("version: 1\nkeys: {release: {file: release.pub, notAfter: 2099-01-01T00:00:00Z}}\nroles: {release: {keys: [release]}}\n"+
 		"rules:\n  - images: [\"**\"]\n    require: [{signature: {by: release}}]\n"), 0o600))
 	for _, tag := range []string{"signed", "unsigned"} {
-		store, ref, err := layout.Locate(dir+":"+tag, layout.LocateOptions{Layout: layout.Options{Create: true}})
+		store, ref, err := layout.Locate(images+":"+tag, layout.LocateOptions{Layout: layout.Options{Create: true}})
 		must(t, err)
 		digest, err := registrytest.PushImage(t.Context(), store, ref, registrytest.ImageOptions{Seed: tag})
 		must(t, err)
@@ -103,7 +103,7 @@ func TestSchemas_Verdicts(t *testing.T) {
 	_, text := hallmark(t, "policy", "schema", "--of", "verify")
 	schema := schemaFrom(t, text)
 	for _, args := range [][]string{{"--policy", policy}, {"--key", key}} {
-		code, printed := hallmark(t, append(append([]string{"verify", "-o", "json"}, args...), dir+":signed", dir+":unsigned", dir+":none")...)
+		code, printed := hallmark(t, append(append([]string{"verify", "-o", "json"}, args...), images+":signed", images+":unsigned", images+":none")...)
 		var all []any
 		must(t, json.Unmarshal(printed, &all))
 		var statuses []any
