@@ -45,7 +45,7 @@ func newScene(t testing.TB, host string) *scene {
 	return s
 }
 
-// newStore makes a client of our own, without the logins of whoever runs this.
+// newStore makes a client of our own, without the credentials of the user who runs this.
 func newStore(t testing.TB) *registry.Client {
 	t.Helper()
 	client, err := registry.NewClient(registry.Options{Keychain: authn.NewMultiKeychain()})
