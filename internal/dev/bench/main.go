@@ -7,12 +7,12 @@
 // distribution. Peers that are libraries (cosign v2, sigstore-go, notation-go) are
 // linked by workers, each a process of its own (package work).
 //
-// Everything runs on this machine and shares its processors, so that ratios in
+// Everything runs on this machine and shares its processors, so ratios in
 // one run are what counts. Each figure is the median of several rounds, with the
 // lowest and the highest. It says what is aimed at, and exits with 1 where a
 // target is missed by more than a tenth.
 //
-// "Round trips in sequence" are the longest chain of requests of which each began
+// "Round trips in sequence" are the longest chain of requests in which each began
 // when the one before had been answered, with a latency of 20 ms.
 package main
 

@@ -117,8 +117,8 @@ func (s *stage) inMemory(ctx context.Context) error {
 		ours("verify bytes", e.bundle), floor, theirs("sigstore-go", sigstoreGo, e.bundle))
 }
 
-// What takes microseconds is measured in many short rounds, so that what else the
-// machine does falls on all contenders alike.
+// What takes microseconds is measured in many short rounds: what else the
+// machine does then falls on all contenders alike.
 const (
 	inMemoryRepeat = 1000
 	inMemoryRounds = 8 // for each round of the others
@@ -150,8 +150,8 @@ func (s *stage) bytes(ctx context.Context, what string, concurrency int, g goal,
 	return nil
 }
 
-// policies measures decisions by policies of any size, of which the last rule is
-// the one that applies and the key one of all.
+// policies measures decisions by policies of any size. The last rule is
+// the one that applies, and its key is one of all.
 func (s *stage) policies(ctx context.Context) error {
 	e, err := s.evidenceFiles(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ type curve struct {
 	Points [][2]float64 `json:"points"`
 }
 
-// add adds a point to somebody's curve.
+// add adds a point to a contender's curve.
 func (p *plot) add(who string, x, y float64) {
 	i := slices.IndexFunc(p.Curves, func(c curve) bool { return c.Who == who })
 	if i < 0 {

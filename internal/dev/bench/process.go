@@ -68,7 +68,7 @@ func (w *worker) end() {
 	_ = w.cmd.Wait() // how it ends is of no interest
 }
 
-// peerEnvironment lets programs ask nobody but the registry: without a root of
+// peerEnvironment lets programs ask nothing but the registry: without a root of
 // its own, cosign would ask a TUF mirror.
 func peerEnvironment(home string) []string {
 	return append(os.Environ(), "COSIGN_PASSWORD="+work.Password, "HALLMARK_PASSWORD="+work.Password,

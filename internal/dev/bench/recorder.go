@@ -39,7 +39,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Unlock()
 }
 
-// forget begins to count anew.
+// forget starts counting from zero.
 func (r *recorder) forget() {
 	r.mu.Lock()
 	r.all = nil
@@ -58,15 +58,15 @@ func (r *recorder) count() (requests, inSequence int) {
 // of the one that it waited for: an answer may arrive before its handler returns.
 const slack = 5 * time.Millisecond
 
-// longestChain is the length of the longest chain of requests of which each
+// longestChain is the length of the longest chain of requests in which each
 // began when the one before had been answered. Requests that could have been sent
-// earlier and were not count too: they cost their time all the same. It needs a
-// latency well above slack.
+// earlier and were not count too, since they cost their time. It needs a latency well
+// above slack.
 func longestChain(all []span) int {
 	deepest := 0
 	depth := make([]int, len(all))
-	// Those that end first are first in the list, so that what a request may
-	// have waited for stands before it.
+	// Those that end first are first in the list: what a request may have waited
+	// for stands before it.
 	for i, s := range all {
 		depth[i] = 1
 		for j, before := range all[:i] {
@@ -89,6 +89,6 @@ func before(address string) *recorder {
 			r.Out.Host = r.In.Host
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
-		ErrorLog:  log.New(io.Discard, "", 0), // clients that give up are no news
+		ErrorLog:  log.New(io.Discard, "", 0), // clients may give up
 	}}
 }

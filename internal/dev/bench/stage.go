@@ -85,8 +85,8 @@ func (s *stage) places() []*place {
 }
 
 const (
-	noServices  = `{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogConfig":{},"tsaConfig":{}}`
-	trustNobody = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
+	noServices   = `{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogConfig":{},"tsaConfig":{}}`
+	trustNothing = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
 )
 
 func (s *stage) keys(ctx context.Context) error {
@@ -101,7 +101,7 @@ func (s *stage) keys(ctx context.Context) error {
 	}
 	s.signer, s.stranger = pair.Signer, other.Signer
 	s.signingConfig, s.rootOfNone = filepath.Join(s.dir, "services.json"), filepath.Join(s.dir, "root.json")
-	return errors.Join(os.WriteFile(s.signingConfig, []byte(noServices), 0o600), os.WriteFile(s.rootOfNone, []byte(trustNobody), 0o600))
+	return errors.Join(os.WriteFile(s.signingConfig, []byte(noServices), 0o600), os.WriteFile(s.rootOfNone, []byte(trustNothing), 0o600))
 }
 
 func (s *stage) registries(context.Context) error {

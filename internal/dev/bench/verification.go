@@ -236,7 +236,7 @@ func (s *stage) tokens(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The content is put there from behind, so that no token is at hand.
+	// The content is put there from behind: no token is at hand afterwards.
 	store := guarded.Store()
 	var digests []string
 	for range 3 {
@@ -298,7 +298,7 @@ func (s *stage) amongOthers(ctx context.Context, p *place) error {
 	return s.watch(p, r, goal{atMost: 2}, only(s.weVerify(ctx, digest), whereHas(s.cosign3 != "", s.cosign3Verifies(ctx, "verify", digest)))...)
 }
 
-// attachOther adds a referrer that is no evidence.
+// attachOther adds a referrer that is not evidence.
 func attachOther(ctx context.Context, p *place, digest name.Digest, n int) error {
 	subject, err := p.client.Resolve(ctx, digest)
 	if err != nil {

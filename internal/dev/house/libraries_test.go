@@ -91,7 +91,7 @@ func TestLibrariesHaveNoGlobalStateAndNoInit(t *testing.T) {
 	}
 }
 
-// allowedState is state that nobody can observe.
+// allowedState is state that cannot be observed.
 var allowedState = map[string]string{
 	"internal/strictjson.known": "what a Go type looks like never changes; looking it up each time cost more than a signature",
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // Every test here prints a line that starts with "weight:", whatever the
-// verbosity of the test run, so that CI shows the figures.
+// verbosity of the test run. CI shows these lines.
 const (
 	// moduleLimit bounds the third-party modules that all core packages
 	// together link, on any operating system.
@@ -30,8 +30,8 @@ const (
 	sizeLimit = 12_000_000
 )
 
-// allowedModules may be linked by core packages. Whoever adds one says why
-// every user of the library should take it along.
+// allowedModules may be linked by core packages. The text says why every
+// user of the library should take it along.
 var allowedModules = map[string]string{
 	"github.com/google/go-containerregistry":            "names, manifests and credentials",
 	"github.com/docker/cli":                             "Docker's login file (by go-containerregistry)",
@@ -91,8 +91,8 @@ func linkedModules(t *testing.T, patterns ...string) []string {
 	return slices.Sorted(maps.Keys(modules))
 }
 
-// goTool runs the go command without cgo, and without the flags that whoever
-// runs this test has set for themselves.
+// goTool runs the go command without cgo, and without the flags that the
+// environment sets.
 func goTool(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)

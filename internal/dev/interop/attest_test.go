@@ -24,7 +24,7 @@ import (
 type cosignType struct {
 	name, uri, sample string
 	// text is true where cosign puts any text into the predicate as a string, in
-	// which case the predicate is no object.
+	// which case the predicate is not an object.
 	text bool
 }
 
@@ -116,7 +116,7 @@ func claimsBy(t testing.TB, s *scene, subject name.Digest, k key) []attest.Claim
 }
 
 // What cosign attests, of any of its types and in any of its formats, we read:
-// the signature is the key's and nobody else's, the subject is the image, and the
+// the signature is the key's and of no other key, the subject is the image, and the
 // predicate is what its type says.
 func TestWeReadWhatCosignAttests(t *testing.T) {
 	onEach(t, []registryKind{inMemory, distribution}, func(t *testing.T, host string) {

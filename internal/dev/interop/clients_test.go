@@ -37,8 +37,8 @@ type pullSpec struct {
 	// ref is HOST/REPOSITORY:TAG or HOST/REPOSITORY@DIGEST.
 	ref string
 	// mirror is the host and port on loopback that the client is configured to
-	// ask in place of the one that ref names, which need not exist, and of
-	// nobody else. Empty: the one that ref names is asked.
+	// ask in place of the one that ref names, which need not exist. Empty: the
+	// one that ref names is asked.
 	mirror string
 	// caFile holds the certificate, in PEM, of the authority that vouches for
 	// the host that is asked. Empty: it speaks plain HTTP.
@@ -68,7 +68,7 @@ type client struct {
 	// headOnly is true where it learns of a refusal by HEAD, whose answer has no
 	// body that could say why.
 	headOnly bool
-	// pull starts from nothing, so that the client fetches the manifest, the
+	// pull starts from nothing: the client fetches the manifest, the
 	// config and all layers of the image; of an index, at least those of the
 	// image for the platform that this runs on.
 	pull func(testing.TB, pullSpec) outcome
@@ -97,7 +97,7 @@ func (o outcome) sentence() string {
 	return last
 }
 
-// platform is what images must be for, so that every client here takes them.
+// platform is one that every client here takes images for.
 func platform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
 
 func pullWithSkopeo(t testing.TB, s pullSpec) outcome {

@@ -77,7 +77,7 @@ func runConformance(t testing.TB, rootURL, namespace, tag, manifestDigest, blobD
 	t.Helper()
 	root, err := url.Parse(rootURL)
 	if err != nil || root.Scheme != "http" {
-		t.Fatalf("%s is no URL of a registry that speaks plain HTTP", rootURL)
+		t.Fatalf("%s is not the URL of a registry that speaks plain HTTP", rootURL)
 	}
 	p := newProgram(t, "oci-conformance",
 		"OCI_REGISTRY="+root.Host, "OCI_TLS=disabled", "OCI_REPO1="+namespace, "OCI_VERSION=1.1",

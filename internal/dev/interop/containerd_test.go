@@ -44,7 +44,7 @@ func startContainerd(t testing.TB) string {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // how it ends is no news; what it logged is
+		_ = cmd.Wait() // how it ends does not matter; what it logged does
 	}()
 	t.Cleanup(func() {
 		stop(cmd, ended)

@@ -198,7 +198,7 @@ func TestAttack_E3_CosignAttestationIsNoSignature(t *testing.T) {
 			}
 			because := verify.ReasonWrongType
 			if test.name == "cosign2-att-tag" {
-				because = "" // nothing there could count, so that it is not read
+				because = "" // not read, since nothing there could count
 			}
 			s.denied(t, trusting(t, nil, release), s.image, verify.ReasonNoSignature, because)
 		})

@@ -190,7 +190,7 @@ func TestCosignVerifiesWhatWeSignRecursively(t *testing.T) {
 }
 
 // We add to what cosign has signed, and cosign adds to what we have signed;
-// nobody's signature is lost, and each verifies everybody's.
+// no signature is lost, and each verifies the other's.
 func TestSignaturesOfOursAndCosignsLiveTogether(t *testing.T) {
 	onEach(t, []registryKind{inMemory, distribution}, func(t *testing.T, host string) {
 		for _, w := range []way{tag2, bundle2, bundle3} {

@@ -30,7 +30,7 @@ import (
 )
 
 // The same bytes are given to us and to a peer. Where the decisions differ, the
-// case says why; a difference that nobody has explained fails.
+// case says why; an unexplained difference fails.
 
 // changes are ways to change text that is good; r chooses where.
 var changes = map[string]func(r *rand.Rand, text []byte) []byte{
@@ -196,7 +196,7 @@ func TestSignedStatementsAreDecidedAsBySigstoreGo(t *testing.T) {
 		"no type":                    {strings.Replace(good, "_type", "type", 1), "a statement says that it is one"},
 		"the type of v0.1":           {strings.Replace(good, intoto.StatementV1, intoto.StatementV01, 1), ""},
 		"another type":               {strings.Replace(good, intoto.StatementV1, "https://in-toto.io/Statement/v9", 1), "a statement says that it is one"},
-		"an attestation":             {statementAbout(image, "https://slsa.dev/verification_summary/v1", `"predicate":{"verificationResult":"FAILED"}`), "an attestation is no signature, whatever it says"},
+		"an attestation":             {statementAbout(image, "https://slsa.dev/verification_summary/v1", `"predicate":{"verificationResult":"FAILED"}`), "an attestation is not a signature, whatever it says"},
 		"no predicate type":          {strings.Replace(good, "predicateType", "predicate_type", 1), "without a type nothing says that it is a signature"},
 		"no predicate":               {statementAbout(image, intoto.PredicateSignature, `"x":1`), "what a statement holds beside is passed over (in-toto: consumers must ignore what they do not know)"},
 		"a predicate that is null":   {statementAbout(image, intoto.PredicateSignature, `"predicate":null`), ""},

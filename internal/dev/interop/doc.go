@@ -17,6 +17,6 @@
 // podman, containerd, ctr, crane, regctl, oras and oci-conformance in the
 // directory that HALLMARK_TOOLS names, then in PATH. Without one, the tests that
 // need it are skipped; with HALLMARK_REQUIRE_TOOLS=1 they fail. Everything runs
-// on loopback, in temporary directories, with no way out. For whoever is not
-// root, podman and containerd run in a user namespace, which must be allowed.
+// on loopback, in temporary directories, with no way out. Unless
+// root runs them, podman and containerd need a user namespace, which must be allowed.
 package interop

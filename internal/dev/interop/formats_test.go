@@ -72,8 +72,8 @@ func TestSimpleSigningPayloadIsThatOfSigstore(t *testing.T) {
 	}
 }
 
-// twins are two registries at one address, one after the other, so that what is
-// written to each can be compared although it holds the address.
+// twins are two registries at one address, one after the other: what is written
+// to each can be compared although it holds the address.
 type twins struct {
 	current atomic.Pointer[http.Handler]
 	host    string

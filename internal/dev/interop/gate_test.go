@@ -18,8 +18,8 @@ import (
 )
 
 // guarded is a gate before a registry with a signed image and a signed index, and
-// an image and an index that nobody has signed: by tag, signed, signed-index,
-// unsigned and unsigned-index.
+// an unsigned image and an unsigned index. The tags are signed, signed-index, unsigned
+// and unsigned-index.
 type guarded struct {
 	gate http.Handler
 	// hosted is the registry, where it is the in-memory one.

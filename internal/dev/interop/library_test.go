@@ -46,11 +46,11 @@ func (k key) sigstoreVerifier(t testing.TB) signature.Verifier {
 
 func checkOpts(t testing.TB, k key) *cosign.CheckOpts {
 	t.Helper()
-	nobody, err := root.NewTrustedRootFromJSON([]byte(emptyTrustedRoot))
+	none, err := root.NewTrustedRootFromJSON([]byte(emptyTrustedRoot))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cosign.CheckOpts{SigVerifier: k.sigstoreVerifier(t), IgnoreTlog: true, Offline: true, TrustedMaterial: nobody}
+	return &cosign.CheckOpts{SigVerifier: k.sigstoreVerifier(t), IgnoreTlog: true, Offline: true, TrustedMaterial: none}
 }
 
 func libraryVerifiesTag(ctx context.Context, ref name.Reference, o *cosign.CheckOpts) (int, error) {

@@ -29,8 +29,8 @@ type registryKind struct {
 }
 
 // Neither distribution nor docker-registry has the referrers API. The latter,
-// distribution 2.8, writes its files in place: who reads a tag or pushes a
-// manifest meanwhile gets "blob unknown" or an internal error.
+// distribution 2.8, writes its files in place: reading a tag or pushing a
+// manifest at that moment gets "blob unknown" or an internal error.
 var (
 	inMemory            = registryKind{name: "in-memory", start: startInMemory(registrytest.Options{})}
 	inMemoryNoReferrers = registryKind{name: "in-memory-no-referrers", start: startInMemory(registrytest.Options{NoReferrers: true})}
@@ -43,7 +43,7 @@ func allRegistries() []registryKind {
 	return []registryKind{inMemory, inMemoryNoReferrers, ggcrRegistry, distribution, dockerRegistry}
 }
 
-// onEach runs a test against each registry, started anew. Subtests may run in
+// onEach runs a test against each registry, started for it. Subtests may run in
 // parallel: the registry is stopped once all of them have ended.
 func onEach(t *testing.T, kinds []registryKind, test func(t *testing.T, host string)) {
 	for _, kind := range kinds {
@@ -100,7 +100,7 @@ func startProcess(name string) func(testing.TB) string {
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill()
 			<-drained
-			_ = cmd.Wait() // killed: that it says so is no news
+			_ = cmd.Wait() // killed, and says so
 		})
 		address := make(chan string, 1)
 		go func() {
@@ -114,7 +114,7 @@ func startProcess(name string) func(testing.TB) string {
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
 
 // watchLog sends the address that the log names, or closes the channel at the
-// log's end. It reads on, so that the process never waits for its log.
+// log's end. It reads on: the process must never wait for its log.
 func watchLog(logged io.Reader, address chan<- string) {
 	defer close(address)
 	lines := bufio.NewScanner(logged)

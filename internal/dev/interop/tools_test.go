@@ -15,7 +15,7 @@ import (
 const (
 	// commandTimeout bounds each program, whatever it waits for.
 	commandTimeout = time.Minute
-	// nowhere refuses connections at once: nobody listens on TCP port 1.
+	// nowhere refuses connections at once: nothing listens on TCP port 1.
 	nowhere = "http://127.0.0.1:1"
 	// password opens every encrypted key in these tests.
 	password = "correct horse"
@@ -66,7 +66,7 @@ type outcome struct {
 }
 
 // run waits for the program. A program that cannot run, or does not end in
-// time, fails the test: that is no refusal.
+// time, fails the test: that is not a refusal.
 func (p program) run(t testing.TB, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)

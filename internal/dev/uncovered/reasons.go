@@ -32,7 +32,7 @@ func parseReasons(text string) (*reasons, error) {
 		}
 		count, err := strconv.Atoi(fields[2])
 		if err != nil || count < 1 {
-			return nil, fmt.Errorf("explained.txt:%d: %q is no number of blocks", n+1, fields[2])
+			return nil, fmt.Errorf("explained.txt:%d: %q is not a number of blocks", n+1, fields[2])
 		}
 		key := fields[0] + " " + fields[1]
 		all.of[key] = append(all.of[key], reason{count, fields[3]})
@@ -40,7 +40,7 @@ func parseReasons(text string) (*reasons, error) {
 	return all, nil
 }
 
-// take is why a block of a function is not reached; "": nobody says.
+// take is why a block of a function is not reached; "" where none is given.
 func (r *reasons) take(file, function string) string {
 	all := r.of[file+" "+function]
 	for i := range all {

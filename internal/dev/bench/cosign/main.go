@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-const nobody = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
+const trustNothing = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
 
 func verifierOf(path string) (signature.Verifier, error) {
 	text, err := os.ReadFile(path)
@@ -55,7 +55,7 @@ func checkOpts(t work.Task) (*cosign.CheckOpts, error) {
 	if err != nil {
 		return nil, err
 	}
-	material, err := root.NewTrustedRootFromJSON([]byte(nobody))
+	material, err := root.NewTrustedRootFromJSON([]byte(trustNothing))
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,8 @@ import (
 const accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 
 // hammer asks for one path over some connections as often as it can, and returns
-// how many answers came in a second. It parses no more of an answer than it must,
-// so that the server is what is measured.
+// how many answers came in a second. It parses no more of an answer than it must:
+// the server is what is measured.
 func hammer(ctx context.Context, address, path string, connections int, d time.Duration) (float64, error) {
 	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\nAccept: " + accept + "\r\n\r\n")
 	if _, err := repeat(ctx, address, request, 1, 200*time.Millisecond); err != nil { // warm

@@ -3,8 +3,7 @@
 //
 //	HALLMARK_TOOLS=$(.ci/tools) go run -C internal/dev/bench ./gate
 //
-// All run on this machine and share its processors, so that ratios are what
-// counts. It prints each measurement with its ratio to distribution's and what the
+// All run on this machine and share its processors, so ratios are what counts. It prints each measurement with its ratio to distribution's and what the
 // project aims at, and exits with 1 where that is missed by more than a tenth.
 package main
 
@@ -35,7 +34,7 @@ func main() {
 	var o options
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long requests are counted")
 	flag.Int64Var(&o.layer, "layer", 100<<20, "bytes of a layer")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of downloads, of which the median counts")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of downloads; the median counts")
 	flag.StringVar(&o.tools, "tools", os.Getenv("HALLMARK_TOOLS"), "directory of distribution")
 	flag.BoolVar(&o.keepGoing, "report", false, "exit with 0 whatever was measured")
 	flag.Parse()
@@ -200,7 +199,7 @@ func (b *bench) layers(ctx context.Context) error {
 
 // touchMemory uses memory and gives it back: the first use of memory by a virtual
 // machine costs many times as much as a later one, and would be counted against
-// whoever meets it.
+// the contender that meets it.
 func touchMemory(n int64) {
 	const page = 4096
 	for held := make([]byte, min(n, availableMemory()/2)); len(held) >= page; held = held[page:] {

@@ -151,8 +151,8 @@ func verifyingBytes(policy func(verify.Key) *verify.Policy) work.Prepare {
 	}
 }
 
-// manyRules is a policy with so many rules and keys, of which the last rule is
-// about the images of the benchmark, and the key is one of all.
+// manyRules is a policy with so many rules and keys. The last rule is about the
+// images of the benchmark, and its key is one of all.
 func manyRules(key verify.Key, rules, keys int) (*verify.Policy, error) {
 	p := &verify.Policy{Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: key}}}
 	names := []string{"key"}

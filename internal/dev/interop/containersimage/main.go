@@ -8,8 +8,8 @@
 //
 // The interoperability tests run it beside Debian's skopeo, which is built with
 // sigstore signatures disabled. It speaks plain HTTP: the tests' registries are
-// on loopback. It is a module of its own, so that nobody who imports Hallmark
-// gets its dependencies. Build it with -tags containers_image_openpgp: without
+// on loopback. It is a module of its own: programs that import Hallmark do not
+// get its dependencies. Build it with -tags containers_image_openpgp: without
 // that tag containers/image needs the C library gpgme.
 package main
 

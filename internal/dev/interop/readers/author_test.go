@@ -251,7 +251,7 @@ func (a *author) write() {
 	}
 }
 
-// list names a referrer in the fallback tag, where there is no referrers API.
+// list names a referrer in the fallback tag, without the referrers API.
 func (a *author) list(d ocispec.Descriptor) {
 	if a.stage.listing {
 		return

@@ -150,7 +150,7 @@ func (a *target) putUnder(suffix string, form int) lure {
 	return lure{u, refs, refs}
 }
 
-// refer adds a referrer to the fallback tag, where there is no referrers API.
+// refer adds a referrer to the fallback tag, without the referrers API.
 func (a *target) refer(d ocispec.Descriptor) {
 	a.t.Helper()
 	if a.stage.listing {

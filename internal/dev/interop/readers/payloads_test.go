@@ -14,7 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// payload makes content that is no evidence, and in which the marker can be read.
+// payload makes content that is not evidence, and in which the marker can be read.
 type payload struct {
 	kind string
 	make func(marker string) []byte

@@ -76,7 +76,7 @@ func (a access) get(t *testing.T, path string) (status int, body []byte) {
 	return resp.StatusCode, body
 }
 
-// watched is a transport that remembers the statuses that are no success.
+// watched is a transport that remembers the statuses other than success.
 type watched struct {
 	http.RoundTripper
 
