@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -233,7 +232,7 @@ func (n *need) asksFor(f fact) bool {
 func (e *evaluation) judgeFor(leaf *need, f fact) {
 	e.log.claimed[leaf.leaf] = true
 	if !leaf.role.keys[f.by.id] {
-		e.log.note(f.from, f.by.id, leaf, ReasonWrongRole, fmt.Sprintf("the key %s is not in the role %s", f.by.name, leaf.role.name))
+		e.log.note(f.from, f.by.id, leaf, ReasonWrongRole, "the key "+f.by.name+" is not in the role "+leaf.role.name)
 		return
 	}
 	until, p := e.contents.meets(leaf, f, nil)
