@@ -587,6 +587,9 @@ func (w *smallWorld) symmetries(s smallRule) (all []renaming, first bool) {
 			continue
 		}
 		for _, swapped := range []bool{false, true} {
+			if swapped && s.roles[1].members == 0 {
+				continue // there is one role
+			}
 			switch other := s.rename(n, swapped).number(); {
 			case other < number:
 				return nil, false
