@@ -339,7 +339,12 @@ var (
 type remembered struct {
 	contents
 	met     map[rememberedKey]*problem
-	excused map[string]map[string]bool
+	excused map[rememberedDocuments]map[string]bool
+}
+
+type rememberedDocuments struct {
+	leaf *need
+	says [2]*byte
 }
 
 type rememberedKey struct {
@@ -367,9 +372,9 @@ func (r *remembered) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 }
 
 func (r *remembered) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
-	id := leaf.path
-	for _, d := range documents {
-		id += fmt.Sprintf(" %p", d.text)
+	id := rememberedDocuments{leaf: leaf}
+	for i, d := range documents {
+		id.says[i] = &d.text[0]
 	}
 	excused, known := r.excused[id]
 	if !known {
@@ -403,7 +408,7 @@ func (w *smallWorld) run(t *testing.T, r smallRule) *smallRun {
 		t.Fatal(err)
 	}
 	run := &smallRun{t: t, rule: made, facts: make(map[shownPiece][]fact), model: smallModel{r, w.identities, w.foreign}}
-	run.contents = &remembered{newConditions(c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[string]map[string]bool)}
+	run.contents = &remembered{newConditions(c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]bool)}
 	for _, k := range slices.Concat(c.keys, c.identities) {
 		for i := range run.ids {
 			if k.Name == fmt.Sprint("k", i) {
