@@ -5,7 +5,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -225,69 +224,72 @@ func (c *checking) stopped(p *piece, err error) {
 	}
 }
 
-// purse tries the key that a piece of evidence names, and says from what the checks with
-// the others are taken. Nil: the piece waits, since these may take what cheaper pieces
-// need.
-func (c *checking) purse(p *piece) (*checks, error) {
-	w := p.work
-	if p.waited {
-		if p.idle && w.place == registry.PlaceReferrers {
-			return &w.idle, nil
+// search looks for the policy's keys that have made a claim's signatures.
+type search struct {
+	policy *compiled
+	asked  map[string]bool // the keys that requirements ask for, by ID
+	claim  *evidence.Claim
+	// tried is the key that the hint names, once it was tried.
+	tried *trustedKey
+	found []*trustedKey
+}
+
+// try checks the claim's signatures with one key. An error says that the context has
+// ended.
+func (s *search) try(ctx context.Context, k *trustedKey) error {
+	leave, err := budget.Work(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	made, err := s.claim.VerifiedWithin(ctx, k.key)
+	if made {
+		s.found = append(s.found, k)
+	}
+	return err
+}
+
+// tryHinted tries the key that the hint names, if there is one, with checks from c.
+func (s *search) tryHinted(ctx context.Context, c *checks) error {
+	hinted := s.policy.byHint[s.claim.Hint]
+	if hinted == nil {
+		return nil
+	}
+	if !c.take(hinted.key.Toll(s.claim.Signed, s.claim.Signatures)) {
+		return errTooManyChecks()
+	}
+	s.tried = hinted
+	return s.try(ctx, hinted)
+}
+
+// done reports whether no other key can have made a signature: each has one maker.
+func (s *search) done() bool { return len(s.found) >= len(s.claim.Signatures) }
+
+// tryOthers tries the other keys: those that are asked for, by ID, and then the
+// rest, which cannot count and must not use up what the others need. An error says
+// that the context has ended, or that no more checks may be made.
+func (s *search) tryOthers(ctx context.Context, c *checks) error {
+	for _, wanted := range []bool{true, false} {
+		for _, k := range s.policy.keys {
+			if s.done() {
+				return nil
+			}
+			if k == s.tried || s.asked[k.id] != wanted {
+				continue
+			}
+			toll := k.key.Toll(s.claim.Signed, s.claim.Signatures)
+			if !wanted && !c.mayAskOthers(toll) {
+				return nil
+			}
+			if !c.take(toll) {
+				return errTooManyChecks()
+			}
+			if err := s.try(ctx, k); err != nil {
+				return err
+			}
 		}
-		return &w.keys, nil
 	}
-	p.idle = w.isCrowded() && !p.certificate && !c.mayCount(p)
-	if !p.certificate && !p.idle {
-		if err := w.tryHinted(c.ctx, p); err != nil {
-			return nil, err
-		}
-	}
-	switch {
-	case w.isSmall(p):
-		return &w.small, nil
-	case !w.mustWait(p):
-		return &w.keys, nil
-	case !w.wait(c.ctx, p):
-		return nil, errTooManyChecks()
-	}
-	return nil, nil
-}
-
-// mayCount reports whether a piece would count for some requirement if the right key
-// had signed it: it is about this image and says what one asks for. Nothing else rests
-// on it. What is not small is not parsed for it.
-func (c *checking) mayCount(p *piece) bool {
-	if p.item.Layer.Size > smallPiece || len(p.item.Payload) > smallPiece {
-		return true
-	}
-	content, err := c.content(p.claim)
-	switch {
-	case c.ctx.Err() != nil:
-		return true
-	case err != nil:
-		return false
-	case content.Simple != nil:
-		return content.Simple.ManifestDigest == c.subject.digest && c.rule.asksFor(fact{})
-	}
-	var f fact
-	if s := content.Statement; s.PredicateType != intoto.PredicateSignature {
-		f.statement = &statement{predicateType: s.PredicateType}
-	}
-	return c.rule.asksFor(f) && slices.ContainsFunc(content.Statement.Subjects, c.mayBeAbout)
-}
-
-// asksFor reports whether a requirement is about facts of this kind.
-func (r *rule) asksFor(f fact) bool {
-	return slices.ContainsFunc(r.leaves, func(n *need) bool {
-		return n.asksFor(f) || n.vexBy != nil && f.statement != nil && isVEX(f.statement.predicateType)
-	})
-}
-
-// mayBeAbout reports whether a statement's subject may be this image: a digest by
-// another algorithm is not compared here.
-func (c *checking) mayBeAbout(s intoto.Subject) bool {
-	claimed, there := s.Digest["sha256"]
-	return !there || "sha256:"+claimed == c.subject.digest
+	return nil
 }
 
 // manifestDigests are the digests of a manifest. All but sha256 need the manifest

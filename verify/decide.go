@@ -90,13 +90,15 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		c := d.checking(ctx)
 		links := layouts{checking: c, answer: e.answer}
 		for p := range d.gather(ctx) {
-			if !c.open(p) || links.take(p) {
+			if !c.open(p) {
 				continue
 			}
-			for f := range c.check(p) {
-				e.add(f)
+			if !links.take(p) {
+				for f := range c.check(p) {
+					e.add(f)
+				}
+				e.join(p.principals())
 			}
-			e.join(p.principals())
 			if e.enough() {
 				break
 			}

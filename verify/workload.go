@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -95,6 +96,71 @@ func (p *piece) principals() (names []string) {
 func (w *workload) isCrowded() bool {
 	before := w.keys.left + w.hinted.left + w.small.left
 	return w.place != PlaceGiven && before <= w.granted-crowded
+}
+
+// purse tries the key that a piece of evidence names, and says from what the checks with
+// the others are taken. Nil: the piece waits, since these may take what cheaper pieces
+// need.
+func (c *checking) purse(p *piece) (*checks, error) {
+	w := p.work
+	if p.waited {
+		if p.idle && w.place == registry.PlaceReferrers {
+			return &w.idle, nil
+		}
+		return &w.keys, nil
+	}
+	p.idle = w.isCrowded() && !p.certificate && !c.mayCount(p)
+	if !p.certificate && !p.idle {
+		if err := w.tryHinted(c.ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case w.isSmall(p):
+		return &w.small, nil
+	case !w.mustWait(p):
+		return &w.keys, nil
+	case !w.wait(c.ctx, p):
+		return nil, errTooManyChecks()
+	}
+	return nil, nil
+}
+
+// mayCount reports whether a piece would count for some requirement if the right key
+// had signed it: it is about this image and says what one asks for. Nothing else rests
+// on it. What is not small is not parsed for it.
+func (c *checking) mayCount(p *piece) bool {
+	if p.item.Layer.Size > smallPiece || len(p.item.Payload) > smallPiece {
+		return true
+	}
+	content, err := c.content(p.claim)
+	switch {
+	case c.ctx.Err() != nil:
+		return true
+	case err != nil:
+		return false
+	case content.Simple != nil:
+		return content.Simple.ManifestDigest == c.subject.digest && c.rule.asksFor(fact{})
+	}
+	var f fact
+	if s := content.Statement; s.PredicateType != intoto.PredicateSignature {
+		f.statement = &statement{predicateType: s.PredicateType}
+	}
+	return c.rule.asksFor(f) && slices.ContainsFunc(content.Statement.Subjects, c.mayBeAbout)
+}
+
+// asksFor reports whether a requirement is about facts of this kind.
+func (r *rule) asksFor(f fact) bool {
+	return slices.ContainsFunc(r.leaves, func(n *need) bool {
+		return n.asksFor(f) || n.vexBy != nil && f.statement != nil && isVEX(f.statement.predicateType)
+	})
+}
+
+// mayBeAbout reports whether a statement's subject may be this image: a digest by
+// another algorithm is not compared here.
+func (c *checking) mayBeAbout(s intoto.Subject) bool {
+	claimed, there := s.Digest["sha256"]
+	return !there || "sha256:"+claimed == c.subject.digest
 }
 
 // tryHinted tries the key that the hint names. What an attacker can make as many of
@@ -187,4 +253,45 @@ func (w *workload) sort() {
 	slices.SortStableFunc(w.waiting, func(a, b piece) int {
 		return cmp.Or(unlikely(a)-unlikely(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
 	})
+}
+
+// maxChecks bounds the signature checks of one place, in checks of a P-256 key,
+// which take about 80 µs: what an attacker can attach must not keep a processor
+// busy for long. Bytes that are hashed count too; see sigkey.Key.Toll. A signature
+// that names its key is checked once; one that does not, with each key of the policy
+// until one fits.
+const maxChecks = 20_000
+
+// checks is how many may still be made.
+type checks struct {
+	left int
+	// others is how many of them may be made with keys that no requirement asks for,
+	// only to say whose signature it is.
+	others int
+}
+
+func newChecks() checks { return checks{left: maxChecks, others: maxChecks / 4} }
+
+// take takes checks from what is left, and reports whether there were as many.
+func (c *checks) take(toll int) bool {
+	if toll > c.left {
+		return false
+	}
+	c.left -= toll
+	return true
+}
+
+// mayAskOthers takes checks from what is left for keys that no requirement asks for,
+// and reports whether there were as many.
+func (c *checks) mayAskOthers(toll int) bool {
+	if c.others < toll {
+		c.others = 0
+		return false
+	}
+	c.others -= toll
+	return true
+}
+
+func errTooManyChecks() error {
+	return &registry.Error{Op: "check signatures", Kind: registry.ErrTooMany, Detail: "too many signatures, or too large ones, for the number of keys"}
 }

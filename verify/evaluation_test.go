@@ -1,0 +1,745 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/attest/predicate"
+)
+
+// What a rule means is said a second time here, as plainly as can be, by sets of those
+// who have signed. An evaluation must say the same of every rule and every evidence up to
+// a size, in every order. What differs only by the names of keys, principals and roles is
+// run once.
+
+const (
+	smallKeys   = 3
+	smallPieces = 3
+)
+
+// set is one of keys, or of identities.
+type set uint8
+
+func (s set) has(i int) bool { return s>>i&1 == 1 }
+func (s set) size() int      { return bits.OnesCount8(uint8(s)) }
+
+// smallRole is a role, and smallLeaf a requirement of what the first of two roles has
+// signed. A scan may be excused by what the role excusedBy has signed.
+type smallRole struct {
+	members   set
+	threshold int
+}
+
+type smallLeaf struct {
+	kind      smallKind
+	role      int
+	excusedBy int // -1: none
+}
+
+// smallKind is what a piece of evidence is, or what a requirement is about.
+type smallKind int
+
+const (
+	isSignature smallKind = iota
+	isScan
+	isExcuse // an OpenVEX document that excuses what a scan has found
+	isDoubt  // a later one that takes that back
+)
+
+// smallShape is how a rule holds its requirements.
+type smallShape int
+
+const (
+	shapeAll      smallShape = iota // both
+	shapeAny                        // one of them
+	shapeAllInAny                   // one of: both
+	shapeAnyInAll                   // the first, and one of: the second
+)
+
+// smallRule is a rule of up to two roles and requirements.
+type smallRule struct {
+	roles    [2]smallRole
+	leaves   []smallLeaf
+	shape    smallShape
+	separate bool
+}
+
+// shownPiece is a piece of evidence: signed by keys, or by what identities recognise as
+// one principal.
+type shownPiece struct {
+	kind      smallKind
+	signers   set
+	principal int // of two; with identities
+	state     pieceState
+}
+
+type pieceState int
+
+const (
+	isValid   pieceState = iota
+	isInvalid            // it does not meet the conditions
+	isUnread
+)
+
+// verdict is what a decision comes to.
+type verdict int
+
+const (
+	isDenied verdict = iota
+	isAllowed
+	isUndecided // as not all evidence was read
+)
+
+// smallModel is the model.
+type smallModel struct {
+	rule       smallRule
+	identities bool
+	// foreign are the identities of a second authority, which has its own names for
+	// principals.
+	foreign set
+}
+
+func (m smallModel) judge(pieces []shownPiece) verdict {
+	unread := slices.ContainsFunc(pieces, func(p shownPiece) bool { return p.state == isUnread })
+	met := func(l smallLeaf) bool { return m.met(l, pieces, unread) }
+	some, all := slices.ContainsFunc(m.rule.leaves, met), !slices.ContainsFunc(m.rule.leaves, func(l smallLeaf) bool { return !met(l) })
+	switch {
+	case all, some && m.rule.shape == shapeAny:
+		return isAllowed
+	case unread:
+		return isUndecided
+	}
+	return isDenied
+}
+
+// met: enough of the role have signed something valid of the kind.
+func (m smallModel) met(l smallLeaf, pieces []shownPiece, unread bool) bool {
+	counts := func(p shownPiece) bool { return p.kind == l.kind && p.state == isValid }
+	if l.excusedBy >= 0 && !unread && m.excused(l.excusedBy, pieces) {
+		counts = func(p shownPiece) bool { return p.kind == l.kind && p.state != isUnread }
+	}
+	return m.signed(m.rule.roles[l.role], pieces, unread, counts)
+}
+
+// excused: enough of the role have signed the document that excuses, and not enough the
+// one that doubts.
+func (m smallModel) excused(by int, pieces []shownPiece) bool {
+	signed := func(kind smallKind) bool {
+		return m.signed(m.rule.roles[by], pieces, false, func(p shownPiece) bool { return p.kind == kind })
+	}
+	return signed(isExcuse) && !signed(isDoubt)
+}
+
+// signed: as many of a role as its threshold says have signed what counts.
+func (m smallModel) signed(r smallRole, pieces []shownPiece, unread bool, counts func(shownPiece) bool) bool {
+	if m.identities {
+		return m.recognised(r, pieces, unread, counts) >= r.threshold
+	}
+	var signers set
+	for _, p := range pieces {
+		if p.state != isUnread && counts(p) {
+			signers |= p.signers
+		}
+	}
+	return (signers & r.members).size() >= r.threshold
+}
+
+// pair is an identity, and whom it has recognised, by one authority's name.
+type pair struct{ identity, name int }
+
+// recognised is the largest number of identities of a role that have each recognised
+// another principal.
+func (m smallModel) recognised(r smallRole, pieces []shownPiece, unread bool, counts func(shownPiece) bool) int {
+	var pairs []pair
+	for _, p := range pieces {
+		if p.state == isUnread || !counts(p) {
+			continue
+		}
+		for i := range smallKeys {
+			if x := m.pairOf(i, p); p.signers.has(i) && r.members.has(i) && m.maySign(x.name, pieces, unread) && !slices.Contains(pairs, x) {
+				pairs = append(pairs, x)
+			}
+		}
+	}
+	return most(pairs, 0, 0)
+}
+
+// most is how many of the pairs can be chosen with no identity and no name twice.
+func most(pairs []pair, identities, names set) int {
+	best := 0
+	for i, x := range pairs {
+		if !identities.has(x.identity) && !names.has(x.name) {
+			best = max(best, 1+most(pairs[i+1:], identities|1<<x.identity, names|1<<x.name))
+		}
+	}
+	return best
+}
+
+func (m smallModel) pairOf(identity int, p shownPiece) pair {
+	x := pair{identity, p.principal}
+	if m.foreign.has(identity) {
+		x.name += 2
+	}
+	return x
+}
+
+// maySign: duties are not separate, or all was read and nobody by this name, or by one
+// that is the same principal's, has signed in both roles.
+func (m smallModel) maySign(name int, pieces []shownPiece, unread bool) bool {
+	if !m.rule.separate {
+		return true
+	}
+	names := set(1 << name)
+	if p := name % 2; m.known(p, pieces) { // by both of its names
+		names = 1<<p | 1<<(p+2)
+	}
+	var in [2]bool
+	for _, p := range pieces {
+		for i := range smallKeys {
+			if p.state != isUnread && p.signers.has(i) && names.has(m.pairOf(i, p).name) {
+				in[0] = in[0] || m.rule.roles[0].members.has(i)
+				in[1] = in[1] || m.rule.roles[1].members.has(i)
+			}
+		}
+	}
+	return !unread && !(in[0] && in[1])
+}
+
+// known: one piece of a principal was recognised by identities of both authorities.
+func (m smallModel) known(principal int, pieces []shownPiece) bool {
+	return slices.ContainsFunc(pieces, func(p shownPiece) bool {
+		return p.state != isUnread && p.principal == principal && p.signers&m.foreign != 0 && p.signers&^m.foreign != 0
+	})
+}
+
+// smallWorld is what the rules are compiled with.
+type smallWorld struct {
+	keys       [smallKeys]Key
+	identities bool
+	foreign    set
+}
+
+func newSmallWorld(t *testing.T) *smallWorld {
+	t.Helper()
+	w := &smallWorld{}
+	for i := range w.keys {
+		k, err := NewKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)).Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.keys[i] = k
+	}
+	return w
+}
+
+// smallAuthority knows identities by name.
+type smallAuthority struct{}
+
+type smallIdentity string
+
+func (smallAuthority) Identity(settings map[string]any) (Identity, error) {
+	return smallIdentity(fmt.Sprint(settings["is"])), nil
+}
+
+func (i smallIdentity) ID() string { return string(i) }
+
+func (smallIdentity) Signed(context.Context, SignedEvidence) (Recognized, error) {
+	return Recognized{}, errors.New("is not asked")
+}
+
+// compiled is a rule as a Verifier has it.
+func (w *smallWorld) compiled(t *testing.T, r smallRule) (*compiled, *rule) {
+	t.Helper()
+	p := &Policy{Version: 1, Keys: map[string]PolicyKey{}, Identities: map[string]PolicyIdentity{}, Roles: map[string]Role{}}
+	for i := range smallKeys {
+		if name := fmt.Sprint("k", i); w.identities {
+			p.Identities[name] = PolicyIdentity{Authority: "small", Settings: map[string]any{"is": name}}
+		} else {
+			p.Keys[name] = PolicyKey{Key: w.keys[i]}
+		}
+	}
+	for i, from := range r.roles {
+		to := Role{Threshold: from.threshold}
+		for k := range smallKeys {
+			switch name := fmt.Sprint("k", k); {
+			case !from.members.has(k):
+			case w.identities:
+				to.Identities = append(to.Identities, name)
+			default:
+				to.Keys = append(to.Keys, name)
+			}
+		}
+		if from.members != 0 {
+			p.Roles[fmt.Sprint("r", i)] = to
+		}
+	}
+	p.Rules = []Rule{{Images: []string{"**"}, SeparateDuties: r.separate, Require: r.require()}}
+	checked, err := p.Check(map[string]Authority{"small": smallAuthority{}})
+	if err != nil {
+		t.Fatalf("%+v: %v", r, err)
+	}
+	c, err := compile(checked)
+	if err != nil {
+		t.Fatalf("%+v: %v", r, err)
+	}
+	return c, c.rules[0]
+}
+
+func (r smallRule) require() []Requirement {
+	var all []Requirement
+	for _, l := range r.leaves {
+		by := fmt.Sprint("r", l.role)
+		if l.kind == isSignature {
+			all = append(all, Requirement{Signature: &SignatureRequirement{By: by, Annotations: map[string]string{"valid": "yes"}}})
+			continue
+		}
+		q := &AttestationRequirement{Type: "vulns", By: by, ScanConditions: ScanConditions{MaxSeverity: "low"}}
+		if l.excusedBy >= 0 {
+			q.VEXBy = fmt.Sprint("r", l.excusedBy)
+		}
+		all = append(all, Requirement{Attestation: q})
+	}
+	switch r.shape {
+	case shapeAny:
+		return []Requirement{{AnyOf: all}}
+	case shapeAllInAny:
+		return []Requirement{{AnyOf: []Requirement{{AllOf: all}}}}
+	case shapeAnyInAll:
+		return []Requirement{all[0], {AnyOf: all[1:]}}
+	}
+	return all
+}
+
+const (
+	smallScan   = `{"scanner":{"uri":"https://s.example","result":[%s]},"metadata":{"scanStartedOn":"2026-11-22T12:00:00Z","scanFinishedOn":"2026-11-22T12:00:00Z"}}`
+	smallResult = `{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}`
+	smallVEX    = `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://v.example","author":"a","version":1,"timestamp":"2026-11-22T1%d:00:00Z","statements":[{"vulnerability":{"name":"CVE-1"},"status":"%s"}]}`
+)
+
+var (
+	smallSays = map[[2]int]*statement{
+		{int(isScan), int(isValid)}:   {predicate.TypeVulns, fmt.Appendf(nil, smallScan, "")},
+		{int(isScan), int(isInvalid)}: {predicate.TypeVulns, fmt.Appendf(nil, smallScan, smallResult)},
+		{int(isExcuse), int(isValid)}: {predicate.TypeOpenVEX, fmt.Appendf(nil, smallVEX, 2, "not_affected")},
+		{int(isDoubt), int(isValid)}:  {predicate.TypeOpenVEX, fmt.Appendf(nil, smallVEX, 3, "affected")},
+	}
+	smallAnnotations = map[string]string{"valid": "yes"}
+)
+
+// remembered are contents that are judged once.
+type remembered struct {
+	contents
+	met     map[rememberedKey]*problem
+	excused map[rememberedDocuments]map[string]bool
+}
+
+type rememberedDocuments struct {
+	leaf *need
+	says [2]*byte
+}
+
+type rememberedKey struct {
+	leaf    *need
+	says    *byte
+	valid   bool // of a signature
+	excused bool
+}
+
+func (r *remembered) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
+	key := rememberedKey{leaf: leaf, valid: f.annotations != nil, excused: excused["CVE-1"]}
+	if f.statement != nil {
+		key.says = &f.statement.predicate[0]
+	}
+	p, known := r.met[key]
+	if !known {
+		_, p = r.contents.meets(leaf, f, excused)
+		r.met[key] = p
+	}
+	if p == nil {
+		return time.Time{}, nil
+	}
+	own := *p
+	return time.Time{}, &own
+}
+
+func (r *remembered) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
+	id := rememberedDocuments{leaf: leaf}
+	for i, d := range documents {
+		id.says[i] = &d.text[0]
+	}
+	excused, known := r.excused[id]
+	if !known {
+		var err error
+		if excused, _, err = r.contents.excuses(leaf, documents); err != nil {
+			panic(err)
+		}
+		r.excused[id] = excused
+	}
+	return excused, time.Time{}, nil
+}
+
+// smallRun runs evidence through the evaluation of one rule, and through the model.
+type smallRun struct {
+	t        *testing.T
+	model    smallModel
+	rule     *rule
+	contents *remembered
+	log      ledger
+	ids      [smallKeys]string
+	facts    map[shownPiece][]fact
+	symmetry []renaming
+	cases    int
+	verdicts [3]int
+}
+
+func (w *smallWorld) run(t *testing.T, r smallRule) *smallRun {
+	c, made := w.compiled(t, r)
+	image, err := name.NewDigest("registry.example/team/app@sha256:" + strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &smallRun{t: t, rule: made, facts: make(map[shownPiece][]fact), model: smallModel{r, w.identities, w.foreign}}
+	run.contents = &remembered{newConditions(c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]bool)}
+	for _, k := range slices.Concat(c.keys, c.identities) {
+		for i := range run.ids {
+			if k.Name == fmt.Sprint("k", i) {
+				run.ids[i] = k.ID()
+			}
+		}
+	}
+	return run
+}
+
+// factsOf are those that checking signatures makes of a piece.
+func (r *smallRun) factsOf(p shownPiece) []fact {
+	if all, known := r.facts[p]; known {
+		return all
+	}
+	var all []fact
+	for i := range smallKeys {
+		if !p.signers.has(i) {
+			continue
+		}
+		f := fact{by: signatory{id: r.ids[i], name: fmt.Sprint("k", i)}, statement: smallSays[[2]int{int(p.kind), int(p.state)}]}
+		if p.kind == isSignature && p.state == isValid {
+			f.annotations = smallAnnotations
+		}
+		if r.model.identities {
+			f.by.principal = fmt.Sprint("principal ", r.model.pairOf(i, p).name)
+		}
+		all = append(all, f)
+	}
+	r.facts[p] = all
+	return all
+}
+
+// evaluate adds pieces until there is enough.
+func (r *smallRun) evaluate(pieces []shownPiece) (v verdict, enough bool) {
+	var gap Reason
+	r.log = ledger{records: r.log.records[:0]}
+	e := newEvaluation(r.rule, r.contents, &r.log)
+	for _, p := range pieces {
+		if p.state == isUnread {
+			gap = ReasonUnreadable
+			continue
+		}
+		var names []string
+		for _, f := range r.factsOf(p) {
+			e.add(f)
+			if r.model.identities {
+				names = append(names, f.by.principal)
+			}
+		}
+		e.join(names)
+		if enough = e.enough(); enough {
+			break
+		}
+	}
+	e.close(gap)
+	o := e.outcome()
+	switch {
+	case len(o.unmet) == 0:
+		r.supported(o, pieces)
+		return isAllowed, enough
+	case gap != "":
+		return isUndecided, enough
+	}
+	return isDenied, enough
+}
+
+// supported: what is told of a positive decision is enough for it.
+func (r *smallRun) supported(o outcome, pieces []shownPiece) {
+	for _, met := range o.requirements {
+		leaf := r.rule.leaves[slices.IndexFunc(r.rule.leaves, func(n *need) bool { return n.path == met.Requirement })]
+		for i, k := range met.Keys {
+			if !leaf.role.keys[k.ID] || slices.ContainsFunc(met.Keys[:i], func(o Signer) bool { return o.ID == k.ID }) {
+				r.t.Fatalf("%+v of %+v: counted %+v", r.model.rule, pieces, met.Keys)
+			}
+		}
+		if len(met.Keys) < leaf.role.threshold {
+			r.t.Fatalf("%+v of %+v: met by %+v", r.model.rule, pieces, met.Keys)
+		}
+	}
+}
+
+// every runs all evidence that begins with these pieces, in every order.
+func (r *smallRun) every(begin []shownPiece, all []shownPiece) {
+	if !r.isFirst(begin) {
+		return
+	}
+	got, enough := r.evaluate(begin)
+	want := r.model.judge(begin)
+	if r.cases++; got != want {
+		r.t.Fatalf("%+v, identities %t: verdict %d, the model says %d\nof %+v", r.model.rule, r.model.identities, got, want, begin)
+	}
+	r.verdicts[want]++
+	if len(begin) == smallPieces || enough {
+		return // no more is gathered
+	}
+	for _, p := range all {
+		r.every(append(begin[:len(begin):len(begin)], p), all)
+	}
+}
+
+// renaming gives keys and principals other names.
+type renaming struct {
+	keys [smallKeys]int
+	swap bool // of the two principals
+}
+
+var permutations = [][smallKeys]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
+
+func (n renaming) set(s set) (renamed set) {
+	for i, to := range n.keys {
+		if s.has(i) {
+			renamed |= 1 << to
+		}
+	}
+	return renamed
+}
+
+func (n renaming) piece(p shownPiece) shownPiece {
+	p.signers = n.set(p.signers)
+	if n.swap && p.state != isUnread {
+		p.principal = 1 - p.principal
+	}
+	return p
+}
+
+func (p shownPiece) number() int {
+	return ((int(p.kind)*8+int(p.signers))*2+p.principal)*3 + int(p.state)
+}
+
+// isFirst reports whether pieces are the first of those that are the same by other
+// names.
+func (r *smallRun) isFirst(pieces []shownPiece) bool {
+	for _, n := range r.symmetry {
+		for _, p := range pieces {
+			if a, b := n.piece(p).number(), p.number(); a < b {
+				return false
+			} else if a > b {
+				break
+			}
+		}
+	}
+	return true
+}
+
+// rename gives the keys, and the roles where they are swapped, other names.
+func (s smallRule) rename(n renaming, swapped bool) smallRule {
+	s.leaves = slices.Clone(s.leaves)
+	for i := range s.roles {
+		s.roles[i].members = n.set(s.roles[i].members)
+	}
+	if swapped {
+		s.roles[0], s.roles[1] = s.roles[1], s.roles[0]
+		for i := range s.leaves {
+			s.leaves[i].role = 1 - s.leaves[i].role
+			if s.leaves[i].excusedBy >= 0 {
+				s.leaves[i].excusedBy = 1 - s.leaves[i].excusedBy
+			}
+		}
+	}
+	return s
+}
+
+func (s smallRule) number() (n int) {
+	for _, r := range s.roles {
+		n = n*32 + int(r.members)*4 + r.threshold
+	}
+	for _, l := range s.leaves {
+		n = ((n*4+int(l.kind))*2+l.role)*3 + l.excusedBy + 1
+	}
+	return n
+}
+
+// symmetries are the renamings under which the rule stays as it is; first: it is the
+// first of those that are the same by other names.
+func (w *smallWorld) symmetries(s smallRule) (all []renaming, first bool) {
+	number := s.number()
+	for _, keys := range permutations {
+		n := renaming{keys: keys}
+		if n.set(w.foreign) != w.foreign {
+			continue
+		}
+		for _, swapped := range []bool{false, true} {
+			if swapped && s.roles[1].members == 0 {
+				continue // there is one role
+			}
+			switch other := s.rename(n, swapped).number(); {
+			case other < number:
+				return nil, false
+			case other == number:
+				all = append(all, n)
+				if w.identities {
+					all = append(all, renaming{keys, true})
+				}
+			}
+		}
+	}
+	return all, true
+}
+
+// rules are all that have these requirements, but for those that a policy cannot have,
+// and those that are the same by other names.
+func (w *smallWorld) rules(shapes []smallShape, leaves ...[]smallLeaf) (all []smallRule) {
+	var roles []smallRole
+	for members := set(1); members < 1<<smallKeys; members++ {
+		for threshold := range members.size() {
+			roles = append(roles, smallRole{members, threshold + 1})
+		}
+	}
+	for _, some := range leaves {
+		names := func(role int) bool {
+			return slices.ContainsFunc(some, func(l smallLeaf) bool { return l.role == role || l.excusedBy == role })
+		}
+		second := roles
+		if !names(1) {
+			second = []smallRole{{}} // there is no other role
+		}
+		if !names(0) {
+			continue // the same with the roles swapped
+		}
+		for _, shape := range shapes {
+			if len(some) == 1 && shape != shapes[0] {
+				continue
+			}
+			for _, a := range roles {
+				for _, b := range second {
+					for _, separate := range []bool{false, true} {
+						if separate && (a.members&b.members != 0 || b.members == 0) {
+							continue // it is refused, or says nothing
+						}
+						all = append(all, smallRule{[2]smallRole{a, b}, some, shape, separate})
+					}
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(s smallRule) bool {
+		_, first := w.symmetries(s)
+		return !first
+	})
+}
+
+// pieces are all pieces of some kinds, in the order of their numbers.
+func (w *smallWorld) pieces(kinds ...smallKind) []shownPiece {
+	all := []shownPiece{{state: isUnread}}
+	for _, kind := range kinds {
+		for signers := set(1); signers < 1<<smallKeys; signers++ {
+			for principal := range 2 {
+				for state := isValid; state <= isInvalid; state++ {
+					if principal == 1 && !w.identities || state == isInvalid && kind > isScan {
+						continue
+					}
+					all = append(all, shownPiece{kind, signers, principal, state})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// each runs all evidence of some pieces by all rules.
+func (w *smallWorld) each(t *testing.T, rules []smallRule, pieces []shownPiece) (cases int) {
+	t.Helper()
+	var next, total atomic.Int64
+	var verdicts [3]atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(rules); i = next.Add(1) - 1 {
+				run := w.run(t, rules[i])
+				run.symmetry, _ = w.symmetries(rules[i])
+				run.every(nil, pieces)
+				total.Add(int64(run.cases))
+				for v, n := range run.verdicts {
+					verdicts[v].Add(int64(n))
+				}
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d cases of %d rules and %d pieces: %d denied, %d allowed, %d undecided", total.Load(), len(rules), len(pieces),
+		verdicts[isDenied].Load(), verdicts[isAllowed].Load(), verdicts[isUndecided].Load())
+	for v := range verdicts {
+		if verdicts[v].Load() == 0 {
+			t.Errorf("no case has the verdict %d", v)
+		}
+	}
+	return int(total.Load())
+}
+
+// leavesOf are all lists of one and two requirements.
+func leavesOf(kinds ...smallLeaf) (all [][]smallLeaf) {
+	var each []smallLeaf
+	for _, l := range kinds {
+		for role := range 2 {
+			l.role = role
+			if l.excusedBy >= 0 {
+				l.excusedBy = 1 - role
+			}
+			each = append(each, l)
+		}
+	}
+	for _, a := range each {
+		all = append(all, []smallLeaf{a})
+		for _, b := range each {
+			all = append(all, []smallLeaf{a, b})
+		}
+	}
+	return all
+}
+
+func TestEvaluate_EverySmallRule(t *testing.T) {
+	cases := 0
+	run := func(what string, w *smallWorld, rules []smallRule, kinds ...smallKind) {
+		t.Run(what, func(t *testing.T) { cases += w.each(t, rules, w.pieces(kinds...)) })
+	}
+	signature, scan, excusable := smallLeaf{isSignature, 0, -1}, smallLeaf{isScan, 0, -1}, smallLeaf{isScan, 0, 1}
+	flat, nested := []smallShape{shapeAll, shapeAny}, []smallShape{shapeAllInAny, shapeAnyInAll}
+	keys := newSmallWorld(t)
+	run("keys", keys, keys.rules(flat, leavesOf(signature, scan)...), isSignature, isScan)
+	run("nested", keys, keys.rules(nested, leavesOf(signature)...), isSignature)
+	run("OpenVEX", keys, keys.rules(flat, leavesOf(excusable)...), isScan, isExcuse, isDoubt)
+	for what, foreign := range map[string]set{"identities": 0, "identities of two authorities": 1} {
+		w := &smallWorld{identities: true, foreign: foreign}
+		run(what, w, w.rules(flat, leavesOf(signature)...), isSignature)
+	}
+	if t.Logf("%d cases", cases); cases < 1_000_000 {
+		t.Error("they are too few")
+	}
+}
