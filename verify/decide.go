@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // inquiry is what is asked: whether an image may be used.
@@ -213,7 +214,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 		if warning.Unmet = o.unmet; d.log.overflow != nil {
 			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
 		}
-		if d.rule.Mode != ModeWarn {
+		if d.rule.Mode != policy.ModeWarn {
 			return nil, warning
 		}
 	}

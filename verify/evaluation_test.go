@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What a rule means is said a second time here, as plainly as can be, by sets of those
@@ -227,7 +228,7 @@ func (m smallModel) known(principal int, pieces []shownPiece) bool {
 
 // smallWorld is what the rules are compiled with.
 type smallWorld struct {
-	keys       [smallKeys]Key
+	keys       [smallKeys]policy.PublicKey
 	identities bool
 	foreign    set
 }
@@ -236,7 +237,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	t.Helper()
 	w := &smallWorld{}
 	for i := range w.keys {
-		k, err := NewKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)).Public())
+		k, err := policy.NewPublicKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)).Public())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,29 +251,29 @@ type smallAuthority struct{}
 
 type smallIdentity string
 
-func (smallAuthority) Identity(settings map[string]any) (Identity, error) {
+func (smallAuthority) Identity(settings map[string]any) (policy.Matcher, error) {
 	return smallIdentity(fmt.Sprint(settings["is"])), nil
 }
 
 func (i smallIdentity) ID() string { return string(i) }
 
-func (smallIdentity) Signed(context.Context, SignedEvidence) (Recognized, error) {
-	return Recognized{}, errors.New("is not asked")
+func (smallIdentity) Signed(context.Context, policy.SignedEvidence) (policy.Recognized, error) {
+	return policy.Recognized{}, errors.New("is not asked")
 }
 
 // compiled is a rule as a Verifier has it.
 func (w *smallWorld) compiled(t *testing.T, r smallRule) (*compiled, *rule) {
 	t.Helper()
-	p := &Policy{Version: 1, Keys: map[string]PolicyKey{}, Identities: map[string]PolicyIdentity{}, Roles: map[string]Role{}}
+	p := &policy.Policy{Version: 1, Keys: map[string]policy.Key{}, Identities: map[string]policy.Identity{}, Roles: map[string]policy.Role{}}
 	for i := range smallKeys {
 		if name := fmt.Sprint("k", i); w.identities {
-			p.Identities[name] = PolicyIdentity{Authority: "small", Settings: map[string]any{"is": name}}
+			p.Identities[name] = policy.Identity{Authority: "small", Settings: map[string]any{"is": name}}
 		} else {
-			p.Keys[name] = PolicyKey{Key: w.keys[i]}
+			p.Keys[name] = policy.Key{Key: w.keys[i]}
 		}
 	}
 	for i, from := range r.roles {
-		to := Role{Threshold: from.threshold}
+		to := policy.Role{Threshold: from.threshold}
 		for k := range smallKeys {
 			switch name := fmt.Sprint("k", k); {
 			case !from.members.has(k):
@@ -286,8 +287,8 @@ func (w *smallWorld) compiled(t *testing.T, r smallRule) (*compiled, *rule) {
 			p.Roles[fmt.Sprint("r", i)] = to
 		}
 	}
-	p.Rules = []Rule{{Images: []string{"**"}, SeparateDuties: r.separate, Require: r.require()}}
-	checked, err := p.Check(map[string]Authority{"small": smallAuthority{}})
+	p.Rules = []policy.Rule{{Images: []string{"**"}, SeparateDuties: r.separate, Require: r.require()}}
+	checked, err := p.Check(map[string]policy.Authority{"small": smallAuthority{}})
 	if err != nil {
 		t.Fatalf("%+v: %v", r, err)
 	}
@@ -298,27 +299,27 @@ func (w *smallWorld) compiled(t *testing.T, r smallRule) (*compiled, *rule) {
 	return c, c.rules[0]
 }
 
-func (r smallRule) require() []Requirement {
-	var all []Requirement
+func (r smallRule) require() []policy.Requirement {
+	var all []policy.Requirement
 	for _, l := range r.leaves {
 		by := fmt.Sprint("r", l.role)
 		if l.kind == isSignature {
-			all = append(all, Requirement{Signature: &SignatureRequirement{By: by, Annotations: map[string]string{"valid": "yes"}}})
+			all = append(all, policy.Requirement{Signature: &policy.SignatureRequirement{By: by, Annotations: map[string]string{"valid": "yes"}}})
 			continue
 		}
-		q := &AttestationRequirement{Type: "vulns", By: by, ScanConditions: ScanConditions{MaxSeverity: "low"}}
+		q := &policy.AttestationRequirement{Type: "vulns", By: by, ScanConditions: policy.ScanConditions{MaxSeverity: "low"}}
 		if l.excusedBy >= 0 {
 			q.VEXBy = fmt.Sprint("r", l.excusedBy)
 		}
-		all = append(all, Requirement{Attestation: q})
+		all = append(all, policy.Requirement{Attestation: q})
 	}
 	switch r.shape {
 	case shapeAny:
-		return []Requirement{{AnyOf: all}}
+		return []policy.Requirement{{AnyOf: all}}
 	case shapeAllInAny:
-		return []Requirement{{AnyOf: []Requirement{{AllOf: all}}}}
+		return []policy.Requirement{{AnyOf: []policy.Requirement{{AllOf: all}}}}
 	case shapeAnyInAll:
-		return []Requirement{all[0], {AnyOf: all[1:]}}
+		return []policy.Requirement{all[0], {AnyOf: all[1:]}}
 	}
 	return all
 }

@@ -9,13 +9,14 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What containerd would run of an index is tested with the plugin for it, in examples.
 func TestRunnable_ImageAndIndex(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), t.Context()
+	v, ctx := w.verifier(policy.Signatures{}), t.Context()
 	image, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func TestRunnable_ImageAndIndex(t *testing.T) {
 func TestRunnable_ResultsOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, other := w.verifier(verify.Signatures{}), w.verifier(verify.Signatures{})
+	v, other := w.verifier(policy.Signatures{}), w.verifier(policy.Signatures{})
 	image, err := other.Image(t.Context(), w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -63,9 +64,9 @@ func TestSignedBy_EachFormat(t *testing.T) {
 		}
 		seen++
 		for _, c := range []struct {
-			key  verify.Key
+			key  policy.PublicKey
 			want bool
-		}{{w.trusted.key, true}, {w.other.key, false}, {verify.Key{}, false}} {
+		}{{w.trusted.key, true}, {w.other.key, false}, {policy.PublicKey{}, false}} {
 			if made, err := verify.SignedBy(t.Context(), item, c.key); made != c.want || err != nil {
 				t.Errorf("%s by %s: %v, %v", item.Format, c.key.ID(), made, err)
 			}

@@ -5,16 +5,17 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // SignedBy reports whether a key has made one of the signatures of an item, whatever
 // the item says and about whichever image. It is for programs that show evidence, beside
 // registry.Describe, and is not a judgement: only Image and its siblings say whether
 // evidence counts. An error is the context's.
-func SignedBy(ctx context.Context, item registry.Item, key Key) (bool, error) {
+func SignedBy(ctx context.Context, item registry.Item, key policy.PublicKey) (bool, error) {
 	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || key.key == nil {
+	if err != nil || key.Key == nil {
 		return false, nil // it cannot be read, or no key can have made its signatures
 	}
-	return claim.VerifiedWithin(ctx, key.key)
+	return claim.VerifiedWithin(ctx, key.Key)
 }

@@ -2,13 +2,14 @@ package verify
 
 import (
 	"fmt"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 	"time"
 )
 
-// trustedClock is a Clock of the policy.
+// trustedClock is a TimeMatcher of the policy.
 type trustedClock struct {
 	name  string
-	clock Clock
+	clock policy.TimeMatcher
 }
 
 // usable says why a key's signature does not count now; nil: it does. seen is the
@@ -44,8 +45,8 @@ func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem
 }
 
 // signedEvidence is what plug-ins are shown of a piece of evidence.
-func (p *piece) signedEvidence(signatures [][]byte, now time.Time) SignedEvidence {
-	return SignedEvidence{
+func (p *piece) signedEvidence(signatures [][]byte, now time.Time) policy.SignedEvidence {
+	return policy.SignedEvidence{
 		MediaType: string(p.item.Layer.MediaType), Annotations: p.item.Layer.Annotations, Content: p.item.Payload,
 		Message: p.claim.Signed.Bytes, Signatures: signatures, Now: now,
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const (
@@ -175,11 +176,11 @@ func parsePlatform(text string) (v1.Platform, error) {
 
 // judge judges the digest, and what will run of it.
 func judge(ctx context.Context, q question) (*verify.Result, error) {
-	policy, err := verify.LoadPolicy(q.policy, verify.ParseOptions{})
+	p, err := policy.Load(q.policy, policy.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify.New(policy, verify.Options{})
+	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const onlyRegular = "name a regular file; pipes, devices and directories are not read"
@@ -33,7 +34,7 @@ var errorAdvice = []struct {
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "nothing may rest on it yet: run the same command again; what is there already is kept"},
 	{errNoPlugin, "run the same command with " + fullProgram + " in place of hallmark"},
-	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
+	{policy.ErrInvalid, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
 	{scan.ErrTooLarge, "leave out what nobody needs, or attest it in parts"},

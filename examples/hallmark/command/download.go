@@ -16,6 +16,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // errNothing says that there is nothing to download.
@@ -103,7 +104,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 }
 
 // toDownload finds what is to be downloaded from where.
-func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []verify.Key, error) {
+func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []policy.PublicKey, error) {
 	p, err := a.locate(image, existing)
 	if err != nil {
 		return p, name.Digest{}, nil, err
@@ -127,7 +128,7 @@ func incomplete(err error) bool {
 
 // signedByAny reports whether one of the keys has signed an item; without keys
 // everything passes. An error is the context's.
-func signedByAny(ctx context.Context, item registry.Item, keys []verify.Key) (bool, error) {
+func signedByAny(ctx context.Context, item registry.Item, keys []policy.PublicKey) (bool, error) {
 	for _, k := range keys {
 		if made, err := verify.SignedBy(ctx, item, k); made || err != nil {
 			return made, err

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Bounds of inspect --recursive.
@@ -118,10 +118,10 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 }
 
 // loadKeys reads the keys of --key.
-func loadKeys(paths []string) ([]verify.Key, error) {
-	var keys []verify.Key
+func loadKeys(paths []string) ([]policy.PublicKey, error) {
+	var keys []policy.PublicKey
 	for _, path := range paths {
-		key, err := verify.LoadKey(path)
+		key, err := policy.LoadPublicKey(path)
 		if err != nil {
 			return nil, fmt.Errorf("public key: %w", err)
 		}
@@ -134,7 +134,7 @@ func loadKeys(paths []string) ([]verify.Key, error) {
 type inspector struct {
 	place     place
 	console   *console
-	keys      []verify.Key
+	keys      []policy.PublicKey
 	recursive bool
 	read      int
 	complete  bool

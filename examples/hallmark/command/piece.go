@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What a piece of evidence presents itself as; see registry.Description.
@@ -49,7 +50,7 @@ type keyRef struct {
 
 // describe describes an item to people, and says which keys have signed it. An error is
 // the context's.
-func describe(ctx context.Context, item registry.Item, subject registry.Manifest, keys []verify.Key) (piece, error) {
+func describe(ctx context.Context, item registry.Item, subject registry.Manifest, keys []policy.PublicKey) (piece, error) {
 	p := piece{Description: registry.Describe(item, subject), VerifiedBy: []keyRef{}}
 	if p.Kind == kindAttestation {
 		var problem string

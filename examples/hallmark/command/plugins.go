@@ -9,15 +9,16 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Plugins are what a program links beside the library. The zero value has none: keys
 // are files, and policies name keys alone.
 type Plugins struct {
 	// Authorities recognise the identities of policies, by the names that policies give
-	// the authorities; those that are a verify.TimeAuthority vouch for times too. Nil: a
+	// the authorities; those that are a policy.TimeAuthority vouch for times too. Nil: a
 	// policy that names one is refused.
-	Authorities map[string]verify.Authority
+	Authorities map[string]policy.Authority
 	// Signers open the private keys that --key names as SCHEME:..., by the scheme. Nil:
 	// --key names files.
 	Signers map[string]OpenSigner
@@ -58,28 +59,28 @@ func (a absent) refuse() error {
 	return noPlugin(a.plugin)
 }
 
-// Identity implements verify.Authority.
-func (a absent) Identity(map[string]any) (verify.Identity, error) { return nil, a.refuse() }
+// Identity implements policy.Authority.
+func (a absent) Identity(map[string]any) (policy.Matcher, error) { return nil, a.refuse() }
 
-// Clock implements verify.TimeAuthority.
-func (a absent) Clock(map[string]any) (verify.Clock, error) { return nil, a.refuse() }
+// Clock implements policy.TimeAuthority.
+func (a absent) Clock(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
 // verifierOf makes a verifier of the policy in a file.
 func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
 	named := false
-	linked := make(map[string]verify.Authority)
+	linked := make(map[string]policy.Authority)
 	for name, plugin := range projectAuthorities {
 		linked[name] = absent{plugin, &named}
 	}
 	maps.Copy(linked, p.Authorities)
-	policy, err := verify.LoadPolicy(path, verify.ParseOptions{Authorities: linked})
+	given, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
 	if err != nil && named {
 		return nil, fmt.Errorf("%w: %w", errNoPlugin, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(policy, verify.Options{Authorities: linked})
+	return verify.New(given, verify.Options{Authorities: linked})
 }
 
 // signer opens a key of --key that a plug-in has; nil: it is a file.

@@ -6,18 +6,18 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/sign"
-	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // anybody is an authority that recognises whom the settings name.
-type anybody struct{ verify.Authority }
+type anybody struct{ policy.Authority }
 
-func (anybody) Identity(settings map[string]any) (verify.Identity, error) {
+func (anybody) Identity(settings map[string]any) (policy.Matcher, error) {
 	return someone{id: settings["name"].(string)}, nil
 }
 
 type someone struct {
-	verify.Identity
+	policy.Matcher
 	id string
 }
 
@@ -35,13 +35,13 @@ func TestPlugins_AbsentAuthority(t *testing.T) {
 	dir := t.TempDir()
 	identities := writeFile(t, filepath.Join(dir, "identities.yaml"), []byte(certificatePolicy))
 	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: sigstore}}\n"+certificatePolicy))
-	for _, policy := range []string{identities, times} {
-		for _, args := range [][]string{{"policy", "check", policy}, {"policy", "explain", policy, "registry.example/app"}, {"verify", "--policy", policy, "registry.example/app"}} {
+	for _, p := range []string{identities, times} {
+		for _, args := range [][]string{{"policy", "check", p}, {"policy", "explain", p, "registry.example/app"}, {"verify", "--policy", p, "registry.example/app"}} {
 			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/sigstore", "hallmark-full", "next: run the same command with hallmark-full")
 		}
 	}
 	linked := newCLI(t)
-	linked.plugins.Authorities = map[string]verify.Authority{"sigstore": anybody{}}
+	linked.plugins.Authorities = map[string]policy.Authority{"sigstore": anybody{}}
 	linked.must("policy", "check", identities).prints("good")
 	unknown := writeFile(t, filepath.Join(dir, "unknown.yaml"), []byte("version: 1\nidentities: {ci: {authority: acme}}\nroles: {release: {identities: [ci]}}\n"))
 	newCLI(t).run("policy", "check", unknown).exits(exitUndecided).says("acme", "not linked")

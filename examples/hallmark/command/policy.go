@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -136,7 +137,7 @@ JSON is the schema, whatever --output says.`,
 			if of == "verify" {
 				return a.out.raw(verdictsSchema, false)
 			}
-			text, err := verify.PolicySchema()
+			text, err := policy.Schema()
 			if err != nil {
 				return err
 			}
