@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const approval = "https://acme.example/approval/v1"
@@ -14,7 +15,7 @@ const approval = "https://acme.example/approval/v1"
 func TestAttack_E23_ATypeWithoutConditionsIsRefused(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	parse := func(requirement string) error {
-		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, signatureRequired, requirement, 1), a, b, c), verify.ParseOptions{})
+		_, err := policy.Load(written(t, strings.Replace(policyText, signatureRequired, requirement, 1), a, b, c), policy.ParseOptions{})
 		return err
 	}
 	for _, kind := range []string{
@@ -23,14 +24,14 @@ func TestAttack_E23_ATypeWithoutConditionsIsRefused(t *testing.T) {
 	} {
 		for _, more := range []string{"", ", acceptAnyContent: false"} {
 			err := parse("attestation: {type: " + kind + ", by: builder" + more + "}")
-			if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "line 13, column") || !strings.Contains(err.Error(), "acceptAnyContent: true") {
+			if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "line 13, column") || !strings.Contains(err.Error(), "acceptAnyContent: true") {
 				t.Errorf("%s%s: %v", kind, more, err)
 			}
 		}
 		if err := parse("attestation: {type: " + kind + ", by: builder, acceptAnyContent: true}"); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if err := parse("anyOf: [{signature: {by: release}}, {allOf: [{attestation: {type: " + kind + ", by: builder}}]}]"); !errors.Is(err, verify.ErrPolicy) {
+		if err := parse("anyOf: [{signature: {by: release}}, {allOf: [{attestation: {type: " + kind + ", by: builder}}]}]"); !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%s, nested: %v", kind, err)
 		}
 	}
@@ -43,14 +44,14 @@ func TestAttack_E23_ATypeWithoutConditionsIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", requirement, err)
 		}
 		err := parse("attestation: {by: builder, acceptAnyContent: true, " + requirement + "}")
-		if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "has acceptAnyContent, which type") {
+		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "has acceptAnyContent, which type") {
 			t.Errorf("%s: %v", requirement, err)
 		}
 	}
-	for _, q := range []verify.AttestationRequirement{{Type: approval, By: "builder"}, {Type: predicate.TypeRelease, By: "builder"}} {
+	for _, q := range []policy.AttestationRequirement{{Type: approval, By: "builder"}, {Type: predicate.TypeRelease, By: "builder"}} {
 		p := loaded(t, policyText, a, b, c)
-		p.Rules[0].Require = []verify.Requirement{{Attestation: &q}}
-		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, verify.ErrPolicy) {
+		p.Rules[0].Require = []policy.Requirement{{Attestation: &q}}
+		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%s, in Go: %v", q.Type, err)
 		}
 	}

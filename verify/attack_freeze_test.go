@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const freeze = "version: 1\nrules:\n  - images: [\"**\"]\n    deny: true\n    reason: frozen until the incident is over\n"
@@ -25,7 +26,7 @@ func TestAttack_T1_AFreezeNeedsNoKey(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.sign(w.image, both, a, b, c)
-		p, err := verify.LoadPolicy(written(t, text, a, b, c), verify.ParseOptions{})
+		p, err := policy.Load(written(t, text, a, b, c), policy.ParseOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", label, err)
 			continue
@@ -53,8 +54,8 @@ func TestAttack_T1_APolicyThatDoesNotDenyEverythingNeedsKeys(t *testing.T) {
 		"no reason":      strings.Replace(freeze, "    reason: frozen until the incident is over\n", "", 1),
 		"denies nothing": strings.Replace(freeze, "    deny: true\n    reason: frozen until the incident is over\n", "", 1),
 	} {
-		_, err := verify.ParsePolicy([]byte(text), verify.ParseOptions{})
-		if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "line ") {
+		_, err := policy.Parse([]byte(text), policy.ParseOptions{})
+		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v", label, err)
 		}
 	}

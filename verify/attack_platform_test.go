@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // An entry for a platform may be an index: what it lists for that platform would run.
@@ -45,7 +46,7 @@ func TestAttack_P23_PlatformEndsAtWhatItCannotFollow(t *testing.T) {
 	entry := inner.Descriptor // for no platform
 	w.indexOf(entry)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	free := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1})
+	free := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1})
 	index, err := free.Image(t.Context(), w.store, w.image)
 	if err != nil {
 		t.Fatal(err)

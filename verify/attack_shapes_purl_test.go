@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // wantDenied demands that a statement is read and denied.
@@ -46,7 +47,7 @@ func TestAttack_T1_ADeniedPackageURLWithAVersionIsRefused(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	load := func(p string) error {
 		text := strings.Replace(policyText, signatureRequired, "attestation: {type: cyclonedx, by: builder, denyPackages: ["+quoted(p)+"]}", 1)
-		_, err := verify.LoadPolicy(written(t, text, a, b, c), verify.ParseOptions{})
+		_, err := policy.Load(written(t, text, a, b, c), policy.ParseOptions{})
 		return err
 	}
 	for _, p := range []string{
@@ -54,7 +55,7 @@ func TestAttack_T1_ADeniedPackageURLWithAVersionIsRefused(t *testing.T) {
 		"pkg:npm/evil%401", "pkg:npm/ev%2569l", "pkg:npm/x/../evil", "pkg:npm/\u0435vil", "\tpkg:npm/evil", " ",
 	} {
 		err := load(p)
-		if !errors.Is(err, verify.ErrPolicy) {
+		if !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%q: %v", p, err)
 		} else if !strings.Contains(err.Error(), "denyPackages") || !strings.Contains(err.Error(), ".yaml:") {
 			t.Errorf("%q: no position: %v", p, err)

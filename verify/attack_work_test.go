@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
-	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // A registry that gives ten referrers on a page, or one: 1,100 of garbage are within the
@@ -43,7 +43,7 @@ func TestAttack_E21_ShortPagesHideNoEvidence(t *testing.T) {
 			t.Fatal(err)
 		}
 		image := repo.Digest(w.image.DigestStr())
-		verifier := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1})
+		verifier := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1})
 		if _, err := verifier.Image(t.Context(), client, image); err != nil {
 			t.Errorf("%+v: %.300v", c, err)
 		}
@@ -73,8 +73,8 @@ func TestAttack_E21_SmallGarbageWithoutHintsHidesNoReferrer(t *testing.T) {
 				dsse.PayloadTypeInToto, base64.StdEncoding.EncodeToString(fmt.Append(nil, i)), sig)))
 		}
 		pieces = slices.Insert(pieces, 6000, wrap(good))
-		keys := []verify.Key{v.trusted.key, newPerson(t).key}
-		if _, err := v.verifier(verify.Signatures{Keys: keys, Threshold: 1}).Image(t.Context(), newPile(t, v.image, pieces...), v.image); err != nil {
+		keys := []policy.PublicKey{v.trusted.key, newPerson(t).key}
+		if _, err := v.verifier(policy.Signatures{Keys: keys, Threshold: 1}).Image(t.Context(), newPile(t, v.image, pieces...), v.image); err != nil {
 			t.Errorf("%s: %.300v", form, err)
 		}
 	}
@@ -93,8 +93,8 @@ func TestAttack_E21_SmallGarbageAboutTheImageHidesNoReferrer(t *testing.T) {
 		pieces = append(pieces, wrap(bytes.Replace(garbage, []byte(`{`), fmt.Appendf(nil, `{"n":"%d",`, i), 1)))
 	}
 	pieces = append(pieces, wrap(envelope(t, dsse.PayloadTypeInToto, text+strings.Repeat(" ", 2000), v.trusted)))
-	keys := []verify.Key{newPerson(t).key, newPerson(t).key, v.trusted.key, newPerson(t).key}
-	if _, err := v.verifier(verify.Signatures{Keys: keys, Threshold: 1}).Image(t.Context(), newPile(t, v.image, pieces...), v.image); err != nil {
+	keys := []policy.PublicKey{newPerson(t).key, newPerson(t).key, v.trusted.key, newPerson(t).key}
+	if _, err := v.verifier(policy.Signatures{Keys: keys, Threshold: 1}).Image(t.Context(), newPile(t, v.image, pieces...), v.image); err != nil {
 		t.Errorf("%.300v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestPiecesWithAnnotationsOfTheirOwnAreLookedAt(t *testing.T) {
 	first.Layer.Annotations = map[string]string{"a": "b", "c": "d"}
 	second.Layer.Annotations = map[string]string{"a": "c"}
 	pile := newPile(t, w.image, piece{item: first}, piece{item: second}, piece{item: good})
-	v := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key, newPerson(t).key}, Threshold: 1})
+	v := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, newPerson(t).key}, Threshold: 1})
 	if _, err := v.Image(t.Context(), pile, w.image); err != nil {
 		t.Error(err)
 	}

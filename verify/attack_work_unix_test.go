@@ -21,7 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
-	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // These tests look at the time that a processor has worked: what they bound is that, and
@@ -50,7 +50,7 @@ func TestAttack_E22_BundlesThatNameACostlyKeyTakeNoTime(t *testing.T) {
 		payload := base64.StdEncoding.EncodeToString(fmt.Append(nil, i))
 		pieces = append(pieces, piece{item: bundleOf(string(slices.Concat(good[:at], []byte(payload), good[end:])))})
 	}
-	pile, verifier := newPile(t, w.image, pieces...), w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1})
+	pile, verifier := newPile(t, w.image, pieces...), w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1})
 	before := processorTime()
 	_, err = verifier.Image(t.Context(), pile, w.image)
 	if took := processorTime() - before; took > 3*time.Second {
@@ -74,7 +74,7 @@ func TestAttack_E22_ChecksWithRSAAreChargedByWhatTheyTake(t *testing.T) {
 		text := strings.ReplaceAll(string(flood(64, []byte(payload))), one, made)
 		pieces = append(pieces, piece{item: registry.Item{Layer: v1.Descriptor{MediaType: dsseType}, Payload: []byte(text)}})
 	}
-	pile, verifier := newPile(t, w.image, pieces...), w.verifier(verify.Signatures{Keys: []verify.Key{p.key}, Threshold: 1})
+	pile, verifier := newPile(t, w.image, pieces...), w.verifier(policy.Signatures{Keys: []policy.PublicKey{p.key}, Threshold: 1})
 	before := processorTime()
 	_, err = verifier.Image(t.Context(), pile, w.image)
 	if took := processorTime() - before; took > 4*time.Second { // 20,000 checks with P-256 take 1.6 s
@@ -95,7 +95,7 @@ func TestAttack_E22_BundlesAboutTheImageThatNameACostlyKeyAreBounded(t *testing.
 	for i := range 4000 {
 		pieces = append(pieces, piece{item: bundleOf(string(bytes.Replace(garbage, []byte(`"publicKey":{`), fmt.Appendf(nil, `"publicKey":{"n":"%d",`, i), 1)))})
 	}
-	pile, verifier := newPile(t, v.image, pieces...), v.verifier(verify.Signatures{Keys: []verify.Key{v.trusted.key}, Threshold: 1})
+	pile, verifier := newPile(t, v.image, pieces...), v.verifier(policy.Signatures{Keys: []policy.PublicKey{v.trusted.key}, Threshold: 1})
 	before := processorTime()
 	_, err = verifier.Image(t.Context(), pile, v.image)
 	if took := processorTime() - before; took > 9*time.Second { // 4,000 checks take 15 s

@@ -28,6 +28,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // houseCA is an authority: certificates of one root, told apart by an address.
@@ -70,7 +71,7 @@ func (ca *houseCA) issue(t *testing.T, to person, address string, until time.Tim
 	return der
 }
 
-func (ca *houseCA) Identity(settings map[string]any) (verify.Identity, error) {
+func (ca *houseCA) Identity(settings map[string]any) (policy.Matcher, error) {
 	address, _ := settings["address"].(string)
 	if address == "" || len(settings) != 1 {
 		return nil, errors.New("want address, and nothing else")
@@ -85,32 +86,32 @@ type houseIdentity struct {
 
 func (i *houseIdentity) ID() string { return "house:" + i.address }
 
-func (i *houseIdentity) Signed(_ context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
+func (i *houseIdentity) Signed(_ context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	var b struct {
 		VerificationMaterial struct {
 			Certificate struct{ RawBytes []byte }
 		}
 	}
 	if err := json.Unmarshal(e.Content, &b); err != nil {
-		return verify.Recognized{}, err
+		return policy.Recognized{}, err
 	}
 	leaf, err := x509.ParseCertificate(b.VerificationMaterial.Certificate.RawBytes)
 	if err != nil {
-		return verify.Recognized{}, err
+		return policy.Recognized{}, err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(i.ca.root)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: e.Now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}); err != nil {
-		return verify.Recognized{}, err
+		return policy.Recognized{}, err
 	}
 	if len(leaf.EmailAddresses) != 1 || leaf.EmailAddresses[0] != i.address {
-		return verify.Recognized{}, fmt.Errorf("it is %v, not %s", leaf.EmailAddresses, i.address)
+		return policy.Recognized{}, fmt.Errorf("it is %v, not %s", leaf.EmailAddresses, i.address)
 	}
 	sum := sha256.Sum256(e.Message)
 	if len(e.Signatures) != 1 || !ecdsa.VerifyASN1(leaf.PublicKey.(*ecdsa.PublicKey), sum[:], e.Signatures[0]) {
-		return verify.Recognized{}, errors.New("the signature is not its key's")
+		return policy.Recognized{}, errors.New("the signature is not its key's")
 	}
-	return verify.Recognized{Who: leaf.EmailAddresses[0], Until: leaf.NotAfter}, nil
+	return policy.Recognized{Who: leaf.EmailAddresses[0], Until: leaf.NotAfter}, nil
 }
 
 const identityPolicy = `version: 1
@@ -134,10 +135,10 @@ func (w *world) certified(cert []byte, by person) registry.Item {
 		string(envelope(w.t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), by)) + `}`)
 }
 
-func (w *world) judgedBy(ca verify.Authority, text string, people ...person) (*verify.Result, error) {
+func (w *world) judgedBy(ca policy.Authority, text string, people ...person) (*verify.Result, error) {
 	w.t.Helper()
-	linked := map[string]verify.Authority{"house": ca}
-	p, err := verify.LoadPolicy(written(w.t, text, people...), verify.ParseOptions{Authorities: linked})
+	linked := map[string]policy.Authority{"house": ca}
+	p, err := policy.Load(written(w.t, text, people...), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestIdentitiesAndKeysAddUpToAThreshold(t *testing.T) {
 // domainCA also knows identities of whole domains.
 type domainCA struct{ *houseCA }
 
-func (a domainCA) Identity(settings map[string]any) (verify.Identity, error) {
+func (a domainCA) Identity(settings map[string]any) (policy.Matcher, error) {
 	if domain, _ := settings["domain"].(string); domain != "" {
 		return domainIdentity{a.houseCA, domain}, nil
 	}
@@ -199,13 +200,13 @@ type domainIdentity struct {
 
 func (i domainIdentity) ID() string { return "house domain:" + i.domain }
 
-func (i domainIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
+func (i domainIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	for _, who := range []string{"jane", "ken"} {
 		if known, err := (&houseIdentity{i.ca, who + "@" + i.domain}).Signed(ctx, e); err == nil {
 			return known, nil
 		}
 	}
-	return verify.Recognized{}, errors.New("nobody of the domain")
+	return policy.Recognized{}, errors.New("nobody of the domain")
 }
 
 const overlappingPolicy = `version: 1
@@ -319,8 +320,8 @@ func TestAttack_E9_CertificatesAreLookedAtWithinTheBoundOfChecks(t *testing.T) {
 		text += fmt.Sprintf("  p%d: {authority: house, settings: {address: p%d@house.example}}\n", i, i)
 	}
 	text += "roles:\n  release: {threshold: 1, identities: [" + strings.Join(names, ", ") + "]}\nrules:\n  - images: ['**']\n    require:\n      - signature: {by: release}\n"
-	linked := map[string]verify.Authority{"house": ca}
-	p, err := verify.LoadPolicy(written(t, text), verify.ParseOptions{Authorities: linked})
+	linked := map[string]policy.Authority{"house": ca}
+	p, err := policy.Load(written(t, text), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +340,7 @@ func TestAttack_E9_CertificatesAreLookedAtWithinTheBoundOfChecks(t *testing.T) {
 }
 
 func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
-	linked := map[string]verify.Authority{"house": newHouseCA(t)}
+	linked := map[string]policy.Authority{"house": newHouseCA(t)}
 	a := newPerson(t)
 	for name, x := range map[string]struct{ old, new, says string }{
 		"settings of nobody":   {"settings: {address: jane@house.example}", "settings: {}", "want address"},
@@ -357,8 +358,8 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 		if text == identityPolicy {
 			t.Fatalf("%s changes nothing", name)
 		}
-		_, err := verify.LoadPolicy(written(t, text, a), verify.ParseOptions{Authorities: linked})
-		if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "line ") {
+		_, err := policy.Load(written(t, text, a), policy.ParseOptions{Authorities: linked})
+		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", name, err, x.says)
 		}
 	}
@@ -367,15 +368,15 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 // forgetful recognises people, and does not say whom.
 type forgetful struct{ *houseCA }
 
-func (f forgetful) Identity(settings map[string]any) (verify.Identity, error) {
+func (f forgetful) Identity(settings map[string]any) (policy.Matcher, error) {
 	known, err := f.houseCA.Identity(settings)
 	return forgetfulIdentity{known}, err
 }
 
-type forgetfulIdentity struct{ verify.Identity }
+type forgetfulIdentity struct{ policy.Matcher }
 
-func (i forgetfulIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
-	known, err := i.Identity.Signed(ctx, e)
+func (i forgetfulIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
+	known, err := i.Matcher.Signed(ctx, e)
 	known.Who = ""
 	return known, err
 }
@@ -388,8 +389,8 @@ func TestSomebodyWhomAnAuthorityDoesNotNameCountsNot(t *testing.T) {
 }
 
 func TestExplanationsNameIdentities(t *testing.T) {
-	linked := map[string]verify.Authority{"house": newHouseCA(t)}
-	p, err := verify.LoadPolicy(written(t, strings.Replace(identityPolicy, "by: release", "by: pair", 1), newPerson(t)), verify.ParseOptions{Authorities: linked})
+	linked := map[string]policy.Authority{"house": newHouseCA(t)}
+	p, err := policy.Load(written(t, strings.Replace(identityPolicy, "by: release", "by: pair", 1), newPerson(t)), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -447,8 +448,8 @@ func layoutOf(t *testing.T, w *world, ca *houseCA, role string) (v *verify.Verif
 		t.Fatal(err)
 	}
 	payload = fmt.Sprintf(`{"_type":%q,"predicateType":%q,"subject":[%s],"predicate":%s}`, intoto.StatementV1, steps.TypeLinkSet, about(w.image), steps.LinkPredicate{Links: [][]byte{link}}.RawPredicate())
-	linked := map[string]verify.Authority{"house": ca}
-	p, err := verify.LoadPolicy(path, verify.ParseOptions{Authorities: linked})
+	linked := map[string]policy.Authority{"house": ca}
+	p, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		return nil, "", err
 	}
@@ -475,7 +476,7 @@ func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 
 func TestALayoutThatIdentitiesWouldHaveToOwnIsRefused(t *testing.T) {
 	for _, role := range []string{"release", "pair"} {
-		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "owners") {
+		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "owners") {
 			t.Errorf("%s: %v", role, err)
 		}
 	}

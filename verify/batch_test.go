@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func TestImagesGivesEveryReferenceItsOutcome(t *testing.T) {
@@ -27,7 +28,7 @@ func TestImagesGivesEveryReferenceItsOutcome(t *testing.T) {
 		want[d.String()] = i%2 == 0
 		refs = append(refs, d)
 	}
-	for ref, out := range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 7}) {
+	for ref, out := range w.verifier(policy.Signatures{}).Images(context.Background(), w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 7}) {
 		verified, there := want[ref.String()]
 		if !there {
 			t.Fatalf("%s has two outcomes", ref)
@@ -50,7 +51,7 @@ func TestImagesStopsWhenTheCallerDoes(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, out := range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, endless, verify.BatchOptions{}) {
+	for _, out := range w.verifier(policy.Signatures{}).Images(context.Background(), w.store, endless, verify.BatchOptions{}) {
 		if out.Err != nil {
 			t.Fatal(out.Err)
 		}
@@ -67,7 +68,7 @@ func TestImagesGivesTheContextsErrorToTheRest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	n, canceled := 0, 0
-	for _, out := range w.verifier(verify.Signatures{}).Images(ctx, w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 2}) {
+	for _, out := range w.verifier(policy.Signatures{}).Images(ctx, w.store, slices.Values(refs), verify.BatchOptions{Concurrency: 2}) {
 		cancel()
 		n++
 		if errors.Is(out.Err, context.Canceled) {
@@ -90,7 +91,7 @@ func TestImagesReturnsWhenItIsBrokenOffWhileReferencesAreWaitedFor(t *testing.T)
 			<-release
 		}
 	}
-	for range w.verifier(verify.Signatures{}).Images(context.Background(), w.store, refs, verify.BatchOptions{}) {
+	for range w.verifier(policy.Signatures{}).Images(context.Background(), w.store, refs, verify.BatchOptions{}) {
 		break
 	}
 }
@@ -105,7 +106,7 @@ func TestAPanicOfAReaderIsTheOutcomeOfItsReferenceAlone(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	refs := slices.Values([]name.Reference{w.repo.Tag("x"), w.image, w.repo.Tag("y")})
 	allowed, panicked := 0, 0
-	for _, out := range w.verifier(verify.Signatures{}).Images(t.Context(), panicking{w.store}, refs, verify.BatchOptions{Concurrency: 1}) {
+	for _, out := range w.verifier(policy.Signatures{}).Images(t.Context(), panicking{w.store}, refs, verify.BatchOptions{Concurrency: 1}) {
 		var p *panics.Error
 		switch {
 		case errors.As(out.Err, &p) && p.Cause == "a bug" && out.Result == nil:
@@ -134,7 +135,7 @@ func TestAPanicOfTheReferencesIsTheCallers(t *testing.T) {
 			t.Errorf("recovered %v after %d outcomes", p, n)
 		}
 	}()
-	for range w.verifier(verify.Signatures{}).Images(t.Context(), w.store, refs, verify.BatchOptions{}) {
+	for range w.verifier(policy.Signatures{}).Images(t.Context(), w.store, refs, verify.BatchOptions{}) {
 		n++
 	}
 }

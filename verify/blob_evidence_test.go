@@ -21,6 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const (
@@ -189,7 +190,7 @@ func TestChecksOfAFilesSignaturesAreBounded(t *testing.T) {
 		"of bytes, for that key":   overBytes([]byte(hello), []byte("made by nobody"), key.Hint()),
 		"of a statement, for none": stated,
 	} {
-		v, err := verify.New(verify.Signatures{Keys: []verify.Key{by.key}, Threshold: 1}.Policy(), verify.Options{})
+		v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{by.key}, Threshold: 1}.Policy(), verify.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +230,7 @@ func TestACallerWhoGivesUpOnceTheFileIsReadGetsNoDecision(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	bundle := signedFile(t, w.trusted)["bytes"]
-	res, err := w.verifier(verify.Signatures{}).Blob(ctx, ending{strings.NewReader(hello), cancel}, bundle)
+	res, err := w.verifier(policy.Signatures{}).Blob(ctx, ending{strings.NewReader(hello), cancel}, bundle)
 	var denied *verify.BlobError
 	if res != nil || !errors.Is(err, context.Canceled) || errors.As(err, &denied) {
 		t.Errorf("%v, %v; want context.Canceled", res, err)

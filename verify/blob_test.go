@@ -20,6 +20,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func blobDenied(t *testing.T, res *verify.BlobResult, err error, reason verify.Reason, because ...verify.Reason) {
@@ -51,14 +52,14 @@ func TestAFileIsSignedAndVerified(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v := w.verifier(verify.Signatures{Keys: []verify.Key{by.key}})
+			v := w.verifier(policy.Signatures{Keys: []policy.PublicKey{by.key}})
 			res, err := v.Blob(context.Background(), bytes.NewReader(file), bundle)
 			if err != nil || res.SHA256 != sum || res.Size != int64(len(file)) || res.Keys[0].ID != by.key.ID() {
 				t.Errorf("%+v, %v", res, err)
 			}
 			got, err := v.Blob(context.Background(), bytes.NewReader(append(file, '!')), bundle)
 			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
-			got, err = w.verifier(verify.Signatures{}).Blob(context.Background(), bytes.NewReader(file), bundle)
+			got, err = w.verifier(policy.Signatures{}).Blob(context.Background(), bytes.NewReader(file), bundle)
 			blobDenied(t, got, err, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
 			got, err = v.Blob(context.Background(), bytes.NewReader(file))
 			blobDenied(t, got, err, verify.ReasonNoSignature)
@@ -77,7 +78,7 @@ func TestThresholdOfAFileCountsDistinctKeys(t *testing.T) {
 		}
 		bundles = append(bundles, b)
 	}
-	v := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	v := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, w.other.key}, Threshold: 2})
 	res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles[:2]...)
 	blobDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
 	if res, err := v.Blob(context.Background(), bytes.NewReader(file), bundles...); err != nil || len(res.Keys) != 2 {
@@ -89,7 +90,7 @@ func TestAttack_E3_AnAttestationAboutAFileIsNoSignature(t *testing.T) {
 	w := newWorld(t)
 	file := []byte("file")
 	subject := fmt.Sprintf(`{"digest":{"sha256":"%x"}}`, sha256.Sum256(file))
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	for name, c := range map[string]struct {
 		predicateType, subject string
 		because                verify.Reason
@@ -111,14 +112,14 @@ func TestAttack_E3_AnAttestationAboutAFileIsNoSignature(t *testing.T) {
 func TestAFileThatCannotBeReadIsNotJudged(t *testing.T) {
 	w := newWorld(t)
 	broken := errors.New("disk on fire")
-	res, err := w.verifier(verify.Signatures{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
+	res, err := w.verifier(policy.Signatures{}).Blob(context.Background(), io.MultiReader(bytes.NewReader([]byte("x")), failing{broken}), []byte("{}"))
 	var denial *verify.BlobError
 	if res != nil || !errors.Is(err, broken) || errors.As(err, &denial) {
 		t.Errorf("%v, %v", res, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if res, err := w.verifier(verify.Signatures{}).Blob(ctx, bytes.NewReader(nil)); res != nil || !errors.Is(err, context.Canceled) {
+	if res, err := w.verifier(policy.Signatures{}).Blob(ctx, bytes.NewReader(nil)); res != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", res, err)
 	}
 }
@@ -144,7 +145,7 @@ func TestAttack_E3_WhatASignatureAboutAnImageCoversIsNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		bundle := overBytes(file, sig, "")
-		res, err := w.verifier(verify.Signatures{}).Blob(ctx, bytes.NewReader(file), bundle)
+		res, err := w.verifier(policy.Signatures{}).Blob(ctx, bytes.NewReader(file), bundle)
 		blobDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonWrongType)
 		if out, err := sign.Blob(ctx, bytes.NewReader(file), w.trusted); out != nil || !errors.Is(err, sign.ErrOptions) {
 			t.Errorf("%s is signed as a file: %v", label, err)
@@ -184,11 +185,11 @@ func TestAttack_T6_FilesAreDeniedByWhatDeniesImages(t *testing.T) {
 
 func TestAttack_E9_ChecksThatAreUsedUpForAFileAreTooMuchEvidence(t *testing.T) {
 	file, good, mallory := []byte("a release"), newPerson(t), newPerson(t)
-	keys := []verify.Key{good.key}
+	keys := []policy.PublicKey{good.key}
 	for range 2500 {
 		keys = append(keys, newPerson(t).key)
 	}
-	v, err := verify.New(verify.Signatures{Keys: keys, Threshold: 1}.Policy(), verify.Options{})
+	v, err := verify.New(policy.Signatures{Keys: keys, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func TestAContextThatEndsIsNoVerdictAboutAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, ended, allowed := w.verifier(verify.Signatures{Keys: []verify.Key{by.key}}), 0, 0
+	v, ended, allowed := w.verifier(policy.Signatures{Keys: []policy.PublicKey{by.key}}), 0, 0
 	for n := range 12 {
 		switch res, err := v.Blob(&endsAfter{t.Context(), n}, bytes.NewReader(file), bundle); {
 		case errors.Is(err, context.Canceled) && res == nil:

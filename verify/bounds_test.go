@@ -25,6 +25,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What anybody can attach takes no more than this many checks, whatever the number
@@ -41,13 +42,13 @@ func TestAttack_E9_SignatureChecksOfOneJudgementAreBounded(t *testing.T) {
 	}}
 	judge := func(keys, pieces int) *verify.Error {
 		t.Helper()
-		trusted := verify.Signatures{Threshold: 1}
+		trusted := policy.Signatures{Threshold: 1}
 		for range keys {
 			trusted.Keys = append(trusted.Keys, newPerson(t).key)
 		}
-		policy := trusted.Policy()
-		policy.Rules[0].Require = []verify.Requirement{{Attestation: &verify.AttestationRequirement{Type: "spdx", By: policy.Rules[0].Require[0].Signature.By}}}
-		v, err := verify.New(policy, verify.Options{})
+		p := trusted.Policy()
+		p.Rules[0].Require = []policy.Requirement{{Attestation: &policy.AttestationRequirement{Type: "spdx", By: p.Rules[0].Require[0].Signature.By}}}
+		v, err := verify.New(p, verify.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +160,7 @@ func TestAttack_E9_LayersOfOtherTypesAreRecordedOnce(t *testing.T) {
 		entry.ArtifactType = "application/vnd.dev.cosign.artifact.sbom.v1+json"
 		p.referrers = append(p.referrers, entry)
 	}
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{newPerson(t).key}, Threshold: 1}.Policy(), verify.Options{})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{newPerson(t).key}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func newLayoutWorld(t *testing.T, change ...string) *layoutWorld {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := verify.LoadPolicy(path, verify.ParseOptions{})
+	p, err := policy.Load(path, policy.ParseOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // bundle is one that a person has signed about a digest.
@@ -32,7 +33,7 @@ func TestBundlesAtHandAreJudgedAsThoseOfARegistry(t *testing.T) {
 	image := w.image
 	strangers := w.bundle(w.other)
 	elsewhere := w.bundle(w.trusted)
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 
 	res, err := v.Bundles(t.Context(), image, []byte("garbage"), strangers, good)
 	if err != nil || res.Digest != image || len(res.Keys) != 1 || res.Keys[0].ID != w.trusted.key.ID() || res.Keys[0].Evidence != "" {
@@ -64,7 +65,7 @@ func TestBundlesAtHandAreJudgedAsThoseOfARegistry(t *testing.T) {
 func TestAttack_E8_TheSameBundleTwiceIsOneKey(t *testing.T) {
 	w := newWorld(t)
 	good := w.bundle(w.trusted)
-	v := w.verifier(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	v := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, w.other.key}, Threshold: 2})
 	var denied *verify.Error
 	if _, err := v.Bundles(t.Context(), w.image, good, good); !errors.As(err, &denied) || denied.Reason != verify.ReasonThreshold {
 		t.Errorf("%v, want %s", err, verify.ReasonThreshold)
@@ -74,7 +75,7 @@ func TestAttack_E8_TheSameBundleTwiceIsOneKey(t *testing.T) {
 func TestAttack_E9_BundlesAtHandAreBounded(t *testing.T) {
 	w := newWorld(t)
 	good := w.bundle(w.trusted)
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(),
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(),
 		verify.Options{Limits: registry.Limits{MaxItems: 2, MaxPayloadBytes: int64(len(good))}})
 	if err != nil {
 		t.Fatal(err)
@@ -96,9 +97,9 @@ func TestAttack_E9_BundlesAtHandAreBounded(t *testing.T) {
 func TestBundlesCannotAnswerForTheImageItself(t *testing.T) {
 	w := newWorld(t)
 	good := w.bundle(w.trusted)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
-	policy.Rules[0].Require = append(policy.Rules[0].Require, verify.Requirement{Config: &verify.ConfigRequirement{NonRoot: true}})
-	v, err := verify.New(policy, verify.Options{})
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
+	p.Rules[0].Require = append(p.Rules[0].Require, policy.Requirement{Config: &policy.ConfigRequirement{NonRoot: true}})
+	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestBundlesEndWithTheirContext(t *testing.T) {
 	good := w.bundle(w.trusted)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res, err := w.verifier(verify.Signatures{}).Bundles(ctx, w.image, good); !errors.Is(err, context.Canceled) || res != nil {
+	if res, err := w.verifier(policy.Signatures{}).Bundles(ctx, w.image, good); !errors.Is(err, context.Canceled) || res != nil {
 		t.Errorf("%v, %v; want context.Canceled", res, err)
 	}
 }

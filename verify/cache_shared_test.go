@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // shelf is a store outside of the process that anybody can write to.
@@ -53,7 +54,7 @@ func (s *shelf) tamper(with func(value []byte) []byte) {
 var sharedKey = bytes.Repeat([]byte{7}, 32)
 
 // process is a verifier as another process would have it.
-func process(t *testing.T, p *verify.Policy, store verify.DecisionStore, o verify.Options) *verify.Verifier {
+func process(t *testing.T, p *policy.Policy, store verify.DecisionStore, o verify.Options) *verify.Verifier {
 	t.Helper()
 	cache, err := verify.NewSharedCache(store, sharedKey)
 	if err != nil {
@@ -112,7 +113,7 @@ const testType = "https://example.test/predicate/v1"
 func TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	evil := w.push()
 	at := now
 	clock := verify.Options{Now: func() time.Time { return at }, AllowedFor: 100 * 365 * 24 * time.Hour}
@@ -156,7 +157,7 @@ func TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut(t *testing.
 	res, err := process(t, p, moved, clock).Image(t.Context(), w.store, evil)
 	isDenied(t, res, err, verify.ReasonNoSignature)
 	// Of another policy, whose people are others.
-	other := verify.Signatures{Keys: []verify.Key{newPerson(t).key}, Threshold: 1}.Policy()
+	other := policy.Signatures{Keys: []policy.PublicKey{newPerson(t).key}, Threshold: 1}.Policy()
 	res, err = process(t, other, moved, clock).Image(t.Context(), w.store, w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature)
 	// An old value, put back.
@@ -170,7 +171,7 @@ func TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut(t *testing.
 func TestASharedValueThatIsNoDecisionIsJudged(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	v := process(t, p, &shelf{}, verify.Options{})
 	until := `"made":"` + time.Now().Format(time.RFC3339) + `","until":"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`
 	named := func(digest string) string {
@@ -271,8 +272,8 @@ func TestAttack_T5_DecisionsOfAnEarlierTrustAreNotUsed(t *testing.T) {
 			w, a, jane := newWorld(t), newPerson(t), newPerson(t)
 			authority := &renewing{newHouseCA(t), "1"}
 			w.attach(w.image, w.certified(authority.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour)), jane))
-			linked := map[string]verify.Authority{"house": authority}
-			p, err := verify.LoadPolicy(written(t, identityPolicy, a), verify.ParseOptions{Authorities: linked})
+			linked := map[string]policy.Authority{"house": authority}
+			p, err := policy.Load(written(t, identityPolicy, a), policy.ParseOptions{Authorities: linked})
 			if err != nil {
 				t.Fatal(err)
 			}

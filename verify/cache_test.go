@@ -22,6 +22,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // counting counts how often evidence is gathered, and can hold it up.
@@ -71,7 +72,7 @@ func TestDecisionsAreKeptNoLongerThanTheyMayBe(t *testing.T) {
 	w := newWorld(t)
 	store := &counting{Store: w.store}
 	at := now
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{
 		Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedFor: time.Minute, DeniedFor: time.Second,
 	})
 	if err != nil {
@@ -113,7 +114,7 @@ func TestAttack_P6_CallersShareOneJudgementButNotTheirCancellation(t *testing.T)
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	store := &counting{Store: w.store, hold: make(chan struct{})}
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	const callers = 100
 	var wg sync.WaitGroup
 	var allowed, canceled atomic.Int32
@@ -151,7 +152,7 @@ func TestAttack_P6_CallersShareOneJudgementButNotTheirCancellation(t *testing.T)
 func TestWorkThatNobodyWaitsForIsCancelled(t *testing.T) {
 	w := newWorld(t)
 	store := &counting{Store: w.store, hold: make(chan struct{})}
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { _, err := v.Image(ctx, store, w.image); done <- err }()
@@ -175,9 +176,9 @@ func (lyingCache) Put(context.Context, verify.CacheKey, verify.Decision)        
 func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	good := w.verified(verify.Signatures{})
+	good := w.verified(policy.Signatures{})
 	evil := w.push()
-	other, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{})
+	other, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +193,7 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 	} {
 		// None of them has ended.
 		o := verify.Options{Cache: lyingCache{d}, AllowedFor: 2 * time.Hour, DeniedFor: 2 * time.Hour}
-		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), o)
+		v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,8 +206,8 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 
 func TestAttack_P10_DecisionsOfAnotherTimeAreNotUsed(t *testing.T) {
 	w := newWorld(t)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
-	plain, err := verify.New(policy, verify.Options{})
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
+	plain, err := verify.New(p, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func TestAttack_P10_DecisionsOfAnotherTimeAreNotUsed(t *testing.T) {
 			Denied: &verify.Error{Digest: w.image, PolicyDigest: plain.PolicyDigest(), Reason: verify.ReasonDeniedDigest},
 			Made:   now.Add(made), Until: now.Add(time.Second),
 		}
-		v, err := verify.New(policy, verify.Options{Cache: lyingCache{kept}, Now: func() time.Time { return now }})
+		v, err := verify.New(p, verify.Options{Cache: lyingCache{kept}, Now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +336,7 @@ func TestAttack_T6_APolicyFileIsTakenWholeOrNotAtAll(t *testing.T) {
 	change("policy.yaml", strings.Replace(good, "serial: 5", "serial: 8\nexpires: 2026-11-23T00:00:00Z", 1))
 	res, err = judge()
 	isDenied(t, res, err, verify.ReasonPolicyExpired)
-	if _, err := verify.NewFileSource(filepath.Join(t.TempDir(), "none"), verify.FileSourceOptions{}); !errors.Is(err, verify.ErrPolicy) {
+	if _, err := verify.NewFileSource(filepath.Join(t.TempDir(), "none"), verify.FileSourceOptions{}); !errors.Is(err, policy.ErrInvalid) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -345,8 +346,8 @@ func TestDecisionsAreLoggedWithoutSecrets(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	logger.Info("judged", "result", w.verified(verify.Signatures{}))
-	logger.Info("judged", "denial", w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature))
+	logger.Info("judged", "result", w.verified(policy.Signatures{}))
+	logger.Info("judged", "denial", w.denied(policy.Signatures{Keys: []policy.PublicKey{w.other.key}}, verify.ReasonNoTrustedSignature))
 	for _, want := range []string{`"verified":true`, w.trusted.key.ID(), `"reason":"no-trusted-signature"`, "rules[0].require[0]: no-trusted-signature", "1 untrusted-key"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log.String())
@@ -368,8 +369,8 @@ func TestADeniedDigestIsDeniedAsAChildToo(t *testing.T) {
 	if _, err := sign.Image(context.Background(), store, index, sign.ImageOptions{}, by); err != nil {
 		t.Fatal(err)
 	}
-	p := verify.Signatures{Keys: []verify.Key{by.key}, Threshold: 1}.Policy()
-	p.DenyDigests = []verify.DeniedDigest{{Digest: children[0].DigestStr(), Reason: "CVE"}}
+	p := policy.Signatures{Keys: []policy.PublicKey{by.key}, Threshold: 1}.Policy()
+	p.DenyDigests = []policy.DeniedDigest{{Digest: children[0].DigestStr(), Reason: "CVE"}}
 	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -391,9 +392,9 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(`{"version":1,"keys":{"a":{"file":"a"}},"roles":{"r":{"keys":["a"]}},"rules":[{"images":["**"],"require":[{"anyOf":[{"signature":{"by":"r"}},{"config":{"nonRoot":true}}]}]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		read := func(string, int64) ([]byte, error) { return []byte(key), nil }
-		p, err := verify.ParsePolicy(text, verify.ParseOptions{ReadFile: read})
+		p, err := policy.Parse(text, policy.ParseOptions{ReadFile: read})
 		if err != nil {
-			if !errors.Is(err, verify.ErrPolicy) {
+			if !errors.Is(err, policy.ErrInvalid) {
 				t.Fatal(err)
 			}
 			return
@@ -418,7 +419,7 @@ type withHeaders struct {
 func TestAReaderThatCannotBeComparedIsJudgedByItself(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	for _, r := range []registry.Reader{wrapped{withHeaders{w.store, nil}}, w.store} {
 		if _, err := v.Image(context.Background(), r, w.image); err != nil {
 			t.Error(err)
@@ -431,7 +432,7 @@ func TestADenialForOneStoreIsNoneForAnother(t *testing.T) {
 	w := newWorld(t)
 	bare := newWorldLike(t, w)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -569,7 +570,7 @@ func TestAttack_T6_APolicyWhoseFilesChangeWhileTheyAreReadIsNotTaken(t *testing.
 	hook := &hooked{houseCA: newHouseCA(t)}
 	at := now
 	s, err := verify.NewFileSource(path, verify.FileSourceOptions{Options: verify.Options{
-		Now: func() time.Time { return at }, Authorities: map[string]verify.Authority{"house": hook},
+		Now: func() time.Time { return at }, Authorities: map[string]policy.Authority{"house": hook},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -623,7 +624,7 @@ type hooked struct {
 	then func()
 }
 
-func (h *hooked) Identity(settings map[string]any) (verify.Identity, error) {
+func (h *hooked) Identity(settings map[string]any) (policy.Matcher, error) {
 	if then := h.then; then != nil {
 		h.then = nil
 		then()
@@ -639,7 +640,7 @@ func TestNobodyWaitsForAPolicyThatIsLoaded(t *testing.T) {
 	text := policyText + "identities:\n  x: {authority: house, settings: {address: x@house.example}}\n"
 	var at atomic.Int64
 	s, err := verify.NewFileSource(path, verify.FileSourceOptions{Options: verify.Options{
-		Now: func() time.Time { return now.Add(time.Duration(at.Load())) }, Authorities: map[string]verify.Authority{"house": hook},
+		Now: func() time.Time { return now.Add(time.Duration(at.Load())) }, Authorities: map[string]policy.Authority{"house": hook},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Whenever the caller gives up, the answer is that it gave up, and no decision;
@@ -20,10 +21,10 @@ func TestCancellationAtEveryReadIsNoDecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sign(index, both, w.trusted)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
-	policy.Rules[0].Require = append(policy.Rules[0].Require, verify.Requirement{Config: &verify.ConfigRequirement{NoPrivilegedPorts: true}})
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
+	p.Rules[0].Require = append(p.Rules[0].Require, policy.Requirement{Config: &policy.ConfigRequirement{NoPrivilegedPorts: true}})
 	reads := registrytest.TestCancellation(t, func() registry.Store { return w.store }, func(ctx context.Context, store registry.Store) error {
-		v, err := verify.New(policy, verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
+		v, err := verify.New(p, verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
 		if err != nil {
 			return err
 		}

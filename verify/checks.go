@@ -10,7 +10,7 @@ import (
 
 // maxChecks bounds the signature checks of one place, in checks of a P-256 key,
 // which take about 80 µs: what an attacker can attach must not keep a processor
-// busy for long. Bytes that are hashed count too; see sigkey.Key.Toll. A signature
+// busy for long. Bytes that are hashed count too; see sigkey.PublicKey.Toll. A signature
 // that names its key is checked once; one that does not, with each key of the policy
 // until one fits.
 const maxChecks = 20_000

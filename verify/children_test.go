@@ -14,17 +14,18 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 var noPlatform = v1.Platform{OS: "unknown", Architecture: "unknown"}
 
 // denying makes a verifier whose policy denies digests.
-func (w *world) denying(mode verify.Mode, digests ...name.Digest) *verify.Verifier {
+func (w *world) denying(mode policy.Mode, digests ...name.Digest) *verify.Verifier {
 	w.t.Helper()
-	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	p.Rules[0].Mode = mode
 	for _, d := range digests {
-		p.DenyDigests = append(p.DenyDigests, verify.DeniedDigest{Digest: d.DigestStr(), Reason: "CVE-1"})
+		p.DenyDigests = append(p.DenyDigests, policy.DeniedDigest{Digest: d.DigestStr(), Reason: "CVE-1"})
 	}
 	v, err := verify.New(p, verify.Options{Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{})})
 	if err != nil {
@@ -37,10 +38,10 @@ func TestAttack_P23_AnIndexOfWhichAllImagesAreDeniedIsDenied(t *testing.T) {
 	for label, platforms := range map[string][]v1.Platform{
 		"one": {amd64}, "two": {amd64, arm64}, "with attestations": {amd64, noPlatform},
 	} {
-		for _, mode := range []verify.Mode{verify.ModeEnforce, verify.ModeWarn} {
+		for _, mode := range []policy.Mode{policy.ModeEnforce, policy.ModeWarn} {
 			w := newWorld(t)
 			children := w.pushIndex(platforms...)
-			if mode == verify.ModeEnforce {
+			if mode == policy.ModeEnforce {
 				w.sign(w.image, sign.ImageOptions{}, w.trusted)
 			}
 			if label == "with attestations" {

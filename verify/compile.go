@@ -11,11 +11,12 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // compiled is a checked policy in the form that decisions need.
 type compiled struct {
-	checked *Checked
+	checked *policy.Checked
 	// keys are distinct; byHint finds them by the hint of evidence.
 	keys   []*trustedKey
 	byHint map[string]*trustedKey
@@ -41,9 +42,9 @@ type trustedKey struct {
 	Name                string
 	id                  string
 	key                 *sigkey.Key
-	identity            Identity // nil: the key
-	authority           string   // of identity
-	who                 string   // whom identity has recognised in a piece of evidence
+	identity            policy.Matcher // nil: the key
+	authority           string         // of identity
+	who                 string         // whom identity has recognised in a piece of evidence
 	notBefore, notAfter time.Time
 	revoked             bool
 	revokedAt           time.Time // of a key
@@ -81,7 +82,7 @@ type role struct {
 
 // rule is a rule with its requirements as a tree.
 type rule struct {
-	Rule
+	policy.Rule
 	root *need
 	// leaves are all of root's, in order.
 	leaves []*need
@@ -115,7 +116,7 @@ type need struct {
 	// title says in words what is needed.
 	title string
 
-	signature   *SignatureRequirement
+	signature   *policy.SignatureRequirement
 	attestation *attestation
 	config      *configuration
 	role        *role // of signature and attestation
@@ -145,7 +146,7 @@ func (n *need) matchesType(predicateType string) bool {
 }
 
 // compile makes of a policy what decisions need.
-func compile(checked *Checked) (*compiled, error) {
+func compile(checked *policy.Checked) (*compiled, error) {
 	p := &checked.Policy
 	c := &compiled{
 		checked: checked, byHint: make(map[string]*trustedKey), roles: make(map[string]*role), together: make(map[string]map[string]bool),
@@ -164,7 +165,7 @@ func compile(checked *Checked) (*compiled, error) {
 		c.rules = append(c.rules, c.newRule(i, r))
 	}
 	if p.Files != nil {
-		c.files = c.newNeed(&rule{}, "files", Requirement{Signature: p.Files})
+		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})
 	}
 	return c, nil
 }
@@ -195,7 +196,7 @@ func (c *compiled) addKeys() error {
 	return nil
 }
 
-func (c *compiled) newRole(name string, r Role) *role {
+func (c *compiled) newRole(name string, r policy.Role) *role {
 	made := &role{name: name, keys: make(map[string]bool), threshold: r.Threshold}
 	for _, key := range r.Keys {
 		made.keys[c.checked.Policy.Keys[key].Key.ID()] = true
@@ -215,7 +216,7 @@ func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok boo
 	return c.rules[index], pattern, true
 }
 
-func (c *compiled) newRule(i int, r Rule) *rule {
+func (c *compiled) newRule(i int, r policy.Rule) *rule {
 	made := &rule{Rule: r}
 	if r.Deny {
 		return made
@@ -277,14 +278,14 @@ func (r *rule) setSeparate(c *compiled, roles []*role) {
 	r.separatesPeople = ofPeople > 1
 }
 
-func (c *compiled) newNeeds(r *rule, path string, list []Requirement) (all []*need) {
+func (c *compiled) newNeeds(r *rule, path string, list []policy.Requirement) (all []*need) {
 	for i, q := range list {
 		all = append(all, c.newNeed(r, fmt.Sprintf("%s[%d]", path, i), q))
 	}
 	return all
 }
 
-func (c *compiled) newNeed(r *rule, path string, q Requirement) *need {
+func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 	n := &need{path: path}
 	switch {
 	case q.AnyOf != nil:

@@ -4,10 +4,11 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // attestation judges statements by the conditions of a requirement.
-type attestation struct{ *AttestationRequirement }
+type attestation struct{ *policy.AttestationRequirement }
 
 // judge says whether a verified statement about the image meets the requirement;
 // until is when it stops to, by itself.

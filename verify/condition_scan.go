@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/scan"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // found is a vulnerability that a scan has found.
@@ -87,7 +88,7 @@ func (a attestation) judgeFindings(all []found, c *circumstances) (until time.Ti
 
 func (a attestation) tolerates(s predicate.Severity) bool {
 	limit, known := predicate.ParseSeverity(a.MaxSeverity)
-	return a.MaxSeverity != SeverityNone && known && !s.WorseThan(limit)
+	return a.MaxSeverity != policy.SeverityNone && known && !s.WorseThan(limit)
 }
 
 func (a attestation) accepts(id string, now time.Time) (until time.Time, ok bool) {

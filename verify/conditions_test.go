@@ -21,6 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // now is the time of all judgements here.
@@ -336,7 +337,7 @@ func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
 		"config: {createdWithin: -1h}":   "duration",
 		"signature: {by: release}\nidentities: {x: {authority: fulcio, settings: {a: b}}}": "not linked",
 	} {
-		_, err := verify.LoadPolicy(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c), verify.ParseOptions{})
+		_, err := policy.Load(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c), policy.ParseOptions{})
 		if err == nil || !strings.Contains(err.Error(), wants) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", require, err, wants)
 		}
@@ -427,7 +428,7 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p, err := verify.LoadPolicy(path, verify.ParseOptions{})
+			p, err := policy.Load(path, policy.ParseOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -438,7 +439,7 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 			return v.Image(ctx, w.store, w.image)
 		}
 	}
-	policy := policyOf(owner, c)
+	given := policyOf(owner, c)
 	carry := func(by person, image string) {
 		t.Helper()
 		link, err := steps.SignLink(ctx, steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": image})}, by)
@@ -452,13 +453,13 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	}
 	hex := strings.TrimPrefix(w.image.DigestStr(), "sha256:")
 	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, builder)
-	res, err := policy(now)
+	res, err := given(now)
 	isDenied(t, res, err, verify.ReasonNoAttestation)
 	carry(stranger, hex)
-	res, err = policy(now)
+	res, err = given(now)
 	isDenied(t, res, err, verify.ReasonLayout)
 	carry(builder, strings.Repeat("0", 64))
-	res, err = policy(now)
+	res, err = given(now)
 	isDenied(t, res, err, verify.ReasonLayout)
 	// Good links in a statement about another image.
 	link, err := steps.SignLink(ctx, steps.Link{Name: "build", Products: steps.SHA256(map[string]string{"image": hex})}, builder)
@@ -471,7 +472,7 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	}
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"subject":[%s],"predicate":%s}`,
 		steps.TypeLinkSet, about(w.repo.Digest("sha256:"+strings.Repeat("0", 64))), said), builder))
-	res, err = policy(now)
+	res, err = given(now)
 	if denial := isDenied(t, res, err, verify.ReasonLayout); !slices.ContainsFunc(denial.Evidence, func(e verify.Evidence) bool { return e.Reason == verify.ReasonWrongSubject }) {
 		t.Errorf("%+v", denial.Evidence)
 	}
@@ -479,9 +480,9 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	if _, err = policyOf(c, owner)(now); err == nil {
 		t.Error("the layout counts though its owner is not in the role")
 	}
-	if res, err = policy(now); err != nil || !res.ValidUntil.Equal(now.Add(24*time.Hour)) {
+	if res, err = given(now); err != nil || !res.ValidUntil.Equal(now.Add(24*time.Hour)) {
 		t.Errorf("%+v, %v", res, err)
 	}
-	res, err = policy(now.Add(25 * time.Hour))
+	res, err = given(now.Add(25 * time.Hour))
 	isDenied(t, res, err, verify.ReasonLayout)
 }

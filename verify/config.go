@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
 	"github.com/hallmark-oci/hallmark/internal/semver"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Annotations and labels that images have in common.
@@ -22,7 +23,7 @@ const (
 )
 
 // configuration judges images by a requirement about their config.
-type configuration struct{ *ConfigRequirement }
+type configuration struct{ *policy.ConfigRequirement }
 
 // judge says whether an image meets the requirement; until is when it stops to.
 func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (until time.Time, p *problem) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // images is what was read of the image itself.
@@ -114,7 +115,7 @@ func (j *judgement) refuse() (*Result, error) {
 	if j.overflow != nil {
 		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(j.overflow.Error(), maxDetail)
 	}
-	if j.rule.Mode != ModeWarn {
+	if j.rule.Mode != policy.ModeWarn {
 		return nil, e
 	}
 	r := j.newResult()

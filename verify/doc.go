@@ -1,9 +1,9 @@
 // Package verify decides whether an image digest, or a file, carries the
 // signatures that a policy asks for, and says why.
 //
-// A [Verifier] is made once of a [Policy] and used from many goroutines:
+// A [Verifier] is made once of a [policy.Policy] and used from many goroutines:
 //
-//	policy, err := verify.LoadPolicy("policy.yaml", verify.ParseOptions{})
+//	policy, err := policy.Load("policy.yaml", policy.ParseOptions{})
 //	v, err := verify.New(policy, verify.Options{})
 //	res, err := v.Image(ctx, client, ref)
 //	// run res.Digest, never ref
@@ -29,7 +29,7 @@
 //
 // Not verified: the image's content, which the digest pins and whoever pulls
 // it checks; when a signature was made; certificates and transparency logs, unless
-// an [Authority] is linked that does; and what a statement says beyond the conditions of the requirement: its signer
+// an [policy.Authority] is linked that does; and what a statement says beyond the conditions of the requirement: its signer
 // vouches for that.
 //
 // An allowed index vouches for what it lists, except for what the policy denies by
@@ -38,14 +38,14 @@
 //
 // # Policies
 //
-// A [Policy] holds keys, roles (groups of keys of which several may have to act
+// A [policy.Policy] holds keys, roles (groups of keys of which several may have to act
 // together) and rules. A rule is about the repositories that its patterns match:
 // a registry's host and path segments, in which * is one whole segment and **
 // any number of them, at the end at least one. registry.example/team/** does not
 // match registry.example/team-evil/app. Names are normalised first: nginx is
 // index.docker.io/library/nginx. The most specific pattern decides; two rules of
 // which neither is more specific for some repository are refused. No rule, no
-// permission. [Signatures] makes the policy of a few keys for everything.
+// permission. [policy.Signatures] makes the policy of a few keys for everything.
 //
 // A policy whose rules all deny is a freeze. It needs no key.
 //
@@ -62,7 +62,7 @@
 //
 // Nothing tells when a signature was made, so that keys count as the policy says
 // for the time of the judgement, and one that is revoked does not. What a
-// [TimeAuthority] vouches for can be an exception to the last, where the policy
+// [policy.TimeAuthority] vouches for can be an exception to the last, where the policy
 // asks for it. Times in statements are those that their signers
 // state; they count only in statements that the requirement's role has signed.
 package verify

@@ -21,13 +21,14 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // unitCA is an authority that also tells apart in which unit a person acts, as
 // others do by workflow; the person is the same in each.
 type unitCA struct{ *houseCA }
 
-func (a unitCA) Identity(settings map[string]any) (verify.Identity, error) {
+func (a unitCA) Identity(settings map[string]any) (policy.Matcher, error) {
 	address, _ := settings["address"].(string)
 	unit, _ := settings["unit"].(string)
 	return unitIdentity{a.houseCA, address, unit}, nil
@@ -40,7 +41,7 @@ type unitIdentity struct {
 
 func (i unitIdentity) ID() string { return "unit:" + i.address + "/" + i.unit }
 
-func (i unitIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
+func (i unitIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	known, err := (&houseIdentity{i.ca, i.address}).Signed(ctx, e)
 	if err != nil {
 		return known, err
@@ -49,11 +50,11 @@ func (i unitIdentity) Signed(ctx context.Context, e verify.SignedEvidence) (veri
 		VerificationMaterial struct{ Certificate struct{ RawBytes []byte } }
 	}
 	if err := json.Unmarshal(e.Content, &b); err != nil {
-		return verify.Recognized{}, err
+		return policy.Recognized{}, err
 	}
 	leaf, err := x509.ParseCertificate(b.VerificationMaterial.Certificate.RawBytes)
 	if err != nil || !slices.Contains(leaf.Subject.OrganizationalUnit, i.unit) {
-		return verify.Recognized{}, errors.New("it is of another unit")
+		return policy.Recognized{}, errors.New("it is of another unit")
 	}
 	return known, nil
 }
@@ -78,7 +79,7 @@ rules:
 // duties is an image that people of several units have signed.
 type duties struct {
 	*world
-	linked map[string]verify.Authority
+	linked map[string]policy.Authority
 	ca     *houseCA
 	person person // whose key all certificates are about: it tells nobody apart
 }
@@ -86,7 +87,7 @@ type duties struct {
 func newDuties(t *testing.T) *duties {
 	t.Helper()
 	ca := newHouseCA(t)
-	return &duties{newWorld(t), map[string]verify.Authority{"house": unitCA{ca}}, ca, newPerson(t)}
+	return &duties{newWorld(t), map[string]policy.Authority{"house": unitCA{ca}}, ca, newPerson(t)}
 }
 
 // signed is a statement by somebody, "jane build", or in several units "jane build+release".
@@ -113,7 +114,7 @@ func (d *duties) signature(by string) []byte {
 
 func (d *duties) verifierOf(text string, o verify.Options, people ...person) *verify.Verifier {
 	d.t.Helper()
-	p, err := verify.LoadPolicy(written(d.t, text, people...), verify.ParseOptions{Authorities: d.linked})
+	p, err := policy.Load(written(d.t, text, people...), policy.ParseOptions{Authorities: d.linked})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -180,17 +181,17 @@ func TestAttack_T7_OnePersonWithSeveralCertificatesFillsNoTwoSeparateRolesInAnyO
 // badges is an authority that knows people by other names than the house does.
 type badges struct{ unitCA }
 
-func (b badges) Identity(settings map[string]any) (verify.Identity, error) {
+func (b badges) Identity(settings map[string]any) (policy.Matcher, error) {
 	i, err := b.unitCA.Identity(settings)
 	return badge{i}, err
 }
 
-type badge struct{ verify.Identity }
+type badge struct{ policy.Matcher }
 
-func (b badge) ID() string { return "badge of " + b.Identity.ID() }
+func (b badge) ID() string { return "badge of " + b.Matcher.ID() }
 
-func (b badge) Signed(ctx context.Context, e verify.SignedEvidence) (verify.Recognized, error) {
-	known, err := b.Identity.Signed(ctx, e)
+func (b badge) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
+	known, err := b.Matcher.Signed(ctx, e)
 	known.Who = "badge of " + known.Who
 	return known, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Explanation is what a policy asks of a repository, in words.
@@ -18,7 +19,7 @@ type Explanation struct {
 	// that everything is denied.
 	Rule string `json:"rule,omitempty"`
 	// Mode is how it is applied: enforce, warn or deny.
-	Mode Mode `json:"mode,omitempty"`
+	Mode policy.Mode `json:"mode,omitempty"`
 	// Reason is that of a rule that denies.
 	Reason string `json:"reason,omitempty"`
 	// Requirements are what it asks for, as a tree.
@@ -37,7 +38,7 @@ type Explained struct {
 }
 
 // modeDeny is what a rule that denies is called in explanations.
-const modeDeny Mode = "deny"
+const modeDeny policy.Mode = "deny"
 
 // Explain says in words what the policy asks of a repository.
 func (v *Verifier) Explain(repo name.Repository) *Explanation {
@@ -52,7 +53,7 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 		e.Mode, e.Reason = modeDeny, r.Reason
 		return e
 	case e.Mode == "":
-		e.Mode = ModeEnforce
+		e.Mode = policy.ModeEnforce
 	}
 	for _, n := range r.root.children {
 		e.Requirements = append(e.Requirements, v.policy.explain(n))
@@ -135,8 +136,8 @@ func (a attestation) words() []string {
 	add(len(a.AbsentParameters) > 0, "no external parameter %s", strings.Join(a.AbsentParameters, " or "))
 	add(a.OnlyKnownParameters, "no other external parameters than %s", strings.Join(append(sortedKeys(a.Parameters), a.KnownParameters...), ", "))
 	add(!a.BuiltAfter.IsZero(), "built after %s", a.BuiltAfter.UTC().Format(time.RFC3339))
-	add(a.MaxSeverity == SeverityNone, "nothing found")
-	add(a.MaxSeverity != "" && a.MaxSeverity != SeverityNone, "nothing worse than %s found", a.MaxSeverity)
+	add(a.MaxSeverity == policy.SeverityNone, "nothing found")
+	add(a.MaxSeverity != "" && a.MaxSeverity != policy.SeverityNone, "nothing worse than %s found", a.MaxSeverity)
 	for _, x := range a.Accept {
 		add(true, "but for %s until %s: %s", x.ID, x.Until.UTC().Format(time.RFC3339), x.Reason)
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // explained is what a policy says of a repository.
-func explained(t *testing.T, p *verify.Policy, o verify.Options, repository string) *verify.Explanation {
+func explained(t *testing.T, p *policy.Policy, o verify.Options, repository string) *verify.Explanation {
 	t.Helper()
 	v, err := verify.New(p, o)
 	if err != nil {
@@ -28,23 +29,23 @@ func explained(t *testing.T, p *verify.Policy, o verify.Options, repository stri
 }
 
 // requiring is the policy of one key, with one requirement.
-func requiring(t *testing.T, q verify.Requirement) *verify.Policy {
-	p := verify.Signatures{Keys: []verify.Key{newPerson(t).key}, Threshold: 1}.Policy()
+func requiring(t *testing.T, q policy.Requirement) *policy.Policy {
+	p := policy.Signatures{Keys: []policy.PublicKey{newPerson(t).key}, Threshold: 1}.Policy()
 	p.Builders = map[string]int{someBuilder: 3}
-	p.Rules[0].Require = []verify.Requirement{q}
+	p.Rules[0].Require = []policy.Requirement{q}
 	return p
 }
 
 // Each condition of a requirement is told, by its value.
 func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
-	day := verify.Duration(24 * time.Hour)
+	day := policy.Duration(24 * time.Hour)
 	until := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	for label, c := range map[string]struct {
-		q    verify.AttestationRequirement
+		q    policy.AttestationRequirement
 		want []string
 	}{
 		"provenance": {
-			verify.AttestationRequirement{Type: "slsaprovenance", MaxAge: day, ProvenanceConditions: verify.ProvenanceConditions{
+			policy.AttestationRequirement{Type: "slsaprovenance", MaxAge: day, ProvenanceConditions: policy.ProvenanceConditions{
 				Builder: []string{someBuilder}, MinLevel: 3, Source: []string{"git+https://git.example/a", "git+https://git.example/b"}, Ref: []string{"refs/heads/main"},
 				Commit: []string{someCommit}, BuildType: []string{"https://ci.example/v1"}, Parameters: map[string]any{"target": "app", "n": 1},
 				AbsentParameters: []string{"debug", "unsafe"}, KnownParameters: []string{"x"}, OnlyKnownParameters: true, BuiltAfter: until,
@@ -56,12 +57,12 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 			},
 		},
 		"a clean scan": {
-			verify.AttestationRequirement{Type: "vuln", ScanConditions: verify.ScanConditions{MaxSeverity: "none"}},
+			policy.AttestationRequirement{Type: "vuln", ScanConditions: policy.ScanConditions{MaxSeverity: "none"}},
 			[]string{"nothing found"},
 		},
 		"a scan": {
-			verify.AttestationRequirement{Type: "vulns", ScanConditions: verify.ScanConditions{
-				MaxSeverity: "low", Accept: []verify.AcceptedVulnerability{{ID: "CVE-2026-0001", Until: until, Reason: "not reachable"}}, VEXBy: "signers", VEXMaxAge: day,
+			policy.AttestationRequirement{Type: "vulns", ScanConditions: policy.ScanConditions{
+				MaxSeverity: "low", Accept: []policy.AcceptedVulnerability{{ID: "CVE-2026-0001", Until: until, Reason: "not reachable"}}, VEXBy: "signers", VEXMaxAge: day,
 			}},
 			[]string{
 				"nothing worse than low found", "but for CVE-2026-0001 until 2026-12-01T00:00:00Z: not reachable",
@@ -69,15 +70,15 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 			},
 		},
 		"a bill of materials": {
-			verify.AttestationRequirement{Type: "spdx", DocumentConditions: verify.DocumentConditions{DenyPackages: []string{"pkg:npm/a", "b"}, DenyLicenses: []string{"MIT"}}},
+			policy.AttestationRequirement{Type: "spdx", DocumentConditions: policy.DocumentConditions{DenyPackages: []string{"pkg:npm/a", "b"}, DenyLicenses: []string{"MIT"}}},
 			[]string{"without the package: pkg:npm/a or b", "without the licence: MIT"},
 		},
 		"tests": {
-			verify.AttestationRequirement{Type: "testresult", DocumentConditions: verify.DocumentConditions{Result: []string{"PASSED", "WARNED"}}},
+			policy.AttestationRequirement{Type: "testresult", DocumentConditions: policy.DocumentConditions{Result: []string{"PASSED", "WARNED"}}},
 			[]string{"result: PASSED or WARNED"},
 		},
 		"a summary": {
-			verify.AttestationRequirement{Type: "vsa", VSAConditions: verify.VSAConditions{
+			policy.AttestationRequirement{Type: "vsa", VSAConditions: policy.VSAConditions{
 				Verifier: []string{"https://v.example"}, Resource: []string{"oci://r.example/x"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2", "OWN"},
 				PolicyURI: "https://p.example", PolicyDigest: "sha256:" + hex64(1),
 			}},
@@ -87,12 +88,12 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 			},
 		},
 		"a layout": {
-			verify.AttestationRequirement{Type: "intoto", LayoutConditions: verify.LayoutConditions{Layout: "layout.json", LayoutEnvelope: oneStep(t, newPerson(t), newPerson(t))}},
+			policy.AttestationRequirement{Type: "intoto", LayoutConditions: policy.LayoutConditions{Layout: "layout.json", LayoutEnvelope: oneStep(t, newPerson(t), newPerson(t))}},
 			[]string{"its links complete the layout layout.json"},
 		},
 	} {
 		c.q.By = "signers"
-		e := explained(t, requiring(t, verify.Requirement{Attestation: &c.q}), verify.Options{}, "registry.example/team/app").Requirements[0]
+		e := explained(t, requiring(t, policy.Requirement{Attestation: &c.q}), verify.Options{}, "registry.example/team/app").Requirements[0]
 		if want := "an attestation of type " + c.q.Type + " by signers: key 0"; e.Text != want || e.Requirement != "rules[0].require[0]" {
 			t.Errorf("%s: %q at %s, want %q", label, e.Text, e.Requirement, want)
 		}
@@ -104,13 +105,13 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 
 func TestExplanationsTellEveryConditionOfTheImageAndItsSignature(t *testing.T) {
 	for label, c := range map[string]struct {
-		q    verify.Requirement
+		q    policy.Requirement
 		text string
 		want []string
 	}{
 		"image": {
-			verify.Requirement{Config: &verify.ConfigRequirement{
-				NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: verify.Duration(time.Hour), BaseImages: []string{"r.example/base/**", "sha256:" + hex64(1)},
+			policy.Requirement{Config: &policy.ConfigRequirement{
+				NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"r.example/base/**", "sha256:" + hex64(1)},
 				Platforms: []string{"linux/amd64", "linux/arm64/v8"}, Labels: map[string]string{"b": "2", "a": "1"}, Annotations: map[string]string{"c": "3"}, MinVersion: "1.2.3",
 			}},
 			"of the image itself",
@@ -120,7 +121,7 @@ func TestExplanationsTellEveryConditionOfTheImageAndItsSignature(t *testing.T) {
 			},
 		},
 		"signature": {
-			verify.Requirement{Signature: &verify.SignatureRequirement{By: "signers", Annotations: map[string]string{"b": "2", "a": "1"}, SameRepository: true}},
+			policy.Requirement{Signature: &policy.SignatureRequirement{By: "signers", Annotations: map[string]string{"b": "2", "a": "1"}, SameRepository: true}},
 			"a signature by signers: key 0",
 			[]string{"with the annotation a=1", "with the annotation b=2", "made for this repository"},
 		},
@@ -133,7 +134,7 @@ func TestExplanationsTellEveryConditionOfTheImageAndItsSignature(t *testing.T) {
 }
 
 func TestExplanationsTellUntilWhenKeysCount(t *testing.T) {
-	linked := map[string]verify.Authority{"house": newNotary(t)}
+	linked := map[string]policy.Authority{"house": newNotary(t)}
 	for key, want := range map[string]string{
 		"{file: a.pub}": "1 of a, b, c",
 		"{file: a.pub, notAfter: 2026-12-01T00:00:00Z}":                    "1 of a (until 2026-12-01T00:00:00Z), b, c",
@@ -141,7 +142,7 @@ func TestExplanationsTellUntilWhenKeysCount(t *testing.T) {
 		"{file: a.pub, revoked: 2026-05-01T00:00:00Z, standsBefore: true}": "1 of a (revoked; what was seen before 2026-05-01T00:00:00Z stands), b, c",
 	} {
 		text := strings.NewReplacer("{file: a.pub}", key, "release: {keys: [a]}", "release: {keys: [a, b, c], threshold: 1}", "roles:", "timestamps: {notary: {authority: house}}\nroles:").Replace(policyText)
-		p, err := verify.LoadPolicy(written(t, text, newPerson(t), newPerson(t), newPerson(t)), verify.ParseOptions{Authorities: linked})
+		p, err := policy.Load(written(t, text, newPerson(t), newPerson(t), newPerson(t)), policy.ParseOptions{Authorities: linked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,9 +160,9 @@ func TestExplanationsAreOfTheRuleThatDecides(t *testing.T) {
 		"  - {images: [registry.example/team/new/**], mode: warn, require: [{signature: {by: pair}}]}\n", people...)
 	for repository, want := range map[string]verify.Explanation{
 		"registry.example/other":        {},
-		"registry.example/team/app":     {Rule: "registry.example/team/**", Mode: verify.ModeEnforce},
+		"registry.example/team/app":     {Rule: "registry.example/team/**", Mode: policy.ModeEnforce},
 		"registry.example/team/old/app": {Rule: "registry.example/team/old/**", Mode: "deny", Reason: "retired"},
-		"registry.example/team/new/app": {Rule: "registry.example/team/new/**", Mode: verify.ModeWarn},
+		"registry.example/team/new/app": {Rule: "registry.example/team/new/**", Mode: policy.ModeWarn},
 	} {
 		e := explained(t, p, verify.Options{}, repository)
 		if e.Repository != repository || e.Rule != want.Rule || e.Mode != want.Mode || e.Reason != want.Reason {

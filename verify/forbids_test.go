@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func TestForbids_SaysWhatNoEvidenceChanges(t *testing.T) {
@@ -18,13 +19,13 @@ func TestForbids_SaysWhatNoEvidenceChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := verify.NewKey(private.Public())
+	key, err := policy.NewPublicKey(private.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy()
 	p.Rules[0].Images = []string{"a.example/team/**"}
-	p.Rules = append(p.Rules, verify.Rule{Images: []string{"a.example/team/secret"}, Deny: true, Reason: "not released"})
+	p.Rules = append(p.Rules, policy.Rule{Images: []string{"a.example/team/secret"}, Deny: true, Reason: "not released"})
 	p.Expires = time.Unix(2000, 0)
 	v, err := verify.New(p, verify.Options{Now: func() time.Time { return now }})
 	if err != nil {

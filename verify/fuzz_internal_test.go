@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Whatever a trusted key has signed, each kind of requirement judges it without
@@ -28,15 +29,15 @@ func FuzzConditions(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	requirements := []AttestationRequirement{
-		{Type: "slsaprovenance", ProvenanceConditions: ProvenanceConditions{Builder: []string{"https://ci.example"}, Source: []string{"git+https://g.example"}, Ref: []string{"r"}, Commit: []string{strings.Repeat("a", 40)},
-			Parameters: map[string]any{"a": "b"}, AbsentParameters: []string{"c"}, OnlyKnownParameters: true, BuiltAfter: time.Unix(1, 0)}, MaxAge: Duration(time.Hour)},
-		{Type: "vulns", ScanConditions: ScanConditions{MaxSeverity: "low", Accept: []AcceptedVulnerability{{ID: "CVE-1", Until: time.Unix(1, 0), Reason: "x"}}}, MaxAge: Duration(time.Hour)},
-		{Type: "vuln", ScanConditions: ScanConditions{MaxSeverity: "none"}},
-		{Type: "cyclonedx", DocumentConditions: DocumentConditions{DenyPackages: []string{"denied", "pkg:npm/x"}, DenyLicenses: []string{"MIT"}}, MaxAge: Duration(time.Hour)},
-		{Type: "spdx", DocumentConditions: DocumentConditions{DenyPackages: []string{"denied"}, DenyLicenses: []string{"MIT"}}},
-		{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}, PolicyURI: "https://p.example", PolicyDigest: "sha256:" + strings.Repeat("0", 64)}},
-		{Type: "testresult", DocumentConditions: DocumentConditions{Result: []string{"PASSED"}}},
+	requirements := []policy.AttestationRequirement{
+		{Type: "slsaprovenance", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{"https://ci.example"}, Source: []string{"git+https://g.example"}, Ref: []string{"r"}, Commit: []string{strings.Repeat("a", 40)},
+			Parameters: map[string]any{"a": "b"}, AbsentParameters: []string{"c"}, OnlyKnownParameters: true, BuiltAfter: time.Unix(1, 0)}, MaxAge: policy.Duration(time.Hour)},
+		{Type: "vulns", ScanConditions: policy.ScanConditions{MaxSeverity: "low", Accept: []policy.AcceptedVulnerability{{ID: "CVE-1", Until: time.Unix(1, 0), Reason: "x"}}}, MaxAge: policy.Duration(time.Hour)},
+		{Type: "vuln", ScanConditions: policy.ScanConditions{MaxSeverity: "none"}},
+		{Type: "cyclonedx", DocumentConditions: policy.DocumentConditions{DenyPackages: []string{"denied", "pkg:npm/x"}, DenyLicenses: []string{"MIT"}}, MaxAge: policy.Duration(time.Hour)},
+		{Type: "spdx", DocumentConditions: policy.DocumentConditions{DenyPackages: []string{"denied"}, DenyLicenses: []string{"MIT"}}},
+		{Type: "vsa", VSAConditions: policy.VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}, PolicyURI: "https://p.example", PolicyDigest: "sha256:" + strings.Repeat("0", 64)}},
+		{Type: "testresult", DocumentConditions: policy.DocumentConditions{Result: []string{"PASSED"}}},
 		{Type: "openvex"}, {Type: "https://example.com/own", AcceptAnyContent: true},
 	}
 	f.Fuzz(func(t *testing.T, _ int, text string) {
@@ -60,7 +61,7 @@ func FuzzConditions(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"config":{"User":"0","Env":["A=b"],"ExposedPorts":{"80/tcp":{}}},"history":[{"created_by":"x"}],"created":"2026-01-01T00:00:00Z"}`)
 	f.Add(`{"config":null,"history":null}`)
-	q := configuration{&ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
+	q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
 	f.Fuzz(func(_ *testing.T, config string) {
 		view, err := parseImage([]byte(`{"schemaVersion":2,"annotations":{"org.opencontainers.image.base.name":"x"}}`), []byte(config))
 		if err == nil {

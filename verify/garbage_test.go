@@ -20,6 +20,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const (
@@ -109,12 +110,12 @@ func TestAttack_E21_ALayerThatIsNamedOverAndOverHidesNothing(t *testing.T) {
 			layer := v.blob(mediaType, garbage)
 			layer.Annotations = map[string]string{sigKey: "AQI="}
 			v.plant(suffix, slices.Repeat([]v1.Descriptor{layer}, 1001)...)
-			policy := verify.Signatures{Keys: []verify.Key{v.trusted.key, v.other.key, newPerson(t).key}, Threshold: 1}.Policy()
-			by := policy.Rules[0].Require[0].Signature.By
-			policy.Rules[0].Require = append(policy.Rules[0].Require, verify.Requirement{Attestation: &verify.AttestationRequirement{
-				Type: "slsaprovenance", By: by, ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{someBuilder}},
+			p := policy.Signatures{Keys: []policy.PublicKey{v.trusted.key, v.other.key, newPerson(t).key}, Threshold: 1}.Policy()
+			by := p.Rules[0].Require[0].Signature.By
+			p.Rules[0].Require = append(p.Rules[0].Require, policy.Requirement{Attestation: &policy.AttestationRequirement{
+				Type: "slsaprovenance", By: by, ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{someBuilder}},
 			}})
-			verifier, err := verify.New(policy, verify.Options{})
+			verifier, err := verify.New(p, verify.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +142,7 @@ func TestAttack_E21_TheSamePieceInManyReferrersIsJudgedOnce(t *testing.T) {
 	for i := range 2 {
 		v.refer(bundleType, v.blob(bundleType, good.Payload), v.blob("application/y", fmt.Append(nil, i)))
 	}
-	denied := v.denied(verify.Signatures{Keys: []verify.Key{v.trusted.key, v.other.key}, Threshold: 2}, verify.ReasonThreshold)
+	denied := v.denied(policy.Signatures{Keys: []policy.PublicKey{v.trusted.key, v.other.key}, Threshold: 2}, verify.ReasonThreshold)
 	told := make(map[verify.Reason]int)
 	for _, e := range denied.Evidence {
 		told[e.Reason]++
@@ -183,13 +184,13 @@ func TestAttack_E21_AFullPlaceTakesNothingFromTheOthers(t *testing.T) {
 			v := newVandal(t, registrytest.Options{})
 			v.sign(v.image, sign.ImageOptions{Formats: []registry.Format{format}}, v.trusted)
 			fill[full](v)
-			policy := verify.Signatures{Keys: []verify.Key{v.trusted.key}, Threshold: 1}.Policy()
-			by := policy.Rules[0].Require[0].Signature.By
+			p := policy.Signatures{Keys: []policy.PublicKey{v.trusted.key}, Threshold: 1}.Policy()
+			by := p.Rules[0].Require[0].Signature.By
 			// Both tags are read, and all of what is there: the other one is never met.
-			policy.Rules[0].Require = []verify.Requirement{{AnyOf: []verify.Requirement{
-				{Attestation: &verify.AttestationRequirement{Type: "spdx", By: by}}, policy.Rules[0].Require[0],
+			p.Rules[0].Require = []policy.Requirement{{AnyOf: []policy.Requirement{
+				{Attestation: &policy.AttestationRequirement{Type: "spdx", By: by}}, p.Rules[0].Require[0],
 			}}}
-			verifier, err := verify.New(policy, verify.Options{})
+			verifier, err := verify.New(p, verify.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +211,7 @@ func TestAttack_E21_ALimitOfOnePlaceIsToldWhereNothingCounts(t *testing.T) {
 		all = append(all, layer)
 	}
 	v.plant(".sig", all...)
-	denied := v.denied(verify.Signatures{}, verify.ReasonTooMuchEvidence)
+	denied := v.denied(policy.Signatures{}, verify.ReasonTooMuchEvidence)
 	if n := len(denied.Evidence); n > 2100 {
 		t.Errorf("%d records", n)
 	}
@@ -232,14 +233,14 @@ func TestAttack_E21_GarbageThatNamesTheKeyHidesNoBundle(t *testing.T) {
 	good := hinted(t, v.world, v.trusted, v.trusted)
 	good.Payload = append(good.Payload, strings.Repeat(" ", 64<<10-len(good.Payload))...)
 	pile := newPile(t, v.image, append(pieces, piece{item: good})...)
-	for _, keys := range [][]verify.Key{{v.trusted.key}, {newPerson(t).key, v.trusted.key, v.other.key, newPerson(t).key}} {
-		verifier := v.verifier(verify.Signatures{Keys: keys[:1:1], Threshold: 1})
+	for _, keys := range [][]policy.PublicKey{{v.trusted.key}, {newPerson(t).key, v.trusted.key, v.other.key, newPerson(t).key}} {
+		verifier := v.verifier(policy.Signatures{Keys: keys[:1:1], Threshold: 1})
 		if len(keys) > 1 { // that of the garbage is not asked for
-			policy := verify.Signatures{Keys: []verify.Key{keys[0], keys[1]}, Threshold: 1}.Policy()
-			policy.Keys["more"] = verify.PolicyKey{Key: keys[3]}
-			policy.Roles["more"] = verify.Role{Keys: []string{"more"}}
+			p := policy.Signatures{Keys: []policy.PublicKey{keys[0], keys[1]}, Threshold: 1}.Policy()
+			p.Keys["more"] = policy.Key{Key: keys[3]}
+			p.Roles["more"] = policy.Role{Keys: []string{"more"}}
 			var err error
-			if verifier, err = verify.New(policy, verify.Options{}); err != nil {
+			if verifier, err = verify.New(p, verify.Options{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -264,11 +265,11 @@ func TestAttack_E21_CheapEvidenceGoesBeforeWhatTakesMany(t *testing.T) {
 		intoto.StatementV1, about(v.image), fmt.Sprintf(propertyProvenance, someBuilder))
 	good := registry.Item{Layer: v1.Descriptor{MediaType: dsseType}, Payload: envelope(t, dsse.PayloadTypeInToto, text, v.trusted)}
 	good.Payload = append(good.Payload, strings.Repeat(" ", 30<<10)...)
-	policy := verify.Signatures{Keys: []verify.Key{newPerson(t).key, v.trusted.key, newPerson(t).key}, Threshold: 1}.Policy()
-	policy.Rules[0].Require = []verify.Requirement{{Attestation: &verify.AttestationRequirement{
-		Type: "slsaprovenance", By: policy.Rules[0].Require[0].Signature.By, ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{someBuilder}},
+	p := policy.Signatures{Keys: []policy.PublicKey{newPerson(t).key, v.trusted.key, newPerson(t).key}, Threshold: 1}.Policy()
+	p.Rules[0].Require = []policy.Requirement{{Attestation: &policy.AttestationRequirement{
+		Type: "slsaprovenance", By: p.Rules[0].Require[0].Signature.By, ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{someBuilder}},
 	}}}
-	verifier, err := verify.New(policy, verify.Options{})
+	verifier, err := verify.New(p, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func TestAttack_E21_CheapEvidenceGoesBeforeWhatTakesMany(t *testing.T) {
 // it for.
 func TestAttack_E22_ALargePayloadUnderManySignaturesTakesNoTime(t *testing.T) {
 	v := newVandal(t, registrytest.Options{})
-	var keys []verify.Key
+	var keys []policy.PublicKey
 	for range 3 {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -294,12 +295,12 @@ func TestAttack_E22_ALargePayloadUnderManySignaturesTakesNoTime(t *testing.T) {
 	}
 	layer := v.blob(dsseType, flood(64, make([]byte, 23<<20)))
 	v.plant(".att", layer, layer, layer, layer)
-	policy := verify.Signatures{Keys: keys, Threshold: 1}.Policy()
-	by := policy.Rules[0].Require[0].Signature.By
-	policy.Rules[0].Require = []verify.Requirement{{Attestation: &verify.AttestationRequirement{
-		Type: "slsaprovenance", By: by, ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{someBuilder}},
+	p := policy.Signatures{Keys: keys, Threshold: 1}.Policy()
+	by := p.Rules[0].Require[0].Signature.By
+	p.Rules[0].Require = []policy.Requirement{{Attestation: &policy.AttestationRequirement{
+		Type: "slsaprovenance", By: by, ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{someBuilder}},
 	}}}
-	verifier, err := verify.New(policy, verify.Options{})
+	verifier, err := verify.New(p, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +319,7 @@ func TestAttack_E22_ALargePayloadUnderManySignaturesTakesNoTime(t *testing.T) {
 // Payloads of one signature each are hashed as often as the bound of checks allows.
 func TestAttack_E22_BytesThatAreHashedCount(t *testing.T) {
 	v := newVandal(t, registrytest.Options{})
-	var keys []verify.Key
+	var keys []policy.PublicKey
 	for range 40 {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -326,7 +327,7 @@ func TestAttack_E22_BytesThatAreHashedCount(t *testing.T) {
 		}
 		keys = append(keys, personWith(t, key).key)
 	}
-	verifier := v.verifier(verify.Signatures{Keys: keys, Threshold: 1})
+	verifier := v.verifier(policy.Signatures{Keys: keys, Threshold: 1})
 	// 40 keys and the hash of Ed25519ph: 41 hashes of 1 MiB count 1312 checks, and the
 	// checks 40; so 14 of them fit.
 	var bundles [][]byte
@@ -346,10 +347,10 @@ func TestAttack_E21_GarbageNeverDenies(t *testing.T) {
 		o := registrytest.Options{NoReferrers: round%3 == 0}
 		v := newVandal(t, o)
 		third := newPerson(t)
-		policies := []verify.Signatures{
-			{Keys: []verify.Key{v.trusted.key}, Threshold: 1},
-			{Keys: []verify.Key{v.trusted.key, v.other.key, third.key}, Threshold: 1},
-			{Keys: []verify.Key{v.trusted.key, third.key}, Threshold: 2},
+		policies := []policy.Signatures{
+			{Keys: []policy.PublicKey{v.trusted.key}, Threshold: 1},
+			{Keys: []policy.PublicKey{v.trusted.key, v.other.key, third.key}, Threshold: 1},
+			{Keys: []policy.PublicKey{v.trusted.key, third.key}, Threshold: 2},
 		}
 		formats := []registry.Format{registry.FormatBundle}
 		if r.IntN(2) == 0 {

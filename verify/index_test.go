@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 var (
@@ -56,7 +57,7 @@ func TestAVerifiedIndexVouchesForItsChildren(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64, arm64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestAttack_I1_AmbiguousPlatformsAreDenied(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64, arm64, amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,7 @@ func TestAttack_I1_SubstitutedIndexVouchesForNothing(t *testing.T) {
 	w := newWorld(t)
 	w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +110,7 @@ func TestAttack_I1_SubstitutedIndexVouchesForNothing(t *testing.T) {
 func TestAttack_I2_NestedIndexesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	chain := []name.Digest{children[0]}
 	for range 8 {
 		inner, err := w.store.Manifest(ctx, w.image)
@@ -134,7 +135,7 @@ func TestAttack_I3_AChildAloneIsNotVouchedFor(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -153,11 +154,11 @@ func TestAResultOfAnotherVerifierVouchesForNothing(t *testing.T) {
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	ctx := context.Background()
-	index, err := w.verifier(verify.Signatures{}).Image(ctx, w.store, w.image)
+	index, err := w.verifier(policy.Signatures{}).Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := w.verifier(verify.Signatures{Keys: []verify.Key{w.other.key}})
+	strict := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.other.key}})
 	for name, forged := range map[string]*verify.Result{"another verifier's": index, "made by hand": {Digest: w.image}, "none": nil} {
 		if res, err := strict.Child(ctx, w.store, forged, children[0]); res != nil || !errors.Is(err, verify.ErrResult) {
 			t.Errorf("%s: %v, %v; want ErrResult", name, res, err)
@@ -192,10 +193,10 @@ func TestAResultThatHasEndedVouchesForNothing(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
-	policy.Expires = now.Add(time.Hour)
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
+	p.Expires = now.Add(time.Hour)
 	at, ctx := now, context.Background()
-	v, err := verify.New(policy, verify.Options{Now: func() time.Time { return at }})
+	v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestAttack_I3_AnIndexVouchesForNothingInAnotherRepository(t *testing.T) {
 	w := newWorld(t)
 	children := w.pushIndex(amd64)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, ctx := w.verifier(verify.Signatures{}), context.Background()
+	v, ctx := w.verifier(policy.Signatures{}), context.Background()
 	index, err := v.Image(ctx, w.store, w.image)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func FuzzParseImage(f *testing.F) {
@@ -19,7 +20,7 @@ func FuzzParseImage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		q := configuration{&ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: Duration(1), MinVersion: "1.0.0"}}
+		q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(1), MinVersion: "1.0.0"}}
 		if _, p := q.judge(v, v.created(), 0); p == nil && v.Config.User == "" {
 			t.Fatal("nobody runs it")
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // hinted is the bundle of a signature that says which key has made it.
@@ -38,10 +39,10 @@ func TestASignatureThatClaimsATrustedKeyIsToldFromAStrangers(t *testing.T) {
 	w := newWorld(t)
 	w.attach(w.image, hinted(t, w, w.trusted, w.other))
 	w.attach(w.image, hinted(t, w, w.other, w.other))
-	w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonBadSignature, verify.ReasonUntrustedKey)
+	w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonBadSignature, verify.ReasonUntrustedKey)
 	// Whom the hint names is no matter where the signature is good.
 	w.attach(w.image, hinted(t, w, w.other, w.trusted))
-	w.verified(verify.Signatures{})
+	w.verified(policy.Signatures{})
 }
 
 // A hint spares no checks: what names a slow key as often as it likes is bounded.
@@ -55,7 +56,7 @@ func TestChecksOfSignaturesThatNameTheirKeyAreBounded(t *testing.T) {
 	forged := hinted(t, w, w.trusted, w.trusted).Payload
 	start := strings.Index(string(forged), `"sig":"`) + len(`"sig":"`)
 	forged = append(forged[:start:start], `AQI="}]}}`...)
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	res, err := v.Bundles(t.Context(), w.image, slices.Repeat([][]byte{forged}, 625)...)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature)
 	res, err = v.Bundles(t.Context(), w.image, slices.Repeat([][]byte{forged}, 626)...)
@@ -77,12 +78,12 @@ func TestAttestationsOfARevokedKeyThatMayStandAreAskedAboutWithinTheBoundOfCheck
 		Payload: fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`, dsse.PayloadTypeInToto,
 			base64.StdEncoding.EncodeToString([]byte(text)), signatures),
 	}}
-	linked := map[string]verify.Authority{"house": n}
-	policy := strings.NewReplacer(
+	linked := map[string]policy.Authority{"house": n}
+	given := strings.NewReplacer(
 		signatureRequired, "attestation: {type: "+testType+", by: release, acceptAnyContent: true}", "  b: {file: b.pub}\n  c: {file: c.pub}\n", "",
 		"  pair: {keys: [a, b], threshold: 2}\n  builder: {keys: [c]}\n", "",
 	).Replace(stampPolicy)
-	p, err := verify.LoadPolicy(written(t, policy, a), verify.ParseOptions{Authorities: linked})
+	p, err := policy.Load(written(t, given, a), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func TestBundlesThatNameTheImageByAnotherDigestAreUndecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	item := bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, fmt.Sprintf(`{"digest":{"sha512":"%x"}}`, sha512.Sum512(m.Bytes))), w.trusted)
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	var undecided *verify.UndecidedError
 	if res, err := v.Bundles(t.Context(), w.image, item.Payload); res != nil || !errors.As(err, &undecided) || !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("%v, %v; want it undecided", res, err)
@@ -118,13 +119,13 @@ func TestBundlesThatNameTheImageByAnotherDigestAreUndecided(t *testing.T) {
 		t.Errorf("%+v", undecided.Evidence)
 	}
 	w.attach(w.image, item)
-	w.verified(verify.Signatures{})
+	w.verified(policy.Signatures{})
 }
 
 func TestBundlesAreJudgedOfADigestAlone(t *testing.T) {
 	w := newWorld(t)
 	for _, digest := range []string{"sha512:" + strings.Repeat("ab", 64), "sha256:ab", ""} {
-		if res, err := w.verifier(verify.Signatures{}).Bundles(t.Context(), w.repo.Digest(digest), []byte("{}")); res != nil || !errors.Is(err, registry.ErrReference) {
+		if res, err := w.verifier(policy.Signatures{}).Bundles(t.Context(), w.repo.Digest(digest), []byte("{}")); res != nil || !errors.Is(err, registry.ErrReference) {
 			t.Errorf("%q: %v, %v; want ErrReference", digest, res, err)
 		}
 	}
@@ -168,7 +169,7 @@ func TestWhatIsSignedAndNoManifestVouchesForNothing(t *testing.T) {
 	child := w.image
 	w.pushText("application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}`) // no config
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(w.image)), w.trusted))
-	v := w.verifier(verify.Signatures{})
+	v := w.verifier(policy.Signatures{})
 	index, err := v.Image(t.Context(), w.store, w.image)
 	if err != nil {
 		t.Fatal(err)
@@ -207,8 +208,8 @@ func TestALayoutWhoseOwnersCountNoMoreIsMetByNothing(t *testing.T) {
 // A layout that a program gives, and nobody can read, is met by no links.
 func TestALayoutThatIsNoneIsRefused(t *testing.T) {
 	for _, text := range []string{`{"payload":"e30="}`, "{}", "x"} {
-		p := requiring(t, verify.Requirement{Attestation: &verify.AttestationRequirement{Type: "intoto", By: "signers", LayoutConditions: verify.LayoutConditions{LayoutEnvelope: []byte(text)}}})
-		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), "layout") {
+		p := requiring(t, policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "intoto", By: "signers", LayoutConditions: policy.LayoutConditions{LayoutEnvelope: []byte(text)}}})
+		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "layout") {
 			t.Errorf("%q: %v; want it to be refused", text, err)
 		}
 	}

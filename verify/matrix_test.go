@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // everything is one requirement of each kind, behind a signature.
@@ -192,7 +193,7 @@ func (w *matrixWorld) judge() (*verify.Result, error) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), layout, 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	p, err := verify.LoadPolicy(path, verify.ParseOptions{})
+	p, err := policy.Load(path, policy.ParseOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What a policy means is said a second time here, as plainly as can be: who has
@@ -122,30 +123,30 @@ func (w *modelWorld) add(t *testing.T, who int, p person, image name.Digest, cou
 
 // modelPolicy is a policy with what is needed to judge by it.
 type modelPolicy struct {
-	policy  *verify.Policy
+	policy  *policy.Policy
 	members map[string][]int
 }
 
 func (w *modelWorld) policy(r *rand.Rand) modelPolicy {
-	p := modelPolicy{&verify.Policy{Version: 1, Keys: map[string]verify.PolicyKey{}, Roles: map[string]verify.Role{}}, map[string][]int{}}
+	p := modelPolicy{&policy.Policy{Version: 1, Keys: map[string]policy.Key{}, Roles: map[string]policy.Role{}}, map[string][]int{}}
 	for i, who := range w.people[:modelPeople-1] {
-		p.policy.Keys[fmt.Sprint("key", i)] = verify.PolicyKey{Key: who.key}
+		p.policy.Keys[fmt.Sprint("key", i)] = policy.Key{Key: who.key}
 	}
 	for i := range modelRoles {
 		members := r.Perm(modelPeople - 1)[:1+r.IntN(modelPeople-1)]
-		role := verify.Role{Threshold: 1 + r.IntN(len(members))}
+		role := policy.Role{Threshold: 1 + r.IntN(len(members))}
 		for _, m := range members {
 			role.Keys = append(role.Keys, fmt.Sprint("key", m))
 		}
 		name := fmt.Sprint("role", i)
 		p.policy.Roles[name], p.members[name] = role, members
 	}
-	p.policy.Rules = []verify.Rule{{Images: []string{"registry.example/team/*"}, Require: p.requirements(r, 0)}}
+	p.policy.Rules = []policy.Rule{{Images: []string{"registry.example/team/*"}, Require: p.requirements(r, 0)}}
 	return p
 }
 
-func (p modelPolicy) requirements(r *rand.Rand, depth int) []verify.Requirement {
-	all := make([]verify.Requirement, 1+r.IntN(3))
+func (p modelPolicy) requirements(r *rand.Rand, depth int) []policy.Requirement {
+	all := make([]policy.Requirement, 1+r.IntN(3))
 	for i := range all {
 		role := fmt.Sprint("role", r.IntN(modelRoles))
 		switch kind := r.IntN(4); {
@@ -154,11 +155,11 @@ func (p modelPolicy) requirements(r *rand.Rand, depth int) []verify.Requirement 
 		case kind == 1 && depth < 3:
 			all[i].AllOf = p.requirements(r, depth+1)
 		case kind == 2:
-			all[i].Attestation = &verify.AttestationRequirement{
-				Type: "slsaprovenance", By: role, ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{someBuilder}},
+			all[i].Attestation = &policy.AttestationRequirement{
+				Type: "slsaprovenance", By: role, ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{someBuilder}},
 			}
 		default:
-			all[i].Signature = &verify.SignatureRequirement{By: role}
+			all[i].Signature = &policy.SignatureRequirement{By: role}
 		}
 	}
 	return all
@@ -166,19 +167,19 @@ func (p modelPolicy) requirements(r *rand.Rand, depth int) []verify.Requirement 
 
 // allows is the model: nothing but counting.
 func (p modelPolicy) allows(deeds []deed) bool {
-	var met func(q verify.Requirement) bool
-	met = func(q verify.Requirement) bool {
+	var met func(q policy.Requirement) bool
+	met = func(q policy.Requirement) bool {
 		switch {
 		case q.AnyOf != nil:
 			return slices.ContainsFunc(q.AnyOf, met)
 		case q.AllOf != nil:
-			return !slices.ContainsFunc(q.AllOf, func(q verify.Requirement) bool { return !met(q) })
+			return !slices.ContainsFunc(q.AllOf, func(q policy.Requirement) bool { return !met(q) })
 		case q.Attestation != nil:
 			return p.count(q.Attestation.By, true, deeds)
 		}
 		return p.count(q.Signature.By, false, deeds)
 	}
-	return met(verify.Requirement{AllOf: p.policy.Rules[0].Require})
+	return met(policy.Requirement{AllOf: p.policy.Rules[0].Require})
 }
 
 func (p modelPolicy) count(role string, attested bool, deeds []deed) bool {

@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func pemOf(t testing.TB, p person) string {
@@ -60,9 +61,9 @@ func written(t testing.TB, text string, people ...person) string {
 	return path
 }
 
-func loaded(t testing.TB, text string, people ...person) *verify.Policy {
+func loaded(t testing.TB, text string, people ...person) *policy.Policy {
 	t.Helper()
-	p, err := verify.LoadPolicy(written(t, text, people...), verify.ParseOptions{})
+	p, err := policy.Load(written(t, text, people...), policy.ParseOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,9 +131,9 @@ func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTh
 		"nesting":                 {change("signature: {by: release}", strings.Repeat("allOf: [{", 9)+"signature: {by: release}"+strings.Repeat("}]", 9)), "line 13", "deeper than 8"},
 		"more than can be needed": {change("      - signature: {by: release}\n", strings.Repeat("      - signature: {by: release}\n", 1001)), "line 1013, column 9", "1000 requirements"},
 	} {
-		_, err := verify.LoadPolicy(written(t, text.text, a, b, c), verify.ParseOptions{})
-		if !errors.Is(err, verify.ErrPolicy) {
-			t.Errorf("%s: %v, want ErrPolicy", name, err)
+		_, err := policy.Load(written(t, text.text, a, b, c), policy.ParseOptions{})
+		if !errors.Is(err, policy.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
 			continue
 		}
 		if !strings.Contains(err.Error(), text.at) || !strings.Contains(err.Error(), text.says) {
@@ -156,16 +157,16 @@ func TestPoliciesInGoTakeKeysAsPEM(t *testing.T) {
 	w := newWorld(t)
 	a := newPerson(t)
 	w.sign(w.image, sign.ImageOptions{}, a)
-	policy := func(keys map[string]verify.PolicyKey) *verify.Policy {
-		return &verify.Policy{
+	p := func(keys map[string]policy.Key) *policy.Policy {
+		return &policy.Policy{
 			Version: 1,
 			Keys:    keys,
-			Roles:   map[string]verify.Role{"both": {Keys: []string{"a", "b"}, Threshold: 1}},
-			Rules:   []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{{Signature: &verify.SignatureRequirement{By: "both"}}}}},
+			Roles:   map[string]policy.Role{"both": {Keys: []string{"a", "b"}, Threshold: 1}},
+			Rules:   []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{{Signature: &policy.SignatureRequirement{By: "both"}}}}},
 		}
 	}
 	other := pemOf(t, newPerson(t))
-	byPEM := policy(map[string]verify.PolicyKey{"a": {PEM: pemOf(t, a)}, "b": {PEM: other}})
+	byPEM := p(map[string]policy.Key{"a": {PEM: pemOf(t, a)}, "b": {PEM: other}})
 	v, err := verify.New(byPEM, verify.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -176,23 +177,23 @@ func TestPoliciesInGoTakeKeysAsPEM(t *testing.T) {
 	if byPEM.Keys["a"].Key.ID() != "" {
 		t.Error("New has changed the policy")
 	}
-	b, err := verify.New(policy(map[string]verify.PolicyKey{"a": {Key: a.key}, "b": {PEM: other}}), verify.Options{})
+	b, err := verify.New(p(map[string]policy.Key{"a": {Key: a.key}, "b": {PEM: other}}), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := verify.New(policy(map[string]verify.PolicyKey{"a": {PEM: other}, "b": {PEM: pemOf(t, a)}}), verify.Options{})
+	c, err := verify.New(p(map[string]policy.Key{"a": {PEM: other}, "b": {PEM: pemOf(t, a)}}), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.PolicyDigest() == v.PolicyDigest() || b.PolicyDigest() == c.PolicyDigest() {
 		t.Error("policies with other keys have one digest")
 	}
-	for name, keys := range map[string]map[string]verify.PolicyKey{
+	for name, keys := range map[string]map[string]policy.Key{
 		"garbage":        {"a": {PEM: "garbage"}, "b": {PEM: other}},
 		"one key twice":  {"a": {PEM: other}, "b": {PEM: other}},
 		"file, no bytes": {"a": {File: "a.pub"}, "b": {PEM: other}},
 	} {
-		if _, err := verify.New(policy(keys), verify.Options{}); !errors.Is(err, verify.ErrPolicy) {
+		if _, err := verify.New(p(keys), verify.Options{}); !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -346,7 +347,7 @@ func TestKeysTellWhatTheyAre(t *testing.T) {
 	if a := newPerson(t).key.Algorithm(); a != "ECDSA P-256" {
 		t.Errorf("%q", a)
 	}
-	if a := (verify.Key{}).Algorithm(); a != "" {
+	if a := (policy.PublicKey{}).Algorithm(); a != "" {
 		t.Errorf("no key is %q", a)
 	}
 }

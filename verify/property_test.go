@@ -25,6 +25,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // pile is a registry.Reader of one image with exactly these pieces of evidence, in
@@ -185,23 +186,23 @@ func (c *cast) add(what string, item registry.Item, tag string) {
 
 func (c *cast) setPolicies(t testing.TB) {
 	t.Helper()
-	signature := func(role string) verify.Requirement {
-		return verify.Requirement{Signature: &verify.SignatureRequirement{By: role}}
+	signature := func(role string) policy.Requirement {
+		return policy.Requirement{Signature: &policy.SignatureRequirement{By: role}}
 	}
-	built := verify.Requirement{Attestation: &verify.AttestationRequirement{
-		Type: "slsaprovenance", By: "bob", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{someBuilder}},
+	built := policy.Requirement{Attestation: &policy.AttestationRequirement{
+		Type: "slsaprovenance", By: "bob", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{someBuilder}},
 	}}
 	c.policies = make(map[string]*verify.Verifier)
-	for name, require := range map[string][]verify.Requirement{
+	for name, require := range map[string][]policy.Requirement{
 		"a signature": {signature("alice")}, "two keys": {signature("pair")}, "provenance": {built},
 		"a signature and provenance":  {signature("alice"), built},
-		"either":                      {{AnyOf: []verify.Requirement{signature("pair"), built}}},
-		"two keys, or both of others": {{AnyOf: []verify.Requirement{signature("pair"), {AllOf: []verify.Requirement{signature("bob"), built}}}}},
+		"either":                      {{AnyOf: []policy.Requirement{signature("pair"), built}}},
+		"two keys, or both of others": {{AnyOf: []policy.Requirement{signature("pair"), {AllOf: []policy.Requirement{signature("bob"), built}}}}},
 	} {
-		v, err := verify.New(&verify.Policy{
-			Version: 1, Keys: map[string]verify.PolicyKey{"alice": {Key: c.alice.key}, "bob": {Key: c.bob.key}},
-			Roles: map[string]verify.Role{"alice": {Keys: []string{"alice"}}, "bob": {Keys: []string{"bob"}}, "pair": {Keys: []string{"alice", "bob"}, Threshold: 2}},
-			Rules: []verify.Rule{{Images: []string{"registry.example/team/*"}, Require: require}},
+		v, err := verify.New(&policy.Policy{
+			Version: 1, Keys: map[string]policy.Key{"alice": {Key: c.alice.key}, "bob": {Key: c.bob.key}},
+			Roles: map[string]policy.Role{"alice": {Keys: []string{"alice"}}, "bob": {Keys: []string{"bob"}}, "pair": {Keys: []string{"alice", "bob"}, Threshold: 2}},
+			Rules: []policy.Rule{{Images: []string{"registry.example/team/*"}, Require: require}},
 		}, verify.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -294,7 +295,7 @@ func TestEveryFormatIsWorthTheSame(t *testing.T) {
 		}
 		return c.pieces[i]
 	}
-	for policy, v := range c.policies {
+	for given, v := range c.policies {
 		for _, who := range []string{"alice", "bob", "evil"} {
 			for verb, suffixes := range forms {
 				base := who + " " + verb + " image"
@@ -312,7 +313,7 @@ func TestEveryFormatIsWorthTheSame(t *testing.T) {
 					}
 					together, _ := c.judge(t, v, all)
 					if slices.Contains(answers, !together) {
-						t.Errorf("%s, %s beside %q: %v, all of them together %t", policy, base, names(beside), answers, together)
+						t.Errorf("%s, %s beside %q: %v, all of them together %t", given, base, names(beside), answers, together)
 					}
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What is written in a policy and would say nothing, or could never be met, is a
@@ -50,7 +51,7 @@ func TestAttack_T1_SettingsThatSayNothingOrCannotBeMetAreRefused(t *testing.T) {
 		if field, _, _ := strings.Cut(c.more, ":"); field == "roles" || field == "keys" {
 			text = without(text, field)
 		}
-		_, err := verify.LoadPolicy(written(t, text+c.more, newPerson(t), newPerson(t), newPerson(t)), verify.ParseOptions{})
+		_, err := policy.Load(written(t, text+c.more, newPerson(t), newPerson(t), newPerson(t)), policy.ParseOptions{})
 		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v, want %q with its line", label, err, c.says)
 		}
@@ -104,7 +105,7 @@ func TestLaterChangesToAPolicyDoNotReachItsVerifier(t *testing.T) {
 	q := p.Rules[0].Require[0].AllOf[0].Attestation
 	q.Builder[0] = "https://evil.example/builder"
 	q.Parameters["target"] = "other"
-	*q = verify.AttestationRequirement{Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{"https://evil.example/builder"}}}
+	*q = policy.AttestationRequirement{Type: "slsaprovenance", By: "builder", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{"https://evil.example/builder"}}}
 	res, err := v.Image(context.Background(), w.store, w.image)
 	isDenied(t, res, err, verify.ReasonBuilder)
 }
@@ -113,13 +114,13 @@ func TestLaterChangesToAPolicyDoNotReachItsVerifier(t *testing.T) {
 // tried that those which count are not.
 func TestAttack_E9_KeysThatCannotCountUseUpNoChecks(t *testing.T) {
 	w := newWorld(t)
-	p := verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	for i := range 400 {
 		team := fmt.Sprintf("team-%d", i)
-		p.Keys[team] = verify.PolicyKey{Key: newPerson(t).key}
-		p.Roles[team] = verify.Role{Keys: []string{team}}
-		p.Rules = append(p.Rules, verify.Rule{
-			Images: []string{"registry.example/" + team + "/**"}, Require: []verify.Requirement{{Signature: &verify.SignatureRequirement{By: team}}},
+		p.Keys[team] = policy.Key{Key: newPerson(t).key}
+		p.Roles[team] = policy.Role{Keys: []string{team}}
+		p.Rules = append(p.Rules, policy.Rule{
+			Images: []string{"registry.example/" + team + "/**"}, Require: []policy.Requirement{{Signature: &policy.SignatureRequirement{By: team}}},
 		})
 	}
 	v, err := verify.New(p, verify.Options{})

@@ -13,26 +13,27 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // deniedCase is a statement that a requirement denies.
 type deniedCase struct {
 	uri, text string
-	q         AttestationRequirement
+	q         policy.AttestationRequirement
 }
 
 const shapedTime = "2026-11-22T12:00:00Z"
 
 // deniedCases are documents of each format with conditions that deny them.
 func deniedCases() map[string]deniedCase {
-	scans := ScanConditions{MaxSeverity: "low"}
-	bills := DocumentConditions{DenyPackages: []string{"pkg:npm/evil", "team/s"}, DenyLicenses: []string{"GPL-3.0-only"}}
-	licenses := DocumentConditions{DenyLicenses: bills.DenyLicenses}
-	packages := DocumentConditions{DenyPackages: bills.DenyPackages}
-	builder := ProvenanceConditions{Builder: []string{"https://ci.example/b"}}
-	provenance := func(more ProvenanceConditions) AttestationRequirement {
+	scans := policy.ScanConditions{MaxSeverity: "low"}
+	bills := policy.DocumentConditions{DenyPackages: []string{"pkg:npm/evil", "team/s"}, DenyLicenses: []string{"GPL-3.0-only"}}
+	licenses := policy.DocumentConditions{DenyLicenses: bills.DenyLicenses}
+	packages := policy.DocumentConditions{DenyPackages: bills.DenyPackages}
+	builder := policy.ProvenanceConditions{Builder: []string{"https://ci.example/b"}}
+	provenance := func(more policy.ProvenanceConditions) policy.AttestationRequirement {
 		more.Builder = builder.Builder
-		return AttestationRequirement{Type: "slsaprovenance", ProvenanceConditions: more}
+		return policy.AttestationRequirement{Type: "slsaprovenance", ProvenanceConditions: more}
 	}
 	cosign := func(report string) string {
 		return fmt.Sprintf(`{"invocation":{},"scanner":{"uri":"x","result":%s},"metadata":{"scanStartedOn":%[2]q,"scanFinishedOn":%[2]q}}`, report, shapedTime)
@@ -47,42 +48,42 @@ func deniedCases() map[string]deniedCase {
 		return `{"buildDefinition":{"buildType":"https://b.example","externalParameters":` + parameters + `,"resolvedDependencies":` + dependencies + `},"runDetails":{"builder":{"id":"https://ci.example/b"},"metadata":{"finishedOn":"` + shapedTime + `"}}}`
 	}
 	return map[string]deniedCase{
-		"cyclonedx licence":    {predicate.TypeCycloneDX, cdx(`"licenses":[{"license":{"id":"GPL-3.0-only"}}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
-		"cyclonedx name":       {predicate.TypeCycloneDX, cdx(`"licenses":[{"license":{"name":"GPL-3.0-only"}}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
-		"cyclonedx expression": {predicate.TypeCycloneDX, cdx(`"licenses":[{"expression":"MIT AND GPL-3.0-only"}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
-		"cyclonedx evidence":   {predicate.TypeCycloneDX, cdx(`"evidence":{"licenses":[{"license":{"id":"GPL-3.0-only"}}]}`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
-		"cyclonedx nested":     {predicate.TypeCycloneDX, cdx(`"components":[{"name":"y","components":[{"name":"z","licenses":[{"license":{"id":"GPL-3.0-only"}}]}]}]`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
-		"cyclonedx purl":       {predicate.TypeCycloneDX, cdx(`"purl":"pkg:npm/evil@1"`), AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
-		"cyclonedx group":      {predicate.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"components":`, `"services":[{"group":"team","name":"s"}],"components":`, 1), AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
-		"cyclonedx itself":     {predicate.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"name":"a"`, `"name":"a","purl":"pkg:npm/evil@1","licenses":[{"license":{"id":"GPL-3.0-only"}}]`, 1), AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
-		"spdx concluded":       {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","licenseConcluded":"GPL-3.0-only"}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
-		"spdx from files":      {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","licenseInfoFromFiles":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
-		"spdx file":            {predicate.TypeSPDX, spdx(`"files":[{"fileName":"x","licenseInfoInFiles":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
-		"spdx snippet":         {predicate.TypeSPDX, spdx(`"snippets":[{"name":"x","licenseInfoInSnippets":["GPL-3.0-only"]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
-		"spdx extracted":       {predicate.TypeSPDX, spdx(`"hasExtractedLicensingInfos":[{"licenseId":"LicenseRef-1","name":"GPL-3.0-only"}]`), AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
-		"spdx purl":            {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/evil@1"}]}]`), AttestationRequirement{Type: "spdx", DocumentConditions: packages}},
-		"vulns":                {predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), AttestationRequirement{Type: "vulns", ScanConditions: scans}},
-		"vulns v0.1":           {predicate.TypeVulns01, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"vulnerability":{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), AttestationRequirement{Type: "vulns", ScanConditions: scans}},
-		"vuln, Trivy":          {predicate.TypeCosignVuln, cosign(`{"SchemaVersion":2,"ArtifactName":"app","ArtifactType":"container_image","Results":[{"Target":"x","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"p","Severity":"HIGH"}]}]}`), AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+		"cyclonedx licence":    {predicate.TypeCycloneDX, cdx(`"licenses":[{"license":{"id":"GPL-3.0-only"}}]`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx name":       {predicate.TypeCycloneDX, cdx(`"licenses":[{"license":{"name":"GPL-3.0-only"}}]`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx expression": {predicate.TypeCycloneDX, cdx(`"licenses":[{"expression":"MIT AND GPL-3.0-only"}]`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx evidence":   {predicate.TypeCycloneDX, cdx(`"evidence":{"licenses":[{"license":{"id":"GPL-3.0-only"}}]}`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: licenses}},
+		"cyclonedx nested":     {predicate.TypeCycloneDX, cdx(`"components":[{"name":"y","components":[{"name":"z","licenses":[{"license":{"id":"GPL-3.0-only"}}]}]}]`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
+		"cyclonedx purl":       {predicate.TypeCycloneDX, cdx(`"purl":"pkg:npm/evil@1"`), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
+		"cyclonedx group":      {predicate.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"components":`, `"services":[{"group":"team","name":"s"}],"components":`, 1), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: packages}},
+		"cyclonedx itself":     {predicate.TypeCycloneDX, strings.Replace(cdx(`"version":"1"`), `"name":"a"`, `"name":"a","purl":"pkg:npm/evil@1","licenses":[{"license":{"id":"GPL-3.0-only"}}]`, 1), policy.AttestationRequirement{Type: "cyclonedx", DocumentConditions: bills}},
+		"spdx concluded":       {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","licenseConcluded":"GPL-3.0-only"}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx from files":      {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","licenseInfoFromFiles":["GPL-3.0-only"]}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx file":            {predicate.TypeSPDX, spdx(`"files":[{"fileName":"x","licenseInfoInFiles":["GPL-3.0-only"]}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx snippet":         {predicate.TypeSPDX, spdx(`"snippets":[{"name":"x","licenseInfoInSnippets":["GPL-3.0-only"]}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx extracted":       {predicate.TypeSPDX, spdx(`"hasExtractedLicensingInfos":[{"licenseId":"LicenseRef-1","name":"GPL-3.0-only"}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: licenses}},
+		"spdx purl":            {predicate.TypeSPDX, spdx(`"packages":[{"name":"x","externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/evil@1"}]}]`), policy.AttestationRequirement{Type: "spdx", DocumentConditions: packages}},
+		"vulns":                {predicate.TypeVulns, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), policy.AttestationRequirement{Type: "vulns", ScanConditions: scans}},
+		"vulns v0.1":           {predicate.TypeVulns01, fmt.Sprintf(`{"scanner":{"uri":"https://s.example","result":[{"vulnerability":{"id":"CVE-1","severity":[{"method":"nvd","score":"high"}]}}]},"metadata":{"scanStartedOn":%[1]q,"scanFinishedOn":%[1]q}}`, shapedTime), policy.AttestationRequirement{Type: "vulns", ScanConditions: scans}},
+		"vuln, Trivy":          {predicate.TypeCosignVuln, cosign(`{"SchemaVersion":2,"ArtifactName":"app","ArtifactType":"container_image","Results":[{"Target":"x","Vulnerabilities":[{"VulnerabilityID":"CVE-1","PkgName":"p","Severity":"HIGH"}]}]}`), policy.AttestationRequirement{Type: "vuln", ScanConditions: scans}},
 		"vuln, Trivy, left out": {predicate.TypeCosignVuln, cosign(`{"SchemaVersion":2,"ArtifactName":"app","Results":[{"ExperimentalModifiedFindings":[{"Type":"vulnerability","Finding":{"VulnerabilityID":"CVE-1","Severity":"HIGH"}}]}]}`),
-			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+			policy.AttestationRequirement{Type: "vuln", ScanConditions: scans}},
 		"vuln, Grype": {predicate.TypeCosignVuln, cosign(`{"matches":[{"vulnerability":{"id":"CVE-1","severity":"High","fix":{"versions":[]}},"artifact":{"name":"p"}}],"descriptor":{"name":"grype","version":"0.74.0"}}`),
-			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+			policy.AttestationRequirement{Type: "vuln", ScanConditions: scans}},
 		"vuln, SARIF": {predicate.TypeCosignVuln, cosign(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"CVE-1","properties":{"security-severity":"9.8","tags":["HIGH"]}}]}},"results":[{"ruleId":"CVE-1","ruleIndex":0,"level":"error"}]}]}`),
-			AttestationRequirement{Type: "vuln", ScanConditions: scans}},
+			policy.AttestationRequirement{Type: "vuln", ScanConditions: scans}},
 		"vsa": {predicate.TypeVSA, `{"verifier":{"id":"https://v.example"},"timeVerified":"` + shapedTime + `","resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://p.example"},"verificationResult":"FAILED","verifiedLevels":["FAILED"]}`,
-			AttestationRequirement{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}}}},
+			policy.AttestationRequirement{Type: "vsa", VSAConditions: policy.VSAConditions{Verifier: []string{"https://v.example"}}}},
 		"vsa, level": {predicate.TypeVSA, `{"verifier":{"id":"https://v.example"},"timeVerified":"` + shapedTime + `","resourceUri":"oci://registry.example/team/app","policy":{"uri":"https://p.example"},"verificationResult":"PASSED","verifiedLevels":["SLSA_BUILD_LEVEL_1"]}`,
-			AttestationRequirement{Type: "vsa", VSAConditions: VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}}}},
-		"testresult":        {predicate.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://t.example"}],"failedTests":["x"]}`, AttestationRequirement{Type: "testresult"}},
-		"absent parameter":  {predicate.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(ProvenanceConditions{AbsentParameters: []string{"evil"}})},
-		"unknown parameter": {predicate.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(ProvenanceConditions{OnlyKnownParameters: true, KnownParameters: []string{"good"}})},
+			policy.AttestationRequirement{Type: "vsa", VSAConditions: policy.VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}}}},
+		"testresult":        {predicate.TypeTestResult, `{"result":"FAILED","configuration":[{"uri":"https://t.example"}],"failedTests":["x"]}`, policy.AttestationRequirement{Type: "testresult"}},
+		"absent parameter":  {predicate.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(policy.ProvenanceConditions{AbsentParameters: []string{"evil"}})},
+		"unknown parameter": {predicate.TypeProvenance, v1(`{"evil":1}`, `[]`), provenance(policy.ProvenanceConditions{OnlyKnownParameters: true, KnownParameters: []string{"good"}})},
 		"v0.2 parameter": {predicate.TypeProvenance02, `{"builder":{"id":"https://ci.example/b"},"buildType":"https://b.example","invocation":{"parameters":{"evil":1}}}`,
-			provenance(ProvenanceConditions{AbsentParameters: []string{"evil"}})},
+			provenance(policy.ProvenanceConditions{AbsentParameters: []string{"evil"}})},
 		"source": {predicate.TypeProvenance, v1(`{}`, `[{"uri":"git+https://g.example/good","annotations":{"buildSource":true}},{"uri":"git+https://g.example/evil","annotations":{"buildSource":true}}]`),
-			provenance(ProvenanceConditions{Source: []string{"git+https://g.example/good"}})},
-		"built before": {predicate.TypeProvenance, v1(`{}`, `[]`), provenance(ProvenanceConditions{BuiltAfter: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)})},
-		"too old":      {predicate.TypeOpenVEX, `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":"2026-01-01T00:00:00Z","version":1,"statements":[{"vulnerability":{"name":"x"},"status":"fixed"}]}`, AttestationRequirement{Type: "openvex", MaxAge: Duration(time.Hour)}},
+			provenance(policy.ProvenanceConditions{Source: []string{"git+https://g.example/good"}})},
+		"built before": {predicate.TypeProvenance, v1(`{}`, `[]`), provenance(policy.ProvenanceConditions{BuiltAfter: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)})},
+		"too old":      {predicate.TypeOpenVEX, `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://vex.example/1","author":"a","timestamp":"2026-01-01T00:00:00Z","version":1,"statements":[{"vulnerability":{"name":"x"},"status":"fixed"}]}`, policy.AttestationRequirement{Type: "openvex", MaxAge: policy.Duration(time.Hour)}},
 	}
 }
 

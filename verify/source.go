@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,15 +19,15 @@ type Source interface {
 
 // NewSource makes a Source of a source of policies. o.Authorities are not asked: the
 // policies that come from there are checked.
-func NewSource(from PolicySource, o Options) Source { return &following{from: from, o: o} }
+func NewSource(from policy.Source, o Options) Source { return &following{from: from, o: o} }
 
 // following is a Source that follows a source of policies.
 type following struct {
-	from PolicySource
+	from policy.Source
 	o    Options
 
 	mu   sync.Mutex
-	of   *Checked // that held was made of
+	of   *policy.Checked // that held was made of
 	held *Verifier
 }
 
@@ -58,16 +59,16 @@ type FileSourceOptions struct {
 	Logger *slog.Logger
 }
 
-// FileSource is a Source of a policy file; see PolicyFileSource. It is safe for concurrent
+// FileSource is a Source of a policy file; see FileSource. It is safe for concurrent
 // use.
 type FileSource struct {
 	following
-	file *PolicyFileSource
+	file *policy.FileSource
 }
 
-// NewFileSource loads a policy file and begins to watch it, as NewPolicyFileSource does.
+// NewFileSource loads a policy file and begins to watch it, as NewFileSource does.
 func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
-	file, err := NewPolicyFileSource(path, PolicyFileSourceOptions{
+	file, err := policy.NewFileSource(path, policy.FileSourceOptions{
 		Authorities: o.Options.Authorities, Now: o.Options.Now, Interval: o.Interval, Logger: o.Logger,
 	})
 	return &FileSource{following: following{from: file, o: o.Options}, file: file}, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // loud is a log handler that panics while armed.
@@ -37,7 +38,7 @@ func TestAttack_T5_APanicWhileAPolicyIsLoadedHoldsUpNoRevocation(t *testing.T) {
 			hook := &hooked{houseCA: newHouseCA(t)}
 			path := written(t, identityPolicy, a)
 			s, err := verify.NewFileSource(path, verify.FileSourceOptions{
-				Options: verify.Options{Authorities: map[string]verify.Authority{"house": hook}, Now: func() time.Time { return at }},
+				Options: verify.Options{Authorities: map[string]policy.Authority{"house": hook}, Now: func() time.Time { return at }},
 				Logger:  slog.New(loud{slog.DiscardHandler, &armed}),
 			})
 			if err != nil {
@@ -69,7 +70,7 @@ func TestAttack_T5_APanicWhileAPolicyIsLoadedHoldsUpNoRevocation(t *testing.T) {
 func TestAPanicWhileThePolicyIsLoadedAtTheStartIsAnError(t *testing.T) {
 	hook := &hooked{newHouseCA(t), func() { panic("a bug") }}
 	_, err := verify.NewFileSource(written(t, identityPolicy, newPerson(t)), verify.FileSourceOptions{
-		Options: verify.Options{Authorities: map[string]verify.Authority{"house": hook}},
+		Options: verify.Options{Authorities: map[string]policy.Authority{"house": hook}},
 	})
 	if p := (*panics.Error)(nil); !errors.As(err, &p) {
 		t.Errorf("%v", err)

@@ -6,12 +6,13 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// trustedClock is a Clock of the policy.
+// trustedClock is a TimeMatcher of the policy.
 type trustedClock struct {
 	name  string
-	clock Clock
+	clock policy.TimeMatcher
 }
 
 // usable says why a key's signature does not count now; nil: it does. seen is the
@@ -47,8 +48,8 @@ func (j *judgement) usable(item registry.Item, claim *evidence.Claim, k *trusted
 }
 
 // signedEvidence is what plug-ins are shown of a piece of evidence.
-func signedEvidence(item registry.Item, claim *evidence.Claim, signatures [][]byte, now time.Time) SignedEvidence {
-	return SignedEvidence{
+func signedEvidence(item registry.Item, claim *evidence.Claim, signatures [][]byte, now time.Time) policy.SignedEvidence {
+	return policy.SignedEvidence{
 		MediaType: string(item.Layer.MediaType), Annotations: item.Layer.Annotations, Content: item.Payload,
 		Message: claim.Signed.Bytes, Signatures: signatures, Now: now,
 	}

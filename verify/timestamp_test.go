@@ -18,6 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // notary is a time authority: it signs the hash of a signature with the time.
@@ -35,7 +36,7 @@ func newNotary(t *testing.T) *notary {
 	return &notary{newHouseCA(t), key}
 }
 
-func (n *notary) Clock(settings map[string]any) (verify.Clock, error) {
+func (n *notary) Clock(settings map[string]any) (policy.TimeMatcher, error) {
 	if len(settings) != 0 {
 		return nil, errors.New("there are no settings")
 	}
@@ -46,7 +47,7 @@ type notaryClock struct{ key ed25519.PublicKey }
 
 func (c notaryClock) ID() string { return fmt.Sprintf("notary:%x", []byte(c.key)) }
 
-func (c notaryClock) Seen(_ context.Context, e verify.SignedEvidence) (time.Time, error) {
+func (c notaryClock) Seen(_ context.Context, e policy.SignedEvidence) (time.Time, error) {
 	var b struct {
 		VerificationMaterial struct {
 			TimestampVerificationData struct {
@@ -145,18 +146,18 @@ func TestTimestampsOfAPolicyAreChecked(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	for label, x := range map[string]struct {
 		policy string
-		linked map[string]verify.Authority
+		linked map[string]policy.Authority
 		says   string
 	}{
 		"not linked":       {stampPolicy, nil, "not linked"},
-		"no clocks":        {stampPolicy, map[string]verify.Authority{"house": newHouseCA(t)}, "nobody who vouches for times"},
-		"wrong settings":   {strings.Replace(stampPolicy, "{authority: house}", "{authority: house, settings: {x: 1}}", 1), map[string]verify.Authority{"house": newNotary(t)}, "no settings"},
-		"twice":            {strings.Replace(stampPolicy, "roles:", "  again: {authority: house}\nroles:", 1), map[string]verify.Authority{"house": newNotary(t)}, "same as again"},
+		"no clocks":        {stampPolicy, map[string]policy.Authority{"house": newHouseCA(t)}, "nobody who vouches for times"},
+		"wrong settings":   {strings.Replace(stampPolicy, "{authority: house}", "{authority: house, settings: {x: 1}}", 1), map[string]policy.Authority{"house": newNotary(t)}, "no settings"},
+		"twice":            {strings.Replace(stampPolicy, "roles:", "  again: {authority: house}\nroles:", 1), map[string]policy.Authority{"house": newNotary(t)}, "same as again"},
 		"without a clock":  {strings.Replace(stampPolicy, "timestamps:\n  notary: {authority: house}\n", "", 1), nil, "needs timestamps"},
-		"of a key that is": {strings.Replace(stampPolicy, "revoked: 2026-05-01T00:00:00Z, ", "", 1), map[string]verify.Authority{"house": newNotary(t)}, "not"},
+		"of a key that is": {strings.Replace(stampPolicy, "revoked: 2026-05-01T00:00:00Z, ", "", 1), map[string]policy.Authority{"house": newNotary(t)}, "not"},
 	} {
-		_, err := verify.LoadPolicy(written(t, x.policy, a, b, c), verify.ParseOptions{Authorities: x.linked})
-		if !errors.Is(err, verify.ErrPolicy) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "line ") {
+		_, err := policy.Load(written(t, x.policy, a, b, c), policy.ParseOptions{Authorities: x.linked})
+		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v", label, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Options say how a Verifier works. The zero value is usable.
@@ -17,7 +18,7 @@ type Options struct {
 	Limits registry.Limits
 	// Authorities recognise the identities of policies, by the names that those
 	// give them. Nil: a policy that names identities is refused.
-	Authorities map[string]Authority
+	Authorities map[string]policy.Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	// Cache keeps decisions. Nil: every image is judged anew; callers that ask
@@ -38,8 +39,8 @@ type Verifier struct {
 }
 
 // New makes a Verifier of a policy, which later changes to the policy do not reach. The
-// policy is checked first; see Policy.Check. Errors are ErrPolicy.
-func New(p *Policy, o Options) (*Verifier, error) {
+// policy is checked first; see Policy.Check. Errors are ErrInvalid.
+func New(p *policy.Policy, o Options) (*Verifier, error) {
 	checked, err := p.Check(o.Authorities)
 	if err != nil {
 		return nil, err
@@ -47,10 +48,10 @@ func New(p *Policy, o Options) (*Verifier, error) {
 	return newVerifier(checked, o)
 }
 
-func newVerifier(p *Checked, o Options) (*Verifier, error) {
+func newVerifier(p *policy.Checked, o Options) (*Verifier, error) {
 	c, err := compile(p)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, fmt.Errorf("%w: %w", policy.ErrInvalid, err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -23,19 +23,20 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func TestAnImageSignedByATrustedKeyIsVerifiedInEveryFormat(t *testing.T) {
 	for _, format := range both.Formats {
 		w := newWorld(t)
-		w.denied(verify.Signatures{}, verify.ReasonNoSignature)
+		w.denied(policy.Signatures{}, verify.ReasonNoSignature)
 		signed := w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"k": "v"}}, w.trusted)
-		res := w.verified(verify.Signatures{})
+		res := w.verified(policy.Signatures{})
 		if len(res.Keys) != 1 || res.Keys[0].ID != w.trusted.key.ID() || res.Keys[0].Annotations["k"] != "v" ||
 			res.Keys[0].Evidence != signed.Signatures[0].Evidence.DigestStr() {
 			t.Errorf("%s: %+v", format, res.Keys)
 		}
-		w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
+		w.denied(policy.Signatures{Keys: []policy.PublicKey{w.other.key}}, verify.ReasonNoTrustedSignature, verify.ReasonUntrustedKey)
 	}
 }
 
@@ -49,11 +50,11 @@ func TestATagIsResolvedOnceAndTheDigestIsTheAnswer(t *testing.T) {
 	if _, err := w.store.PushManifest(context.Background(), w.repo.Tag("v1"), m, registry.PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("v1"))
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("v1"))
 	if err != nil || res.Digest != w.image {
 		t.Fatalf("%v, %v", res, err)
 	}
-	_, err = w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("none"))
+	_, err = w.verifier(policy.Signatures{}).Image(context.Background(), w.store, w.repo.Tag("none"))
 	if !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a tag that is not there: %v", err)
 	}
@@ -62,11 +63,11 @@ func TestATagIsResolvedOnceAndTheDigestIsTheAnswer(t *testing.T) {
 func TestThresholdCountsDistinctKeys(t *testing.T) {
 	w := newWorld(t)
 	third := newPerson(t)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key, third.key}, Threshold: 2}
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, w.other.key, third.key}, Threshold: 2}
 	w.sign(w.image, both, w.trusted)
-	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
+	w.denied(p, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
 	w.sign(w.image, sign.ImageOptions{}, third)
-	if res := w.verified(policy); len(res.Keys) != 2 {
+	if res := w.verified(p); len(res.Keys) != 2 {
 		t.Errorf("keys %+v", res.Keys)
 	}
 }
@@ -75,9 +76,9 @@ func TestRequiredAnnotationsMustBeSigned(t *testing.T) {
 	for _, format := range both.Formats {
 		w := newWorld(t)
 		w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{format}, Annotations: map[string]string{"stage": "prod"}}, w.trusted)
-		w.verified(verify.Signatures{Annotations: map[string]string{"stage": "prod"}})
+		w.verified(policy.Signatures{Annotations: map[string]string{"stage": "prod"}})
 		for _, want := range []map[string]string{{"stage": "test"}, {"Stage": "prod"}, {"stage": "prod", "more": ""}} {
-			w.denied(verify.Signatures{Annotations: want}, verify.ReasonNoTrustedSignature, verify.ReasonAnnotations)
+			w.denied(policy.Signatures{Annotations: want}, verify.ReasonNoTrustedSignature, verify.ReasonAnnotations)
 		}
 	}
 }
@@ -87,7 +88,7 @@ func TestAttack_E1_PayloadAboutAnotherDigestIsIgnored(t *testing.T) {
 	another := w.push()
 	w.attach(w.image, w.simple(payloadFor(w.repo.Name(), another.DigestStr()), w.trusted))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, about(another)), w.trusted))
-	w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+	w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
 }
 
 func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
@@ -100,14 +101,14 @@ func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
 		}
 		w.attach(w.image, item)
 	}
-	w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
+	w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
 }
 
 func TestAttack_E2_SignatureOfAnotherRepositoryIsIgnoredWherePolicyBindsIt(t *testing.T) {
 	w := newWorld(t)
-	bound := verify.Signatures{SameRepository: true}
+	bound := policy.Signatures{SameRepository: true}
 	w.attach(w.image, w.simple(payloadFor("registry.example/other/app", w.image.DigestStr()), w.trusted))
-	w.verified(verify.Signatures{})
+	w.verified(policy.Signatures{})
 	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted) // a bundle names no repository
 	w.denied(bound, verify.ReasonNoTrustedSignature, verify.ReasonWrongRepository, verify.ReasonWrongRepository)
@@ -157,7 +158,7 @@ func TestAttack_E3_NothingCountsAsWhatItIsNot(t *testing.T) {
 			if c.because == verify.ReasonWrongType {
 				reason = verify.ReasonNoSignature
 			}
-			w.denied(verify.Signatures{}, reason, c.because)
+			w.denied(policy.Signatures{}, reason, c.because)
 		})
 	}
 }
@@ -171,7 +172,7 @@ func TestAttack_E4_EvidenceForAnotherSubjectIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	lying := liar{Store: w.store, referrers: []v1.Descriptor{m.Descriptor}}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), lying, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), lying, w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 }
 
@@ -191,16 +192,16 @@ func TestAttack_E5_AmbiguousEvidenceIsMalformed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, bundleOf(text))
-			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 			w.attach(w.image, bundleOf(good))
-			w.verified(verify.Signatures{})
+			w.verified(policy.Signatures{})
 		})
 	}
 	inner := statement(intoto.PredicateSignature, about(w.image))
 	t.Run("duplicate key in a signed statement", func(t *testing.T) {
 		w := newWorldLike(t, w)
 		w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, `{"subject":[],`+inner[1:], w.trusted))
-		w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+		w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 	})
 }
 
@@ -211,24 +212,24 @@ func TestAttack_E3_NothingCountsUnderTheTagOfTheOtherKind(t *testing.T) {
 	for name, test := range map[string]struct {
 		place         registry.Format
 		predicateType string
-		require       verify.Requirement
+		require       policy.Requirement
 	}{
 		"signature under .att": {registry.FormatEnvelope, intoto.PredicateSignature,
-			verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}}},
+			policy.Requirement{Signature: &policy.SignatureRequirement{By: "release"}}},
 		"attestation under .sig": {registry.FormatSimpleSigning, anyType,
-			verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}}},
+			policy.Requirement{Attestation: &policy.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.attach(w.image, registry.Item{Format: test.place, Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
 				Payload: envelope(t, dsse.PayloadTypeInToto, statement(test.predicateType, about(w.image)), w.trusted)})
-			alone := []verify.Requirement{test.require}
-			both := append(alone[:1:1], verify.Requirement{Signature: &verify.SignatureRequirement{By: "release"}},
-				verify.Requirement{Attestation: &verify.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}})
-			for _, require := range [][]verify.Requirement{alone, both} {
-				v, err := verify.New(&verify.Policy{
-					Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: w.trusted.key}}, Roles: map[string]verify.Role{"release": {Keys: []string{"key"}}},
-					Rules: []verify.Rule{{Images: []string{"**"}, Require: require}},
+			alone := []policy.Requirement{test.require}
+			both := append(alone[:1:1], policy.Requirement{Signature: &policy.SignatureRequirement{By: "release"}},
+				policy.Requirement{Attestation: &policy.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}})
+			for _, require := range [][]policy.Requirement{alone, both} {
+				v, err := verify.New(&policy.Policy{
+					Version: 1, Keys: map[string]policy.Key{"key": {Key: w.trusted.key}}, Roles: map[string]policy.Role{"release": {Keys: []string{"key"}}},
+					Rules: []policy.Rule{{Images: []string{"**"}, Require: require}},
 				}, verify.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -270,9 +271,9 @@ func TestAttack_E6_DeepAndWideEvidenceIsBoundedAndIgnored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.attach(w.image, bundleOf(text))
-			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 			w.sign(w.image, sign.ImageOptions{}, w.trusted)
-			w.verified(verify.Signatures{})
+			w.verified(policy.Signatures{})
 		})
 	}
 }
@@ -296,14 +297,14 @@ func TestAttack_E7_EveryBase64OfTheSpecificationCountsAndNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, write(payload))
-			w.verified(verify.Signatures{})
+			w.verified(policy.Signatures{})
 		})
 	}
 	for name, payload := range map[string]string{"line breaks": std[:40] + "\n" + std[40:], "garbage behind": std + "!"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, write(payload))
-			w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
+			w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonMalformed)
 		})
 	}
 }
@@ -316,10 +317,10 @@ func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.other))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted))
 	w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, text, w.trusted)) // another signature by the same key
-	w.verified(verify.Signatures{})
+	w.verified(policy.Signatures{})
 	third := newPerson(t)
-	policy := verify.Signatures{Keys: []verify.Key{w.trusted.key, third.key}, Threshold: 2}
-	w.denied(policy, verify.ReasonThreshold, verify.ReasonMalformed, verify.ReasonUntrustedKey, verify.ReasonCounted, verify.ReasonRepeated)
+	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, third.key}, Threshold: 2}
+	w.denied(p, verify.ReasonThreshold, verify.ReasonMalformed, verify.ReasonUntrustedKey, verify.ReasonCounted, verify.ReasonRepeated)
 
 	many := envelope(t, dsse.PayloadTypeInToto, text, w.other, w.trusted, w.trusted)
 	many = []byte(strings.Replace(string(many), `"signatures":[`, `"signatures":[{"sig":"!"},{"sig":"AAAA","keyid":"x"},`, 1))
@@ -327,9 +328,9 @@ func TestAttack_E8_GarbageHidesNothingAndNoKeyCountsTwice(t *testing.T) {
 	if _, err := registrytest.PushReferrer(t.Context(), w.store, w.image, "application/vnd.dsse.envelope.v1+json", many, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.verified(verify.Signatures{})
-	w.denied(policy, verify.ReasonThreshold, verify.ReasonCounted)
-	w.verified(verify.Signatures{Keys: []verify.Key{w.trusted.key, w.other.key}, Threshold: 2})
+	w.verified(policy.Signatures{})
+	w.denied(p, verify.ReasonThreshold, verify.ReasonCounted)
+	w.verified(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, w.other.key}, Threshold: 2})
 }
 
 func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
@@ -344,7 +345,7 @@ func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
 		"referrers": {MaxReferrers: 3},
 		"bytes":     {MaxTotalBytes: 1500},
 	} {
-		v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Limits: limits})
+		v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Limits: limits})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +354,7 @@ func TestAttack_E9_TooMuchEvidenceIsDeniedNeverCut(t *testing.T) {
 		isDenied(t, res, err, verify.ReasonTooMuchEvidence)
 	}
 	huge := v1.Descriptor{MediaType: types.OCIManifestSchema1, ArtifactType: bundleType, Size: 10 << 30, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, endless: &huge}, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, endless: &huge}, w.image)
 	isDenied(t, res, err, verify.ReasonTooMuchEvidence)
 }
 
@@ -361,7 +362,7 @@ func TestAttack_E9_OnePieceBeyondItsLimitIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.attach(w.image, bundleOf(`"`+strings.Repeat("a", 2000)+`"`))
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{w.other.key}, Threshold: 1}.Policy(), verify.Options{Limits: registry.Limits{MaxPayloadBytes: 1000}})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.other.key}, Threshold: 1}.Policy(), verify.Options{Limits: registry.Limits{MaxPayloadBytes: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,8 +385,8 @@ func TestAttack_E10_EvidenceCannotChooseTheKeysAlgorithm(t *testing.T) {
 		if _, err := sign.Image(context.Background(), w.store, w.image, both, s); err != nil {
 			t.Fatal(err)
 		}
-		w.verified(verify.Signatures{})
-		w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+		w.verified(policy.Signatures{})
+		w.denied(policy.Signatures{Keys: []policy.PublicKey{w.other.key}}, verify.ReasonNoTrustedSignature)
 	}
 }
 
@@ -416,9 +417,9 @@ func TestAttack_E11_SubjectsMatchByEveryKnownDigest(t *testing.T) {
 			w := newWorldLike(t, w)
 			w.attach(w.image, bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, c.subjects...), w.trusted))
 			if c.ok {
-				w.verified(verify.Signatures{})
+				w.verified(policy.Signatures{})
 			} else {
-				w.denied(verify.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
+				w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject)
 			}
 		})
 	}
@@ -428,13 +429,13 @@ func TestAttack_E12_HidingEvidenceAtWorstDenies(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, both, w.trusted)
 	hidden := liar{Store: w.store, hideTags: true, referrers: []v1.Descriptor{}}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), hidden, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), hidden, w.image)
 	isDenied(t, res, err, verify.ReasonNoSignature)
 	// Hiding one place leaves the others.
-	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, hideTags: true}, w.image); err != nil {
+	if _, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, hideTags: true}, w.image); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrers: []v1.Descriptor{}}, w.image); err != nil {
+	if _, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, referrers: []v1.Descriptor{}}, w.image); err != nil {
 		t.Error(err)
 	}
 }
@@ -442,14 +443,14 @@ func TestAttack_E12_HidingEvidenceAtWorstDenies(t *testing.T) {
 func TestEvidenceThatCannotBeReadNeverBecomesAVerdict(t *testing.T) {
 	w := newWorld(t)
 	down := &registry.Error{Op: "referrers", Kind: registry.ErrUnavailable}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image)
 	var undecided *verify.UndecidedError
 	if res != nil || !errors.As(err, &undecided) || !errors.Is(err, registry.ErrUnavailable) {
 		t.Fatalf("%v, %v; want UndecidedError for ErrUnavailable", res, err)
 	}
 	// What could be read is enough to allow.
 	w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, w.trusted)
-	if _, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image); err != nil {
+	if _, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, referrersErr: down}, w.image); err != nil {
 		t.Error(err)
 	}
 }
@@ -459,7 +460,7 @@ func TestACancelledContextIsNoVerdict(t *testing.T) {
 	w.sign(w.image, both, w.trusted)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	res, err := w.verifier(verify.Signatures{}).Image(ctx, w.store, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(ctx, w.store, w.image)
 	var denial *verify.Error
 	if res != nil || !errors.Is(err, context.Canceled) || errors.As(err, &denial) {
 		t.Errorf("%v, %v; want context.Canceled", res, err)
@@ -469,14 +470,14 @@ func TestACancelledContextIsNoVerdict(t *testing.T) {
 func TestAttack_E18_EvidenceThatChangesIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), liar{Store: w.store, changeManifests: true}, w.image)
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), liar{Store: w.store, changeManifests: true}, w.image)
 	isDenied(t, res, err, verify.ReasonNoTrustedSignature, verify.ReasonDigestMismatch)
 }
 
 func TestAttack_I5_DigestsThatAreNotSHA256AreTypedErrors(t *testing.T) {
 	w := newWorld(t)
 	for _, d := range []string{"sha512:" + strings.Repeat("ab", 64), "sha256:" + strings.Repeat("AB", 32), "sha256:ab", "md5:ab", ""} {
-		res, err := w.verifier(verify.Signatures{}).Image(context.Background(), w.store, w.repo.Digest(d))
+		res, err := w.verifier(policy.Signatures{}).Image(context.Background(), w.store, w.repo.Digest(d))
 		if res != nil || !errors.Is(err, registry.ErrReference) {
 			t.Errorf("%q: %v, %v; want ErrReference", d, res, err)
 		}
@@ -488,11 +489,11 @@ func TestAttack_R2_TheDigestJudgedIsTheDigestReturned(t *testing.T) {
 	w.sign(w.image, both, w.trusted)
 	evil := w.push()
 	moving := &movingTag{Store: w.store, answers: []name.Digest{w.image, evil, evil}}
-	res, err := w.verifier(verify.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	res, err := w.verifier(policy.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
 	if err != nil || res.Digest != w.image || moving.asked != 1 {
 		t.Errorf("%v, %v after %d questions", res, err, moving.asked)
 	}
-	res, err = w.verifier(verify.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
+	res, err = w.verifier(policy.Signatures{}).Image(context.Background(), moving, w.repo.Tag("v1"))
 	if denial := isDenied(t, res, err, verify.ReasonNoSignature); denial.Digest != evil {
 		t.Errorf("denied %s, judged %s", denial.Digest, evil)
 	}
@@ -502,18 +503,18 @@ func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
 	a, b := newPerson(t).key, newPerson(t).key
 	named := a
 	named.Name = "the same under another name"
-	for name, p := range map[string]verify.Signatures{
+	for name, p := range map[string]policy.Signatures{
 		"zero":                {},
 		"no keys":             {Threshold: 1},
-		"a zero key":          {Keys: []verify.Key{{}}, Threshold: 1},
-		"T4: no threshold":    {Keys: []verify.Key{a}},
-		"T4: negative":        {Keys: []verify.Key{a}, Threshold: -1},
-		"T4: above the keys":  {Keys: []verify.Key{a, b}, Threshold: 3},
-		"T4: one key twice":   {Keys: []verify.Key{a, a}, Threshold: 2},
-		"T4: under two names": {Keys: []verify.Key{a, named}, Threshold: 1},
+		"a zero key":          {Keys: []policy.PublicKey{{}}, Threshold: 1},
+		"T4: no threshold":    {Keys: []policy.PublicKey{a}},
+		"T4: negative":        {Keys: []policy.PublicKey{a}, Threshold: -1},
+		"T4: above the keys":  {Keys: []policy.PublicKey{a, b}, Threshold: 3},
+		"T4: one key twice":   {Keys: []policy.PublicKey{a, a}, Threshold: 2},
+		"T4: under two names": {Keys: []policy.PublicKey{a, named}, Threshold: 1},
 	} {
-		if v, err := verify.New(p.Policy(), verify.Options{}); v != nil || !errors.Is(err, verify.ErrPolicy) {
-			t.Errorf("%s: %v, %v; want ErrPolicy", name, v, err)
+		if v, err := verify.New(p.Policy(), verify.Options{}); v != nil || !errors.Is(err, policy.ErrInvalid) {
+			t.Errorf("%s: %v, %v; want ErrInvalid", name, v, err)
 		}
 	}
 }
@@ -521,8 +522,8 @@ func TestAttack_T1_PoliciesThatTrustNobodyAreRefused(t *testing.T) {
 func TestDecisionsAreStableJSON(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	res := w.verified(verify.Signatures{})
-	denial := w.denied(verify.Signatures{Keys: []verify.Key{w.other.key}}, verify.ReasonNoTrustedSignature)
+	res := w.verified(policy.Signatures{})
+	denial := w.denied(policy.Signatures{Keys: []policy.PublicKey{w.other.key}}, verify.ReasonNoTrustedSignature)
 	e, key := res.Evidence[0], res.Keys[0]
 	for name, c := range map[string]struct {
 		v    any

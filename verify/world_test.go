@@ -22,6 +22,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 var both = sign.ImageOptions{Formats: []registry.Format{registry.FormatBundle, registry.FormatSimpleSigning}}
@@ -40,7 +41,7 @@ type world struct {
 type person struct {
 	crypto crypto.Signer
 	sign.Signer
-	key verify.Key
+	key policy.PublicKey
 }
 
 func newWorld(t *testing.T) *world {
@@ -69,7 +70,7 @@ func personWith(t testing.TB, key crypto.Signer) person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := verify.NewKey(key.Public())
+	k, err := policy.NewPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,24 +111,24 @@ func (w *world) attach(subject name.Digest, item registry.Item) {
 	}
 }
 
-func (w *world) verifier(policy verify.Signatures) *verify.Verifier {
+func (w *world) verifier(p policy.Signatures) *verify.Verifier {
 	w.t.Helper()
-	if policy.Keys == nil {
-		policy.Keys = []verify.Key{w.trusted.key}
+	if p.Keys == nil {
+		p.Keys = []policy.PublicKey{w.trusted.key}
 	}
-	if policy.Threshold == 0 {
-		policy.Threshold = 1
+	if p.Threshold == 0 {
+		p.Threshold = 1
 	}
-	v, err := verify.New(policy.Policy(), verify.Options{})
+	v, err := verify.New(p.Policy(), verify.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return v
 }
 
-func (w *world) verified(policy verify.Signatures) *verify.Result {
+func (w *world) verified(p policy.Signatures) *verify.Result {
 	w.t.Helper()
-	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
+	res, err := w.verifier(p).Image(context.Background(), w.store, w.image)
 	if err != nil {
 		w.t.Fatalf("not verified: %v", err)
 	}
@@ -138,9 +139,9 @@ func (w *world) verified(policy verify.Signatures) *verify.Result {
 }
 
 // denied wants a denial for reason, of evidence whose reasons are because.
-func (w *world) denied(policy verify.Signatures, reason verify.Reason, because ...verify.Reason) *verify.Error {
+func (w *world) denied(p policy.Signatures, reason verify.Reason, because ...verify.Reason) *verify.Error {
 	w.t.Helper()
-	res, err := w.verifier(policy).Image(context.Background(), w.store, w.image)
+	res, err := w.verifier(p).Image(context.Background(), w.store, w.image)
 	return isDenied(w.t, res, err, reason, because...)
 }
 

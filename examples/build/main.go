@@ -48,6 +48,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // builderID is by what policies know this build system. It is part of the build
@@ -317,11 +318,11 @@ func (s *story) production(ctx context.Context) (*verify.Verifier, error) {
 	if err := os.WriteFile(s.path("production.yaml"), text, 0o600); err != nil {
 		return nil, err
 	}
-	policy, err := verify.LoadPolicy(s.path("production.yaml"), verify.ParseOptions{})
+	p, err := policy.Load(s.path("production.yaml"), policy.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(policy, verify.Options{})
+	return verify.New(p, verify.Options{})
 }
 
 // swapKeys shows that neither key can do the other's duty: of another image the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // releaseCommand starts the release, as a process of its own.
@@ -73,17 +74,17 @@ func release(ctx context.Context, args []string, out io.Writer) error {
 // wellBuilt is the policy of the release: provenance of this build system, signed
 // with the provenance key.
 func wellBuilt(keyFile string) (*verify.Verifier, error) {
-	key, err := verify.LoadKey(keyFile)
+	key, err := policy.LoadPublicKey(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(&verify.Policy{
+	return verify.New(&policy.Policy{
 		Version: 1,
-		Keys:    map[string]verify.PolicyKey{"provenance": {Key: key}},
-		Roles:   map[string]verify.Role{"builder": {Keys: []string{"provenance"}}},
-		Rules: []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{{
-			Attestation: &verify.AttestationRequirement{
-				Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{builderID}},
+		Keys:    map[string]policy.Key{"provenance": {Key: key}},
+		Roles:   map[string]policy.Role{"builder": {Keys: []string{"provenance"}}},
+		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{{
+			Attestation: &policy.AttestationRequirement{
+				Type: "slsaprovenance", By: "builder", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{builderID}},
 			},
 		}}}},
 	}, verify.Options{})

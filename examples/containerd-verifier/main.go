@@ -36,6 +36,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const (
@@ -164,11 +165,11 @@ func checkDescriptor(stdin io.Reader, digest string) error {
 
 // judge judges the digest, and what will run of it.
 func judge(ctx context.Context, q question) (*verify.Result, error) {
-	policy, err := verify.LoadPolicy(q.policy, verify.ParseOptions{})
+	p, err := policy.Load(q.policy, policy.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify.New(policy, verify.Options{})
+	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		return nil, err
 	}

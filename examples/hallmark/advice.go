@@ -16,6 +16,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // errorAdvice says what a person can do about an error. The first entry that
@@ -31,7 +32,7 @@ var errorAdvice = []struct {
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; an empty one needs keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{sign.ErrNotConfirmed, "nothing may rest on it yet: sign again"},
-	{verify.ErrPolicy, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
+	{policy.ErrInvalid, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
 	{sign.ErrSigner, "check the private key"},
 	{attest.ErrNotConfirmed, "nothing may rest on it yet: attest again"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},

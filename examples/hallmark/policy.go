@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -64,11 +65,11 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 }
 
 func loadVerifier(path string) (*verify.Verifier, error) {
-	policy, err := verify.LoadPolicy(path, verify.ParseOptions{})
+	p, err := policy.Load(path, policy.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(policy, verify.Options{})
+	return verify.New(p, verify.Options{})
 }
 
 func (a *app) policyExplainCommand() *cobra.Command {
@@ -143,7 +144,7 @@ JSON is the schema, whatever --output says.`,
 			if err := oneOf("of", of, "policy", "verify"); err != nil {
 				return err
 			}
-			text, err := verify.PolicySchema()
+			text, err := policy.Schema()
 			if of == "verify" {
 				text, err = verdictsSchema()
 			}

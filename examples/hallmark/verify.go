@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Status is the answer about one image or file.
@@ -79,13 +80,13 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 }
 
-func (f *policyFlags) policy() (verify.Signatures, error) {
-	p := verify.Signatures{Threshold: f.threshold}
+func (f *policyFlags) policy() (policy.Signatures, error) {
+	p := policy.Signatures{Threshold: f.threshold}
 	if len(f.keys) == 0 {
 		return p, usageError("--key is missing: name the public key of whom you trust, or of images a policy with --policy")
 	}
 	for _, path := range f.keys {
-		key, err := verify.LoadKey(path)
+		key, err := policy.LoadPublicKey(path)
 		if err != nil {
 			return p, err
 		}
@@ -181,11 +182,11 @@ func (f *verifyFlags) verifier() (*verify.Verifier, error) {
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	policy, err := verify.LoadPolicy(f.policyFile, verify.ParseOptions{})
+	p, err := policy.Load(f.policyFile, policy.ParseOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(policy, verify.Options{})
+	return verify.New(p, verify.Options{})
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {

@@ -15,8 +15,8 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // settings are what the YAML file holds. Names of files in it are looked for from
@@ -51,9 +51,9 @@ type settings struct {
 	// wait. Zero: 8192.
 	MaxConnections int `json:"maxConnections,omitempty"`
 	// TagFor is how long a tag is taken to name the same. Zero: 10s.
-	TagFor verify.Duration `json:"tagFor,omitempty"`
+	TagFor policy.Duration `json:"tagFor,omitempty"`
 	// Grace is how long running pulls may take to end. Zero: 5m.
-	Grace verify.Duration `json:"grace,omitempty"`
+	Grace policy.Duration `json:"grace,omitempty"`
 
 	// Demo and Once are flags only.
 	Demo bool `json:"-"`

@@ -26,6 +26,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func main() {
@@ -110,14 +111,14 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	trusted, err := verify.LoadKey(public)
+	trusted, err := policy.LoadPublicKey(public)
 	if err != nil {
 		return err
 	}
 	trusted.Name = "release.pub"
 	s.say("   release.key is encrypted and stays with whoever releases; release.pub goes to whoever pulls.")
 	s.say("   key ID %s…, derived from the key itself", s.keys.ID[:16])
-	s.verifier, err = verify.New(verify.Signatures{Keys: []verify.Key{trusted}, Threshold: 1}.Policy(), verify.Options{})
+	s.verifier, err = verify.New(policy.Signatures{Keys: []policy.PublicKey{trusted}, Threshold: 1}.Policy(), verify.Options{})
 	return err
 }
 

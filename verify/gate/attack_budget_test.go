@@ -20,6 +20,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const simpleType = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -189,8 +190,8 @@ func liveHeap(f func()) uint64 {
 }
 
 // nonRoot is a rule that asks something of the image itself.
-func nonRoot(p *verify.Policy) {
-	p.Rules[0].Require = append(slices.Clone(p.Rules[0].Require), verify.Requirement{Config: &verify.ConfigRequirement{NonRoot: true}})
+func nonRoot(p *policy.Policy) {
+	p.Rules[0].Require = append(slices.Clone(p.Rules[0].Require), policy.Requirement{Config: &policy.ConfigRequirement{NonRoot: true}})
 }
 
 // configs pushes an index of images whose configs hold very many entries of a history.
@@ -300,8 +301,8 @@ func TestAttack_P17_ChildrenOfUnsignedIndexesAreWithinTheBudget(t *testing.T) {
 		s.hosted.ServeHTTP(w, r)
 	})), func(c *gate.Config) {
 		c.Client.Timeout = 20 * time.Second
-		c.Verifier = s.verifier(func(p *verify.Policy) {
-			p.DenyDigests = []verify.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "stolen key"}}
+		c.Verifier = s.verifier(func(p *policy.Policy) {
+			p.DenyDigests = []policy.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "stolen key"}}
 		})
 	})
 	before := liveHeap(func() {})
@@ -409,7 +410,7 @@ func TestAttack_P17_EvidenceThatWaitsIsWithinTheBudget(t *testing.T) {
 	})), func(c *gate.Config) {
 		c.Client.Timeout, c.Client.StallTimeout = 20*time.Second, 20*time.Second
 		_, other := newSigner(t)
-		p := verify.Signatures{Keys: []verify.Key{s.key, other}, Threshold: 1}.Policy()
+		p := policy.Signatures{Keys: []policy.PublicKey{s.key, other}, Threshold: 1}.Policy()
 		v, err := verify.New(p, verify.Options{})
 		must(t, err)
 		c.Verifier = v
@@ -527,14 +528,14 @@ func TestAttack_P19_NoDenialNamesWhereAnUpstreamLeads(t *testing.T) {
 			return true
 		},
 	} {
-		for _, mode := range []verify.Mode{verify.ModeEnforce, verify.ModeWarn} {
+		for _, mode := range []policy.Mode{policy.ModeEnforce, policy.ModeWarn} {
 			s := newScene(t, registrytest.Options{}, nil)
 			s.start(registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if !do(w, r) {
 					s.hosted.ServeHTTP(w, r)
 				}
 			})), func(c *gate.Config) {
-				c.Verifier = s.verifier(func(p *verify.Policy) { p.Rules[0].Mode = mode })
+				c.Verifier = s.verifier(func(p *policy.Policy) { p.Rules[0].Mode = mode })
 			})
 			for _, path := range []string{manifestPath + "signed", manifestPath + "unsigned", "/v2/team/app/referrers/" + s.signed.DigestStr(), "/v2/team/app/referrers/" + s.unsigned.DigestStr(), blobPath(s.parts(s.signed)[1])} {
 				for _, method := range []string{http.MethodGet, http.MethodHead} {

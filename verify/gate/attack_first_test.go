@@ -12,6 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // ruled is a scene whose policy is about team/** alone, denies team/secret/**, and
@@ -30,11 +31,11 @@ func ruled(t *testing.T, o registrytest.Options, change func(*gate.Config)) *sce
 	}
 	s.hosted.ResetRequests()
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-		c.Verifier = s.verifier(func(p *verify.Policy) {
+		c.Verifier = s.verifier(func(p *policy.Policy) {
 			own := p.Rules[0]
 			own.Images = []string{known + "/team/**"}
-			p.Rules = []verify.Rule{own, {Images: []string{known + "/team/secret/**"}, Deny: true, Reason: "not released"}}
-			p.DenyDigests = []verify.DeniedDigest{{Digest: s.unsigned.DigestStr(), Reason: "stolen key"}}
+			p.Rules = []policy.Rule{own, {Images: []string{known + "/team/secret/**"}, Deny: true, Reason: "not released"}}
+			p.DenyDigests = []policy.DeniedDigest{{Digest: s.unsigned.DigestStr(), Reason: "stolen key"}}
 		})
 		if change != nil {
 			change(c)
@@ -107,7 +108,7 @@ func TestAttack_P19_ADeniedDigestIsRefusedBeforeTheUpstreamIsAsked(t *testing.T)
 func TestAttack_P19_AnExpiredPolicyIsKnownBeforeTheUpstreamIsAsked(t *testing.T) {
 	s := ruled(t, registrytest.Options{}, nil)
 	s.hosted.ResetRequests()
-	expired := s.verifier(func(p *verify.Policy) { p.Expires = time.Unix(1, 0) })
+	expired := s.verifier(func(p *policy.Policy) { p.Expires = time.Unix(1, 0) })
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Verifier = expired })
 	for _, path := range s.everyEndpoint("team/app") {
 		s.denied(path, string(verify.ReasonPolicyExpired))
@@ -120,7 +121,7 @@ func TestAttack_P19_AnExpiredPolicyIsKnownBeforeTheUpstreamIsAsked(t *testing.T)
 func TestAttack_P19_TransportAsksNothingBeforeTheRule(t *testing.T) {
 	s := ruled(t, registrytest.Options{}, nil)
 	address := registrytest.Start(t, s.hosted)
-	p := verify.Signatures{Keys: []verify.Key{s.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{s.key}, Threshold: 1}.Policy()
 	p.Rules[0].Images = []string{address + "/team/**"}
 	v, err := verify.New(p, verify.Options{})
 	must(t, err)

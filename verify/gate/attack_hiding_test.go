@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // sharedMap is a DecisionStore.
@@ -81,8 +82,8 @@ func TestAttack_E21_LiesHideABlobFromASlowPull(t *testing.T) {
 	good := s.blob("application/vnd.in-toto+json", []byte(aStatement))
 	s.passes(s.attach(s.signed.DigestStr(), 0, good))
 	s.lies(good)
-	source.set(s.verifier(func(p *verify.Policy) {
-		p.DenyDigests = []verify.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "x"}}
+	source.set(s.verifier(func(p *policy.Policy) {
+		p.DenyDigests = []policy.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "x"}}
 	}))
 	if r := s.get("/v2/team/app/blobs/" + good.Digest); r.status != http.StatusOK {
 		t.Errorf("%d %s", r.status, r.body)
@@ -324,8 +325,8 @@ func TestAttack_E21_EvidenceTakesALayerFromASlowPull(t *testing.T) {
 	must(t, err)
 	s.sign(other)
 	s.passes("other")
-	source.set(s.verifier(func(p *verify.Policy) {
-		p.DenyDigests = []verify.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "x"}}
+	source.set(s.verifier(func(p *policy.Policy) {
+		p.DenyDigests = []policy.DeniedDigest{{Digest: "sha256:" + strings.Repeat("0", 64), Reason: "x"}}
 	}))
 	config := s.parts(other)[0] // the layers are those of the other image
 	s.passes(s.attach(s.signed.DigestStr(), 0, piece{"application/json", config.Digest.String(), 10}))

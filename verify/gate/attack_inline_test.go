@@ -14,6 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // inlineImage is an unsigned image that stands in one manifest: config and layer are in
@@ -193,8 +194,8 @@ func TestAttack_P15_AJudgedIndexBringsNoDeniedImageAlong(t *testing.T) {
 			}
 		}
 		change := func(c *gate.Config) {
-			c.Verifier = s.verifier(func(p *verify.Policy) {
-				p.DenyDigests = []verify.DeniedDigest{{Digest: denied, Reason: "stolen key"}}
+			c.Verifier = s.verifier(func(p *policy.Policy) {
+				p.DenyDigests = []policy.DeniedDigest{{Digest: denied, Reason: "stolen key"}}
 			})
 		}
 		for face, get := range s.faces(change) {

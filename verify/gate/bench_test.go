@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // BenchmarkColdLayers pulls three layers of 32 MiB at a time, each for the first
@@ -28,7 +29,7 @@ func BenchmarkColdLayers(b *testing.B) {
 	upstream := httptest.NewServer(hosted)
 	defer upstream.Close()
 	signer, key := newSigner(b)
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
 	must(b, err)
 	repo, err := name.NewRepository(known + "/team/app")
 	must(b, err)

@@ -26,6 +26,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // childGate serves until it is killed. Everything passes: it is about files.
@@ -44,13 +45,13 @@ func childGate(dir string) error {
 	if err != nil {
 		return err
 	}
-	key, err := verify.NewKey(private.Public())
+	key, err := policy.NewPublicKey(private.Public())
 	if err != nil {
 		return err
 	}
-	policy := verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy()
-	policy.Rules[0].Mode = verify.ModeWarn
-	v, err := verify.New(policy, verify.Options{})
+	p := policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy()
+	p.Rules[0].Mode = policy.ModeWarn
+	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // The floods are played against a gate in a process of its own: what the clients and the
@@ -47,18 +48,18 @@ const memoryLimit = 192 << 20
 // floodGate is the child: a gate that tells of its memory at /heap.
 func floodGate(key string) error {
 	debug.SetMemoryLimit(memoryLimit)
-	public, err := verify.ParseKey([]byte(key))
+	public, err := policy.ParsePublicKey([]byte(key))
 	if err != nil {
 		return err
 	}
-	policy := verify.Signatures{Keys: []verify.Key{public}, Threshold: 1}.Policy()
-	good := policy.Rules[0]
+	p := policy.Signatures{Keys: []policy.PublicKey{public}, Threshold: 1}.Policy()
+	good := p.Rules[0]
 	good.Images = []string{known + "/team/**"}
 	// What is unsigned passes, and is judged before.
 	flooded := good
-	flooded.Images, flooded.Mode = []string{known + "/flood/**"}, verify.ModeWarn
-	policy.Rules = []verify.Rule{good, flooded}
-	v, err := verify.New(policy, verify.Options{})
+	flooded.Images, flooded.Mode = []string{known + "/flood/**"}, policy.ModeWarn
+	p.Rules = []policy.Rule{good, flooded}
+	v, err := verify.New(p, verify.Options{})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func TestASignedImagePassesAndAnUnsignedOneDoesNot(t *testing.T) {
@@ -148,8 +149,8 @@ func TestAttack_P4_DigestsAreJudgedForTheirRepositoryAndThePolicyOfNow(t *testin
 	s.hosted.Put("team/evil", "signed", "application/vnd.oci.image.manifest.v1+json", text)
 	s.denied("/v2/team/evil/manifests/"+s.signed.DigestStr(), "no-signature")
 	// The policy changes: the key is revoked.
-	source.set(s.verifier(func(p *verify.Policy) {
-		p.DenyDigests = []verify.DeniedDigest{{Digest: s.signed.DigestStr(), Reason: "CVE-2026-1"}}
+	source.set(s.verifier(func(p *policy.Policy) {
+		p.DenyDigests = []policy.DeniedDigest{{Digest: s.signed.DigestStr(), Reason: "CVE-2026-1"}}
 	}))
 	s.denied("/v2/team/app/manifests/signed", "CVE-2026-1")
 	s.denied(blobPath(layer), "CVE-2026-1")
@@ -243,8 +244,8 @@ func TestADeniedDigestDoesNotPassAsEvidence(t *testing.T) {
 	s.sign(s.signed, registry.FormatSimpleSigning)
 	tag := strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig"
 	digest := s.passes(tag).header.Get("Docker-Content-Digest")
-	source.set(s.verifier(func(p *verify.Policy) {
-		p.DenyDigests = []verify.DeniedDigest{{Digest: digest, Reason: "forged"}}
+	source.set(s.verifier(func(p *policy.Policy) {
+		p.DenyDigests = []policy.DeniedDigest{{Digest: digest, Reason: "forged"}}
 	}))
 	s.denied("/v2/team/app/manifests/"+digest, "forged")
 	s.denied("/v2/team/app/manifests/"+tag, "forged")
@@ -291,8 +292,8 @@ func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 	// The other gate's policy denies the index by now.
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
 		share(c)
-		c.Verifier = s.verifier(func(p *verify.Policy) {
-			p.DenyDigests = []verify.DeniedDigest{{Digest: index.DigestStr(), Reason: "withdrawn"}}
+		c.Verifier = s.verifier(func(p *policy.Policy) {
+			p.DenyDigests = []policy.DeniedDigest{{Digest: index.DigestStr(), Reason: "withdrawn"}}
 		})
 	})
 	s.denied("/v2/team/app/manifests/"+children[1].DigestStr(), "no-signature")
@@ -353,7 +354,7 @@ func TestABlobOfTwoImagesPassesWhileOneOfThemDoes(t *testing.T) {
 func TestWarnRulesPassAndAreMarked(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-		c.Verifier = s.verifier(func(p *verify.Policy) { p.Rules[0].Mode = verify.ModeWarn })
+		c.Verifier = s.verifier(func(p *policy.Policy) { p.Rules[0].Mode = policy.ModeWarn })
 	})
 	r := s.passes("unsigned")
 	if w := r.header.Get("Warning"); !strings.HasPrefix(w, `299 - "not verified`) || !strings.Contains(w, "no-signature") {
@@ -403,7 +404,7 @@ func TestPullsUnderWayGoOnWhenThePolicyIsReplaced(t *testing.T) {
 	s.passes("index")
 	all := append(s.parts(s.signed), s.parts(s.repo.Digest(tag.header.Get("Docker-Content-Digest")))...)
 	for serial := range 3 {
-		policies.set(s.verifier(func(p *verify.Policy) { p.Serial = int64(serial + 2) }))
+		policies.set(s.verifier(func(p *policy.Policy) { p.Serial = int64(serial + 2) }))
 		for _, d := range all {
 			if r := s.get(blobPath(d)); r.status != http.StatusOK {
 				t.Errorf("policy %d: blob: %d %s", serial, r.status, r.message())
@@ -412,7 +413,9 @@ func TestPullsUnderWayGoOnWhenThePolicyIsReplaced(t *testing.T) {
 		s.passes(children[0].DigestStr())
 	}
 	_, stranger := newSigner(t)
-	policies.set(s.verifier(func(p *verify.Policy) { *p = *verify.Signatures{Keys: []verify.Key{stranger}, Threshold: 1}.Policy() }))
+	policies.set(s.verifier(func(p *policy.Policy) {
+		*p = *policy.Signatures{Keys: []policy.PublicKey{stranger}, Threshold: 1}.Policy()
+	}))
 	for _, d := range all {
 		s.denied(blobPath(d), "")
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // known is the name under which images are judged; it is nowhere in the DNS.
@@ -35,7 +36,7 @@ type scene struct {
 	store  registry.Store
 	repo   name.Repository
 	signer sign.Signer
-	key    verify.Key
+	key    policy.PublicKey
 	// signed and unsigned have the tags of their names.
 	signed, unsigned name.Digest
 	events           events
@@ -74,13 +75,13 @@ func (e *events) reasons(kind string) (all []string) {
 	return all
 }
 
-func newSigner(t testing.TB) (sign.Signer, verify.Key) {
+func newSigner(t testing.TB) (sign.Signer, policy.PublicKey) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	signer, err := sign.New(private, sign.SignerOptions{})
 	must(t, err)
-	key, err := verify.NewKey(private.Public())
+	key, err := policy.NewPublicKey(private.Public())
 	must(t, err)
 	return signer, key
 }
@@ -118,9 +119,9 @@ func (s *scene) sign(subject name.Digest, formats ...registry.Format) {
 	must(s.t, err)
 }
 
-func (s *scene) verifier(change func(*verify.Policy)) *verify.Verifier {
+func (s *scene) verifier(change func(*policy.Policy)) *verify.Verifier {
 	s.t.Helper()
-	p := verify.Signatures{Keys: []verify.Key{s.key}, Threshold: 1}.Policy()
+	p := policy.Signatures{Keys: []policy.PublicKey{s.key}, Threshold: 1}.Policy()
 	if change != nil {
 		change(p)
 	}

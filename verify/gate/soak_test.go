@@ -18,6 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const (
@@ -52,7 +53,7 @@ func TestAttack_P9_ASoakWithFaultsLetsNothingThrough(t *testing.T) {
 		must(t, err)
 		c.Store = store
 	})}
-	both := []*verify.Verifier{s.verifier(nil), s.verifier(func(p *verify.Policy) { p.Serial = 2 })}
+	both := []*verify.Verifier{s.verifier(nil), s.verifier(func(p *policy.Policy) { p.Serial = 2 })}
 	policies.set(both[0])
 	s.fill()
 

@@ -16,6 +16,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 const indexType = "application/vnd.oci.image.index.v1+json"
@@ -199,8 +200,8 @@ func TestADecisionEndsWithWhatItRestsOn(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
 		c.Now, c.AllowedFor = clock.now, time.Hour
-		v, err := verify.New(func() *verify.Policy {
-			p := verify.Signatures{Keys: []verify.Key{s.key}, Threshold: 1}.Policy()
+		v, err := verify.New(func() *policy.Policy {
+			p := policy.Signatures{Keys: []policy.PublicKey{s.key}, Threshold: 1}.Policy()
 			p.Expires = time.Now().Add(10 * time.Minute)
 			return p
 		}(), verify.Options{Now: clock.now})
@@ -223,8 +224,8 @@ func TestADecisionEndsWithWhatItRestsOn(t *testing.T) {
 func TestARefusalNamesAllThatIsMissing(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-		c.Verifier = s.verifier(func(p *verify.Policy) {
-			p.Rules[0].Require = append(p.Rules[0].Require, verify.Requirement{Attestation: &verify.AttestationRequirement{Type: "spdxjson", By: "signers"}})
+		c.Verifier = s.verifier(func(p *policy.Policy) {
+			p.Rules[0].Require = append(p.Rules[0].Require, policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "spdxjson", By: "signers"}})
 		})
 	})
 	r := s.denied("/v2/team/app/manifests/unsigned", "no-signature")

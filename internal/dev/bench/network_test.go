@@ -10,6 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What a verification costs before a registry on loopback, by digest, the
@@ -33,9 +34,9 @@ func BenchmarkVerificationOverTheNetwork(b *testing.B) {
 			check(err)
 			_, err = sign.Image(b.Context(), client, digest, sign.ImageOptions{Formats: []registry.Format{format}}, pair.Signer)
 			check(err)
-			key, err := verify.ParseKey(pair.PublicPEM)
+			key, err := policy.ParsePublicKey(pair.PublicPEM)
 			check(err)
-			v, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
+			v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
 			check(err)
 			b.ReportAllocs()
 			for b.Loop() {

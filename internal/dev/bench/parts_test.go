@@ -8,6 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // parts are what the benchmarks of single parts work on.
@@ -17,7 +18,7 @@ type parts struct {
 	verifier *verify.Verifier
 }
 
-func newParts(b *testing.B, p attest.Predicate, require verify.Requirement) parts {
+func newParts(b *testing.B, p attest.Predicate, require policy.Requirement) parts {
 	b.Helper()
 	check := func(err error) {
 		b.Helper()
@@ -27,7 +28,7 @@ func newParts(b *testing.B, p attest.Predicate, require verify.Requirement) part
 	}
 	pair, err := sign.Generate(b.Context(), sign.KeyOptions{Password: []byte("bench")})
 	check(err)
-	key, err := verify.ParseKey(pair.PublicPEM)
+	key, err := policy.ParsePublicKey(pair.PublicPEM)
 	check(err)
 	const hex = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	digest, err := name.NewDigest("registry.example/team/app@sha256:" + hex)
@@ -36,9 +37,9 @@ func newParts(b *testing.B, p attest.Predicate, require verify.Requirement) part
 	check(err)
 	text, err := attest.Bundle(b.Context(), s, pair.Signer)
 	check(err)
-	v, err := verify.New(&verify.Policy{
-		Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: key}}, Roles: map[string]verify.Role{"builder": {Keys: []string{"key"}}},
-		Rules: []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{require}}},
+	v, err := verify.New(&policy.Policy{
+		Version: 1, Keys: map[string]policy.Key{"key": {Key: key}}, Roles: map[string]policy.Role{"builder": {Keys: []string{"key"}}},
+		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{require}}},
 	}, verify.Options{})
 	check(err)
 	return parts{digest, text, v}
@@ -55,14 +56,14 @@ func (p parts) judge(b *testing.B) {
 
 // What a bundle at hand costs that holds provenance.
 func BenchmarkAttestationInMemory(b *testing.B) {
-	newParts(b, provenanceOf(1), verify.Requirement{Attestation: &verify.AttestationRequirement{
-		Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{"https://ci.example/builder"}},
+	newParts(b, provenanceOf(1), policy.Requirement{Attestation: &policy.AttestationRequirement{
+		Type: "slsaprovenance", By: "builder", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{"https://ci.example/builder"}},
 	}}).judge(b)
 }
 
 // What a bundle at hand costs that holds a signature.
 func BenchmarkSignatureInMemory(b *testing.B) {
-	newParts(b, signature{}, verify.Requirement{Signature: &verify.SignatureRequirement{By: "builder"}}).judge(b)
+	newParts(b, signature{}, policy.Requirement{Signature: &policy.SignatureRequirement{By: "builder"}}).judge(b)
 }
 
 // signature is the predicate of a signature (cosign's sign/v1).

@@ -50,10 +50,11 @@ var floors = []floor{
 	{packages: "attest/provenance", may: []string{"attest", "attest/predicate", "internal/..."}, library: true, core: true},
 	{packages: "attest/steps", may: []string{"attest", "attest/predicate", "sign", "internal/..."}, library: true, core: true},
 
-	{packages: "verify", may: []string{"registry", "attest", "attest/predicate", "attest/scan", "attest/steps", "internal/..."}, library: true, core: true},
+	{packages: "verify/policy", may: []string{"attest/predicate", "attest/steps", "internal/..."}, library: true, core: true},
+	{packages: "verify", may: []string{"registry", "attest", "attest/predicate", "attest/scan", "attest/steps", "verify/policy", "internal/..."}, library: true, core: true},
 	{packages: "verify/sigstore", may: []string{"verify", "internal/..."}, library: true},
 
-	{packages: "verify/gate", may: []string{"registry", "verify", "internal/..."}, library: true, core: true},
+	{packages: "verify/gate", may: []string{"registry", "verify", "verify/policy", "internal/..."}, library: true, core: true},
 
 	{packages: "examples/...", tool: true},
 }

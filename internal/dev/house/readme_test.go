@@ -23,6 +23,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // The functions below hold the README's snippets, each between a line that
@@ -77,11 +78,11 @@ func readmeVerify(ctx context.Context, client *registry.Client, tag name.Tag) (*
 	var made *verify.Verifier
 	err := func() error {
 		// README: verify
-		key, err := verify.LoadKey("release.pub")
+		key, err := policy.LoadPublicKey("release.pub")
 		if err != nil {
 			return err
 		}
-		verifier, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
+		verifier, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func readmeCopy(ctx context.Context, client *registry.Client, tag name.Tag, veri
 
 func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
-	policy, err := os.ReadFile("../../../examples/policy/single-key.yaml")
+	p, err := os.ReadFile("../../../examples/policy/single-key.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestReadmeSnippetsDoWhatTheySay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("policy.yaml", policy, 0o600); err != nil {
+	if err := os.WriteFile("policy.yaml", p, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := readmePolicy(ctx, client, tag); err != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // The same bytes are given to us and to a peer. Where the decisions differ, the
@@ -88,7 +89,7 @@ func signedStatement(t testing.TB, k key, text string) []byte {
 
 func hintOf(t testing.TB, k key) string {
 	t.Helper()
-	parsed, err := verify.ParseKey(k.pair.PublicPEM)
+	parsed, err := policy.ParsePublicKey(k.pair.PublicPEM)
 	if err != nil {
 		t.Fatal(err)
 	}

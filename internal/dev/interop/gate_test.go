@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // guarded is a gate before a registry with a signed image and a signed index, and
@@ -57,7 +58,7 @@ func newGuarded(t testing.TB, store registry.Store, address string) *guarded {
 			}
 		}
 	}
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{publicKey(t, g.release.pair.PublicPEM)}, Threshold: 1}.Policy(), verify.Options{})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{publicKey(t, g.release.pair.PublicPEM)}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

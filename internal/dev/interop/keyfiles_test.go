@@ -17,6 +17,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // A key pair that cosign has made opens here with its password, and signs so
@@ -84,7 +85,7 @@ func opensHere(t *testing.T, prefix string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := verify.LoadKey(prefix + ".pub")
+	public, err := policy.LoadPublicKey(prefix + ".pub")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func opensHere(t *testing.T, prefix string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := verify.New(verify.Signatures{Keys: []verify.Key{public}, Threshold: 1}.Policy(), verify.Options{})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{public}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // key is a key pair that we have made, with its files.
@@ -70,7 +71,7 @@ func give(password string) func(context.Context) ([]byte, error) {
 // trusting makes a verifier that wants a signature of every key.
 func trusting(t testing.TB, annotations map[string]string, keys ...key) *verify.Verifier {
 	t.Helper()
-	p := verify.Signatures{Threshold: len(keys), Annotations: annotations}
+	p := policy.Signatures{Threshold: len(keys), Annotations: annotations}
 	for _, k := range keys {
 		p.Keys = append(p.Keys, publicKey(t, k.pair.PublicPEM))
 	}
@@ -81,9 +82,9 @@ func trusting(t testing.TB, annotations map[string]string, keys ...key) *verify.
 	return v
 }
 
-func publicKey(t testing.TB, pem []byte) verify.Key {
+func publicKey(t testing.TB, pem []byte) policy.PublicKey {
 	t.Helper()
-	k, err := verify.ParseKey(pem)
+	k, err := policy.ParsePublicKey(pem)
 	if err != nil {
 		t.Fatal(err)
 	}

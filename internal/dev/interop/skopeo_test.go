@@ -11,6 +11,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // puller pulls images under a policy.json of containers/image.
@@ -43,7 +44,7 @@ func (p program) write(t testing.TB, path, text string) string {
 // pull trusts the public key for every image of the reference's repository.
 func (p puller) pull(t testing.TB, ref name.Reference, public string) outcome {
 	t.Helper()
-	policy, err := json.Marshal(map[string]any{
+	given, err := json.Marshal(map[string]any{
 		"default": []any{map[string]any{"type": "reject"}},
 		"transports": map[string]any{"docker": map[string]any{ref.Context().Name(): []any{map[string]any{
 			"type": "sigstoreSigned", "keyPath": public, "signedIdentity": map[string]any{"type": "matchRepository"},
@@ -52,7 +53,7 @@ func (p puller) pull(t testing.TB, ref name.Reference, public string) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, registries, out := p.write(t, "policy.json", string(policy)), filepath.Join(p.dir, "registries"), t.TempDir()
+	file, registries, out := p.write(t, "policy.json", string(given)), filepath.Join(p.dir, "registries"), t.TempDir()
 	if !p.skopeo {
 		return p.run(t, "pull", file, registries, ref.Name(), out)
 	}
@@ -152,8 +153,8 @@ func TestWeVerifyWhatContainersImageSigns(t *testing.T) {
 // bound trusts a key, where its signature names the repository asked about.
 func bound(t testing.TB, k key) *verify.Verifier {
 	t.Helper()
-	v, err := verify.New(verify.Signatures{
-		Keys: []verify.Key{publicKey(t, k.pair.PublicPEM)}, Threshold: 1, SameRepository: true,
+	v, err := verify.New(policy.Signatures{
+		Keys: []policy.PublicKey{publicKey(t, k.pair.PublicPEM)}, Threshold: 1, SameRepository: true,
 	}.Policy(), verify.Options{})
 	if err != nil {
 		t.Fatal(err)

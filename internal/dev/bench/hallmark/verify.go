@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/dev/bench/work"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 type done = func(context.Context) (int, error)
@@ -23,17 +24,17 @@ type done = func(context.Context) (int, error)
 const builderID = "https://ci.example/builder"
 
 // signatures and provenances are policies of one key.
-func signatures(key verify.Key) *verify.Policy {
-	return verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy()
+func signatures(key policy.PublicKey) *policy.Policy {
+	return policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy()
 }
 
-func provenances(key verify.Key) *verify.Policy {
-	return &verify.Policy{
-		Version: 1, Keys: map[string]verify.PolicyKey{"builder": {Key: key}},
-		Roles: map[string]verify.Role{"builder": {Keys: []string{"builder"}}},
-		Rules: []verify.Rule{{Images: []string{"**"}, Require: []verify.Requirement{{
-			Attestation: &verify.AttestationRequirement{
-				Type: "slsaprovenance", By: "builder", ProvenanceConditions: verify.ProvenanceConditions{Builder: []string{builderID}},
+func provenances(key policy.PublicKey) *policy.Policy {
+	return &policy.Policy{
+		Version: 1, Keys: map[string]policy.Key{"builder": {Key: key}},
+		Roles: map[string]policy.Role{"builder": {Keys: []string{"builder"}}},
+		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{{
+			Attestation: &policy.AttestationRequirement{
+				Type: "slsaprovenance", By: "builder", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{builderID}},
 			},
 		}}}},
 	}
@@ -45,13 +46,13 @@ type subject struct {
 	verifier *verify.Verifier
 }
 
-func prepare(t work.Task, policy func(verify.Key) *verify.Policy, o verify.Options) (*subject, error) {
-	key, err := verify.LoadKey(t.PublicKey)
+func prepare(t work.Task, given func(policy.PublicKey) *policy.Policy, o verify.Options) (*subject, error) {
+	key, err := policy.LoadPublicKey(t.PublicKey)
 	if err != nil {
 		return nil, err
 	}
 	s := &subject{}
-	if s.verifier, err = verify.New(policy(key), o); err != nil {
+	if s.verifier, err = verify.New(given(key), o); err != nil {
 		return nil, err
 	}
 	s.refs, err = references(t.Images)
@@ -75,9 +76,9 @@ func newClient() (*registry.Client, error) {
 }
 
 // verifying judges each image with a client that starts without connections.
-func verifying(policy func(verify.Key) *verify.Policy) work.Prepare {
+func verifying(given func(policy.PublicKey) *policy.Policy) work.Prepare {
 	return func(_ context.Context, t work.Task) (done, error) {
-		s, err := prepare(t, policy, verify.Options{})
+		s, err := prepare(t, given, verify.Options{})
 		if err != nil {
 			return nil, err
 		}
@@ -132,9 +133,9 @@ func bundles(t work.Task) ([][]byte, name.Digest, error) {
 	return texts, digest, err
 }
 
-func verifyingBytes(policy func(verify.Key) *verify.Policy) work.Prepare {
+func verifyingBytes(given func(policy.PublicKey) *policy.Policy) work.Prepare {
 	return func(_ context.Context, t work.Task) (done, error) {
-		s, err := prepare(t, policy, verify.Options{})
+		s, err := prepare(t, given, verify.Options{})
 		if err != nil {
 			return nil, err
 		}
@@ -153,40 +154,40 @@ func verifyingBytes(policy func(verify.Key) *verify.Policy) work.Prepare {
 
 // manyRules is a policy with so many rules and keys, of which the last rule is
 // about the images of the benchmark, and the key is one of all.
-func manyRules(key verify.Key, rules, keys int) (*verify.Policy, error) {
-	p := &verify.Policy{Version: 1, Keys: map[string]verify.PolicyKey{"key": {Key: key}}}
+func manyRules(key policy.PublicKey, rules, keys int) (*policy.Policy, error) {
+	p := &policy.Policy{Version: 1, Keys: map[string]policy.Key{"key": {Key: key}}}
 	names := []string{"key"}
 	for i := 1; i < keys; i++ {
 		pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return nil, err
 		}
-		other, err := verify.NewKey(&pair.PublicKey)
+		other, err := policy.NewPublicKey(&pair.PublicKey)
 		if err != nil {
 			return nil, err
 		}
 		names = append(names, fmt.Sprintf("key-%d", i))
-		p.Keys[names[i]] = verify.PolicyKey{Key: other}
+		p.Keys[names[i]] = policy.Key{Key: other}
 	}
-	p.Roles = map[string]verify.Role{"release": {Keys: names, Threshold: 1}}
-	require := []verify.Requirement{{Signature: &verify.SignatureRequirement{By: "release"}}}
+	p.Roles = map[string]policy.Role{"release": {Keys: names, Threshold: 1}}
+	require := []policy.Requirement{{Signature: &policy.SignatureRequirement{By: "release"}}}
 	for i := range rules - 1 {
-		p.Rules = append(p.Rules, verify.Rule{Images: []string{fmt.Sprintf("registry.example/team-%d/**", i)}, Require: require})
+		p.Rules = append(p.Rules, policy.Rule{Images: []string{fmt.Sprintf("registry.example/team-%d/**", i)}, Require: require})
 	}
-	p.Rules = append(p.Rules, verify.Rule{Images: []string{"**"}, Require: require})
+	p.Rules = append(p.Rules, policy.Rule{Images: []string{"**"}, Require: require})
 	return p, nil
 }
 
 func policies(_ context.Context, t work.Task) (done, error) {
-	key, err := verify.LoadKey(t.PublicKey)
+	key, err := policy.LoadPublicKey(t.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	policy, err := manyRules(key, t.Rules, t.Keys)
+	given, err := manyRules(key, t.Rules, t.Keys)
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify.New(policy, verify.Options{})
+	v, err := verify.New(given, verify.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -204,16 +205,16 @@ func policies(_ context.Context, t work.Task) (done, error) {
 
 // compiling makes a policy ready for use.
 func compiling(_ context.Context, t work.Task) (done, error) {
-	key, err := verify.LoadKey(t.PublicKey)
+	key, err := policy.LoadPublicKey(t.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	policy, err := manyRules(key, t.Rules, t.Keys)
+	given, err := manyRules(key, t.Rules, t.Keys)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) (int, error) {
-		return work.Each(ctx, t, []*verify.Policy{policy}, func(_ context.Context, p *verify.Policy) error {
+		return work.Each(ctx, t, []*policy.Policy{given}, func(_ context.Context, p *policy.Policy) error {
 			_, err := verify.New(p, verify.Options{})
 			return err
 		})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 func main() {
@@ -32,11 +33,11 @@ func run(ctx context.Context, args []string) (string, error) {
 	if len(args) != 2 {
 		return "", errors.New("usage: verifier PUBLIC-KEY-FILE IMAGE")
 	}
-	key, err := verify.LoadKey(args[0])
+	key, err := policy.LoadPublicKey(args[0])
 	if err != nil {
 		return "", err
 	}
-	verifier, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
+	verifier, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
 	if err != nil {
 		return "", err
 	}

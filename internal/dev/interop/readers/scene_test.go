@@ -26,6 +26,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // upstreams are the registries behind the gate.
@@ -52,13 +53,13 @@ type stage struct {
 	signer  sign.Signer
 }
 
-func newSigner(t *testing.T) (sign.Signer, verify.Key) {
+func newSigner(t *testing.T) (sign.Signer, policy.PublicKey) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	signer, err := sign.New(private, sign.SignerOptions{})
 	must(t, err)
-	key, err := verify.NewKey(private.Public())
+	key, err := policy.NewPublicKey(private.Public())
 	must(t, err)
 	return signer, key
 }
@@ -76,9 +77,9 @@ func newStage(t *testing.T, hosted http.Handler, listing bool) *stage {
 	client, err := registry.NewClient(anonymous)
 	must(t, err)
 	s := &stage{upstream: registrytest.Start(t, hosted), listing: listing, store: client}
-	var key verify.Key
+	var key policy.PublicKey
 	s.signer, key = newSigner(t)
-	judge, err := verify.New(verify.Signatures{Keys: []verify.Key{key}, Threshold: 1}.Policy(), verify.Options{})
+	judge, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
 	must(t, err)
 	c := gate.Config{Verifier: judge, Client: anonymous, TempDir: t.TempDir()}
 	s.guarded, err = gate.NewTransport(c)

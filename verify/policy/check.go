@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"crypto/sha256"
@@ -31,8 +31,8 @@ type Checked struct {
 	// and ClockSkew and Role.Threshold are what they stand for where they were left out.
 	Policy Policy
 	// Matchers are those of Policy.Identities, Times those of Policy.Timestamps, by name.
-	Matchers map[string]Identity
-	Times    map[string]Clock
+	Matchers map[string]Matcher
+	Times    map[string]TimeMatcher
 	// Changing are the authorities of both whose trust may change, in the order of their
 	// names.
 	Changing []ChangingAuthority
@@ -53,11 +53,11 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 	return entry.Rule, entry.Pattern.String(), true
 }
 
-// Check checks a policy by the authorities that are linked, and refuses with ErrPolicy
+// Check checks a policy by the authorities that are linked, and refuses with ErrInvalid
 // policies that cannot be intended:
 //
 //   - without keys, roles or rules, unless every rule denies;
-//   - a zero Key, one key under two names, or twice in a role;
+//   - a zero PublicKey, one key under two names, or twice in a role;
 //   - a threshold below 1 or above the number of distinct keys;
 //   - a rule that requires nothing;
 //   - a name that leads nowhere;
@@ -69,7 +69,7 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return c, nil
 }
@@ -93,7 +93,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Identity), Times: make(map[string]Clock)}, linked: linked}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
 	c.own()
 	for _, step := range []func() error{
 		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkRules, c.checkFiles, c.sum,
@@ -124,7 +124,7 @@ func (c *checking) parseKeys() error {
 			continue
 		}
 		var err error
-		if k.Key, err = ParseKey([]byte(k.PEM)); err != nil {
+		if k.Key, err = ParsePublicKey([]byte(k.PEM)); err != nil {
 			return faultf("keys."+name, "is no usable public key: %w", err)
 		}
 		c.Policy.Keys[name] = k
@@ -151,7 +151,7 @@ func (c *checking) checkKeys() error {
 		k, path := p.Keys[name], "keys."+name
 		switch {
 		case k.Key.key == nil:
-			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey, and for a file LoadPolicy")
+			return faultf(path, "has no key; use NewPublicKey, ParsePublicKey or LoadPublicKey, and for a file Load")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
 			return faultf(path, "never counts: notAfter is not after notBefore")
 		case k.StandsBefore && k.Revoked.IsZero():

@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"reflect"
@@ -6,10 +6,10 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 )
 
-// PolicySchema is the JSON Schema (2020-12) of policy files, for editors. It says
-// less than ParsePolicy checks: names that lead nowhere, patterns, and what does
+// Schema is the JSON Schema (2020-12) of policy files, for editors. It says
+// less than Parse checks: names that lead nowhere, patterns, and what does
 // not go together are not told by it.
-func PolicySchema() ([]byte, error) {
+func Schema() ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
 		reflect.TypeFor[Mode]():     {"type": "string", "enum": []any{string(ModeEnforce), string(ModeWarn)}},
 		reflect.TypeFor[Duration](): {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$"},

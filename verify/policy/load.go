@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ const (
 	maxLayoutBytes = 4 << 20
 )
 
-// ParseOptions say how ParsePolicy finds what a policy names.
+// ParseOptions say how Parse finds what a policy names.
 type ParseOptions struct {
 	// ReadFile reads a file that the policy names, as it names it. Nil: a policy
 	// that names files is refused.
@@ -29,13 +29,13 @@ type ParseOptions struct {
 	Authorities map[string]Authority
 }
 
-// ParsePolicy reads a policy from strict YAML or JSON and checks it as Policy.Check does.
+// Parse reads a policy from strict YAML or JSON and checks it as Policy.Check does.
 // Unknown and repeated fields, anchors, aliases, tags, several documents, values
 // that are missing, names that lead nowhere, and all that Check refuses are
-// ErrPolicy, with line and column.
+// ErrInvalid, with line and column.
 //
 // Files that it names are read now: what changes in them later changes nothing.
-func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
+func Parse(data []byte, o ParseOptions) (*Policy, error) {
 	p, _, err := parse(data, o)
 	return p, err
 }
@@ -43,11 +43,11 @@ func ParsePolicy(data []byte, o ParseOptions) (*Policy, error) {
 func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	doc, err := strictyaml.Parse(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	p := &Policy{}
 	if err := doc.Decode(p); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := p.readFiles(o); err != nil {
 		return nil, nil, positioned(doc, err)
@@ -59,17 +59,17 @@ func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	return p, checked, nil
 }
 
-// LoadPolicy is ParsePolicy for a file. Files that it names are looked for in its
+// Load is Parse for a file. Files that it names are looked for in its
 // directory, and must lie there or below, unless ReadFile is given.
-func LoadPolicy(path string, o ParseOptions) (*Policy, error) {
+func Load(path string, o ParseOptions) (*Policy, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if o.ReadFile == nil {
 		o.ReadFile = beside(path)
 	}
-	p, err := ParsePolicy(text, o)
+	p, err := Parse(text, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -115,9 +115,9 @@ func faultf(path, format string, args ...any) error {
 func positioned(doc *strictyaml.Document, err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
-		return fmt.Errorf("%w: %w", ErrPolicy, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: %w", ErrPolicy, doc.Fail(f.path, "%v", f.err))
+	return fmt.Errorf("%w: %w", ErrInvalid, doc.Fail(f.path, "%v", f.err))
 }
 
 // readFiles reads the keys and layouts that the policy names.
@@ -159,7 +159,7 @@ func readLayouts(path string, list []Requirement, o ParseOptions) error {
 	return nil
 }
 
-func (k *PolicyKey) read(o ParseOptions) error {
+func (k *Key) read(o ParseOptions) error {
 	text := []byte(k.PEM)
 	switch {
 	case (k.PEM == "") == (k.File == ""):
@@ -173,7 +173,7 @@ func (k *PolicyKey) read(o ParseOptions) error {
 			return fmt.Errorf("names the file %.200q: %w", k.File, err)
 		}
 	}
-	key, err := ParseKey(text)
+	key, err := ParsePublicKey(text)
 	if err != nil {
 		return fmt.Errorf("is no usable public key: %w", err)
 	}

@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"errors"
@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// ErrPolicy is the error of every policy that is refused. Where the policy was
+// ErrInvalid is the error of every policy that is refused. Where the policy was
 // read from a file, the text begins with line and column.
-var ErrPolicy = errors.New("unusable policy")
+var ErrInvalid = errors.New("unusable policy")
 
 // Policy says what an image needs so that it may be used. It is written as Go
-// values, or read by ParsePolicy and LoadPolicy. The zero Policy is refused by
+// values, or read by Parse and Load. The zero Policy is refused by
 // New. In a file each field has the name that stands behind it, lower case
 // first.
 type Policy struct {
@@ -26,17 +26,17 @@ type Policy struct {
 	// Keys are those that the policy speaks of, by names of its own. The same key
 	// under two names is refused. Empty: refused where there are no Identities, unless
 	// every rule denies.
-	Keys map[string]PolicyKey `json:"keys,omitempty"`
+	Keys map[string]Key `json:"keys,omitempty"`
 	// Roles are groups of keys, of which several must act together where the
 	// role says so. Empty: refused, unless every rule denies.
 	Roles map[string]Role `json:"roles,omitempty"`
 	// Identities are signers whom authorities recognise, by names of its own that
 	// no key has. A policy that names an authority whose package is not linked
 	// (Options.Authorities) is refused. Empty: none.
-	Identities map[string]PolicyIdentity `json:"identities,omitempty"`
+	Identities map[string]Identity `json:"identities,omitempty"`
 	// Timestamps are parties whose word about when a signature was there is
-	// believed (PolicyKey.StandsBefore), by names of its own. Empty: nobody's.
-	Timestamps map[string]PolicyTimestamps `json:"timestamps,omitempty"`
+	// believed (Key.StandsBefore), by names of its own. Empty: nobody's.
+	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
 	Builders map[string]int `json:"builders,omitempty"`
@@ -60,9 +60,9 @@ type Policy struct {
 	Rules []Rule `json:"rules"`
 }
 
-// PolicyKey is a public key with the time in which it counts. Exactly one of
-// PEM, File and Key is given.
-type PolicyKey struct {
+// Key is a public key with the time in which it counts. Exactly one of
+// PEM, File and PublicKey is given.
+type Key struct {
 	// PEM is the text of the key.
 	PEM string `json:"pem,omitempty"`
 	// File names a file that holds it, from the directory of the policy.
@@ -82,12 +82,12 @@ type PolicyKey struct {
 	// stands.
 	StandsBefore bool `json:"standsBefore,omitempty"`
 
-	// Key is the key itself, for policies in Go. Zero: see PEM and File.
-	Key Key `json:"-"`
+	// PublicKey is the key itself, for policies in Go. Zero: see PEM and File.
+	Key PublicKey `json:"-"`
 }
 
-// PolicyIdentity is a signer whom an Authority recognises.
-type PolicyIdentity struct {
+// Matcher is a signer whom an Authority recognises.
+type Identity struct {
 	// Authority is its name in Options.Authorities. Required.
 	Authority string `json:"authority"`
 	// Settings say who it is, in the authority's own terms.
@@ -96,8 +96,8 @@ type PolicyIdentity struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
-// PolicyTimestamps is a party that vouches for when a signature was there.
-type PolicyTimestamps struct {
+// Timestamps is a party that vouches for when a signature was there.
+type Timestamps struct {
 	// Authority is its name in Options.Authorities, a TimeAuthority. Required.
 	Authority string `json:"authority"`
 	// Settings say who it is, in the authority's own terms.
@@ -207,7 +207,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 type Signatures struct {
 	// Keys are trusted. At least one; the same key twice is refused, under
 	// whatever name.
-	Keys []Key
+	Keys []PublicKey
 	// Threshold is how many distinct keys must have signed: 1 to len(Keys). It
 	// has no default.
 	Threshold int
@@ -219,11 +219,11 @@ type Signatures struct {
 // Policy returns it as a Policy. A file is judged by the same keys.
 func (s Signatures) Policy() *Policy {
 	const role = "signers"
-	p := &Policy{Version: 1, Keys: make(map[string]PolicyKey, len(s.Keys)), Roles: map[string]Role{}}
+	p := &Policy{Version: 1, Keys: make(map[string]Key, len(s.Keys)), Roles: map[string]Role{}}
 	r := Role{Threshold: s.Threshold, noDefault: true}
 	for i, k := range s.Keys {
 		name := fmt.Sprintf("key %d", i)
-		p.Keys[name] = PolicyKey{Key: k}
+		p.Keys[name] = Key{Key: k}
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r

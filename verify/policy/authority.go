@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 // them; a program links those that it wants and names them in
 // Options.Authorities. It is safe for concurrent use.
 type Authority interface {
-	// Identity checks what a policy says of an identity, and returns it. Settings
+	// Matcher checks what a policy says of an identity, and returns it. Settings
 	// that would match anybody, and names that it does not know, are errors.
-	Identity(settings map[string]any) (Identity, error)
+	Identity(settings map[string]any) (Matcher, error)
 }
 
 // ChangingAuthority is an Authority whose trust changes while the process runs, as
@@ -27,9 +27,9 @@ type ChangingAuthority interface {
 	Generation() string
 }
 
-// Identity is somebody whom an Authority can recognise. It is safe for concurrent
+// Matcher is somebody whom an Authority can recognise. It is safe for concurrent
 // use.
-type Identity interface {
+type Matcher interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process: distinct IDs are what thresholds count.
 	ID() string
@@ -40,10 +40,10 @@ type Identity interface {
 	Signed(ctx context.Context, e SignedEvidence) (Recognized, error)
 }
 
-// Recognized is a person or machine whom an Identity has recognised.
+// Recognized is a person or machine whom an Matcher has recognised.
 type Recognized struct {
 	// Who tells them from all others whom the same Authority can recognise, such
-	// as issuer and subject of a certificate, and is the same whichever Identity
+	// as issuer and subject of a certificate, and is the same whichever Matcher
 	// recognises them, and by whichever certificate: where several do, they still
 	// count once in a threshold, and where they do so in two roles that are to be
 	// separate (Rule.SeparateDuties), they count in neither. Empty is an error.
@@ -52,7 +52,7 @@ type Recognized struct {
 	Until time.Time
 }
 
-// SignedEvidence is a piece of evidence that offers a certificate, or, for a Clock,
+// SignedEvidence is a piece of evidence that offers a certificate, or, for a TimeMatcher,
 // one that a key has signed.
 type SignedEvidence struct {
 	// MediaType and Annotations are those of the layer, Content is the layer: a
@@ -74,14 +74,14 @@ type SignedEvidence struct {
 // signature was there: timestamp authorities, or transparency logs.
 type TimeAuthority interface {
 	Authority
-	// Clock checks what a policy says of such a party, and returns it. Settings
+	// TimeMatcher checks what a policy says of such a party, and returns it. Settings
 	// that would believe anybody, and names that it does not know, are errors.
-	Clock(settings map[string]any) (Clock, error)
+	Clock(settings map[string]any) (TimeMatcher, error)
 }
 
-// Clock is a party that vouches for when signatures were there. It is safe for
+// TimeMatcher is a party that vouches for when signatures were there. It is safe for
 // concurrent use.
-type Clock interface {
+type TimeMatcher interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process.
 	ID() string

@@ -1,4 +1,4 @@
-package verify
+package policy
 
 import (
 	"context"
@@ -15,17 +15,17 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// PolicySource gives the policy that holds now. Policies come from files
-// (PolicyFileSource); other sources fit behind the same method.
-type PolicySource interface {
+// Source gives the policy that holds now. Policies come from files
+// (FileSource); other sources fit behind the same method.
+type Source interface {
 	// Policy returns the policy to use for one decision, or an error where none holds,
 	// which denies. It is safe for concurrent use and does not block for long: a source
 	// that fetches does so apart. While a policy holds, the same pointer is returned.
 	Policy(ctx context.Context) (*Checked, error)
 }
 
-// PolicyFileSourceOptions say how a policy file is watched. The zero value is usable.
-type PolicyFileSourceOptions struct {
+// FileSourceOptions say how a policy file is watched. The zero value is usable.
+type FileSourceOptions struct {
 	// Authorities are those that the policy may name. Nil: none.
 	Authorities map[string]Authority
 	// Now is the clock. Nil: time.Now.
@@ -36,7 +36,7 @@ type PolicyFileSourceOptions struct {
 	Logger *slog.Logger
 }
 
-// PolicyFileSource is a policy file that is loaded again when it, or a file that it
+// FileSource is a policy file that is loaded again when it, or a file that it
 // names, changes. It is safe for concurrent use.
 //
 // A new policy holds as a whole or not at all: one that is refused, half-written,
@@ -44,9 +44,9 @@ type PolicyFileSourceOptions struct {
 // policy goes on to hold, Err says why, and the logger is told. The same goes for an
 // Authority or Logger that panics meanwhile; then the files are loaded again after
 // Interval. A policy whose Expires has passed denies everything.
-type PolicyFileSource struct {
+type FileSource struct {
 	path string
-	o    PolicyFileSourceOptions
+	o    FileSourceOptions
 
 	// looking is held by the one who looks at the files; all others go on with what
 	// holds.
@@ -61,10 +61,10 @@ type PolicyFileSource struct {
 	err     error
 }
 
-// NewPolicyFileSource loads a policy file and begins to watch it. The file must be good
+// NewFileSource loads a policy file and begins to watch it. The file must be good
 // at the start. Nothing runs in the background: the file is looked at when the
 // policy is asked for.
-func NewPolicyFileSource(path string, o PolicyFileSourceOptions) (*PolicyFileSource, error) {
+func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	if o.Interval <= 0 {
 		o.Interval = 2 * time.Second
 	}
@@ -74,7 +74,7 @@ func NewPolicyFileSource(path string, o PolicyFileSourceOptions) (*PolicyFileSou
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &PolicyFileSource{path: path, o: o}
+	s := &FileSource{path: path, o: o}
 	for range startAttempts {
 		if s.lookIfNobodyDoes(); s.err == nil || !errors.Is(s.err, errChanging) {
 			break
@@ -89,10 +89,10 @@ const startAttempts = 5
 // errChanging says that the files are being written to.
 var errChanging = errors.New("the policy, or a file that it names, changed while it was read")
 
-// Policy implements PolicySource. It never fails: the source had a good policy at its
+// Policy implements Source. It never fails: the source had a good policy at its
 // start. The first caller after Interval looks at the files, and loads them where they have
 // changed; others do not wait for that.
-func (s *PolicyFileSource) Policy(context.Context) (*Checked, error) {
+func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	if s.due() {
 		s.lookIfNobodyDoes()
 	}
@@ -103,7 +103,7 @@ func (s *PolicyFileSource) Policy(context.Context) (*Checked, error) {
 
 // due reports whether the files are to be looked at again. A clock that jumps back
 // must not stop the watching.
-func (s *PolicyFileSource) due() bool {
+func (s *FileSource) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	since := s.o.Now().Sub(s.checked)
@@ -111,7 +111,7 @@ func (s *PolicyFileSource) due() bool {
 }
 
 // Err says why the file, as it is now, does not hold; nil where it does.
-func (s *PolicyFileSource) Err() error {
+func (s *FileSource) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -121,7 +121,7 @@ func (s *PolicyFileSource) Err() error {
 // Logger are others' code: where one panics, whoever asked for the policy must get
 // one, the watching must go on, and what was loaded is not known to hold, so that the
 // next look loads it anew.
-func (s *PolicyFileSource) lookIfNobodyDoes() {
+func (s *FileSource) lookIfNobodyDoes() {
 	if !s.looking.TryLock() {
 		return
 	}
@@ -142,7 +142,7 @@ func (s *PolicyFileSource) lookIfNobodyDoes() {
 // look reads the files, and takes the policy over where they have changed. What
 // was read must be there still once all is read: a policy that was replaced in the
 // middle, with the keys of the one before, is nobody's.
-func (s *PolicyFileSource) look() {
+func (s *FileSource) look() {
 	now := s.o.Now()
 	if s.sum(s.named) == s.seen {
 		s.mu.Lock()
@@ -171,14 +171,14 @@ func (s *PolicyFileSource) look() {
 }
 
 // load loads the files. sum is of all that was read, in the form of
-// PolicyFileSource.sum.
-func (s *PolicyFileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
+// FileSource.sum.
+func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
 	note(all, s.path, text, err)
 	defer func() { all.Sum(sum[:0]) }()
 	if err != nil {
-		return nil, nil, sum, fmt.Errorf("%w: %w", ErrPolicy, err)
+		return nil, nil, sum, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	read := beside(s.path)
 	_, p, err = parse(text, ParseOptions{Authorities: s.o.Authorities, ReadFile: func(name string, _ int64) ([]byte, error) {
@@ -191,13 +191,13 @@ func (s *PolicyFileSource) load() (p *Checked, named []string, sum [sha256.Size]
 		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
 	}
 	if serial := p.Policy.Serial; serial < s.serial {
-		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrPolicy, s.path, serial, s.serial)
+		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrInvalid, s.path, serial, s.serial)
 	}
 	return p, named, sum, nil
 }
 
 // sum is of the policy and the files that it names, as they are now.
-func (s *PolicyFileSource) sum(named []string) (sum [sha256.Size]byte) {
+func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
 	note(all, s.path, text, err)
