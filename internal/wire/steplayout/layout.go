@@ -66,6 +66,7 @@ type Refusal struct {
 	Step, Detail string
 }
 
+// Error says what is wrong.
 func (r *Refusal) Error() string {
 	if r.Step == "" {
 		return r.Detail
