@@ -6,35 +6,46 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-var (
-	// secretNames are what variables and labels that hold secrets are called, and
-	// passwordNames those of them whose value may be a short number, too.
-	secretNames   = regexp.MustCompile(`(?i)((^|[_.-])(passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)|[_.-](pat|auth)$)`)
-	passwordNames = regexp.MustCompile(`(?i)((^|[_.-])passw(or)?d([_.-]|$)|passw(or)?d$|[_.-](pass|pwd)$)`)
-	// notSecret are values that no secret has: empty, references, paths,
-	// placeholders, yes and no.
-	notSecret = regexp.MustCompile(`(?i)^(|\$[a-z_]\w*|\$\{[^}]*\}|\$\(.*\)|(/[a-z0-9._-]+){2,}/?|<.*>|\*+|x+|true|false|yes|no|on|off|none|null|nil|changeme|redacted|\[redacted\])$`)
-	// pathNames are those of variables that say where a secret is; smallNumber is
-	// what other settings of one may be.
-	pathNames   = regexp.MustCompile(`(?i)(file|path|dir)$`)
-	smallNumber = regexp.MustCompile(`^[0-9]{1,4}$`)
-	// secretForms are the forms of well-known secrets.
-	secretForms = regexp.MustCompile(strings.Join([]string{
-		`-----BEGIN [A-Z ]*PRIVATE KEY-----`, `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`, `\bgh[pousr]_[A-Za-z0-9]{20,}`, `\bgithub_pat_[A-Za-z0-9_]{22,}`,
-		`\bglpat-[A-Za-z0-9_-]{20,}`, `\bxox[abprs]-[A-Za-z0-9-]{10,}`, `\bAIza[A-Za-z0-9_-]{35}`, `\bnpm_[A-Za-z0-9]{36}`,
-		`(?i:authorization:\s*(?:bearer|basic|token)\s+[a-z0-9._~+/=-]{8,})`, `\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
-	}, "|"))
-	// secretFiles are what files with keys or logins are called.
-	secretFiles = regexp.MustCompile(`(?i)(^|/)(id_(rsa|dsa|ecdsa|ed25519)|\.env(\.(local|prod|production|staging|dev|development|test))?|\.(npmrc|pypirc|netrc|pgpass|git-credentials|dockercfg)|\.docker/config\.json|[^/]*\.(key|p12|pfx|jks|keystore|kdbx))$`)
-	// loginURL is a URL with a password in it.
-	loginURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"']+:[^/\s@"'$]+@`)
-	// option is --NAME VALUE or --NAME=VALUE in a command line.
-	option = regexp.MustCompile(`(?i)(?:^|\s)--?((?:[a-z0-9]+-)*(?:password|passwd|passphrase|token|secret|api-?key))(?:=|\s+)("[^"]*"|'[^']*'|[^\s;&|-][^\s;&|]*)`)
-	// assignment is NAME=VALUE in a command line of the history.
-	assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s;&|]*)`)
-)
+// secretPatterns are what secrets are recognised by.
+type secretPatterns struct {
+	// names are what variables and labels that hold secrets are called, and passwords those
+	// of them whose value may be a short number, too.
+	names, passwords *regexp.Regexp
+	// harmless are values that no secret has: empty, references, paths, placeholders, yes
+	// and no.
+	harmless *regexp.Regexp
+	// paths are names of variables that say where a secret is.
+	paths *regexp.Regexp
+	// forms are those of well-known secrets, urls are URLs with a password in them.
+	forms, urls *regexp.Regexp
+	// files are what files with keys or credentials are called.
+	files *regexp.Regexp
+	// options are --NAME VALUE or --NAME=VALUE in a command line, assignments NAME=VALUE
+	// in one of the history.
+	options, assignments *regexp.Regexp
+}
+
+// secrets compiles the patterns when they are needed first: most programs never do.
+var secrets = sync.OnceValue(func() *secretPatterns {
+	return &secretPatterns{
+		names:     regexp.MustCompile(`(?i)((^|[_.-])(passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)|[_.-](pat|auth)$)`),
+		passwords: regexp.MustCompile(`(?i)((^|[_.-])passw(or)?d([_.-]|$)|passw(or)?d$|[_.-](pass|pwd)$)`),
+		harmless:  regexp.MustCompile(`(?i)^(|\$[a-z_]\w*|\$\{[^}]*\}|\$\(.*\)|(/[a-z0-9._-]+){2,}/?|<.*>|\*+|x+|true|false|yes|no|on|off|none|null|nil|changeme|redacted|\[redacted\])$`),
+		paths:     regexp.MustCompile(`(?i)(file|path|dir)$`),
+		forms: regexp.MustCompile(strings.Join([]string{
+			`-----BEGIN [A-Z ]*PRIVATE KEY-----`, `\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`, `\bgh[pousr]_[A-Za-z0-9]{20,}`, `\bgithub_pat_[A-Za-z0-9_]{22,}`,
+			`\bglpat-[A-Za-z0-9_-]{20,}`, `\bxox[abprs]-[A-Za-z0-9-]{10,}`, `\bAIza[A-Za-z0-9_-]{35}`, `\bnpm_[A-Za-z0-9]{36}`,
+			`(?i:authorization:\s*(?:bearer|basic|token)\s+[a-z0-9._~+/=-]{8,})`, `\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}`, `\bsk_live_[A-Za-z0-9]{16,}`, `\bdckr_pat_[A-Za-z0-9_-]{20,}`,
+		}, "|")),
+		files:       regexp.MustCompile(`(?i)(^|/)(id_(rsa|dsa|ecdsa|ed25519)|\.env(\.(local|prod|production|staging|dev|development|test))?|\.(npmrc|pypirc|netrc|pgpass|git-credentials|dockercfg)|\.docker/config\.json|[^/]*\.(key|p12|pfx|jks|keystore|kdbx))$`),
+		urls:        regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@"']+:[^/\s@"'$]+@`),
+		options:     regexp.MustCompile(`(?i)(?:^|\s)--?((?:[a-z0-9]+-)*(?:password|passwd|passphrase|token|secret|api-?key))(?:=|\s+)("[^"]*"|'[^']*'|[^\s;&|-][^\s;&|]*)`),
+		assignments: regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s;&|]*)`),
+	}
+})
 
 // titleKey is what a layer that is a file is called (OCI Image Format
 // Specification v1.1, annotations.md).
@@ -58,7 +69,7 @@ func (v *imageView) secretAt() string {
 		if name := secretIn(of); name != "" {
 			return fmt.Sprintf("annotation %.100q of layer %d", name, i+1)
 		}
-		if secretFiles.MatchString(of[titleKey]) {
+		if secrets().files.MatchString(of[titleKey]) {
 			return fmt.Sprintf("layer %d, which is called %.100q,", i+1, of[titleKey])
 		}
 	}
@@ -105,25 +116,25 @@ func isSecret(name, value string) bool {
 	if hasSecretForm(value) {
 		return true
 	}
-	password := passwordNames.MatchString(name)
+	password := secrets().passwords.MatchString(name)
 	switch {
-	case !password && !secretNames.MatchString(name), notSecret.MatchString(value):
+	case !password && !secrets().names.MatchString(name), secrets().harmless.MatchString(value):
 		return false
-	case pathNames.MatchString(name) && strings.HasPrefix(value, "/"):
+	case secrets().paths.MatchString(name) && strings.HasPrefix(value, "/"):
 		return false
 	}
-	return password || !smallNumber.MatchString(value)
+	return password || !(isNumber(value) && len(value) <= 4)
 }
 
 func hasSecretForm(text string) bool {
-	return secretForms.MatchString(text) || loginURL.MatchString(text)
+	return secrets().forms.MatchString(text) || secrets().urls.MatchString(text)
 }
 
 func textHoldsSecret(text string) bool {
 	if hasSecretForm(text) {
 		return true
 	}
-	for _, form := range []*regexp.Regexp{assignment, option} {
+	for _, form := range []*regexp.Regexp{secrets().assignments, secrets().options} {
 		for _, m := range form.FindAllStringSubmatch(text, -1) {
 			if isSecret(strings.TrimLeft(m[1], "-"), strings.Trim(m[2], `"'`)) {
 				return true

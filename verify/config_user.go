@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,14 +9,6 @@ import (
 // Users that an image may say it runs as, as USER or USER:GROUP.
 //
 // Source: OCI Image Format Specification v1.1, config.md ("User").
-var (
-	// userID is a number as it is written for a user; userName is a name as useradd
-	// makes them.
-	userID   = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
-	userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,62}\$?$`)
-	// userGroup is a group, by its number or name, or none.
-	userGroup = regexp.MustCompile(`^(?:[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.-]{0,62}\$?|)$`)
-)
 
 // administrators are names that mean an administrator wherever they are known, in
 // lower case: root and its second name on BSD; those of Windows.
@@ -45,13 +36,13 @@ func (v *imageView) runsAsRoot() bool {
 	switch {
 	case v.isForWindows():
 		return strings.ToLower(v.Config.User) != windowsUser
-	case !userGroup.MatchString(group):
+	case group != "" && !isNumber(group) && !isAccount(group):
 		return true
-	case userID.MatchString(user):
+	case isNumber(user) && user[0] != '0':
 		_, err := strconv.ParseInt(user, 10, 32)
 		return err != nil
 	}
-	return !userName.MatchString(user) || slices.Contains(administrators, name) || strings.HasPrefix(name, windowsSID)
+	return !isAccount(user) || slices.Contains(administrators, name) || strings.HasPrefix(name, windowsSID)
 }
 
 // isForWindows reports whether the config, or an index that lists the image, says so.
@@ -61,3 +52,20 @@ func (v *imageView) isForWindows() bool {
 }
 
 func isWindows(os string) bool { return strings.EqualFold(strings.TrimSpace(os), "windows") }
+
+// isNumber reports whether text is a number as it is written for a user or group.
+func isNumber(text string) bool {
+	return text != "" && len(text) <= 10 && strings.Trim(text, "0123456789") == ""
+}
+
+// isAccount reports whether text is the name of a user or group as useradd makes them.
+func isAccount(text string) bool {
+	name := strings.TrimSuffix(text, "$")
+	for i, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 63
+}

@@ -3,8 +3,8 @@
 //
 // A [Verifier] is made once of a [policy.Policy] and used from many goroutines:
 //
-//	policy, err := policy.Load("policy.yaml", policy.ParseOptions{})
-//	v, err := verify.New(policy, verify.Options{})
+//	p, err := policy.Load("policy.yaml", policy.ParseOptions{})
+//	v, err := verify.New(p, verify.Options{})
 //	res, err := v.Image(ctx, client, ref)
 //	// run res.Digest, never ref
 //
@@ -35,19 +35,6 @@
 // An allowed index vouches for what it lists, except for what the policy denies by
 // digest: Result.DeniedChildren. An index whose images are all denied is denied.
 // What runs is one image: judge that with [Verifier.Platform] or [Verifier.Child].
-//
-// # Policies
-//
-// A [policy.Policy] holds keys, roles (groups of keys of which several may have to act
-// together) and rules. A rule is about the repositories that its patterns match:
-// a registry's host and path segments, in which * is one whole segment and **
-// any number of them, at the end at least one. registry.example/team/** does not
-// match registry.example/team-evil/app. Names are normalised first: nginx is
-// index.docker.io/library/nginx. The most specific pattern decides; two rules of
-// which neither is more specific for some repository are refused. No rule, no
-// permission. [policy.Signatures] makes the policy of a few keys for everything.
-//
-// A policy whose rules all deny is a freeze. It needs no key.
 //
 // # Conditions
 //

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"slices"
 	"strings"
 
@@ -53,12 +54,12 @@ func rootedPrefix(prefix string) string {
 	return root + "/" + prefix
 }
 
-// words is the rule for artifacts under the root.
-func (p parsedRule) words() []string {
-	if p.kind != "match" {
-		return []string{p.kind, root + "/" + p.pattern}
+// wordsOf is the rule for artifacts under the root.
+func wordsOf(p steplayout.Rule) []string {
+	if p.Kind != "match" {
+		return []string{p.Kind, root + "/" + p.Pattern}
 	}
-	return []string{"match", p.pattern, "in", rootedPrefix(p.to), "with", p.artifact, "in", rootedPrefix(p.from), "from", p.step}
+	return []string{"match", p.Pattern, "in", rootedPrefix(p.To), "with", p.Artifact, "in", rootedPrefix(p.From), "from", p.Step}
 }
 
 func rootedRules(rules []Rule, allowUnmatched bool) ([][]string, error) {
@@ -67,11 +68,11 @@ func rootedRules(rules []Rule, allowUnmatched bool) ([][]string, error) {
 	}
 	out := make([][]string, 0, len(rules))
 	for _, r := range rules {
-		p, err := r.parse()
+		p, err := steplayout.ParseRule(r)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, p.words())
+		out = append(out, wordsOf(p))
 	}
 	return out, nil
 }
@@ -98,7 +99,7 @@ func (s ruledStep) apply(chosen map[string]in_toto.Metadata) *Error {
 		Name: s.name, ExpectedMaterials: s.materials, ExpectedProducts: s.products,
 	}}
 	if err := in_toto.VerifyArtifacts([]any{item}, chosen); err != nil {
-		return refuse(ReasonRule, s.name, "a rule is broken: %s", printable(strings.ReplaceAll(err.Error(), root+"/", "")))
+		return refuse(ReasonRule, s.name, "a rule is broken: %s", steplayout.Printable(strings.ReplaceAll(err.Error(), root+"/", "")))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"maps"
 	"slices"
 
@@ -63,7 +64,7 @@ func (c *collection) making(groups [][]*group, final int, image v1.Hash, product
 	case product == "":
 		return refuse(ReasonImage, c.layout.Steps[final].Name, "no product has the sha256 of the image, %s", image.Hex)
 	}
-	return refuse(ReasonImage, c.layout.Steps[final].Name, "the product %s is not there or has not the sha256 of the image, %s", printable(product), image.Hex)
+	return refuse(ReasonImage, c.layout.Steps[final].Name, "the product %s is not there or has not the sha256 of the image, %s", steplayout.Printable(product), image.Hex)
 }
 
 // orTooMany says so where what was not read could have made a difference.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // SignedLinks returns those of links that a functionary of the layout, of whatever
@@ -22,7 +23,7 @@ import (
 // add. A layout that cannot be read is an *Error, a context that has ended its
 // error.
 func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (signed [][]byte, checks int, err error) {
-	_, e, err := openEnvelope(layout)
+	_, e, err := steplayout.Open(layout)
 	if err != nil {
 		return nil, 0, refuse(ReasonLayoutMalformed, "", "%v", err)
 	}
@@ -38,7 +39,7 @@ func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (
 		if err := ctx.Err(); err != nil {
 			return nil, most - c.checks, err
 		}
-		_, e, err := openEnvelope(text)
+		_, e, err := steplayout.Open(text)
 		if err != nil {
 			continue
 		}
@@ -138,9 +139,9 @@ func (c *collection) ignore(index int, step string, reason LinkReason, detail st
 // signature are parsed. It returns false where it may check no more signatures. An
 // error says that the context has ended.
 func (c *collection) look(ctx context.Context, index int, text []byte) (more bool, err error) {
-	_, e, err := openEnvelope(text)
+	_, e, err := steplayout.Open(text)
 	if err != nil {
-		c.ignore(index, "", LinkMalformed, printable(err.Error()))
+		c.ignore(index, "", LinkMalformed, steplayout.Printable(err.Error()))
 		return true, nil
 	}
 	signed, err := c.signers(ctx, e)
@@ -151,13 +152,13 @@ func (c *collection) look(ctx context.Context, index int, text []byte) (more boo
 		c.ignore(index, "", LinkUnsigned, "")
 		return true, nil
 	}
-	if isLayout(e.Payload) {
+	if steplayout.Is(e.Payload) {
 		c.ignore(index, "", LinkSublayout, "")
 		return true, nil
 	}
 	l, err := decodeLink(e.Payload)
 	if err != nil {
-		c.ignore(index, "", LinkMalformed, printable(err.Error()))
+		c.ignore(index, "", LinkMalformed, steplayout.Printable(err.Error()))
 		return true, nil
 	}
 	c.add(index, l, signed)

@@ -11,14 +11,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"github.com/hallmark-oci/hallmark/sign"
 )
-
-// maxEnvelopeBytes bounds the text of one envelope, of links and layouts alike.
-const maxEnvelopeBytes = 64 << 20
-
-// errEnvelope says of an envelope that it cannot be read.
-var errEnvelope = errors.New("unreadable envelope")
 
 // wireEnvelope is a DSSE envelope whose signatures keep the text that they have.
 type wireEnvelope struct {
@@ -30,25 +25,6 @@ type wireEnvelope struct {
 type wireSignature struct {
 	KeyID string `json:"keyid"`
 	Sig   string `json:"sig"`
-}
-
-// openEnvelope reads an envelope of a link or layout. Nothing is verified.
-func openEnvelope(text []byte) (strictjson.Value, *dsse.Envelope, error) {
-	if len(text) > maxEnvelopeBytes {
-		return strictjson.Value{}, nil, fmt.Errorf("%w: %d bytes, more than %d", errEnvelope, len(text), maxEnvelopeBytes)
-	}
-	root, err := strictjson.Parse(text)
-	if err != nil {
-		return root, nil, fmt.Errorf("%w: %w", errEnvelope, err)
-	}
-	e, err := dsse.Parse(root)
-	if err != nil {
-		return root, nil, fmt.Errorf("%w: %w", errEnvelope, err)
-	}
-	if e.PayloadType != dsse.PayloadTypeInToto {
-		return root, nil, fmt.Errorf("%w: payloadType %.80q", errEnvelope, e.PayloadType)
-	}
-	return root, e, nil
 }
 
 // signPayload makes an envelope.
@@ -65,11 +41,11 @@ func signPayload(ctx context.Context, payload []byte, signers []sign.Signer) ([]
 // sign again. Errors are ErrLink or ErrLayout, ErrOptions, sign.ErrSigner and
 // sign.ErrKey.
 func AddSignatures(ctx context.Context, envelope []byte, signers ...sign.Signer) ([]byte, error) {
-	root, e, err := openEnvelope(envelope)
+	root, e, err := steplayout.Open(envelope)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLink, err)
 	}
-	if isLayout(e.Payload) {
+	if steplayout.Is(e.Payload) {
 		_, err = readLayout(e.Payload)
 	} else {
 		_, err = readLink(e.Payload)
@@ -109,8 +85,8 @@ func (w *wireEnvelope) sign(ctx context.Context, e *dsse.Envelope, signers []sig
 		return nil, fmt.Errorf("%w: more than %d signatures", ErrOptions, dsse.MaxSignatures)
 	}
 	text, err := json.Marshal(w)
-	if err == nil && len(text) > maxEnvelopeBytes {
-		err = fmt.Errorf("%w: %d bytes, more than %d", ErrOptions, len(text), maxEnvelopeBytes)
+	if err == nil && len(text) > steplayout.MaxEnvelopeBytes {
+		err = fmt.Errorf("%w: %d bytes, more than %d", ErrOptions, len(text), steplayout.MaxEnvelopeBytes)
 	}
 	return text, err
 }

@@ -3,6 +3,7 @@ package steps
 import (
 	"errors"
 	"fmt"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest"
@@ -104,7 +105,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("refused: ")
 	if e.Step != "" {
-		fmt.Fprintf(&b, "step %s: ", printable(e.Step))
+		fmt.Fprintf(&b, "step %s: ", steplayout.Printable(e.Step))
 	}
 	fmt.Fprintf(&b, "%s (%s)", e.Detail, e.Reason)
 	counts := make(map[LinkReason]int)
@@ -125,6 +126,3 @@ func (e *Error) Error() string {
 func refuse(reason Reason, step, format string, args ...any) *Error {
 	return &Error{Reason: reason, Step: step, Detail: fmt.Sprintf(format, args...)}
 }
-
-// printable makes text from outside fit for an error: short, and on one line.
-func printable(text string) string { return fmt.Sprintf("%.300q", text) }

@@ -3,11 +3,8 @@ package steps
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/in-toto/in-toto-golang/in_toto"
@@ -24,36 +21,6 @@ func toInToto(key *sigkey.Key) (in_toto.Key, error) {
 		return k, fmt.Errorf("%w: in-toto cannot use it: %w", sigkey.ErrKey, err)
 	}
 	return k, nil
-}
-
-// fromInToto reads the public key of a layout. What it says about its ID, scheme
-// and hashes is passed over: the key itself decides.
-func fromInToto(k in_toto.Key) (*sigkey.Key, error) {
-	if k.KeyVal.Private != "" {
-		return nil, errors.New("it holds a private key")
-	}
-	if k.KeyType == "ed25519" {
-		raw, err := hex.DecodeString(k.KeyVal.Public)
-		if err != nil {
-			return nil, errors.New("its public part is no hex")
-		}
-		return sigkey.New(ed25519.PublicKey(raw))
-	}
-	key, err := sigkey.ParsePEM([]byte(k.KeyVal.Public))
-	if err != nil {
-		return nil, err
-	}
-	isType := false
-	switch key.Public().(type) {
-	case *ecdsa.PublicKey:
-		isType = k.KeyType == "ecdsa"
-	case *rsa.PublicKey:
-		isType = k.KeyType == "rsa"
-	}
-	if !isType {
-		return nil, fmt.Errorf("it is %s and says that it is %.40q", key.Algorithm(), k.KeyType)
-	}
-	return key, nil
 }
 
 // algorithm is the one by which in-toto verifies signatures of a key.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -15,14 +14,12 @@ import (
 	"github.com/in-toto/in-toto-golang/in_toto"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
 // Bounds of what is written and read.
-const (
-	maxNameBytes = 256
-	maxPathBytes = 4096
-)
+const ()
 
 // Digests are the digests of one artifact: lower-case hex by algorithm. sha256
 // must be among them.
@@ -136,7 +133,7 @@ func toHashes(all Artifacts) map[string]in_toto.HashObj {
 // ReadLink reads the link of an envelope and checks its form. Nothing is
 // verified: it shows what a link says, not what is so. Errors are ErrLink.
 func ReadLink(envelope []byte) (*Link, error) {
-	_, e, err := openEnvelope(envelope)
+	_, e, err := steplayout.Open(envelope)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLink, err)
 	}
@@ -183,8 +180,8 @@ func toArtifacts(hashes map[string]in_toto.HashObj) Artifacts {
 
 // check refuses artifacts that could be mistaken for others.
 func (l *Link) check() error {
-	if l.Name == "" || len(l.Name) > maxNameBytes || hasControl(l.Name) {
-		return fmt.Errorf("its name %s is empty, too long or not printable", printable(l.Name))
+	if l.Name == "" || len(l.Name) > steplayout.MaxNameBytes || steplayout.HasControl(l.Name) {
+		return fmt.Errorf("its name %s is empty, too long or not printable", steplayout.Printable(l.Name))
 	}
 	if err := l.Materials.check(); err != nil {
 		return fmt.Errorf("materials: %w", err)
@@ -197,37 +194,19 @@ func (l *Link) check() error {
 
 func (all Artifacts) check() error {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err := checkPath(name); err != nil {
+		if err := steplayout.CheckPath(name); err != nil {
 			return err
 		}
 		if len(all[name]["sha256"]) != 64 {
-			return fmt.Errorf("%s has no sha256 of 64 digits", printable(name))
+			return fmt.Errorf("%s has no sha256 of 64 digits", steplayout.Printable(name))
 		}
 		for algorithm, sum := range all[name] {
 			if !isLowerHex(sum) {
-				return fmt.Errorf("the %.40q of %s is not lower-case hex", algorithm, printable(name))
+				return fmt.Errorf("the %.40q of %s is not lower-case hex", algorithm, steplayout.Printable(name))
 			}
 		}
 	}
 	return nil
-}
-
-// checkPath refuses every spelling of a path but one. in-toto-golang cleans paths
-// while it compares them: "./a" and "a" of one link would overwrite each other.
-func checkPath(path string) error {
-	switch {
-	case len(path) > maxPathBytes:
-		return fmt.Errorf("the path %s is too long", printable(path))
-	case !fs.ValidPath(path) || path == ".":
-		return fmt.Errorf("%s is no relative path without empty parts, \".\" and \"..\"", printable(path))
-	case strings.Contains(path, `\`) || hasControl(path):
-		return fmt.Errorf("the path %s holds a backslash or a control character", printable(path))
-	}
-	return nil
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 func isLowerHex(s string) bool {
@@ -238,8 +217,8 @@ func isLowerHex(s string) bool {
 // makes file names of the names of steps.
 func checkStepName(name string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	if name == "" || len(name) > maxNameBytes || name[0] == '.' || strings.Trim(name, allowed) != "" {
-		return fmt.Errorf("the name of a step is made of letters, digits, \".\", \"_\" and \"-\", and does not begin with a dot: %s", printable(name))
+	if name == "" || len(name) > steplayout.MaxNameBytes || name[0] == '.' || strings.Trim(name, allowed) != "" {
+		return fmt.Errorf("the name of a step is made of letters, digits, \".\", \"_\" and \"-\", and does not begin with a dot: %s", steplayout.Printable(name))
 	}
 	return nil
 }

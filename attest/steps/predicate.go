@@ -8,10 +8,11 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // TypeLinkSet is the predicate type of LinkPredicate.
-const TypeLinkSet = "https://github.com/hallmark-oci/hallmark/blob/main/attest/steps/linkset.md#v1"
+const TypeLinkSet = steplayout.TypeLinkSet
 
 // maxPredicateLinks bounds the links of one predicate.
 const maxPredicateLinks = 1000

@@ -2,10 +2,12 @@ package steps
 
 import (
 	"fmt"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,12 +27,13 @@ func TestRulesAreWrittenAsTheSpecificationHasThem(t *testing.T) {
 		if got := strings.Join(r, " "); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
-		if _, err := r.parse(); err != nil {
+		if _, err := steplayout.ParseRule(r); err != nil {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	p, err := Rule{"match", "a", "in", "to/", "with", "Products", "in", "b/", "from", "s"}.parse()
-	if want := (parsedRule{"match", "a", "to", "b", "products", "s"}); err != nil || p != want {
+	words := []string{"match", "a", "in", "to/", "with", "Products", "in", "b/", "from", "s"}
+	p, err := steplayout.ParseRule(words)
+	if want := (steplayout.Rule{Words: words, Kind: "match", Pattern: "a", To: "to", From: "b", Artifact: "products", Step: "s"}); err != nil || !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v, %v; want %+v", p, err, want)
 	}
 }
@@ -184,7 +187,7 @@ func FuzzPattern(f *testing.F) {
 	f.Add("{X}", "X")
 	f.Add("\xff[\xfe]", "a")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
-		if checkPattern(pattern) != nil || checkPath(name) != nil {
+		if _, err := steplayout.ParseRule(Allow(pattern)); err != nil || steplayout.CheckPath(name) != nil {
 			return
 		}
 		out := captured(t, func() { in_toto.NewSet(name, root+"/"+name).Filter(root + "/" + pattern) })

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // Bounds of a verification, where the caller sets none.
@@ -186,7 +187,7 @@ func (o VerifyOptions) check(image v1.Hash) (map[string]*sigkey.Key, VerifyOptio
 		return nil, o, fmt.Errorf("%w: no owner key", ErrOptions)
 	case o.OwnerThreshold < 1 || o.OwnerThreshold > len(owners):
 		return nil, o, fmt.Errorf("%w: an owner threshold of %d with %d distinct keys", ErrOptions, o.OwnerThreshold, len(owners))
-	case o.MaxLinks < 0 || o.MaxLinkBytes < 0 || o.MaxLinkBytes > maxEnvelopeBytes:
+	case o.MaxLinks < 0 || o.MaxLinkBytes < 0 || o.MaxLinkBytes > steplayout.MaxEnvelopeBytes:
 		return nil, o, fmt.Errorf("%w: a limit is negative, or too large", ErrOptions)
 	case image.Algorithm != "sha256" || len(image.Hex) != 64 || !isLowerHex(image.Hex):
 		return nil, o, fmt.Errorf("%w: the image's digest is no sha256: %.100q", ErrOptions, image.String())
@@ -197,7 +198,7 @@ func (o VerifyOptions) check(image v1.Hash) (map[string]*sigkey.Key, VerifyOptio
 // verifyLayout returns a layout that holds, and the owners who have signed it. An
 // error is an *Error, or that of the context.
 func verifyLayout(ctx context.Context, text []byte, owners map[string]*sigkey.Key, o VerifyOptions) (*Layout, []string, error) {
-	_, e, err := openEnvelope(text)
+	_, e, err := steplayout.Open(text)
 	if err != nil {
 		return nil, nil, refuse(ReasonLayoutMalformed, "", "%v", err)
 	}
@@ -228,7 +229,7 @@ func verifyLayout(ctx context.Context, text []byte, owners map[string]*sigkey.Ke
 
 func (l *Layout) holds(o VerifyOptions) *Error {
 	if o.ImageStep != "" && l.indexOf(o.ImageStep) < 0 {
-		return refuse(ReasonLayoutUnsupported, "", "it has no step %s, whose product the image must be", printable(o.ImageStep))
+		return refuse(ReasonLayoutUnsupported, "", "it has no step %s, whose product the image must be", steplayout.Printable(o.ImageStep))
 	}
 	if now := o.Now(); now.After(l.Expires) {
 		return refuse(ReasonLayoutExpired, "", "it expired at %s, and it is %s", l.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))

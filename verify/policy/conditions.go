@@ -6,12 +6,12 @@ import (
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/internal/license"
 	"github.com/hallmark-oci/hallmark/internal/pattern"
 	"github.com/hallmark-oci/hallmark/internal/purl"
 	"github.com/hallmark-oci/hallmark/internal/semver"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // kindOf is what an attestation requirement is about, by the conditions that its
@@ -39,7 +39,7 @@ const layoutName = "intoto"
 // predicate.SameType. Nil: Type is not a type.
 func (a *AttestationRequirement) PredicateTypes() []string {
 	if a.AsksForLinks() {
-		return []string{steps.TypeLinkSet}
+		return []string{steplayout.TypeLinkSet}
 	}
 	if a.Type == typeName {
 		return []string{predicate.TypeProvenance, predicate.TypeProvenance02}
@@ -128,7 +128,7 @@ func (a *AttestationRequirement) check() error {
 		if len(a.LayoutEnvelope) == 0 {
 			return fmt.Errorf("needs layout: the file of a signed in-toto layout")
 		}
-		if _, err := steps.ReadLayout(a.LayoutEnvelope); err != nil {
+		if _, err := steplayout.Read(a.LayoutEnvelope); err != nil {
 			return fmt.Errorf("has no usable layout: %w", err)
 		}
 	}

@@ -154,6 +154,37 @@ func TestFloors(t *testing.T) {
 	onlyShrinks(t, "floor", found, "its row in floors_test.go does not name it")
 }
 
+// What only describes, and reads no registry, must not be able to.
+func TestLanguageReachesNoRegistry(t *testing.T) {
+	imports := make(map[string]map[string]bool) // by directory
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		if imports[s.dir] == nil {
+			imports[s.dir] = make(map[string]bool)
+		}
+		for _, spec := range s.file.Imports {
+			imports[s.dir][strings.Trim(spec.Path.Value, `"`)] = true
+		}
+	}
+	for _, dir := range []string{"attest/predicate", "attest/scan", "verify/policy"} {
+		reached := map[string]bool{dir: true}
+		for next := []string{dir}; len(next) > 0; next = next[1:] {
+			for path := range imports[next[0]] {
+				ours, is := strings.CutPrefix(path, modulePath+"/")
+				if path == "net/http" || ours == "registry" || strings.HasPrefix(ours, "registry/") {
+					t.Errorf("%s reaches %s, by %s", dir, path, next[0])
+				}
+				if is && !reached[ours] {
+					reached[ours] = true
+					next = append(next, ours)
+				}
+			}
+		}
+	}
+}
+
 func TestFloorsListsWhatExistsBelowEachRow(t *testing.T) {
 	for _, row := range floors {
 		for _, name := range row.may {
