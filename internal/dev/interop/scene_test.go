@@ -46,13 +46,8 @@ func newScene(t testing.TB, host string) *scene {
 	return s
 }
 
-<<<<<<< HEAD
-// newStore makes a client of our own, without the logins of whoever runs this.
-func newStore(t testing.TB) *remote.Client {
-=======
 // newStore makes a client of our own, without the credentials of the user who runs this.
-func newStore(t testing.TB) *registry.Client {
->>>>>>> h13-dev
+func newStore(t testing.TB) *remote.Client {
 	t.Helper()
 	client, err := remote.New(remote.Options{Keychain: authn.NewMultiKeychain()})
 	if err != nil {
