@@ -136,6 +136,20 @@ func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
 	c.held.PutOn(on, key, d)
 }
 
+// KeptFor is how long decisions that allow and that deny are kept at most
+// (Options.AllowedFor, Options.DeniedFor). What follows from one is used for no longer.
+func (v *Verifier) KeptFor() (allowed, denied time.Duration) { return v.o.AllowedFor, v.o.DeniedFor }
+
+// Shared is where processes share decisions: Options.Cache where that is a SharedCache;
+// otherwise nil.
+func (v *Verifier) Shared() *SharedCache {
+	shared, _ := v.o.Cache.(*SharedCache)
+	return shared
+}
+
+// Age is how long ago the judgement of a Result began, which Options.Cache may have kept.
+func (v *Verifier) Age(r *Result) time.Duration { return max(0, v.o.Now().Sub(r.JudgedAt)) }
+
 // question is what callers share the answer to. Readers are not mixed: what one
 // may read another may not.
 type question struct {

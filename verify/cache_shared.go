@@ -32,8 +32,8 @@ const maxSharedBytes = 1 << 20
 // each store that may hold other evidence, as a mirror or a layout. It is safe for
 // concurrent use.
 type SharedCache struct {
-	store DecisionStore
-	box   seal.Box
+	store        DecisionStore
+	box, derived seal.Box
 }
 
 // NewSharedCache makes a Cache of a store. key authenticates what the store gives
@@ -42,7 +42,26 @@ func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
 	if store == nil || len(key) < seal.MinKeyBytes {
 		return nil, fmt.Errorf("a shared cache needs a store, and a key of at least %d bytes", seal.MinKeyBytes)
 	}
-	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}}, nil
+	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}, seal.Box{Kind: "hallmark-derived-1", Key: key}}, nil
+}
+
+// Derived returns what PutDerived has kept about the same. What ends says so itself: an
+// old value that was put back is returned, too.
+func (c *SharedCache) Derived(ctx context.Context, about ...string) (value []byte, ok bool) {
+	sealed, ok := c.store.Get(ctx, c.derived.Name(about...))
+	if !ok || len(sealed) > maxSharedBytes {
+		return nil, false
+	}
+	return c.derived.Open(sealed, about...)
+}
+
+// PutDerived keeps what follows from decisions, such as which blobs a gate may serve,
+// with the same store and key. No value is taken for a decision, or for one about
+// something else. The first word of about names the kind of value.
+func (c *SharedCache) PutDerived(ctx context.Context, value []byte, keep time.Duration, about ...string) {
+	if sealed := c.derived.Seal(value, about...); len(sealed) <= maxSharedBytes {
+		c.store.Put(ctx, c.derived.Name(about...), sealed, keep)
+	}
 }
 
 func (k CacheKey) parts() []string { return []string{k.Policy, k.Trust, k.Repository, k.Digest} }

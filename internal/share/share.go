@@ -119,6 +119,13 @@ func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context
 	return value, nil, err
 }
 
+// Len is how many keys there is work under way for, or a value held.
+func (s *Group[K, V]) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.flights)
+}
+
 func (s *Group[K, V]) forget(key K, f *flight[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,52 +1,39 @@
 package gate
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/fair"
 )
 
 // limits bound the requests that are served at once, in all and for each client.
 type limits struct {
-	most, each int
-
-	mu      sync.Mutex
-	all     int
-	clients map[string]int
+	each   int
+	places *fair.Pool
 }
 
 func newLimits(most, each int) *limits {
-	return &limits{most: most, each: each, clients: make(map[string]int)}
+	return &limits{each, fair.NewShares(int64(most), int64(each))}
 }
 
-// enter lets a request in, or says why not.
-func (l *limits) enter(client string) *refusal {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// enter lets a request in, or says why not. leave must be called when it was served.
+func (l *limits) enter(client string) (leave func(), refused *refusal) {
+	leave, err := l.places.Try(fair.With(context.Background(), client), 1)
 	switch {
-	case l.clients[client] >= l.each:
-		r := refuse(http.StatusTooManyRequests, codeTooMany, "this client has %d requests under way, which is as many as one may have", l.each)
-		r.retryAfter = time.Second
-		return r
-	case l.all >= l.most:
-		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "the gate serves as many requests as it may")
-		r.retryAfter = time.Second
-		return r
+	case errors.Is(err, fair.ErrShare):
+		refused = refuse(http.StatusTooManyRequests, codeTooMany, "this client has %d requests under way, which is as many as one may have", l.each)
+	case err != nil:
+		refused = refuse(http.StatusServiceUnavailable, codeUnavailable, "the gate serves as many requests as it may")
+	default:
+		return leave, nil
 	}
-	l.all++
-	l.clients[client]++
-	return nil
-}
-
-func (l *limits) leave(client string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all--
-	if l.clients[client]--; l.clients[client] == 0 {
-		delete(l.clients, client)
-	}
+	refused.retryAfter = time.Second
+	return nil, refused
 }
 
 // clientOf is the address of the peer. Headers that claim another one are not
@@ -59,7 +46,7 @@ func clientOf(r *http.Request) string {
 	return host
 }
 
-// partyOf is who a client's address is taken to be where clients are bounded: each
+// partyOf is whom a client's address is taken to be where clients are bounded: each
 // has at least a /64 of IPv6 (RFC 6177), and can use all of it.
 func partyOf(client string) string {
 	address, err := netip.ParseAddr(client)

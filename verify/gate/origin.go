@@ -11,21 +11,22 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// origin is where content of one upstream is read, with one login. Work is shared
-// only between requests of the same origin, but for what is shared by digest
-// after each had its access checked.
+// origin is where content of one upstream is read, with one client's credentials, or
+// the operator's. Work is shared only between requests of the same origin, but for what
+// is shared by digest after each had its access checked.
 type origin struct {
-	g      *gate
 	client *registry.Client
+	// manifests are those that the gate holds.
+	manifests *manifests
 	// address is where the upstream is reached; repositories keep the names that
 	// they are judged by everywhere else.
 	address name.Registry
-	// personal is set where the login is a client's own, so that it must be
-	// checked before shared content is served.
+	// personal is set where the credentials are a client's own: its access is checked
+	// before shared content is served.
 	personal bool
-	// challenge is what asks a client for its login where the upstream has answered 401
-	// or 403; none: another login would not help. Nil: the login is the operator's, and
-	// no client can help.
+	// challenge is what asks a client for credentials where the upstream has answered
+	// 401 or 403; none: others would not help. Nil: they are the operator's, and no
+	// client can help.
 	challenge func(status int) []string
 }
 
@@ -54,7 +55,7 @@ func (o *origin) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor
 // again: access to it was checked for the request as a whole.
 func (o *origin) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
 	if d, ok := ref.(name.Digest); ok {
-		if m, ok := o.g.held(d.DigestStr()); ok {
+		if m, ok := o.manifests.held.Get(d.DigestStr()); ok {
 			return registry.Manifest{Descriptor: m.descriptor(), Bytes: m.bytes}, nil
 		}
 	}

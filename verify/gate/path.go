@@ -134,3 +134,14 @@ func (l location) image(repo name.Repository) string {
 	}
 	return repo.Name() + ":" + l.ref
 }
+
+// unknown is the code for what is not there.
+func (l location) unknown() string {
+	switch l.at {
+	case atManifest:
+		return codeManifest
+	case atBlob:
+		return codeBlob
+	}
+	return codeNameUnknown
+}
