@@ -11,12 +11,11 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/seal"
 )
 
-// DecisionStore keeps values outside of this process, such as in Redis, so that
-// several processes share decisions. It is safe for concurrent use. It may forget
-// at any time; what it gives back is authenticated and checked, so that whoever can
-// write to it can neither allow nor make a decision fail, only have it forgotten. A
-// store that is slow or gone costs what judging costs: it should give up after some
-// milliseconds.
+// DecisionStore keeps values outside of this process, such as in Redis, where several
+// processes share decisions. It is safe for concurrent use. It may forget at any time.
+// What it gives back is authenticated and checked: an attacker who can write to it can
+// neither allow nor make a decision fail, only have it forgotten. A store that is slow
+// or gone costs what judging costs: it should give up after some milliseconds.
 type DecisionStore interface {
 	Get(ctx context.Context, key string) (value []byte, ok bool)
 	Put(ctx context.Context, key string, value []byte, keep time.Duration)
@@ -37,7 +36,7 @@ type SharedCache struct {
 }
 
 // NewSharedCache makes a Cache of a store. key authenticates what the store gives
-// back: whoever has it can allow anything. It has at least 32 bytes.
+// back: an attacker who has it can allow anything. It has at least 32 bytes.
 func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
 	if store == nil || len(key) < seal.MinKeyBytes {
 		return nil, fmt.Errorf("a shared cache needs a store, and a key of at least %d bytes", seal.MinKeyBytes)

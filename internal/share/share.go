@@ -29,7 +29,7 @@ type flight[V any] struct {
 
 // Do returns what work returns, for the caller or for another one who asked
 // before. A caller's context ends that caller's wait alone; the work is cancelled
-// once nobody waits for it. What the contexts of later callers carry does not
+// once no caller waits for it. What the contexts of later callers carry does not
 // reach the work.
 func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
 	f := s.join(ctx, key, work, false)

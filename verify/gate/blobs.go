@@ -68,8 +68,8 @@ func (b *blobs) listed(ctx context.Context, p pull, digest string) (*permit, err
 	return b.byLister(ctx, p, digest, b.judge.decisions.link(ctx, v, linkKey{p.repo.Name(), digest, asBlob}))
 }
 
-// byLister decides about a blob by the manifests that were seen to list it, of which
-// one is enough: one that is denied, or cannot be judged now, takes nothing from the
+// byLister decides about a blob by the manifests that were seen to list it. One is
+// enough: one that is denied, or cannot be judged now, takes nothing from the
 // others. An image goes before evidence. Nil: none lists it.
 func (b *blobs) byLister(ctx context.Context, p pull, digest string, link link) (*permit, error) {
 	var evidence *permit

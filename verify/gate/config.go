@@ -35,8 +35,8 @@ type Config struct {
 	// path does, where it is the registry of an upstream; otherwise it is the
 	// only upstream.
 	Select func(Target) (registry, repository string, err error)
-	// Client are the options of the clients that read from upstreams, of which each
-	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
+	// Client are the options of the clients that read from upstreams, one for each:
+	// keychain, roots, timeouts. Its Transport is that of
 	// NewTransport's base, too. Zero: theirs.
 	Client registry.Options
 	// Credentials say with whose credentials upstreams are asked. Empty: Operator.
@@ -109,7 +109,7 @@ type Config struct {
 	// refusal, and each content that was not what it should be; see Event. It is
 	// written to in one call a line. Nil: none.
 	Audit io.Writer
-	// Observer is told of all of that, and of each download. Nil: nobody.
+	// Observer is told of all of that, and of each download. Nil: none.
 	Observer Observer
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -145,7 +145,7 @@ const (
 	// about that one too.
 	PassThrough Credentials = "pass-through"
 	// PassThroughOrAnonymous is PassThrough, and lets clients without credentials read
-	// what the upstream gives to anybody. For the rest it asks them for credentials.
+	// what the upstream gives to all. For the rest it asks them for credentials.
 	PassThroughOrAnonymous Credentials = "pass-through-or-anonymous"
 )
 

@@ -116,8 +116,8 @@ type decisions struct {
 	links   *lru.Cache[linkKey, link]
 }
 
-// The shelves of decisions.permits and decisions.links: no flood of refused names drives
-// out what is good, and no evidence, of which who can push can attach as much as there
+// The shelves of decisions.permits and decisions.links. No flood of refused names drives
+// out what is good, and no evidence: an attacker who can push can attach as much as there
 // is room for.
 const (
 	imageShelf = iota

@@ -206,7 +206,7 @@ func (d *delivery) shared(s span, key downloadKey) error {
 	return nil
 }
 
-// restAlone goes on where a download has failed of which a part was sent.
+// restAlone goes on where a download has failed, and a part of it was sent.
 func (d *delivery) restAlone(l *download, rest span) {
 	body, err := d.p.from.Blob(d.ctx, d.p.digest(d.l.ref), d.allowed.Size)
 	if err != nil {

@@ -43,8 +43,8 @@ type downloads struct {
 	large atomic.Int64
 }
 
-// downloadKey names a download. An upstream that is slow holds up nobody who asks
-// another one, and a manifest that lies about a size nobody who has the true one.
+// downloadKey names a download. An upstream that is slow holds up no client of another
+// one, and a manifest that lies about a size no client that has the true one.
 type downloadKey struct {
 	address name.Registry
 	digest  string
@@ -82,7 +82,7 @@ type download struct {
 	joined  chan struct{} // closed when a client joins
 	users   int
 	used    time.Time // when the last client came or went
-	// evidence: nobody wants it as an image's.
+	// evidence: no client wants it as an image's.
 	evidence bool
 	ending   bool // it had no client for long: none may join any more
 	// partly: a client wanted a part of it, or went away before the end. kept: it is, or
@@ -126,7 +126,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence 
 	return l, nil
 }
 
-// forget lets nobody join any more.
+// forget lets no client join any more.
 func (d *downloads) forget(l *download) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -388,7 +388,7 @@ func (l *download) finish(err error) {
 	l.grown = make(chan struct{})
 }
 
-// enter joins, unless everybody has left already.
+// enter joins, unless all have left already.
 func (l *download) enter(evidence bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -414,7 +414,7 @@ func (l *download) leave() {
 	if none {
 		l.all.forget(l)
 		l.cancel()
-		_ = l.file.Close()           // nobody reads it any more
+		_ = l.file.Close()           // it has no reader any more
 		_ = os.Remove(l.file.Name()) // renamed or deleted before, mostly
 	}
 }

@@ -26,8 +26,8 @@ type evidenceRules struct {
 	maxBytes int64
 }
 
-// maxEvidenceLayers bounds what one manifest of evidence lists, each of which is
-// remembered. cosign keeps all signatures of an image in one manifest.
+// maxEvidenceLayers bounds what one manifest of evidence lists. All of it is remembered.
+// cosign keeps all signatures of an image in one manifest.
 const maxEvidenceLayers = 1000
 
 // name tells rules apart from those of other gates, and of other versions of this one.

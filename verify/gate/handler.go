@@ -125,7 +125,7 @@ func (h *Handler) route(path string, query url.Values) (*upstream, name.Reposito
 	if up == nil {
 		return nil, name.Repository{}, refuse(http.StatusNotFound, codeNameUnknown, "this gate does not stand before %s", safe(known.Name()))
 	}
-	// Written out in full and read again, so that one name has one form: Docker
+	// Written out in full and read again. One name has one form then: Docker
 	// Hub's short names get their "library/".
 	repo, err := name.NewRepository(up.registry.Name() + "/" + repository)
 	if err == nil {

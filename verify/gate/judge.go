@@ -66,7 +66,7 @@ func forbidden(v *verify.Verifier, p pull, digest string) *verify.Error {
 
 // decide says whether a manifest passes now: by a decision that still holds (cached), or
 // by judging it, once for all who ask. A permit that is returned without an error is
-// allowed, or denied; errors are no decisions.
+// allowed, or denied; errors are not decisions.
 //
 // A manifest passes if and only if the policy does not deny its digest, it brings along
 // no content that is other content than it describes, and no manifest that the policy

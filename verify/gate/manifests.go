@@ -101,8 +101,7 @@ const (
 	readShelf
 )
 
-// minUnjudged is room for what one judgement reads, so that nothing of it is read
-// twice.
+// minUnjudged is room for what one judgement reads: nothing of it is read twice.
 const minUnjudged = 1 << 20
 
 func newManifests(c *Config) *manifests {

@@ -22,7 +22,7 @@ const (
 )
 
 // location is what a path means. It is all that is used of one: what is asked of
-// an upstream is written anew from it.
+// an upstream is written from it.
 type location struct {
 	at endpoint
 	// repo is the repository, ref the tag or digest.

@@ -32,8 +32,8 @@ const (
 	codeRange        = "SIZE_INVALID"
 )
 
-// refusal is an answer that is an error. It is an error itself, so that work
-// which is shared can return it.
+// refusal is an answer that is an error. It is an error itself: work that is shared can
+// return it.
 type refusal struct {
 	status  int
 	code    string

@@ -41,8 +41,8 @@ func (x *exchange) serve() {
 	}
 }
 
-// answer goes through the steps of a request, in this order. Each ends in content that
-// passes, or in an error, of which clients are told as failure says:
+// answer goes through the steps of a request, in this order. It ends in content that
+// passes, or in an error (see failure):
 //
 //  1. The policy forbids the repository, or denies the digest: refused, and no upstream
 //     is asked.

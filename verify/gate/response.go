@@ -72,8 +72,7 @@ func (r *response) end() {
 	case reason == http.ErrAbortHandler:
 		r.fail(errors.New("the content is not what its digest says, or could not be read to its end: " + io.ErrUnexpectedEOF.Error()))
 	default:
-		// Nobody could recover from a panic here: it is another goroutine's than the
-		// caller's.
+		// The caller could not recover from a panic here: this is not its goroutine.
 		r.fail(fmt.Errorf("internal failure: %v", reason))
 	}
 }

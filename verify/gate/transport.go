@@ -22,10 +22,10 @@ import (
 // of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
 // body, which clients turn into their own errors. For the judgement, and for the
 // content, the registry is asked with the Authorization header of the request, or,
-// where it does not take that, as anybody may ask it, and with no other login. Where
+// where it does not take that, without credentials, and with no others. Where
 // that is not enough, the answer is 401 with what the registry asks for in this
-// repository, so that the client can log in. Redirects are followed here, so that
-// the client never sees them, and not into private networks, unless the registry
+// repository: the client can log in then. Redirects are followed here, where the
+// client never sees them, and not into private networks, unless the registry
 // itself is in one. (With Config.Client.Transport that is so for addresses that are
 // named by number; what a host's name resolves to is for that transport to look at.)
 //
@@ -137,7 +137,7 @@ func (t *Transport) target(req *http.Request, l location) (pull, *refusal) {
 }
 
 // origin is where a repository is read with the authorization of a request. Each
-// repository has its own: registries ask for another login for each, which would
+// repository has its own: registries ask for other credentials for each, which would
 // otherwise be guessed from what another one's was.
 func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, error) {
 	authorization := req.Header.Get("Authorization")
@@ -177,7 +177,7 @@ type authorized struct {
 }
 
 // wanted is the registry's challenge, for the client to answer. That is so, too, where
-// a token service then had nothing for nobody: it may say so by 401 or by 403.
+// a token service then had nothing for clients without credentials: it may say so by 401 or by 403.
 func (a *authorized) wanted(int) []string {
 	if asked := a.challenge.Load(); asked != nil {
 		return *asked
@@ -189,7 +189,7 @@ func (a *authorized) wanted(int) []string {
 const maxChallenge = 8 << 10
 
 // note remembers what a registry asks for. Token services may be on the same host: what
-// they ask for is no answer about the repository.
+// they ask for is not about the repository.
 func (a *authorized) note(asked *url.URL, headers []string) {
 	if l, refused := locate(asked); refused != nil || l.repo != a.repo {
 		return
@@ -253,7 +253,7 @@ func (t *Transport) answer(req *http.Request, l location, p pull, refused *refus
 		}
 		return w.resp, nil
 	case <-req.Context().Done():
-		// Nobody will read the answer: who writes it must not wait for that.
+		// The answer has no reader any more: who writes it must not wait for one.
 		_ = w.resp.Body.Close() // it never fails, and cancels
 		return nil, req.Context().Err()
 	}
