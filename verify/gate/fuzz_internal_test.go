@@ -117,7 +117,7 @@ func sharing(t testing.TB, in verify.DecisionStore) *verify.Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := verify.New(&verify.Policy{Rules: []verify.Rule{{Images: []string{"**"}, Deny: true}}}, verify.Options{Cache: cache})
+	v, err := verify.New(&verify.Policy{Version: 1, Rules: []verify.Rule{{Images: []string{"**"}, Deny: true, Reason: "frozen"}}}, verify.Options{Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func (h *Handler) route(path string, query url.Values) (*upstream, name.Reposito
 	if err == nil {
 		repo, err = name.NewRepository(up.registry.Name() + "/" + repo.RepositoryStr())
 	}
-	if err != nil || len(repo.RepositoryStr()) > maxRepository || !nameSyntax.MatchString(repo.RepositoryStr()) {
+	if err != nil || len(repo.RepositoryStr()) > maxRepository || !nameSyntax(repo.RepositoryStr()) {
 		return nil, name.Repository{}, refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
 	}
 	return up, repo, nil

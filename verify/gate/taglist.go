@@ -26,7 +26,7 @@ func (x *exchange) tagList() error {
 		}
 	}
 	last := query.Get("last")
-	if last != "" && !tagSyntax.MatchString(last) {
+	if last != "" && !tagSyntax(last) {
 		return refuse(http.StatusBadRequest, codeTag, "last is malformed")
 	}
 	ctx, end := budget.Scope(x.ctx)

@@ -115,7 +115,7 @@ func judged(req *http.Request) bool {
 func isUpload(path string) bool {
 	front, session := cutLast(strings.TrimPrefix(path, "/v2/"))
 	repo, found := strings.CutSuffix(front, "/blobs/uploads")
-	return found && nameSyntax.MatchString(repo) && strings.Trim(session, ".") != ""
+	return found && nameSyntax(repo) && strings.Trim(session, ".") != ""
 }
 
 // target says what a request is about, and where that is read.
