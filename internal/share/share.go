@@ -93,10 +93,9 @@ func (s *Group[K, V]) leave(key K, f *flight[V]) (last bool) {
 	return true
 }
 
-// Hold is Do for a value that is used for longer than it takes to make: while it is
-// held, all who ask share it. release gives it back, and the last one's has it dropped.
-// Further calls of release do nothing. drop may be called while others wait for the
-// same key.
+// Hold is Do for a value that is used for longer than it takes to make: all who ask
+// share it while it is held. release gives it back, and the last release drops it.
+// Further calls of one release do nothing.
 func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context) (V, error), drop func(V)) (value V, release func(), err error) {
 	f := s.join(ctx, key, work, true)
 	release = sync.OnceFunc(func() {

@@ -71,9 +71,9 @@ func (a *access) mayReadBlob(ctx context.Context, p pull, digest string) error {
 	return nil
 }
 
-// known reports whether the upstream has said two things a moment ago: that these
-// credentials may read the repository, and that the repository has this content, for
-// any client. The first alone is not enough: what the gate holds may be there
+// known reports whether the upstream has said two things a moment ago. One is that these
+// credentials may read the repository. The other, to any client, is that the repository
+// has this content. The first alone is not enough: what the gate holds may be there
 // because another repository has it, which these credentials may not read. Registries
 // give rights to repositories, not to what is in them, so both together are enough.
 func (a *access) known(p pull, digest string, as role) bool {

@@ -23,9 +23,9 @@ var ErrConfig = errors.New("unusable configuration")
 type Config struct {
 	// Verifier judges. A *verify.Verifier is a Source of itself; a FileSource
 	// follows its file. Its verify.Options say how long decisions are used, from when
-	// what they rest on was judged, and where gates share them: in the Cache, where that
-	// is a verify.SharedCache. Gates use decisions about evidence only of those with the
-	// same EvidenceTypes and MaxEvidenceBytes. Required.
+	// what they rest on was judged. Where its Cache is a verify.SharedCache, gates share
+	// decisions there. A gate uses those about evidence only of gates with the same
+	// EvidenceTypes and MaxEvidenceBytes. Required.
 	Verifier verify.Source
 	// Upstreams are the registries behind the gate. At least one for New; not
 	// used by NewTransport.

@@ -62,9 +62,9 @@ type permit struct {
 	result *verify.Result
 	// denied is the refusal, where the decision is negative.
 	denied *verify.Error
-	// depth, where the decision is negative, is from how far away it was asked for that
-	// something which might have vouched for it was too far away to count. Who asks
-	// from nearer has it decided again. 0: it holds for all.
+	// depth is how far away a denial was asked for when something that might have
+	// vouched for it was too far away to count. A request from nearer has it decided
+	// again. 0: it holds for all.
 	depth int
 	// about is what it is evidence about, where it does not say so itself.
 	about string
@@ -164,8 +164,9 @@ func (d permit) weight() int64 {
 	return max(decisionBytes, n)
 }
 
-func (l link) shelf() int {
-	if l.Evidence {
+// linkShelf is where links are kept that evidence alone vouches by, and others.
+func linkShelf(evidence bool) int {
+	if evidence {
 		return evidenceShelf
 	}
 	return imageShelf
@@ -202,14 +203,11 @@ func (ds *decisions) hold(v *verify.Verifier, d permit) bool {
 // put remembers a decision in this process.
 func (ds *decisions) put(key permitKey, d permit) { ds.permits.PutOn(d.shelf(), key, d) }
 
-// left is for how long a decision holds from now.
-func (ds *decisions) left(d *permit) time.Duration { return d.Until.Sub(ds.now()) }
-
 // keepFor is how long what follows from a decision is kept. It is looked at again
 // once the decision has ended. A slow pull still finds what its blobs rest on then.
 func (ds *decisions) keepFor(v *verify.Verifier, d *permit) time.Duration {
 	allowed, _ := v.KeptFor()
-	return ds.left(d) + allowed
+	return d.Until.Sub(ds.now()) + allowed
 }
 
 // putBlob keeps what a blob rests on. What images list is not changed by evidence
@@ -233,7 +231,7 @@ func (ds *decisions) link(ctx context.Context, v *verify.Verifier, key linkKey) 
 	known, ok := ds.links.Get(key)
 	if !ok {
 		if known, ok = recall[link](ctx, v, key.parts()); ok {
-			ds.links.PutOn(known.shelf(), key, known)
+			ds.links.PutOn(linkShelf(known.Evidence), key, known)
 		}
 	}
 	return known
@@ -247,7 +245,7 @@ func (ds *decisions) addLink(ctx context.Context, v *verify.Verifier, key linkKe
 	if known, ok = known.with(parent, ok, of.Evidence, may); !ok {
 		return
 	}
-	ds.links.PutOn(known.shelf(), key, known)
+	ds.links.PutOn(linkShelf(known.Evidence), key, known)
 	remember(ctx, v, key.parts(), known, ds.keepFor(v, of))
 }
 
@@ -288,9 +286,9 @@ func (ds *decisions) keep(ctx context.Context, v *verify.Verifier, key permitKey
 		ds.put(key, *d)
 		return
 	}
-	d.linked = linkedAt(ds.links.Evicted(linkShelf(d)))
+	d.linked = linkedAt(ds.links.Evicted(linkShelf(d.Evidence)))
 	ds.put(key, *d)
-	remember(ctx, v, key.parts(), *d, ds.left(d))
+	remember(ctx, v, key.parts(), *d, d.Until.Sub(ds.now()))
 	if d.about != "" {
 		ds.addLink(ctx, v, linkKey{key.repo, key.digest, asManifest}, d.about, &permit{Evidence: true, Until: d.Until}, 0)
 	}
@@ -313,7 +311,7 @@ func (ds *decisions) relink(ctx context.Context, v *verify.Verifier, repo string
 	if d.linked == nil {
 		return
 	}
-	now := ds.links.Evicted(linkShelf(&d))
+	now := ds.links.Evicted(linkShelf(d.Evidence))
 	if d.linked.Load() == now {
 		return
 	}
@@ -326,9 +324,6 @@ func (ds *decisions) relink(ctx context.Context, v *verify.Verifier, repo string
 		}
 	}
 }
-
-// linkShelf is where the links from what a manifest lists to it are kept.
-func linkShelf(d *permit) int { return link{Evidence: d.Evidence}.shelf() }
 
 // recall reads what processes share under a name. An old entry that was put back is no
 // more than it was: what ends says so itself, and what it is about is part of its name.

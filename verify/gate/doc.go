@@ -87,9 +87,9 @@
 //
 // # Decisions
 //
-// Decisions are kept in memory, and how long, the Verifier's options say. Where its Cache
-// is a verify.SharedCache, gates with the same policy and the same key share them
-// there, with what follows from them: which blobs pass, and what may vouch for what.
+// Decisions are kept in memory. The Verifier's options say for how long. Where its Cache
+// is a verify.SharedCache, gates with the same policy and key share decisions there.
+// They share what follows from those, too: which blobs pass, and what may vouch for what.
 // Nothing of that is used for longer than the decision that it rests on.
 //
 // # What is not verified
@@ -102,10 +102,10 @@
 //
 // With Operator the gate reads with its own credentials, and all who reach it can read
 // what it can. With PassThrough each client's credentials are passed on to the one
-// upstream. Content that is held already is given to a client, by tag as by digest, only
-// after the upstream has said two things, at most Config.AccessFor ago: that the client
-// may read the repository, and that the content is there. That is so also while the
-// upstream cannot be reached. A client that may read one repository gets nothing that
+// upstream. Content that is held already is given to a client only after the upstream
+// has said two things, at most Config.AccessFor ago: that the client may read the
+// repository, and that the content is there. That is so by tag and by digest, and also
+// while the upstream cannot be reached. A client that may read one repository gets nothing that
 // only another one has.
 //
 // # Sources

@@ -143,7 +143,9 @@ func (h *Handler) choose(t Target) (host, repository string, err error) {
 		return t.Namespace, t.Repository, nil
 	}
 	if first, rest, found := strings.Cut(t.Repository, "/"); found {
-		if known, err := name.NewRegistry(first); err == nil && isHost(first) && h.upstreams[known.RegistryStr()] != nil {
+		// Only a first segment of this form can be a host.
+		isHost := strings.ContainsAny(first, ".:") || first == "localhost"
+		if known, err := name.NewRegistry(first); err == nil && isHost && h.upstreams[known.RegistryStr()] != nil {
 			return first, rest, nil
 		}
 	}
@@ -154,6 +156,3 @@ func (h *Handler) choose(t Target) (host, repository string, err error) {
 	}
 	return "", "", errors.New("say which registry is meant: by the first part of the name, as in registry.example/team/app, or by ?ns=")
 }
-
-// isHost reports whether a first segment can be a host: a repository's cannot.
-func isHost(s string) bool { return strings.ContainsAny(s, ".:") || s == "localhost" }

@@ -68,9 +68,9 @@ func forbidden(v *verify.Verifier, p pull, digest string) *verify.Error {
 // by judging it, once for all who ask. A permit that is returned without an error is
 // allowed, or denied; errors are not decisions.
 //
-// A manifest passes if and only if the policy does not deny its digest, it brings along
-// no content that is other content than it describes, and no manifest that the policy
-// denies, and one of these holds, looked for in this order (see walk):
+// A manifest passes only if the policy does not deny its digest. What it brings along
+// must be what it describes, and no manifest that the policy denies. Then one of these
+// has to hold, looked for in this order (see walk):
 //
 //   - a manifest that lists it passes;
 //   - it is evidence (see evidenceRules) and its subject passes; what a tag other
@@ -89,7 +89,7 @@ func (j *judge) decide(ctx context.Context, p pull, digest string) (decided perm
 	return decided, false, err
 }
 
-// byItself judges what is evidence about something as what it is itself: a tag names
+// byItself judges a manifest as an image even if it would pass as evidence. A tag names
 // what its user wants to run, and that evidence may pass says nothing about that. What
 // it lists passes with it, and not as evidence.
 func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, error) {

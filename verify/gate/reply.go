@@ -67,8 +67,8 @@ func (a *reply) deadline() {
 	_ = http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(a.out.timeout))
 }
 
-// waits says that it is not the client who keeps others waiting now: with HTTP/2 a
-// deadline ends the answer while nothing is sent, too. deadline is called before more is.
+// waits gives the client all the time there is while the gate itself waits: with HTTP/2 a
+// deadline ends the answer also while nothing is sent. deadline comes before more is.
 func (a *reply) waits() {
 	_ = http.NewResponseController(a.w).SetWriteDeadline(time.Time{})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,8 +49,8 @@ func (x *exchange) serve() {
 //     is asked.
 //  2. A blob is sent while a manifest passes that lists it (see blobs.decide); a list of
 //     tags as the upstream gives it.
-//  3. The digest that has to pass is found: for a tag, what its upstream says it names;
-//     for referrers and for the tags of evidence, the digest that they are about.
+//  3. The digest that has to pass is found. For a tag it is what its upstream says; for
+//     referrers and for the tags of evidence, the digest that they are about.
 //  4. These credentials may not read it: the upstream's answer.
 //  5. It is decided (see judge.decide): denied, undecided, or allowed.
 //  6. What a tag names, and passes as evidence, has to pass by itself as well.
@@ -112,7 +113,7 @@ const fallbackSuffix = "referrers"
 
 // digest finds the digest that has to pass.
 func (x *exchange) digest() (target, error) {
-	about := target{digest: x.l.ref, asked: x.named()}
+	about := target{digest: x.l.ref, asked: x.l.image(x.p.repo)}
 	if x.l.at == atReferrers {
 		about.asked = x.p.digest(x.l.ref).String()
 	}
@@ -148,7 +149,7 @@ func (x *exchange) passes(digest, asked string) (decided permit, cached bool, er
 func (x *exchange) byItself(digest string) (permit, error) {
 	decided, err := x.g.judge.byItself(x.ctx, x.p, digest)
 	if err == nil && !decided.Allowed {
-		err = denial(decided.denied, x.named())
+		err = denial(decided.denied, x.l.image(x.p.repo))
 	}
 	return decided, err
 }
@@ -190,8 +191,8 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 }
 
 // ownList serves a list that a gate has written, by its digest, where that was not found
-// or does not pass: another gate may have written it, or it had to make room in memory.
-// failed is the answer where it is not such a list, or not one any more.
+// or does not pass. Another gate may have written it, or it had to make room in memory.
+// failed is the answer where it is not such a list any more.
 func (x *exchange) ownList(failed error) error {
 	var no *refusal
 	if !errors.Is(failed, registry.ErrNotFound) && !errors.As(failed, &no) {
@@ -219,12 +220,12 @@ func (x *exchange) cosignTag(subject string, above permit) error {
 	if err != nil {
 		return err
 	}
-	m, decided, err := x.g.judge.taggedEvidence(x.ctx, x.p, digest, subject, above, x.named())
+	m, decided, err := x.g.judge.taggedEvidence(x.ctx, x.p, digest, subject, above, x.l.image(x.p.repo))
 	if err != nil {
 		return err
 	}
 	if decided == nil {
-		r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: it is no evidence about %s", x.named(), subject)
+		r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: it is no evidence about %s", x.l.image(x.p.repo), subject)
 		r.reason = "not-evidence"
 		return r
 	}
@@ -256,9 +257,6 @@ func (x *exchange) referrers(subject string, above permit, err error) error {
 	return x.manifest(list, above.Warning)
 }
 
-// named is what was asked for, as text.
-func (x *exchange) named() string { return x.l.image(x.p.repo) }
-
 func (x *exchange) event(kind string) Event {
 	e := Event{
 		Time: x.g.c.Now(), Kind: kind, Client: clientOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
@@ -267,7 +265,7 @@ func (x *exchange) event(kind string) Event {
 	if x.p.repo == (name.Repository{}) {
 		e.Request = asked(x.r)
 	} else {
-		e.Image = x.named()
+		e.Image = x.l.image(x.p.repo)
 	}
 	return e
 }
@@ -297,7 +295,7 @@ func (x *exchange) refuse(r *refusal) {
 	if x.p.from != nil {
 		x.challenge(r)
 		if r.cause != "" {
-			r.message += ": " + x.named()
+			r.message += ": " + x.l.image(x.p.repo)
 		}
 		r.message = x.hidden(r.message)
 	}
@@ -332,4 +330,55 @@ func (x *exchange) challenge(r *refusal) {
 // by its name; where it is reached is the operator's business.
 func (x *exchange) hidden(text string) string {
 	return strings.ReplaceAll(text, x.p.from.address.Name(), x.p.repo.RegistryStr())
+}
+
+// manifest answers with a manifest's bytes: those that were judged.
+func (x *exchange) manifest(m *manifest, warning string) error {
+	if !accepts(x.r.Header.Values("Accept"), m.mediaType) {
+		return refuse(http.StatusNotFound, codeManifest, "%s is a %s, which the request's Accept header leaves out", x.l.image(x.p.repo), m.mediaType)
+	}
+	x.warn(x.hidden(warning))
+	h := x.w.Header()
+	h["Content-Type"] = []string{m.mediaType}
+	h["Docker-Content-Digest"] = []string{m.digest}
+	h["Docker-Distribution-Api-Version"] = apiVersion
+	h["Etag"] = []string{`"` + m.digest + `"`}
+	h["X-Content-Type-Options"] = noSniff
+	if strings.Contains(x.r.Header.Get("If-None-Match"), `"`+m.digest+`"`) {
+		x.begin(http.StatusNotModified)
+		return nil
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(m.bytes))}
+	x.begin(http.StatusOK)
+	if !x.isHead() {
+		x.send(x.ctx, m.digest, m.bytes)
+	}
+	return nil
+}
+
+// ping says that this is a registry.
+func (x *exchange) ping() {
+	h := x.w.Header()
+	h["Docker-Distribution-Api-Version"] = apiVersion
+	h.Set("Content-Type", "application/json")
+	x.begin(http.StatusOK)
+	_, _ = x.w.Write([]byte("{}")) // the client has gone
+}
+
+// accepts reports whether a client takes a media type. Quality values are not
+// looked at: there is one thing that can be sent.
+func accepts(accept []string, mediaType string) bool {
+	if len(accept) == 0 {
+		return true
+	}
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			kind, _, _ := strings.Cut(part, ";")
+			switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+			case mediaType, "*/*", "application/*":
+				return true
+			}
+		}
+	}
+	return false
 }
