@@ -39,13 +39,12 @@ type Decision struct {
 	reader registry.Reader
 }
 
-// Cache keeps decisions. It is safe for concurrent use. It may forget at any
-// time, and must give back exactly what was put under that key, or nothing:
-// whoever can write to it can allow anything, so that a store outside of this
-// process must authenticate what it gives back. It is asked with the context of
-// the decision, and should give up before it takes longer than a decision would.
-// A denial that it makes anew of the exported fields of the one that was put is used
-// for every Reader (CacheKey).
+// Cache keeps decisions. It is safe for concurrent use. It may forget at any time, and
+// must give back exactly what was put under that key, or nothing. An attacker who can
+// write to it can allow anything: a store outside of this process must authenticate what
+// it gives back. It is asked with the context of the decision, and should give up before
+// it takes longer than a decision would. A denial that it makes of the exported fields of
+// the one that was put is used for every Reader (CacheKey).
 type Cache interface {
 	Get(ctx context.Context, key CacheKey) (Decision, bool)
 	Put(ctx context.Context, key CacheKey, d Decision)
@@ -54,7 +53,7 @@ type Cache interface {
 // MemoryCacheOptions bound a MemoryCache.
 type MemoryCacheOptions struct {
 	// MaxEntries bounds the positive decisions, and apart from them the negative
-	// ones, so that no flood of denied images drives out the others. Zero: 10,000.
+	// ones: no flood of denied images drives out the others. Zero: 10,000.
 	MaxEntries int
 	// MaxBytes bounds what statements and records of evidence in the positive
 	// ones weigh, and apart from them in the negative ones. Zero: 128 MiB.
@@ -135,6 +134,20 @@ func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
 	}
 	c.held.PutOn(on, key, d)
 }
+
+// KeptFor is how long decisions that allow and that deny are kept at most
+// (Options.AllowedFor, Options.DeniedFor). What follows from one is used for no longer.
+func (v *Verifier) KeptFor() (allowed, denied time.Duration) { return v.o.AllowedFor, v.o.DeniedFor }
+
+// Shared is where processes share decisions: Options.Cache where that is a SharedCache;
+// otherwise nil.
+func (v *Verifier) Shared() *SharedCache {
+	shared, _ := v.o.Cache.(*SharedCache)
+	return shared
+}
+
+// Age is how long ago the judgement of a Result began, which Options.Cache may have kept.
+func (v *Verifier) Age(r *Result) time.Duration { return max(0, v.o.Now().Sub(r.JudgedAt)) }
 
 // question is what callers share the answer to. Readers are not mixed: what one
 // may read another may not.

@@ -11,12 +11,11 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/seal"
 )
 
-// DecisionStore keeps values outside of this process, such as in Redis, so that
-// several processes share decisions. It is safe for concurrent use. It may forget
-// at any time; what it gives back is authenticated and checked, so that whoever can
-// write to it can neither allow nor make a decision fail, only have it forgotten. A
-// store that is slow or gone costs what judging costs: it should give up after some
-// milliseconds.
+// DecisionStore keeps values outside of this process, such as in Redis, where several
+// processes share decisions. It is safe for concurrent use. It may forget at any time.
+// What it gives back is authenticated and checked: an attacker who can write to it can
+// neither allow nor make a decision fail, only have it forgotten. A store that is slow
+// or gone costs what judging costs: it should give up after some milliseconds.
 type DecisionStore interface {
 	Get(ctx context.Context, key string) (value []byte, ok bool)
 	Put(ctx context.Context, key string, value []byte, keep time.Duration)
@@ -32,17 +31,36 @@ const maxSharedBytes = 1 << 20
 // each store that may hold other evidence, as a mirror or a layout. It is safe for
 // concurrent use.
 type SharedCache struct {
-	store DecisionStore
-	box   seal.Box
+	store        DecisionStore
+	box, derived seal.Box
 }
 
 // NewSharedCache makes a Cache of a store. key authenticates what the store gives
-// back: whoever has it can allow anything. It has at least 32 bytes.
+// back: an attacker who has it can allow anything. It has at least 32 bytes.
 func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
 	if store == nil || len(key) < seal.MinKeyBytes {
 		return nil, fmt.Errorf("a shared cache needs a store, and a key of at least %d bytes", seal.MinKeyBytes)
 	}
-	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}}, nil
+	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}, seal.Box{Kind: "hallmark-derived-1", Key: key}}, nil
+}
+
+// Derived returns what PutDerived has kept about the same. What ends says so itself: an
+// old value that was put back is returned, too.
+func (c *SharedCache) Derived(ctx context.Context, about ...string) (value []byte, ok bool) {
+	sealed, ok := c.store.Get(ctx, c.derived.Name(about...))
+	if !ok || len(sealed) > maxSharedBytes {
+		return nil, false
+	}
+	return c.derived.Open(sealed, about...)
+}
+
+// PutDerived keeps what follows from decisions, such as which blobs a gate may serve,
+// with the same store and key. No value is taken for a decision, or for one about
+// something else. The first word of about names the kind of value.
+func (c *SharedCache) PutDerived(ctx context.Context, value []byte, keep time.Duration, about ...string) {
+	if sealed := c.derived.Seal(value, about...); len(sealed) <= maxSharedBytes {
+		c.store.Put(ctx, c.derived.Name(about...), sealed, keep)
+	}
 }
 
 func (k CacheKey) parts() []string { return []string{k.Policy, k.Trust, k.Repository, k.Digest} }

@@ -18,7 +18,7 @@ func bound(l net.Listener, most int) net.Listener {
 
 // bounded is a listener of so many connections at once as there are places. Further
 // clients wait to be taken. Of one address, or of one /64 of IPv6, a quarter is taken;
-// more are closed at once, so that nobody keeps out the others.
+// more are closed at once: no client keeps out the others.
 type bounded struct {
 	net.Listener
 	places chan struct{}

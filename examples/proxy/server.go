@@ -67,8 +67,8 @@ type server struct {
 	source  *verify.FileSource
 	handler http.Handler
 	ending  atomic.Bool
-	// started is called with the address once clients can connect; nil: nobody
-	// wants to know.
+	// started is called with the address once clients can connect; nil: none is
+	// told.
 	started func(address string)
 }
 

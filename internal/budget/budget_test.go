@@ -9,10 +9,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/fair"
 )
-
-func as(t *testing.T, party string) context.Context { return fair.With(t.Context(), party) }
 
 // taken takes a piece that must be there.
 func TestWithoutABudgetNothingWaits(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package fair shares out an amount between parties, of which none gets all.
+// Package fair shares out an amount between parties. None gets all of it.
 package fair
 
 import (
@@ -8,7 +8,7 @@ import (
 )
 
 // With says on whose behalf what is done with a context is done. An empty party is
-// nobody in particular.
+// none in particular.
 func With(ctx context.Context, party string) context.Context {
 	if party == "" {
 		return ctx
@@ -24,7 +24,7 @@ func Join(work, caller context.Context) {
 	if of == nil || of == by {
 		return
 	}
-	names := []string{""} // nobody in particular has all places
+	names := []string{""} // none in particular may have all
 	if by != nil {
 		names, _ = by.now()
 	}
@@ -39,7 +39,7 @@ func Of(ctx context.Context) (names []string, more <-chan struct{}) {
 		return none, nil
 	}
 	names, more = of.now()
-	if len(names) >= everybody || slices.Contains(names, "") {
+	if len(names) >= mostParties || slices.Contains(names, "") {
 		return none, nil
 	}
 	return names, more
@@ -57,9 +57,9 @@ type parties struct {
 	more  chan struct{} // closed when there are more
 }
 
-// everybody is of how many parties a thing is that is nobody's in particular: each
-// has a quarter of the places.
-const everybody = 4
+// mostParties is how many parties one thing is done for. What more wait for is done for
+// none in particular: four have all there is, with a quarter each.
+const mostParties = 4
 
 func (w *parties) now() (names []string, more <-chan struct{}) {
 	w.mu.Lock()
@@ -72,7 +72,7 @@ func (w *parties) add(names []string) {
 	defer w.mu.Unlock()
 	before := len(w.names)
 	for _, name := range names {
-		if len(w.names) < everybody && !slices.Contains(w.names, name) {
+		if len(w.names) < mostParties && !slices.Contains(w.names, name) {
 			w.names = append(slices.Clip(w.names), name)
 		}
 	}

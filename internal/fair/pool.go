@@ -37,10 +37,10 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// NewPool makes a pool of an amount, of which one party may have a quarter.
+// NewPool makes a pool of an amount. One party may have a quarter of it.
 func NewPool(total int64) *Pool { return NewShares(total, total/4) }
 
-// NewShares makes a pool of an amount, of which one party may have each, and 1 at least.
+// NewShares makes a pool of an amount. One party may have each of it, and 1 at least.
 func NewShares(total, each int64) *Pool {
 	return &Pool{total: total, each: max(1, each), parties: make(map[string]*party), waiting: list.New()}
 }

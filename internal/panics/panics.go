@@ -1,6 +1,6 @@
-// Package panics makes errors of panics where code of somebody else's is called in a
-// goroutine of ours: there a panic would end the whole process, and who asked must be
-// told no, not all who are served.
+// Package panics makes errors of panics in goroutines of ours that call code of an
+// embedder. Such a panic would end the whole process. It has to refuse one caller, and
+// not all that are served.
 package panics
 
 import (

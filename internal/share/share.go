@@ -29,7 +29,7 @@ type flight[V any] struct {
 
 // Do returns what work returns, for the caller or for another one who asked
 // before. A caller's context ends that caller's wait alone; the work is cancelled
-// once nobody waits for it. What the contexts of later callers carry does not
+// once no caller waits for it. What the contexts of later callers carry does not
 // reach the work.
 func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
 	f := s.join(ctx, key, work, false)
@@ -93,10 +93,9 @@ func (s *Group[K, V]) leave(key K, f *flight[V]) (last bool) {
 	return true
 }
 
-// Hold is Do for a value that is used for longer than it takes to make: while it is
-// held, all who ask share it. release gives it back, and the last one's has it dropped.
-// Further calls of release do nothing. drop may be called while others wait for the
-// same key.
+// Hold is Do for a value that is used for longer than it takes to make: all who ask
+// share it while it is held. release gives it back, and the last release drops it.
+// Further calls of one release do nothing.
 func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context) (V, error), drop func(V)) (value V, release func(), err error) {
 	f := s.join(ctx, key, work, true)
 	release = sync.OnceFunc(func() {
@@ -117,6 +116,13 @@ func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context
 	}
 	release()
 	return value, nil, err
+}
+
+// Len is how many keys there is work under way for, or a value held.
+func (s *Group[K, V]) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.flights)
 }
 
 func (s *Group[K, V]) forget(key K, f *flight[V]) {

@@ -2,193 +2,115 @@ package gate
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"net/http"
-	"sync"
+	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// logins are the origins of clients' logins. A login itself is kept by the client
-// that uses it and nowhere else; here it is known by a keyed hash.
-type logins struct {
-	once  sync.Once
-	key   []byte
-	known *lru.Cache[string, *origin]
+// access is what upstreams said a moment ago about who may read what. It is asked before
+// content is given out that another client's request has fetched.
+type access struct {
+	now clock
+	// lasts is Config.AccessFor.
+	lasts time.Duration
+	said  *lru.Cache[accessKey, term]
 }
 
-// maxLogins bounds the logins that are remembered.
-const maxLogins = 1000
-
-// grantKey is a repository of which an upstream has said that a login may read it.
-type grantKey struct {
-	from *origin
-	repo string
-}
-
-// maxGrants and maxShown bound what is remembered of what upstreams said.
-const (
-	maxGrants = 10 * maxLogins
-	maxShown  = 10_000
-)
-
-// shownKey is content that an upstream was seen to have in a repository, as
-// somebody asked for it.
-type shownKey struct {
+// accessKey is one of two things. With from: these credentials may read the repository.
+// With digest: the repository has that content, as a manifest or a blob.
+type accessKey struct {
+	from         *origin
 	address      name.Registry
 	repo, digest string
 	as           role
 }
 
-// challenge asks for a login by HTTP Basic (RFC 7617).
-var challenge = []string{`Basic realm="hallmark gate", charset="UTF-8"`}
+// The shelves of access.said, and how many entries each holds.
+const (
+	grantShelf = iota
+	shownShelf
 
-// greet answers the ping, by which clients find out whether a login is wanted.
-func (p *Handler) greet(r *http.Request) *refusal {
-	if p.gate.c.Credentials != PassThrough || r.Header.Get("Authorization") != "" {
+	maxGrants = 10 * maxCredentials
+	maxShown  = 10_000
+)
+
+func newAccess(c *Config) *access {
+	return &access{now: c.Now, lasts: c.AccessFor, said: lru.New[accessKey, term](nil, maxGrants, maxShown)}
+}
+
+func grantOf(p pull) accessKey { return accessKey{from: p.from, repo: p.repo.Name()} }
+
+func shownTo(p pull, digest string, as role) accessKey {
+	return accessKey{address: p.from.address, repo: p.repo.Name(), digest: digest, as: as}
+}
+
+// mayRead asks the upstream whether these credentials may read a manifest.
+func (a *access) mayRead(ctx context.Context, p pull, digest string) error {
+	if a.known(p, digest, asManifest) {
 		return nil
 	}
-	return wantLogin("this gate asks the registry with your own login; log in")
-}
-
-func wantLogin(message string) *refusal {
-	r := refuse(http.StatusUnauthorized, codeUnauthorized, "%s", message)
-	r.challenge = challenge
-	return r
-}
-
-// origin says where a request is read, and with whose login.
-func (p *Handler) origin(r *http.Request, up *upstream) (*origin, *refusal) {
-	if p.gate.c.Credentials == Operator {
-		return up.operator, nil
-	}
-	user, password, ok := r.BasicAuth()
-	switch given := r.Header.Get("Authorization") != ""; {
-	case given && !ok:
-		return nil, wantLogin("this gate takes logins by HTTP Basic only")
-	case !given && p.gate.c.Credentials == PassThrough:
-		return nil, wantLogin("this gate asks the registry with your own login; log in")
-	}
-	return p.personal(up, user, password), nil
-}
-
-// personal is the origin of one login.
-func (p *Handler) personal(up *upstream, user, password string) *origin {
-	p.logins.once.Do(func() {
-		p.logins.key = randomKey()
-		p.logins.known = lru.New[string, *origin](nil, maxLogins)
-	})
-	m := hmac.New(sha256.New, p.logins.key)
-	for _, part := range []string{up.address.Name(), user, password} {
-		sum := sha256.Sum256([]byte(part))
-		_, _ = m.Write(sum[:]) // a hash does not fail
-	}
-	id := hexOf(m.Sum(nil))
-	if o, ok := p.logins.known.Get(id); ok {
-		return o
-	}
-	login, nobody := authn.Anonymous, user == "" && password == ""
-	if !nobody {
-		login = authn.FromConfig(authn.AuthConfig{Username: user, Password: password})
-	}
-	asks := func(status int) []string {
-		// Some token services answer 403 to who has no login.
-		if nobody || status == http.StatusUnauthorized {
-			return challenge
-		}
-		return nil
-	}
-	// Connections are shared: whoever tries logins must not fill the process with them.
-	client := p.client.WithKeychain(oneLogin{up.address.RegistryStr(), login})
-	o := &origin{g: p.gate, client: client, address: up.address, personal: true, challenge: asks}
-	p.logins.known.Put(id, o)
-	return o
-}
-
-// oneLogin is a keychain with the login for one registry.
-type oneLogin struct {
-	registry string
-	login    authn.Authenticator
-}
-
-func (k oneLogin) Resolve(r authn.Resource) (authn.Authenticator, error) {
-	if r.RegistryStr() != k.registry {
-		return authn.Anonymous, nil
-	}
-	return k.login, nil
-}
-
-// mayRead asks the upstream whether this login may read a manifest, before one is
-// given out that somebody else's has fetched.
-func (g *gate) mayRead(ctx context.Context, p pull, digest string) error {
-	return g.ask(p, digest, asManifest, func() error {
-		_, err := p.from.Resolve(ctx, p.digest(digest))
-		return err
-	})
-}
-
-// mayReadBlob is mayRead for a blob.
-func (g *gate) mayReadBlob(ctx context.Context, p pull, digest string) error {
-	return g.ask(p, digest, asBlob, func() error {
-		there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
-		if err == nil && !there {
-			err = &registry.Error{Op: "read blob", Ref: p.digest(digest).String(), Kind: registry.ErrNotFound}
-		}
-		return err
-	})
-}
-
-// ask asks an upstream unless it has said two things a moment ago: that this login
-// may read the repository, and that the repository has this content, whoever had
-// asked for it. The first alone is not enough: what is held may be there because
-// another repository has it, which this login may not read. Registries give rights
-// to repositories, not to what is in them, so that both together are.
-func (g *gate) ask(p pull, digest string, as role, question func() error) error {
-	if !p.from.personal {
-		return nil
-	}
-	content := shownKey{p.from.address, p.repo.Name(), digest, as}
-	if said, ok := g.shown.Get(content); ok && said.holds(g.c.Now()) && g.granted(p) {
-		return nil
-	}
-	err := question()
+	_, err := p.from.Resolve(ctx, p.digest(digest))
 	if err == nil {
-		g.mayReadNow(p, digest, as)
+		a.note(p, digest, asManifest)
 	}
 	return err
 }
 
-// mayReadNow notes that an upstream has given a login some content, or would have.
-func (g *gate) mayReadNow(p pull, digest string, as role) {
+// mayReadBlob is mayRead for a blob.
+func (a *access) mayReadBlob(ctx context.Context, p pull, digest string) error {
+	if a.known(p, digest, asBlob) {
+		return nil
+	}
+	if err := p.hasBlob(ctx, digest); err != nil {
+		return err
+	}
+	a.note(p, digest, asBlob)
+	return nil
+}
+
+// known reports whether the upstream has said two things a moment ago. One is that these
+// credentials may read the repository. The other, to any client, is that the repository
+// has this content. The first alone is not enough: what the gate holds may be there
+// because another repository has it, which these credentials may not read. Registries
+// give rights to repositories, not to what is in them, so both together are enough.
+func (a *access) known(p pull, digest string, as role) bool {
+	return !p.from.personal || a.holds(shownTo(p, digest, as)) && a.holds(grantOf(p))
+}
+
+func (a *access) holds(key accessKey) bool {
+	said, ok := a.said.Get(key)
+	return ok && said.holds(a.now())
+}
+
+// note remembers that an upstream has given some content to a client, or would have.
+func (a *access) note(p pull, digest string, as role) {
 	if p.from.personal {
-		g.shown.Put(shownKey{p.from.address, p.repo.Name(), digest, as}, g.term(g.c.AccessFor))
-		g.grant(p)
+		a.said.PutOn(shownShelf, shownTo(p, digest, as), a.now.term(a.lasts))
+		a.said.PutOn(grantShelf, grantOf(p), a.now.term(a.lasts))
 	}
 }
 
-func (g *gate) granted(p pull) bool {
-	said, ok := g.grants.Get(grantKey{p.from, p.repo.Name()})
-	return ok && said.holds(g.c.Now())
-}
-
-func (g *gate) grant(p pull) {
-	g.grants.Put(grantKey{p.from, p.repo.Name()}, g.term(g.c.AccessFor))
-}
-
-// mayReadRepository asks whether this login may read anything of a repository, where
-// what was asked for is not there.
-func (g *gate) mayReadRepository(ctx context.Context, p pull) error {
-	if g.granted(p) {
+// mayReadRepository asks whether these credentials may read anything of a repository,
+// where what was asked for is not there.
+func (a *access) mayReadRepository(ctx context.Context, p pull) error {
+	if a.holds(grantOf(p)) {
 		return nil
 	}
 	_, err := p.from.client.Tags(ctx, p.from.at(p.repo), 1, "")
 	if err == nil {
-		g.grant(p)
+		a.said.PutOn(grantShelf, grantOf(p), a.now.term(a.lasts))
+	}
+	return err
+}
+
+// hasBlob asks the upstream for a blob by HEAD. That there is none is a registry.Error.
+func (p pull) hasBlob(ctx context.Context, digest string) error {
+	there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
+	if err == nil && !there {
+		err = &registry.Error{Op: "read blob", Ref: p.digest(digest).String(), Kind: registry.ErrNotFound}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
@@ -43,7 +44,7 @@ func TestAttack_P3_EvidenceUnderATagIsNoImage(t *testing.T) {
 // as evidence, of another size, and more often than parents are remembered.
 func TestAttack_P3_EvidenceThatListsAnImagesLayerChangesNothingForTheImage(t *testing.T) {
 	const lives = 50 * time.Millisecond
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.AllowedFor, c.TagFor = lives, time.Nanosecond })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: lives})
 	layer := s.parts(s.signed)[1]
 	s.passes("signed")
 	config := s.hosted.PutBlob("team/app", []byte("{}"))
@@ -108,9 +109,7 @@ func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
 // Evidence that was moved so that two pieces vouch for one another neither passes
 // for that nor makes anybody wait.
 func TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
-		c.AllowedFor, c.TagFor, c.DeniedFor = 20*time.Millisecond, time.Nanosecond, time.Nanosecond
-	})
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: 20 * time.Millisecond, DeniedFor: time.Nanosecond})
 	piece := func(n int) string {
 		payload := fmt.Appendf(nil, `{"n":%d}`, n)
 		layer, config := s.hosted.PutBlob("team/app", payload), s.hosted.PutBlob("team/app", []byte("{}"))

@@ -54,15 +54,12 @@ const aStatement = `{"_type":"https://in-toto.io/Statement/v1","subject":[],"pre
 // rightly what the blob is: four lies are enough, for as long as the decision holds.
 func TestAttack_E21_LiesHideABlobWithSharedDecisions(t *testing.T) {
 	shared := &sharedMap{all: make(map[string][]byte)}
-	change := func(c *gate.Config) {
-		c.Decisions, c.DecisionKey = shared, []byte(strings.Repeat("k", 32))
-	}
-	s := newScene(t, registrytest.Options{}, change)
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{Cache: sharing(t, shared, "k")})
 	good := s.blob("application/vnd.in-toto+json", []byte(aStatement))
 	evidence := s.attach(s.signed.DigestStr(), 0, good)
 	s.passes(evidence)
 	s.serves("/v2/team/app/blobs/" + good.Digest)
-	s.start(registrytest.Start(t, s.hosted), change) // another gate, or this one after a restart
+	s.start(registrytest.Start(t, s.hosted), nil) // another gate, or this one after a restart
 	s.passes(evidence)
 	s.lies(good)
 	for range 2 {
@@ -159,12 +156,9 @@ func TestAttack_E19_AFloodDrivesOutTheGatesList(t *testing.T) {
 // The tag is asked of one replica, the digest of another one.
 func TestAttack_E19_AnotherReplicaKnowsTheGatesList(t *testing.T) {
 	shared := &sharedMap{all: make(map[string][]byte)}
-	change := func(c *gate.Config) {
-		c.Decisions, c.DecisionKey = shared, []byte(strings.Repeat("k", 32))
-	}
-	s := newScene(t, registrytest.Options{NoReferrers: true}, change)
+	s := newScene(t, registrytest.Options{NoReferrers: true}, nil, verify.Options{Cache: sharing(t, shared, "k")})
 	own := s.ownList()
-	s.start(registrytest.Start(t, s.hosted), change)
+	s.start(registrytest.Start(t, s.hosted), nil)
 	if r := s.get(manifestPath + own); r.status != http.StatusOK {
 		t.Errorf("%d %s", r.status, r.body)
 	}
@@ -295,12 +289,12 @@ func TestAttack_E21_EvidenceTakesAnImagesLayerAway(t *testing.T) {
 	for kind, withStore := range map[string]bool{"without a store": false, "with a store": true} {
 		shared := &sharedMap{all: make(map[string][]byte)}
 		change := func(c *gate.Config) {
-			c.Decisions, c.DecisionKey, c.MaxEvidenceBytes = shared, []byte(strings.Repeat("k", 32)), 100
+			c.MaxEvidenceBytes = 100
 			if withStore {
 				c.Store = openStore(t, t.TempDir(), store.Options{})
 			}
 		}
-		s := newScene(t, registrytest.Options{}, change)
+		s := newScene(t, registrytest.Options{}, change, verify.Options{Cache: sharing(t, shared, "k")})
 		s.passes("signed")
 		s.start(registrytest.Start(t, s.hosted), change) // another gate, or this one after a restart
 		s.passes("signed")

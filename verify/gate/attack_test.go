@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
@@ -427,23 +428,18 @@ func TestHEADOfABlobSaysWhetherTheUpstreamHasIt(t *testing.T) {
 
 func TestAttack_P8_SharedDecisionsAreAuthenticated(t *testing.T) {
 	shared := &sharedDecisions{all: make(map[string][]byte)}
-	key := bytes.Repeat([]byte("k"), 32)
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Decisions, c.DecisionKey = shared, key })
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{Cache: sharing(t, shared, "k")})
 	address := registrytest.Start(t, s.hosted)
 	s.passes("signed")
 	layer := s.parts(s.signed)[1]
-	other := func(change func(*gate.Config)) {
+	other := func(key string) {
 		t.Helper()
-		s.start(address, func(c *gate.Config) {
-			c.Decisions, c.DecisionKey = shared, key
-			if change != nil {
-				change(c)
-			}
-		})
+		s.judging.Cache = sharing(t, shared, key)
+		s.start(address, nil)
 		s.hosted.ResetRequests()
 	}
 	// Another gate trusts what the first has decided.
-	other(nil)
+	other("k")
 	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
@@ -454,7 +450,7 @@ func TestAttack_P8_SharedDecisionsAreAuthenticated(t *testing.T) {
 		}
 	}
 	// One with another key does not, nor one with another policy.
-	other(func(c *gate.Config) { c.DecisionKey = bytes.Repeat([]byte("x"), 32) })
+	other("x")
 	s.denied(blobPath(layer), "no manifest that was let through")
 	// An attacker who can write to the store: flips bits, swaps entries, and puts
 	// the good one's entry under the bad one's key.
@@ -485,13 +481,21 @@ func TestAttack_P8_SharedDecisionsAreAuthenticated(t *testing.T) {
 		shared.mu.Lock()
 		tamper(shared.all)
 		shared.mu.Unlock()
-		other(nil)
+		other("k")
 		if r := s.get(blobPath(layer)); r.status != http.StatusForbidden {
 			t.Errorf("%s: %d", name, r.status)
 		}
 		s.denied("/v2/team/app/manifests/unsigned", "no-signature")
 		s.passes("signed")
 	}
+}
+
+// sharing is a cache that processes share through a store.
+func sharing(t testing.TB, in verify.DecisionStore, key string) *verify.SharedCache {
+	t.Helper()
+	cache, err := verify.NewSharedCache(in, bytes.Repeat([]byte(key), 32))
+	must(t, err)
+	return cache
 }
 
 // sharedDecisions is a store that somebody else may write to.
@@ -544,8 +548,6 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 			c.Credentials, c.Upstreams = gate.PassThrough, append(c.Upstreams, gate.Upstream{Registry: "b.example"})
 		},
 		"unknown logins":         func(c *gate.Config) { c.Credentials = "everybody" },
-		"decisions without key":  func(c *gate.Config) { c.Decisions = &sharedDecisions{} },
-		"decisions, short key":   func(c *gate.Config) { c.Decisions, c.DecisionKey = &sharedDecisions{}, []byte("short") },
 		"client that is refused": func(c *gate.Config) { c.Client.TLSHosts = []string{"a/b"} },
 	} {
 		c := good()

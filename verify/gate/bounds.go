@@ -1,7 +1,13 @@
 package gate
 
 import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -49,4 +55,53 @@ func (u *upstreamBounds) of(address name.Registry) *bounds {
 	}
 	u.by.Put(address, fresh)
 	return fresh
+}
+
+// limits bound the requests that are served at once, in all and for each client.
+type limits struct {
+	each   int
+	places *fair.Pool
+}
+
+func newLimits(most, each int) *limits {
+	return &limits{each, fair.NewShares(int64(most), int64(each))}
+}
+
+// enter lets a request in, or says why not. leave must be called when it was served.
+func (l *limits) enter(client string) (leave func(), refused *refusal) {
+	leave, err := l.places.Try(fair.With(context.Background(), client), 1)
+	switch {
+	case errors.Is(err, fair.ErrShare):
+		refused = refuse(http.StatusTooManyRequests, codeTooMany, "this client has %d requests under way, which is as many as one may have", l.each)
+	case err != nil:
+		refused = refuse(http.StatusServiceUnavailable, codeUnavailable, "the gate serves as many requests as it may")
+	default:
+		return leave, nil
+	}
+	refused.retryAfter = time.Second
+	return nil, refused
+}
+
+// clientOf is the address of the peer. Headers that claim another one are not
+// believed.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// partyOf is the party that a client's address belongs to, where clients are bounded: a
+// client has at least a /64 of IPv6 (RFC 6177), and can use all of it.
+func partyOf(client string) string {
+	address, err := netip.ParseAddr(client)
+	if err != nil || address.Is4() || address.Is4In6() {
+		return client
+	}
+	network, err := address.Prefix(64)
+	if err != nil {
+		return client
+	}
+	return network.String()
 }

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/seal"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
@@ -24,7 +22,10 @@ var ErrConfig = errors.New("unusable configuration")
 // number and duration, zero means the default.
 type Config struct {
 	// Verifier judges. A *verify.Verifier is a Source of itself; a FileSource
-	// follows its file. Required.
+	// follows its file. Its verify.Options say how long decisions are used, from when
+	// what they rest on was judged. Where its Cache is a verify.SharedCache, gates share
+	// decisions there. A gate uses those about evidence only of gates with the same
+	// EvidenceTypes and MaxEvidenceBytes. Required.
 	Verifier verify.Source
 	// Upstreams are the registries behind the gate. At least one for New; not
 	// used by NewTransport.
@@ -34,8 +35,8 @@ type Config struct {
 	// path does, where it is the registry of an upstream; otherwise it is the
 	// only upstream.
 	Select func(Target) (registry, repository string, err error)
-	// Client are the options of the clients that read from upstreams, of which each
-	// upstream has its own: keychain, roots, timeouts. Its Transport is that of
+	// Client are the options of the clients that read from upstreams, one for each:
+	// keychain, roots, timeouts. Its Transport is that of
 	// NewTransport's base, too. Zero: theirs.
 	Client remote.Options
 	// Credentials say with whose credentials upstreams are asked. Empty: Operator.
@@ -52,18 +53,7 @@ type Config struct {
 	// after their last client, for those that ask for another part of one. One that is
 	// larger is kept alone. Default 4 GiB.
 	MaxSpoolBytes int64
-	// Decisions shares decisions with other gates. Each keeps to its own AllowedFor, and
-	// uses decisions about evidence only of those with the same EvidenceTypes and
-	// MaxEvidenceBytes. Nil: each process has its own.
-	Decisions DecisionStore
-	// DecisionKey authenticates what Decisions gives back: whoever has it can
-	// allow anything. The same for all gates that share, at least 32 bytes.
-	// Required with Decisions.
-	DecisionKey []byte
 
-	// AllowedFor and DeniedFor bound how long a decision is used, from when what it
-	// rests on was judged, by whichever gate. Default 5 minutes, and 30 seconds.
-	AllowedFor, DeniedFor time.Duration
 	// TagFor is how long a tag, or a list of referrers, is taken to be what the
 	// upstream said last; MissingFor, that there is none. Default 10 seconds each.
 	TagFor, MissingFor time.Duration
@@ -73,7 +63,7 @@ type Config struct {
 	JudgeFor time.Duration
 	// AccessFor is how long an upstream's word holds that credentials may read a
 	// repository, and that the repository has some content. Default 30 seconds. Only
-	// with PassThrough.
+	// with PassThrough, and for a Transport.
 	AccessFor time.Duration
 
 	// InsecureOpenBlobs lets blobs pass that no judged manifest lists: only where
@@ -119,7 +109,7 @@ type Config struct {
 	// refusal, and each content that was not what it should be; see Event. It is
 	// written to in one call a line. Nil: none.
 	Audit io.Writer
-	// Observer is told of all of that, and of each download. Nil: nobody.
+	// Observer is told of all of that, and of each download. Nil: none.
 	Observer Observer
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -155,13 +145,11 @@ const (
 	// about that one too.
 	PassThrough Credentials = "pass-through"
 	// PassThroughOrAnonymous is PassThrough, and lets clients without credentials read
-	// what the upstream gives to anybody. For the rest it asks them for credentials.
+	// what the upstream gives to all. For the rest it asks them for credentials.
 	PassThroughOrAnonymous Credentials = "pass-through-or-anonymous"
 )
 
 func (c Config) withDefaults() (Config, error) {
-	set(&c.AllowedFor, 5*time.Minute)
-	set(&c.DeniedFor, 30*time.Second)
 	set(&c.TagFor, 10*time.Second)
 	set(&c.MissingFor, 10*time.Second)
 	set(&c.AccessFor, 30*time.Second)
@@ -203,8 +191,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: Verifier is missing", ErrConfig)
 	case c.Credentials != Operator && len(c.Upstreams) > 1:
 		return fmt.Errorf("%w: clients' credentials can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
-	case c.Decisions != nil && len(c.DecisionKey) < seal.MinKeyBytes:
-		return fmt.Errorf("%w: Decisions needs a DecisionKey of at least %d bytes", ErrConfig, seal.MinKeyBytes)
 	}
 	return nil
 }
@@ -231,43 +217,9 @@ func (c *Config) registries() (map[string]*upstream, error) {
 	return all, nil
 }
 
-// upstream is a registry by the name that it is judged by, and its address.
-type upstream struct {
-	registry, address name.Registry
-	// operator reads it with the operator's login.
-	operator *origin
-}
-
 // randomKey is a key that lives as long as the process.
 func randomKey() []byte {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	return key
 }
-
-// New makes the gate as an http.Handler.
-func NewHandler(c Config) (*Handler, error) {
-	c, err := c.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	upstreams, err := c.registries()
-	if err != nil {
-		return nil, err
-	}
-	if len(upstreams) == 0 {
-		return nil, fmt.Errorf("%w: there is no upstream", ErrConfig)
-	}
-	client, err := remote.New(c.Client)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	g := newGate(c)
-	for _, up := range upstreams {
-		// A client for each: one that stalls must not hold up what is asked of others.
-		up.operator = &origin{g: g, client: client.WithKeychain(c.Client.Keychain), address: up.address}
-	}
-	return &Handler{gate: g, upstreams: upstreams, client: client}, nil
-}
-
-var _ http.Handler = (*Handler)(nil)

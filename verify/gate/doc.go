@@ -1,16 +1,16 @@
 // Package gate lets only verified images through.
 //
-// It has two faces with one decision engine behind them. [New] makes an
-// http.Handler that stands before registries and speaks their pull API, so that
-// every client is protected without being changed. [NewTransport] makes an
-// http.RoundTripper that a program gives to the OCI client it uses already.
+// It has two faces with one decision engine behind them. [NewHandler] makes an
+// http.Handler that stands before registries and speaks their pull API: every client is
+// protected without being changed. [NewTransport] makes an http.RoundTripper that a
+// program gives to the OCI client it uses already.
 //
 //	source, err := verify.NewFileSource("policy.yaml", verify.FileSourceOptions{})
 //	handler, err := gate.NewHandler(gate.Config{
 //		Verifier:  source,
 //		Upstreams: []gate.Upstream{{Registry: "registry.example"}},
 //	})
-//	err = http.ListenAndServe("127.0.0.1:5000", gate)
+//	err = http.ListenAndServe("127.0.0.1:5000", handler)
 //
 // # What is asked first
 //
@@ -18,8 +18,8 @@
 // rule denies, and a digest that the policy denies, get one answer on every endpoint,
 // lists of tags included: 403 with code DENIED, whatever exists. No upstream is asked for
 // it, and nothing is parsed. Only within a repository that a rule may allow do 403 and
-// 404 differ. The Transport passes lists of tags on with the client's own login, and
-// judges none.
+// 404 differ. The Transport passes lists of tags on with the client's own credentials,
+// and judges none.
 //
 // # What passes
 //
@@ -71,8 +71,8 @@
 //     are sent from a temporary file, once for all who take them. Config.WriteTimeout
 //     ends answers that are not taken.
 //   - Lists of referrers have Config.MaxListBytes at most. A longer one is an error.
-//   - A blob of which parts are asked for is fetched once: what was fetched is kept in a
-//     file for a minute after its last client (Config.MaxSpoolBytes), and a download that
+//   - A blob is fetched once for all who ask for parts of it: what was fetched is kept in
+//     a file for a minute after its last client (Config.MaxSpoolBytes), and a download that
 //     its clients have left is stopped, and taken up again for the next.
 //
 // # Refusals
@@ -82,9 +82,15 @@
 // decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided, and
 // nothing passes; they are never remembered. Of an upstream's error clients are
 // told its kind, the HTTP status and the specification's code; Event.Cause has the rest,
-// which may name addresses. HEAD has no body: what its
-// client cannot show stands in the log and the audit log, of which each refusal is
-// a line.
+// which may name addresses. HEAD has no body: what its client cannot show stands in the
+// log and in the audit log, where each refusal is a line.
+//
+// # Decisions
+//
+// Decisions are kept in memory. The Verifier's options say for how long. Where its Cache
+// is a verify.SharedCache, gates with the same policy and key share decisions there.
+// They share what follows from those, too: which blobs pass, and what may vouch for what.
+// Nothing of that is used for longer than the decision that it rests on.
 //
 // # What is not verified
 //
@@ -92,15 +98,15 @@
 // of an image is what its attestations say. Where clients fetch images from
 // elsewhere: let them have no other way out.
 //
-// # Clients' logins
+// # Credentials
 //
-// With Operator the gate reads with its own login, and everybody who
-// reaches it can read what it can. With PassThrough each client's login is
-// passed on to the one upstream. Content that is held already is given to a client,
-// by tag as by digest, only after the upstream has said, at most Config.AccessFor
-// ago, that the client may read the repository, and that the content is there: also
-// while the upstream cannot be reached. So who may read one repository gets nothing
-// that only another one has.
+// With Operator the gate reads with its own credentials, and all who reach it can read
+// what it can. With PassThrough each client's credentials are passed on to the one
+// upstream. Content that is held already is given to a client only after the upstream
+// has said two things, at most Config.AccessFor ago: that the client may read the
+// repository, and that the content is there. That is so by tag and by digest, and also
+// while the upstream cannot be reached. A client that may read one repository gets nothing that
+// only another one has.
 //
 // # Sources
 //

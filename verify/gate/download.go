@@ -22,7 +22,15 @@ import (
 // downloads are the blobs that are being fetched. All who want one at the same time
 // read from one file while it grows.
 type downloads struct {
-	g  *gate
+	store   *store.Store // nil: none
+	tempDir string
+	// maxKept and maxEvidence are Config.MaxSpoolBytes and Config.MaxEvidenceBytes.
+	maxKept, maxEvidence int64
+	forms                *forms
+	report               *reporter
+	// chunks are for reading from upstreams; buffers are small.
+	chunks, buffers *sync.Pool
+
 	mu sync.Mutex
 	by map[downloadKey]*download
 	// kept are complete downloads that stay for a while after their last client, the one
@@ -35,15 +43,15 @@ type downloads struct {
 	large atomic.Int64
 }
 
-// downloadKey names a download. An upstream that is slow holds up nobody who asks
-// another one, and a manifest that lies about a size nobody who has the true one.
+// downloadKey names a download. An upstream that is slow holds up no client of another
+// one, and a manifest that lies about a size no client that has the true one.
 type downloadKey struct {
 	address name.Registry
 	digest  string
 	// size is what a manifest says; unknownSize: what it is, up to MaxEvidenceBytes.
 	size int64
-	// by are those who may join: who reads the same repository with the same login.
-	// Zero: everybody.
+	// by are those who may join: who reads the same repository with the same
+	// credentials. Zero: all.
 	by pull
 }
 
@@ -74,7 +82,7 @@ type download struct {
 	joined  chan struct{} // closed when a client joins
 	users   int
 	used    time.Time // when the last client came or went
-	// evidence: nobody wants it as an image's.
+	// evidence: no client wants it as an image's.
 	evidence bool
 	ending   bool // it had no client for long: none may join any more
 	// partly: a client wanted a part of it, or went away before the end. kept: it is, or
@@ -87,9 +95,9 @@ var (
 	errSpool = errors.New("the temporary file cannot be written")
 	// errStored says that the blob is in the store.
 	errStored = errors.New("the blob is in the store")
-	// errOthers says that a download failed which somebody else began: from a
-	// repository that lacks the blob, or with a login that has ended.
-	errOthers = errors.New("somebody else's download has failed")
+	// errOthers says that a download failed which another client began: from a
+	// repository that lacks the blob, or with credentials that have ended.
+	errOthers = errors.New("another client's download has failed")
 )
 
 // join returns the download of a blob, begun where there is none. Each who joins
@@ -97,7 +105,7 @@ var (
 func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence bool) (*download, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.g.c.Store; s != nil && s.Has(key.digest) {
+	if s := d.store; s != nil && s.Has(key.digest) {
 		return nil, errStored // it came between the caller's look and now
 	}
 	if l := d.by[key]; l != nil && l.enter(evidence) {
@@ -118,7 +126,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence 
 	return l, nil
 }
 
-// forget lets nobody join any more.
+// forget lets no client join any more.
 func (d *downloads) forget(l *download) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -129,24 +137,20 @@ func (d *downloads) forget(l *download) {
 
 // file makes the file: in the store, where it can stay there.
 func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, err error) {
-	if s := d.g.c.Store; s != nil && s.Fits(max(size, 0), partOf(evidence)) {
+	if s := d.store; s != nil && s.Fits(max(size, 0), partOf(evidence)) {
 		file, err = s.Create()
 		return file, true, err
 	}
-	f, err := os.CreateTemp(d.g.c.TempDir, "hallmark-gate-*")
-	if err == nil {
-		// Where an open file can be deleted, a crash leaves nothing behind.
-		_ = os.Remove(f.Name())
-	}
-	return f, false, err
+	file, err = unnamed(d.tempDir)
+	return file, false, err
 }
 
 func (d *downloads) run(ctx context.Context, l *download) {
 	err := panics.Caught(func() error { return l.fetch(ctx) })
 	l.finish(err)
-	d.g.survive(ctx, func() { d.g.fetched(ctx, l, err) })
+	d.report.survive(ctx, func() { d.report.fetched(ctx, l, err) })
 	stored := false
-	d.g.survive(ctx, func() { stored = err == nil && d.keep(ctx, l) })
+	d.report.survive(ctx, func() { stored = err == nil && d.keep(ctx, l) })
 	if err != nil || stored {
 		d.forget(l)
 	} // Otherwise others may join as long as the file has a reader, or is kept.
@@ -156,20 +160,14 @@ func (d *downloads) run(ctx context.Context, l *download) {
 	l.leaveKept()
 }
 
-// left is leave for who took all, and leaveEarly for others.
+// left is leave for a client, with whether it has taken all. One that has not, and
+// others, may want another part.
 func (l *download) left(whole bool) {
-	if whole {
-		l.leaveKept()
-		return
+	if !whole {
+		l.mu.Lock()
+		l.partly = true
+		l.mu.Unlock()
 	}
-	l.leaveEarly()
-}
-
-// leaveEarly is leave for who wanted a part, or did not take all.
-func (l *download) leaveEarly() {
-	l.mu.Lock()
-	l.partly = true
-	l.mu.Unlock()
 	l.leaveKept()
 }
 
@@ -203,7 +201,7 @@ func (d *downloads) retain(l *download) {
 	d.kept = append(d.kept, l)
 	d.keptBytes += l.written
 	var gone []*download
-	for d.keptBytes > d.g.c.MaxSpoolBytes && len(d.kept) > 1 {
+	for d.keptBytes > d.maxKept && len(d.kept) > 1 {
 		gone = append(gone, d.kept[0])
 		d.dropped(0)
 	}
@@ -298,17 +296,17 @@ func (d *downloads) keep(ctx context.Context, l *download) bool {
 	l.mu.Lock()
 	evidence, size := l.evidence, l.written
 	l.mu.Unlock()
-	if !d.g.c.Store.Fits(size, partOf(evidence)) {
+	if !d.store.Fits(size, partOf(evidence)) {
 		return false
 	}
 	if evidence { // what is none is not kept
-		seen, err := d.g.form(ctx, l.digest, io.NewSectionReader(l.file, 0, size))
+		seen, err := d.forms.of(ctx, l.digest, io.NewSectionReader(l.file, 0, size))
 		if err != nil || seen.kinds == 0 {
 			return false
 		}
 	}
-	if err := d.g.c.Store.Commit(l.file, l.digest, partOf(evidence)); err != nil {
-		d.g.c.Logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
+	if err := d.store.Commit(l.file, l.digest, partOf(evidence)); err != nil {
+		d.report.logger.WarnContext(ctx, "blob not stored", "digest", l.digest, "error", err)
 		return false
 	}
 	return true
@@ -323,10 +321,10 @@ const (
 
 // buffer is what a download reads into, and gives back.
 func (d *downloads) buffer() (buffer *[]byte, back func()) {
-	from := d.g.chunks
+	from := d.chunks
 	large := d.large.Add(1) <= maxChunks
 	if !large {
-		from = d.g.buffers
+		from = d.buffers
 	}
 	buffer = from.Get().(*[]byte)
 	return buffer, func() { d.large.Add(-1); from.Put(buffer) }
@@ -367,8 +365,8 @@ func (l *download) fetchChunk(body io.Reader) error {
 		}
 		l.grow(int64(n))
 	}
-	if l.size == unknownSize && l.written > l.all.g.c.MaxEvidenceBytes {
-		l.all.g.forms.Put(l.digest, form{size: l.written}) // of no kind
+	if l.size == unknownSize && l.written > l.all.maxEvidence {
+		l.all.forms.seen.Put(l.digest, form{size: l.written}) // of no kind
 		return noEvidence()
 	}
 	return err
@@ -390,7 +388,7 @@ func (l *download) finish(err error) {
 	l.grown = make(chan struct{})
 }
 
-// enter joins, unless everybody has left already.
+// enter joins, unless all have left already.
 func (l *download) enter(evidence bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -416,7 +414,7 @@ func (l *download) leave() {
 	if none {
 		l.all.forget(l)
 		l.cancel()
-		_ = l.file.Close()           // nobody reads it any more
+		_ = l.file.Close()           // it has no reader any more
 		_ = os.Remove(l.file.Name()) // renamed or deleted before, mostly
 	}
 }
@@ -469,14 +467,6 @@ func (v view) close() {
 	if v.own != nil {
 		_ = v.own.Close() // it was only read
 	}
-}
-
-// partOf is the part of the store for evidence, or for images.
-func partOf(evidence bool) store.Part {
-	if evidence {
-		return store.Evidence
-	}
-	return store.Images
 }
 
 // isMismatch reports whether an upstream gave other content than it should.

@@ -65,11 +65,8 @@ func TestABlobThatHasJustBeenStoredIsServedFromTheStore(t *testing.T) {
 	}
 	g := newGate(c)
 	w := httptest.NewRecorder()
-	x := &exchange{
-		g: g, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), ctx: t.Context(),
-		l: location{at: atBlob, ref: digestOf("content")}, p: pull{from: &origin{g: g}},
-	}
-	if err := x.fromUpstream(permit{Allowed: true, Size: 7}, span{1, 4, true}); err != nil {
+	d := deliveryOf(t, g, w, digestOf("content"), permit{Allowed: true, Size: 7})
+	if err := d.fromUpstream(span{1, 4, true}); err != nil {
 		t.Fatal(err)
 	}
 	if w.Code != http.StatusPartialContent || w.Body.String() != "ont" {

@@ -27,10 +27,10 @@ func TestWhatIsInTheStoreIsNotDownloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGate(c)
-	if _, err := g.loads.join(t.Context(), pull{from: &origin{g: g}}, downloadKey{digest: digest, size: 7}, false); !errors.Is(err, errStored) {
+	if _, err := g.downloads.join(t.Context(), pull{from: &origin{}}, downloadKey{digest: digest, size: 7}, false); !errors.Is(err, errStored) {
 		t.Errorf("%v", err)
 	}
-	if len(g.loads.by) != 0 {
+	if len(g.downloads.by) != 0 {
 		t.Error("a download was begun")
 	}
 }

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -28,8 +27,8 @@ type evidenceRules struct {
 	maxBytes int64
 }
 
-// maxEvidenceLayers bounds what one manifest of evidence lists, each of which is
-// remembered. cosign keeps all signatures of an image in one manifest.
+// maxEvidenceLayers bounds what one manifest of evidence lists. All of it is remembered.
+// cosign keeps all signatures of an image in one manifest.
 const maxEvidenceLayers = 1000
 
 // name tells rules apart from those of other gates, and of other versions of this one.
@@ -151,42 +150,6 @@ func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
 		may[l.Digest] |= e.ofLayer(string(l.MediaType))
 	}
 	return may
-}
-
-// inline refuses a manifest that brings along, in descriptors' data, what is not what
-// they describe, or manifests that the policy denies: clients take that content in place
-// of asking for it. Nil: there is no such thing.
-func (g *gate) inline(ctx context.Context, denies func(digest string) *permit, m *oci.Document, depth int) (*permit, error) {
-	for _, d := range described(m) {
-		if !isItself(d) {
-			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the content in its descriptor is other content"}
-		}
-		if len(d.Data) == 0 || !oci.IsManifestType(string(d.MediaType)) {
-			continue
-		}
-		if denied := denies(d.Digest.String()); denied != nil {
-			return denied, nil
-		}
-		child, err := parse(ctx, string(d.MediaType), d.Data)
-		if err != nil || depth >= maxNesting {
-			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the manifest in its descriptor cannot be read", Err: err}
-		}
-		if denied, err := g.inline(ctx, denies, child, depth+1); denied != nil || err != nil {
-			return denied, err
-		}
-	}
-	return nil, nil
-}
-
-// described are all descriptors of a manifest or index.
-func described(m *oci.Document) []v1.Descriptor {
-	all := slices.Concat(m.Layers, m.Manifests)
-	for _, single := range []*v1.Descriptor{m.Config, m.Subject} {
-		if single != nil {
-			all = append(all, *single)
-		}
-	}
-	return all
 }
 
 // evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and

@@ -2,104 +2,95 @@ package gate
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
-	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
-	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
-	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// evidenceBlob answers with a blob that only evidence lists. All of it is read, hashed and
+// evidence answers with a blob that only evidence lists. All of it is read, hashed and
 // looked at before any of it is sent. Its size is its own: a manifest that lies about
 // that hides nothing from who asks for another one's.
-func (x *exchange) evidenceBlob(allowed permit) error {
-	if known, ok := x.g.forms.Get(x.l.ref); ok {
-		now, err := x.evidenceIs(allowed, known)
-		if err != nil {
+func (d *delivery) evidence() error {
+	if known, ok := d.g.forms.seen.Get(d.l.ref); ok {
+		if err := d.isEvidence(known); err != nil {
 			return err
 		}
-		if x.r.Method == http.MethodHead {
-			return x.evidenceHead(now)
+		if d.isHead() {
+			s, err := d.span(known.size)
+			if err != nil {
+				return err
+			}
+			return d.headOf(s)
 		}
 	}
-	held, err := x.whole()
+	held, err := d.whole()
 	if errors.Is(err, errSpool) {
-		held, err = x.inMemory()
+		held, err = d.inMemory()
 	}
 	if err != nil {
 		return err
 	}
 	whole := false
 	defer func() { held.leave(whole) }()
-	if held.size > x.g.c.MaxEvidenceBytes {
+	if held.size > d.g.c.MaxEvidenceBytes {
 		return noEvidence()
 	}
-	seen, err := x.g.form(x.ctx, x.l.ref, io.NewSectionReader(held.content, 0, held.size))
+	seen, err := d.g.forms.of(d.ctx, d.l.ref, io.NewSectionReader(held.content, 0, held.size))
 	if err != nil {
 		return err
 	}
-	if allowed, err = x.evidenceIs(allowed, seen); err != nil {
+	if err := d.isEvidence(seen); err != nil {
 		return err
 	}
-	s, err := x.span(allowed.Size)
+	s, err := d.span(seen.size)
 	if err != nil {
 		return err
 	}
-	whole = x.r.Method == http.MethodGet && !s.part
-	return held.send(allowed, s)
+	whole = d.r.Method == http.MethodGet && !s.part
+	return held.send(s)
 }
 
 // heldBlob is a blob that was read to its end.
 type heldBlob struct {
 	content io.ReaderAt
 	size    int64
-	send    func(permit, span) error
+	send    func(span) error
 	// leave is told whether all of it was sent: otherwise the next who asks must not cost
 	// the upstream another transfer.
 	leave func(whole bool)
 }
 
-// evidenceIs refuses what is of no kind that a manifest which passes says it is.
-func (x *exchange) evidenceIs(allowed permit, seen form) (permit, error) {
-	allowed.Size = seen.size
-	if seen.kinds&allowed.Kinds != 0 {
-		return allowed, nil
+// isEvidence refuses what is of no kind that a manifest which passes says it is. The
+// blob has the size that was seen.
+func (d *delivery) isEvidence(seen form) error {
+	d.allowed.Size = seen.size
+	if seen.kinds&d.allowed.Kinds != 0 {
+		return nil
 	}
 	// Other manifests may list it as what it is.
-	by, err := x.g.byLister(x.ctx, x.p, x.l.ref)
-	if err != nil {
-		return allowed, err
-	}
-	if by == nil || by.Evidence && seen.kinds&by.Kinds == 0 {
-		return allowed, noEvidence()
-	}
-	return allowed, nil
-}
-
-// evidenceHead answers HEAD for what was looked at before.
-func (x *exchange) evidenceHead(allowed permit) error {
-	s, err := x.span(allowed.Size)
+	by, err := d.g.blobs.listed(d.ctx, d.p, d.l.ref)
 	if err != nil {
 		return err
 	}
-	return x.headOf(allowed, s)
+	if by == nil || by.Evidence && seen.kinds&by.Kinds == 0 {
+		return noEvidence()
+	}
+	return nil
 }
 
 // whole is a blob in a file: of the store, or of a download.
-func (x *exchange) whole() (*heldBlob, error) {
-	key := downloadKey{address: x.p.from.address, digest: x.l.ref, size: unknownSize}
+func (d *delivery) whole() (*heldBlob, error) {
+	key := downloadKey{address: d.p.from.address, digest: d.l.ref, size: unknownSize}
 	for again := false; ; {
-		if f, size, ok := x.g.storedBlob(x.ctx, x.l.ref, permit{Evidence: true}); ok {
-			send := func(allowed permit, s span) error { return x.fromStore(f, allowed, s) }
-			return &heldBlob{f, size, send, func(bool) { _ = f.Close() }}, nil // it was only read
+		if d.g.c.Store != nil {
+			if f, size, ok := d.g.c.Store.Get(d.ctx, d.l.ref, partOf(true)); ok {
+				send := func(s span) error { return d.fromStore(f, s) }
+				return &heldBlob{f, size, send, func(bool) { _ = f.Close() }}, nil // it was only read
+			}
 		}
-		l, err := x.g.loads.join(x.ctx, x.p, key, true)
+		l, err := d.g.downloads.join(d.ctx, d.p, key, true)
 		if errors.Is(err, errStored) && !again {
 			again = true
 			continue
@@ -107,17 +98,16 @@ func (x *exchange) whole() (*heldBlob, error) {
 		if err != nil {
 			return nil, errors.Join(errSpool, err)
 		}
-		x.waits()
-		size, err := l.available(x.ctx, 0)
+		d.waits()
+		size, err := l.available(d.ctx, 0)
 		if err == nil {
-			send := func(allowed permit, s span) error { return x.fromFile(l, allowed, s) }
-			return &heldBlob{l.file, size, send, l.left}, nil
+			return &heldBlob{l.file, size, func(s span) error { return d.fromFile(l, s) }, l.left}, nil
 		}
 		l.leave()
-		if l.p == x.p || key.by == x.p || x.ctx.Err() != nil || errors.Is(err, errSpool) {
+		if l.p == d.p || key.by == d.p || d.ctx.Err() != nil || errors.Is(err, errSpool) {
 			return nil, err
 		}
-		key.by = x.p // another's download has failed
+		key.by = d.p // another's download has failed
 	}
 }
 
@@ -126,8 +116,8 @@ func (x *exchange) whole() (*heldBlob, error) {
 const maxInMemory = 32 << 10
 
 // inMemory is a small blob.
-func (x *exchange) inMemory() (*heldBlob, error) {
-	body, err := x.p.from.Blob(x.ctx, x.p.digest(x.l.ref), -1)
+func (d *delivery) inMemory() (*heldBlob, error) {
+	body, err := d.p.from.Blob(d.ctx, d.p.digest(d.l.ref), -1)
 	if err != nil {
 		return nil, err
 	}
@@ -140,96 +130,21 @@ func (x *exchange) inMemory() (*heldBlob, error) {
 		return nil, err
 	}
 	all := bytes.NewReader(content)
-	send := func(allowed permit, s span) error { return x.guarded(all, allowed, s) }
-	return &heldBlob{all, int64(len(content)), send, func(bool) {}}, nil
+	return &heldBlob{all, int64(len(content)), func(s span) error { return d.guarded(all, s) }, func(bool) {}}, nil
 }
 
 // fromFile sends a part of a download that is complete.
-func (x *exchange) fromFile(l *download, allowed permit, s span) error {
-	x.blobHeaders(allowed, s)
-	if x.r.Method == http.MethodHead {
+func (d *delivery) fromFile(l *download, s span) error {
+	d.headers(s)
+	if d.isHead() {
 		return nil
 	}
 	file := l.view()
 	defer file.close()
 	for at := s.from; at < s.to; at += piece {
-		if err := x.copyPart(file, at, min(s.to, at+piece)); err != nil {
-			x.abort()
+		if err := d.copyPart(file, at, min(s.to, at+piece)); err != nil {
+			d.abort()
 		}
 	}
 	return nil
-}
-
-// form is what some content was seen to be.
-type form struct {
-	kinds kinds.Set
-	size  int64
-}
-
-// maxForms bounds what is remembered of that.
-const maxForms = 10_000
-
-// form looks at content, once for all who want it, and makes sure that it is what its
-// digest says.
-func (g *gate) form(ctx context.Context, digest string, content *io.SectionReader) (form, error) {
-	if known, ok := g.forms.Get(digest); ok {
-		return known, nil
-	}
-	return g.looking.Do(ctx, digest, func(ctx context.Context) (form, error) {
-		sum := sha256.New()
-		turns := &inTurns{ctx: ctx, r: io.TeeReader(content, sum)}
-		defer turns.end()
-		what, err := kinds.Of(turns)
-		if err != nil {
-			return form{}, err
-		}
-		if hexOf(sum.Sum(nil)) != strings.TrimPrefix(digest, "sha256:") {
-			return form{}, &registry.Error{Op: "read blob", Ref: digest, Kind: registry.ErrDigestMismatch}
-		}
-		seen := form{what, content.Size()}
-		g.forms.Put(digest, seen)
-		return seen, nil
-	})
-}
-
-// inTurns is content that is looked at while a processor may be used (see budget.Work),
-// and that lets others go first now and then.
-type inTurns struct {
-	ctx   context.Context
-	r     io.Reader
-	read  int
-	leave func() // nil: it is not its turn
-}
-
-// turn is how much is looked at in one turn: some milliseconds' worth.
-const turn = 256 << 10
-
-func (t *inTurns) Read(p []byte) (int, error) {
-	if t.leave == nil || t.read >= turn {
-		t.end()
-		leave, err := budget.Work(t.ctx)
-		if err != nil {
-			return 0, err
-		}
-		t.leave, t.read = leave, 0
-	}
-	if err := t.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := t.r.Read(p)
-	t.read += n
-	return n, err
-}
-
-func (t *inTurns) end() {
-	if t.leave != nil {
-		t.leave()
-		t.leave = nil
-	}
-}
-
-func noEvidence() *refusal {
-	r := refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive, a program or anything else but what its media type allows")
-	r.reason = "not-evidence"
-	return r
 }

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
@@ -193,7 +194,7 @@ func TestEvidenceThatPassesByItselfUnderATagHasItsBlobs(t *testing.T) {
 // pull is under way, and of more layers than evidence has it is none.
 func TestAttack_P6_EvidenceWithManyLayersDrivesOutNothingGood(t *testing.T) {
 	const lives = 300 * time.Millisecond
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions, c.AllowedFor = 500, lives })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions = 500 }, verify.Options{AllowedFor: lives})
 	parts := s.parts(s.signed)
 	s.pulls("before", "signed", parts)
 	many := make([]piece, 0, 1001)
@@ -290,10 +291,8 @@ func TestAttack_P3_AGateLetsNothingPassAsEvidenceThatItsOwnRulesLeaveOut(t *test
 	s := newScene(t, registrytest.Options{}, nil)
 	upstream := registrytest.Start(t, s.hosted)
 	open := func(change func(*gate.Config)) {
-		s.start(upstream, func(c *gate.Config) {
-			c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32)
-			change(c)
-		})
+		s.judging.Cache = sharing(t, shared, "k")
+		s.start(upstream, change)
 	}
 	house := func(c *gate.Config) { c.EvidenceTypes = []string{"application/x-house", "application/x-other"} }
 	foreign := s.attach(s.signed.DigestStr(), 1, s.blob("application/x-house", []byte("#!/bin/sh\n")))

@@ -2,13 +2,15 @@ package gate
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // What is accepted of a path says the same when it is written anew.
@@ -88,25 +90,47 @@ func FuzzSpan(f *testing.F) {
 // Nothing that a shared store gives back is believed that was not put there under
 // that key.
 func FuzzOpenPermit(f *testing.F) {
-	p := newPermits(&Config{MaxDecisions: 10, DecisionKey: []byte(strings.Repeat("k", 32))})
+	kept := make(keeping)
+	v := sharing(f, kept)
 	key := permitKey{"sha256:p", "registry.example/a", "sha256:d", asManifest}
-	text, err := json.Marshal(permit{Allowed: true, Until: time.Unix(1, 0), Size: 5})
-	if err != nil {
-		f.Fatal(err)
+	remember(f.Context(), v, key.parts(), permit{Allowed: true, Until: time.Unix(1, 0), Size: 5}, time.Hour)
+	var sealed []byte
+	for _, value := range kept {
+		sealed = value
 	}
-	sealed := p.box.Seal(text, key.parts()...)
 	f.Add(sealed, key.repo, string(asManifest))
 	f.Add(sealed[:20], key.repo, string(asManifest))
 	f.Add(sealed, "registry.example/b", string(asManifest))
 	f.Add(sealed, key.repo, string(asBlob))
 	f.Fuzz(func(t *testing.T, value []byte, repo, as string) {
 		asked := permitKey{key.policy, repo, key.digest, role(as)}
-		_, ok := fromShared[permit](t.Context(), answering(value), p.box, asked.parts())
+		_, ok := recall[permit](t.Context(), sharing(t, answering(value)), asked.parts())
 		if genuine := asked == key && string(value) == string(sealed); ok != genuine {
 			t.Fatalf("%v for %+v", ok, asked)
 		}
 	})
 }
+
+// sharing is a verifier that shares what it decides through a store.
+func sharing(t testing.TB, in verify.DecisionStore) *verify.Verifier {
+	t.Helper()
+	cache, err := verify.NewSharedCache(in, []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verify.New(&policy.Policy{Version: 1, Rules: []policy.Rule{{Images: []string{"**"}, Deny: true, Reason: "frozen"}}}, verify.Options{Cache: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// keeping is a shared store.
+type keeping map[string][]byte
+
+func (k keeping) Get(_ context.Context, name string) ([]byte, bool) { v, ok := k[name]; return v, ok }
+
+func (k keeping) Put(_ context.Context, name string, value []byte, _ time.Duration) { k[name] = value }
 
 // answering is a shared store that has one value under every name.
 type answering []byte

@@ -279,20 +279,18 @@ func TestEvidenceDoesNotPassForASubjectThatDoesNot(t *testing.T) {
 
 func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 	shared := &sharedDecisions{all: make(map[string][]byte)}
-	share := func(c *gate.Config) { c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32) }
-	s := newScene(t, registrytest.Options{}, share)
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{Cache: sharing(t, shared, "k")})
 	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
 	must(t, err)
 	s.sign(index)
 	s.passes("index")
-	s.start(registrytest.Start(t, s.hosted), share)
+	s.start(registrytest.Start(t, s.hosted), nil)
 	s.passes(children[0].DigestStr())
 	if r := s.get(blobPath(s.parts(children[0])[1])); r.status != http.StatusOK {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	// The other gate's policy denies the index by now.
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-		share(c)
 		c.Verifier = s.verifier(func(p *policy.Policy) {
 			p.DenyDigests = []policy.DeniedDigest{{Digest: index.DigestStr(), Reason: "withdrawn"}}
 		})
@@ -301,7 +299,7 @@ func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 }
 
 func TestAttack_P4_BlobsOfADecisionThatHasEndedPassOnlyOnceItIsReachedAnew(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
 	layer := s.parts(s.signed)[1]
 	for range 2 {
 		s.passes("signed")
@@ -333,7 +331,7 @@ func TestAttack_P4_BlobsOfADecisionThatHasEndedPassOnlyOnceItIsReachedAnew(t *te
 
 // A blob of two images passes while one of them does.
 func TestABlobOfTwoImagesPassesWhileOneOfThemDoes(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
 	// The same layer, under another config.
 	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
 	must(t, err)
@@ -425,7 +423,7 @@ func TestPullsUnderWayGoOnWhenThePolicyIsReplaced(t *testing.T) {
 
 // One image that cannot be judged now takes its layers from no other one.
 func TestABlobPassesAlthoughAnotherImageOfItCannotBeJudged(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.AllowedFor, c.DeniedFor = 30*time.Millisecond, time.Millisecond })
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
 	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
 	must(t, err)
 	s.sign(other)
@@ -482,7 +480,8 @@ func TestImagesOfNestedIndexesPassBehindEachGate(t *testing.T) {
 	s.sign(s.repo.Digest(m.Descriptor.Digest.String()))
 	address := registrytest.Start(t, s.hosted)
 	open := func() {
-		s.start(address, func(c *gate.Config) { c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32) })
+		s.judging.Cache = sharing(t, shared, "k")
+		s.start(address, nil)
 	}
 	open()
 	s.passes("outer")
@@ -499,10 +498,9 @@ func TestAttack_P10_SharedDecisionsOfAClockThatRanAheadAreNotUsed(t *testing.T) 
 	address := registrytest.Start(t, s.hosted)
 	at := time.Now().AddDate(1, 0, 0)
 	open := func() {
-		s.start(address, func(c *gate.Config) {
-			c.Decisions, c.DecisionKey = shared, bytes.Repeat([]byte("k"), 32)
-			c.Now = func() time.Time { return at }
-		})
+		now := func() time.Time { return at }
+		s.judging = verify.Options{Now: now, Cache: sharing(t, shared, "k")}
+		s.start(address, func(c *gate.Config) { c.Now = now })
 	}
 	open()
 	s.passes("signed")

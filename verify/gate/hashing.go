@@ -1,19 +1,14 @@
 package gate
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"hash"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/hallmark-oci/hallmark/registry"
 )
-
-// pool keeps buffers of one size.
-func pool(size int) *sync.Pool {
-	return &sync.Pool{New: func() any { b := make([]byte, size); return &b }}
-}
 
 // hashing fails in place of io.EOF where what was read is not what its digest says.
 type hashing struct {
@@ -32,6 +27,26 @@ func (h *hashing) Read(p []byte) (int, error) {
 	if err == io.EOF && hexOf(h.sum.Sum(nil)) != strings.TrimPrefix(h.want, "sha256:") {
 		h.failed()
 		err = &registry.Error{Op: "read blob", Ref: h.want, Kind: registry.ErrDigestMismatch}
+	}
+	return n, err
+}
+
+// continued is content that was sent in part from elsewhere: it fails where that was
+// not the beginning of it, which could not be hashed yet.
+type continued struct {
+	r        io.Reader
+	from     io.ReaderAt
+	at, left int64
+}
+
+func (c *continued) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if both := min(int64(n), c.left); both > 0 {
+		was := make([]byte, both)
+		if _, err := c.from.ReadAt(was, c.at); err != nil || !bytes.Equal(was, p[:both]) {
+			return 0, &registry.Error{Op: "read blob", Kind: registry.ErrDigestMismatch, Detail: "what was sent before is not its beginning", Err: err}
+		}
+		c.at, c.left = c.at+both, c.left-both
 	}
 	return n, err
 }

@@ -1,7 +1,6 @@
 package gate_test
 
 import (
-	"bytes"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
@@ -110,9 +110,8 @@ func TestAttack_P8_AGateUsesNoSharedDecisionForLongerThanItsOwn(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	upstream := registrytest.Start(t, s.hosted)
 	open := func(allowedFor time.Duration) {
-		s.start(upstream, func(c *gate.Config) {
-			c.Now, c.Decisions, c.DecisionKey, c.AllowedFor = clock.now, shared, bytes.Repeat([]byte("k"), 32), allowedFor
-		})
+		s.judging = verify.Options{Now: clock.now, Cache: sharing(t, shared, "k"), AllowedFor: allowedFor}
+		s.start(upstream, func(c *gate.Config) { c.Now = clock.now })
 	}
 	open(24 * time.Hour)
 	s.passes("signed")

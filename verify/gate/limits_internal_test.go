@@ -4,19 +4,22 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
 func TestMoreRequestsThanThereMayBeAreRefusedWhoeverAsks(t *testing.T) {
 	l := newLimits(3, 2)
+	var leave []func()
 	for _, c := range []struct {
 		client string
 		want   int // 0: it is let in
 	}{{"a", 0}, {"a", 0}, {"a", http.StatusTooManyRequests}, {"b", 0}, {"b", http.StatusServiceUnavailable}, {"c", http.StatusServiceUnavailable}} {
 		got := 0
-		if r := l.enter(c.client); r != nil {
+		back, r := l.enter(c.client)
+		if r == nil {
+			leave = append(leave, back)
+		} else {
 			if got = r.status; r.retryAfter <= 0 {
 				t.Errorf("%s: does not say when to ask again", c.client)
 			}
@@ -25,11 +28,11 @@ func TestMoreRequestsThanThereMayBeAreRefusedWhoeverAsks(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.client, got, c.want)
 		}
 	}
-	for _, client := range []string{"a", "a", "b"} {
-		l.leave(client)
+	for _, back := range leave {
+		back()
 	}
-	if l.all != 0 || len(l.clients) != 0 {
-		t.Errorf("when all have left: %d, %v", l.all, l.clients)
+	if n := l.places.Used(); n != 0 {
+		t.Errorf("when all have left: %d", n)
 	}
 }
 
@@ -40,7 +43,7 @@ func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLinks(&c)
+	l, v := newDecisions(&c), &verify.Verifier{}
 	key := linkKey{"registry.example/app", "sha256:blob", asBlob}
 	for _, step := range []struct {
 		parent   string
@@ -57,8 +60,8 @@ func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {
 		{"e4", true, []string{"image", "e1", "e2", "e3"}, false},
 		{"other", false, []string{"other", "image", "e1", "e2"}, false},
 	} {
-		l.add(t.Context(), key, step.parent, step.evidence, 0, time.Hour)
-		if got, _ := l.held(key); !slices.Equal(got.Parents, step.want) || got.Evidence != step.as {
+		l.addLink(t.Context(), v, key, step.parent, &permit{Evidence: step.evidence}, 0)
+		if got, _ := l.links.Get(key); !slices.Equal(got.Parents, step.want) || got.Evidence != step.as {
 			t.Errorf("after %s: %+v, want %v", step.parent, got, step.want)
 		}
 	}

@@ -73,8 +73,18 @@ type Observer interface {
 	Download(ctx context.Context, d Download)
 }
 
-// report logs an event, writes it down and tells the observer.
-func (g *gate) report(ctx context.Context, e Event) {
+// reporter tells the operator what happens: by the log, the audit log and the observer.
+type reporter struct {
+	now      clock
+	logger   *slog.Logger
+	observer Observer // nil: none
+
+	mu    sync.Mutex
+	audit io.Writer // nil: none
+}
+
+// event logs an event, writes it down and tells the observer.
+func (r *reporter) event(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch {
 	case e.Kind == EventAllowed && e.Cached:
@@ -82,67 +92,62 @@ func (g *gate) report(ctx context.Context, e Event) {
 	case e.Kind != EventAllowed:
 		level = slog.LevelWarn
 	}
-	if g.c.Logger.Enabled(ctx, level) {
-		g.c.Logger.LogAttrs(ctx, level, e.Kind,
+	if r.logger.Enabled(ctx, level) {
+		r.logger.LogAttrs(ctx, level, e.Kind,
 			slog.String("image", e.Image), slog.String("request", e.Request), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
 			slog.String("message", e.Message), slog.String("cause", e.Cause), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
 			slog.Int("status", e.Status), slog.Duration("latency", e.Latency), slog.Bool("cached", e.Cached))
 	}
 	if level != slog.LevelDebug {
-		if err := g.audit.write(e); err != nil {
-			g.c.Logger.ErrorContext(ctx, "audit log cannot be written", "error", err)
+		if err := r.write(e); err != nil {
+			r.logger.ErrorContext(ctx, "audit log cannot be written", "error", err)
 		}
 	}
-	if g.c.Observer != nil {
-		g.c.Observer.Event(ctx, e)
+	if r.observer != nil {
+		r.observer.Event(ctx, e)
 	}
 }
 
-// auditLog writes lines of JSON.
-type auditLog struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (a *auditLog) write(e Event) error {
-	if a.w == nil {
+// write adds a line of JSON to the audit log.
+func (r *reporter) write(e Event) error {
+	if r.audit == nil {
 		return nil
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, err = a.w.Write(append(line, '\n'))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err = r.audit.Write(append(line, '\n'))
 	return err
 }
 
 // fetched tells of a download's end.
-func (g *gate) fetched(ctx context.Context, l *download, err error) {
+func (r *reporter) fetched(ctx context.Context, l *download, err error) {
 	image := l.p.digest(l.digest).String()
-	if g.c.Observer != nil {
-		g.c.Observer.Download(ctx, Download{Image: image, Digest: l.digest, Size: l.size, Err: err})
+	if r.observer != nil {
+		r.observer.Download(ctx, Download{Image: image, Digest: l.digest, Size: l.size, Err: err})
 	}
 	if isMismatch(err) {
-		g.report(ctx, Event{Time: g.c.Now(), Kind: EventMismatch, Image: image, Digest: l.digest, Reason: "digest-mismatch", Message: registry.SafeText(err.Error(), maxMessage)})
+		r.event(ctx, Event{Time: r.now(), Kind: EventMismatch, Image: image, Digest: l.digest, Reason: "digest-mismatch", Message: registry.SafeText(err.Error(), maxMessage)})
 	}
 }
 
 // survive calls what may call an embedder's code, in a goroutine of the gate's own.
-func (g *gate) survive(ctx context.Context, f func()) {
+func (r *reporter) survive(ctx context.Context, f func()) {
 	err := panics.Caught(func() error { f(); return nil })
 	if err == nil {
 		return
 	}
-	// Where it is the logger that panics, nobody can be told.
-	_ = panics.Caught(func() error { g.logPanic(ctx, err); return nil })
+	// Where it is the logger that panics, there is no other way to tell.
+	_ = panics.Caught(func() error { r.panicked(ctx, err); return nil })
 }
 
-// logPanic keeps what nobody but the operator is told.
-func (g *gate) logPanic(ctx context.Context, err error) {
+// panicked keeps what only the operator is told.
+func (r *reporter) panicked(ctx context.Context, err error) {
 	var caught *panics.Error
 	if errors.As(err, &caught) {
-		g.c.Logger.ErrorContext(ctx, "internal failure", "cause", caught.Cause, "stack", string(caught.Stack))
+		r.logger.ErrorContext(ctx, "internal failure", "cause", caught.Cause, "stack", string(caught.Stack))
 	}
 }

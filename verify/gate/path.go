@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -22,7 +23,7 @@ const (
 )
 
 // location is what a path means. It is all that is used of one: what is asked of
-// an upstream is written anew from it.
+// an upstream is written from it.
 type location struct {
 	at endpoint
 	// repo is the repository, ref the tag or digest.
@@ -31,11 +32,18 @@ type location struct {
 
 // Source: OCI Distribution Specification v1.1, "Pulling manifests".
 var (
-	nameSyntax   = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
-	hostSyntax   = regexp.MustCompile(`^[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*(?::[0-9]{1,5})?$`)
-	tagSyntax    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	digestSyntax = regexp.MustCompile(`^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,}$`)
+	nameSyntax   = syntax(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	hostSyntax   = syntax(`^[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*(?::[0-9]{1,5})?$`)
+	tagSyntax    = syntax(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	digestSyntax = syntax(`^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,}$`)
 )
+
+// syntax reports whether a text has a form. The expression is compiled when it is first
+// used: no program that never asks pays for it.
+func syntax(expression string) func(string) bool {
+	compiled := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+	return func(text string) bool { return compiled().MatchString(text) }
+}
 
 const maxRepository = 255
 
@@ -90,7 +98,7 @@ func (l location) check() *refusal {
 	// The first segment may be a registry's host, which has a colon or capitals;
 	// whether it is one of ours is looked at later.
 	first, more, found := strings.Cut(l.repo, "/")
-	named := nameSyntax.MatchString(l.repo) || found && hostSyntax.MatchString(first) && nameSyntax.MatchString(more)
+	named := nameSyntax(l.repo) || found && hostSyntax(first) && nameSyntax(more)
 	switch {
 	case !named || len(l.repo) > 2*maxRepository:
 		return refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
@@ -100,7 +108,7 @@ func (l location) check() *refusal {
 		return checkDigest(l.ref)
 	case l.at != atManifest:
 		return refuse(http.StatusBadRequest, codeDigest, "want a digest, as in sha256:…")
-	case !tagSyntax.MatchString(l.ref):
+	case !tagSyntax(l.ref):
 		return refuse(http.StatusBadRequest, codeTag, "the tag is malformed")
 	}
 	return nil
@@ -111,7 +119,7 @@ func checkDigest(d string) *refusal {
 	switch hex, found := strings.CutPrefix(d, "sha256:"); {
 	case found && isHex(hex) && len(hex) == 64:
 		return nil
-	case !found && digestSyntax.MatchString(d):
+	case !found && digestSyntax(d):
 		return refuse(http.StatusBadRequest, codeDigest, "only sha256 digests are supported")
 	}
 	return refuse(http.StatusBadRequest, codeDigest, "the digest is malformed; want sha256: and 64 lower-case hex digits")
@@ -133,4 +141,15 @@ func (l location) image(repo name.Repository) string {
 		return repo.Name() + "@" + l.ref
 	}
 	return repo.Name() + ":" + l.ref
+}
+
+// unknown is the code for what is not there.
+func (l location) unknown() string {
+	switch l.at {
+	case atManifest:
+		return codeManifest
+	case atBlob:
+		return codeBlob
+	}
+	return codeNameUnknown
 }

@@ -32,8 +32,8 @@ const (
 	codeRange        = "SIZE_INVALID"
 )
 
-// refusal is an answer that is an error. It is an error itself, so that work
-// which is shared can return it.
+// refusal is an answer that is an error. It is an error itself: work that is shared can
+// return it.
 type refusal struct {
 	status  int
 	code    string
@@ -50,9 +50,9 @@ type refusal struct {
 	// digest is what was refused, and cached tells that it had been before.
 	digest string
 	cached bool
-	// login tells that an upstream has refused a login, so that another one may help.
-	login bool
-	// challenge asks for a login: what the WWW-Authenticate headers say.
+	// credentials tells that an upstream has refused some. Others may help.
+	credentials bool
+	// challenge asks for credentials: what the WWW-Authenticate headers say.
 	challenge []string
 }
 
@@ -66,7 +66,7 @@ func (r *refusal) Error() string { return r.code + ": " + r.message }
 const maxMessage = 1200
 
 // denial explains a negative decision: what, why, and what to do.
-func (g *gate) denial(e *verify.Error, asked string) *refusal {
+func denial(e *verify.Error, asked string) *refusal {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s", asked)
 	if digest := e.Digest.DigestStr(); digest != "" && !strings.Contains(asked, digest) {
@@ -151,7 +151,7 @@ func toldOf(kind registry.Kind) string {
 	case registry.ErrNotFound:
 		return "does not have it"
 	case registry.ErrUnauthorized:
-		return "wants a login"
+		return "wants credentials"
 	case registry.ErrDenied:
 		return "denies access"
 	case registry.ErrRateLimited:
@@ -187,12 +187,12 @@ func ofRegistry(e *registry.Error, code string) *refusal {
 		return refuse(http.StatusNotFound, code, "%s", said)
 	case registry.ErrUnauthorized:
 		r := refuse(http.StatusUnauthorized, codeUnauthorized, "%s", said)
-		r.login = true
+		r.credentials = true
 		return r
 	case registry.ErrDenied:
 		// Not DENIED with our own words: the gate's policy has not spoken.
 		r := refuse(http.StatusForbidden, codeDenied, "%s", said)
-		r.login = true
+		r.credentials = true
 		return r
 	case registry.ErrReference:
 		return refuse(http.StatusBadRequest, codeName, "%s", said)

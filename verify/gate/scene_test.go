@@ -38,6 +38,8 @@ type scene struct {
 	repo   name.Repository
 	signer sign.Signer
 	key    policy.PublicKey
+	// judging are the options of the scene's verifiers.
+	judging verify.Options
 	// signed and unsigned have the tags of their names.
 	signed, unsigned name.Digest
 	events           events
@@ -94,10 +96,14 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// newScene starts all; change may adjust the gate's configuration.
-func newScene(t *testing.T, o registrytest.Options, change func(*gate.Config)) *scene {
+// newScene starts all; change may adjust the gate's configuration, and judging is how its
+// verifiers work.
+func newScene(t *testing.T, o registrytest.Options, change func(*gate.Config), judging ...verify.Options) *scene {
 	t.Helper()
 	s := &scene{t: t, hosted: registrytest.New(o)}
+	for _, o := range judging {
+		s.judging = o
+	}
 	s.signer, s.key = newSigner(t)
 	s.store = s.hosted.Store()
 	var err error
@@ -126,7 +132,7 @@ func (s *scene) verifier(change func(*policy.Policy)) *verify.Verifier {
 	if change != nil {
 		change(p)
 	}
-	v, err := verify.New(p, verify.Options{})
+	v, err := verify.New(p, s.judging)
 	must(s.t, err)
 	return v
 }

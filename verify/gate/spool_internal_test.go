@@ -37,10 +37,13 @@ func gateOf(t *testing.T, c Config) *gate {
 // exchangeOf is a client's request for a blob.
 func exchangeOf(t *testing.T, g *gate, w http.ResponseWriter, digest string) *exchange {
 	t.Helper()
-	return &exchange{
-		g: g, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), ctx: t.Context(),
-		l: location{at: atBlob, ref: digest}, p: pull{from: &origin{g: g}},
-	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	return g.exchange(w, r, location{at: atBlob, ref: digest}, pull{from: &origin{manifests: g.manifests}})
+}
+
+func deliveryOf(t *testing.T, g *gate, w http.ResponseWriter, digest string, allowed permit) *delivery {
+	t.Helper()
+	return &delivery{exchangeOf(t, g, w, digest), allowed}
 }
 
 // unwilling is a client that takes no answer any more.
@@ -63,25 +66,25 @@ func TestALargeAnswerIsSentWhereNoFileCanBeWritten(t *testing.T) {
 	g := gateOf(t, Config{TempDir: filepath.Join(t.TempDir(), "none")})
 	w := httptest.NewRecorder()
 	content := bytes.Repeat([]byte("x"), 2*smallBuffer)
-	exchangeOf(t, g, w, "sha256:x").send("sha256:x", content)
-	if !bytes.Equal(w.Body.Bytes(), content) || len(g.bodies.by) != 0 {
-		t.Errorf("%d bytes, %d files left", w.Body.Len(), len(g.bodies.by))
+	exchangeOf(t, g, w, "sha256:x").send(t.Context(), "sha256:x", content)
+	if !bytes.Equal(w.Body.Bytes(), content) || g.outlet.files.Len() != 0 {
+		t.Errorf("%d bytes, %d files left", w.Body.Len(), g.outlet.files.Len())
 	}
 }
 
 func TestALargeAnswerToAClientThatHasGoneIsBrokenOff(t *testing.T) {
 	g := gateOf(t, Config{TempDir: t.TempDir()})
 	x := exchangeOf(t, g, unwilling{httptest.NewRecorder()}, "sha256:x")
-	wantAborted(t, func() { x.send("sha256:x", bytes.Repeat([]byte("x"), 2*smallBuffer)) })
-	if len(g.bodies.by) != 0 {
+	wantAborted(t, func() { x.send(t.Context(), "sha256:x", bytes.Repeat([]byte("x"), 2*smallBuffer)) })
+	if g.outlet.files.Len() != 0 {
 		t.Error("its file is left")
 	}
 }
 
 func TestEvidenceForAClientThatHasGoneIsBrokenOff(t *testing.T) {
 	g := gateOf(t, Config{})
-	x := exchangeOf(t, g, unwilling{httptest.NewRecorder()}, "sha256:x")
-	wantAborted(t, func() { _ = x.fromFile(complete(t, g, "1234"), permit{Size: 4}, span{0, 4, false}) })
+	d := deliveryOf(t, g, unwilling{httptest.NewRecorder()}, "sha256:x", permit{Size: 4})
+	wantAborted(t, func() { _ = d.fromFile(complete(t, g, "1234"), span{0, 4, false}) })
 }
 
 // complete is a download that has ended, and has no client any more.
@@ -96,7 +99,7 @@ func complete(t *testing.T, g *gate, content string) *download {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	return &download{
-		all: &g.loads, file: f, written: int64(len(content)), done: true, users: 1,
+		all: g.downloads, file: f, written: int64(len(content)), done: true, users: 1,
 		grown: make(chan struct{}), joined: make(chan struct{}), cancel: func() {}, used: time.Now(),
 	}
 }
@@ -109,25 +112,25 @@ func isClosed(f *os.File) bool {
 func TestKeptDownloadsTakeNoMoreThanMayBe(t *testing.T) {
 	g := gateOf(t, Config{MaxSpoolBytes: 10})
 	first, second := complete(t, g, "12345678"), complete(t, g, "12345678901234")
-	g.loads.retain(first)
-	g.loads.retain(second)
-	if !isClosed(first.file) || isClosed(second.file) || g.loads.keptBytes != 14 {
-		t.Errorf("%v %v, %d bytes; want the later one alone", isClosed(first.file), isClosed(second.file), g.loads.keptBytes)
+	g.downloads.retain(first)
+	g.downloads.retain(second)
+	if !isClosed(first.file) || isClosed(second.file) || g.downloads.keptBytes != 14 {
+		t.Errorf("%v %v, %d bytes; want the later one alone", isClosed(first.file), isClosed(second.file), g.downloads.keptBytes)
 	}
 }
 
 func TestADownloadIsKeptWhileItHasClients(t *testing.T) {
 	g := gateOf(t, Config{MaxSpoolBytes: 10})
 	l := complete(t, g, "1234")
-	g.loads.retain(l)
+	g.downloads.retain(l)
 	l.users, l.used = 2, time.Now().Add(-2*keepFor)
-	g.loads.release(l)
-	if len(g.loads.kept) != 1 {
+	g.downloads.release(l)
+	if len(g.downloads.kept) != 1 {
 		t.Error("it is not kept, and a client reads it")
 	}
 	l.users = 1
-	g.loads.release(l)
-	if len(g.loads.kept) != 0 || !isClosed(l.file) {
+	g.downloads.release(l)
+	if len(g.downloads.kept) != 0 || !isClosed(l.file) {
 		t.Error("it is kept for ever")
 	}
 }
@@ -140,22 +143,22 @@ func TestMoreDownloadsWithoutAClientThanMayWaitEnd(t *testing.T) {
 	if !l.wanted(ended) {
 		t.Error("it ends for want of clients, and not with its context")
 	}
-	g.loads.paused.Store(maxPaused)
+	g.downloads.paused.Store(maxPaused)
 	if l.wanted(t.Context()) {
 		t.Error("it waits")
 	}
 	if l.enter(false) {
 		t.Error("a client has joined what ends")
 	}
-	if n := g.loads.paused.Load(); n != maxPaused {
+	if n := g.downloads.paused.Load(); n != maxPaused {
 		t.Errorf("%d wait", n)
 	}
 }
 
 func TestManyDownloadsAtOnceReadInSmallPieces(t *testing.T) {
 	g := gateOf(t, Config{})
-	g.loads.large.Store(maxChunks)
-	buffer, back := g.loads.buffer()
+	g.downloads.large.Store(maxChunks)
+	buffer, back := g.downloads.buffer()
 	defer back()
 	if len(*buffer) != smallBuffer {
 		t.Errorf("%d bytes", len(*buffer))
@@ -172,19 +175,19 @@ func TestEvidenceInTheStoreIsServedFromThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	x := exchangeOf(t, gateOf(t, Config{Store: held}), w, digestOf(content))
-	if err := x.evidenceBlob(permit{Allowed: true, Evidence: true, Kinds: kinds.JSON}); err != nil || w.Body.String() != content {
+	d := deliveryOf(t, gateOf(t, Config{Store: held}), w, digestOf(content), permit{Allowed: true, Evidence: true, Kinds: kinds.JSON})
+	if err := d.evidence(); err != nil || w.Body.String() != content {
 		t.Errorf("%v, %q", err, w.Body)
 	}
 }
 
 func TestAttack_P16_ContentThatIsAnotherHasNoKind(t *testing.T) {
 	g := gateOf(t, Config{})
-	_, err := g.form(t.Context(), digestOf("another"), io.NewSectionReader(strings.NewReader("{}"), 0, 2))
+	_, err := g.forms.of(t.Context(), digestOf("another"), io.NewSectionReader(strings.NewReader("{}"), 0, 2))
 	if !errors.Is(err, registry.ErrDigestMismatch) {
 		t.Errorf("%v", err)
 	}
-	if _, known := g.forms.Get(digestOf("another")); known {
+	if _, known := g.forms.seen.Get(digestOf("another")); known {
 		t.Error("it is remembered")
 	}
 }
@@ -193,7 +196,7 @@ func TestALargeManifestIsReadFromTheStoreWithinTheBudget(t *testing.T) {
 	text := `{"schemaVersion":2,"mediaType":"` + oci.MediaTypeIndex + `","manifests":[],"annotations":{"long":"` + strings.Repeat("x", 2*budget.Free) + `"}}`
 	g := gateOf(t, Config{Store: storeWith(t, text)})
 	b := budget.New()
-	m := g.stored(budget.With(t.Context(), b), digestOf(text))
+	m := g.manifests.stored(budget.With(t.Context(), b), digestOf(text))
 	if m == nil || string(m.bytes) != text || b.Messages() != 0 {
 		t.Errorf("%v, %d bytes of the budget are taken", m != nil, b.Messages())
 	}

@@ -13,10 +13,10 @@ import (
 // maxTagPage bounds how many tags a client may ask for at once.
 const maxTagPage = 10_000
 
-// tags answers with a list of tags, as the upstream gives it. A name in it says
+// tagList answers with a list of tags, as the upstream gives it. A name in it says
 // nothing about what it names: that is judged when it is pulled.
 // Source: OCI Distribution Specification v1.1, "Listing Tags".
-func (x *exchange) tags() error {
+func (x *exchange) tagList() error {
 	query := x.r.URL.Query()
 	limit := 0
 	if n := query.Get("n"); n != "" {
@@ -26,7 +26,7 @@ func (x *exchange) tags() error {
 		}
 	}
 	last := query.Get("last")
-	if last != "" && !tagSyntax.MatchString(last) {
+	if last != "" && !tagSyntax(last) {
 		return refuse(http.StatusBadRequest, codeTag, "last is malformed")
 	}
 	ctx, end := budget.Scope(x.ctx)
@@ -62,9 +62,9 @@ func (x *exchange) tags() error {
 	h["X-Content-Type-Options"] = noSniff
 	h["Docker-Distribution-Api-Version"] = apiVersion
 	x.begin(http.StatusOK)
-	if x.r.Method != http.MethodHead {
+	if !x.isHead() {
 		sum := sha256.Sum256(body)
-		x.send("tags "+hexOf(sum[:]), body)
+		x.send(x.ctx, "tags "+hexOf(sum[:]), body)
 	}
 	return nil
 }

@@ -2,21 +2,15 @@ package gate
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
@@ -28,10 +22,10 @@ import (
 // of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
 // body, which clients turn into their own errors. For the judgement, and for the
 // content, the registry is asked with the Authorization header of the request, or,
-// where it does not take that, as anybody may ask it, and with no other login. Where
+// where it does not take that, without credentials, and with no others. Where
 // that is not enough, the answer is 401 with what the registry asks for in this
-// repository, so that the client can log in. Redirects are followed here, so that
-// the client never sees them, and not into private networks, unless the registry
+// repository: the client can log in then. Redirects are followed here, where the
+// client never sees them, and not into private networks, unless the registry
 // itself is in one. (With Config.Client.Transport that is so for addresses that are
 // named by number; what a host's name resolves to is for that transport to look at.)
 //
@@ -45,8 +39,7 @@ type Transport struct {
 	base http.RoundTripper
 	// foreign sends to hosts that a registry has chosen. Nil: base does.
 	foreign http.RoundTripper
-	key     []byte
-	by      *lru.Cache[string, *origin]
+	by      *origins
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -61,7 +54,7 @@ func NewTransport(c Config) (*Transport, error) {
 	if c.Credentials != Operator || len(c.Upstreams) > 0 || c.Select != nil {
 		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Credentials: requests say where they go", ErrConfig)
 	}
-	t := &Transport{base: c.Client.Transport, key: randomKey(), by: lru.New[string, *origin](nil, maxLogins)}
+	t := &Transport{base: c.Client.Transport, by: newOrigins()}
 	if t.base == nil {
 		plain := http.DefaultTransport.(*http.Transport).Clone()
 		plain.DisableCompression = true
@@ -122,7 +115,7 @@ func judged(req *http.Request) bool {
 func isUpload(path string) bool {
 	front, session := cutLast(strings.TrimPrefix(path, "/v2/"))
 	repo, found := strings.CutSuffix(front, "/blobs/uploads")
-	return found && nameSyntax.MatchString(repo) && strings.Trim(session, ".") != ""
+	return found && nameSyntax(repo) && strings.Trim(session, ".") != ""
 }
 
 // target says what a request is about, and where that is read.
@@ -144,27 +137,24 @@ func (t *Transport) target(req *http.Request, l location) (pull, *refusal) {
 }
 
 // origin is where a repository is read with the authorization of a request. Each
-// repository has its own: registries ask for another login for each, which would
+// repository has its own: registries ask for other credentials for each, which would
 // otherwise be guessed from what another one's was.
 func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, error) {
-	reg, authorization := repo.Registry, req.Header.Get("Authorization")
-	m := hmac.New(sha256.New, t.key)
-	for _, part := range []string{req.URL.Scheme, repo.Name(), authorization} {
-		sum := sha256.Sum256([]byte(part))
-		_, _ = m.Write(sum[:]) // a hash does not fail
-	}
-	id := hexOf(m.Sum(nil))
-	if o, ok := t.by.Get(id); ok {
-		return o, nil
-	}
+	authorization := req.Header.Get("Authorization")
+	return t.by.of(func() (*origin, error) { return t.open(req.URL, repo, authorization) }, req.URL.Scheme, repo.Name(), authorization)
+}
+
+// open makes an origin.
+func (t *Transport) open(at *url.URL, repo name.Repository, authorization string) (*origin, error) {
+	reg := repo.Registry
 	options := t.gate.c.Client
-	options.Keychain = oneLogin{reg.RegistryStr(), authn.Anonymous}
+	options.Keychain = onlyFor{reg.RegistryStr(), authn.Anonymous}
 	// The base follows no redirects and asks for no compression; the client on
 	// top of it does what there is to do.
-	sender := &authorized{base: t.base, foreign: t.foreign, scheme: req.URL.Scheme, host: req.URL.Host, repo: repo.RepositoryStr(), authorization: authorization}
+	sender := &authorized{base: t.base, foreign: t.foreign, scheme: at.Scheme, host: at.Host, repo: repo.RepositoryStr(), authorization: authorization}
 	options.Transport = sender
 	options.TLSHosts, options.InsecurePlainHTTP = nil, nil
-	if req.URL.Scheme == "http" {
+	if at.Scheme == "http" {
 		options.InsecurePlainHTTP = []string{reg.RegistryStr()}
 	} else {
 		options.TLSHosts = []string{reg.RegistryStr()}
@@ -173,9 +163,7 @@ func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, er
 	if err != nil {
 		return nil, err
 	}
-	o := &origin{g: t.gate, client: client, address: reg, personal: true, challenge: sender.wanted}
-	t.by.Put(id, o)
-	return o, nil
+	return &origin{client: client, manifests: t.gate.manifests, address: reg, personal: true, challenge: sender.wanted}, nil
 }
 
 // authorized adds a request's own authorization to what is asked of the same host.
@@ -189,7 +177,7 @@ type authorized struct {
 }
 
 // wanted is the registry's challenge, for the client to answer. That is so, too, where
-// a token service then had nothing for nobody: it may say so by 401 or by 403.
+// a token service then had nothing for clients without credentials: it may say so by 401 or by 403.
 func (a *authorized) wanted(int) []string {
 	if asked := a.challenge.Load(); asked != nil {
 		return *asked
@@ -201,7 +189,7 @@ func (a *authorized) wanted(int) []string {
 const maxChallenge = 8 << 10
 
 // note remembers what a registry asks for. Token services may be on the same host: what
-// they ask for is no answer about the repository.
+// they ask for is not about the repository.
 func (a *authorized) note(asked *url.URL, headers []string) {
 	if l, refused := locate(asked); refused != nil || l.repo != a.repo {
 		return
@@ -251,11 +239,12 @@ func (t *Transport) answer(req *http.Request, l location, p pull, refused *refus
 		if inner.Method == "" {
 			inner.Method = http.MethodGet
 		}
+		x := t.gate.exchange(w, inner, l, p)
 		if refused != nil {
-			(&exchange{g: t.gate, w: w, r: inner, l: l, p: p, began: t.gate.c.Now()}).refuse(refused)
+			x.refuse(refused)
 			return
 		}
-		t.gate.serve(w, inner, l, p)
+		x.serve()
 	}()
 	select {
 	case <-w.begun:
@@ -264,83 +253,8 @@ func (t *Transport) answer(req *http.Request, l location, p pull, refused *refus
 		}
 		return w.resp, nil
 	case <-req.Context().Done():
-		// Nobody will read the answer: who writes it must not wait for that.
+		// The answer has no reader any more: who writes it must not wait for one.
 		_ = w.resp.Body.Close() // it never fails, and cancels
 		return nil, req.Context().Err()
 	}
-}
-
-// response is an http.ResponseWriter whose answer is an http.Response.
-type response struct {
-	resp   *http.Response
-	body   *io.PipeWriter
-	begun  chan struct{}
-	once   sync.Once
-	failed error
-}
-
-func newResponse(req *http.Request, cancel context.CancelFunc) *response {
-	r, w := io.Pipe()
-	return &response{
-		body: w, begun: make(chan struct{}),
-		resp: &http.Response{
-			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header), ContentLength: -1,
-			Request: req, Body: &closing{r, cancel},
-		},
-	}
-}
-
-// closing ends the work when the client has read enough.
-type closing struct {
-	*io.PipeReader
-	cancel context.CancelFunc
-}
-
-func (c *closing) Close() error {
-	err := c.PipeReader.Close()
-	c.cancel()
-	return err
-}
-
-func (r *response) Header() http.Header { return r.resp.Header }
-
-func (r *response) WriteHeader(status int) {
-	r.once.Do(func() {
-		r.resp.StatusCode, r.resp.Status = status, fmt.Sprintf("%d %s", status, http.StatusText(status))
-		// The header must not change under the client's eyes.
-		r.resp.Header = r.resp.Header.Clone()
-		if length := r.resp.Header.Get("Content-Length"); length != "" {
-			_, _ = fmt.Sscan(length, &r.resp.ContentLength) // it was written here
-		}
-		close(r.begun)
-	})
-}
-
-func (r *response) Write(p []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	if r.resp.Request.Method == http.MethodHead {
-		return len(p), nil
-	}
-	return r.body.Write(p)
-}
-
-// end finishes the body: well, or, where the handler has aborted, with an error.
-func (r *response) end() {
-	switch reason := recover(); {
-	case reason == nil:
-		r.WriteHeader(http.StatusOK)
-		_ = r.body.Close() // it never fails
-	case reason == http.ErrAbortHandler:
-		r.fail(errors.New("the content is not what its digest says, or could not be read to its end: " + io.ErrUnexpectedEOF.Error()))
-	default:
-		// Nobody could recover from a panic here: it is another goroutine's than the
-		// caller's.
-		r.fail(fmt.Errorf("internal failure: %v", reason))
-	}
-}
-
-// fail makes an error of the response, or of its body where it has begun.
-func (r *response) fail(err error) {
-	r.once.Do(func() { r.failed = err; close(r.begun) })
-	_ = r.body.CloseWithError(err) // it never fails
 }

@@ -226,19 +226,19 @@ func TestAttack_P11_AnAnswerOfTheTransportEndsWithItsRequest(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			resp := get(ctx, path)
 			cancel()
-			eventually(t, "the goroutine ends", func() bool { return goroutinesIn("proxy.(*Transport).answer") == 0 })
+			eventually(t, "the goroutine ends", func() bool { return goroutinesIn("gate.(*Transport).answer") == 0 })
 			if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: reading ends with %v", path, err)
 			}
 		}
 	}
-	eventually(t, "no download goes on", func() bool { return goroutinesIn("proxy.(*downloads).run") == 0 })
+	eventually(t, "no download goes on", func() bool { return goroutinesIn("gate.(*downloads).run") == 0 })
 }
 
 // goroutinesIn counts the goroutines that are in a function.
 func goroutinesIn(function string) int {
 	stacks := make([]byte, 4<<20)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "\n"+"github.com/hallmark-oci/hallmark/registry/"+function)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "\n"+"github.com/hallmark-oci/hallmark/verify/"+function)
 }
 
 // A RoundTripper returns a response or an error, and not both, of which net/http

@@ -130,9 +130,8 @@ func (s *scene) gates(clock *later) (begin func()) {
 	shared := &sharedDecisions{all: make(map[string][]byte)}
 	address := registrytest.Start(s.t, s.hosted)
 	return func() {
-		s.start(address, func(c *gate.Config) {
-			c.Now, c.Decisions, c.DecisionKey = clock.now, shared, bytes.Repeat([]byte("k"), 32)
-		})
+		s.judging = verify.Options{Now: clock.now, Cache: sharing(s.t, shared, "k")}
+		s.start(address, func(c *gate.Config) { c.Now = clock.now })
 	}
 }
 
@@ -179,7 +178,7 @@ func TestEvidenceUnderATagThatCannotBeJudgedByItselfIsUndecided(t *testing.T) {
 // Evidence about evidence is followed so far and no further; what has passed is a
 // new beginning.
 func TestEvidenceFromTooFarAwayIsJudgedByItself(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.DeniedFor = time.Nanosecond })
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{DeniedFor: time.Nanosecond})
 	subject := s.signed
 	var chain []string
 	for i := range 8 {
@@ -199,12 +198,12 @@ func TestADecisionEndsWithWhatItRestsOn(t *testing.T) {
 	clock := &later{}
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-		c.Now, c.AllowedFor = clock.now, time.Hour
+		c.Now = clock.now
 		v, err := verify.New(func() *policy.Policy {
 			p := policy.Signatures{Keys: []policy.PublicKey{s.key}, Threshold: 1}.Policy()
 			p.Expires = time.Now().Add(10 * time.Minute)
 			return p
-		}(), verify.Options{Now: clock.now})
+		}(), verify.Options{Now: clock.now, AllowedFor: time.Hour})
 		must(t, err)
 		c.Verifier = v
 	})
@@ -236,7 +235,7 @@ func TestARefusalNamesAllThatIsMissing(t *testing.T) {
 
 func TestAListOfReferrersIsTheLastOneWhileTheUpstreamIsDown(t *testing.T) {
 	clock := &later{}
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now, c.AllowedFor = clock.now, 10*time.Hour })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now = clock.now }, verify.Options{AllowedFor: 10 * time.Hour})
 	path := "/v2/team/app/referrers/" + s.signed.DigestStr()
 	fallback := "/v2/team/app/manifests/" + tagOf(s.signed.DigestStr(), "")
 	s.passes(s.signed.DigestStr())
@@ -314,15 +313,14 @@ func TestAnotherGatesDecisionAboutWhatIsGoneLetsNothingPass(t *testing.T) {
 	}
 }
 
-// What an index lists is vouched for by a result of this gate's own.
-func TestAnIndexThatAnotherGateHasJudgedIsJudgedAnewForItsChildren(t *testing.T) {
+// What an index lists is vouched for by a result of this gate's own verifier, and not by
+// that of another one, although its policy is equal.
+func TestAnIndexThatAnotherVerifierHasJudgedIsJudgedAnewForItsChildren(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
 	must(t, err)
 	s.sign(index)
-	open := s.gates(&later{})
-	open()
-	s.passes("index")
+	address := registrytest.Start(t, s.hosted)
 	for _, c := range []struct {
 		what string
 		do   registrytest.Effect
@@ -330,15 +328,38 @@ func TestAnIndexThatAnotherGateHasJudgedIsJudgedAnewForItsChildren(t *testing.T)
 	}{
 		{"unreadable", registrytest.Status(http.StatusInternalServerError), http.StatusBadGateway},
 		{"withdrawn", registrytest.ReplaceReferrers(), http.StatusForbidden},
-		{"still good", nil, http.StatusOK}, // which is shared from now on
+		{"still good", nil, http.StatusOK},
 	} {
-		open()
+		source := &replaceable{v: s.verifier(nil)}
+		s.start(address, func(c *gate.Config) { c.Verifier = source })
+		s.passes("index")
+		source.set(s.verifier(nil))
 		remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Ref: index.DigestStr(), Do: c.do})
 		if r := s.get("/v2/team/app/manifests/" + children[0].DigestStr()); r.status != c.want {
 			t.Errorf("its signature is %s: %d %s", c.what, r.status, r.body)
 		}
 		remove()
 	}
+}
+
+// What an index lists is vouched for by the decision of another gate that its verifier
+// shares, and for no longer than that lasts.
+func TestAnIndexThatAnotherGateHasJudgedVouchesForItsChildren(t *testing.T) {
+	clock := &later{}
+	s := newScene(t, registrytest.Options{}, nil)
+	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
+	must(t, err)
+	s.sign(index)
+	open := s.gates(clock)
+	open()
+	s.passes("index")
+	open()
+	remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Ref: index.DigestStr(), Do: registrytest.ReplaceReferrers()})
+	defer remove()
+	s.passes(children[0].DigestStr())
+	clock.pass(6 * time.Minute)
+	s.denied("/v2/team/app/manifests/"+children[0].DigestStr(), "no-signature")
+	s.denied("/v2/team/app/manifests/"+index.DigestStr(), "no-signature")
 }
 
 func TestIndexesThatNestTooDeepVouchForNothing(t *testing.T) {

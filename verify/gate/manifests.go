@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/lru"
+	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
@@ -82,69 +85,30 @@ func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, e
 	return oci.Parse(mediaType, text)
 }
 
-// byDigest returns a manifest from memory, the store or the upstream.
-func (g *gate) byDigest(ctx context.Context, p pull, digest string) (*manifest, error) {
-	if m, ok := g.here(ctx, digest); ok {
-		return m, nil
-	}
-	return g.reading.Do(ctx, readKey{p.from, p.repo.Name() + "@" + digest}, func(ctx context.Context) (*manifest, error) {
-		if m, ok := g.held(digest); ok {
-			return m, nil // read between the look above and now
-		}
-		return g.fetch(ctx, p, p.digest(digest))
-	})
+// manifests are those that the gate has read, from memory, Config.Store or an upstream.
+// Nothing about them is a decision.
+type manifests struct {
+	held    *lru.Cache[string, *manifest]
+	store   *store.Store // nil: none
+	reading share.Group[readKey, *manifest]
+	logger  *slog.Logger
 }
 
-// fetch reads a manifest from an upstream.
-func (g *gate) fetch(ctx context.Context, p pull, ref name.Reference) (*manifest, error) {
-	ctx, end := budget.Scope(ctx)
-	defer end()
-	m, err := registry.ReadManifest(ctx, p.from, ref)
-	if err != nil {
-		return nil, err
-	}
-	return g.hold(ctx, m)
-}
+// The shelves of manifests.held. Those that were let through have one of their own: what
+// is refused, or is evidence, drives out nothing good.
+const (
+	passedShelf = iota
+	readShelf
+)
 
-// held returns a manifest from memory. Those that were let through are bounded apart
-// from those that were only read, so that what is refused drives out nothing good.
-func (g *gate) held(digest string) (*manifest, bool) {
-	if m, ok := g.manifests.Get(digest); ok {
-		return m, true
-	}
-	return g.unjudged.Get(digest)
-}
+// minUnjudged is room for what one judgement reads: nothing of it is read twice.
+const minUnjudged = 1 << 20
 
-// here returns a manifest from memory or the store.
-func (g *gate) here(ctx context.Context, digest string) (*manifest, bool) {
-	if m, ok := g.held(digest); ok {
-		return m, true
+func newManifests(c *Config) *manifests {
+	return &manifests{
+		held:  lru.New[string]((*manifest).weight, c.MaxManifests, max(c.MaxManifests/4, minUnjudged)),
+		store: c.Store, logger: c.Logger,
 	}
-	m := g.stored(ctx, digest)
-	if m != nil {
-		g.unjudged.Put(digest, m)
-	}
-	return m, m != nil
-}
-
-// hold keeps a manifest that was read from an upstream.
-func (g *gate) hold(ctx context.Context, read registry.Manifest) (*manifest, error) {
-	m, err := newManifest(ctx, read)
-	if err != nil {
-		return nil, err
-	}
-	g.unjudged.Put(m.digest, m)
-	return m, nil
-}
-
-// letThrough keeps a manifest that passes with the others that do. Evidence stays
-// where it is: whoever can push can attach any amount of it.
-func (g *gate) letThrough(m *manifest, d permit) {
-	if d.Evidence || m.passes.Load() || m.passes.Swap(true) {
-		return
-	}
-	g.unjudged.Remove(m.digest)
-	g.manifests.Put(m.digest, m)
 }
 
 // readKey names something that is read from an upstream.
@@ -153,13 +117,81 @@ type readKey struct {
 	what string
 }
 
+// byDigest returns a manifest.
+func (ms *manifests) byDigest(ctx context.Context, p pull, digest string) (*manifest, error) {
+	if m, ok := ms.here(ctx, digest); ok {
+		return m, nil
+	}
+	return ms.reading.Do(ctx, readKey{p.from, p.repo.Name() + "@" + digest}, func(ctx context.Context) (*manifest, error) {
+		if m, ok := ms.held.Get(digest); ok {
+			return m, nil // read between the look above and now
+		}
+		return ms.fetch(ctx, p, p.digest(digest))
+	})
+}
+
+// fetch reads a manifest from an upstream.
+func (ms *manifests) fetch(ctx context.Context, p pull, ref name.Reference) (*manifest, error) {
+	ctx, end := budget.Scope(ctx)
+	defer end()
+	read, err := registry.ReadManifest(ctx, p.from, ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newManifest(ctx, read)
+	if err == nil {
+		ms.keep(m)
+	}
+	return m, err
+}
+
+// here returns a manifest from memory or the store.
+func (ms *manifests) here(ctx context.Context, digest string) (*manifest, bool) {
+	if m, ok := ms.held.Get(digest); ok {
+		return m, true
+	}
+	m := ms.stored(ctx, digest)
+	if m != nil {
+		ms.keep(m)
+	}
+	return m, m != nil
+}
+
+// keep keeps a manifest in memory that was not judged. One that was let through, in
+// whatever repository, stays where it is.
+func (ms *manifests) keep(m *manifest) {
+	if known, ok := ms.held.Get(m.digest); !ok || !known.passes.Load() {
+		ms.held.PutOn(readShelf, m.digest, m)
+	}
+}
+
+// pass keeps a manifest with the others that were let through. Evidence stays where it
+// is: an attacker who can push can attach any amount of it.
+func (ms *manifests) pass(m *manifest, evidence bool) {
+	if evidence || m.passes.Load() || m.passes.Swap(true) {
+		return
+	}
+	ms.held.PutOn(passedShelf, m.digest, m)
+}
+
+// save puts a manifest that passes into the store. That it cannot be stored does not
+// refuse it.
+func (ms *manifests) save(ctx context.Context, m *manifest, evidence bool) {
+	if ms.store == nil {
+		return
+	}
+	if err := ms.store.Put(m.digest, m.bytes, partOf(evidence)); err != nil {
+		ms.logger.WarnContext(ctx, "manifest not stored", "digest", m.digest, "error", err)
+	}
+}
+
 // stored reads a manifest from the store; nil: it is not there, or is not what
 // its name says.
-func (g *gate) stored(ctx context.Context, digest string) *manifest {
-	if g.c.Store == nil {
+func (ms *manifests) stored(ctx context.Context, digest string) *manifest {
+	if ms.store == nil {
 		return nil
 	}
-	f, size, ok := g.c.Store.Get(ctx, digest, store.Evidence)
+	f, size, ok := ms.store.Get(ctx, digest, store.Evidence)
 	if !ok {
 		return nil
 	}
@@ -175,7 +207,7 @@ func (g *gate) stored(ctx context.Context, digest string) *manifest {
 	}
 	read, err := registry.NewManifest("", data)
 	if err != nil || read.Descriptor.Digest.String() != digest {
-		g.c.Store.Drop(digest)
+		ms.store.Drop(digest)
 		return nil
 	}
 	m, err := newManifest(ctx, read)
@@ -199,5 +231,37 @@ func readStored(ctx context.Context, f io.Reader, size int64) ([]byte, error) {
 
 // maxStoredManifest bounds what is read as a manifest from the store.
 const maxStoredManifest = 4 << 20
+
+// partOf is the part of the store for evidence, or for images.
+func partOf(evidence bool) store.Part {
+	if evidence {
+		return store.Evidence
+	}
+	return store.Images
+}
+
+// blobsOf are the config and the layers of an image.
+func blobsOf(m *manifest) []v1.Descriptor {
+	if m.doc.IsIndex {
+		return nil
+	}
+	return append([]v1.Descriptor{*m.doc.Config}, m.doc.Layers...)
+}
+
+// listedBy yields what a manifest lists, and as what.
+func listedBy(m *manifest) func(yield func(v1.Descriptor, role) bool) {
+	return func(yield func(v1.Descriptor, role) bool) {
+		for _, child := range m.doc.Manifests {
+			if !yield(child, asManifest) {
+				return
+			}
+		}
+		for _, blob := range blobsOf(m) {
+			if !yield(blob, asBlob) {
+				return
+			}
+		}
+	}
+}
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -8,42 +8,52 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/share"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// referrers is the list of what refers to a manifest that passes, as an index:
-// what the referrers API answers, and the fallback tag holds. Whichever of the two
-// the upstream has, clients find both here. The list is the gate's own: an entry has what
+// lists are the lists of what refers to manifests that pass, as indexes: what the
+// referrers API answers, and the fallback tag holds. Whichever of the two the upstream
+// has, clients find both here. A list is the gate's own: an entry has what
 // evidenceRules.entry leaves of it, and no content of its own.
 // Source: OCI Distribution Specification v1.1, "Listing Referrers".
-func (g *gate) referrers(ctx context.Context, p pull, subject string) (*manifest, error) {
+type lists struct {
+	recent   *recent
+	rules    evidenceRules
+	maxBytes int64
+	patience patience
+	listing  share.Group[readKey, *manifest]
+}
+
+// of returns the list for a subject, as the upstream said within Config.TagFor.
+func (l *lists) of(ctx context.Context, p pull, subject string) (*manifest, error) {
 	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
-	known, ok := g.tags.get(key)
-	if ok && known.holds(g.c.Now()) {
-		return known.list, nil
+	last, known, holds := l.recent.get(key)
+	if holds {
+		return last.list, nil
 	}
-	asking, cancel := g.asking(ctx, ok)
+	asking, cancel := l.patience.asking(ctx, known)
 	defer cancel()
-	list, err := g.listing.Do(asking, key, func(ctx context.Context) (*manifest, error) {
-		if known, ok := g.tags.get(key); ok && known.holds(g.c.Now()) {
-			return known.list, nil // read between the look above and now
+	list, err := l.listing.Do(asking, key, func(ctx context.Context) (*manifest, error) {
+		if now, _, holds := l.recent.get(key); holds {
+			return now.list, nil // read between the look above and now
 		}
-		list, err := g.list(ctx, p, subject)
+		list, err := l.read(ctx, p, subject)
 		if err == nil {
-			g.tags.put(key, tagged{list: list, term: g.term(g.c.TagFor)})
+			l.recent.note(key, said{list: list})
 		}
 		return list, err
 	})
-	if err != nil && ok && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
-		return known.list, nil
+	if err != nil && known && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
+		return last.list, nil
 	}
 	return list, err
 }
 
-// list reads a list of referrers, as long as it may be.
-func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, error) {
-	ctx, cancel := g.inTime(ctx)
+// read reads a list of referrers, as long as it may be.
+func (l *lists) read(ctx context.Context, p pull, subject string) (*manifest, error) {
+	ctx, cancel := l.patience.whole(ctx)
 	defer cancel()
 	ctx, end := budget.Session(ctx)
 	defer end()
@@ -52,7 +62,7 @@ func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, err
 		if err != nil {
 			return nil, err
 		}
-		d, ok := g.evidence.entry(listed)
+		d, ok := l.rules.entry(listed)
 		if !ok || seen[d.Digest] {
 			continue
 		}
@@ -60,10 +70,10 @@ func (g *gate) list(ctx context.Context, p pull, subject string) (*manifest, err
 		if size > maxAnnotated { // many small entries are better than few with annotations
 			d.Annotations = nil
 		}
-		if size += lengthOf(d); size > g.c.MaxListBytes {
+		if size += lengthOf(d); size > l.maxBytes {
 			return nil, &registry.Error{
 				Op: "list referrers of", Ref: p.digest(subject).String(), Kind: registry.ErrTooLarge,
-				Detail: fmt.Sprintf("the list has more than the %d bytes of Config.MaxListBytes", g.c.MaxListBytes),
+				Detail: fmt.Sprintf("the list has more than the %d bytes of Config.MaxListBytes", l.maxBytes),
 			}
 		}
 		if size > budget.Free {
@@ -108,11 +118,11 @@ func indexOf(ctx context.Context, all []v1.Descriptor) (*manifest, error) {
 
 // filtered leaves the entries of one artifact type. It is made once for all who ask at
 // the same time.
-func (g *gate) filtered(ctx context.Context, list *manifest, artifactType string) (*manifest, error) {
+func (l *lists) filtered(ctx context.Context, list *manifest, artifactType string) (*manifest, error) {
 	if len(list.bytes) <= budget.Free {
 		return ofType(ctx, list, artifactType)
 	}
-	return g.listing.Do(ctx, readKey{nil, list.digest + " of " + artifactType}, func(ctx context.Context) (*manifest, error) {
+	return l.listing.Do(ctx, readKey{nil, list.digest + " of " + artifactType}, func(ctx context.Context) (*manifest, error) {
 		ctx, end := budget.Session(ctx)
 		defer end()
 		if err := budget.Large(ctx); err != nil {

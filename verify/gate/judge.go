@@ -1,0 +1,322 @@
+package gate
+
+import (
+	"context"
+	"errors"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+)
+
+// judge says which manifests pass.
+type judge struct {
+	source    verify.Source
+	now       clock
+	patience  patience
+	decisions *decisions
+	manifests *manifests
+	upstreams *upstreamBounds
+	judging   share.Group[judgeKey, permit]
+}
+
+// judgeKey names a judgement that is under way. Credentials are not mixed.
+type judgeKey struct {
+	from *origin
+	key  permitKey
+}
+
+// ruledOut is an error where the policy denies what is asked for whatever there is. It
+// comes before all else: such a request costs the upstream nothing, and its answer tells
+// nothing of what the upstream has.
+func (j *judge) ruledOut(ctx context.Context, p pull, l location) error {
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return err
+	}
+	if e := v.Forbids(p.repo); e != nil {
+		return denial(e, l.image(p.repo))
+	}
+	digest := l.ref
+	if !l.isDigest() {
+		digest, _, _ = evidenceTag(l.ref)
+	}
+	if e := forbidden(v, p, digest); e != nil {
+		return denial(e, l.image(p.repo))
+	}
+	return nil
+}
+
+// forbidden is the denial of a digest that the policy denies whatever it is; nil: it
+// does not.
+func forbidden(v *verify.Verifier, p pull, digest string) *verify.Error {
+	reason, denied := v.Denies(digest)
+	if !denied {
+		return nil
+	}
+	return &verify.Error{
+		Reason: verify.ReasonDeniedDigest, Reference: p.digest(digest).String(), Digest: p.digest(digest), PolicyDigest: v.PolicyDigest(),
+		Detail: registry.SafeText("the policy denies this digest: "+reason, maxMessage/2),
+	}
+}
+
+// decide says whether a manifest passes now: by a decision that still holds (cached), or
+// by judging it, once for all who ask. A permit that is returned without an error is
+// allowed, or denied; errors are not decisions.
+//
+// A manifest passes only if the policy does not deny its digest. What it brings along
+// must be what it describes, and no manifest that the policy denies. Then one of these
+// has to hold, looked for in this order (see walk):
+//
+//   - a manifest that lists it passes;
+//   - it is evidence (see evidenceRules) and its subject passes; what a tag other
+//     than those of evidence names must pass by itself, though (see byItself);
+//   - the verifier allows it.
+func (j *judge) decide(ctx context.Context, p pull, digest string) (decided permit, cached bool, err error) {
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return permit{}, false, err
+	}
+	w := &walk{j: j, v: v, p: p}
+	if known, ok := w.known(ctx, digest); ok {
+		return known, true, nil
+	}
+	decided, err = j.once(ctx, v, p, w.key(digest), func(ctx context.Context) (permit, error) { return w.run(ctx, digest) })
+	return decided, false, err
+}
+
+// byItself judges a manifest as an image even if it would pass as evidence. A tag names
+// what its user wants to run, and that evidence may pass says nothing about that. What
+// it lists passes with it, and not as evidence.
+func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, error) {
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return permit{}, err
+	}
+	key := permitKey{v.Generation(), p.repo.Name(), digest, asImage}
+	if known, ok := j.decisions.get(ctx, v, key); ok {
+		return known, nil
+	}
+	return j.once(ctx, v, p, key, func(ctx context.Context) (permit, error) {
+		decided, err := j.carried(ctx, v, p, digest)
+		if err == nil && decided == nil {
+			decided, err = j.verified(ctx, v, p, digest)
+		}
+		if err != nil {
+			return permit{}, err
+		}
+		return *decided, j.keep(ctx, v, p, key, decided)
+	})
+}
+
+// once reaches a decision for all who ask for it with the same credentials.
+func (j *judge) once(ctx context.Context, v *verify.Verifier, p pull, key permitKey, reach func(context.Context) (permit, error)) (permit, error) {
+	return j.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
+		if known, ok := j.decisions.get(ctx, v, key); ok && known.depth == 0 {
+			return known, nil // decided between the caller's look and now
+		}
+		ctx, cancel := j.patience.whole(ctx)
+		defer cancel()
+		return reach(ctx)
+	})
+}
+
+// keep keeps a decision, and what follows from it for what the manifest lists. The
+// manifest is read for it again, mostly from memory: many judgements that take long must
+// not hold one each.
+func (j *judge) keep(ctx context.Context, v *verify.Verifier, p pull, key permitKey, decided *permit) error {
+	if !decided.Allowed {
+		j.decisions.keep(ctx, v, key, nil, decided)
+		return nil
+	}
+	m, err := j.manifests.byDigest(ctx, p, key.digest)
+	if err != nil {
+		return err
+	}
+	j.keepAllowed(ctx, v, key, m, decided)
+	return nil
+}
+
+func (j *judge) keepAllowed(ctx context.Context, v *verify.Verifier, key permitKey, m *manifest, decided *permit) {
+	j.decisions.keep(ctx, v, key, m, decided)
+	j.manifests.save(ctx, m, decided.Evidence)
+}
+
+// verified asks the verifier, in its turn: a judgement holds memory until its end.
+func (j *judge) verified(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
+	leave, err := j.upstreams.of(p.from.address).judgements.Take(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, end := budget.Session(ctx)
+	defer end()
+	result, err := v.Image(ctx, p.from, p.digest(digest))
+	var denied *verify.Error
+	if errors.As(err, &denied) {
+		return j.denied(v, denied), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return j.allowed(v, result), nil
+}
+
+func (j *judge) denied(v *verify.Verifier, e *verify.Error) *permit {
+	// What was seen is in no answer, and may be much.
+	kept := *e
+	kept.Evidence = nil
+	_, lasts := v.KeptFor()
+	t := j.now.term(lasts)
+	return &permit{At: t.from, Until: t.until, Size: -1, Rule: e.Rule, denied: &kept}
+}
+
+func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
+	lasts, _ := v.KeptFor()
+	at := j.now().Add(-v.Age(result))
+	until := at.Add(lasts)
+	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(until) {
+		until = ends
+	}
+	// Statements may be large, and nothing here reads them.
+	kept := *result
+	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
+	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, result: &kept}
+	if result.Warning != nil {
+		d.Warning = result.Warning.Error()
+		warning := *result.Warning
+		warning.Evidence = nil
+		kept.Warning = &warning
+	}
+	return d
+}
+
+// asEvidence lets a manifest pass that a tag of evidence has named. Nil: it does not.
+func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above permit, parent string) (*permit, error) {
+	m, err := j.manifests.byDigest(ctx, p, digest)
+	if err != nil || !j.decisions.rules.admit(m) {
+		return nil, err
+	}
+	if s := m.doc.Subject; s != nil && s.Digest.String() != parent {
+		return nil, nil
+	}
+	return j.evidenceOf(above, parent), nil
+}
+
+func (j *judge) evidenceOf(above permit, subject string) *permit {
+	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning, about: subject}
+}
+
+// permitEvidence lets evidence pass by digest too, and its blobs.
+func (j *judge) permitEvidence(ctx context.Context, v *verify.Verifier, p pull, m *manifest, d *permit) {
+	key := permitKey{v.Generation(), p.repo.Name(), m.digest, asManifest}
+	if known, ok := j.decisions.get(ctx, v, key); ok && known.Allowed {
+		j.decisions.relink(ctx, v, key.repo, m, known)
+		return
+	}
+	j.keepAllowed(ctx, v, key, m, d)
+}
+
+// taggedEvidence lets what a tag of evidence names pass, if it is evidence about the
+// tag's subject. A nil permit: it is not.
+func (j *judge) taggedEvidence(ctx context.Context, p pull, digest, subject string, above permit, asked string) (*manifest, *permit, error) {
+	m, err := j.manifests.byDigest(ctx, p, digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e := forbidden(v, p, digest); e != nil {
+		return nil, nil, denial(e, asked)
+	}
+	decided, err := j.asEvidence(ctx, p, digest, above, subject)
+	if decided != nil {
+		j.permitEvidence(ctx, v, p, m, decided)
+	}
+	return m, decided, err
+}
+
+// permitList lets a list that the gate has written pass by digest, for a subject that
+// passes. Other gates find by the digest what it is about.
+func (j *judge) permitList(ctx context.Context, p pull, list *manifest, subject string, above permit) {
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return // the next request meets the same error
+	}
+	own := j.evidenceOf(above, subject)
+	j.decisions.put(permitKey{v.Generation(), p.repo.Name(), list.digest, asManifest}, *own)
+	j.decisions.addLink(ctx, v, linkKey{p.repo.Name(), list.digest, asList}, subject, own, 0)
+}
+
+// listsOf are the subjects whose list of referrers may have a digest.
+func (j *judge) listsOf(ctx context.Context, p pull, digest string) []string {
+	v, err := j.source.Verifier(ctx)
+	if err != nil {
+		return nil // the caller has an error already
+	}
+	return j.decisions.link(ctx, v, linkKey{p.repo.Name(), digest, asList}).Parents
+}
+
+// relink makes sure of the links of a manifest that passes by a decision that was known.
+func (j *judge) relink(ctx context.Context, p pull, m *manifest, d permit) {
+	if v, err := j.source.Verifier(ctx); err == nil { // the next request meets the same error
+		j.decisions.relink(ctx, v, p.repo.Name(), m, d)
+	}
+}
+
+// carried denies a manifest for what it brings along in descriptors' data: content that
+// is not what they describe, or manifests that the policy denies. Clients take that
+// content in place of asking for it. Nil: that denies nothing.
+func (j *judge) carried(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
+	m, err := j.manifests.byDigest(ctx, p, digest)
+	if err != nil {
+		return nil, err
+	}
+	type inline struct {
+		v1.Descriptor
+		depth int
+	}
+	var left []inline // the next one last
+	add := func(doc *oci.Document, depth int) {
+		all := described(doc)
+		for i := len(all) - 1; i >= 0; i-- {
+			left = append(left, inline{all[i], depth})
+		}
+	}
+	for add(m.doc, 0); len(left) > 0; {
+		d := left[len(left)-1]
+		left = left[:len(left)-1]
+		if !isItself(d.Descriptor) {
+			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the content in its descriptor is other content"}
+		}
+		if len(d.Data) == 0 || !oci.IsManifestType(string(d.MediaType)) {
+			continue
+		}
+		if e := forbidden(v, p, d.Digest.String()); e != nil {
+			return j.denied(v, e), nil
+		}
+		child, err := parse(ctx, string(d.MediaType), d.Data)
+		if err != nil || d.depth >= maxNesting {
+			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the manifest in its descriptor cannot be read", Err: err}
+		}
+		add(child, d.depth+1)
+	}
+	return nil, nil
+}
+
+// described are all descriptors of a manifest or index.
+func described(m *oci.Document) []v1.Descriptor {
+	all := append(append([]v1.Descriptor(nil), m.Layers...), m.Manifests...)
+	for _, single := range []*v1.Descriptor{m.Config, m.Subject} {
+		if single != nil {
+			all = append(all, *single)
+		}
+	}
+	return all
+}
