@@ -42,7 +42,7 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 		ctx, cancel := context.WithCancel(ctx)
 		todo, done, broken := make(chan name.Reference), make(chan judged), make(chan struct{})
 		var workers sync.WaitGroup
-		// Once broken off, nobody receives: cancel and let go of all senders.
+		// Once broken off, nothing is received: cancel and let go of all senders.
 		defer workers.Wait()
 		defer cancel()
 		defer close(broken)
@@ -92,12 +92,12 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 			}
 		}
 		if panicked != nil {
-			panic(panicked) // where whoever gave us refs can recover it
+			panic(panicked) // where the caller, who gave refs, can recover it
 		}
 	}
 }
 
-// outcome is what Image returns. A panic of somebody else's code would end the whole
+// outcome is what Image returns. A panic of a caller's code would end the whole
 // process from a goroutine of ours.
 func (v *Verifier) outcome(ctx context.Context, r registry.Reader, ref name.Reference) (out Outcome) {
 	err := panics.Caught(func() (err error) {

@@ -35,7 +35,7 @@ type children struct {
 // all reports whether nothing is left that could run.
 func (c children) all() bool { return c.runnable > 0 && c.refused == c.runnable }
 
-// detail says of an index of which nothing is left why it is denied.
+// detail says why an index is denied that lists nothing else.
 func (c children) detail() string {
 	first := c.denied[0]
 	return registry.SafeText(fmt.Sprintf("the policy denies each of the %d images that the index lists, such as %s: %s", c.runnable, first.Digest, first.Reason), maxDetail)

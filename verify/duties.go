@@ -1,13 +1,13 @@
 package verify
 
-// duties are what principals have signed where duties are to be separate among them:
-// whoever has signed in two of the roles counts in none, whichever of their certificates
-// an identity recognises. In which roles a principal has signed is known only once all
-// evidence was seen. Nothing of this kind counts before, whatever its order; and where
-// evidence is missing, nothing of it counts.
+// duties are what principals have signed where duties are to be separate among them. A
+// principal who has signed in two of the roles counts in none, by any certificate. In
+// which roles a principal has signed is known only once all evidence was seen. Nothing
+// of this kind counts before, in any order. Where evidence is missing, nothing of it
+// counts.
 //
-// Only evidence that could count tells: otherwise a copy of what a principal has signed
-// for another image would be enough to shut it out here.
+// Only evidence that could count tells. Otherwise an attacker could attach what a
+// principal has signed for another image, to shut it out here.
 type duties struct {
 	waiting []fact
 	alike   groups // the names of one principal
@@ -72,7 +72,7 @@ func (g groups) of(name string) string {
 			return name
 		}
 		if further, is := g[next]; is {
-			g[name] = further // so that chains stay short, however they were joined
+			g[name] = further // this keeps chains short
 		}
 		name = next
 	}

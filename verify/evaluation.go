@@ -20,7 +20,7 @@ type evaluation struct {
 // contents judges what was signed. An evaluation only counts.
 type contents interface {
 	// meets says why a fact does not meet the conditions of a requirement; nil: it does,
-	// until a time, of which zero is never. What is excused is not a vulnerability.
+	// until a time (zero: never). What is excused is not a vulnerability.
 	meets(leaf *need, f fact, excused map[string]bool) (until time.Time, p *problem)
 	// excuses lists the vulnerabilities that OpenVEX documents excuse until a time. An
 	// error says that one of them cannot be read.
@@ -363,7 +363,7 @@ func joined[T any](have, more []T) []T {
 	return append(have, more...)
 }
 
-// earlier is the earlier of two times of which zero is never.
+// earlier is the earlier of two times, where zero is never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

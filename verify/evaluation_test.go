@@ -560,28 +560,28 @@ func (r *smallRun) isFirst(pieces []shownPiece) bool {
 }
 
 // rename gives the keys, and the roles where they are swapped, other names.
-func (s smallRule) rename(n renaming, swapped bool) smallRule {
-	s.leaves = slices.Clone(s.leaves)
-	for i := range s.roles {
-		s.roles[i].members = n.set(s.roles[i].members)
+func (r smallRule) rename(n renaming, swapped bool) smallRule {
+	r.leaves = slices.Clone(r.leaves)
+	for i := range r.roles {
+		r.roles[i].members = n.set(r.roles[i].members)
 	}
 	if swapped {
-		s.roles[0], s.roles[1] = s.roles[1], s.roles[0]
-		for i := range s.leaves {
-			s.leaves[i].role = 1 - s.leaves[i].role
-			if s.leaves[i].excusedBy >= 0 {
-				s.leaves[i].excusedBy = 1 - s.leaves[i].excusedBy
+		r.roles[0], r.roles[1] = r.roles[1], r.roles[0]
+		for i := range r.leaves {
+			r.leaves[i].role = 1 - r.leaves[i].role
+			if r.leaves[i].excusedBy >= 0 {
+				r.leaves[i].excusedBy = 1 - r.leaves[i].excusedBy
 			}
 		}
 	}
-	return s
+	return r
 }
 
-func (s smallRule) number() (n int) {
-	for _, r := range s.roles {
-		n = n*32 + int(r.members)*4 + r.threshold
+func (r smallRule) number() (n int) {
+	for _, role := range r.roles {
+		n = n*32 + int(role.members)*4 + role.threshold
 	}
-	for _, l := range s.leaves {
+	for _, l := range r.leaves {
 		n = ((n*4+int(l.kind))*2+l.role)*3 + l.excusedBy + 1
 	}
 	return n

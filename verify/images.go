@@ -61,7 +61,7 @@ func panicked(cause any) error {
 }
 
 // imageReader reads an image, or all that an index lists but for attestation
-// manifests that nobody can run: listed as such, for no platform, and with in-toto
+// manifests, which do not run: listed as such, for no platform, and with in-toto
 // statements in place of layers.
 type imageReader struct {
 	r    registry.Reader
@@ -241,7 +241,7 @@ func isAttestation(d v1.Descriptor) bool {
 		d.Platform != nil && d.Platform.OS == none && d.Platform.Architecture == none
 }
 
-// holdsStatements reports whether all layers are in-toto statements, so that
+// holdsStatements reports whether all layers are in-toto statements: then
 // nothing of the manifest can be unpacked and run.
 func holdsStatements(doc *oci.Document) bool {
 	for _, l := range doc.Layers {

@@ -46,8 +46,8 @@ func (l *layouts) linksOf(leaf *need) *layoutLinks {
 }
 
 // take takes in-toto links out of a piece of evidence, where a requirement is about a
-// layout. Whoever signed the attestation only attached them: the functionaries' own
-// signatures count, and those steps.Verify checks.
+// layout. Who signed the attestation only attached them. What counts are the
+// functionaries' own signatures, which steps.Verify checks.
 func (l *layouts) take(p *piece) (taken bool) {
 	if p.item.Place == registry.PlaceSignatureTag || p.waited {
 		return false // it is misplaced, or was not taken before

@@ -21,8 +21,8 @@ type Options struct {
 	Authorities map[string]policy.Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Cache keeps decisions. Nil: every image is judged anew; callers that ask
-	// about the same digest at the same time share the work all the same.
+	// Cache keeps decisions. Nil: every image is judged again. Callers that ask about
+	// the same digest at the same time share the work in any case.
 	Cache Cache
 	// AllowedFor and DeniedFor are how long a decision is kept at most: no longer
 	// than Result.ValidUntil. One that another process has made, which the Cache
@@ -39,7 +39,7 @@ type Verifier struct {
 }
 
 // New makes a Verifier of a policy, which later changes to the policy do not reach. The
-// policy is checked first; see Policy.Check. Errors are ErrInvalid.
+// policy is checked first; see policy.Policy.Check. Errors are policy.ErrInvalid.
 func New(p *policy.Policy, o Options) (*Verifier, error) {
 	checked, err := p.Check(o.Authorities)
 	if err != nil {
@@ -95,8 +95,8 @@ func (v *Verifier) Forbids(repo name.Repository) *Error {
 func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 
 // Generation identifies what decisions rest on beside evidence: PolicyDigest, and
-// what the authorities behind the policy's identities trust now. Whoever keeps
-// decisions apart from Options.Cache keeps none for another Generation.
+// what the authorities behind the policy's identities trust now. A caller
+// who keeps decisions apart from Options.Cache keeps none for another Generation.
 func (v *Verifier) Generation() string {
 	if trust := v.policy.trust(); trust != "" {
 		return v.policy.digest + " " + trust
@@ -134,12 +134,12 @@ func (v *Verifier) Generation() string {
 //     predicate type https://sigstore.dev/cosign/sign/v1 for a signature, a
 //     statement of the type for an attestation) and names the digest as its
 //     subject; it meets the requirement's conditions; no evidence of the same key,
-//     or of the same person as identities recognise them, has counted for the
-//     requirement before. Somebody whom a revoked identity recognises counts as no
-//     other. Where duties are to be separate, nobody counts of whom evidence that
-//     would count is recognised in two roles: if identities stand in two of these,
-//     all evidence is looked at first, and what identities recognise counts only
-//     where all of it could be read and no limit was reached.
+//     or of the same principal as identities recognise them, has counted for the
+//     requirement before. A principal whom a revoked identity recognises counts by no
+//     other. Where duties are to be separate, a principal whose evidence would count in
+//     two roles counts in neither. If identities stand in two of these, all evidence is
+//     looked at first. What identities recognise then counts only where all of it could
+//     be read and no limit was reached.
 //   - A requirement about the image's config is met where the config, of an index
 //     those of all images that it lists, meets all conditions.
 //   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
