@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -183,25 +184,24 @@ func (j *blobJudgement) keysOf(claim *evidence.Claim) []*trustedKey {
 }
 
 func (j *blobJudgement) judge(text []byte) (*trustedKey, map[string]string, Reason, string) {
-	b, err := bundle.Parse(text)
-	if err != nil {
-		return nil, nil, ReasonMalformed, err.Error()
-	}
-	if b.Certificate {
-		return nil, nil, ReasonCertificate, "signed with a certificate, not with a key"
-	}
-	if b.Envelope != nil {
-		return j.statement(text)
+	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
+	switch {
+	case claim != nil && claim.Certificate:
+		return nil, nil, ReasonCertificate, evidence.ErrNotByKey.Error()
+	case err == nil:
+		return j.statement(claim)
+	case !errors.Is(err, evidence.ErrOverBytes):
+		return nil, nil, openReason(err), err.Error()
 	}
 	if evidence.IsSigned(j.message.Start(), j.message.Bytes) {
 		return nil, nil, ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"
 	}
-	claim := &evidence.Claim{Signed: j.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
+	claim.Signed = j.message
 	keys := j.keysOf(claim)
 	switch {
 	case j.ended != nil:
 		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()
-	case len(keys) == 0 && b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, j.message.Sum(crypto.SHA256)):
+	case len(keys) == 0 && claim.SHA256 != nil && !bytes.Equal(claim.SHA256, j.message.Sum(crypto.SHA256)):
 		return nil, nil, ReasonWrongSubject, "it is about a file with another digest"
 	case len(keys) == 0:
 		return nil, nil, ReasonUntrustedKey, "no trusted key has made its signature over this file"
@@ -224,11 +224,7 @@ func (j *blobJudgement) usable(k *trustedKey) *problem {
 }
 
 // statement judges a bundle that holds a signed statement.
-func (j *blobJudgement) statement(text []byte) (*trustedKey, map[string]string, Reason, string) {
-	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
-	if err != nil {
-		return nil, nil, openReason(err), err.Error()
-	}
+func (j *blobJudgement) statement(claim *evidence.Claim) (*trustedKey, map[string]string, Reason, string) {
 	keys := j.keysOf(claim)
 	if j.ended != nil {
 		return nil, nil, ReasonTooMuchEvidence, j.ended.Error()

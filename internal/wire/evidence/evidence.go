@@ -31,7 +31,8 @@ var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 // ErrTooMuch says that checking the signatures of one piece would take too much.
 var ErrTooMuch = dsse.ErrTooMuch
 
-// ErrWrongType says that evidence is well-formed but of another purpose.
+// ErrWrongType says that evidence is well-formed but of another purpose. A Claim that
+// Open returns with it says no more than Certificate.
 var ErrWrongType = errors.New("evidence of another type")
 
 // ErrOverBytes is the ErrWrongType of a bundle about a file. Open returns the Claim
@@ -120,7 +121,7 @@ func openBundle(data []byte) (*Claim, error) {
 // claimOf completes a claim that an envelope makes.
 func claimOf(e *dsse.Envelope, c Claim) (*Claim, error) {
 	if e.PayloadType != dsse.PayloadTypeInToto {
-		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
+		return &c, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
 	}
 	c.Signatures, c.payload = e.Signatures, e.Payload
 	return newClaim(e.PAE(), c).offered()
