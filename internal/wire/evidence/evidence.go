@@ -174,14 +174,8 @@ func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte,
 	return made, nil
 }
 
-// VerifiedBy reports whether any of the claim's signatures is the key's.
-func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
-	made, err := c.VerifiedWithin(context.Background(), k)
-	return err == nil && made
-}
-
-// VerifiedWithin is VerifiedBy within a context, which is looked at before each
-// check; an error is the context's.
+// VerifiedWithin reports whether any of the claim's signatures is the key's. An error is
+// that of the context, which is looked at before each.
 func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
 	for _, sig := range c.Signatures {
 		if err := ctx.Err(); err != nil {
@@ -195,7 +189,7 @@ func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error)
 }
 
 // Content parses what was signed. It says nothing about who signed it: check
-// VerifiedBy first.
+// VerifiedWithin first.
 func (c *Claim) Content() (Content, error) {
 	if c.simple {
 		p, err := simplesigning.Parse(c.payload)
