@@ -17,11 +17,6 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// MaxInlineBytes is up to what size, in all, Attach repeats payloads inside the
-// manifest that carries them (the descriptor's "data", OCI descriptor.md), which
-// saves a verifier a round trip.
-const MaxInlineBytes = evidence.MaxInlineBytes
-
 // Attach adds one piece of evidence to subject, in the format that item.Format
 // says, and returns the digest of the manifest that carries it. Of item it uses
 // Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations; a
@@ -136,7 +131,7 @@ func layerOf(item Item) v1.Descriptor {
 	}
 	layer := describe(string(item.Layer.MediaType), item.Payload).Descriptor
 	layer.Annotations = item.Layer.Annotations
-	if len(item.Payload) <= MaxInlineBytes {
+	if len(item.Payload) <= evidence.MaxInlineBytes {
 		layer.Data = item.Payload
 	}
 	return layer
@@ -211,7 +206,7 @@ func withLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, doc
 func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManifest) (*Manifest, error) {
 	config := cosignConfig(w.Layers)
 	w.Config = config.Descriptor
-	w.Layers = inlineWithin(w.Layers, MaxInlineBytes)
+	w.Layers = inlineWithin(w.Layers, evidence.MaxInlineBytes)
 	if err := pushBytes(ctx, s, repo, config.Bytes); err != nil {
 		return nil, err
 	}

@@ -15,8 +15,8 @@ import (
 const maxDescribed = 20
 
 // Description is a piece of evidence as it presents itself, for people. All of it is
-// claimed, and nothing is verified: whoever can push to the repository may have written
-// it. Decide nothing by it; that is the job of package verify.
+// claimed, and nothing is verified: anyone who can push to the repository may have
+// written it. Decide nothing by it; that is the job of package verify.
 type Description struct {
 	// Kind is "signature", "attestation", "signature of bytes" (about a file) or
 	// "other".

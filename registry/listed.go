@@ -21,9 +21,9 @@ import (
 // where it always is.
 const AnnotationContent = "io.github.hallmark-oci.content"
 
-// MaxListedBytes is up to what size Attach repeats a payload in the list: a
+// maxListedBytes is up to what size Attach repeats a payload in the list: a
 // signature has less, and a thousand of them fit a page of the list.
-const MaxListedBytes = 2 << 10
+const maxListedBytes = 2 << 10
 
 // maxListedInFallback is how many bytes of payloads the index under the fallback
 // tag repeats in all: it must stay small enough for registries.
@@ -44,7 +44,7 @@ func referrerManifest(subject, layer v1.Descriptor, annotations map[string]strin
 func withContent(subject v1.Descriptor, item Item) map[string]string {
 	annotations := maps.Clone(item.ManifestAnnotations)
 	delete(annotations, AnnotationContent) // another manifest's, from where the item was read
-	if item.Payload == nil || len(item.Payload) > MaxListedBytes || len(item.Layer.Annotations) > 0 {
+	if item.Payload == nil || len(item.Payload) > maxListedBytes || len(item.Layer.Annotations) > 0 {
 		return annotations
 	}
 	words := []string{string(subject.MediaType), strconv.FormatInt(subject.Size, 10),
@@ -69,7 +69,7 @@ func fromEntry(subject v1.Hash, entry v1.Descriptor) (Manifest, bool) {
 		return Manifest{}, false
 	}
 	words := strings.Split(text, " ")
-	if len(words) != 4 || len(words[3]) > base64.StdEncoding.EncodedLen(MaxListedBytes) {
+	if len(words) != 4 || len(words[3]) > base64.StdEncoding.EncodedLen(maxListedBytes) {
 		return Manifest{}, false
 	}
 	size, err := strconv.ParseInt(words[1], 10, 64)

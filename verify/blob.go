@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -156,29 +157,25 @@ func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome,
 
 // open reads a bundle, and says why its signatures cannot be checked; nil: they can.
 func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
-	b, err := bundle.Parse(text)
+	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
 	switch {
-	case err != nil:
-		return &problem{ReasonMalformed, err.Error()}
-	case b.Certificate:
-		return &problem{ReasonCertificate, "signed with a certificate, not with a key"}
+	case claim != nil && claim.Certificate:
+		return &problem{ReasonCertificate, evidence.ErrNotByKey.Error()}
+	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
+		return &problem{openReason(err), err.Error()}
 	}
-	p.search = search{policy: c.policy, asked: c.rule.asked}
+	p.claim, p.search = claim, search{policy: c.policy, asked: c.rule.asked}
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
-	if b.Envelope != nil {
-		if p.claim, err = evidence.Open(bundle.MediaTypeV03, nil, text); err != nil {
-			return &problem{openReason(err), err.Error()}
-		}
+	if err == nil {
 		return nil
 	}
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
-		return &problem{ReasonWrongType, "the file is what a signature about an image covers, so that its signature says nothing about a file"}
+		return &problem{ReasonWrongType, "the file is what a signature about an image covers: its signature says nothing about a file"}
 	}
-	if b.Message.SHA256 != nil && !bytes.Equal(b.Message.SHA256, f.message.Sum(crypto.SHA256)) {
+	if claim.SHA256 != nil && !bytes.Equal(claim.SHA256, f.message.Sum(crypto.SHA256)) {
 		p.stranger = &problem{ReasonWrongSubject, "it is about a file with another digest"}
 	}
-	p.bytewise = true
-	p.claim = &evidence.Claim{Signed: f.message, Signatures: [][]byte{b.Message.Signature}, Hint: b.Hint}
+	claim.Signed, p.bytewise = f.message, true
 	return nil
 }
 

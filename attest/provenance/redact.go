@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
@@ -28,32 +27,28 @@ var (
 
 	// secretForms find secrets by what stands around them, or by their own form;
 	// where there is a group, it is the secret.
-	secretForms = sync.OnceValue(func() []*regexp.Regexp {
-		return []*regexp.Regexp{
-			// Well-known tokens.
-			regexp.MustCompile(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
-				`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
-				`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
-			// Private keys, also where the end is missing.
-			regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
-			// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
-			regexp.MustCompile(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
-			// The query of a URL.
-			regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
-			// Values of HTTP headers.
-			regexp.MustCompile(`(?i)\b(?:(?:bearer|basic)[ \t]+|authorization["']?[ \t]*[:=][ \t]*|cookie:[ \t]*)(\S.*)`),
-		}
-	})
+	secretForms = []func() *regexp.Regexp{
+		// Well-known tokens.
+		lazy.Regexp(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
+			`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
+			`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
+		// Private keys, also where the end is missing.
+		lazy.Regexp(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
+		// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
+		lazy.Regexp(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
+		// The query of a URL.
+		lazy.Regexp(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
+		// Values of HTTP headers.
+		lazy.Regexp(`(?i)\b(?:(?:bearer|basic)[ \t]+|authorization["']?[ \t]*[:=][ \t]*|cookie:[ \t]*)(\S.*)`),
+	}
 	keyBegin = lazy.Regexp(`-----BEGIN [A-Z ]*PRIVATE KEY`)
 	keyEnd   = lazy.Regexp(`-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----`)
 	// argumentForms find secrets in arguments, which may be scripts: behind a name
 	// and blanks, and the whole of what is a header's value.
-	argumentForms = sync.OnceValue(func() []*regexp.Regexp {
-		return []*regexp.Regexp{
-			regexp.MustCompile(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
-			regexp.MustCompile(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
-		}
-	})
+	argumentForms = []func() *regexp.Regexp{
+		lazy.Regexp(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
+		lazy.Regexp(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
+	}
 	// loginForm is the login in a URL. A password may have an @ and slashes, so that
 	// it goes as far as it can.
 	loginForm = lazy.Regexp(`[A-Za-z][A-Za-z0-9+.-]*://(\S*@)`)
@@ -81,7 +76,7 @@ func redactCommand(command, secrets []string) []string {
 	hide := false
 	for i, arg := range command {
 		if out[i] = redacted; !hide {
-			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms()), argumentForms()...)))
+			out[i] = replaceSpans(arg, secretSpans(arg, secrets, append(slices.Clone(secretForms), argumentForms...)))
 		}
 		hide = hidesNext(arg)
 	}
@@ -96,14 +91,14 @@ func hidesNext(arg string) bool {
 
 // redactText leaves out of a text what is a secret by itself.
 func redactText(text string, secrets []string) string {
-	return replaceSpans(text, secretSpans(text, secrets, secretForms()))
+	return replaceSpans(text, secretSpans(text, secrets, secretForms))
 }
 
 // redactTail gives what is left of the last bytes of an output. Of what stands
 // before them secrets are found that reach into them. The rest of a line that was
 // cut is left out.
 func redactTail(output string, limit int, secrets []string) []byte {
-	spans := joinSpans(append(secretSpans(output, nil, secretForms()), shownSpans(output, trimmed(secrets))...))
+	spans := joinSpans(append(secretSpans(output, nil, secretForms), shownSpans(output, trimmed(secrets))...))
 	cut := max(0, len(output)-limit)
 	for _, s := range spans {
 		if s.from < cut && cut < s.to {
@@ -127,7 +122,7 @@ func redactTail(output string, limit int, secrets []string) []byte {
 }
 
 // secretSpans finds secrets, in order and apart from each other.
-func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
+func secretSpans(text string, secrets []string, forms []func() *regexp.Regexp) []span {
 	var all []span
 	for _, s := range secrets {
 		s = strings.TrimSpace(s) // a file's last line feed is no part of what is shown
@@ -138,7 +133,7 @@ func secretSpans(text string, secrets []string, forms []*regexp.Regexp) []span {
 		}
 	}
 	for _, form := range forms {
-		for _, m := range form.FindAllStringSubmatchIndex(text, -1) {
+		for _, m := range form().FindAllStringSubmatchIndex(text, -1) {
 			all = append(all, span{m[len(m)-2], m[len(m)-1], redacted})
 		}
 	}

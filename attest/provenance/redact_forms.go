@@ -149,7 +149,7 @@ func commandSecrets(command, env, named []string) (all []string, more bool) {
 		if secretNamePattern().MatchString(name) && len(value) >= minSecret && !plainWords[lowerASCII(value)] {
 			all = append(all, parts(value)...)
 		}
-		all = append(all, hidden(value, secretSpans(value, nil, secretForms()))...)
+		all = append(all, hidden(value, secretSpans(value, nil, secretForms))...)
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
 	slices.Sort(all)
@@ -172,7 +172,7 @@ func argumentSecrets(command, named []string) []string {
 		if hide {
 			all = append(all, parts(arg)...)
 		} else {
-			all = append(all, hidden(arg, secretSpans(arg, named, append(slices.Clone(secretForms()), argumentForms()...)))...)
+			all = append(all, hidden(arg, secretSpans(arg, named, append(slices.Clone(secretForms), argumentForms...)))...)
 		}
 		hide = hidesNext(arg)
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -12,8 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"go.yaml.in/yaml/v3"
 
-	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
@@ -96,11 +99,7 @@ func readSettings(path string) (c settings, err error) {
 	if err != nil {
 		return c, err
 	}
-	doc, err := strictyaml.Parse(text)
-	if err == nil {
-		err = doc.Decode(&c)
-	}
-	if err != nil {
+	if err := decodeYAML(text, &c); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, name := range []*string{&c.Policy, &c.TLS.Cert, &c.TLS.Key, &c.UpstreamCA, &c.Store.Dir, &c.Audit} {
@@ -109,6 +108,26 @@ func readSettings(path string) (c settings, err error) {
 		}
 	}
 	return c, nil
+}
+
+// decodeYAML reads one YAML document as the JSON that it stands for. Unknown and
+// repeated fields are refused.
+func decodeYAML(text []byte, to any) error {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	var document any
+	if err := documents.Decode(&document); err != nil && err != io.EOF {
+		return err
+	}
+	if err := documents.Decode(new(any)); err != io.EOF {
+		return errors.New("more than one document, or none that can be read to its end")
+	}
+	plain, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(plain))
+	d.DisallowUnknownFields()
+	return d.Decode(to)
 }
 
 // overrule applies flags, and checks the whole.

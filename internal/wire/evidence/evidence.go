@@ -31,7 +31,8 @@ var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 // ErrTooMuch says that checking the signatures of one piece would take too much.
 var ErrTooMuch = dsse.ErrTooMuch
 
-// ErrWrongType says that evidence is well-formed but of another purpose.
+// ErrWrongType says that evidence is well-formed but of another purpose. A Claim that
+// Open returns with it says no more than Certificate.
 var ErrWrongType = errors.New("evidence of another type")
 
 // ErrOverBytes is the ErrWrongType of a bundle about a file. Open returns the Claim
@@ -120,7 +121,7 @@ func openBundle(data []byte) (*Claim, error) {
 // claimOf completes a claim that an envelope makes.
 func claimOf(e *dsse.Envelope, c Claim) (*Claim, error) {
 	if e.PayloadType != dsse.PayloadTypeInToto {
-		return nil, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
+		return &c, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
 	}
 	c.Signatures, c.payload = e.Signatures, e.Payload
 	return newClaim(e.PAE(), c).offered()
@@ -173,14 +174,8 @@ func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte,
 	return made, nil
 }
 
-// VerifiedBy reports whether any of the claim's signatures is the key's.
-func (c *Claim) VerifiedBy(k *sigkey.Key) bool {
-	made, err := c.VerifiedWithin(context.Background(), k)
-	return err == nil && made
-}
-
-// VerifiedWithin is VerifiedBy within a context, which is looked at before each
-// check; an error is the context's.
+// VerifiedWithin reports whether any of the claim's signatures is the key's. An error is
+// that of the context, which is looked at before each.
 func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
 	for _, sig := range c.Signatures {
 		if err := ctx.Err(); err != nil {
@@ -194,7 +189,7 @@ func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error)
 }
 
 // Content parses what was signed. It says nothing about who signed it: check
-// VerifiedBy first.
+// VerifiedWithin first.
 func (c *Claim) Content() (Content, error) {
 	if c.simple {
 		p, err := simplesigning.Parse(c.payload)

@@ -13,7 +13,6 @@ import (
 	"testing/iotest"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 )
 
@@ -198,40 +197,6 @@ func TestAttack_P16_AnObjectOfAnotherShapeIsOnlyAnObject(t *testing.T) {
 	} {
 		if got := of(t, c.content); got&kinds.JSON == 0 || got&c.not != 0 {
 			t.Errorf("%s: %b", name, got)
-		}
-	}
-}
-
-func TestMediaTypesSayWhatContentMayBe(t *testing.T) {
-	for mediaType, want := range map[string]kinds.Set{
-		"application/vnd.dev.sigstore.bundle.v0.3+json":        kinds.Bundle,
-		"application/vnd.dev.sigstore.bundle+json;version=0.2": kinds.Bundle,
-		"application/vnd.cyclonedx+json; version=1.5":          kinds.JSON,
-		"application/vnd.cyclonedx+xml":                        0,
-		"application/vnd.in-toto.spdx+dsse":                    kinds.Envelope,
-		"application/vnd.in-toto.spdx+json":                    kinds.Statement,
-		"application/vnd.in-toto.spdx":                         0,
-		"application/vnd.oci.image.layer.v1.tar+gzip":          0,
-		"application/octet-stream":                             0,
-		"":                                                     0,
-		"text/plain":                                           0,
-		"application/vnd.oci.empty.v1+json":                    kinds.Empty,
-	} {
-		if got := evidence.KindsOfLayer(mediaType); got != want {
-			t.Errorf("layer %s: %b, want %b", mediaType, got, want)
-		}
-	}
-	for mediaType, want := range map[string]kinds.Set{
-		"application/vnd.oci.image.config.v1+json":        kinds.Inert | kinds.Empty,
-		"application/vnd.docker.container.image.v1+json":  kinds.Inert | kinds.Empty,
-		"application/vnd.dev.cosign.artifact.sig.v1+json": kinds.Inert | kinds.Empty,
-		"application/vnd.oci.empty.v1+json":               kinds.Empty,
-		"application/vnd.cncf.notary.signature":           kinds.Empty,
-		"application/vnd.dev.sigstore.bundle.v0.3+json":   kinds.Inert | kinds.Empty,
-		"application/vnd.acme.config":                     kinds.Empty, "application/vnd.oci.image.layer.v1.tar": 0,
-	} {
-		if got := evidence.KindsOfConfig(mediaType); got != want {
-			t.Errorf("config %s: %b, want %b", mediaType, got, want)
 		}
 	}
 }
