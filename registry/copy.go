@@ -298,27 +298,28 @@ func slotted[T any](ctx context.Context, c *copyRun, f func() (T, error)) (T, er
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		var zero T
-		return zero, ended(ctx)
+		return zero, ended(ctx, "copy")
 	}
 	defer func() { <-c.slots }()
 	return f()
 }
 
-func ended(ctx context.Context) error {
-	return &Error{Op: "copy", Kind: ErrUnavailable, Err: ctx.Err()}
+// ended is the error of what the end of a context has cut off.
+func ended(ctx context.Context, op string) error {
+	return &Error{Op: op, Kind: ErrUnavailable, Err: ctx.Err()}
 }
 
 // forEach calls f for each element, as many at once as requests may be. The first
 // error cancels the others and is returned once all have ended.
 func forEach[T any](ctx context.Context, c *copyRun, all []T, f func(context.Context, T) error) error {
-	return eachOf(ctx, c.o.Concurrency, all, f)
+	return eachOf(ctx, "copy", c.o.Concurrency, all, f)
 }
 
 // eachOf is forEach for so many at once.
-func eachOf[T any](ctx context.Context, most int, all []T, f func(context.Context, T) error) error {
+func eachOf[T any](ctx context.Context, op string, most int, all []T, f func(context.Context, T) error) error {
 	err := parallel.Each(ctx, most, slices.Values(all), f)
 	if err != nil && err == ctx.Err() {
-		return ended(ctx)
+		return ended(ctx, op)
 	}
-	return asError("read or write", "", err)
+	return asError(op, "", err)
 }

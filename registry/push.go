@@ -157,7 +157,7 @@ func pushImageBlobs(ctx context.Context, w Writer, repo name.Repository, image v
 	return together(ctx,
 		func(ctx context.Context) error { return pushBytes(ctx, w, repo, config) },
 		func(ctx context.Context) error {
-			return eachOf(ctx, pushParallel, layers, func(ctx context.Context, l v1.Layer) error { return pushLayer(ctx, w, repo, l) })
+			return eachOf(ctx, "push", pushParallel, layers, func(ctx context.Context, l v1.Layer) error { return pushLayer(ctx, w, repo, l) })
 		},
 	)
 }

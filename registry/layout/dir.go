@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -203,6 +204,27 @@ func (d *directory) removeStale(now time.Time, most int) {
 			_ = d.root.Remove(privateDir + "/" + e.Name())
 		}
 	}
+}
+
+// checkVersion fails where the directory is no layout of a version that is known.
+func (d *directory) checkVersion() error {
+	data, err := d.readFile(layoutFile, maxLayoutFile)
+	if err != nil {
+		return d.fileError("open layout", layoutFile, err)
+	}
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return d.fail("open layout", layoutFile, registry.ErrMalformed, "", err)
+	}
+	version, ok := v.Get("imageLayoutVersion").Str()
+	switch {
+	case !ok:
+		return d.fail("open layout", layoutFile, registry.ErrMalformed, "it has no imageLayoutVersion", nil)
+	case version != layoutVersion:
+		return d.fail("open layout", layoutFile, registry.ErrUnsupported,
+			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
+	}
+	return nil
 }
 
 // live fails where the context has ended.

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -146,10 +145,10 @@ func Open(dir string, o Options) (*Layout, error) {
 
 // begin makes an empty layout if it should, and checks what is there.
 func (l *Layout) begin() error {
-	err := l.checkVersion()
+	err := l.dir.checkVersion()
 	if l.o.Create && errors.Is(err, registry.ErrNotFound) {
 		if err = l.create(context.Background()); err == nil {
-			err = l.checkVersion()
+			err = l.dir.checkVersion()
 		}
 	}
 	if err != nil {
@@ -157,26 +156,6 @@ func (l *Layout) begin() error {
 	}
 	_, err = l.index.read("open layout")
 	return err
-}
-
-func (l *Layout) checkVersion() error {
-	data, err := l.dir.readFile(layoutFile, maxLayoutFile)
-	if err != nil {
-		return l.dir.fileError("open layout", layoutFile, err)
-	}
-	v, err := strictjson.Parse(data)
-	if err != nil {
-		return l.dir.fail("open layout", layoutFile, registry.ErrMalformed, "", err)
-	}
-	version, ok := v.Get("imageLayoutVersion").Str()
-	switch {
-	case !ok:
-		return l.dir.fail("open layout", layoutFile, registry.ErrMalformed, "it has no imageLayoutVersion", nil)
-	case version != layoutVersion:
-		return l.dir.fail("open layout", layoutFile, registry.ErrUnsupported,
-			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
-	}
-	return nil
 }
 
 // Close releases the directory's handle. Every later use fails.
