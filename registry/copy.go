@@ -33,7 +33,7 @@ type CopyOptions struct {
 	// passed over with their manifest. Zero: 1 GiB.
 	MaxEvidenceBlob int64
 	// Progress is told what happens, by one call at a time; it must be quick,
-	// since copying waits for it, and must not wait for the copy. Nil: nobody is.
+	// since copying waits for it, and must not wait for the copy. Nil: events are dropped.
 	Progress func(CopyEvent)
 }
 
@@ -88,8 +88,7 @@ type CopyCount struct {
 
 // Copy copies an image, or an index with all that it lists, with its blobs and
 // all of its evidence, and returns its digest at the destination. Manifests and
-// blobs are copied byte for byte, so that every digest stays and every signature
-// holds. src and dst are registries or layouts in any combination. If to is a
+// blobs are copied byte for byte: every digest stays and every signature holds. src and dst are registries or layouts in any combination. If to is a
 // digest it must be that of the image, and no tag is set.
 //
 // The evidence of a manifest is what Evidence reads, and more: its referrers of
@@ -112,7 +111,7 @@ type CopyCount struct {
 // A larger blob that was sent is opened, and not read to its end: clients verify
 // it. One that the destination said it has is not asked for again.
 //
-// Whoever may push to the source may have left rubbish among the evidence:
+// An attacker who may push to the source may have left rubbish among the evidence:
 // entries that lead nowhere, manifests about something else, blobs that are not
 // what they should be. It is passed over, with an event. But where evidence, or
 // the list of it, could not be read (see Unreadable), and where the destination
@@ -286,7 +285,7 @@ type sourceError struct{ error }
 
 func (e sourceError) Unwrap() error { return e.error }
 
-// rubbish reports whether the source did answer, and what it has is no evidence.
+// rubbish reports whether the source did answer, and what it has is not evidence.
 func rubbish(err error) bool {
 	var of sourceError
 	return errors.As(err, &of) && !Unreadable(err)

@@ -25,8 +25,8 @@ type Pushable interface {
 }
 
 // Push stores an image, or an index with all that it lists, by digest: blobs
-// first, children before what lists them. It sets no tag, so that nobody who
-// pulls by tag gets it yet; see sign.PushAndSign and Writer.PushManifest.
+// first, children before what lists them. It sets no tag: clients that
+// pull by tag do not get it yet; see sign.PushAndSign and Writer.PushManifest.
 // Blobs that the store has are not sent again. Where w is a Reader too, what was
 // sent is read back, as Copy does: what does not come back is ErrUnconfirmed.
 func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {

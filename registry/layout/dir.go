@@ -29,8 +29,8 @@ const (
 	staleTemp = 24 * time.Hour
 )
 
-// errIrregular says that a file of the layout is no regular file, or a directory
-// of it no directory.
+// errIrregular says that a file of the layout is not a regular file, or a directory
+// of it not a directory.
 var errIrregular = errors.New("refused")
 
 // directory is a layout's directory. Files in it are reached through its handle alone.
@@ -177,7 +177,7 @@ func writeString(s string) func(io.Writer) error {
 	}
 }
 
-// syncDir flushes a directory, so that a rename in it outlives a power failure.
+// syncDir flushes a directory: a rename in it then outlives a power failure.
 func (d *directory) syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be flushed there; NTFS journals the rename
@@ -206,7 +206,7 @@ func (d *directory) removeStale(now time.Time, most int) {
 	}
 }
 
-// checkVersion fails where the directory is no layout of a version that is known.
+// checkVersion fails where the directory is not a layout of a known version.
 func (d *directory) checkVersion() error {
 	data, err := d.readFile(layoutFile, maxLayoutFile)
 	if err != nil {

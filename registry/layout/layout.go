@@ -60,7 +60,7 @@ func (o Options) withDefaults() Options {
 //
 // What is listed in index.json is found by other tools and kept by their garbage
 // collection. PushManifest lists what is pushed by tag, and what is pushed by
-// digest and has a subject, so that referrers are found. Other manifests pushed
+// digest and has a subject, by which referrers are found. Other manifests pushed
 // by digest are taken for the children of an index pushed later, and only
 // stored. Where a tag moves, the entry of the manifest that it named is dropped
 // unless that has a subject; its content stays, and its digest still resolves.

@@ -36,7 +36,7 @@ type LocateOptions struct {
 //	                        default tag is "latest"
 //
 // DIR ends at the last colon that comes after the last slash or backslash, if a
-// valid tag follows it; so that C:\images\app:v1 is the tag v1 in C:\images\app,
+// valid tag follows it. Thus C:\images\app:v1 is the tag v1 in C:\images\app,
 // and a directory with a colon in its last part is written with a slash at its
 // end. An image named "oci" in a registry is written with its registry.
 //
@@ -104,7 +104,7 @@ func digestLike(s string) bool {
 func splitLayout(ref, rest string) (place, error) {
 	p := place{ref: ref, dir: rest}
 	// A tag or digest stands behind the last separator and, on Windows, behind
-	// the drive's own colon. Neither can hold a separator, so that taking both
+	// the drive's own colon. Neither can hold a separator, and taking both
 	// for one on every system changes nothing.
 	start := max(strings.LastIndexAny(rest, `/\`)+1, len(filepath.VolumeName(rest)))
 	last := rest[start:]
@@ -174,7 +174,7 @@ func (p place) onlyImage(l *Layout) (name.Reference, error) {
 		safe(p.ref)+":"+tags[0]+"; it has "+safe(strings.Join(tags, ", ")))
 }
 
-// onlyUnnamed returns the one digest whose manifest is no referrer.
+// onlyUnnamed returns the one digest whose manifest is not a referrer.
 func (p place) onlyUnnamed(l *Layout, listed map[v1.Hash]bool) (name.Reference, error) {
 	var images []v1.Hash
 	for h := range listed {
