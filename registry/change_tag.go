@@ -149,7 +149,7 @@ func readTagBeside(
 		return struct{}{}, err
 	})
 	if wanted, failed = something(ctx); failed != nil || !wanted {
-		cancel() // and wait, so that nothing is left behind
+		cancel() // and wait: nothing is left behind
 	}
 	if _, err = read(); err != nil {
 		err = asError("read", text(tag), err)

@@ -33,7 +33,7 @@ type CopyOptions struct {
 	// passed over with their manifest. Zero: 1 GiB.
 	MaxEvidenceBlob int64
 	// Progress is told what happens, by one call at a time; it must be quick,
-	// since copying waits for it, and must not wait for the copy. Nil: nobody is.
+	// since copying waits for it, and must not wait for the copy. Nil: events are dropped.
 	Progress func(CopyEvent)
 }
 
@@ -88,8 +88,7 @@ type CopyCount struct {
 
 // Copy copies an image, or an index with all that it lists, with its blobs and
 // all of its evidence, and returns its digest at the destination. Manifests and
-// blobs are copied byte for byte, so that every digest stays and every signature
-// holds. src and dst are registries or layouts in any combination. If to is a
+// blobs are copied byte for byte: every digest stays and every signature holds. src and dst are registries or layouts in any combination. If to is a
 // digest it must be that of the image, and no tag is set.
 //
 // The evidence of a manifest is what Evidence reads, and more: its referrers of
@@ -112,7 +111,7 @@ type CopyCount struct {
 // A larger blob that was sent is opened, and not read to its end: clients verify
 // it. One that the destination said it has is not asked for again.
 //
-// Whoever may push to the source may have left rubbish among the evidence:
+// An attacker who may push to the source may have left rubbish among the evidence:
 // entries that lead nowhere, manifests about something else, blobs that are not
 // what they should be. It is passed over, with an event. But where evidence, or
 // the list of it, could not be read (see Unreadable), and where the destination
@@ -286,7 +285,7 @@ type sourceError struct{ error }
 
 func (e sourceError) Unwrap() error { return e.error }
 
-// rubbish reports whether the source did answer, and what it has is no evidence.
+// rubbish reports whether the source did answer, and what it has is not evidence.
 func rubbish(err error) bool {
 	var of sourceError
 	return errors.As(err, &of) && !Unreadable(err)
@@ -298,27 +297,28 @@ func slotted[T any](ctx context.Context, c *copyRun, f func() (T, error)) (T, er
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		var zero T
-		return zero, ended(ctx)
+		return zero, ended(ctx, "copy")
 	}
 	defer func() { <-c.slots }()
 	return f()
 }
 
-func ended(ctx context.Context) error {
-	return &Error{Op: "copy", Kind: ErrUnavailable, Err: ctx.Err()}
+// ended is the error of what the end of a context has cut off.
+func ended(ctx context.Context, op string) error {
+	return &Error{Op: op, Kind: ErrUnavailable, Err: ctx.Err()}
 }
 
 // forEach calls f for each element, as many at once as requests may be. The first
 // error cancels the others and is returned once all have ended.
 func forEach[T any](ctx context.Context, c *copyRun, all []T, f func(context.Context, T) error) error {
-	return eachOf(ctx, c.o.Concurrency, all, f)
+	return eachOf(ctx, "copy", c.o.Concurrency, all, f)
 }
 
 // eachOf is forEach for so many at once.
-func eachOf[T any](ctx context.Context, most int, all []T, f func(context.Context, T) error) error {
+func eachOf[T any](ctx context.Context, op string, most int, all []T, f func(context.Context, T) error) error {
 	err := parallel.Each(ctx, most, slices.Values(all), f)
 	if err != nil && err == ctx.Err() {
-		return ended(ctx)
+		return ended(ctx, op)
 	}
-	return asError("read or write", "", err)
+	return asError(op, "", err)
 }

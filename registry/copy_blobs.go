@@ -89,7 +89,7 @@ func (c *copyBlobs) copy(ctx context.Context, b listedBlob, bound int64) error {
 	return nil
 }
 
-// failed says of which manifest the blob is.
+// failed says which manifest lists the blob.
 func (c *copyBlobs) failed(b listedBlob, err error) error {
 	named := c.fail(b.Digest, KindOf(err), "a blob of "+b.by.String(), err)
 	if rubbish(err) {
@@ -110,7 +110,7 @@ func (c *copyBlobs) transfer(ctx context.Context, d v1.Descriptor, whole bool) e
 		c.progress.end(CopyPresent, d, "")
 		return nil
 	}
-	// A mount that fails, for whatever reason, is no loss: then the bytes are sent.
+	// Where a mount fails, for whatever reason, the bytes are sent.
 	if m, ok := c.dst.(Mounter); ok && c.from.RegistryStr() == c.to.RegistryStr() && c.from != c.to {
 		if mounted, err := m.MountBlob(ctx, at, c.from); mounted && err == nil {
 			c.written(blobCheck(c.dst, c.to, d, whole))

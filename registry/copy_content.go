@@ -144,7 +144,7 @@ func (c *copyContent) listed(level []*tree, known map[v1.Hash]*tree) (fresh []*t
 	return fresh, nil
 }
 
-// fill reads a manifest of which the descriptor alone is known.
+// fill reads a manifest that is known by its descriptor alone.
 func (c *copyContent) fill(ctx context.Context, t *tree) error {
 	want := t.Descriptor
 	m, err := c.readSource(ctx, c.from.Digest(want.Digest.String()))

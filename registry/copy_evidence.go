@@ -195,7 +195,7 @@ func (c *copyEvidence) tagged(ctx context.Context, subject v1.Hash, suffix strin
 }
 
 // storeLayers copies the blobs of a tag's manifest. Each layer is evidence of its
-// own, so that rubbish in one says nothing about the others: such layers are
+// own, and rubbish in one says nothing about the others: such layers are
 // dropped from t.doc, and whole is false.
 func (c *copyEvidence) storeLayers(ctx context.Context, t *tree) (whole bool, err error) {
 	c.progress.expect(t.Descriptor)
@@ -238,7 +238,7 @@ func (c *copyEvidence) putTag(ctx context.Context, subject v1.Hash, tag name.Tag
 		c.progress.end(CopyIgnored, t.Descriptor, "it holds no evidence")
 		return nil
 	}
-	// Others may write the tag meanwhile, so that a first write is one like any
+	// Others may write the tag at the same time. A first write is one like any
 	// other: it is looked at again, and both sides' layers count.
 	action := CopyMerged
 	_, err = changeTag(ctx, c.dst, tag, func(doc *oci.Document) (*Manifest, error) {
@@ -283,7 +283,7 @@ func (c *copyEvidence) storeSBOM(ctx context.Context, tag string, t *tree, whole
 		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
 	})
 	switch {
-	case errors.Is(err, ErrConflict): // it was written meanwhile
+	case errors.Is(err, ErrConflict): // another writer was faster
 		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
 		return nil, nil
 	case err != nil:

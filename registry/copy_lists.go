@@ -65,8 +65,7 @@ func (c *copyLists) holds(ctx context.Context, t *tree) (bool, error) {
 	return there && oci.SameContent(listed, entry) && listed.ArtifactType == entry.ArtifactType, nil
 }
 
-// ask asks the destination for its list, of which readers take the
-// first entry of each digest.
+// ask asks the destination for its list. Readers take the first entry of each digest.
 func (c *copyLists) ask(ctx context.Context, subject v1.Hash) (map[v1.Hash]v1.Descriptor, error) {
 	list, err := slotted(ctx, c.copyRun, func() ([]v1.Descriptor, error) {
 		return collectReferrers(ctx, c.dst, c.to.Digest(subject.String()), c.o.MaxEvidence)
@@ -74,7 +73,7 @@ func (c *copyLists) ask(ctx context.Context, subject v1.Hash) (map[v1.Hash]v1.De
 	if Unreadable(err) {
 		return nil, err
 	}
-	// What is no list holds nothing; writing to it will say what is wrong.
+	// What is not a list holds nothing; writing to it will say what is wrong.
 	have := make(map[v1.Hash]v1.Descriptor, len(list))
 	for _, d := range list {
 		have[d.Digest] = d
@@ -118,7 +117,7 @@ func (c *copyLists) write(ctx context.Context) error {
 }
 
 // confirm looks for the copied referrers of a subject in the destination's
-// list, of which readers take the first entry of each digest.
+// list. Readers take the first entry of each digest.
 func (c *copyLists) confirm(ctx context.Context, subject v1.Hash, l *destinationList) error {
 	at := c.to.Digest(subject.String())
 	left := make(map[v1.Hash]copiedReferrer, len(l.copied))

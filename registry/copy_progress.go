@@ -61,7 +61,7 @@ func (p *progress) note(action CopyAction, d v1.Descriptor, detail string) {
 	p.tell(CopyEvent{Action: action, Content: d, Detail: detail})
 }
 
-// tell is called with mu held, so that the calls come one by one.
+// tell is called with mu held: the calls come one by one.
 func (p *progress) tell(e CopyEvent) {
 	e.Done, e.Total = p.done, p.total
 	p.told = p.done.Bytes

@@ -12,8 +12,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Kind is the class of an error of this package. Kinds are errors themselves,
-// so that errors.Is(err, registry.ErrNotFound) asks for one.
+// Kind is the class of an error of this package. Kinds are errors themselves:
+// errors.Is(err, registry.ErrNotFound) asks for one.
 type Kind string
 
 // Error returns the kind's text.

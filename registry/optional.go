@@ -15,8 +15,8 @@ type Mounter interface {
 	MountBlob(ctx context.Context, ref name.Digest, from name.Repository) (bool, error)
 }
 
-// Remover is a Store that can remove manifests. Many registries allow nobody to
-// do so, or only some users.
+// Remover is a Store that can remove manifests. Many registries do not allow it,
+// or allow it to some users only.
 type Remover interface {
 	// RemoveManifest makes the manifest no longer be listed or found. Removing
 	// what is not there is ErrNotFound.

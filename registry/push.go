@@ -25,8 +25,8 @@ type Pushable interface {
 }
 
 // Push stores an image, or an index with all that it lists, by digest: blobs
-// first, children before what lists them. It sets no tag, so that nobody who
-// pulls by tag gets it yet; see sign.PushAndSign and Writer.PushManifest.
+// first, children before what lists them. It sets no tag: clients that
+// pull by tag do not get it yet; see sign.PushAndSign and Writer.PushManifest.
 // Blobs that the store has are not sent again. Where w is a Reader too, what was
 // sent is read back, as Copy does: what does not come back is ErrNotConfirmed.
 func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {
@@ -157,7 +157,7 @@ func pushImageBlobs(ctx context.Context, w Writer, repo name.Repository, image v
 	return together(ctx,
 		func(ctx context.Context) error { return pushBytes(ctx, w, repo, config) },
 		func(ctx context.Context) error {
-			return eachOf(ctx, pushParallel, layers, func(ctx context.Context, l v1.Layer) error { return pushLayer(ctx, w, repo, l) })
+			return eachOf(ctx, "push", pushParallel, layers, func(ctx context.Context, l v1.Layer) error { return pushLayer(ctx, w, repo, l) })
 		},
 	)
 }

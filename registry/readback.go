@@ -51,7 +51,7 @@ func readBack(ctx context.Context, checks []check, parallel int) error {
 // the first; or an error alone, if one will stay.
 func lookAt(ctx context.Context, checks []check, parallel int) (missing []check, first error) {
 	var mu sync.Mutex
-	err := eachOf(ctx, parallel, checks, func(ctx context.Context, c check) error {
+	err := eachOf(ctx, "confirm", parallel, checks, func(ctx context.Context, c check) error {
 		err := c.look(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err

@@ -85,7 +85,7 @@ type Writer interface {
 
 	// PushBlob stores a blob of exactly size bytes that hash to ref's digest;
 	// other content is refused with ErrDigestMismatch and not stored. open is
-	// called once per attempt. Pushing what is already there is no error.
+	// called once per attempt. Pushing what is already there is not an error.
 	PushBlob(ctx context.Context, ref name.Digest, size int64, open func() (io.ReadCloser, error)) error
 
 	// PushManifest stores m.Bytes with m.Descriptor.MediaType under ref, a tag
@@ -104,7 +104,7 @@ type Store interface {
 type PushOptions struct {
 	// IfMatch makes the push fail with ErrConflict unless the tag's content
 	// still has this ETag. Empty: no such condition. Stores that do not know
-	// conditional requests ignore it, so a caller must read back all the same.
+	// conditional requests ignore it, so a caller must still read back.
 	IfMatch string
 	// IfAbsent makes the push fail with ErrConflict where the tag exists.
 	// False: no such condition. The same caveat as for IfMatch holds.
@@ -123,7 +123,7 @@ type PushReport struct {
 	// Attach and Copy do.
 	SubjectIndexed bool
 	// Atomic is true where the store guarantees that IfMatch and IfAbsent were
-	// honoured, so that nobody else's change was overwritten. A registry cannot
+	// honoured: no change of another writer was overwritten. A registry cannot
 	// say so; stores in this process can.
 	Atomic bool
 }

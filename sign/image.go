@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/parallel"
 	"github.com/hallmark-oci/hallmark/internal/signer"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
@@ -240,35 +241,16 @@ func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error
 
 // level signs manifests side by side.
 func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]Signature, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	made := make([][]Signature, len(subjects))
-	errs := make([]error, len(subjects))
-	slots := make(chan struct{}, parallelParts)
-	var wg sync.WaitGroup
-	for i, subject := range subjects {
-		slots <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			defer func() { <-slots }()
-			errs[i] = caught(subject, func() (err error) {
-				if made[i], err = j.manifest(ctx, subject); err == nil {
-					j.progress(total)
-				}
-				return err
-			})
-			if errs[i] != nil {
-				cancel()
+	made, err := parallel.Map(ctx, parallelParts, subjects, func(ctx context.Context, subject name.Digest) (made []Signature, err error) {
+		err = caught(subject, func() (err error) {
+			if made, err = j.manifest(ctx, subject); err == nil {
+				j.progress(total)
 			}
-		}()
-	}
-	wg.Wait()
-	var all []Signature
-	for _, m := range made {
-		all = append(all, m...)
-	}
-	return all, firstCause(errs)
+			return err
+		})
+		return made, err
+	})
+	return slices.Concat(made...), err
 }
 
 // caught makes an error of a panic of the store, or of who is told of progress.
@@ -278,21 +260,6 @@ func caught(subject name.Digest, f func() error) error {
 		return &registry.Error{Op: "sign", Ref: registry.SafeText(subject.String(), 200), Kind: registry.ErrUnavailable, Err: err}
 	}
 	return err
-}
-
-// firstCause prefers the error that made the others stop.
-func firstCause(errs []error) error {
-	var canceled error
-	for _, err := range errs {
-		switch {
-		case err == nil:
-		case errors.Is(err, context.Canceled):
-			canceled = err
-		default:
-			return err
-		}
-	}
-	return canceled
 }
 
 func (j *job) progress(total int) {

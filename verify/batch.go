@@ -3,11 +3,11 @@ package verify
 import (
 	"context"
 	"iter"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/parallel"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -41,48 +41,35 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 	return func(yield func(name.Reference, Outcome) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		todo, done, broken := make(chan name.Reference), make(chan judged), make(chan struct{})
-		var workers sync.WaitGroup
-		// Once broken off, nothing is received: cancel and let go of all senders.
-		defer workers.Wait()
-		defer cancel()
-		defer close(broken)
-
-		for range o.Concurrency {
-			workers.Go(func() {
-				for {
-					select {
-					case ref, more := <-todo:
-						if !more {
-							return
-						}
-						j := judged{ref: ref}
-						if j.out.Err = ctx.Err(); j.out.Err == nil {
-							j.out = v.outcome(ctx, r, ref)
-						}
-						select {
-						case done <- j:
-						case <-broken:
-							return
-						}
-					case <-broken:
-						return
-					}
-				}
-			})
-		}
+		// Once broken off, nobody receives: cancel, let go of all senders, and wait for
+		// what is being judged.
+		defer func() {
+			close(broken)
+			cancel()
+			for range done {
+			}
+		}()
 		var panicked error // of refs; read once done is closed
 		go func() {
-			defer close(done)
-			defer workers.Wait()
 			defer close(todo)
 			panicked = panics.Caught(func() error {
 				for ref := range refs {
-					select {
-					case todo <- ref:
-					case <-broken:
+					if !send(todo, ref, broken) {
 						return nil
 					}
 				}
+				return nil
+			})
+		}()
+		go func() {
+			defer close(done)
+			// The end of the context is an outcome, and stops nothing here.
+			_ = parallel.Each(context.WithoutCancel(ctx), o.Concurrency, received(todo, broken), func(_ context.Context, ref name.Reference) error {
+				j := judged{ref: ref}
+				if j.out.Err = ctx.Err(); j.out.Err == nil {
+					j.out = v.outcome(ctx, r, ref)
+				}
+				send(done, j, broken)
 				return nil
 			})
 		}()
@@ -97,7 +84,33 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 	}
 }
 
-// outcome is what Image returns. A panic of a caller's code would end the whole
+// send reports whether v was received before the iteration was broken off.
+func send[T any](to chan<- T, v T, broken <-chan struct{}) bool {
+	select {
+	case to <- v:
+		return true
+	case <-broken:
+		return false
+	}
+}
+
+// received are the values of a channel, until the iteration is broken off.
+func received[T any](from <-chan T, broken <-chan struct{}) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for {
+			select {
+			case v, more := <-from:
+				if !more || !yield(v) {
+					return
+				}
+			case <-broken:
+				return
+			}
+		}
+	}
+}
+
+// outcome is what Image returns. A panic of somebody else's code would end the whole
 // process from a goroutine of ours.
 func (v *Verifier) outcome(ctx context.Context, r registry.Reader, ref name.Reference) (out Outcome) {
 	err := panics.Caught(func() (err error) {

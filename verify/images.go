@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
+	"github.com/hallmark-oci/hallmark/internal/panics"
+	"github.com/hallmark-oci/hallmark/internal/parallel"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -125,32 +126,14 @@ func (i *imageReader) malformed(ref name.Digest, detail string) error {
 
 // open reads manifests side by side, until one cannot be read.
 func (i *imageReader) open(ctx context.Context, level []listedAs) ([]opened, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	all := make([]opened, len(level))
-	slots := make(chan struct{}, parallelImages)
-	var wg sync.WaitGroup
-	for n, entry := range level {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			defer func() {
-				if cause := recover(); cause != nil {
-					cancel(panicked(cause))
-				}
-			}()
-			o, err := i.openOne(ctx, entry)
-			if err != nil {
-				cancel(err)
-			}
-			all[n] = o
-		})
-	}
-	wg.Wait()
+	all, err := parallel.Map(ctx, parallelImages, level, i.openOne)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return all, nil
+	if p, ok := err.(*panics.Error); ok {
+		err = panicked(p)
+	}
+	return all, err
 }
 
 func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, error) {

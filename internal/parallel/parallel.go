@@ -19,14 +19,16 @@ import (
 // Only the goroutine that calls Each iterates over all.
 func Each[T any](ctx context.Context, most int, all iter.Seq[T], f func(context.Context, T) error) error {
 	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var (
 		running sync.WaitGroup
 		once    sync.Once
 		first   error
 	)
 	fail := func(err error) { once.Do(func() { first = err; cancel() }) }
-	defer running.Wait() // also where all panics
+	defer func() { // also where all panics
+		cancel()
+		running.Wait()
+	}()
 	slots := make(chan struct{}, max(1, most))
 	for v := range all {
 		select {
@@ -48,25 +50,25 @@ func Each[T any](ctx context.Context, most int, all iter.Seq[T], f func(context.
 	return first
 }
 
-// Map calls f for every element as [Each] does, and returns the results in the order of
-// the elements, or the first error.
+// Map calls f for every element as [Each] does, and returns what it returned in the
+// order of the elements. With an error, some of them are missing.
 func Map[T, R any](ctx context.Context, most int, all []T, f func(context.Context, T) (R, error)) ([]R, error) {
 	results := make([]R, len(all))
-	indexes := func(yield func(int) bool) {
+	err := Each(ctx, most, indexes(all), func(ctx context.Context, i int) (err error) {
+		results[i], err = f(ctx, all[i])
+		return err
+	})
+	return results, err
+}
+
+func indexes[T any](all []T) iter.Seq[int] {
+	return func(yield func(int) bool) {
 		for i := range all {
 			if !yield(i) {
 				return
 			}
 		}
 	}
-	err := Each(ctx, most, indexes, func(ctx context.Context, i int) (err error) {
-		results[i], err = f(ctx, all[i])
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return results, nil
 }
 
 // Together calls all functions at once, and returns as [Each] does.

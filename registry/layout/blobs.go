@@ -58,7 +58,7 @@ func (b *blobs) read(op string, h v1.Hash) ([]byte, error) {
 }
 
 // subjectOf returns the digest of the subject of a manifest, or the zero Hash
-// where it has none or is no manifest. Content never changes under its digest,
+// where it has none or is not a manifest. Content never changes under its digest,
 // so the answer is remembered for as long as index.json lists it.
 func (b *blobs) subjectOf(h v1.Hash) (v1.Hash, error) {
 	b.mu.Lock()
@@ -71,7 +71,7 @@ func (b *blobs) subjectOf(h v1.Hash) (v1.Hash, error) {
 	switch {
 	case err == nil:
 		of = subjectIn(data)
-	case !errors.Is(err, registry.ErrTooLarge): // what is too large is no manifest here
+	case !errors.Is(err, registry.ErrTooLarge): // what is too large is not a manifest here
 		return of, err
 	}
 	b.mu.Lock()
@@ -131,8 +131,8 @@ func (b *blobs) open(ctx context.Context, h v1.Hash, size int64) (io.ReadCloser,
 }
 
 // holds reports whether the layout has exactly the bytes of h; a negative size
-// means any up to MaxBlobSize. Wrong bytes, more of them or an irregular file count as absence, so that a push
-// repairs them.
+// means any up to MaxBlobSize. Wrong bytes, more of them or an irregular file count as
+// absence: a push then repairs them.
 func (b *blobs) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) {
 	if err := b.dir.live(ctx, "look for blob", h.String()); err != nil {
 		return false, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -28,8 +29,8 @@ const (
 	staleTemp = 24 * time.Hour
 )
 
-// errIrregular says that a file of the layout is no regular file, or a directory
-// of it no directory.
+// errIrregular says that a file of the layout is not a regular file, or a directory
+// of it not a directory.
 var errIrregular = errors.New("refused")
 
 // directory is a layout's directory. Files in it are reached through its handle alone.
@@ -176,7 +177,7 @@ func writeString(s string) func(io.Writer) error {
 	}
 }
 
-// syncDir flushes a directory, so that a rename in it outlives a power failure.
+// syncDir flushes a directory: a rename in it then outlives a power failure.
 func (d *directory) syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be flushed there; NTFS journals the rename
@@ -203,6 +204,27 @@ func (d *directory) removeStale(now time.Time, most int) {
 			_ = d.root.Remove(privateDir + "/" + e.Name())
 		}
 	}
+}
+
+// checkVersion fails where the directory is not a layout of a known version.
+func (d *directory) checkVersion() error {
+	data, err := d.readFile(layoutFile, maxLayoutFile)
+	if err != nil {
+		return d.fileError("open layout", layoutFile, err)
+	}
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return d.fail("open layout", layoutFile, registry.ErrMalformed, "", err)
+	}
+	version, ok := v.Get("imageLayoutVersion").Str()
+	switch {
+	case !ok:
+		return d.fail("open layout", layoutFile, registry.ErrMalformed, "it has no imageLayoutVersion", nil)
+	case version != layoutVersion:
+		return d.fail("open layout", layoutFile, registry.ErrUnsupported,
+			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
+	}
+	return nil
 }
 
 // live fails where the context has ended.

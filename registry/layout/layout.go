@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -61,7 +60,7 @@ func (o Options) withDefaults() Options {
 //
 // What is listed in index.json is found by other tools and kept by their garbage
 // collection. PushManifest lists what is pushed by tag, and what is pushed by
-// digest and has a subject, so that referrers are found. Other manifests pushed
+// digest and has a subject, by which referrers are found. Other manifests pushed
 // by digest are taken for the children of an index pushed later, and only
 // stored. Where a tag moves, the entry of the manifest that it named is dropped
 // unless that has a subject; its content stays, and its digest still resolves.
@@ -146,10 +145,10 @@ func Open(dir string, o Options) (*Layout, error) {
 
 // begin makes an empty layout if it should, and checks what is there.
 func (l *Layout) begin() error {
-	err := l.checkVersion()
+	err := l.dir.checkVersion()
 	if l.o.Create && errors.Is(err, registry.ErrNotFound) {
 		if err = l.create(context.Background()); err == nil {
-			err = l.checkVersion()
+			err = l.dir.checkVersion()
 		}
 	}
 	if err != nil {
@@ -157,26 +156,6 @@ func (l *Layout) begin() error {
 	}
 	_, err = l.index.read("open layout")
 	return err
-}
-
-func (l *Layout) checkVersion() error {
-	data, err := l.dir.readFile(layoutFile, maxLayoutFile)
-	if err != nil {
-		return l.dir.fileError("open layout", layoutFile, err)
-	}
-	v, err := strictjson.Parse(data)
-	if err != nil {
-		return l.dir.fail("open layout", layoutFile, registry.ErrMalformed, "", err)
-	}
-	version, ok := v.Get("imageLayoutVersion").Str()
-	switch {
-	case !ok:
-		return l.dir.fail("open layout", layoutFile, registry.ErrMalformed, "it has no imageLayoutVersion", nil)
-	case version != layoutVersion:
-		return l.dir.fail("open layout", layoutFile, registry.ErrUnsupported,
-			fmt.Sprintf("imageLayoutVersion is %q; only %q is known", safe(version), layoutVersion), nil)
-	}
-	return nil
 }
 
 // Close releases the directory's handle. Every later use fails.

@@ -36,7 +36,7 @@ type LocateOptions struct {
 //	                        default tag is "latest"
 //
 // DIR ends at the last colon that comes after the last slash or backslash, if a
-// valid tag follows it; so that C:\images\app:v1 is the tag v1 in C:\images\app,
+// valid tag follows it. Thus C:\images\app:v1 is the tag v1 in C:\images\app,
 // and a directory with a colon in its last part is written with a slash at its
 // end. An image named "oci" in a registry is written with its registry.
 //
@@ -77,7 +77,7 @@ func locateLayout(ref, rest string, o Options) (registry.Store, name.Reference, 
 	if err != nil {
 		return nil, nil, err
 	}
-	target, err := l.target(at)
+	target, err := at.target(l)
 	if err != nil {
 		_ = l.Close() // it was only read from
 		return nil, nil, err
@@ -104,7 +104,7 @@ func digestLike(s string) bool {
 func splitLayout(ref, rest string) (place, error) {
 	p := place{ref: ref, dir: rest}
 	// A tag or digest stands behind the last separator and, on Windows, behind
-	// the drive's own colon. Neither can hold a separator, so that taking both
+	// the drive's own colon. Neither can hold a separator, and taking both
 	// for one on every system changes nothing.
 	start := max(strings.LastIndexAny(rest, `/\`)+1, len(filepath.VolumeName(rest)))
 	last := rest[start:]
@@ -123,15 +123,15 @@ func splitLayout(ref, rest string) (place, error) {
 	return p, nil
 }
 
-// target returns what a place in the layout names.
-func (l *Layout) target(p place) (name.Reference, error) {
+// target returns what a place in its layout names.
+func (p place) target(l *Layout) (name.Reference, error) {
 	switch {
 	case p.digest != v1.Hash{}:
 		return l.Digest(p.digest), nil
 	case p.tag != "":
 		return l.Tag(p.tag), nil
 	}
-	return l.onlyImage(p.ref)
+	return p.onlyImage(l)
 }
 
 // isEvidenceTag reports whether evidence is found by a tag.
@@ -145,7 +145,7 @@ func isEvidenceTag(tag string) bool {
 }
 
 // onlyImage returns the reference to the one image in the layout.
-func (l *Layout) onlyImage(ref string) (name.Reference, error) {
+func (p place) onlyImage(l *Layout) (name.Reference, error) {
 	x, err := l.index.read("locate")
 	if err != nil {
 		return nil, err
@@ -163,19 +163,19 @@ func (l *Layout) onlyImage(ref string) (name.Reference, error) {
 	images := slices.Collect(maps.Keys(named))
 	switch {
 	case len(images) == 0:
-		return l.onlyUnnamed(ref, unnamed)
+		return p.onlyUnnamed(l, unnamed)
 	case len(images) == 1 && len(named[images[0]]) == 1:
 		return l.Tag(named[images[0]][0]), nil
 	case len(images) == 1:
 		return l.Digest(images[0]), nil
 	}
 	tags := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(named))...)))
-	return nil, badReference(ref, "the layout has several images; add a tag, as in "+
-		safe(ref)+":"+tags[0]+"; it has "+safe(strings.Join(tags, ", ")))
+	return nil, badReference(p.ref, "the layout has several images; add a tag, as in "+
+		safe(p.ref)+":"+tags[0]+"; it has "+safe(strings.Join(tags, ", ")))
 }
 
-// onlyUnnamed returns the one digest whose manifest is no referrer.
-func (l *Layout) onlyUnnamed(ref string, listed map[v1.Hash]bool) (name.Reference, error) {
+// onlyUnnamed returns the one digest whose manifest is not a referrer.
+func (p place) onlyUnnamed(l *Layout, listed map[v1.Hash]bool) (name.Reference, error) {
 	var images []v1.Hash
 	for h := range listed {
 		// What cannot be read may be an image.
@@ -185,10 +185,10 @@ func (l *Layout) onlyUnnamed(ref string, listed map[v1.Hash]bool) (name.Referenc
 	}
 	switch len(images) {
 	case 0:
-		return nil, badReference(ref, "the layout lists no image")
+		return nil, badReference(p.ref, "the layout lists no image")
 	case 1:
 		return l.Digest(images[0]), nil
 	}
-	return nil, badReference(ref, fmt.Sprintf("the layout lists %d images without tags; add a digest, as in %s@%s",
-		len(images), safe(ref), images[0]))
+	return nil, badReference(p.ref, fmt.Sprintf("the layout lists %d images without tags; add a digest, as in %s@%s",
+		len(images), safe(p.ref), images[0]))
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // Referrers implements Reader. Content that index.json lists but the layout does
-// not hold (the specification allows that) and what is no manifest are passed
+// not hold (the specification allows that) and what is not a manifest are passed
 // over. A manifest that cannot be read, or whose bytes were changed, could be a
 // referrer: then the sequence ends in an error, after all that could be read.
 func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
@@ -77,7 +77,7 @@ func (l *Layout) listed(ctx context.Context, x *index, subject v1.Hash, yield fu
 }
 
 // fallback yields what the fallback tag of subject lists. Anyone may have written
-// it: what is no index is passed over, and so is an entry that is malformed. It
+// it: what is not an index is passed over, and so is an entry that is malformed. It
 // returns whether the caller wants more, and why the tag could not be read.
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".

@@ -16,7 +16,7 @@ import (
 )
 
 // create makes an empty layout of the directory. oci-layout comes last: the
-// directory is no layout before it is complete.
+// directory is not a layout before it is complete.
 func (l *Layout) create(ctx context.Context) error {
 	const op = "create layout"
 	unlock, err := l.writers.lock(ctx, op)
@@ -38,9 +38,9 @@ func (l *Layout) create(ctx context.Context) error {
 	return nil
 }
 
-// HasBlob implements Writer. The blob is read and verified: a damaged one counts
-// as absent, so that it is pushed again; and so does one beyond MaxBlobSize, which
-// PushBlob, knowing the size, looks at all the same.
+// HasBlob implements Writer. The blob is read and verified: a damaged one counts as
+// absent, and is pushed again. So does one beyond MaxBlobSize, which PushBlob, knowing
+// the size, still looks at.
 func (l *Layout) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
 	h, err := registry.HashOf(ref)
 	if err != nil {

@@ -127,7 +127,7 @@ func (s *session) challenged(repo string, used authorization, headers []string) 
 	remember(&s.challenges, repo, ch)
 	switch {
 	case used.token != "":
-		// Others may have fetched a better one meanwhile.
+		// Others may have fetched a better one since.
 		if s.tokens[used.scope].value == used.token {
 			delete(s.tokens, used.scope)
 		}

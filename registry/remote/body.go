@@ -18,8 +18,8 @@ import (
 // minProgress is what has to arrive within Options.StallTimeout.
 const minProgress = 16 << 10
 
-// steadyBody ends a download that crawls. Time in which nobody waits for bytes
-// does not count: a slow reader is no slow sender.
+// steadyBody ends a download that crawls. Only time in which a caller waits for bytes
+// counts: a slow reader does not make a slow sender.
 type steadyBody struct {
 	body   io.ReadCloser
 	cancel context.CancelCauseFunc

@@ -20,11 +20,10 @@ import (
 // Options say how a Client talks to registries. The zero value is safe and
 // usable. For each number and duration, zero means the default.
 type Options struct {
-	// Keychain gives the logins. It is asked once for each registry, not for each
-	// repository, and again after the registry or its token service refused what it
-	// gave. Nil:
-	// authn.DefaultKeychain, which reads what docker login, podman login and
-	// credential helpers have stored.
+	// Keychain gives the credentials. It is asked once for each registry, not for
+	// each repository, and again after the registry or its token service refused
+	// what it gave. Nil: authn.DefaultKeychain, which reads what docker login,
+	// podman login and credential helpers have stored.
 	Keychain authn.Keychain
 	// Transport sends requests. Nil: one of the client's own, with TLS 1.2 or
 	// later, the system's roots or RootCAs, and the proxy that the environment
@@ -62,7 +61,7 @@ type Options struct {
 	// with its body, and the wait for the answer of a large one. Default 30 s.
 	Timeout time.Duration
 	// StallTimeout ends a download that delivers less than 16 KiB within it
-	// although somebody is waiting. Default 30 s.
+	// although a caller is waiting. Default 30 s.
 	StallTimeout time.Duration
 
 	// MaxManifestBytes bounds a manifest, and each page of a list. Default 4 MiB.
@@ -81,18 +80,18 @@ type Options struct {
 	MaxRedirects int
 
 	// TokenRealms lists, by registry, further hosts whose token service may be
-	// given the registry's login. By default that is the registry's own host and
+	// given the registry's credentials. By default that is the registry's own host and
 	// port; by HTTPS from end to end, also its host on another port and a parent
 	// domain of it; and Docker Hub's auth.docker.io. Other realms are asked
-	// without a login.
+	// without credentials.
 	TokenRealms map[string][]string
 	// TLSHosts are loopback registries (host:port, or host for all of its ports)
 	// that speak HTTPS. Empty: all registries on localhost and loopback addresses are spoken to by
 	// plain HTTP.
 	TLSHosts []string
 	// InsecurePlainHTTP are registries (host or host:port, as references name
-	// them) that are spoken to by plain HTTP although they are elsewhere: anybody
-	// on the way can read logins and change answers. An entry is about exactly
+	// them) that are spoken to by plain HTTP although they are elsewhere: an attacker
+	// on the way can read credentials and change answers. An entry is about exactly
 	// that registry: "registry.example" is the one named without a port, which is
 	// then asked at port 80, and none of its neighbours on other ports. Empty:
 	// none. HTTPS never falls back to HTTP.
@@ -133,8 +132,8 @@ func number[T int | int64 | time.Duration](v *T, d T) {
 }
 
 // Client is a Store over any OCI registry. Make one for the life of a process:
-// it keeps connections, logins and tokens, so that a registry is asked for each
-// of them once. It is safe for concurrent use.
+// it keeps connections, credentials and tokens, and asks for each of them once. It
+// is safe for concurrent use.
 //
 // Source: OCI Distribution Specification v1.1; Docker Registry v2 token
 // authentication.
@@ -175,7 +174,7 @@ func newClient(o Options, own, foreign http.RoundTripper) *Client {
 	return &Client{o: o, hosts: hosts, send: &sender{o: o, hosts: hosts, line: line, auth: auth}}
 }
 
-// WithKeychain is a Client with other logins (nil: authn.DefaultKeychain) that shares
+// WithKeychain is a Client with other credentials (nil: authn.DefaultKeychain) that shares
 // the connections of this one, and nothing else: it has its own tokens and its own
 // MaxInFlight.
 func (c *Client) WithKeychain(k authn.Keychain) *Client {
@@ -210,7 +209,7 @@ func safe(s string) string { return registry.SafeText(s, 512) }
 
 // RetryDelay implements TagWriter. It says how long to wait after some failed
 // attempts, and whether another may help: where the error may go away by itself, and
-// the registry does not ask for a longer wait than anybody would be kept waiting for.
+// the registry does not ask for a longer wait than MaxRetryDelay.
 func (c *Client) RetryDelay(attempts int, err error) (time.Duration, bool) {
 	return c.send.retryDelay(attempts, err)
 }

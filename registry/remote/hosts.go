@@ -37,7 +37,7 @@ func newHosts(o Options) *hosts {
 }
 
 // maxHosts bounds what is remembered about registries. One that is forgotten is
-// learned anew.
+// learned again.
 const maxHosts = 1000
 
 // of is what is known about a repository's registry.
@@ -152,7 +152,7 @@ func isLocal(h string) bool {
 }
 
 // endsInNumber reports whether a host that is not an address in its usual form
-// may be read as one all the same, such as 127.1 or 0x7f000001 (WHATWG URL
+// may still be read as one, such as 127.1 or 0x7f000001 (WHATWG URL
 // Standard, "ends in a number checker"). No name on the internet looks like this.
 func endsInNumber(h string) bool {
 	last := h[strings.LastIndexByte(h, '.')+1:]
@@ -187,7 +187,7 @@ func (h *host) redirect(r *request, from *url.URL, location string) (*url.URL, e
 	case to.Scheme == "http" && from.Scheme == "https":
 		return refuse("away from HTTPS")
 	case to.User != nil:
-		return refuse("with a login in the address")
+		return refuse("with credentials in the address")
 	case !h.is(to) && isLocal(to.Host) && !h.private.get():
 		return refuse("a private address")
 	}

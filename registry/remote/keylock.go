@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// keyLock is one lock for each key that somebody holds or waits for. The zero
+// keyLock is one lock for each key that is held or waited for. The zero
 // keyLock is ready.
 type keyLock struct {
 	mu   sync.Mutex
@@ -13,7 +13,7 @@ type keyLock struct {
 }
 
 type keyTurn struct {
-	turn  chan struct{} // holds one token while nobody has the lock
+	turn  chan struct{} // holds one token while the lock is free
 	users int
 }
 

@@ -75,8 +75,8 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Man
 }
 
 // rawManifest reads what the registry holds as a manifest, which may be malformed
-// or of an unknown type. A page in its place, as of a proxy that wants a login, is
-// no answer: a registry sends a manifest's type, or names the digest.
+// or of an unknown type. A page in its place, as of a proxy that wants credentials,
+// is not an answer: a registry sends a manifest's type, or names the digest.
 func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference) (registry.Manifest, error) {
 	a, err := c.send.do(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {

@@ -26,11 +26,11 @@ var errNoAPI = errors.New("no referrers API")
 
 // Referrers implements Reader (distribution specification, "Listing
 // Referrers"). As long as the registry has not shown that it has the API, the
-// fallback tag is asked at the same time, so that neither kind of registry costs
+// fallback tag is asked at the same time, and neither kind of registry costs
 // a round trip more. That it does not have the API is never remembered: a 404
 // may be about one repository alone. Once it has shown the API, any other answer
 // than a list or a 404 is an error. A fallback tag that holds something other
-// than an index lists nothing: anybody who can push could have put it there.
+// than an index lists nothing: an attacker who can push could have put it there.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		r, h, err := c.hosts.blobRequest("list referrers of", http.MethodGet, subject)
@@ -228,7 +228,7 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 	defer leave()
 	list, err := oci.ParseFallback(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
-		return nil, nil // anybody could have put it there
+		return nil, nil // an attacker could have put it there
 	}
 	if len(list) > c.o.MaxReferrers {
 		return list[:c.o.MaxReferrers], &registry.Error{Op: "list referrers of", Ref: text(tag), Kind: registry.ErrTooMany}

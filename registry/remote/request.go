@@ -69,7 +69,7 @@ func (r *request) fail(kind registry.Kind, err error, detail string) error {
 	return &registry.Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err}
 }
 
-// stray is fail for what is no answer to the request, so that it says nothing
+// stray is fail for a response that does not answer the request. It says nothing
 // about what was asked for.
 func (r *request) stray(kind registry.Kind, err error, detail string) error {
 	return &registry.Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err, Unanswered: true}
@@ -95,7 +95,7 @@ func (r *request) transportError(ctx context.Context, err error) error {
 	return r.fail(registry.ErrUnavailable, err, "")
 }
 
-// drain empties a body within reason, so that the connection can be used again.
+// drain empties a body within reason, for the connection to be used again.
 func drain(resp *http.Response) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
 	_ = resp.Body.Close()
@@ -163,8 +163,8 @@ func explanation(body []byte) string {
 	return safe(redact(strings.Join(parts, "; ")))
 }
 
-// redact removes what may be secret from text of a registry's: the login and
-// the query of every URL.
+// redact removes what may be secret from a registry's text: the credentials
+// and the query of every URL.
 func redact(s string) string {
 	parts := strings.Split(strings.Join(strings.Fields(s), " "), "://")
 	for i := 1; i < len(parts); i++ {
@@ -173,8 +173,8 @@ func redact(s string) string {
 	return strings.Join(parts, "://")
 }
 
-// withoutSecrets is a URL after its scheme, and the text behind it, without login
-// and query.
+// withoutSecrets is a URL after its scheme, and the text behind it, without
+// credentials and query.
 func withoutSecrets(s string) string {
 	authority, tail := cutToken(s, `/?#<>" `)
 	s = authority[strings.LastIndex(authority, "@")+1:]
@@ -187,7 +187,7 @@ func withoutSecrets(s string) string {
 }
 
 // retryAfter reads the header (RFC 9110, section 10.2.3): seconds or a date.
-// What is malformed or in the past is no wait.
+// What is malformed or in the past is not a wait.
 func retryAfter(v string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseInt(v, 10, 64); err == nil {
 		return time.Duration(max(0, min(seconds, 1<<30))) * time.Second

@@ -23,7 +23,7 @@ type TagPage struct {
 }
 
 // Tags lists a repository's tags: at most limit of them (as many as the registry
-// likes where it is 0), those after the tag named last. What is no tag is left
+// likes where it is 0), those after the tag named last. What is not a tag is left
 // out. No repository is ErrNotFound.
 //
 // Source: OCI Distribution Specification v1.1, "Listing Tags".

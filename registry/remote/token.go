@@ -129,7 +129,7 @@ func (a *authorizer) fetchToken(ctx context.Context, h *host, r *request, ch *ch
 	header := basic(config)
 	switch {
 	case !trusted:
-		header = "" // a login never goes to a stranger
+		header = "" // credentials never go to another party
 	case config.IdentityToken != "":
 		params.Set("grant_type", "refresh_token")
 		params.Set("refresh_token", config.IdentityToken)
@@ -188,13 +188,13 @@ func parseToken(r *request, body []byte) (string, time.Duration, error) {
 }
 
 // dockerHub is the one registry whose token service lives on another host that
-// is no parent of its own.
+// is not a parent of its own.
 const (
 	dockerHub      = "index.docker.io"
 	dockerHubRealm = "auth.docker.io"
 )
 
-// realm checks where the registry wants its login sent. trusted is false where
+// realm checks where the registry wants its credentials sent. trusted is false where
 // only an anonymous question may go there.
 func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, err error) {
 	fail := func(kind registry.Kind, why string) (*url.URL, bool, error) {
@@ -213,8 +213,8 @@ func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool
 	if !same && !local && isLocal(u.Host) && !h.private.get() {
 		return fail(registry.ErrInsecure, "its token realm is a private address: "+registry.SafeText(u.Host, 100))
 	}
-	// The login of a registry that is asked by plain HTTP stays at its host and port:
-	// anybody on the way could have named another.
+	// The credentials of a registry that is asked by plain HTTP stay at its host and
+	// port: an attacker on the way could have named another.
 	own := h.is(u) || same && h.scheme == "https" && u.Scheme == "https"
 	realmHost, registryHost := strings.ToLower(hostname(u.Host)), strings.ToLower(hostname(h.name))
 	named := slices.Contains(a.realms[h.name], u.Host) || registryHost == dockerHub && realmHost == dockerHubRealm
@@ -222,7 +222,7 @@ func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool
 }
 
 // isParent reports whether a host is a parent domain, of two labels or more, of
-// another. An address has none: the end of 192.0.2.1 is somebody else.
+// another. An address has none: the end of 192.0.2.1 is another party.
 func isParent(parent, host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err != nil && strings.Contains(parent, ".") && strings.HasSuffix(host, "."+parent)

@@ -13,10 +13,10 @@ import (
 )
 
 // checkedSource lets exactly the blob's bytes through. The last of them are held
-// back until the digest is known to be right, so that a registry never gets a
+// back until the digest is known to be right: a registry never gets a
 // whole blob of other content.
 type checkedSource struct {
-	// turn is held by whoever uses the fields below: a registry may answer
+	// turn is held by the user of the fields below: a registry may answer
 	// before it has taken all, and then the transport may still be reading.
 	turn   chan struct{}
 	source io.Reader
