@@ -41,7 +41,7 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 			return nil, nil, err
 		}
 		known, err := i.identity.Signed(j.ctx, signedEvidence(item, claim, claim.Signatures, j.now))
-		if err == nil && known.Who == "" {
+		if err == nil && known.Principal == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
 		if err != nil {
@@ -49,7 +49,7 @@ func (j *judgement) vouchers(item registry.Item, claim *evidence.Claim) ([]*trus
 			continue
 		}
 		vouched := *i
-		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Who
+		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Principal
 		if vouched.revoked {
 			return []*trustedKey{&vouched}, nil, nil
 		}

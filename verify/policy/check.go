@@ -120,11 +120,11 @@ func (c *checking) own() {
 // parseKeys parses the keys that Go code gives as PEM.
 func (c *checking) parseKeys() error {
 	for name, k := range c.Policy.Keys {
-		if k.Key.key != nil || k.PEM == "" {
+		if k.Public.key != nil || k.PEM == "" {
 			continue
 		}
 		var err error
-		if k.Key, err = ParsePublicKey([]byte(k.PEM)); err != nil {
+		if k.Public, err = ParsePublicKey([]byte(k.PEM)); err != nil {
 			return faultf("keys."+name, "is no usable public key: %w", err)
 		}
 		c.Policy.Keys[name] = k
@@ -150,7 +150,7 @@ func (c *checking) checkKeys() error {
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
 		k, path := p.Keys[name], "keys."+name
 		switch {
-		case k.Key.key == nil:
+		case k.Public.key == nil:
 			return faultf(path, "has no key; use NewPublicKey, ParsePublicKey or LoadPublicKey, and for a file Load")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
 			return faultf(path, "never counts: notAfter is not after notBefore")
@@ -159,14 +159,14 @@ func (c *checking) checkKeys() error {
 		case k.StandsBefore && len(p.Timestamps) == 0:
 			return faultf(path+".standsBefore", "needs timestamps: nobody says when a signature was there")
 		}
-		if k.Key.Name == "" {
-			k.Key.Name = name
+		if k.Public.Name == "" {
+			k.Public.Name = name
 			p.Keys[name] = k
 		}
-		if first, twice := seen[k.Key.ID()]; twice {
-			return faultf(path, "is the same key as %s, %s", first, k.Key.ID())
+		if first, twice := seen[k.Public.ID()]; twice {
+			return faultf(path, "is the same key as %s, %s", first, k.Public.ID())
 		}
-		seen[k.Key.ID()] = k.Key.Name
+		seen[k.Public.ID()] = k.Public.Name
 	}
 	return nil
 }
@@ -194,10 +194,10 @@ func (c *checking) checkRole(r Role, path string) error {
 		if !known {
 			return faultf(at, "names the key %.100q, which is not among keys", key)
 		}
-		if ids[k.Key.ID()] {
+		if ids[k.Public.ID()] {
 			return faultf(at, "names the key %.100q a second time", key)
 		}
-		ids[k.Key.ID()] = true
+		ids[k.Public.ID()] = true
 	}
 	for i, identity := range r.Identities {
 		at := fmt.Sprintf("%s.identities[%d]", path, i)
@@ -287,7 +287,7 @@ func (c *checking) sum() error {
 		canonical.Clocks = append(canonical.Clocks, name+" "+c.Times[name].ID())
 	}
 	for name, k := range c.Policy.Keys {
-		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
+		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
 	}
 	canonical.Policy.Keys = nil
 	text, err := json.Marshal(canonical)

@@ -61,7 +61,7 @@ type Policy struct {
 }
 
 // Key is a public key with the time in which it counts. Exactly one of
-// PEM, File and PublicKey is given.
+// PEM, File and Public is given.
 type Key struct {
 	// PEM is the text of the key.
 	PEM string `json:"pem,omitempty"`
@@ -82,8 +82,8 @@ type Key struct {
 	// stands.
 	StandsBefore bool `json:"standsBefore,omitempty"`
 
-	// PublicKey is the key itself, for policies in Go. Zero: see PEM and File.
-	Key PublicKey `json:"-"`
+	// Public is the key itself, for policies in Go. Zero: see PEM and File.
+	Public PublicKey `json:"-"`
 }
 
 // Matcher is a signer whom an Authority recognises.
@@ -223,7 +223,7 @@ func (s Signatures) Policy() *Policy {
 	r := Role{Threshold: s.Threshold, noDefault: true}
 	for i, k := range s.Keys {
 		name := fmt.Sprintf("key %d", i)
-		p.Keys[name] = Key{Key: k}
+		p.Keys[name] = Key{Public: k}
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r

@@ -85,7 +85,7 @@ func (c *checking) checkSeparate(path string) error {
 func (c *checking) members(role string) map[string]bool {
 	ids := make(map[string]bool)
 	for _, name := range c.Policy.Roles[role].Keys {
-		ids[c.Policy.Keys[name].Key.ID()] = true
+		ids[c.Policy.Keys[name].Public.ID()] = true
 	}
 	for _, name := range c.Policy.Roles[role].Identities {
 		ids[c.Matchers[name].ID()] = true
@@ -99,7 +99,7 @@ func (c *checking) inBoth(a, b string) string {
 	r, other := c.Policy.Roles[a], c.members(b)
 	keys, identities := slices.Sorted(slices.Values(r.Keys)), slices.Sorted(slices.Values(r.Identities))
 	for _, name := range keys {
-		if k := c.Policy.Keys[name].Key; other[k.ID()] {
+		if k := c.Policy.Keys[name].Public; other[k.ID()] {
 			return k.Name
 		}
 	}
