@@ -86,7 +86,7 @@ type Key struct {
 	Public PublicKey `json:"-"`
 }
 
-// Matcher is a signer whom an Authority recognises.
+// Identity describes signers whom an Authority recognises.
 type Identity struct {
 	// Authority is its name in Options.Authorities. Required.
 	Authority string `json:"authority"`
