@@ -40,7 +40,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 			return nil, nil, err
 		}
 		known, err := i.identity.Signed(c.ctx, p.signedEvidence(p.claim.Signatures, c.now))
-		if err == nil && known.Who == "" {
+		if err == nil && known.Principal == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
 		if err != nil {
@@ -48,7 +48,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 			continue
 		}
 		vouched := *i
-		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Who
+		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Principal
 		if vouched.revoked {
 			return []*trustedKey{&vouched}, nil, nil
 		}

@@ -71,7 +71,7 @@ func (ca *houseCA) issue(t *testing.T, to person, address string, until time.Tim
 	return der
 }
 
-func (ca *houseCA) Identity(settings map[string]any) (policy.Matcher, error) {
+func (ca *houseCA) Matcher(settings map[string]any) (policy.Matcher, error) {
 	address, _ := settings["address"].(string)
 	if address == "" || len(settings) != 1 {
 		return nil, errors.New("want address, and nothing else")
@@ -111,7 +111,7 @@ func (i *houseIdentity) Signed(_ context.Context, e policy.SignedEvidence) (poli
 	if len(e.Signatures) != 1 || !ecdsa.VerifyASN1(leaf.PublicKey.(*ecdsa.PublicKey), sum[:], e.Signatures[0]) {
 		return policy.Recognized{}, errors.New("the signature is not its key's")
 	}
-	return policy.Recognized{Who: leaf.EmailAddresses[0], Until: leaf.NotAfter}, nil
+	return policy.Recognized{Principal: leaf.EmailAddresses[0], Until: leaf.NotAfter}, nil
 }
 
 const identityPolicy = `version: 1
@@ -186,11 +186,11 @@ func TestIdentitiesAndKeysAddUpToAThreshold(t *testing.T) {
 // domainCA also knows identities of whole domains.
 type domainCA struct{ *houseCA }
 
-func (a domainCA) Identity(settings map[string]any) (policy.Matcher, error) {
+func (a domainCA) Matcher(settings map[string]any) (policy.Matcher, error) {
 	if domain, _ := settings["domain"].(string); domain != "" {
 		return domainIdentity{a.houseCA, domain}, nil
 	}
-	return a.houseCA.Identity(settings)
+	return a.houseCA.Matcher(settings)
 }
 
 type domainIdentity struct {
@@ -368,8 +368,8 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 // forgetful recognises people, and does not say whom.
 type forgetful struct{ *houseCA }
 
-func (f forgetful) Identity(settings map[string]any) (policy.Matcher, error) {
-	known, err := f.houseCA.Identity(settings)
+func (f forgetful) Matcher(settings map[string]any) (policy.Matcher, error) {
+	known, err := f.houseCA.Matcher(settings)
 	return forgetfulIdentity{known}, err
 }
 
@@ -377,7 +377,7 @@ type forgetfulIdentity struct{ policy.Matcher }
 
 func (i forgetfulIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	known, err := i.Matcher.Signed(ctx, e)
-	known.Who = ""
+	known.Principal = ""
 	return known, err
 }
 

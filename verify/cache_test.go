@@ -624,12 +624,12 @@ type hooked struct {
 	then func()
 }
 
-func (h *hooked) Identity(settings map[string]any) (policy.Matcher, error) {
+func (h *hooked) Matcher(settings map[string]any) (policy.Matcher, error) {
 	if then := h.then; then != nil {
 		h.then = nil
 		then()
 	}
-	return h.houseCA.Identity(settings)
+	return h.houseCA.Matcher(settings)
 }
 
 // While one request loads a new policy, the others go on by the one that holds.

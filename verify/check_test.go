@@ -208,7 +208,7 @@ func TestALayoutWhoseOwnersCountNoMoreIsMetByNothing(t *testing.T) {
 // A layout that a program gives, and nobody can read, is met by no links.
 func TestALayoutThatIsNoneIsRefused(t *testing.T) {
 	for _, text := range []string{`{"payload":"e30="}`, "{}", "x"} {
-		p := requiring(t, policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "intoto", By: "signers", LayoutConditions: policy.LayoutConditions{LayoutEnvelope: []byte(text)}}})
+		p := requiring(t, policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "intoto", By: "signers", LinkConditions: policy.LinkConditions{LayoutEnvelope: []byte(text)}}})
 		if _, err := verify.New(p, verify.Options{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "layout") {
 			t.Errorf("%q: %v; want it to be refused", text, err)
 		}

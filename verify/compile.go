@@ -175,12 +175,12 @@ func (c *compiled) addKeys() error {
 	p := &c.checked.Policy
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
 		k := p.Keys[name]
-		key, err := sigkey.New(k.Key.Public())
+		key, err := sigkey.New(k.Public.Public())
 		if err != nil {
 			return err
 		}
 		t := &trustedKey{
-			Name: k.Key.Name, id: key.ID(), key: key, notBefore: k.NotBefore, notAfter: k.NotAfter,
+			Name: k.Public.Name, id: key.ID(), key: key, notBefore: k.NotBefore, notAfter: k.NotAfter,
 			revoked: !k.Revoked.IsZero(), revokedAt: k.Revoked, standsBefore: k.StandsBefore,
 		}
 		c.keys = append(c.keys, t)
@@ -199,7 +199,7 @@ func (c *compiled) addKeys() error {
 func (c *compiled) newRole(name string, r policy.Role) *role {
 	made := &role{name: name, keys: make(map[string]bool), threshold: r.Threshold}
 	for _, key := range r.Keys {
-		made.keys[c.checked.Policy.Keys[key].Key.ID()] = true
+		made.keys[c.checked.Policy.Keys[key].Public.ID()] = true
 	}
 	for _, identity := range r.Identities {
 		made.keys[c.checked.Matchers[identity].ID()] = true

@@ -28,7 +28,7 @@ import (
 // others do by workflow; the person is the same in each.
 type unitCA struct{ *houseCA }
 
-func (a unitCA) Identity(settings map[string]any) (policy.Matcher, error) {
+func (a unitCA) Matcher(settings map[string]any) (policy.Matcher, error) {
 	address, _ := settings["address"].(string)
 	unit, _ := settings["unit"].(string)
 	return unitIdentity{a.houseCA, address, unit}, nil
@@ -181,8 +181,8 @@ func TestAttack_T7_OnePersonWithSeveralCertificatesFillsNoTwoSeparateRolesInAnyO
 // badges is an authority that knows people by other names than the house does.
 type badges struct{ unitCA }
 
-func (b badges) Identity(settings map[string]any) (policy.Matcher, error) {
-	i, err := b.unitCA.Identity(settings)
+func (b badges) Matcher(settings map[string]any) (policy.Matcher, error) {
+	i, err := b.unitCA.Matcher(settings)
 	return badge{i}, err
 }
 
@@ -192,7 +192,7 @@ func (b badge) ID() string { return "badge of " + b.Matcher.ID() }
 
 func (b badge) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	known, err := b.Matcher.Signed(ctx, e)
-	known.Who = "badge of " + known.Who
+	known.Principal = "badge of " + known.Principal
 	return known, err
 }
 

@@ -251,7 +251,7 @@ type smallAuthority struct{}
 
 type smallIdentity string
 
-func (smallAuthority) Identity(settings map[string]any) (policy.Matcher, error) {
+func (smallAuthority) Matcher(settings map[string]any) (policy.Matcher, error) {
 	return smallIdentity(fmt.Sprint(settings["is"])), nil
 }
 
@@ -269,7 +269,7 @@ func (w *smallWorld) compiled(t *testing.T, r smallRule) (*compiled, *rule) {
 		if name := fmt.Sprint("k", i); w.identities {
 			p.Identities[name] = policy.Identity{Authority: "small", Settings: map[string]any{"is": name}}
 		} else {
-			p.Keys[name] = policy.Key{Key: w.keys[i]}
+			p.Keys[name] = policy.Key{Public: w.keys[i]}
 		}
 	}
 	for i, from := range r.roles {

@@ -88,7 +88,7 @@ func TestExplanationsTellEveryConditionOfAnAttestation(t *testing.T) {
 			},
 		},
 		"a layout": {
-			policy.AttestationRequirement{Type: "intoto", LayoutConditions: policy.LayoutConditions{Layout: "layout.json", LayoutEnvelope: oneStep(t, newPerson(t), newPerson(t))}},
+			policy.AttestationRequirement{Type: "intoto", LinkConditions: policy.LinkConditions{Layout: "layout.json", LayoutEnvelope: oneStep(t, newPerson(t), newPerson(t))}},
 			[]string{"its links complete the layout layout.json"},
 		},
 	} {

@@ -237,7 +237,7 @@ func TestAttack_E21_GarbageThatNamesTheKeyHidesNoBundle(t *testing.T) {
 		verifier := v.verifier(policy.Signatures{Keys: keys[:1:1], Threshold: 1})
 		if len(keys) > 1 { // that of the garbage is not asked for
 			p := policy.Signatures{Keys: []policy.PublicKey{keys[0], keys[1]}, Threshold: 1}.Policy()
-			p.Keys["more"] = policy.Key{Key: keys[3]}
+			p.Keys["more"] = policy.Key{Public: keys[3]}
 			p.Roles["more"] = policy.Role{Keys: []string{"more"}}
 			var err error
 			if verifier, err = verify.New(p, verify.Options{}); err != nil {

@@ -130,7 +130,7 @@ type modelPolicy struct {
 func (w *modelWorld) policy(r *rand.Rand) modelPolicy {
 	p := modelPolicy{&policy.Policy{Version: 1, Keys: map[string]policy.Key{}, Roles: map[string]policy.Role{}}, map[string][]int{}}
 	for i, who := range w.people[:modelPeople-1] {
-		p.policy.Keys[fmt.Sprint("key", i)] = policy.Key{Key: who.key}
+		p.policy.Keys[fmt.Sprint("key", i)] = policy.Key{Public: who.key}
 	}
 	for i := range modelRoles {
 		members := r.Perm(modelPeople - 1)[:1+r.IntN(modelPeople-1)]

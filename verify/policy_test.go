@@ -174,10 +174,10 @@ func TestPoliciesInGoTakeKeysAsPEM(t *testing.T) {
 	if res, err := v.Image(context.Background(), w.store, w.image); err != nil || len(res.Keys) != 1 || res.Keys[0].ID != a.key.ID() {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if byPEM.Keys["a"].Key.ID() != "" {
+	if byPEM.Keys["a"].Public.ID() != "" {
 		t.Error("New has changed the policy")
 	}
-	b, err := verify.New(p(map[string]policy.Key{"a": {Key: a.key}, "b": {PEM: other}}), verify.Options{})
+	b, err := verify.New(p(map[string]policy.Key{"a": {Public: a.key}, "b": {PEM: other}}), verify.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -200,7 +200,7 @@ func (c *cast) setPolicies(t testing.TB) {
 		"two keys, or both of others": {{AnyOf: []policy.Requirement{signature("pair"), {AllOf: []policy.Requirement{signature("bob"), built}}}}},
 	} {
 		v, err := verify.New(&policy.Policy{
-			Version: 1, Keys: map[string]policy.Key{"alice": {Key: c.alice.key}, "bob": {Key: c.bob.key}},
+			Version: 1, Keys: map[string]policy.Key{"alice": {Public: c.alice.key}, "bob": {Public: c.bob.key}},
 			Roles: map[string]policy.Role{"alice": {Keys: []string{"alice"}}, "bob": {Keys: []string{"bob"}}, "pair": {Keys: []string{"alice", "bob"}, Threshold: 2}},
 			Rules: []policy.Rule{{Images: []string{"registry.example/team/*"}, Require: require}},
 		}, verify.Options{})

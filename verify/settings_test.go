@@ -117,7 +117,7 @@ func TestAttack_E9_KeysThatCannotCountUseUpNoChecks(t *testing.T) {
 	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	for i := range 400 {
 		team := fmt.Sprintf("team-%d", i)
-		p.Keys[team] = policy.Key{Key: newPerson(t).key}
+		p.Keys[team] = policy.Key{Public: newPerson(t).key}
 		p.Roles[team] = policy.Role{Keys: []string{team}}
 		p.Rules = append(p.Rules, policy.Rule{
 			Images: []string{"registry.example/" + team + "/**"}, Require: []policy.Requirement{{Signature: &policy.SignatureRequirement{By: team}}},

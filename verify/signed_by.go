@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -13,9 +14,13 @@ import (
 // registry.Describe, and is not a judgement: only Image and its siblings say whether
 // evidence counts. An error is the context's.
 func SignedBy(ctx context.Context, item registry.Item, key policy.PublicKey) (bool, error) {
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || key.Key == nil {
-		return false, nil // it cannot be read, or no key can have made its signatures
+	signer, err := sigkey.New(key.Public())
+	if err != nil {
+		return false, nil // the zero PublicKey, which has signed nothing
 	}
-	return claim.VerifiedWithin(ctx, key.Key)
+	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	if err != nil {
+		return false, nil // no key can have made its signatures
+	}
+	return claim.VerifiedWithin(ctx, signer)
 }

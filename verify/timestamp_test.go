@@ -36,7 +36,7 @@ func newNotary(t *testing.T) *notary {
 	return &notary{newHouseCA(t), key}
 }
 
-func (n *notary) Clock(settings map[string]any) (policy.TimeMatcher, error) {
+func (n *notary) TimeMatcher(settings map[string]any) (policy.TimeMatcher, error) {
 	if len(settings) != 0 {
 		return nil, errors.New("there are no settings")
 	}

@@ -228,7 +228,7 @@ func TestAttack_E3_NothingCountsUnderTheTagOfTheOtherKind(t *testing.T) {
 				policy.Requirement{Attestation: &policy.AttestationRequirement{Type: anyType, By: "release", AcceptAnyContent: true}})
 			for _, require := range [][]policy.Requirement{alone, both} {
 				v, err := verify.New(&policy.Policy{
-					Version: 1, Keys: map[string]policy.Key{"key": {Key: w.trusted.key}}, Roles: map[string]policy.Role{"release": {Keys: []string{"key"}}},
+					Version: 1, Keys: map[string]policy.Key{"key": {Public: w.trusted.key}}, Roles: map[string]policy.Role{"release": {Keys: []string{"key"}}},
 					Rules: []policy.Rule{{Images: []string{"**"}, Require: require}},
 				}, verify.Options{})
 				if err != nil {

@@ -80,7 +80,7 @@ func wellBuilt(keyFile string) (*verify.Verifier, error) {
 	}
 	return verify.New(&policy.Policy{
 		Version: 1,
-		Keys:    map[string]policy.Key{"provenance": {Key: key}},
+		Keys:    map[string]policy.Key{"provenance": {Public: key}},
 		Roles:   map[string]policy.Role{"builder": {Keys: []string{"provenance"}}},
 		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{{
 			Attestation: &policy.AttestationRequirement{

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Authority is a way to trust who signs by other means than keys, such as
-// certificates and the authorities behind them. Packages beside this one provide
-// them; a program links those that it wants and names them in
-// Options.Authorities. It is safe for concurrent use.
+// Authority says who has signed by other means than keys, such as certificates and the
+// authorities behind them. Packages beside package verify provide them. A program links those
+// that it wants, and names them in ParseOptions.Authorities and verify.Options. An Authority
+// is safe for concurrent use.
 type Authority interface {
-	// Matcher checks what a policy says of an identity, and returns it. Settings
-	// that would match anybody, and names that it does not know, are errors.
-	Identity(settings map[string]any) (Matcher, error)
+	// Matcher checks the settings of an Identity, and returns what recognises it. It
+	// returns an error for settings that would match everybody, and for unknown names.
+	Matcher(settings map[string]any) (Matcher, error)
 }
 
 // ChangingAuthority is an Authority whose trust changes while the process runs, as
@@ -27,27 +27,26 @@ type ChangingAuthority interface {
 	Generation() string
 }
 
-// Matcher is somebody whom an Authority can recognise. It is safe for concurrent
-// use.
+// Matcher recognises the signatures of an Identity. It is safe for concurrent use.
 type Matcher interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process: distinct IDs are what thresholds count.
 	ID() string
-	// Signed says who has made a signature over exactly e.Message, if it is
-	// somebody whom the identity stands for, and an error that says why it does
-	// not count otherwise. It asks nobody over a network: what an attacker
-	// attaches must not make requests.
+	// Signed returns who has made a signature over exactly e.Message, where the identity
+	// stands for that principal. Otherwise the error says why the signature does not
+	// count. Signed must not use a network: attackers can attach evidence, and must not
+	// cause requests by it.
 	Signed(ctx context.Context, e SignedEvidence) (Recognized, error)
 }
 
-// Recognized is a person or machine whom an Matcher has recognised.
+// Recognized is a principal whom a Matcher has recognised.
 type Recognized struct {
-	// Who tells them from all others whom the same Authority can recognise, such
-	// as issuer and subject of a certificate, and is the same whichever Matcher
-	// recognises them, and by whichever certificate: where several do, they still
-	// count once in a threshold, and where they do so in two roles that are to be
-	// separate (Rule.SeparateDuties), they count in neither. Empty is an error.
-	Who string
+	// Principal tells the principal from all others that the same Authority can
+	// recognise, such as issuer and subject of a certificate. It is the same for every
+	// Matcher and every certificate of the principal: a threshold counts it once, and
+	// where it signs in two roles that are to be separate (Rule.SeparateDuties), it counts
+	// in neither. Empty is an error.
+	Principal string
 	// Until is when this ends to hold by itself; zero is never.
 	Until time.Time
 }
@@ -70,30 +69,30 @@ type SignedEvidence struct {
 	Now time.Time
 }
 
-// TimeAuthority is an Authority that also knows parties who vouch for when a
-// signature was there: timestamp authorities, or transparency logs.
+// TimeAuthority is an Authority that also says when signatures existed, by timestamp
+// authorities or transparency logs.
 type TimeAuthority interface {
 	Authority
-	// TimeMatcher checks what a policy says of such a party, and returns it. Settings
-	// that would believe anybody, and names that it does not know, are errors.
-	Clock(settings map[string]any) (TimeMatcher, error)
+	// TimeMatcher checks the settings of an entry of Policy.Timestamps, and returns what
+	// recognises its timestamps. It returns an error for settings that would believe
+	// everybody, and for unknown names.
+	TimeMatcher(settings map[string]any) (TimeMatcher, error)
 }
 
-// TimeMatcher is a party that vouches for when signatures were there. It is safe for
-// concurrent use.
+// TimeMatcher recognises statements of time by one party. It is safe for concurrent use.
 type TimeMatcher interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process.
 	ID() string
-	// Seen returns a time at which all of e.Signatures were there, by the party's
-	// own word, and an error that says why there is none otherwise. What anybody
-	// else can write, the signer included, is nobody's word. It asks nobody over a
-	// network. e.Signatures were seen to be a trusted key's.
+	// Seen returns a time at which all of e.Signatures existed, by the party's own word.
+	// Otherwise the error says why there is none. What others can write, the signer
+	// included, must not count. Seen must not use a network. A trusted key has made
+	// e.Signatures.
 	Seen(ctx context.Context, e SignedEvidence) (time.Time, error)
 }
 
 // findIdentities asks the authorities for the identities that the policy names.
-func (c *checker) findIdentities() error {
+func (c *checking) findIdentities() error {
 	p, seen := &c.Policy, make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
 		i, path := p.Identities[name], "identities."+name
@@ -104,7 +103,7 @@ func (c *checker) findIdentities() error {
 		case key:
 			return faultf(path, "has the name of a key")
 		}
-		identity, err := authority.Identity(i.Settings)
+		identity, err := authority.Matcher(i.Settings)
 		if err != nil {
 			return &fault{path + ".settings", err}
 		}
@@ -119,7 +118,7 @@ func (c *checker) findIdentities() error {
 
 // findTimes asks the authorities for the parties whose word about time the policy believes,
 // and notes which authorities change.
-func (c *checker) findTimes() error {
+func (c *checking) findTimes() error {
 	p, seen := &c.Policy, make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
 		t, path := p.Timestamps[name], "timestamps."+name
@@ -131,15 +130,15 @@ func (c *checker) findTimes() error {
 		if !ok {
 			return faultf(path+".authority", "names %.100q, which knows nobody who vouches for times", t.Authority)
 		}
-		clock, err := times.Clock(t.Settings)
+		m, err := times.TimeMatcher(t.Settings)
 		if err != nil {
 			return &fault{path + ".settings", err}
 		}
-		if first, twice := seen[clock.ID()]; twice {
+		if first, twice := seen[m.ID()]; twice {
 			return faultf(path, "is the same as %s", first)
 		}
-		seen[clock.ID()] = name
-		c.Times[name] = clock
+		seen[m.ID()] = name
+		c.Times[name] = m
 	}
 	c.findChanging()
 	return nil
@@ -150,7 +149,7 @@ func notLinked(path, authority string) error {
 }
 
 // findChanging notes which of the authorities that the policy names change.
-func (c *checker) findChanging() {
+func (c *checking) findChanging() {
 	named := make(map[string]bool)
 	for _, i := range c.Policy.Identities {
 		named[i.Authority] = true

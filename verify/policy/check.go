@@ -74,8 +74,8 @@ func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	return c, nil
 }
 
-// checker is a policy that is being checked. Errors are of type *fault.
-type checker struct {
+// checking is a policy that is being checked. Errors are of type *fault.
+type checking struct {
 	*Checked
 	linked map[string]Authority
 	// leaves is how many the rule has that is being checked, and roles are the names of
@@ -93,7 +93,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
-	c := &checker{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
 	c.own()
 	for _, step := range []func() error{
 		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkRules, c.checkFiles, c.sum,
@@ -107,7 +107,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 }
 
 // own copies what the policy has but for requirements, which are copied as they are checked.
-func (c *checker) own() {
+func (c *checking) own() {
 	p := &c.Policy
 	p.Keys, p.Roles, p.Identities, p.Timestamps = maps.Clone(p.Keys), maps.Clone(p.Roles), maps.Clone(p.Identities), maps.Clone(p.Timestamps)
 	for name, r := range p.Roles {
@@ -118,13 +118,13 @@ func (c *checker) own() {
 }
 
 // parseKeys parses the keys that Go code gives as PEM.
-func (c *checker) parseKeys() error {
+func (c *checking) parseKeys() error {
 	for name, k := range c.Policy.Keys {
-		if k.Key.Key != nil || k.PEM == "" {
+		if k.Public.key != nil || k.PEM == "" {
 			continue
 		}
 		var err error
-		if k.Key, err = ParsePublicKey([]byte(k.PEM)); err != nil {
+		if k.Public, err = ParsePublicKey([]byte(k.PEM)); err != nil {
 			return faultf("keys."+name, "is no usable public key: %w", err)
 		}
 		c.Policy.Keys[name] = k
@@ -138,7 +138,7 @@ func (p *Policy) deniesAll() bool {
 	return len(p.Rules) > 0 && p.Files == nil && !slices.ContainsFunc(p.Rules, func(r Rule) bool { return !r.Deny })
 }
 
-func (c *checker) checkKeys() error {
+func (c *checking) checkKeys() error {
 	p := &c.Policy
 	if len(p.Keys)+len(p.Identities) == 0 && !p.deniesAll() {
 		return faultf("keys", "has no key: a policy that trusts nobody allows nothing; to deny everything, give rules that all deny")
@@ -150,8 +150,8 @@ func (c *checker) checkKeys() error {
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
 		k, path := p.Keys[name], "keys."+name
 		switch {
-		case k.Key.Key == nil:
-			return faultf(path, "has no key; use NewKey, ParseKey or LoadKey, and for a file LoadPolicy")
+		case k.Public.key == nil:
+			return faultf(path, "has no key; use NewPublicKey, ParsePublicKey or LoadPublicKey, and for a file Load")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
 			return faultf(path, "never counts: notAfter is not after notBefore")
 		case k.StandsBefore && k.Revoked.IsZero():
@@ -159,19 +159,19 @@ func (c *checker) checkKeys() error {
 		case k.StandsBefore && len(p.Timestamps) == 0:
 			return faultf(path+".standsBefore", "needs timestamps: nobody says when a signature was there")
 		}
-		if k.Key.Name == "" {
-			k.Key.Name = name
+		if k.Public.Name == "" {
+			k.Public.Name = name
 			p.Keys[name] = k
 		}
-		if first, twice := seen[k.Key.ID()]; twice {
-			return faultf(path, "is the same key as %s, %s", first, k.Key.ID())
+		if first, twice := seen[k.Public.ID()]; twice {
+			return faultf(path, "is the same key as %s, %s", first, k.Public.ID())
 		}
-		seen[k.Key.ID()] = k.Key.Name
+		seen[k.Public.ID()] = k.Public.Name
 	}
 	return nil
 }
 
-func (c *checker) checkRoles() error {
+func (c *checking) checkRoles() error {
 	p := &c.Policy
 	if len(p.Roles) == 0 && !p.deniesAll() {
 		return faultf("roles", "has no role")
@@ -186,7 +186,7 @@ func (c *checker) checkRoles() error {
 
 // checkRole counts revoked keys too: a policy that revokes a key must not be refused for
 // it, or the policy before would go on to trust the key.
-func (c *checker) checkRole(r Role, path string) error {
+func (c *checking) checkRole(r Role, path string) error {
 	ids := make(map[string]bool)
 	for i, key := range r.Keys {
 		at := fmt.Sprintf("%s.keys[%d]", path, i)
@@ -194,10 +194,10 @@ func (c *checker) checkRole(r Role, path string) error {
 		if !known {
 			return faultf(at, "names the key %.100q, which is not among keys", key)
 		}
-		if ids[k.Key.ID()] {
+		if ids[k.Public.ID()] {
 			return faultf(at, "names the key %.100q a second time", key)
 		}
-		ids[k.Key.ID()] = true
+		ids[k.Public.ID()] = true
 	}
 	for i, identity := range r.Identities {
 		at := fmt.Sprintf("%s.identities[%d]", path, i)
@@ -220,7 +220,7 @@ func (c *checker) checkRole(r Role, path string) error {
 	return nil
 }
 
-func (c *checker) checkSettings() error {
+func (c *checking) checkSettings() error {
 	p := &c.Policy
 	if skew := time.Duration(p.ClockSkew); skew < 0 || skew > 24*time.Hour {
 		return faultf("clockSkew", "is %s, want at most 24h", skew)
@@ -252,7 +252,7 @@ func isDigest(s string) bool {
 }
 
 // fillIn writes down defaults.
-func (c *checker) fillIn() {
+func (c *checking) fillIn() {
 	p := &c.Policy
 	if p.ClockSkew == 0 {
 		p.ClockSkew = Duration(defaultSkew)
@@ -267,7 +267,7 @@ func (c *checker) fillIn() {
 
 // sum identifies the policy by its content: encoding/json sorts maps, and the
 // keys stand in for the files that they were read from.
-func (c *checker) sum() error {
+func (c *checking) sum() error {
 	type key struct {
 		ID                           string
 		NotBefore, NotAfter, Revoked time.Time
@@ -287,7 +287,7 @@ func (c *checker) sum() error {
 		canonical.Clocks = append(canonical.Clocks, name+" "+c.Times[name].ID())
 	}
 	for name, k := range c.Policy.Keys {
-		canonical.Keys[name] = key{k.Key.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
+		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
 	}
 	canonical.Policy.Keys = nil
 	text, err := json.Marshal(canonical)

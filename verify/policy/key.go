@@ -14,7 +14,7 @@ var ErrKey = sigkey.ErrKey
 
 // PublicKey is a public key whose signatures count. The zero PublicKey is refused by New.
 type PublicKey struct {
-	Key *sigkey.Key
+	key *sigkey.Key
 	// Name is how people call it, for results and errors. It carries no trust:
 	// keys are told apart by ID. Empty: the ID is shown.
 	Name string
@@ -26,14 +26,14 @@ type PublicKey struct {
 // or as PKCS#1 v1.5 or PSS with SHA-256 (RSA).
 func NewPublicKey(public crypto.PublicKey) (PublicKey, error) {
 	k, err := sigkey.New(public)
-	return PublicKey{Key: k}, err
+	return PublicKey{key: k}, err
 }
 
 // ParsePublicKey reads a public key from PEM text that holds exactly one, as PKIX
 // ("PUBLIC KEY") or PKCS#1 ("RSA PUBLIC KEY").
 func ParsePublicKey(pem []byte) (PublicKey, error) {
 	k, err := sigkey.ParsePEM(pem)
-	return PublicKey{Key: k}, err
+	return PublicKey{key: k}, err
 }
 
 // LoadPublicKey is ParsePublicKey for a file, which must be a regular one of at most 64
@@ -54,24 +54,24 @@ func LoadPublicKey(path string) (PublicKey, error) {
 // ID is the SHA-256 of the key's SubjectPublicKeyInfo, in hex; empty for the
 // zero PublicKey.
 func (k PublicKey) ID() string {
-	if k.Key == nil {
+	if k.key == nil {
 		return ""
 	}
-	return k.Key.ID()
+	return k.key.ID()
 }
 
 // Algorithm names the key's type and size, such as "ECDSA P-256".
 func (k PublicKey) Algorithm() string {
-	if k.Key == nil {
+	if k.key == nil {
 		return ""
 	}
-	return k.Key.Algorithm()
+	return k.key.Algorithm()
 }
 
 // Public is the public key itself; nil for the zero PublicKey.
 func (k PublicKey) Public() crypto.PublicKey {
-	if k.Key == nil {
+	if k.key == nil {
 		return nil
 	}
-	return k.Key.Public()
+	return k.key.Public()
 }

@@ -177,6 +177,6 @@ func (k *Key) read(o ParseOptions) error {
 	if err != nil {
 		return fmt.Errorf("is no usable public key: %w", err)
 	}
-	k.Key = key
+	k.Public = key
 	return nil
 }

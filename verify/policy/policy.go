@@ -35,7 +35,7 @@ type Policy struct {
 	// (Options.Authorities) is refused. Empty: none.
 	Identities map[string]Identity `json:"identities,omitempty"`
 	// Timestamps are parties whose word about when a signature was there is
-	// believed (PublicKey.StandsBefore), by names of its own. Empty: nobody's.
+	// believed (Key.StandsBefore), by names of its own. Empty: nobody's.
 	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
@@ -60,8 +60,8 @@ type Policy struct {
 	Rules []Rule `json:"rules"`
 }
 
-// PublicKey is a public key with the time in which it counts. Exactly one of
-// PEM, File and PublicKey is given.
+// Key is a public key with the time in which it counts. Exactly one of
+// PEM, File and Public is given.
 type Key struct {
 	// PEM is the text of the key.
 	PEM string `json:"pem,omitempty"`
@@ -82,11 +82,11 @@ type Key struct {
 	// stands.
 	StandsBefore bool `json:"standsBefore,omitempty"`
 
-	// PublicKey is the key itself, for policies in Go. Zero: see PEM and File.
-	Key PublicKey `json:"-"`
+	// Public is the key itself, for policies in Go. Zero: see PEM and File.
+	Public PublicKey `json:"-"`
 }
 
-// Identity is a signer whom an Authority recognises.
+// Identity describes signers whom an Authority recognises.
 type Identity struct {
 	// Authority is its name in Options.Authorities. Required.
 	Authority string `json:"authority"`
@@ -223,7 +223,7 @@ func (s Signatures) Policy() *Policy {
 	r := Role{Threshold: s.Threshold, noDefault: true}
 	for i, k := range s.Keys {
 		name := fmt.Sprintf("key %d", i)
-		p.Keys[name] = Key{Key: k}
+		p.Keys[name] = Key{Public: k}
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r

@@ -33,7 +33,7 @@ type AttestationRequirement struct {
 	ScanConditions
 	DocumentConditions
 	VSAConditions
-	LayoutConditions
+	LinkConditions
 }
 
 // ProvenanceConditions are about SLSA provenance. Lists are of alternatives, of
@@ -154,9 +154,9 @@ type VSAConditions struct {
 	PolicyDigest string `json:"policyDigest,omitempty"`
 }
 
-// LayoutConditions are about in-toto links that travel with the image (type
+// LinkConditions are about in-toto links that travel with the image (type
 // intoto).
-type LayoutConditions struct {
+type LinkConditions struct {
 	// Layout names a file that holds the signed layout, from the directory of
 	// the policy; its owners are the requirement's role. The links are those of
 	// attestations of the image (package attest/steps, LinkPredicate), whoever

@@ -8,7 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/pattern"
 )
 
-func (c *checker) checkRules() error {
+func (c *checking) checkRules() error {
 	rules := c.Policy.Rules
 	if len(rules) == 0 {
 		return faultf("rules", "has no rule: nothing would be allowed")
@@ -41,7 +41,7 @@ func (c *checker) checkRules() error {
 	return nil
 }
 
-func (c *checker) checkRule(r *Rule, path string) error {
+func (c *checking) checkRule(r *Rule, path string) error {
 	r.Images = slices.Clone(r.Images)
 	switch {
 	case len(r.Images) == 0:
@@ -70,7 +70,7 @@ func (c *checker) checkRule(r *Rule, path string) error {
 }
 
 // checkSeparate refuses a key in two roles that are to be separate.
-func (c *checker) checkSeparate(path string) error {
+func (c *checking) checkSeparate(path string) error {
 	for i, a := range c.roles {
 		for _, b := range c.roles[:i] {
 			if key := c.inBoth(a, b); key != "" {
@@ -82,10 +82,10 @@ func (c *checker) checkSeparate(path string) error {
 }
 
 // members are the IDs of the keys and identities of a role.
-func (c *checker) members(role string) map[string]bool {
+func (c *checking) members(role string) map[string]bool {
 	ids := make(map[string]bool)
 	for _, name := range c.Policy.Roles[role].Keys {
-		ids[c.Policy.Keys[name].Key.ID()] = true
+		ids[c.Policy.Keys[name].Public.ID()] = true
 	}
 	for _, name := range c.Policy.Roles[role].Identities {
 		ids[c.Matchers[name].ID()] = true
@@ -95,11 +95,11 @@ func (c *checker) members(role string) map[string]bool {
 
 // inBoth is the name of the first key, or else identity, that is in both of two roles; ""
 // where there is none.
-func (c *checker) inBoth(a, b string) string {
+func (c *checking) inBoth(a, b string) string {
 	r, other := c.Policy.Roles[a], c.members(b)
 	keys, identities := slices.Sorted(slices.Values(r.Keys)), slices.Sorted(slices.Values(r.Identities))
 	for _, name := range keys {
-		if k := c.Policy.Keys[name].Key; other[k.ID()] {
+		if k := c.Policy.Keys[name].Public; other[k.ID()] {
 			return k.Name
 		}
 	}
@@ -111,7 +111,7 @@ func (c *checker) inBoth(a, b string) string {
 	return ""
 }
 
-func (c *checker) checkList(list *[]Requirement, path string, depth int) error {
+func (c *checking) checkList(list *[]Requirement, path string, depth int) error {
 	if len(*list) == 0 {
 		return faultf(path, "is empty: it would be met by nothing, or by everything")
 	}
@@ -125,7 +125,7 @@ func (c *checker) checkList(list *[]Requirement, path string, depth int) error {
 }
 
 // checkRequirement makes a requirement the policy's own, and checks it.
-func (c *checker) checkRequirement(q *Requirement, path string, depth int) error {
+func (c *checking) checkRequirement(q *Requirement, path string, depth int) error {
 	*q = q.own()
 	set := 0
 	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
@@ -159,7 +159,7 @@ func (c *checker) checkRequirement(q *Requirement, path string, depth int) error
 	return c.checkAttestation(path, q.Attestation)
 }
 
-func (c *checker) checkAttestation(path string, a *AttestationRequirement) error {
+func (c *checking) checkAttestation(path string, a *AttestationRequirement) error {
 	err := a.check()
 	if err == nil {
 		err = a.reachable(c.Policy.Builders)
@@ -185,7 +185,7 @@ func (c *checker) checkAttestation(path string, a *AttestationRequirement) error
 }
 
 // checkRoleOf checks that a role exists which a requirement names.
-func (c *checker) checkRoleOf(path, role string) error {
+func (c *checking) checkRoleOf(path, role string) error {
 	if role == "" {
 		return faultf(path, "needs by: the role whose keys count")
 	}
@@ -197,13 +197,13 @@ func (c *checker) checkRoleOf(path, role string) error {
 }
 
 // addRole notes that the rule names a role.
-func (c *checker) addRole(role string) {
+func (c *checking) addRole(role string) {
 	if role != "" && !slices.Contains(c.roles, role) {
 		c.roles = append(c.roles, role)
 	}
 }
 
-func (c *checker) checkFiles() error {
+func (c *checking) checkFiles() error {
 	p := &c.Policy
 	if p.Files == nil {
 		return nil

@@ -59,11 +59,11 @@ func (a absent) refuse() error {
 	return noPlugin(a.plugin)
 }
 
-// Identity implements policy.Authority.
-func (a absent) Identity(map[string]any) (policy.Matcher, error) { return nil, a.refuse() }
+// Matcher implements policy.Authority.
+func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.refuse() }
 
-// Clock implements policy.TimeAuthority.
-func (a absent) Clock(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
+// TimeMatcher implements policy.TimeAuthority.
+func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
 // verifierOf makes a verifier of the policy in a file.
 func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
