@@ -315,7 +315,7 @@ func TestAnotherGatesDecisionAboutWhatIsGoneLetsNothingPass(t *testing.T) {
 
 // What an index lists is vouched for by a result of this gate's own verifier, and not by
 // that of another one, although its policy is equal.
-func TestAnIndexThatAnotherVerifierHasJudgedIsJudgedAnewForItsChildren(t *testing.T) {
+func TestAChildNeedsAResultOfTheVerifierThatJudgesIt(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
 	must(t, err)
