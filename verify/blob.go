@@ -35,7 +35,7 @@ type BlobResult struct {
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 	// Keys are the trusted keys that have signed, as many as the threshold.
-	Keys []Signer `json:"keys"`
+	Keys []Principal `json:"keys"`
 }
 
 // MarshalJSON writes the result.

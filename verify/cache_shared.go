@@ -107,7 +107,7 @@ type wireResult struct {
 	Reference, Digest, PolicyDigest, Rule string
 	JudgedAt, ValidUntil                  time.Time
 	Requirements                          []Met
-	Keys                                  []Signer
+	Keys                                  []Principal
 	Statements                            []wireStatement
 	Evidence                              []Evidence
 	DeniedChildren                        []DeniedChild

@@ -475,8 +475,8 @@ func TestMemoryCacheWeighsWhatSignersHaveSignedAlong(t *testing.T) {
 	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10, MaxBytes: 10 << 10})
 	for length, want := range map[int]bool{100: true, 10 << 10: false} {
 		key := verify.CacheKey{Repository: fmt.Sprint(length)}
-		signer := verify.Signer{Annotations: map[string]string{"note": strings.Repeat("x", length)}}
-		c.Put(context.Background(), key, verify.Decision{Result: &verify.Result{Keys: []verify.Signer{signer}}})
+		signer := verify.Principal{Annotations: map[string]string{"note": strings.Repeat("x", length)}}
+		c.Put(context.Background(), key, verify.Decision{Result: &verify.Result{Keys: []verify.Principal{signer}}})
 		if _, kept := c.Get(context.Background(), key); kept != want {
 			t.Errorf("annotations of %d bytes: kept %v", length, kept)
 		}

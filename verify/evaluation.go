@@ -111,7 +111,7 @@ type outcome struct {
 	// all that follows.
 	unmet        []Unmet
 	requirements []Met
-	keys         []Signer
+	keys         []Principal
 	statements   []Statement
 	until        time.Time // zero: it does not end
 }
@@ -274,15 +274,15 @@ func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
 type tally struct {
 	// counted are the keys, in the order of their evidence, and then the
 	// identities.
-	counted []Signer
+	counted []Principal
 	votes   votes
 }
 
 // add counts who has signed, and reports whether that adds to what there is.
 func (t *tally) add(f fact) bool {
-	signer := Signer{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt}
+	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt}
 	if f.by.principal == "" {
-		if slices.ContainsFunc(t.counted, func(o Signer) bool { return o.ID == signer.ID }) {
+		if slices.ContainsFunc(t.counted, func(o Principal) bool { return o.ID == signer.ID }) {
 			return false
 		}
 		t.counted = append(t.counted, signer)
@@ -291,7 +291,7 @@ func (t *tally) add(f fact) bool {
 	if !t.votes.add(vote{signer, f.by.principal}) {
 		return false
 	}
-	keys := slices.DeleteFunc(slices.Clone(t.counted), func(o Signer) bool {
+	keys := slices.DeleteFunc(slices.Clone(t.counted), func(o Principal) bool {
 		return slices.ContainsFunc(t.votes, func(v vote) bool { return v.signer.ID == o.ID })
 	})
 	before := len(t.counted)
@@ -303,7 +303,7 @@ func (t *tally) add(f fact) bool {
 // be recognised by several identities of a policy, and one identity may recognise
 // several principals: a threshold counts no principal and no identity twice.
 type vote struct {
-	signer    Signer // its ID is the identity's
+	signer    Principal // its ID is the identity's
 	principal string
 }
 
@@ -321,7 +321,7 @@ func (all *votes) add(v vote) bool {
 
 // count chooses as many votes as there can be without a principal or an identity
 // twice: a maximum matching of the two, by augmenting paths.
-func (all votes) count() []Signer {
+func (all votes) count() []Principal {
 	taken := make(map[string]vote) // by identity
 	var place func(principal string, tried map[string]bool) bool
 	place = func(principal string, tried map[string]bool) bool {
@@ -345,7 +345,7 @@ func (all votes) count() []Signer {
 			place(v.principal, make(map[string]bool))
 		}
 	}
-	var chosen []Signer
+	var chosen []Principal
 	for _, v := range all {
 		if t, is := taken[v.signer.ID]; is && t.principal == v.principal {
 			chosen = append(chosen, v.signer)

@@ -486,7 +486,7 @@ func (r *smallRun) supported(o outcome, pieces []shownPiece) {
 	for _, met := range o.requirements {
 		leaf := r.rule.leaves[slices.IndexFunc(r.rule.leaves, func(n *need) bool { return n.path == met.Requirement })]
 		for i, k := range met.Keys {
-			if !leaf.role.keys[k.ID] || slices.ContainsFunc(met.Keys[:i], func(o Signer) bool { return o.ID == k.ID }) {
+			if !leaf.role.keys[k.ID] || slices.ContainsFunc(met.Keys[:i], func(o Principal) bool { return o.ID == k.ID }) {
 				r.t.Fatalf("%+v of %+v: counted %+v", r.model.rule, pieces, met.Keys)
 			}
 		}

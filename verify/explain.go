@@ -215,7 +215,7 @@ func (e *Error) LogValue() slog.Value {
 	)
 }
 
-func keyIDs(keys []Signer) []string {
+func keyIDs(keys []Principal) []string {
 	ids := make([]string, 0, len(keys))
 	for _, k := range keys {
 		ids = append(ids, k.ID)

@@ -30,7 +30,7 @@ type Result struct {
 	Requirements []Met
 	// Keys are the trusted keys that have signed, for each requirement as many
 	// as the threshold of its role.
-	Keys []Signer
+	Keys []Principal
 	// Statements are the attestations that requirements were met by, verified.
 	Statements []Statement
 	// Evidence is what was looked at until everything was met.
@@ -60,7 +60,7 @@ type Met struct {
 	// By is the role whose keys count; empty for what is asked of the image.
 	By string `json:"by,omitempty"`
 	// Keys are those that counted.
-	Keys []Signer `json:"keys,omitempty"`
+	Keys []Principal `json:"keys,omitempty"`
 }
 
 // Unmet is a requirement that was not met.
@@ -84,8 +84,8 @@ type Statement struct {
 	Evidence string `json:"evidence"`
 }
 
-// Signer is a trusted key whose signature counted.
-type Signer struct {
+// Principal is a trusted key whose signature counted.
+type Principal struct {
 	// ID is the SHA-256 of the key's SubjectPublicKeyInfo, in hex.
 	ID string `json:"id"`
 	// Name is the key's name in the policy, or empty.
@@ -135,7 +135,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		JudgedAt     time.Time     `json:"judgedAt,omitzero"`
 		ValidUntil   time.Time     `json:"validUntil,omitzero"`
 		Requirements []Met         `json:"requirements,omitempty"`
-		Keys         []Signer      `json:"keys"`
+		Keys         []Principal   `json:"keys"`
 		Statements   []Statement   `json:"statements,omitempty"`
 		Evidence     []Evidence    `json:"evidence"`
 		Denied       []DeniedChild `json:"deniedChildren,omitempty"`

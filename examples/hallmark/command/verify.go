@@ -61,7 +61,7 @@ type opinion struct {
 	// Advice says what to do about it.
 	Advice string `json:"advice,omitempty"`
 	// Keys are the trusted keys that signed.
-	Keys []verify.Signer `json:"keys"`
+	Keys []verify.Principal `json:"keys"`
 	// Evidence is what was looked at, and why each piece counted or not.
 	Evidence []verify.Evidence `json:"evidence"`
 }
@@ -261,7 +261,7 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 }
 
 func verdictOn(p place, result *verify.Result, err error) Verdict {
-	v := Verdict{Image: p.image, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
+	v := Verdict{Image: p.image, opinion: opinion{Keys: []verify.Principal{}, Evidence: []verify.Evidence{}}}
 	var refused *verify.Error
 	var unread *verify.UndecidedError
 	switch {
@@ -422,7 +422,7 @@ func evidenceNode(e verify.Evidence) node {
 
 // signers names keys as people know them, with enough of their IDs to tell them
 // apart.
-func signers(keys []verify.Signer) string {
+func signers(keys []verify.Principal) string {
 	var names []string
 	for _, k := range keys {
 		names = append(names, k.Name+" ("+shortID(k.ID)+")")

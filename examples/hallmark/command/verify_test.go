@@ -220,7 +220,7 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 	var signed []signedImage
 	c.must("sign", "-o", "json", "--key", k.private, "-a", "env=prod", x.tag("v1")).decode(&signed)
 	_, evidence, _ := strings.Cut(signed[0].Signatures[0].Evidence, "@")
-	by := []verify.Signer{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}}
+	by := []verify.Principal{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}}
 	var verdicts []Verdict
 	must(t, json.Unmarshal([]byte(got), &verdicts))
 	const first = "rules[0].require[0]"
@@ -236,21 +236,21 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 }
 
 type orderedVerdict struct {
-	Image        string            `json:"image"`
-	Status       string            `json:"status"`
-	Digest       string            `json:"digest"`
-	Policy       string            `json:"policy"`
-	Rule         string            `json:"rule"`
-	Requirements []orderedMet      `json:"requirements"`
-	Keys         []verify.Signer   `json:"keys"`
-	Evidence     []orderedEvidence `json:"evidence"`
+	Image        string             `json:"image"`
+	Status       string             `json:"status"`
+	Digest       string             `json:"digest"`
+	Policy       string             `json:"policy"`
+	Rule         string             `json:"rule"`
+	Requirements []orderedMet       `json:"requirements"`
+	Keys         []verify.Principal `json:"keys"`
+	Evidence     []orderedEvidence  `json:"evidence"`
 }
 
 type orderedMet struct {
-	Requirement string          `json:"requirement"`
-	Title       string          `json:"title"`
-	By          string          `json:"by"`
-	Keys        []verify.Signer `json:"keys"`
+	Requirement string             `json:"requirement"`
+	Title       string             `json:"title"`
+	By          string             `json:"by"`
+	Keys        []verify.Principal `json:"keys"`
 }
 
 type orderedEvidence struct {

@@ -88,7 +88,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 }
 
 func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, explain bool) error {
-	v := blobVerdict{File: path, opinion: opinion{Keys: []verify.Signer{}, Evidence: []verify.Evidence{}}}
+	v := blobVerdict{File: path, opinion: opinion{Keys: []verify.Principal{}, Evidence: []verify.Evidence{}}}
 	var refused *verify.Error
 	switch {
 	case err == nil:

@@ -38,7 +38,7 @@ func newParts(b *testing.B, p attest.Predicate, require policy.Requirement) part
 	text, err := attest.Bundle(b.Context(), s, pair.Signer)
 	check(err)
 	v, err := verify.New(&policy.Policy{
-		Version: 1, Keys: map[string]policy.Key{"key": {Key: key}}, Roles: map[string]policy.Role{"builder": {Keys: []string{"key"}}},
+		Version: 1, Keys: map[string]policy.Key{"key": {Public: key}}, Roles: map[string]policy.Role{"builder": {Keys: []string{"key"}}},
 		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{require}}},
 	}, verify.Options{})
 	check(err)

@@ -168,7 +168,7 @@ func (s *scene) verified(t testing.TB, v *verify.Verifier, ref name.Reference, w
 	return result
 }
 
-func signedBy(signers []verify.Signer, k key) bool {
+func signedBy(signers []verify.Principal, k key) bool {
 	for _, s := range signers {
 		if s.ID == k.pair.ID {
 			return true

@@ -30,7 +30,7 @@ func signatures(key policy.PublicKey) *policy.Policy {
 
 func provenances(key policy.PublicKey) *policy.Policy {
 	return &policy.Policy{
-		Version: 1, Keys: map[string]policy.Key{"builder": {Key: key}},
+		Version: 1, Keys: map[string]policy.Key{"builder": {Public: key}},
 		Roles: map[string]policy.Role{"builder": {Keys: []string{"builder"}}},
 		Rules: []policy.Rule{{Images: []string{"**"}, Require: []policy.Requirement{{
 			Attestation: &policy.AttestationRequirement{
