@@ -155,7 +155,7 @@ func verifyingBytes(given func(policy.PublicKey) *policy.Policy) work.Prepare {
 // manyRules is a policy with so many rules and keys. The last rule is about the
 // images of the benchmark, and its key is one of all.
 func manyRules(key policy.PublicKey, rules, keys int) (*policy.Policy, error) {
-	p := &policy.Policy{Version: 1, Keys: map[string]policy.Key{"key": {Key: key}}}
+	p := &policy.Policy{Version: 1, Keys: map[string]policy.Key{"key": {Public: key}}}
 	names := []string{"key"}
 	for i := 1; i < keys; i++ {
 		pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -167,7 +167,7 @@ func manyRules(key policy.PublicKey, rules, keys int) (*policy.Policy, error) {
 			return nil, err
 		}
 		names = append(names, fmt.Sprintf("key-%d", i))
-		p.Keys[names[i]] = policy.Key{Key: other}
+		p.Keys[names[i]] = policy.Key{Public: other}
 	}
 	p.Roles = map[string]policy.Role{"release": {Keys: names, Threshold: 1}}
 	require := []policy.Requirement{{Signature: &policy.SignatureRequirement{By: "release"}}}
