@@ -2,10 +2,11 @@ package verify
 
 import (
 	"context"
-	"github.com/hallmark-oci/hallmark/verify/policy"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Source gives the Verifier of the policy that holds now. Policies come from

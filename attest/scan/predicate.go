@@ -3,8 +3,9 @@ package scan
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"strings"
+
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
 // CosignVuln is the report as cosign describes scans: with the scanner's own

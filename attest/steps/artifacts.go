@@ -1,11 +1,12 @@
 package steps
 
 import (
-	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"slices"
 	"strings"
 
 	"github.com/in-toto/in-toto-golang/in_toto"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // in-toto-golang applies the rules (VerifyArtifacts). Read line by line, v0.11.0

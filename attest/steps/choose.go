@@ -2,12 +2,13 @@ package steps
 
 import (
 	"context"
-	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"maps"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/in-toto/in-toto-golang/in_toto"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // maxTries bounds how many choices of links are tried.

@@ -3,10 +3,10 @@ package steps
 import (
 	"errors"
 	"fmt"
-	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 // Errors of this package, for errors.Is. Errors of signers are sign.ErrSigner and

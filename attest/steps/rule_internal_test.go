@@ -2,7 +2,6 @@ package steps
 
 import (
 	"fmt"
-	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/in-toto/in-toto-golang/in_toto"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
 func TestRulesAreWrittenAsTheSpecificationHasThem(t *testing.T) {
