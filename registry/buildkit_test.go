@@ -289,7 +289,7 @@ func (a *attested) wantIgnored(what string, kind registry.Kind, entries ...v1.De
 	}
 }
 
-func TestAttack_I6_AnEntryThatClaimsToDescribeSomethingElseIsIgnored(t *testing.T) {
+func TestAttack_I6_EntryDescribingSomethingElseIsIgnored(t *testing.T) {
 	a := newAttested(t)
 	good := a.attestation(0, a.statement(0))
 	both := good

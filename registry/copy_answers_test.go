@@ -80,7 +80,7 @@ func TestCopyToADigestInARegistrySetsNoTag(t *testing.T) {
 	}
 }
 
-func TestCopyToAStoreThatDescribesTheImageAsSomethingElseIsUnconfirmed(t *testing.T) {
+func TestCopyIsUnconfirmedWhenTheStoreDescribesSomethingElse(t *testing.T) {
 	s := newScene(t)
 	for what, lie := range map[string]func(*v1.Descriptor){
 		"size":       func(d *v1.Descriptor) { d.Size++ },

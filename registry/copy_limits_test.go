@@ -88,7 +88,7 @@ func TestAttack_I2_AnIndexThatListsTooMuchIsGivenUpAtOnce(t *testing.T) {
 }
 
 // The destination refuses good bytes: that is no reason to pass over evidence.
-func TestAttack_E12_ADestinationThatRefusesEvidenceMakesTheCopyFail(t *testing.T) {
+func TestAttack_E12_CopyFailsWhenTheDestinationRefusesEvidence(t *testing.T) {
 	s := newScene(t)
 	r, dst := registryFor(t, false)
 	about := hashOf("about the index")

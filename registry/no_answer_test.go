@@ -36,7 +36,7 @@ func wantUnread(t *testing.T, label string, err error) {
 	}
 }
 
-func TestAttack_E12_ACopyFailsWhereTheSourceDoesNotAnswerWithEvidence(t *testing.T) {
+func TestAttack_E12_CopyFailsWhenTheSourceHidesEvidence(t *testing.T) {
 	for label, do := range noAnswers() {
 		for what, match := range map[string]func(registrytest.Request, *scene) bool{
 			"tag": func(q registrytest.Request, _ *scene) bool { return strings.HasSuffix(q.Ref, ".sig") },
@@ -133,7 +133,7 @@ func lastReferrer(r registry.Reader, h *hosted) (n int, last error) {
 	return n, last
 }
 
-func TestAttack_E12_AListThatWasThereDoesNotBecomeAbsentByAnErrorPage(t *testing.T) {
+func TestAttack_E12_ErrorPageDoesNotMakeAListAbsent(t *testing.T) {
 	for label, do := range map[string]registrytest.Effect{
 		"400": registrytest.Status(400), "405": registrytest.Status(405), "406": registrytest.Status(406), "login page": loginPage,
 	} {

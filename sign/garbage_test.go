@@ -30,7 +30,7 @@ func layerOf(r *registrytest.Registry, mediaType, annotation string) string {
 		mediaType, r.PutBlob("team/app", []byte("{}")), annotation)
 }
 
-func TestAttack_E21_SigningGoesOnBesideOneLayerThatIsNamedOverAndOver(t *testing.T) {
+func TestAttack_E21_SigningGoesOnBesideARepeatedLayer(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	store := r.Store()
 	image, by := pushRandom(t, store, newRepo(t)), newSigner(t)

@@ -264,7 +264,7 @@ func TestPushAndSignSetsTheTagLast(t *testing.T) {
 	}
 }
 
-func TestAttack_S2_AStoreThatForgetsTheSignatureIsNoticedAndTheTagStays(t *testing.T) {
+func TestAttack_S2_ForgottenSignatureIsNoticedAndTheTagStays(t *testing.T) {
 	store, repo := newStore(t)
 	s := &watched{Store: store, dropSigs: true}
 	image, err := random.Image(64, 1)

@@ -38,7 +38,7 @@ func TestAttack_S2_AStoreThatForgetsTheSecondSignatureIsNoticed(t *testing.T) {
 }
 
 // Who may push puts a manifest about another image under the tag before the signer comes.
-func TestAttack_E4_ASignatureIsNotHiddenInAManifestAboutAnotherImage(t *testing.T) {
+func TestAttack_E4_SignatureIsNotHiddenInAForeignManifest(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	store := r.Store()
 	repo := newRepo(t)

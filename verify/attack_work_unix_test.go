@@ -83,7 +83,7 @@ func TestAttack_E22_ChecksWithRSAAreChargedByWhatTheyTake(t *testing.T) {
 }
 
 // Garbage that is about the image costs a check each, within a bound.
-func TestAttack_E22_BundlesAboutTheImageThatNameACostlyKeyAreBounded(t *testing.T) {
+func TestAttack_E22_BundlesNamingACostlyKeyAreBounded(t *testing.T) {
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -253,7 +253,7 @@ func TestAttack_T11_OnePersonWhomTwoIdentitiesRecogniseCountsOnce(t *testing.T) 
 
 // The same scan, signed by two people of one identity, is two people's, also where it
 // has to wait for OpenVEX documents.
-func TestAScanOfTwoPeopleCountsForBothWhicheverIdentityRecognisesThem(t *testing.T) {
+func TestScanOfTwoPrincipalsCountsForBothUnderAnyIdentity(t *testing.T) {
 	ca, a, jane, ken := newHouseCA(t), newPerson(t), newPerson(t), newPerson(t)
 	ends := time.Now().Add(time.Hour)
 	text := strings.NewReplacer("version: 1\n", "version: 1\nkeys:\n  a: {file: a.pub}\n", "roles:\n", "roles:\n  excusers: {keys: [a]}\n",
@@ -280,7 +280,7 @@ func TestAScanOfTwoPeopleCountsForBothWhicheverIdentityRecognisesThem(t *testing
 	}
 }
 
-func TestAttack_T7_WhoeverIsRecognisedInTwoSeparateRolesCountsInNeither(t *testing.T) {
+func TestAttack_T7_PrincipalInTwoSeparateRolesCountsInNeither(t *testing.T) {
 	ca, jane, ken := newHouseCA(t), newPerson(t), newPerson(t)
 	ends := time.Now().Add(time.Hour)
 	text := strings.NewReplacer("pair: {identities: [jane, anyone], threshold: 2}", "narrow: {identities: [jane]}", "one: {identities: [jane, anyone], threshold: 1}", "wide: {identities: [anyone]}",

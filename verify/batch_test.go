@@ -82,7 +82,7 @@ func TestImagesGivesTheContextsErrorToTheRest(t *testing.T) {
 
 // An iteration that is broken off ends, also where the references come from
 // something that waits.
-func TestImagesReturnsWhenItIsBrokenOffWhileReferencesAreWaitedFor(t *testing.T) {
+func TestImagesReturnsWhenStoppedWhileWaitingForReferences(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	defer close(release)

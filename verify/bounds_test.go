@@ -245,7 +245,7 @@ func TestAttack_T10_LinksThatNoFunctionaryHasSignedTakeNoRoom(t *testing.T) {
 	isDenied(t, res, err, verify.ReasonLayout)
 }
 
-func TestAttack_T10_LinksThatDoNotCompleteTheLayoutHideNoneThatDoes(t *testing.T) {
+func TestAttack_T10_IncompleteLinksHideNoCompleteOnes(t *testing.T) {
 	l := newLayoutWorld(t)
 	var bundles [][]byte
 	for i := range 100 {
@@ -291,7 +291,7 @@ func TestAttack_T10_ChecksOfLinksAreBounded(t *testing.T) {
 
 // An image's own bytes are judged by themselves; where they are an alternative to
 // evidence, all evidence is looked at.
-func TestAttack_E8_GarbageHidesNothingWhereTheConfigIsAnAlternative(t *testing.T) {
+func TestAttack_E8_GarbageHidesNothingBesideAConfigAlternative(t *testing.T) {
 	w := newWorld(t)
 	a := newPerson(t)
 	w.pushConfig(v1.Config{User: "0"}, nil, now, "")

@@ -110,7 +110,7 @@ func TestProcessesShareDecisionsThroughAStore(t *testing.T) {
 
 const testType = "https://example.test/predicate/v1"
 
-func TestAttack_P8_WhatASharedStoreGivesBackIsBelievedOnlyAsItWasPut(t *testing.T) {
+func TestAttack_P8_SharedStoreIsBelievedOnlyAsItWasPut(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
@@ -222,7 +222,7 @@ func TestADecisionThatCannotBeWrittenIsNotShared(t *testing.T) {
 }
 
 // Whoever keeps decisions for long does so for itself.
-func TestAttack_T5_NoDecisionIsUsedForLongerThanItsUserKeepsDecisions(t *testing.T) {
+func TestAttack_T5_DecisionIsUsedNoLongerThanItIsKept(t *testing.T) {
 	w, a, b, c := newWorld(t), newPerson(t), newPerson(t), newPerson(t)
 	p, at, store := loaded(t, policyText, a, b, c), time.Now(), &shelf{}
 	w.sign(w.image, sign.ImageOptions{}, a)

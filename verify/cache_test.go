@@ -110,7 +110,7 @@ func TestDecisionsAreKeptNoLongerThanTheyMayBe(t *testing.T) {
 	}
 }
 
-func TestAttack_P6_CallersShareOneJudgementButNotTheirCancellation(t *testing.T) {
+func TestAttack_P6_CallersShareAJudgementNotACancellation(t *testing.T) {
 	w := newWorld(t)
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	store := &counting{Store: w.store, hold: make(chan struct{})}
@@ -564,7 +564,7 @@ func TestAPolicyThatIsRefusedIsToldOnce(t *testing.T) {
 
 // Files that are replaced while a policy is loaded from them may be of two policies:
 // what was read is not taken, and they are read again.
-func TestAttack_T6_APolicyWhoseFilesChangeWhileTheyAreReadIsNotTaken(t *testing.T) {
+func TestAttack_T6_PolicyWhoseFilesChangeWhileReadIsNotTaken(t *testing.T) {
 	a, b, c, other := newPerson(t), newPerson(t), newPerson(t), newPerson(t)
 	path := written(t, policyText, a, b, c)
 	hook := &hooked{houseCA: newHouseCA(t)}

@@ -65,7 +65,7 @@ func TestChecksOfSignaturesThatNameTheirKeyAreBounded(t *testing.T) {
 
 // What a revoked key has signed is asked of the clocks only as often as may be
 // checked.
-func TestAttestationsOfARevokedKeyThatMayStandAreAskedAboutWithinTheBoundOfChecks(t *testing.T) {
+func TestRevokedKeysAttestationsAreCheckedWithinTheBound(t *testing.T) {
 	w, a, n := newWorld(t), newPerson(t), newNotary(t)
 	text := statement(testType, about(w.image))
 	sig, err := a.Sign(t.Context(), dsse.PAE(dsse.PayloadTypeInToto, []byte(text)))

@@ -91,7 +91,7 @@ func state(t testing.TB, w *world, image name.Digest, s says, by person) {
 	w.attach(image, bundleItem(t, "application/vnd.in-toto+json", payload, by))
 }
 
-func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionOfAttestationsIsKept(t *testing.T) {
+func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionIsKept(t *testing.T) {
 	provenance := func(more string) string {
 		return "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]" + more + "}"
 	}
@@ -363,7 +363,7 @@ func TestADenialForManyFindingsTellsSomeOfThem(t *testing.T) {
 	}
 }
 
-func TestAttack_T7_VEXCountsOnlyOnceAsManyKeysAsItsRoleNeedsHaveSignedTheSame(t *testing.T) {
+func TestAttack_T7_VEXCountsOnceItsThresholdSignedTheSame(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: pair}", 1)

@@ -163,7 +163,7 @@ func TestAttack_E13_LabelsThatABaseImageLeavesSayNothing(t *testing.T) {
 	}
 }
 
-func TestAttack_I1_AnImageThatAnIndexListsForAnotherPlatformIsDenied(t *testing.T) {
+func TestAttack_I1_ImageListedForAnotherPlatformIsDenied(t *testing.T) {
 	w := newWorld(t)
 	w.pushConfig(v1.Config{User: "65532"}, nil, now, "") // for linux/amd64
 	good := w.listed(w.image)

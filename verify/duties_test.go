@@ -126,7 +126,7 @@ func (d *duties) verifierOf(text string, o verify.Options, people ...person) *ve
 	return v
 }
 
-func TestAttack_T7_OnePersonWithSeveralCertificatesFillsNoTwoSeparateRolesInAnyOrder(t *testing.T) {
+func TestAttack_T7_PrincipalOfManyCertificatesFillsOneRole(t *testing.T) {
 	d := newDuties(t)
 	separate, together := d.verifierOf(dutiesPolicy, verify.Options{}), d.verifierOf(strings.Replace(dutiesPolicy, "    separateDuties: true\n", "", 1), verify.Options{})
 	const wrongRole = verify.ReasonWrongRole
@@ -198,7 +198,7 @@ func (b badge) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Reco
 
 // Two authorities have a name of their own for one person: who has made one signature
 // is one person.
-func TestAttack_T7_OnePersonWhomTwoAuthoritiesRecogniseFillsNoTwoSeparateRoles(t *testing.T) {
+func TestAttack_T7_PrincipalOfTwoAuthoritiesFillsOneRole(t *testing.T) {
 	d := newDuties(t)
 	d.linked["badges"] = badges{unitCA{d.ca}}
 	v := d.verifierOf(strings.Replace(dutiesPolicy, "jane-releases: {authority: house", "jane-releases: {authority: badges", 1), verify.Options{})
@@ -214,7 +214,7 @@ func TestAttack_T7_OnePersonWhomTwoAuthoritiesRecogniseFillsNoTwoSeparateRoles(t
 }
 
 // The same goes for whoever excuses what a scan has found.
-func TestAttack_T7_WhoeverScansExcusesNothingWhereDutiesAreSeparate(t *testing.T) {
+func TestAttack_T7_ScannerExcusesNothingUnderSeparateDuties(t *testing.T) {
 	d := newDuties(t)
 	text := dutiesPolicy[:strings.Index(dutiesPolicy, "    require:")] + "    require:\n      - attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: releaser}\n"
 	v := d.verifierOf(text, verify.Options{})
@@ -243,7 +243,7 @@ func TestAttack_T7_WhoeverScansExcusesNothingWhereDutiesAreSeparate(t *testing.T
 
 // Where a piece of evidence is missing, it may be the one that shows somebody in two
 // roles.
-func TestAttack_E12_NobodyCountsInASeparateRoleWhereEvidenceIsMissing(t *testing.T) {
+func TestAttack_E12_MissingEvidenceFillsNoSeparateRole(t *testing.T) {
 	d := newDuties(t)
 	for _, by := range []string{"jane build", "ken release"} {
 		d.attach(d.image, bundleOf(string(d.signature(by))))
@@ -285,7 +285,7 @@ func (c *endsAfter) Err() error {
 
 // Whoever can push a copy of what somebody has signed for another image must not be
 // able to shut them out by that.
-func TestAttack_E2_ASignatureCopiedFromAnotherImageShutsNobodyOutOfASeparateRole(t *testing.T) {
+func TestAttack_E2_CopiedSignatureShutsOutNoSeparateRole(t *testing.T) {
 	d := newDuties(t)
 	v := d.verifierOf(dutiesPolicy, verify.Options{})
 	copied := d.signed("jane release", intoto.PredicateSignature, "{}", d.push())

@@ -70,7 +70,7 @@ func loaded(t testing.TB, text string, people ...person) *policy.Policy {
 	return p
 }
 
-func TestAttack_T1_T2_T3_T4_T7_PoliciesThatCannotMeanWhatTheySayAreRefusedWithTheirPosition(t *testing.T) {
+func TestAttack_T1_T2_T3_T4_T7_RefusedWithTheirPosition(t *testing.T) {
 	a, b, c := newPerson(t), newPerson(t), newPerson(t)
 	change := func(old, new string) string {
 		t.Helper()

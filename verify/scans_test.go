@@ -24,7 +24,7 @@ func sarifReport(run string) string {
 	return `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","rules":[{"id":"CVE-1","defaultConfiguration":{"level":"note"}}]}},` + run + `}]}`
 }
 
-func TestAttack_E15_ReportsThatAreOldOrOfSomethingElseOrHideFindings(t *testing.T) {
+func TestAttack_E15_OldForeignOrHidingReportsAreDenied(t *testing.T) {
 	const (
 		critical = `{"VulnerabilityID":"CVE-1","Severity":"CRITICAL"}`
 		ignored  = `"ArtifactName":"a","Results":[{"ExperimentalModifiedFindings":[{"Type":"vulnerability","Status":"ignored","Finding":` + critical + `}]}]`

@@ -138,7 +138,7 @@ func TestAttack_E9_KeysThatCannotCountUseUpNoChecks(t *testing.T) {
 }
 
 // An image to which only attestations are attached has no signature.
-func TestAttestationsOfStrangersAreNotTakenForSignaturesThatDoNotCount(t *testing.T) {
+func TestStrangersAttestationsAreNotRejectedSignatures(t *testing.T) {
 	w := newWorld(t)
 	state(t, w, w.image, provenanceBy(someBuilder), newPerson(t))
 	res, err := w.judged(policyText, now, newPerson(t), newPerson(t), newPerson(t))

@@ -122,7 +122,7 @@ func TestAttack_E16_ARepositoryThatWasNotBuiltIsNoSource(t *testing.T) {
 	}
 }
 
-func TestAttack_E16_ForeignProvenanceThatLeavesTheSourceOpenMustHoldForEach(t *testing.T) {
+func TestAttack_E16_ForeignProvenanceWithAnOpenSource(t *testing.T) {
 	const (
 		source = `{"uri":"git+https://git.example/team/app@refs/heads/main","digest":{"gitCommit":"` + someCommit + `"}}`
 		other  = `{"uri":"git+https://git.example/zzz/evil@refs/heads/main","digest":{"gitCommit":"` + evilCommit + `"}}`

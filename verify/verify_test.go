@@ -104,7 +104,7 @@ func TestAttack_E2_SignatureCopiedFromAnotherImageIsIgnored(t *testing.T) {
 	w.denied(policy.Signatures{}, verify.ReasonNoTrustedSignature, verify.ReasonWrongSubject, verify.ReasonWrongSubject)
 }
 
-func TestAttack_E2_SignatureOfAnotherRepositoryIsIgnoredWherePolicyBindsIt(t *testing.T) {
+func TestAttack_E2_BoundPolicyIgnoresAnotherRepository(t *testing.T) {
 	w := newWorld(t)
 	bound := policy.Signatures{SameRepository: true}
 	w.attach(w.image, w.simple(payloadFor("registry.example/other/app", w.image.DigestStr()), w.trusted))

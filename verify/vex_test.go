@@ -62,7 +62,7 @@ const (
 
 // In whichever order evidence is found, the latest statement about a vulnerability
 // counts.
-func TestAttack_E12_TheLatestStatementAboutAVulnerabilityCountsInEveryOrder(t *testing.T) {
+func TestAttack_E12_LatestVulnerabilityStatementCountsInAnyOrder(t *testing.T) {
 	x := newVEXWorld(t, "")
 	found := x.bundled(scanWith("high", recently), x.c)
 	document := func(s says) []byte { return x.bundled(s, x.a) }

@@ -46,7 +46,7 @@ func TestInTotoGolangAcceptsWhatWeSign(t *testing.T) {
 	}
 }
 
-func TestInTotoGolangAcceptsOurLayoutOfSeveralOwnersAndOurSharedLink(t *testing.T) {
+func TestInTotoGolangAcceptsSeveralOwnersAndASharedLink(t *testing.T) {
 	b := newBuild(t)
 	b.lastsForReal()
 	second := newPerson(t, "p256")

@@ -215,7 +215,7 @@ func TestAttack_R9_ARegistryHasOneNameHoweverItIsSpelt(t *testing.T) {
 }
 
 // IDNA makes many spellings of one name, and IPv6 has many of its own.
-func TestAttack_R9_NamesThatAreMappedHaveNoRuleAndAddressesHaveOneForm(t *testing.T) {
+func TestAttack_R9_MappedNamesHaveNoRuleAddressesOneForm(t *testing.T) {
 	s := set(t, "**", "[2001:db8::1]/bad/**", "[2001:db8::1]:5000/**", "192.0.2.1/bad/**")
 	for _, n := range []string{"\uff52egistry.example/app", "regi\u00adstry.example/app", "r\u00e9gistry.example/app"} {
 		r, err := name.NewRepository(n)

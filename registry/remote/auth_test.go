@@ -448,7 +448,7 @@ func TestAttack_R4_ChallengesOfOtherHostsAreNotTheRegistrys(t *testing.T) {
 }
 
 // A client with other logins has its own tokens, and the connections of the first.
-func TestAClientWithAnotherKeychainSharesConnectionsAndNothingElse(t *testing.T) {
+func TestClientWithAnotherKeychainSharesOnlyConnections(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
 	opened := &counting{}
 	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: logins{user: "me", password: "secret"}, Transport: opened})

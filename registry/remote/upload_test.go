@@ -30,7 +30,7 @@ func TestAnUploadThatTheRegistryStopsTakingEnds(t *testing.T) {
 	wantError(t, "upload", err, registry.ErrStalled)
 }
 
-func TestAttack_S2_PushesThatStoreOtherBytesAreNoticedWhenReadBack(t *testing.T) {
+func TestAttack_S2_ReadingBackNoticesOtherBytes(t *testing.T) {
 	h := host(t, registrytest.Options{}, remote.Options{})
 	_, data, _ := h.Manifest("team/app", "v1")
 	m, err := registry.NewManifest("application/vnd.oci.image.manifest.v1+json", append(data, ' '))

@@ -93,7 +93,7 @@ func jsonBlob(size int) []byte {
 	return append(append([]byte(`{"a":"`), bytes.Repeat([]byte("x"), size)...), `"}`...)
 }
 
-func TestAttack_P18_ManyRangesOfEvidenceCostTheUpstreamOneTransfer(t *testing.T) {
+func TestAttack_P18_ManyEvidenceRangesCostOneTransfer(t *testing.T) {
 	content := jsonBlob(8 << 20)
 	s, up, path := behindEvidence(t, "application/json", content, 0)
 	for i := range 6 {
@@ -431,7 +431,7 @@ func TestAttack_P17_EvidenceThatWaitsIsWithinTheBudget(t *testing.T) {
 
 // An upstream that stalls holds up no judgement before another upstream, large ones
 // included.
-func TestAttack_P17_AStalledUpstreamHoldsUpNoLargeJudgementOfAnother(t *testing.T) {
+func TestAttack_P17_StalledUpstreamHoldsUpNoOtherJudgement(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes other memory, and other time")
 	}

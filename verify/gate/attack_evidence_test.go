@@ -42,7 +42,7 @@ func TestAttack_P3_EvidenceUnderATagIsNoImage(t *testing.T) {
 
 // An attacker who can push attaches evidence that lists a layer of the good image:
 // as evidence, of another size, and more often than parents are remembered.
-func TestAttack_P3_EvidenceThatListsAnImagesLayerChangesNothingForTheImage(t *testing.T) {
+func TestAttack_P3_EvidenceListingAnImagesLayerChangesNothing(t *testing.T) {
 	const lives = 50 * time.Millisecond
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: lives})
 	layer := s.parts(s.signed)[1]
@@ -108,7 +108,7 @@ func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
 
 // Evidence that was moved so that two pieces vouch for one another neither passes
 // for that nor makes anybody wait.
-func TestAttack_P3_EvidenceThatVouchesForItselfInACircleEndsWithItsSubject(t *testing.T) {
+func TestAttack_P3_EvidenceInACircleEndsWithItsSubject(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: 20 * time.Millisecond, DeniedFor: time.Nanosecond})
 	piece := func(n int) string {
 		payload := fmt.Appendf(nil, `{"n":%d}`, n)

@@ -91,7 +91,7 @@ func TestAttack_P19_NothingIsAskedBeforeTheRule(t *testing.T) {
 	}
 }
 
-func TestAttack_P19_ADeniedDigestIsRefusedBeforeTheUpstreamIsAsked(t *testing.T) {
+func TestAttack_P19_DeniedDigestIsRefusedWithoutTheUpstream(t *testing.T) {
 	s := ruled(t, registrytest.Options{}, nil)
 	digest := s.unsigned.DigestStr()
 	tag := strings.Replace(digest, ":", "-", 1)
@@ -105,7 +105,7 @@ func TestAttack_P19_ADeniedDigestIsRefusedBeforeTheUpstreamIsAsked(t *testing.T)
 	s.passes("signed") // what is allowed goes on to pass
 }
 
-func TestAttack_P19_AnExpiredPolicyIsKnownBeforeTheUpstreamIsAsked(t *testing.T) {
+func TestAttack_P19_ExpiredPolicyIsKnownWithoutTheUpstream(t *testing.T) {
 	s := ruled(t, registrytest.Options{}, nil)
 	s.hosted.ResetRequests()
 	expired := s.verifier(func(p *policy.Policy) { p.Expires = time.Unix(1, 0) })

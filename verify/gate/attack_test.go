@@ -183,7 +183,7 @@ func TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision(t *testing.T) {
 }
 
 // An upstream that dies while it sends a blob, at offsets of every class.
-func TestAttack_P9_BlobsThatAreNotWhatTheirDigestSaysNeverArriveInFull(t *testing.T) {
+func TestAttack_P9_BlobsUnlikeTheirDigestNeverArriveInFull(t *testing.T) {
 	const size = 700_000
 	for _, withStore := range []bool{false, true} {
 		for name, do := range map[string]registrytest.Effect{

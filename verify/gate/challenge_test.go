@@ -36,7 +36,7 @@ func strict(t *testing.T, path, tokens string, deny http.HandlerFunc) (host stri
 
 // A client that sends its login only once it is asked for it has to be asked as the
 // registry asks, whatever a token service says to who has none.
-func TestAClientIsAskedForItsLoginWhateverATokenServiceSaysToNobody(t *testing.T) {
+func TestClientIsAskedForCredentialsWhateverAnonymousGets(t *testing.T) {
 	for label, deny := range map[string]http.HandlerFunc{
 		"401": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		"401 with a challenge": func(w http.ResponseWriter, _ *http.Request) {

@@ -117,7 +117,7 @@ func (s *scene) child(dir, upstream, fileSize string) (url string, kill func()) 
 	return strings.TrimSpace(line), kill
 }
 
-func TestAttack_P10_KillingTheGateWhileItWritesLosesNothingAndLeavesNothingHalfWritten(t *testing.T) {
+func TestAttack_P10_KillWhileWritingLeavesNothingHalfWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := storeScene(t, t.TempDir(), store.Options{})
 	upstream := registrytest.Start(t, s.hosted)

@@ -119,7 +119,7 @@ func archives() map[string][]byte {
 
 // Evidence about a good image lists the manifest, the config and the layer of an
 // unsigned one, so that all of that is "a blob that a manifest lists which passes".
-func TestAttack_P3_EvidenceThatListsAnUnsignedImageLetsNoneOfItPass(t *testing.T) {
+func TestAttack_P3_EvidenceListingAnUnsignedImageOpensNothing(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.passes("signed")
 	n := 0
@@ -146,7 +146,7 @@ func TestAttack_P3_EvidenceThatListsAnUnsignedImageLetsNoneOfItPass(t *testing.T
 
 // The other way round: the manifest of a good image, listed as a blob by evidence
 // about another one, stays a manifest.
-func TestAttack_P3_EvidenceThatListsAGoodImagesManifestDoesNotDenyIt(t *testing.T) {
+func TestAttack_P3_EvidenceListingAGoodManifestDoesNotDenyIt(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Seed: "other"})
 	must(t, err)
@@ -252,7 +252,7 @@ func (p *tearing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // What evidence begins with is looked at once enough of it is there, also where the
 // download that it came by fails.
-func TestAttack_P3_AnArchiveOfWhichAByteHasComePassesForNoEvidence(t *testing.T) {
+func TestAttack_P3_ArchiveCutAfterOneByteIsNotEvidence(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	two, err := name.NewRepository(known + "/team/two")
 	must(t, err)
@@ -286,7 +286,7 @@ func TestAttack_P3_AnArchiveOfWhichAByteHasComePassesForNoEvidence(t *testing.T)
 
 // What one gate takes for evidence may be an image to another that shares its
 // decisions.
-func TestAttack_P3_AGateLetsNothingPassAsEvidenceThatItsOwnRulesLeaveOut(t *testing.T) {
+func TestAttack_P3_OnlyEvidenceTheRulesAllowPasses(t *testing.T) {
 	shared := &sharedDecisions{all: make(map[string][]byte)}
 	s := newScene(t, registrytest.Options{}, nil)
 	upstream := registrytest.Start(t, s.hosted)

@@ -73,7 +73,7 @@ func TestTheAuditLogHasALineForEachDecisionAndItsLossIsTold(t *testing.T) {
 
 // The directory of temporary files is gone: nobody can share a download, and each
 // client's content is hashed on its way all the same.
-func TestAttack_P10_WithoutTemporaryFilesContentIsVerifiedOnItsWay(t *testing.T) {
+func TestAttack_P10_WithoutTemporaryFilesContentIsVerified(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "temporary")
 	must(t, os.Mkdir(dir, 0o700))
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TempDir = dir })

@@ -79,7 +79,7 @@ func TestAttack_P2_HEADAndRangesAndConditionsAreJudgedAsGET(t *testing.T) {
 	}
 }
 
-func TestAttack_P3_OnlyBlobsOfManifestsThatPassedInThisRepositoryPass(t *testing.T) {
+func TestAttack_P3_OnlyBlobsOfPassedManifestsOfTheRepository(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	mine := s.parts(s.signed)
 	// Nothing was pulled yet.
@@ -134,7 +134,7 @@ func TestAttack_I3_ChildrenPassOnceAVerifiedIndexWasSeen(t *testing.T) {
 	s.denied("/v2/team/other/manifests/"+children[0].DigestStr(), "no-signature")
 }
 
-func TestAttack_P4_DigestsAreJudgedForTheirRepositoryAndThePolicyOfNow(t *testing.T) {
+func TestAttack_P4_JudgedForTheRepositoryUnderTheCurrentPolicy(t *testing.T) {
 	source := &replaceable{}
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 		source.v = c.Verifier.(*verify.Verifier)
@@ -298,7 +298,7 @@ func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 	s.denied("/v2/team/app/manifests/"+children[1].DigestStr(), "no-signature")
 }
 
-func TestAttack_P4_BlobsOfADecisionThatHasEndedPassOnlyOnceItIsReachedAnew(t *testing.T) {
+func TestAttack_P4_BlobsOfAnEndedDecisionWaitForANewOne(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
 	layer := s.parts(s.signed)[1]
 	for range 2 {

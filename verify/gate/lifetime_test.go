@@ -28,7 +28,7 @@ func (s *scene) unsign(d name.Digest) {
 	}
 }
 
-func TestAttack_P4_AChildIsAllowedNoLongerThanTheDecisionAboutItsIndex(t *testing.T) {
+func TestAttack_P4_ChildIsAllowedNoLongerThanItsIndex(t *testing.T) {
 	clock := &movedClock{}
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now = clock.now })
 	index, children, err := registrytest.PushIndex(t.Context(), s.store, s.repo.Tag("index"))
@@ -50,7 +50,7 @@ func TestAttack_P4_AChildIsAllowedNoLongerThanTheDecisionAboutItsIndex(t *testin
 
 const year = 365 * 24 * time.Hour
 
-func TestAttack_P10_ABlobPassesNoLongerThanItsManifestWhereTheClockWasAhead(t *testing.T) {
+func TestAttack_P10_ClockAheadOpensNoBlobPastItsManifest(t *testing.T) {
 	clock := &movedClock{}
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now = clock.now })
 	clock.add(year)
@@ -84,7 +84,7 @@ func TestAttack_P10_WhatTagsNamedWhileTheClockWasAheadIsAskedAnew(t *testing.T) 
 	s.passes("later")
 }
 
-func TestAttack_P10_AnUpstreamsWordOfAClockThatWasAheadOpensNothing(t *testing.T) {
+func TestAttack_P10_UpstreamsAnswerUnderAClockAheadOpensNothing(t *testing.T) {
 	clock := &movedClock{}
 	s := newScene(t, registrytest.Options{}, nil)
 	readers := map[string]string{"jane": "team/app"}

@@ -65,7 +65,7 @@ func (s *scene) copyEvidence(to string) {
 
 // A tenant has the digest of another one's private image signed in a repository of
 // its own, and asks there for the content that the gate holds.
-func TestAttack_P7_ARepositoryThatALoginMayReadOpensNoOtherOnesContent(t *testing.T) {
+func TestAttack_P7_ReadableRepositoryOpensNoOthersContent(t *testing.T) {
 	for _, stored := range []bool{true, false} {
 		s := newScene(t, registrytest.Options{}, nil)
 		upstream := registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"}))
@@ -157,7 +157,7 @@ func TestAttack_P11_LoginsShareTheirConnections(t *testing.T) {
 // Who may read a repository is told of a subject that is not there that nothing
 // refers to it; anybody else gets the upstream's answer. That is the same whoever's
 // login is used.
-func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.T) {
+func TestReferrersOfAMissingSubjectAreNoneForReaders(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	missing := "/v2/team/app/referrers/sha256:" + strings.Repeat("0a", 32)
 	none := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
@@ -187,7 +187,7 @@ func TestReferrersOfAMissingSubjectAreNoneForWhoMayReadTheRepository(t *testing.
 	}
 }
 
-func TestTheUpstreamsWordAboutARepositoryHoldsForWhatIsMissingInIt(t *testing.T) {
+func TestUpstreamsAnswerForARepositoryHoldsForMissingContent(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "ken": "team/other"})), func(c *gate.Config) { c.Credentials = gate.PassThrough })
 	for i := range 3 {

@@ -59,7 +59,7 @@ func TestAttack_P6_EvidenceDrivesNoImageOutOfTheStore(t *testing.T) {
 }
 
 // What evidence and an image have in common is the image's, whoever was first.
-func TestAttack_P6_EvidenceThatHasAnImagesLayerDoesNotDriveItOutOfTheStore(t *testing.T) {
+func TestAttack_P6_EvidenceEvictsNoImageWhoseLayerItHas(t *testing.T) {
 	dir, o := t.TempDir(), store.Options{MaxBytes: 4 << 20}
 	s := storeScene(t, dir, o)
 	layer := fmt.Appendf(nil, `{"layer":%q}`, strings.Repeat("x", 500<<10))

@@ -140,7 +140,7 @@ func TestAttack_P8_StoredContentThatWasChangedIsNeverServed(t *testing.T) {
 
 // A disk that changes content and leaves size and time as they were is found out
 // where all is hashed each time it is read.
-func TestAttack_P8_ContentThatChangesBehindItsTimeIsFoundWhereAllIsHashed(t *testing.T) {
+func TestAttack_P8_ChangeWithoutATimeIsFoundByHashing(t *testing.T) {
 	dir := t.TempDir()
 	s := storeScene(t, dir, store.Options{AlwaysVerify: true})
 	_, layer := s.bigImage("big", 1<<20)
@@ -193,7 +193,7 @@ func TestTheStoreKeepsWhatWasUsedLast(t *testing.T) {
 	}
 }
 
-func TestAttack_P9_TwoThousandPullsOfOneColdImageAreOneJudgementAndOneDownload(t *testing.T) {
+func TestAttack_P9_2000ColdPullsAreOneJudgementAndOneDownload(t *testing.T) {
 	for _, withStore := range []bool{true, false} {
 		const size = 4 << 20
 		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {

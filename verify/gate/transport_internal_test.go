@@ -13,7 +13,7 @@ import (
 
 // A registry of the internet cannot send a client that uses the Transport to a host
 // whose name resolves to a private address; one that is in a private network can.
-func TestAttack_R3_TheTransportDialsNoPrivateAddressForARegistryOfTheInternet(t *testing.T) {
+func TestAttack_R3_TransportDialsNoPrivateAddress(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	transport, err := NewTransport(Config{Verifier: &verify.Verifier{}})

@@ -83,7 +83,7 @@ func TestTransportGuardsAClientThatLogsIn(t *testing.T) {
 	}
 }
 
-func TestAMissingTagOfEvidenceCostsTheUpstreamNothingTheSecondTime(t *testing.T) {
+func TestMissingEvidenceTagCostsTheUpstreamOneRequest(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	missing := "/v2/team/app/manifests/" + strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".att"
 	if r := s.get(missing); r.status != http.StatusNotFound {

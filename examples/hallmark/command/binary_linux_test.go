@@ -74,7 +74,7 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func TestOnATerminalThePasswordIsNotEchoedAndAnInterruptRestoresTheEcho(t *testing.T) {
+func TestPasswordIsNotEchoedAndAnInterruptRestoresTheEcho(t *testing.T) {
 	path := binary(t)
 	prefix := filepath.Join(t.TempDir(), "k")
 	person, device := openTerminal(t)
@@ -154,7 +154,7 @@ func TestASecondInterruptKills(t *testing.T) {
 	}
 }
 
-func TestAttack_S3_TheRecordedCommandCannotReadThePasswordOfTheProcess(t *testing.T) {
+func TestAttack_S3_RecordedCommandCannotReadThePassword(t *testing.T) {
 	// Somebody who may not trace every process, as root may, has to be able to reach
 	// all of this.
 	dir, err := os.MkdirTemp("", "hallmark-")

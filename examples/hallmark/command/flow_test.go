@@ -89,7 +89,7 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 }
 
 // The tag names another image with every request.
-func TestAttack_S1_TheDigestThatIsReportedIsTheOneThatIsSignedWhileTheTagMoves(t *testing.T) {
+func TestAttack_S1_WhileTheTagMovesTheReportedDigestIsSigned(t *testing.T) {
 	x := registryTarget(t, registrytest.Options{})
 	c, k := newCLI(t), newKey(t)
 	first, second := x.push("v1"), x.pushApp("v2")

@@ -103,7 +103,7 @@ func TestInspectTellsWhatIsAboutAnotherImage(t *testing.T) {
 	c.must("inspect", x.tag("other")).prints("about another digest  " + good.DigestStr())
 }
 
-func TestInspectReadsCertificatesAttestationsAndBuildKitsManifests(t *testing.T) {
+func TestInspectReadsCertificatesAttestationsAndBuildKit(t *testing.T) {
 	x := layoutTarget(t)
 	c := newCLI(t)
 	digest := x.push("v1")

@@ -72,7 +72,7 @@ func TestEmptyPasswordNeedsAnExplicitFlag(t *testing.T) {
 	c.must("sign", "--key", prefix+".key", x.tag("v1"))
 }
 
-func TestAttack_S3_PasswordIsNeverPrintedAndKeysOfOthersAreRefused(t *testing.T) {
+func TestAttack_S3_PasswordIsNotPrintedAndForeignKeysAreRefused(t *testing.T) {
 	const secret = "correct-horse-battery"
 	c, x := newCLI(t), layoutTarget(t)
 	x.push("v1")

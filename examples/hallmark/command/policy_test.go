@@ -93,7 +93,7 @@ func shipped(t *testing.T, x target, keys map[string]keyPair, leaveOut string) {
 	}
 }
 
-func TestProductionPolicyAllowsWhatMeetsItAndDeniesEachThingThatIsMissing(t *testing.T) {
+func TestProductionPolicyDeniesEachThingThatIsMissing(t *testing.T) {
 	keys := team(t)
 	policy := policyIn(t, "production.yaml", keys, here...)
 	x := layoutTarget(t)

@@ -64,7 +64,7 @@ func TestAttack_P8_OthersCannotWriteToTheStoresDirectories(t *testing.T) {
 	}
 }
 
-func TestAttack_P10_APipeInPlaceOfTheStoresIndexIsAnErrorAtTheStart(t *testing.T) {
+func TestAttack_P10_PipeAsTheStoresIndexFailsAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "index.json")
 	must(t, syscall.Mkfifo(pipe, 0o600))
