@@ -135,9 +135,9 @@ func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
 	c.held.PutOn(on, key, d)
 }
 
-// KeptFor is how long decisions that allow and that deny are kept at most
-// (Options.AllowedFor, Options.DeniedFor). What follows from one is used for no longer.
-func (v *Verifier) KeptFor() (allowed, denied time.Duration) { return v.o.AllowedFor, v.o.DeniedFor }
+// TTLs are how long decisions that allow and that deny are kept at most
+// (Options.AllowedTTL, Options.DeniedTTL). What follows from one is used for no longer.
+func (v *Verifier) TTLs() (allowed, denied time.Duration) { return v.o.AllowedTTL, v.o.DeniedTTL }
 
 // Shared is where processes share decisions: Options.Cache where that is a SharedCache;
 // otherwise nil.
@@ -177,9 +177,9 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 // than any is kept, or that is of the future, was made while the clock was ahead, or
 // comes from a store that says what it wants.
 func (v *Verifier) current(d Decision) bool {
-	now, most := v.o.Now(), v.o.AllowedFor
+	now, most := v.o.Now(), v.o.AllowedTTL
 	if d.Denied != nil {
-		most = v.o.DeniedFor
+		most = v.o.DeniedTTL
 	}
 	return now.Before(d.Until) && !d.Until.After(now.Add(most)) &&
 		now.Before(d.Made.Add(most)) && !d.Made.After(now.Add(v.policy.skew))
@@ -227,9 +227,9 @@ func (v *Verifier) judgeAndKeep(ctx context.Context, r registry.Reader, key Cach
 	}
 	now := v.o.Now()
 	if denied, ok := err.(*Error); ok {
-		v.o.Cache.Put(ctx, key, Decision{Denied: denied, reader: r, Made: now, Until: now.Add(v.o.DeniedFor)})
+		v.o.Cache.Put(ctx, key, Decision{Denied: denied, reader: r, Made: now, Until: now.Add(v.o.DeniedTTL)})
 	} else if err == nil {
-		v.o.Cache.Put(ctx, key, Decision{Result: result, Made: now, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedFor))})
+		v.o.Cache.Put(ctx, key, Decision{Result: result, Made: now, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedTTL))})
 	}
 	return result, err
 }

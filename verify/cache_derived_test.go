@@ -59,11 +59,11 @@ func TestAVerifierSaysHowItsDecisionsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }, Cache: cache, AllowedFor: time.Hour})
+	v, err := verify.New(p, verify.Options{Now: func() time.Time { return at }, Cache: cache, AllowedTTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if allowed, denied := v.KeptFor(); allowed != time.Hour || denied != 30*time.Second || v.Shared() != cache {
+	if allowed, denied := v.TTLs(); allowed != time.Hour || denied != 30*time.Second || v.Shared() != cache {
 		t.Errorf("%v, %v, %v", allowed, denied, v.Shared())
 	}
 	r, err := v.Image(t.Context(), w.store, w.image)

@@ -116,7 +116,7 @@ func TestAttack_P8_SharedStoreIsBelievedOnlyAsItWasPut(t *testing.T) {
 	p := policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy()
 	evil := w.push()
 	at := now
-	clock := verify.Options{Now: func() time.Time { return at }, AllowedFor: 100 * 365 * 24 * time.Hour}
+	clock := verify.Options{Now: func() time.Time { return at }, AllowedTTL: 100 * 365 * 24 * time.Hour}
 	store := &shelf{}
 	if _, err := process(t, p, store, clock).Image(t.Context(), w.store, w.image); err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestAttack_T5_DecisionIsUsedNoLongerThanItIsKept(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, a)
 	unsigned, read := w.push(), &counting{Store: w.store}
 	keeping := func(d time.Duration) *verify.Verifier {
-		return process(t, p, store, verify.Options{Now: func() time.Time { return at }, AllowedFor: d, DeniedFor: d})
+		return process(t, p, store, verify.Options{Now: func() time.Time { return at }, AllowedTTL: d, DeniedTTL: d})
 	}
 	long, short := keeping(24*time.Hour), keeping(time.Minute)
 	ask := func(v *verify.Verifier) {

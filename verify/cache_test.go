@@ -73,7 +73,7 @@ func TestDecisionsAreKeptNoLongerThanTheyMayBe(t *testing.T) {
 	store := &counting{Store: w.store}
 	at := now
 	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{
-		Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedFor: time.Minute, DeniedFor: time.Second,
+		Now: func() time.Time { return at }, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedTTL: time.Minute, DeniedTTL: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestAttack_P8_DecisionsAboutSomethingElseAreNotUsed(t *testing.T) {
 		"another denial":                             {Denied: &verify.Error{Digest: w.image}, Made: time.Now(), Until: time.Now().Add(20 * time.Second)},
 	} {
 		// None of them has ended.
-		o := verify.Options{Cache: lyingCache{d}, AllowedFor: 2 * time.Hour, DeniedFor: 2 * time.Hour}
+		o := verify.Options{Cache: lyingCache{d}, AllowedTTL: 2 * time.Hour, DeniedTTL: 2 * time.Hour}
 		v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), o)
 		if err != nil {
 			t.Fatal(err)

@@ -24,11 +24,11 @@ type Options struct {
 	// Cache keeps decisions. Nil: every image is judged again. Callers that ask about
 	// the same digest at the same time share the work in any case.
 	Cache Cache
-	// AllowedFor and DeniedFor are how long a decision is kept at most: no longer
+	// AllowedTTL and DeniedTTL are how long a decision is kept at most: no longer
 	// than Result.ValidUntil. One that another process has made, which the Cache
 	// shares, is used for no longer after it was made either. Zero: five minutes,
 	// and 30 seconds.
-	AllowedFor, DeniedFor time.Duration
+	AllowedTTL, DeniedTTL time.Duration
 }
 
 // Verifier judges digests by one policy. It is safe for concurrent use.
@@ -56,11 +56,11 @@ func newVerifier(p *policy.Checked, o Options) (*Verifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.AllowedFor <= 0 {
-		o.AllowedFor = 5 * time.Minute
+	if o.AllowedTTL <= 0 {
+		o.AllowedTTL = 5 * time.Minute
 	}
-	if o.DeniedFor <= 0 {
-		o.DeniedFor = 30 * time.Second
+	if o.DeniedTTL <= 0 {
+		o.DeniedTTL = 30 * time.Second
 	}
 	return &Verifier{policy: c, o: o}, nil
 }

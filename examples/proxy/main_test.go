@@ -261,7 +261,7 @@ func TestTheAuditLogIsAppendedTo(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	})
-	must(t, os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte(text+"audit: audit.jsonl\nstore: {dir: store}\ngrace: 1s\ntagFor: 5s\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte(text+"audit: audit.jsonl\nstore: {dir: store}\ngrace: 1s\ntagTTL: 5s\n"), 0o600))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	address := l.Addr().String()

@@ -55,8 +55,8 @@ type settings struct {
 	// MaxConnections bounds the connections of clients that are open at once; others
 	// wait. Zero: 8192.
 	MaxConnections int `json:"maxConnections,omitempty"`
-	// TagFor is how long a tag is taken to name the same. Zero: 10s.
-	TagFor policy.Duration `json:"tagFor,omitempty"`
+	// TagTTL is how long a tag is taken to name the same. Zero: 10s.
+	TagTTL policy.Duration `json:"tagTTL,omitempty"`
 	// Grace is how long running pulls may take to end. Zero: 5m.
 	Grace policy.Duration `json:"grace,omitempty"`
 
@@ -196,7 +196,7 @@ func isLoopback(address string) bool {
 func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
 		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
-		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagFor: time.Duration(c.TagFor),
+		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL),
 		Client: remote.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
 	for _, u := range c.Upstreams {

@@ -14,7 +14,7 @@ import (
 // content is given out that another client's request has fetched.
 type access struct {
 	now clock
-	// lasts is Config.AccessFor.
+	// lasts is Config.AccessTTL.
 	lasts time.Duration
 	said  *lru.Cache[accessKey, term]
 }
@@ -38,7 +38,7 @@ const (
 )
 
 func newAccess(c *Config) *access {
-	return &access{now: c.Now, lasts: c.AccessFor, said: lru.New[accessKey, term](nil, maxGrants, maxShown)}
+	return &access{now: c.Now, lasts: c.AccessTTL, said: lru.New[accessKey, term](nil, maxGrants, maxShown)}
 }
 
 func grantOf(p pull) accessKey { return accessKey{from: p.from, repo: p.repo.Name()} }

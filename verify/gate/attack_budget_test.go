@@ -64,7 +64,7 @@ func TestAttack_P17_AClientThatGoesAwayLeavesTheBudgetAsItWas(t *testing.T) {
 			return
 		}
 		s.hosted.ServeHTTP(w, r)
-	})), func(c *gate.Config) { c.JudgeFor = 3 * time.Second; c.Client.StallTimeout = 20 * time.Second })
+	})), func(c *gate.Config) { c.JudgeTimeout = 3 * time.Second; c.Client.StallTimeout = 20 * time.Second })
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-began; cancel() }()
 	s.askFrom(ctx, "192.0.2.66:1", manifestPath+"unsigned")
@@ -463,7 +463,7 @@ func TestAttack_P17_StalledUpstreamHoldsUpNoOtherJudgement(t *testing.T) {
 			time.Sleep(60 * time.Millisecond)
 			s.hosted.ServeHTTP(w, r)
 		})), func(c *gate.Config) {
-			c.JudgeFor = 3 * time.Second
+			c.JudgeTimeout = 3 * time.Second
 			c.Client.Timeout = 20 * time.Second
 			c.Upstreams = append(c.Upstreams, gate.Upstream{Registry: "slow.example.test", Address: registrytest.Start(t, slow)})
 		})

@@ -84,7 +84,7 @@ func TestAttack_E22_OneJudgementHasOneDeadline(t *testing.T) {
 		must(t, err)
 		s.sign(slow)
 		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) {
-			c.JudgeFor = time.Second
+			c.JudgeTimeout = time.Second
 			c.Client.StallTimeout, c.Client.Timeout = 0, 0
 		})
 		s.passes("signed")

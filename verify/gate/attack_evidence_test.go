@@ -44,7 +44,7 @@ func TestAttack_P3_EvidenceUnderATagIsNoImage(t *testing.T) {
 // as evidence, of another size, and more often than parents are remembered.
 func TestAttack_P3_EvidenceListingAnImagesLayerChangesNothing(t *testing.T) {
 	const lives = 50 * time.Millisecond
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: lives})
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond }, verify.Options{AllowedTTL: lives})
 	layer := s.parts(s.signed)[1]
 	s.passes("signed")
 	config := s.hosted.PutBlob("team/app", []byte("{}"))
@@ -109,7 +109,7 @@ func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
 // Evidence that was moved so that two pieces vouch for one another neither passes
 // for that nor makes anybody wait.
 func TestAttack_P3_EvidenceInACircleEndsWithItsSubject(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond }, verify.Options{AllowedFor: 20 * time.Millisecond, DeniedFor: time.Nanosecond})
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond }, verify.Options{AllowedTTL: 20 * time.Millisecond, DeniedTTL: time.Nanosecond})
 	piece := func(n int) string {
 		payload := fmt.Appendf(nil, `{"n":%d}`, n)
 		layer, config := s.hosted.PutBlob("team/app", payload), s.hosted.PutBlob("team/app", []byte("{}"))

@@ -123,7 +123,7 @@ func TestAttack_P6_ManyWhoAskForOneDeniedImageCostOneJudgement(t *testing.T) {
 }
 
 func TestAttack_P6_AFloodOfUnknownNamesDrivesOutNothingGood(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions, c.TagFor = 100, time.Hour })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions, c.TagTTL = 100, time.Hour })
 	s.passes("signed")
 	s.hosted.ResetRequests()
 	_, text, _ := s.hosted.Manifest("team/app", "unsigned")
@@ -163,7 +163,7 @@ func TestAttack_P9_UpstreamsThatCannotAnswerAreNoDecision(t *testing.T) {
 		"evidence hangs up":       {registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.HangUp()}, http.StatusServiceUnavailable, "UNAVAILABLE"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor, c.MissingFor = 1, 1 })
+			s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL, c.MissingTTL = 1, 1 })
 			remove := s.hosted.Inject(x.fault)
 			r := s.get("/v2/team/app/manifests/signed")
 			if r.status != x.status || !strings.HasPrefix(r.message(), x.code+": ") {
@@ -384,7 +384,7 @@ func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	s.start(strings.TrimPrefix(upstream.URL, "http://"), func(c *gate.Config) {
-		c.Credentials, c.AccessFor, c.TagFor = gate.PassThrough, 50*time.Millisecond, time.Nanosecond
+		c.Credentials, c.AccessTTL, c.TagTTL = gate.PassThrough, 50*time.Millisecond, time.Nanosecond
 		c.Store = openStore(t, t.TempDir(), store.Options{})
 	})
 	req := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -54,17 +54,17 @@ type Config struct {
 	// larger is kept alone. Default 4 GiB.
 	MaxSpoolBytes int64
 
-	// TagFor is how long a tag, or a list of referrers, is taken to be what the
-	// upstream said last; MissingFor, that there is none. Default 10 seconds each.
-	TagFor, MissingFor time.Duration
-	// JudgeFor bounds the time in which a request must be decided: resolving the tag,
+	// TagTTL is how long a tag, or a list of referrers, is taken to be what the
+	// upstream said last; MissingTTL, that there is none. Default 10 seconds each.
+	TagTTL, MissingTTL time.Duration
+	// JudgeTimeout bounds the time in which a request must be decided: resolving the tag,
 	// reading evidence however slowly it comes, waiting for others, checking. A request
 	// that is not decided by then gets 503. Default 30 seconds.
-	JudgeFor time.Duration
-	// AccessFor is how long an upstream's word holds that credentials may read a
+	JudgeTimeout time.Duration
+	// AccessTTL is how long an upstream's word holds that credentials may read a
 	// repository, and that the repository has some content. Default 30 seconds. Only
 	// with PassThrough, and for a Transport.
-	AccessFor time.Duration
+	AccessTTL time.Duration
 
 	// InsecureOpenBlobs lets blobs pass that no judged manifest lists: only where
 	// something else protects them. Default: they are refused.
@@ -150,10 +150,10 @@ const (
 )
 
 func (c Config) withDefaults() (Config, error) {
-	set(&c.TagFor, 10*time.Second)
-	set(&c.MissingFor, 10*time.Second)
-	set(&c.AccessFor, 30*time.Second)
-	set(&c.JudgeFor, 30*time.Second)
+	set(&c.TagTTL, 10*time.Second)
+	set(&c.MissingTTL, 10*time.Second)
+	set(&c.AccessTTL, 30*time.Second)
+	set(&c.JudgeTimeout, 30*time.Second)
 	set(&c.MaxEvidenceBytes, 32<<20)
 	set(&c.MaxRequests, 4096)
 	set(&c.MaxPerClient, max(1, c.MaxRequests/4))

@@ -192,7 +192,7 @@ func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey)
 }
 
 func (ds *decisions) hold(v *verify.Verifier, d permit) bool {
-	most, denied := v.KeptFor()
+	most, denied := v.TTLs()
 	if !d.Allowed {
 		most = denied
 	}
@@ -203,10 +203,10 @@ func (ds *decisions) hold(v *verify.Verifier, d permit) bool {
 // put remembers a decision in this process.
 func (ds *decisions) put(key permitKey, d permit) { ds.permits.PutOn(d.shelf(), key, d) }
 
-// keepFor is how long what follows from a decision is kept. It is looked at again
+// ttl is how long what follows from a decision is kept. It is looked at again
 // once the decision has ended. A slow pull still finds what its blobs rest on then.
-func (ds *decisions) keepFor(v *verify.Verifier, d *permit) time.Duration {
-	allowed, _ := v.KeptFor()
+func (ds *decisions) ttl(v *verify.Verifier, d *permit) time.Duration {
+	allowed, _ := v.TTLs()
 	return d.Until.Sub(ds.now()) + allowed
 }
 
@@ -246,7 +246,7 @@ func (ds *decisions) addLink(ctx context.Context, v *verify.Verifier, key linkKe
 		return
 	}
 	ds.links.PutOn(linkShelf(known.Evidence), key, known)
-	remember(ctx, v, key.parts(), known, ds.keepFor(v, of))
+	remember(ctx, v, key.parts(), known, ds.ttl(v, of))
 }
 
 // with is a link with one more parent; false: it changes nothing.

@@ -27,7 +27,7 @@
 // lists it, or when it is evidence whose subject passes: a referrer, or what the
 // tags sha256-….sig, .att and .sbom hold. The bytes that are sent are the bytes that
 // were judged. A tag is resolved first, and is taken to name the same digest for
-// Config.TagFor; HEAD is judged as GET is. A blob passes while a manifest of the
+// Config.TagTTL; HEAD is judged as GET is. A blob passes while a manifest of the
 // same repository passes that lists it. Referrers are listed for a subject that
 // passes; the fallback tag of the referrers API holds the same list, whichever of
 // the two the upstream has. Lists of tags of repositories that a rule may allow are
@@ -65,7 +65,7 @@
 //   - 32 judgements before each upstream are under way at once, the others wait. Parsing
 //     and checking signatures leave one processor to what is decided already.
 //   - Large evidence is read when its turn comes, and forgotten once it was looked at.
-//   - Config.JudgeFor is the time for a request to be decided, however slowly tags, lists
+//   - Config.JudgeTimeout is the time for a request to be decided, however slowly tags, lists
 //     and evidence come. What holds a part of the budget must come at 1 MiB a second.
 //   - A client holds at most 32 KiB of its answer in memory: larger manifests and lists
 //     are sent from a temporary file, once for all who take them. Config.WriteTimeout
@@ -103,7 +103,7 @@
 // With Operator the gate reads with its own credentials, and all who reach it can read
 // what it can. With PassThrough each client's credentials are passed on to the one
 // upstream. Content that is held already is given to a client only after the upstream
-// has said two things, at most Config.AccessFor ago: that the client may read the
+// has said two things, at most Config.AccessTTL ago: that the client may read the
 // repository, and that the content is there. That is so by tag and by digest, and also
 // while the upstream cannot be reached. A client that may read one repository gets nothing that
 // only another one has.

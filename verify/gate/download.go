@@ -190,7 +190,7 @@ func (l *download) leaveKept() {
 // without reading on, and one that is complete is kept, each for a while.
 const (
 	pauseFor  = 3 * time.Second
-	keepFor   = time.Minute
+	idleTTL   = time.Minute
 	maxPaused = 64
 )
 
@@ -209,7 +209,7 @@ func (d *downloads) retain(l *download) {
 	for _, old := range gone {
 		old.leave()
 	}
-	time.AfterFunc(keepFor, func() { d.release(l) })
+	time.AfterFunc(idleTTL, func() { d.release(l) })
 }
 
 // dropped forgets that the i-th download is kept.
@@ -221,9 +221,9 @@ func (d *downloads) dropped(i int) {
 // release ends the keeping of a download that had no client for long.
 func (d *downloads) release(l *download) {
 	l.mu.Lock()
-	left := keepFor - time.Since(l.used)
+	left := idleTTL - time.Since(l.used)
 	if l.users > 1 {
-		left = keepFor
+		left = idleTTL
 	}
 	l.mu.Unlock()
 	d.mu.Lock()

@@ -194,7 +194,7 @@ func TestEvidenceThatPassesByItselfUnderATagHasItsBlobs(t *testing.T) {
 // pull is under way, and of more layers than evidence has it is none.
 func TestAttack_P6_EvidenceWithManyLayersDrivesOutNothingGood(t *testing.T) {
 	const lives = 300 * time.Millisecond
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions = 500 }, verify.Options{AllowedFor: lives})
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.MaxDecisions = 500 }, verify.Options{AllowedTTL: lives})
 	parts := s.parts(s.signed)
 	s.pulls("before", "signed", parts)
 	many := make([]piece, 0, 1001)

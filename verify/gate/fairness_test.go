@@ -144,7 +144,7 @@ func TestAttack_P11_WhoWaitsForAnothersWorkDoesNotWaitInItsQueue(t *testing.T) {
 			s.start(registrytest.Start(t, slow), func(c *gate.Config) {
 				patient(c)
 				c.Client.MaxInFlight = 8 // of which each client has two
-				c.TagFor = time.Millisecond
+				c.TagTTL = time.Millisecond
 			})
 			path, theirs := "/v2/team/app/manifests/signed", "/v2/team/app/manifests/signed"
 			if kind != "manifest" {

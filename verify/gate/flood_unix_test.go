@@ -64,7 +64,7 @@ func floodGate(key string) error {
 		return err
 	}
 	gate, err := gate.NewHandler(gate.Config{
-		Verifier: v, Client: quick, JudgeFor: 10 * time.Second,
+		Verifier: v, Client: quick, JudgeTimeout: 10 * time.Second,
 		Upstreams: []gate.Upstream{{Registry: known, Address: os.Getenv(childUpstream)}},
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ func TestAttack_T1_AFreezeClosesTheGateAtOnce(t *testing.T) {
 	write("policy.yaml", "version: 1\nkeys: {a: {file: a.pub}}\nroles: {release: {keys: [a]}}\nrules:\n  - {images: [\"**\"], require: [{signature: {by: release}}]}\n")
 	clock := &later{}
 	source, err := verify.NewFileSource(path, verify.FileSourceOptions{Options: verify.Options{
-		Now: clock.now, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedFor: time.Hour,
+		Now: clock.now, Cache: verify.NewMemoryCache(verify.MemoryCacheOptions{}), AllowedTTL: time.Hour,
 	}})
 	must(t, err)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Verifier, c.Now = source, clock.now })

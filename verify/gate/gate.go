@@ -29,7 +29,7 @@ type gate struct {
 }
 
 func newGate(c Config) *gate {
-	now, soon := clock(c.Now), patience(c.JudgeFor)
+	now, soon := clock(c.Now), patience(c.JudgeTimeout)
 	buffers := pool(smallBuffer)
 	g := &gate{
 		c: c, patience: soon, limits: newLimits(c.MaxRequests, c.MaxPerClient), upstreams: newUpstreamBounds(len(c.Upstreams)),
@@ -66,11 +66,11 @@ func (c clock) term(d time.Duration) term {
 
 func (t term) holds(now time.Time) bool { return !now.Before(t.from) && now.Before(t.until) }
 
-// patience is Config.JudgeFor: the time in which a request must be decided.
+// patience is Config.JudgeTimeout: the time in which a request must be decided.
 type patience time.Duration
 
 // errLate says that a judgement has taken as long as it may.
-var errLate = errors.New("it could not be judged within Config.JudgeFor")
+var errLate = errors.New("it could not be judged within Config.JudgeTimeout")
 
 // whole is a context for one judgement.
 func (p patience) whole(ctx context.Context) (context.Context, context.CancelFunc) {

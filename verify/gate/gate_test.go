@@ -158,7 +158,7 @@ func TestAttack_P4_JudgedForTheRepositoryUnderTheCurrentPolicy(t *testing.T) {
 }
 
 func TestAttack_P5_WhatIsServedIsWhatWasJudgedWhileTheTagMoves(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = 1 })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = 1 })
 	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: "signed", Do: registrytest.AlternateTag(s.signed.DigestStr(), s.unsigned.DigestStr())})
 	for i := range 20 {
 		r := s.get("/v2/team/app/manifests/signed")
@@ -299,7 +299,7 @@ func TestAnotherGatesDecisionAboutAnIndexLetsItsChildrenPass(t *testing.T) {
 }
 
 func TestAttack_P4_BlobsOfAnEndedDecisionWaitForANewOne(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedTTL: 30 * time.Millisecond, DeniedTTL: time.Millisecond})
 	layer := s.parts(s.signed)[1]
 	for range 2 {
 		s.passes("signed")
@@ -331,7 +331,7 @@ func TestAttack_P4_BlobsOfAnEndedDecisionWaitForANewOne(t *testing.T) {
 
 // A blob of two images passes while one of them does.
 func TestABlobOfTwoImagesPassesWhileOneOfThemDoes(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedTTL: 30 * time.Millisecond, DeniedTTL: time.Millisecond})
 	// The same layer, under another config.
 	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
 	must(t, err)
@@ -423,7 +423,7 @@ func TestPullsUnderWayGoOnWhenThePolicyIsReplaced(t *testing.T) {
 
 // One image that cannot be judged now takes its layers from no other one.
 func TestABlobPassesAlthoughAnotherImageOfItCannotBeJudged(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedFor: 30 * time.Millisecond, DeniedFor: time.Millisecond})
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{AllowedTTL: 30 * time.Millisecond, DeniedTTL: time.Millisecond})
 	other, err := registrytest.PushImage(t.Context(), s.store, s.repo.Tag("other"), registrytest.ImageOptions{Annotations: map[string]string{"a": "b"}})
 	must(t, err)
 	s.sign(other)

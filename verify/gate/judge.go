@@ -170,13 +170,13 @@ func (j *judge) denied(v *verify.Verifier, e *verify.Error) *permit {
 	// What was seen is in no answer, and may be much.
 	kept := *e
 	kept.Evidence = nil
-	_, lasts := v.KeptFor()
+	_, lasts := v.TTLs()
 	t := j.now.term(lasts)
 	return &permit{At: t.from, Until: t.until, Size: -1, Rule: e.Rule, denied: &kept}
 }
 
 func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
-	lasts, _ := v.KeptFor()
+	lasts, _ := v.TTLs()
 	at := j.now().Add(-v.Age(result))
 	until := at.Add(lasts)
 	if ends := result.ValidUntil; !ends.IsZero() && ends.Before(until) {

@@ -35,7 +35,7 @@ func TestAttack_P4_ChildIsAllowedNoLongerThanItsIndex(t *testing.T) {
 	must(t, err)
 	s.sign(index)
 	s.passes("index")
-	clock.add(5*time.Minute - time.Second) // AllowedFor is 5 minutes
+	clock.add(5*time.Minute - time.Second) // AllowedTTL is 5 minutes
 	s.passes(children[0].DigestStr())
 	layer := s.parts(children[0])[1]
 	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
@@ -109,8 +109,8 @@ func TestAttack_P8_AGateUsesNoSharedDecisionForLongerThanItsOwn(t *testing.T) {
 	clock, shared := &movedClock{}, &sharedDecisions{all: make(map[string][]byte)}
 	s := newScene(t, registrytest.Options{}, nil)
 	upstream := registrytest.Start(t, s.hosted)
-	open := func(allowedFor time.Duration) {
-		s.judging = verify.Options{Now: clock.now, Cache: sharing(t, shared, "k"), AllowedFor: allowedFor}
+	open := func(allowedTTL time.Duration) {
+		s.judging = verify.Options{Now: clock.now, Cache: sharing(t, shared, "k"), AllowedTTL: allowedTTL}
 		s.start(upstream, func(c *gate.Config) { c.Now = clock.now })
 	}
 	open(24 * time.Hour)

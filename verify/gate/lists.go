@@ -26,7 +26,7 @@ type lists struct {
 	listing  share.Group[readKey, *manifest]
 }
 
-// of returns the list for a subject, as the upstream said within Config.TagFor.
+// of returns the list for a subject, as the upstream said within Config.TagTTL.
 func (l *lists) of(ctx context.Context, p pull, subject string) (*manifest, error) {
 	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
 	last, known, holds := l.recent.get(key)

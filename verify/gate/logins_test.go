@@ -105,7 +105,7 @@ func TestAttack_P7_ReadableRepositoryOpensNoOthersContent(t *testing.T) {
 func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app"})), func(c *gate.Config) {
-		c.Credentials, c.AccessFor = gate.PassThrough, 50*time.Millisecond
+		c.Credentials, c.AccessTTL = gate.PassThrough, 50*time.Millisecond
 		c.Store = openStore(t, t.TempDir(), store.Options{})
 	})
 	layer := s.parts(s.signed)[1]
@@ -216,7 +216,7 @@ func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 	for label, at := range map[string]struct {
 		status, want int
 		code         string
-		tagFor       time.Duration
+		tagTTL       time.Duration
 	}{
 		"the upstream is down":            {http.StatusServiceUnavailable, http.StatusServiceUnavailable, "UNAVAILABLE: ", 0},
 		"access is withdrawn":             {http.StatusForbidden, http.StatusForbidden, "DENIED: ", time.Hour},
@@ -233,7 +233,7 @@ func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 			}
 			inner.ServeHTTP(w, r)
 		}))
-		s.start(upstream, func(c *gate.Config) { c.Credentials, c.Now, c.TagFor = gate.PassThrough, clock.now, at.tagFor })
+		s.start(upstream, func(c *gate.Config) { c.Credentials, c.Now, c.TagTTL = gate.PassThrough, clock.now, at.tagTTL })
 		tags := []string{"signed", strings.Replace(s.signed.DigestStr(), ":", "-", 1) + ".sig"}
 		for _, tag := range tags {
 			if r := s.get(manifestPath+tag, basic("jane")...); r.status != http.StatusOK {
@@ -241,10 +241,10 @@ func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 			}
 		}
 		status.Store(int32(at.status))
-		clock.add(20 * time.Second) // AccessFor is 30 seconds
+		clock.add(20 * time.Second) // AccessTTL is 30 seconds
 		for _, tag := range tags {
 			if r := s.get(manifestPath+tag, basic("jane")...); at.want == http.StatusServiceUnavailable && r.status != http.StatusOK {
-				t.Errorf("%s: %s within AccessFor: %d %s", label, tag, r.status, r.body)
+				t.Errorf("%s: %s within AccessTTL: %d %s", label, tag, r.status, r.body)
 			}
 		}
 		clock.add(20 * time.Second)
@@ -273,7 +273,7 @@ func TestTagsOfWhoMayReadThemCostTheUpstreamNothingMore(t *testing.T) {
 				}
 			}
 			all = append(all, n)
-			clock.add(6 * time.Second) // TagFor is 10 seconds, AccessFor 30
+			clock.add(6 * time.Second) // TagTTL is 10 seconds, AccessTTL 30
 		}
 		return all
 	}

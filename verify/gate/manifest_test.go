@@ -71,7 +71,7 @@ func (s *scene) methods(tag string) (all []string) {
 }
 
 func TestATagThatHasNotMovedIsReadByHEAD(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond })
 	s.passes("signed")
 	s.hosted.ResetRequests()
 	for range 5 {
@@ -102,7 +102,7 @@ func TestATagIsReadByGETWhereHEADIsOfNoUse(t *testing.T) {
 		"is denied":           registrytest.Status(http.StatusForbidden),
 		"is no valid request": registrytest.Status(http.StatusBadRequest),
 	} {
-		s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond })
+		s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond })
 		s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Method: http.MethodHead, Do: do})
 		for range 3 {
 			if r := s.get("/v2/team/app/manifests/signed"); r.status != http.StatusOK || r.header.Get("Docker-Content-Digest") != s.signed.DigestStr() {
@@ -115,7 +115,7 @@ func TestATagIsReadByGETWhereHEADIsOfNoUse(t *testing.T) {
 		}
 	}
 	// What says to ask later is not asked at once.
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagFor = time.Nanosecond })
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond })
 	s.passes("signed")
 	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Do: registrytest.Status(http.StatusTooManyRequests)})
 	s.hosted.ResetRequests()

@@ -48,12 +48,12 @@ type soak struct {
 func TestAttack_P9_ASoakWithFaultsLetsNothingThrough(t *testing.T) {
 	policies := &replaceable{}
 	s := &soak{scene: newScene(t, registrytest.Options{}, func(c *gate.Config) {
-		c.Verifier, c.TagFor, c.MissingFor = policies, time.Millisecond, time.Millisecond
+		c.Verifier, c.TagTTL, c.MissingTTL = policies, time.Millisecond, time.Millisecond
 		c.Client.StallTimeout = 200 * time.Millisecond
 		held, err := store.Open(t.TempDir(), store.Options{MaxBytes: 1 << 20})
 		must(t, err)
 		c.Store = held
-	}, verify.Options{DeniedFor: time.Millisecond})}
+	}, verify.Options{DeniedTTL: time.Millisecond})}
 	both := []*verify.Verifier{s.verifier(nil), s.verifier(func(p *policy.Policy) { p.Serial = 2 })}
 	policies.set(both[0])
 	s.fill()

@@ -123,7 +123,7 @@ func TestADownloadIsKeptWhileItHasClients(t *testing.T) {
 	g := gateOf(t, Config{MaxSpoolBytes: 10})
 	l := complete(t, g, "1234")
 	g.downloads.retain(l)
-	l.users, l.used = 2, time.Now().Add(-2*keepFor)
+	l.users, l.used = 2, time.Now().Add(-2*idleTTL)
 	g.downloads.release(l)
 	if len(g.downloads.kept) != 1 {
 		t.Error("it is not kept, and a client reads it")

@@ -20,7 +20,7 @@ type tags struct {
 	logger    *slog.Logger
 }
 
-// resolve says which digest a tag names, as the upstream said within Config.TagFor.
+// resolve says which digest a tag names, as the upstream said within Config.TagTTL.
 // Where the upstream cannot be reached, its last word holds: what it named is verified
 // as anything else.
 func (t *tags) resolve(ctx context.Context, p pull, tag string) (string, error) {
@@ -89,7 +89,7 @@ func down(err error) bool {
 // what is not there.
 type recent struct {
 	now clock
-	// found and missing are Config.TagFor and Config.MissingFor.
+	// found and missing are Config.TagTTL and Config.MissingTTL.
 	found, missing time.Duration
 	held           *lru.Cache[readKey, said]
 }
@@ -125,7 +125,7 @@ func (s said) weight() int64 {
 }
 
 func newRecent(c *Config) *recent {
-	return &recent{now: c.Now, found: c.TagFor, missing: c.MissingFor, held: lru.New[readKey](said.weight, maxSaidBytes, maxMissingBytes)}
+	return &recent{now: c.Now, found: c.TagTTL, missing: c.MissingTTL, held: lru.New[readKey](said.weight, maxSaidBytes, maxMissingBytes)}
 }
 
 // get returns the last answer, and whether it is taken for granted yet.

@@ -178,7 +178,7 @@ func TestEvidenceUnderATagThatCannotBeJudgedByItselfIsUndecided(t *testing.T) {
 // Evidence about evidence is followed so far and no further; what has passed is a
 // new beginning.
 func TestEvidenceFromTooFarAwayIsJudgedByItself(t *testing.T) {
-	s := newScene(t, registrytest.Options{}, nil, verify.Options{DeniedFor: time.Nanosecond})
+	s := newScene(t, registrytest.Options{}, nil, verify.Options{DeniedTTL: time.Nanosecond})
 	subject := s.signed
 	var chain []string
 	for i := range 8 {
@@ -203,7 +203,7 @@ func TestADecisionEndsWithWhatItRestsOn(t *testing.T) {
 			p := policy.Signatures{Keys: []policy.PublicKey{s.key}, Threshold: 1}.Policy()
 			p.Expires = time.Now().Add(10 * time.Minute)
 			return p
-		}(), verify.Options{Now: clock.now, AllowedFor: time.Hour})
+		}(), verify.Options{Now: clock.now, AllowedTTL: time.Hour})
 		must(t, err)
 		c.Verifier = v
 	})
@@ -235,7 +235,7 @@ func TestARefusalNamesAllThatIsMissing(t *testing.T) {
 
 func TestAListOfReferrersIsTheLastOneWhileTheUpstreamIsDown(t *testing.T) {
 	clock := &later{}
-	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now = clock.now }, verify.Options{AllowedFor: 10 * time.Hour})
+	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Now = clock.now }, verify.Options{AllowedTTL: 10 * time.Hour})
 	path := "/v2/team/app/referrers/" + s.signed.DigestStr()
 	fallback := "/v2/team/app/manifests/" + tagOf(s.signed.DigestStr(), "")
 	s.passes(s.signed.DigestStr())
