@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
@@ -35,7 +35,7 @@ type Options struct {
 type Verifier struct {
 	policy  *compiled
 	o       Options
-	sharing share.Group[question, *Result]
+	sharing singleflight.Group[question, *Result]
 }
 
 // New makes a Verifier of a policy, which later changes to the policy do not reach. The

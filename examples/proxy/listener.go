@@ -44,9 +44,9 @@ func (b *bounded) Accept() (net.Conn, error) {
 			<-b.places
 			return conn, err
 		}
-		party := partyOf(tcp.RemoteAddr())
-		if b.enter(party) {
-			return &placed{TCPConn: tcp, leave: sync.OnceFunc(func() { b.exit(party); <-b.places })}, nil
+		client := clientOf(tcp.RemoteAddr())
+		if b.enter(client) {
+			return &placed{TCPConn: tcp, leave: sync.OnceFunc(func() { b.exit(client); <-b.places })}, nil
 		}
 		_ = tcp.Close() // nothing was sent
 	}
@@ -59,26 +59,26 @@ func (b *bounded) Close() error {
 	return b.Listener.Close()
 }
 
-func (b *bounded) enter(party string) bool {
+func (b *bounded) enter(client string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.by[party] >= b.each {
+	if b.by[client] >= b.each {
 		return false
 	}
-	b.by[party]++
+	b.by[client]++
 	return true
 }
 
-func (b *bounded) exit(party string) {
+func (b *bounded) exit(client string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.by[party]--; b.by[party] == 0 {
-		delete(b.by, party)
+	if b.by[client]--; b.by[client] == 0 {
+		delete(b.by, client)
 	}
 }
 
-// partyOf is an address, or the /64 of one of IPv6, which one client has in whole.
-func partyOf(a net.Addr) string {
+// clientOf is an address, or the /64 of one of IPv6, which one client has in whole.
+func clientOf(a net.Addr) string {
 	at, ok := a.(*net.TCPAddr)
 	if !ok {
 		return ""

@@ -38,12 +38,12 @@ func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
 	for _, l := range leave {
 		l()
 	}
-	if len(p.parties) != 0 || p.used != 0 {
-		t.Errorf("%d parties and %d places are left", len(p.parties), p.used)
+	if len(p.clients) != 0 || p.used != 0 {
+		t.Errorf("%d clients and %d places are left", len(p.clients), p.used)
 	}
 }
 
-// Who waits for a place of all gives back what is kept of the party's own.
+// Who waits for a place of all gives back what is kept of the client's own.
 func TestAWaitThatEndsLeavesNothingBehind(t *testing.T) {
 	p := NewPool(1)
 	leave, err := p.Take(t.Context(), 1)
@@ -58,8 +58,8 @@ func TestAWaitThatEndsLeavesNothingBehind(t *testing.T) {
 		t.Error(err)
 	}
 	leave()
-	if len(p.parties) != 0 {
-		t.Error("the party is remembered")
+	if len(p.clients) != 0 {
+		t.Error("the client is remembered")
 	}
 	if With(t.Context(), "") != t.Context() {
 		t.Error("nobody in particular needs no mark")

@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// Pool is an amount that is shared between parties. One party has a share of it at
+// Pool is an amount that is shared between clients. One client has a share of it at
 // most, unless a single piece is larger. A piece that is larger than the whole takes
-// the whole. Those that wait are served in turns: the party that was served longest ago
-// first, each party's own in their order.
+// the whole. Those that wait are served in turns: the client that was served longest ago
+// first, each client's own in their order.
 type Pool struct {
 	total, each int64
 
 	mu      sync.Mutex
 	used    int64
-	parties map[string]*party
-	// waiting are the parties that wait, the one that was served longest ago in front.
+	clients map[string]*client
+	// waiting are the clients that wait, the one that was served longest ago in front.
 	waiting *list.List
 }
 
-// party is what one party has taken, and what it waits for.
-type party struct {
+// client is what one client has taken, and what it waits for.
+type client struct {
 	name  string
 	used  int64
 	queue []*waiter
@@ -37,15 +37,15 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// NewPool makes a pool of an amount. One party may have a quarter of it.
+// NewPool makes a pool of an amount. One client may have a quarter of it.
 func NewPool(total int64) *Pool { return NewShares(total, total/4) }
 
-// NewShares makes a pool of an amount. One party may have each of it, and 1 at least.
+// NewShares makes a pool of an amount. One client may have each of it, and 1 at least.
 func NewShares(total, each int64) *Pool {
-	return &Pool{total: total, each: max(1, each), parties: make(map[string]*party), waiting: list.New()}
+	return &Pool{total: total, each: max(1, each), clients: make(map[string]*client), waiting: list.New()}
 }
 
-// Take waits for a piece, on behalf of any of the context's parties. leave gives it
+// Take waits for a piece, on behalf of any of the context's clients. leave gives it
 // back; further calls of it do nothing.
 func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 	n = min(n, p.total)
@@ -63,7 +63,7 @@ func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 				p.leaver(by, n)() // it came at the same time
 			}
 			return nil, ctx.Err()
-		case <-more: // another party may have room
+		case <-more: // another client may have room
 			if p.giveUp(by, w) {
 				return p.leaver(by, n), nil
 			}
@@ -72,8 +72,8 @@ func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 }
 
 var (
-	// ErrShare says that a party has its share already.
-	ErrShare = errors.New("the party has its share")
+	// ErrShare says that a client has its share already.
+	ErrShare = errors.New("the client has its share")
 	// ErrFull says that the amount is not there now.
 	ErrFull = errors.New("the amount is taken")
 )
@@ -95,8 +95,8 @@ func (p *Pool) Try(ctx context.Context, n int64) (leave func(), err error) {
 	return nil, full
 }
 
-// full says why a party's piece has to wait.
-func (p *Pool) full(by *party, n int64) error {
+// full says why a client's piece has to wait.
+func (p *Pool) full(by *client, n int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if by.exceeds(n, p.each) {
@@ -105,25 +105,25 @@ func (p *Pool) full(by *party, n int64) error {
 	return ErrFull
 }
 
-// exceeds reports whether one more piece is too much for a party.
-func (by *party) exceeds(n, each int64) bool {
+// exceeds reports whether one more piece is too much for a client.
+func (by *client) exceeds(n, each int64) bool {
 	return by.name != "" && by.used > 0 && by.used+n > each
 }
 
-// enter queues a piece for the party that has taken least, and serves who can be served.
-func (p *Pool) enter(names []string, n int64) (by *party, w *waiter, given bool) {
+// enter queues a piece for the client that has taken least, and serves who can be served.
+func (p *Pool) enter(names []string, n int64) (by *client, w *waiter, given bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, name := range names {
-		known := p.parties[name]
+		known := p.clients[name]
 		if known == nil {
-			known = &party{name: name}
+			known = &client{name: name}
 		}
 		if by == nil || known.used < by.used {
 			by = known
 		}
 	}
-	p.parties[by.name] = by
+	p.clients[by.name] = by
 	w = &waiter{n: n}
 	by.queue = append(by.queue, w)
 	if by.at == nil {
@@ -140,7 +140,7 @@ func (p *Pool) enter(names []string, n int64) (by *party, w *waiter, given bool)
 // given back is not overtaken: otherwise a large piece would never get its turn.
 func (p *Pool) serve() {
 	for e := p.waiting.Front(); e != nil; {
-		by := e.Value.(*party)
+		by := e.Value.(*client)
 		w := by.queue[0]
 		if by.exceeds(w.n, p.each) {
 			e = e.Next()
@@ -160,8 +160,8 @@ func (p *Pool) serve() {
 	}
 }
 
-// served takes the first piece from a party's queue, and lets others go first.
-func (p *Pool) served(by *party) {
+// served takes the first piece from a client's queue, and lets others go first.
+func (p *Pool) served(by *client) {
 	if by.queue = by.queue[1:]; len(by.queue) > 0 {
 		p.waiting.MoveToBack(by.at)
 		return
@@ -171,7 +171,7 @@ func (p *Pool) served(by *party) {
 }
 
 // giveUp ends waiting, and reports whether the piece was given before.
-func (p *Pool) giveUp(by *party, w *waiter) (given bool) {
+func (p *Pool) giveUp(by *client, w *waiter) (given bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.given {
@@ -187,7 +187,7 @@ func (p *Pool) giveUp(by *party, w *waiter) (given bool) {
 	return false
 }
 
-func (p *Pool) leaver(by *party, n int64) func() {
+func (p *Pool) leaver(by *client, n int64) func() {
 	return sync.OnceFunc(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -198,9 +198,9 @@ func (p *Pool) leaver(by *party, n int64) func() {
 	})
 }
 
-func (p *Pool) forget(by *party) {
+func (p *Pool) forget(by *client) {
 	if by.used == 0 && by.at == nil {
-		delete(p.parties, by.name)
+		delete(p.clients, by.name)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/fair"
 )
 
-func as(t *testing.T, party string) context.Context { return fair.With(t.Context(), party) }
+func as(t *testing.T, client string) context.Context { return fair.With(t.Context(), client) }
 
 func taken(t *testing.T, p *fair.Pool, ctx context.Context, n int64) func() {
 	t.Helper()
@@ -28,7 +28,7 @@ func TestAttack_P17_OnePartyHasAQuarterOfABudget(t *testing.T) {
 	a, b := as(t, "a"), as(t, "b")
 	leave := taken(t, p, a, 20)
 	if _, err := p.Try(a, 10); err == nil {
-		t.Error("a party has more than a quarter")
+		t.Error("a client has more than a quarter")
 	}
 	taken(t, p, b, 25)()
 	leave()
@@ -37,7 +37,7 @@ func TestAttack_P17_OnePartyHasAQuarterOfABudget(t *testing.T) {
 	if p.Used() != 0 {
 		t.Errorf("%d are left", p.Used())
 	}
-	// What is done for no party in particular may have all of it.
+	// What is done for no client in particular may have all of it.
 	one, two := taken(t, p, t.Context(), 50), taken(t, p, t.Context(), 50)
 	one()
 	two()
@@ -58,7 +58,7 @@ func TestAPieceLargerThanTheWholeTakesTheWhole(t *testing.T) {
 	taken(t, p, as(t, "b"), 1)()
 }
 
-// A crowd of one party does not go before a party that comes later, and small pieces do
+// A crowd of one client does not go before a client that comes later, and small pieces do
 // not go before a large one for ever.
 func TestAttack_P17_PartiesTakeTurns(t *testing.T) {
 	p := fair.NewPool(100)
@@ -66,17 +66,17 @@ func TestAttack_P17_PartiesTakeTurns(t *testing.T) {
 	var order []string
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	wait := func(party string, n int64) {
+	wait := func(client string, n int64) {
 		began := make(chan struct{})
 		wg.Go(func() {
 			close(began)
-			leave, err := p.Take(as(t, party), n)
+			leave, err := p.Take(as(t, client), n)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			mu.Lock()
-			order = append(order, party)
+			order = append(order, client)
 			mu.Unlock()
 			leave()
 		})
@@ -149,7 +149,7 @@ func TestTry_SaysWhichBoundIsReached(t *testing.T) {
 	p := fair.NewShares(3, 2)
 	leave := taken(t, p, as(t, "a"), 2)
 	if _, err := p.Try(as(t, "a"), 1); !errors.Is(err, fair.ErrShare) {
-		t.Errorf("a third piece for one party: %v", err)
+		t.Errorf("a third piece for one client: %v", err)
 	}
 	taken(t, p, as(t, "b"), 1)
 	if _, err := p.Try(as(t, "b"), 1); !errors.Is(err, fair.ErrFull) {

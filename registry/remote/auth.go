@@ -10,11 +10,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/registry"
 )
-
-import ()
 
 // authorizer gives requests the Authorization that registries want to see.
 type authorizer struct {
@@ -29,8 +27,8 @@ type authorizer struct {
 type session struct {
 	// asking is the keychain being asked, and fetching a token by its scope, for all
 	// who wait for it.
-	asking   share.Group[struct{}, *authn.AuthConfig]
-	fetching share.Group[string, string]
+	asking   singleflight.Group[struct{}, *authn.AuthConfig]
+	fetching singleflight.Group[string, string]
 
 	mu sync.Mutex
 	// challenge is the one seen last, and the guess for a repository that was

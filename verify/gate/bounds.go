@@ -82,9 +82,9 @@ func (l *limits) enter(client string) (leave func(), refused *refusal) {
 	return nil, refused
 }
 
-// clientOf is the address of the peer. Headers that claim another one are not
+// addressOf is the address of the peer. Headers that claim another one are not
 // believed.
-func clientOf(r *http.Request) string {
+func addressOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -92,16 +92,16 @@ func clientOf(r *http.Request) string {
 	return host
 }
 
-// partyOf is the party that a client's address belongs to, where clients are bounded: a
+// clientOf is the client that an address belongs to, where clients are bounded: a
 // client has at least a /64 of IPv6 (RFC 6177), and can use all of it.
-func partyOf(client string) string {
-	address, err := netip.ParseAddr(client)
-	if err != nil || address.Is4() || address.Is4In6() {
-		return client
+func clientOf(address string) string {
+	parsed, err := netip.ParseAddr(address)
+	if err != nil || parsed.Is4() || parsed.Is4In6() {
+		return address
 	}
-	network, err := address.Prefix(64)
+	network, err := parsed.Prefix(64)
 	if err != nil {
-		return client
+		return address
 	}
 	return network.String()
 }

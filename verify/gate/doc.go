@@ -60,7 +60,7 @@
 // 1,000 clients do:
 //
 //   - One budget bounds what all requests together read and parse. Answers of up to 16
-//     KiB need none of it. Parties (an address, or a /64) take turns, and one has a
+//     KiB need none of it. Clients (an address, or a /64) take turns, and one has a
 //     quarter at most, unless a single piece is larger.
 //   - 32 judgements before each upstream are under way at once, the others wait. Parsing
 //     and checking signatures leave one processor to what is decided already.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/lru"
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -17,7 +17,7 @@ import (
 // forms says what contents are that were attached as evidence.
 type forms struct {
 	seen    *lru.Cache[string, form]
-	looking share.Group[string, form]
+	looking singleflight.Group[string, form]
 }
 
 // form is what some content was seen to be.

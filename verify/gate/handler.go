@@ -58,7 +58,7 @@ func NewHandler(c Config) (*Handler, error) {
 
 // ServeHTTP answers the pull API; see the package documentation.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	leave, refused := h.gate.limits.enter(partyOf(clientOf(r)))
+	leave, refused := h.gate.limits.enter(clientOf(addressOf(r)))
 	if refused != nil {
 		h.gate.exchange(w, r, location{}, pull{}).refuse(refused)
 		return

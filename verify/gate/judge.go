@@ -7,7 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -21,7 +21,7 @@ type judge struct {
 	decisions *decisions
 	manifests *manifests
 	upstreams *upstreamBounds
-	judging   share.Group[judgeKey, permit]
+	judging   singleflight.Group[judgeKey, permit]
 }
 
 // judgeKey names a judgement that is under way. Credentials are not mixed.

@@ -8,7 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -23,7 +23,7 @@ type lists struct {
 	rules    evidenceRules
 	maxBytes int64
 	patience patience
-	listing  share.Group[readKey, *manifest]
+	listing  singleflight.Group[readKey, *manifest]
 }
 
 // of returns the list for a subject, as the upstream said within Config.TagTTL.

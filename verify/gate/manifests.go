@@ -15,7 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/lru"
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
@@ -90,7 +90,7 @@ func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, e
 type manifests struct {
 	held    *lru.Cache[string, *manifest]
 	store   *store.Store // nil: none
-	reading share.Group[readKey, *manifest]
+	reading singleflight.Group[readKey, *manifest]
 	logger  *slog.Logger
 }
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -25,7 +25,7 @@ type outlet struct {
 	buffers *sync.Pool
 	// files hold large answers that are on their way, by their digests, once for all who
 	// take them.
-	files share.Group[string, *os.File]
+	files singleflight.Group[string, *os.File]
 }
 
 // reply is the answer to one request.

@@ -35,7 +35,7 @@ func (g *gate) exchange(w http.ResponseWriter, r *http.Request, l location, p pu
 
 // serve answers a request whose target is known.
 func (x *exchange) serve() {
-	x.ctx = budget.With(fair.With(x.ctx, partyOf(clientOf(x.r))), x.g.upstreams.of(x.p.from.address).budget)
+	x.ctx = budget.With(fair.With(x.ctx, clientOf(addressOf(x.r))), x.g.upstreams.of(x.p.from.address).budget)
 	if err := x.answer(); err != nil {
 		x.g.report.panicked(x.ctx, err)
 		x.refuse(failure(err, x.l.unknown()))
@@ -259,7 +259,7 @@ func (x *exchange) referrers(subject string, above permit, err error) error {
 
 func (x *exchange) event(kind string) Event {
 	e := Event{
-		Time: x.g.c.Now(), Kind: kind, Client: clientOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
+		Time: x.g.c.Now(), Kind: kind, Client: addressOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
 		Latency: x.g.c.Now().Sub(x.began),
 	}
 	if x.p.repo == (name.Repository{}) {

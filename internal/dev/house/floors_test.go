@@ -218,7 +218,7 @@ func TestFloorsDecideWhoImportsWhat(t *testing.T) {
 		{"registry", "sign", false, false},
 		{"registry/layout", "registry/remote", false, false},
 		{"internal/wire/dsse", "internal/wire/b64", false, true},
-		{"internal/lru", "internal/share", false, true},
+		{"internal/lru", "internal/singleflight", false, true},
 		{"internal/lru", "registry", false, false},
 		{"internal/wire/dsse", "internal/dev/leak", false, false},
 		{"verify/gate/redis", "verify/gate", true, true},

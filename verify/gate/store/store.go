@@ -21,7 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/filelock"
 	"github.com/hallmark-oci/hallmark/internal/lru"
-	"github.com/hallmark-oci/hallmark/internal/share"
+	"github.com/hallmark-oci/hallmark/internal/singleflight"
 )
 
 // Options say how content is kept. The zero value is usable.
@@ -60,7 +60,7 @@ type Store struct {
 	// held are the files, by the hex of their digests.
 	held *lru.Cache[string, stored]
 	// looking shares the hashing of what is there.
-	looking share.Group[string, fingerprint]
+	looking singleflight.Group[string, fingerprint]
 }
 
 // Part is a part of a store with an order of its own: evidence drives no image out.

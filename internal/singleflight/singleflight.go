@@ -1,5 +1,5 @@
-// Package share lets callers that want the same at the same time share the work.
-package share
+// Package singleflight lets callers that ask the same at the same time share the work.
+package singleflight
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 // Group lets callers that ask the same question at the same time share one
 // answer. The zero value is ready.
 type Group[K comparable, V any] struct {
-	mu      sync.Mutex
-	flights map[K]*flight[V]
+	mu    sync.Mutex
+	calls map[K]*call[V]
 }
 
-// flight is work that is under way.
-type flight[V any] struct {
+// call is work that is under way.
+type call[V any] struct {
 	done    chan struct{}
 	ctx     context.Context // the work's
 	cancel  context.CancelFunc
@@ -32,12 +32,12 @@ type flight[V any] struct {
 // once no caller waits for it. What the contexts of later callers carry does not
 // reach the work.
 func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
-	f := s.join(ctx, key, work, false)
+	c := s.join(ctx, key, work, false)
 	select {
-	case <-f.done:
-		return f.value, f.err
+	case <-c.done:
+		return c.value, c.err
 	case <-ctx.Done():
-		s.leave(key, f)
+		s.leave(key, c)
 		var none V
 		return none, ctx.Err()
 	}
@@ -45,51 +45,51 @@ func (s *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) 
 
 // join begins the work where no other caller has. A key that cannot be a map's panics,
 // and must leave no lock behind.
-func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *flight[V] {
+func (s *Group[K, V]) join(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *call[V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.flights[key]
-	if f == nil {
-		f = s.begin(ctx, key, work, held)
+	c := s.calls[key]
+	if c == nil {
+		c = s.begin(ctx, key, work, held)
 	} else {
-		fair.Join(f.ctx, ctx) // who waits must not wait in another one's queue
+		fair.Join(c.ctx, ctx) // who waits must not wait in another one's queue
 	}
-	f.callers++
-	return f
+	c.callers++
+	return c
 }
 
-func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *flight[V] {
+func (s *Group[K, V]) begin(ctx context.Context, key K, work func(context.Context) (V, error), held bool) *call[V] {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight[V]{done: make(chan struct{}), ctx: own, cancel: cancel, held: held}
-	if s.flights == nil {
-		s.flights = make(map[K]*flight[V])
+	c := &call[V]{done: make(chan struct{}), ctx: own, cancel: cancel, held: held}
+	if s.calls == nil {
+		s.calls = make(map[K]*call[V])
 	}
-	s.flights[key] = f
+	s.calls[key] = c
 	go func() {
 		defer cancel()
-		f.err = panics.Caught(func() (err error) {
-			f.value, err = work(own)
+		c.err = panics.Caught(func() (err error) {
+			c.value, err = work(own)
 			return err
 		})
-		if !f.held || f.err != nil {
-			s.forget(key, f)
+		if !c.held || c.err != nil {
+			s.forget(key, c)
 		}
-		close(f.done)
+		close(c.done)
 	}()
-	return f
+	return c
 }
 
 // leave cancels the work with its last caller, and reports whether this was the last.
 // The next caller begins new work.
-func (s *Group[K, V]) leave(key K, f *flight[V]) (last bool) {
+func (s *Group[K, V]) leave(key K, c *call[V]) (last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.callers--; f.callers > 0 {
+	if c.callers--; c.callers > 0 {
 		return false
 	}
 	// Within the lock: no caller may join what is about to be cancelled.
-	s.forgetLocked(key, f)
-	f.cancel()
+	s.forgetLocked(key, c)
+	c.cancel()
 	return true
 }
 
@@ -97,19 +97,19 @@ func (s *Group[K, V]) leave(key K, f *flight[V]) (last bool) {
 // share it while it is held. release gives it back, and the last release drops it.
 // Further calls of one release do nothing.
 func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context) (V, error), drop func(V)) (value V, release func(), err error) {
-	f := s.join(ctx, key, work, true)
+	c := s.join(ctx, key, work, true)
 	release = sync.OnceFunc(func() {
-		if s.leave(key, f) {
-			<-f.done
-			if f.err == nil {
-				drop(f.value)
+		if s.leave(key, c) {
+			<-c.done
+			if c.err == nil {
+				drop(c.value)
 			}
 		}
 	})
 	select {
-	case <-f.done:
-		if err = f.err; err == nil {
-			return f.value, release, nil
+	case <-c.done:
+		if err = c.err; err == nil {
+			return c.value, release, nil
 		}
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -122,17 +122,17 @@ func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context
 func (s *Group[K, V]) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.flights)
+	return len(s.calls)
 }
 
-func (s *Group[K, V]) forget(key K, f *flight[V]) {
+func (s *Group[K, V]) forget(key K, c *call[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forgetLocked(key, f)
+	s.forgetLocked(key, c)
 }
 
-func (s *Group[K, V]) forgetLocked(key K, f *flight[V]) {
-	if s.flights[key] == f {
-		delete(s.flights, key)
+func (s *Group[K, V]) forgetLocked(key K, c *call[V]) {
+	if s.calls[key] == c {
+		delete(s.calls, key)
 	}
 }

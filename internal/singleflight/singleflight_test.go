@@ -1,4 +1,4 @@
-package share
+package singleflight
 
 import (
 	"context"
@@ -51,7 +51,7 @@ func TestCallersShareWorkAndTheLastOneEndsIt(t *testing.T) {
 	go func() { _, err := g.Do(second, "a", work); left <- err }() // closing started again would panic
 	for {
 		g.mu.Lock()
-		n := g.flights["a"].callers
+		n := g.calls["a"].callers
 		g.mu.Unlock()
 		if n == 2 {
 			break
@@ -126,8 +126,8 @@ func TestWhatIsHeldIsMadeOnceAndDroppedWithItsLastHolder(t *testing.T) {
 		t.Fatalf("made %d times, dropped %d times while it is held", made, dropped)
 	}
 	second()
-	if dropped != 1 || len(g.flights) != 0 {
-		t.Errorf("dropped %d times, %d left", dropped, len(g.flights))
+	if dropped != 1 || len(g.calls) != 0 {
+		t.Errorf("dropped %d times, %d left", dropped, len(g.calls))
 	}
 	hold()()
 	if made != 2 || dropped != 2 {
@@ -138,12 +138,12 @@ func TestWhatIsHeldIsMadeOnceAndDroppedWithItsLastHolder(t *testing.T) {
 func TestWhatCannotBeMadeIsNotHeld(t *testing.T) {
 	var g Group[string, int]
 	drop := func(int) { t.Error("it was dropped") }
-	if _, release, err := g.Hold(t.Context(), "a", func(context.Context) (int, error) { panic("unforeseen") }, drop); err == nil || release != nil || len(g.flights) != 0 {
-		t.Errorf("%v, %d left", err, len(g.flights))
+	if _, release, err := g.Hold(t.Context(), "a", func(context.Context) (int, error) { panic("unforeseen") }, drop); err == nil || release != nil || len(g.calls) != 0 {
+		t.Errorf("%v, %d left", err, len(g.calls))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := func(ctx context.Context) (int, error) { cancel(); <-ctx.Done(); return 0, ctx.Err() }
-	if _, release, err := g.Hold(ctx, "b", waits, drop); err != context.Canceled || release != nil || len(g.flights) != 0 {
-		t.Errorf("%v, %d left", err, len(g.flights))
+	if _, release, err := g.Hold(ctx, "b", waits, drop); err != context.Canceled || release != nil || len(g.calls) != 0 {
+		t.Errorf("%v, %d left", err, len(g.calls))
 	}
 }
