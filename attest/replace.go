@@ -60,24 +60,24 @@ func (j *job) isPrevious(ctx context.Context, item registry.Item) (_ previous, i
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatEnvelope {
 		return previous{}, false, nil
 	}
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	opened, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil {
 		return previous{}, false, nil
 	}
 	for _, by := range j.signers {
-		if made, err := claim.VerifiedWithin(ctx, by.Key); err != nil {
+		if made, err := opened.VerifiedWithin(ctx, by.Key); err != nil {
 			return previous{}, false, err
 		} else if !made {
 			continue
 		}
-		content, err := claim.Content()
+		content, err := opened.Content()
 		if err != nil || content.Statement == nil || content.Statement.PredicateType != j.statement.PredicateType {
 			return previous{}, false, nil
 		}
 		about, err := content.Statement.Match(func(algorithm string) (string, bool, error) {
 			return j.hash.Hex, algorithm == j.hash.Algorithm, nil
 		})
-		return previous{item: item, by: by, shared: len(claim.Signatures) > 1}, err == nil && about != nil, nil
+		return previous{item: item, by: by, shared: len(opened.Signatures) > 1}, err == nil && about != nil, nil
 	}
 	return previous{}, false, nil
 }

@@ -375,12 +375,12 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 		item.Format == registry.FormatBundle && item.Place != registry.PlaceReferrers:
 		return false // other readers do not look for it there
 	}
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
-	if err != nil || claim.Hint != "" && claim.Hint != s.Key.Hint() ||
-		!slices.ContainsFunc(claim.Signatures, func(sig []byte) bool { return s.Made(claim.Signed, sig) }) {
+	opened, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	if err != nil || opened.Hint != "" && opened.Hint != s.Key.Hint() ||
+		!slices.ContainsFunc(opened.Signatures, func(sig []byte) bool { return s.Made(opened.Signed, sig) }) {
 		return false
 	}
-	content, err := claim.Content()
+	content, err := opened.Content()
 	if err != nil {
 		return false
 	}

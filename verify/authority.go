@@ -39,7 +39,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		known, err := i.identity.Signed(c.ctx, p.signedEvidence(p.claim.Signatures, c.now))
+		known, err := i.identity.Signed(c.ctx, p.signedEvidence(p.opened.Signatures, c.now))
 		if err == nil && known.Principal == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
@@ -65,7 +65,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 // rule or by being revoked, and then the others, only to say whose signature it is.
 func (c *checking) candidates(p *piece) iter.Seq2[*trustedKey, error] {
 	left := &p.work.certificates
-	toll := identityEffort + len(p.claim.Signed.Bytes)/hashedPerCheck
+	toll := identityEffort + len(p.opened.Signed.Bytes)/hashedPerCheck
 	return func(yield func(*trustedKey, error) bool) {
 		for _, decides := range []bool{true, false} {
 			for _, i := range c.policy.identities {

@@ -157,14 +157,14 @@ func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome,
 
 // open reads a bundle, and says why its signatures cannot be checked; nil: they can.
 func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
-	claim, err := evidence.Open(bundle.MediaTypeV03, nil, text)
+	opened, err := evidence.Open(bundle.MediaTypeV03, nil, text)
 	switch {
-	case claim != nil && claim.Certificate:
+	case opened != nil && opened.Certificate:
 		return &problem{ReasonCertificate, evidence.ErrNotByKey.Error()}
 	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
 		return &problem{openReason(err), err.Error()}
 	}
-	p.claim, p.search = claim, search{policy: c.policy, asked: c.rule.asked}
+	p.opened, p.search = opened, search{policy: c.policy, asked: c.rule.asked}
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
 	if err == nil {
 		return nil
@@ -172,10 +172,10 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
 		return &problem{ReasonWrongType, "the file is what a signature about an image covers: its signature says nothing about a file"}
 	}
-	if claim.SHA256 != nil && !bytes.Equal(claim.SHA256, f.message.Sum(crypto.SHA256)) {
+	if opened.SHA256 != nil && !bytes.Equal(opened.SHA256, f.message.Sum(crypto.SHA256)) {
 		p.stranger = &problem{ReasonWrongSubject, "it is about a file with another digest"}
 	}
-	claim.Signed, p.bytewise = f.message, true
+	opened.Signed, p.bytewise = f.message, true
 	return nil
 }
 

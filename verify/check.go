@@ -37,14 +37,14 @@ type subject struct {
 // open reads a piece of evidence, within a budget, and reports whether that is one whose
 // signatures can be checked.
 func (c *checking) open(p *piece) bool {
-	if p.claim != nil {
+	if p.opened != nil {
 		return true // it was put off
 	}
 	if p.item.Format == registry.FormatOther {
 		c.log.note(p.from, "", nil, ReasonWrongType, "not a format that is read: "+p.item.Manifest.ArtifactType+" "+string(p.item.Layer.MediaType))
 		return false
 	}
-	claim, err := openWithin(c.ctx, p.item)
+	opened, err := openWithin(c.ctx, p.item)
 	p.certificate = errors.Is(err, evidence.ErrNotByKey)
 	switch {
 	case errors.Is(err, evidence.ErrTooMuch):
@@ -55,11 +55,11 @@ func (c *checking) open(p *piece) bool {
 		c.log.note(p.from, "", nil, openReason(err), err.Error())
 		return false
 	}
-	p.search = search{policy: c.policy, asked: c.rule.asked, claim: claim}
+	p.search = search{policy: c.policy, asked: c.rule.asked, opened: opened}
 	return true
 }
 
-func openWithin(ctx context.Context, item registry.Item) (*evidence.Claim, error) {
+func openWithin(ctx context.Context, item registry.Item) (*evidence.Opened, error) {
 	leave, err := budget.Parse(ctx, item.Payload)
 	if err != nil {
 		return nil, err // the context has ended, and so has the decision
@@ -112,7 +112,7 @@ func (c *checking) unsigned(p *piece) {
 	why := p.stranger
 	switch {
 	case why != nil:
-	case c.policy.byHint[p.claim.Hint] != nil:
+	case c.policy.byHint[p.opened.Hint] != nil:
 		why = &problem{ReasonBadSignature, "no trusted key has made its signature"}
 	default:
 		why = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
@@ -148,7 +148,7 @@ func (c *checking) read(p *piece) (f fact, why *problem) {
 	if p.bytewise {
 		return fact{}, nil
 	}
-	content, err := c.content(p.claim)
+	content, err := c.content(p.opened)
 	if err != nil {
 		return fact{}, &problem{ReasonMalformed, err.Error()}
 	}
@@ -191,19 +191,19 @@ func misplaced(place registry.Place, f fact) bool {
 }
 
 // content parses what is signed, within a budget.
-func (c *checking) content(claim *evidence.Claim) (evidence.Content, error) {
-	leave, err := budget.Parse(c.ctx, claim.Signed.Bytes)
+func (c *checking) content(opened *evidence.Opened) (evidence.Content, error) {
+	leave, err := budget.Parse(c.ctx, opened.Signed.Bytes)
 	if err != nil {
 		return evidence.Content{}, err // as in openWithin
 	}
 	defer leave()
-	return claim.Content()
+	return opened.Content()
 }
 
 // offer notes of the evidence that was recorded last that it claims to be an
 // attestation.
 func (c *checking) offer(p *piece) {
-	content, err := c.content(p.claim)
+	content, err := c.content(p.opened)
 	if err != nil || content.Statement == nil || content.Statement.PredicateType == intoto.PredicateSignature {
 		return
 	}
@@ -224,17 +224,17 @@ func (c *checking) stopped(p *piece, err error) {
 	}
 }
 
-// search looks for the policy's keys that have made a claim's signatures.
+// search looks for the policy's keys that have made the evidence's signatures.
 type search struct {
 	policy *compiled
 	asked  map[string]bool // the keys that requirements ask for, by ID
-	claim  *evidence.Claim
+	opened *evidence.Opened
 	// tried is the key that the hint names, once it was tried.
 	tried *trustedKey
 	found []*trustedKey
 }
 
-// try checks the claim's signatures with one key. An error says that the context has
+// try checks the evidence's signatures with one key. An error says that the context has
 // ended.
 func (s *search) try(ctx context.Context, k *trustedKey) error {
 	leave, err := budget.Work(ctx)
@@ -242,7 +242,7 @@ func (s *search) try(ctx context.Context, k *trustedKey) error {
 		return err
 	}
 	defer leave()
-	made, err := s.claim.VerifiedWithin(ctx, k.key)
+	made, err := s.opened.VerifiedWithin(ctx, k.key)
 	if made {
 		s.found = append(s.found, k)
 	}
@@ -251,11 +251,11 @@ func (s *search) try(ctx context.Context, k *trustedKey) error {
 
 // tryHinted tries the key that the hint names, if there is one, with checks from c.
 func (s *search) tryHinted(ctx context.Context, c *checks) error {
-	hinted := s.policy.byHint[s.claim.Hint]
+	hinted := s.policy.byHint[s.opened.Hint]
 	if hinted == nil {
 		return nil
 	}
-	if !c.take(hinted.key.Toll(s.claim.Signed, s.claim.Signatures)) {
+	if !c.take(hinted.key.Toll(s.opened.Signed, s.opened.Signatures)) {
 		return errTooManyChecks()
 	}
 	s.tried = hinted
@@ -263,7 +263,7 @@ func (s *search) tryHinted(ctx context.Context, c *checks) error {
 }
 
 // done reports whether no other key can have made a signature: each has one maker.
-func (s *search) done() bool { return len(s.found) >= len(s.claim.Signatures) }
+func (s *search) done() bool { return len(s.found) >= len(s.opened.Signatures) }
 
 // tryOthers tries the other keys: those that are asked for, by ID, and then the
 // rest, which cannot count and must not use up what the others need. An error says
@@ -277,7 +277,7 @@ func (s *search) tryOthers(ctx context.Context, c *checks) error {
 			if k == s.tried || s.asked[k.id] != wanted {
 				continue
 			}
-			toll := k.key.Toll(s.claim.Signed, s.claim.Signatures)
+			toll := k.key.Toll(s.opened.Signed, s.opened.Signatures)
 			if !wanted && !c.mayAskOthers(toll) {
 				return nil
 			}

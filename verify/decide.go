@@ -89,7 +89,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
 		c := d.checking(ctx)
-		links := layouts{checking: c, answer: e.answer}
+		links := stepLayouts{checking: c, answer: e.answer}
 		for p := range d.gather(ctx) {
 			if !c.open(p) {
 				continue

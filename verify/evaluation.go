@@ -152,7 +152,7 @@ func (n *need) holds(leaf func(*need) bool) bool {
 // leafMet reports whether a requirement is met.
 func (e *evaluation) leafMet(n *need) bool {
 	state := &e.leaves[n.leaf]
-	if n.config != nil || n.layout {
+	if n.config != nil || n.stepLayout {
 		return state.met
 	}
 	return len(state.counted) >= n.role.threshold

@@ -140,7 +140,7 @@ func (l *ledger) why(n *need, state *leafState) (Reason, string) {
 	switch {
 	case n.config != nil && state.problem == nil:
 		return ReasonConfig, "the image's config could not be read"
-	case (n.config != nil || n.layout) && state.problem != nil:
+	case (n.config != nil || n.stepLayout) && state.problem != nil:
 		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
 	case len(state.counted) > 0:
 		return ReasonThreshold, fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(state.counted), n.role.threshold)

@@ -18,9 +18,9 @@ func SignedBy(ctx context.Context, item registry.Item, key policy.PublicKey) (bo
 	if err != nil {
 		return false, nil // the zero PublicKey, which has signed nothing
 	}
-	claim, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
+	opened, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil {
 		return false, nil // no key can have made its signatures
 	}
-	return claim.VerifiedWithin(ctx, signer)
+	return opened.VerifiedWithin(ctx, signer)
 }

@@ -24,11 +24,11 @@ func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem
 	if !k.revoked || !k.standsBefore || len(c.clocks) == 0 {
 		return time.Time{}, k.at(c.now), nil
 	}
-	toll := k.key.Toll(p.claim.Signed, p.claim.Signatures) + identityEffort*len(c.clocks)
+	toll := k.key.Toll(p.opened.Signed, p.opened.Signatures) + identityEffort*len(c.clocks)
 	if !p.work.keys.take(toll) {
 		return time.Time{}, nil, errTooManyChecks()
 	}
-	signatures, err := p.claim.SignaturesBy(c.ctx, k.key)
+	signatures, err := p.opened.SignaturesBy(c.ctx, k.key)
 	if err != nil {
 		return time.Time{}, nil, err
 	}
@@ -49,7 +49,7 @@ func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem
 func (p *piece) signedEvidence(signatures [][]byte, now time.Time) policy.SignedEvidence {
 	return policy.SignedEvidence{
 		MediaType: string(p.item.Layer.MediaType), Annotations: p.item.Layer.Annotations, Content: p.item.Payload,
-		Message: p.claim.Signed.Bytes, Signatures: signatures, Now: now,
+		Message: p.opened.Signed.Bytes, Signatures: signatures, Now: now,
 	}
 }
 

@@ -133,7 +133,7 @@ func (c *checking) mayCount(p *piece) bool {
 	if p.item.Layer.Size > smallPiece || len(p.item.Payload) > smallPiece {
 		return true
 	}
-	content, err := c.content(p.claim)
+	content, err := c.content(p.opened)
 	switch {
 	case c.ctx.Err() != nil:
 		return true
@@ -167,7 +167,7 @@ func (c *checking) mayBeAbout(s intoto.Subject) bool {
 // as there are entries in a list is small, names one key that counts, and costs one
 // check.
 func (w *workload) tryHinted(ctx context.Context, p *piece) error {
-	hinted := p.policy.byHint[p.claim.Hint]
+	hinted := p.policy.byHint[p.opened.Hint]
 	if hinted == nil || !p.asked[hinted.ID()] || p.item.Layer.Size > smallPiece || !w.hinted.take(hintedToll(hinted, p)) {
 		return p.search.tryHinted(ctx, &w.keys)
 	}
@@ -178,7 +178,7 @@ func (w *workload) tryHinted(ctx context.Context, p *piece) error {
 // hintedToll is the toll of a check with the key that a hint names. Costly keys count
 // twice: as many checks with them as the list may have entries would take minutes.
 func hintedToll(k *trustedKey, p *piece) int {
-	toll := k.key.Toll(p.claim.Signed, p.claim.Signatures)
+	toll := k.key.Toll(p.opened.Signed, p.opened.Signatures)
 	if k.key.Effort() > 1 {
 		toll *= 2
 	}
@@ -188,13 +188,13 @@ func hintedToll(k *trustedKey, p *piece) int {
 // isSmall reports whether a piece names no key, has one signature, and is so small
 // that the checks for such referrers are there for it.
 func (w *workload) isSmall(p *piece) bool {
-	if p.certificate || p.idle || p.tried != nil || len(p.claim.Signatures) != 1 || p.item.Layer.Size > smallPiece {
+	if p.certificate || p.idle || p.tried != nil || len(p.opened.Signatures) != 1 || p.item.Layer.Size > smallPiece {
 		return false
 	}
 	toll := 0
 	for _, k := range p.policy.keys {
 		if p.asked[k.ID()] {
-			toll += k.key.Toll(p.claim.Signed, p.claim.Signatures)
+			toll += k.key.Toll(p.opened.Signed, p.opened.Signatures)
 		}
 	}
 	return toll <= w.small.left
@@ -251,7 +251,7 @@ func (w *workload) sort() {
 		return 0
 	}
 	slices.SortStableFunc(w.waiting, func(a, b piece) int {
-		return cmp.Or(unlikely(a)-unlikely(b), len(a.claim.Signatures)-len(b.claim.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
+		return cmp.Or(unlikely(a)-unlikely(b), len(a.opened.Signatures)-len(b.opened.Signatures), cmp.Compare(a.item.Layer.Size, b.item.Layer.Size))
 	})
 }
 

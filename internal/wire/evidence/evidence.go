@@ -2,7 +2,7 @@
 // format: what is signed, by whom it may be, and, once a signature has been checked,
 // what it says.
 //
-// It judges nothing. A caller takes a Claim, checks Signatures over Signed with
+// It judges nothing. A caller takes an Opened, checks Signatures over Signed with
 // a trusted key, and only then reads Content.
 package evidence
 
@@ -25,22 +25,22 @@ import (
 var ErrMalformed = errors.New("malformed evidence")
 
 // ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's. Open returns the Claim with it.
+// can be the signer's. Open returns the Opened with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrTooMuch says that checking the signatures of one piece would take too much.
 var ErrTooMuch = dsse.ErrTooMuch
 
-// ErrWrongType says that evidence is well-formed but of another purpose. A Claim that
+// ErrWrongType says that evidence is well-formed but of another purpose. An Opened that
 // Open returns with it says no more than Certificate.
 var ErrWrongType = errors.New("evidence of another type")
 
-// ErrOverBytes is the ErrWrongType of a bundle about a file. Open returns the Claim
+// ErrOverBytes is the ErrWrongType of a bundle about a file. Open returns the Opened
 // with it, whose Signed is nil: the file is what the signature covers.
 var ErrOverBytes = fmt.Errorf("%w: a signature over an artifact's bytes, not a statement", ErrWrongType)
 
-// Claim is one piece of evidence whose signatures have not been checked.
-type Claim struct {
+// Opened is one piece of evidence whose signatures have not been checked.
+type Opened struct {
 	// Signed is what the signatures cover.
 	Signed *sigkey.Message
 	// Signatures are candidates; one that verifies is enough.
@@ -59,7 +59,7 @@ type Claim struct {
 	message sigkey.Message // what Signed points at
 }
 
-// Content is what a claim says. Exactly one field is set.
+// Content is what opened evidence says. Exactly one field is set.
 type Content struct {
 	Simple    *simplesigning.Payload
 	Statement *intoto.Statement
@@ -67,7 +67,7 @@ type Content struct {
 
 // Open reads a layer by its media type: a simple signing payload, a DSSE
 // envelope or a bundle. annotations are the layer's.
-func Open(mediaType string, annotations map[string]string, data []byte) (*Claim, error) {
+func Open(mediaType string, annotations map[string]string, data []byte) (*Opened, error) {
 	switch FormatOf(mediaType) {
 	case FormatSimpleSigning:
 		return openSimple(annotations, data)
@@ -79,7 +79,7 @@ func Open(mediaType string, annotations map[string]string, data []byte) (*Claim,
 	return nil, fmt.Errorf("%w: media type %.80q", ErrWrongType, mediaType)
 }
 
-func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
+func openSimple(annotations map[string]string, data []byte) (*Opened, error) {
 	text, there := annotations[simplesigning.AnnotationSignature]
 	if !there {
 		return nil, fmt.Errorf("%w: layer without %s", ErrMalformed, simplesigning.AnnotationSignature)
@@ -88,12 +88,12 @@ func openSimple(annotations map[string]string, data []byte) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
-	return newClaim(data, Claim{
+	return newOpened(data, Opened{
 		Signatures: [][]byte{sig}, Certificate: certified(annotations), payload: data, simple: true,
 	}).offered()
 }
 
-func openEnvelope(annotations map[string]string, data []byte) (*Claim, error) {
+func openEnvelope(annotations map[string]string, data []byte) (*Opened, error) {
 	root, err := strictjson.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -102,33 +102,33 @@ func openEnvelope(annotations map[string]string, data []byte) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return claimOf(e, Claim{Certificate: certified(annotations), Envelope: root.Raw()})
+	return fromEnvelope(e, Opened{Certificate: certified(annotations), Envelope: root.Raw()})
 }
 
-func openBundle(data []byte) (*Claim, error) {
+func openBundle(data []byte) (*Opened, error) {
 	b, err := bundle.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	c := Claim{Hint: b.Hint, Certificate: b.Certificate, Envelope: b.EnvelopeText}
+	c := Opened{Hint: b.Hint, Certificate: b.Certificate, Envelope: b.EnvelopeText}
 	if b.Envelope == nil {
 		c.Signatures, c.SHA256 = [][]byte{b.Message.Signature}, b.Message.SHA256
 		return &c, ErrOverBytes
 	}
-	return claimOf(b.Envelope, c)
+	return fromEnvelope(b.Envelope, c)
 }
 
-// claimOf completes a claim that an envelope makes.
-func claimOf(e *dsse.Envelope, c Claim) (*Claim, error) {
+// fromEnvelope completes what is opened from an envelope.
+func fromEnvelope(e *dsse.Envelope, c Opened) (*Opened, error) {
 	if e.PayloadType != dsse.PayloadTypeInToto {
 		return &c, fmt.Errorf("%w: payloadType %.80q", ErrWrongType, e.PayloadType)
 	}
 	c.Signatures, c.payload = e.Signatures, e.Payload
-	return newClaim(e.PAE(), c).offered()
+	return newOpened(e.PAE(), c).offered()
 }
 
-// newClaim is a claim whose signatures cover these bytes.
-func newClaim(signed []byte, c Claim) *Claim {
+// newOpened returns evidence whose signatures cover these bytes.
+func newOpened(signed []byte, c Opened) *Opened {
 	c.message.Bytes = signed
 	c.Signed = &c.message
 	return &c
@@ -140,7 +140,7 @@ func certified(annotations map[string]string) bool {
 }
 
 // offered adds ErrNotByKey where a certificate is offered.
-func (c *Claim) offered() (*Claim, error) {
+func (c *Opened) offered() (*Opened, error) {
 	if c.Certificate {
 		return c, ErrNotByKey
 	}
@@ -160,9 +160,9 @@ func IsSigned(start, all []byte) bool {
 	return simplesigning.Resembles(all)
 }
 
-// SignaturesBy lists the claim's signatures that are the key's. An error is that of
+// SignaturesBy lists the evidence's signatures that are the key's. An error is that of
 // the context, which is looked at before each.
-func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte, err error) {
+func (c *Opened) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte, err error) {
 	for _, sig := range c.Signatures {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -174,9 +174,9 @@ func (c *Claim) SignaturesBy(ctx context.Context, k *sigkey.Key) (made [][]byte,
 	return made, nil
 }
 
-// VerifiedWithin reports whether any of the claim's signatures is the key's. An error is
+// VerifiedWithin reports whether any of the evidence's signatures is the key's. An error is
 // that of the context, which is looked at before each.
-func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
+func (c *Opened) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error) {
 	for _, sig := range c.Signatures {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -190,7 +190,7 @@ func (c *Claim) VerifiedWithin(ctx context.Context, k *sigkey.Key) (bool, error)
 
 // Content parses what was signed. It says nothing about who signed it: check
 // VerifiedWithin first.
-func (c *Claim) Content() (Content, error) {
+func (c *Opened) Content() (Content, error) {
 	if c.simple {
 		p, err := simplesigning.Parse(c.payload)
 		return Content{Simple: p}, wrap(err)

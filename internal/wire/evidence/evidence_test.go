@@ -34,20 +34,20 @@ func TestAttack_E22_TheContextIsLookedAtBeforeEachSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := `{"sig":"` + base64.StdEncoding.EncodeToString(make([]byte, ed25519.SignatureSize)) + `"},`
-	claim, err := evidence.Open(dsse.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":"e30=","signatures":[%s]}`,
+	opened, err := evidence.Open(dsse.EnvelopeMediaType, nil, fmt.Appendf(nil, `{"payloadType":%q,"payload":"e30=","signatures":[%s]}`,
 		dsse.PayloadTypeInToto, strings.TrimSuffix(strings.Repeat(one, dsse.MaxSignatures), ",")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []int{0, 1, dsse.MaxSignatures - 1} {
-		if _, err := claim.VerifiedWithin(&endsAfter{t.Context(), n}, key); !errors.Is(err, context.Canceled) {
+		if _, err := opened.VerifiedWithin(&endsAfter{t.Context(), n}, key); !errors.Is(err, context.Canceled) {
 			t.Errorf("ended after %d: %v", n, err)
 		}
-		if _, err := claim.SignaturesBy(&endsAfter{t.Context(), n}, key); !errors.Is(err, context.Canceled) {
+		if _, err := opened.SignaturesBy(&endsAfter{t.Context(), n}, key); !errors.Is(err, context.Canceled) {
 			t.Errorf("ended after %d: %v", n, err)
 		}
 	}
-	if made, err := claim.VerifiedWithin(&endsAfter{t.Context(), dsse.MaxSignatures}, key); made || err != nil {
+	if made, err := opened.VerifiedWithin(&endsAfter{t.Context(), dsse.MaxSignatures}, key); made || err != nil {
 		t.Error(made, err)
 	}
 }

@@ -19,16 +19,16 @@ func FuzzDescribe(f *testing.F) {
 		mediaType := types[int(which)%len(types)]
 		annotations := map[string]string{simplesigning.AnnotationSignature: "AA==", simplesigning.AnnotationCertificate: certificate}
 		d, described := evidence.Describe(mediaType, annotations, data)
-		claim, err := evidence.Open(mediaType, annotations, data)
-		if claim == nil {
+		opened, err := evidence.Open(mediaType, annotations, data)
+		if opened == nil {
 			return
 		}
-		if d.Signer.Certificate != claim.Certificate {
-			t.Fatalf("described %+v, opened %+v", d.Signer, claim)
+		if d.Signer.Certificate != opened.Certificate {
+			t.Fatalf("described %+v, opened %+v", d.Signer, opened)
 		}
 		content, wrong := evidence.Content{}, err
-		if claim.Signed != nil {
-			content, wrong = claim.Content()
+		if opened.Signed != nil {
+			content, wrong = opened.Content()
 		}
 		if wrong == nil && (described != nil || (content.Statement == nil) != (d.Statement == nil) || (content.Simple == nil) != (d.Simple == nil)) {
 			t.Fatalf("opened %+v, described %+v, %v", content, d, described)

@@ -13,16 +13,16 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// layouts checks whether the links that are attached complete the in-toto layouts of a
+// stepLayouts checks whether the links that are attached complete the in-toto layouts of a
 // rule, and answers that to its evaluation.
-type layouts struct {
+type stepLayouts struct {
 	*checking
 	answer func(leaf *need, until time.Time, p *problem)
-	links  map[*need]*layoutLinks
+	links  map[*need]*stepLinks
 }
 
-// layoutLinks are the links that were found for a layout.
-type layoutLinks struct {
+// stepLinks are the links that were found for a layout.
+type stepLinks struct {
 	all  [][]byte
 	have map[[sha256.Size]byte]bool
 	// judged is how many of them were judged, and waiting the evidence that has
@@ -33,13 +33,13 @@ type layoutLinks struct {
 	complete, answered bool
 }
 
-func (l *layouts) linksOf(leaf *need) *layoutLinks {
+func (l *stepLayouts) linksOf(leaf *need) *stepLinks {
 	if l.links == nil {
-		l.links = make(map[*need]*layoutLinks)
+		l.links = make(map[*need]*stepLinks)
 	}
 	found := l.links[leaf]
 	if found == nil {
-		found = &layoutLinks{}
+		found = &stepLinks{}
 		l.links[leaf] = found
 	}
 	return found
@@ -48,15 +48,15 @@ func (l *layouts) linksOf(leaf *need) *layoutLinks {
 // take takes in-toto links out of a piece of evidence, where a requirement is about a
 // layout. Who signed the attestation only attached them. What counts are the
 // functionaries' own signatures, which steps.Verify checks.
-func (l *layouts) take(p *piece) (taken bool) {
+func (l *stepLayouts) take(p *piece) (taken bool) {
 	if p.item.Place == registry.PlaceSignatureTag || p.waited {
 		return false // it is misplaced, or was not taken before
 	}
 	for _, leaf := range l.rule.leaves {
-		if !leaf.layout || l.linksOf(leaf).complete {
+		if !leaf.stepLayout || l.linksOf(leaf).complete {
 			continue
 		}
-		content, err := p.claim.Content()
+		content, err := p.opened.Content()
 		if err != nil || content.Statement == nil || content.Statement.PredicateType != steps.TypeLinkSet {
 			return taken
 		}
@@ -84,7 +84,7 @@ func (l *layouts) take(p *piece) (taken bool) {
 // first ones, and then whenever there are twice as many as the last time, which
 // costs little more than judging it once. It returns false where no more may be
 // looked at.
-func (l *layouts) add(leaf *need, p *piece, links [][]byte) bool {
+func (l *stepLayouts) add(leaf *need, p *piece, links [][]byte) bool {
 	found := l.linksOf(leaf)
 	left := &p.work.links
 	signed, checks, err := steps.SignedLinks(l.ctx, leaf.attestation.LayoutEnvelope, links, left.left)
@@ -125,7 +125,7 @@ func (l *layouts) add(leaf *need, p *piece, links [][]byte) bool {
 
 // deny notes why the links of a piece of evidence do not count. That is the answer as
 // long as there is no other.
-func (l *layouts) deny(leaf *need, p *piece, detail string) {
+func (l *stepLayouts) deny(leaf *need, p *piece, detail string) {
 	if found := l.linksOf(leaf); !found.answered {
 		found.answered = true
 		l.answer(leaf, time.Time{}, &problem{ReasonLayout, detail})
@@ -134,7 +134,7 @@ func (l *layouts) deny(leaf *need, p *piece, detail string) {
 }
 
 // close judges what is left to be judged once all evidence was looked at.
-func (l *layouts) close() {
+func (l *stepLayouts) close() {
 	for _, leaf := range l.rule.leaves {
 		if found := l.links[leaf]; found != nil && len(found.waiting) > 0 {
 			l.judge(leaf, found)
@@ -143,7 +143,7 @@ func (l *layouts) close() {
 }
 
 // judge judges a layout with all links that were found so far.
-func (l *layouts) judge(leaf *need, found *layoutLinks) {
+func (l *stepLayouts) judge(leaf *need, found *stepLinks) {
 	waiting := found.waiting
 	found.waiting, found.judged, found.answered = nil, len(found.all), true
 	until, err := l.verify(leaf, found.all)
@@ -161,7 +161,7 @@ func (l *layouts) judge(leaf *need, found *layoutLinks) {
 }
 
 // verify reports until when links complete a layout.
-func (l *layouts) verify(leaf *need, links [][]byte) (until time.Time, err error) {
+func (l *stepLayouts) verify(leaf *need, links [][]byte) (until time.Time, err error) {
 	hash, err := v1.NewHash(l.subject.digest)
 	if err != nil {
 		return time.Time{}, err
@@ -186,7 +186,7 @@ func (l *layouts) verify(leaf *need, links [][]byte) (until time.Time, err error
 }
 
 // owners are the keys of the role that count now.
-func (l *layouts) owners(leaf *need) (keys []crypto.PublicKey) {
+func (l *stepLayouts) owners(leaf *need) (keys []crypto.PublicKey) {
 	for _, k := range l.policy.keys {
 		if leaf.role.keys[k.ID()] && k.at(l.now) == nil {
 			keys = append(keys, k.key.Public())
