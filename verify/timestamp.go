@@ -39,7 +39,7 @@ func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem
 		}
 	}
 	if seen.IsZero() {
-		why = problemf(ReasonRevokedKey, "the key %s was revoked on %s, and no party of the policy's timestamps has seen the signature before", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
+		why = problemf(ReasonRevokedKey, "the key %s was revoked on %s, and none of the policy's timestamps has seen the signature before", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
 		return time.Time{}, why, nil
 	}
 	return seen, k.within(c.now), nil

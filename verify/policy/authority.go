@@ -79,12 +79,12 @@ type TimeAuthority interface {
 	TimeMatcher(settings map[string]any) (TimeMatcher, error)
 }
 
-// TimeMatcher recognises statements of time by one party. It is safe for concurrent use.
+// TimeMatcher recognises statements of time by one authority. It is safe for concurrent use.
 type TimeMatcher interface {
 	// ID tells it from all others, and is the same for the same settings in every
 	// process.
 	ID() string
-	// Seen returns a time at which all of e.Signatures existed, by the party's own word.
+	// Seen returns a time at which all of e.Signatures existed, as the authority says.
 	// Otherwise the error says why there is none. What others can write, the signer
 	// included, must not count. Seen must not use a network. A trusted key has made
 	// e.Signatures.
@@ -116,8 +116,8 @@ func (c *checking) findIdentities() error {
 	return nil
 }
 
-// findTimes asks the authorities for the parties whose word about time the policy believes,
-// and notes which authorities change.
+// findTimes asks the authorities for the matchers of the policy's timestamps, and notes
+// which authorities change.
 func (c *checking) findTimes() error {
 	p, seen := &c.Policy, make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {

@@ -61,7 +61,7 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //   - a threshold below 1 or above the number of distinct keys;
 //   - a rule that requires nothing;
 //   - a name that leads nowhere;
-//   - a pattern that can never match, and patterns of two rules of which neither is the
+//   - a pattern that can never match, and patterns of two rules where neither is the
 //     more specific one;
 //   - provenance without builder IDs, scans without a severity, summaries without a
 //     verifier;

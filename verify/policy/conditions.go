@@ -136,7 +136,7 @@ func (a *AttestationRequirement) check() error {
 }
 
 // emptyLists refuses lists that are given and empty. They would mean that anything
-// is accepted, and whoever empties a list may mean that nothing is.
+// is accepted; the author of an empty list may mean that nothing is.
 func (a *AttestationRequirement) emptyLists() error {
 	return emptyLists(map[string]bool{
 		"builder": isEmpty(a.Builder), "source": isEmpty(a.Source), "ref": isEmpty(a.Ref), "commit": isEmpty(a.Commit), "buildType": isEmpty(a.BuildType),

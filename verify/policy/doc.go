@@ -3,9 +3,9 @@
 //
 //	p, err := policy.Load("policy.yaml", policy.ParseOptions{})
 //
-// A [Policy] holds keys, roles (groups of keys of which several may have to act together)
-// and rules. [Parse] and [Load] read it from strict YAML or JSON, and tell line and column of
-// what is wrong; Go programs may fill in the struct. [Signatures] makes the policy of a few
+// A [Policy] holds keys, roles (groups of keys, where several may have to act together)
+// and rules. [Parse] and [Load] read it from strict YAML or JSON, and name line and column
+// of a mistake; Go programs may fill in the struct. [Signatures] makes the policy of a few
 // keys for everything. [Schema] is for editors. A [FileSource] watches a file.
 //
 // # Rules
@@ -14,8 +14,8 @@
 // segments, in which * is one whole segment and ** any number of them, at the end at least
 // one. registry.example/team/** does not match registry.example/team-evil/app. Names are
 // normalised first: nginx is index.docker.io/library/nginx. The most specific pattern
-// decides; two rules of which neither is more specific for some repository are refused. No
-// rule, no permission. A policy whose rules all deny is a freeze. It needs no key.
+// decides. Two rules are refused if neither is more specific for some repository. No rule,
+// no permission. A policy whose rules all deny is a freeze. It needs no key.
 //
 // # Plug-ins
 //

@@ -11,10 +11,9 @@ import (
 // read from a file, the text begins with line and column.
 var ErrInvalid = errors.New("unusable policy")
 
-// Policy says what an image needs so that it may be used. It is written as Go
-// values, or read by Parse and Load. The zero Policy is refused by
-// New. In a file each field has the name that stands behind it, lower case
-// first.
+// Policy says what an image needs before it may be used. It is written as Go values, or
+// read by Parse and Load. Check refuses the zero Policy. In a file each field has the
+// name in its tag, lower case first.
 type Policy struct {
 	// Version is that of the policy's form. It must be 1. Zero: refused.
 	Version int `json:"version"`
@@ -27,15 +26,15 @@ type Policy struct {
 	// under two names is refused. Empty: refused where there are no Identities, unless
 	// every rule denies.
 	Keys map[string]Key `json:"keys,omitempty"`
-	// Roles are groups of keys, of which several must act together where the
-	// role says so. Empty: refused, unless every rule denies.
+	// Roles are groups of keys. Several of a role must act together where the role
+	// says so. Empty: refused, unless every rule denies.
 	Roles map[string]Role `json:"roles,omitempty"`
 	// Identities are signers whom authorities recognise, by names of its own that
 	// no key has. A policy that names an authority whose package is not linked
 	// (Options.Authorities) is refused. Empty: none.
 	Identities map[string]Identity `json:"identities,omitempty"`
-	// Timestamps are parties whose word about when a signature was there is
-	// believed (Key.StandsBefore), by names of its own. Empty: nobody's.
+	// Timestamps are authorities trusted to say when a signature existed, by names that
+	// the policy chooses; see Key.StandsBefore. Empty: none.
 	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
 	// Builders maps the builder IDs of provenance to the SLSA build level that
 	// they are trusted to reach, 1 to 4. Empty: level says nothing.
@@ -73,13 +72,12 @@ type Key struct {
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
 	// Revoked is when the key was revoked. Zero: it is not. A key that is
-	// revoked does not count, also not before this time: whoever has it can write
-	// any time.
+	// revoked does not count, also not before this time: an attacker who has it can
+	// write any time.
 	Revoked time.Time `json:"revoked,omitzero"`
-	// StandsBefore lets a signature of an image stand that somebody of
-	// Policy.Timestamps has seen before Revoked. Set Revoked to when the key can
-	// first have been in wrong hands. Of files, nothing stands. False: nothing
-	// stands.
+	// StandsBefore keeps a signature of an image valid if one of Policy.Timestamps has
+	// seen it before Revoked. Set Revoked to when an attacker can first have had the
+	// key. Signatures of files are never kept valid. False: none is.
 	StandsBefore bool `json:"standsBefore,omitempty"`
 
 	// Public is the key itself, for policies in Go. Zero: see PEM and File.
@@ -96,7 +94,7 @@ type Identity struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
-// Timestamps is a party that vouches for when a signature was there.
+// Timestamps is an authority trusted to say when a signature existed.
 type Timestamps struct {
 	// Authority is its name in Options.Authorities, a TimeAuthority. Required.
 	Authority string `json:"authority"`
@@ -121,7 +119,7 @@ type Role struct {
 type DeniedDigest struct {
 	// Digest is that of a manifest or index, "sha256:…".
 	Digest string `json:"digest"`
-	// Reason is told to whoever asks.
+	// Reason is told to each caller that asks.
 	Reason string `json:"reason"`
 }
 
@@ -132,8 +130,8 @@ type Mode string
 const (
 	// ModeEnforce denies what does not meet the rule.
 	ModeEnforce Mode = "enforce"
-	// ModeWarn judges all the same, and allows: Result.Warning then holds what
-	// would have been the denial.
+	// ModeWarn judges and allows. Result.Warning then holds what would have been the
+	// denial.
 	ModeWarn Mode = "warn"
 )
 
@@ -148,13 +146,13 @@ type Rule struct {
 	Reason string `json:"reason,omitempty"`
 	// Mode is how Require is applied. Empty: ModeEnforce.
 	Mode Mode `json:"mode,omitempty"`
-	// SeparateDuties refuses keys that stand in two of the roles that Require
-	// names (VEXBy included), when the policy is loaded; whoever is recognised by
-	// identities of two of them, by one certificate or by several, counts in
-	// neither. Where identities stand in two of the roles, what they have signed
-	// counts only once all evidence was looked at, and not where some could not be.
-	// Whoever can hide evidence can so let somebody count in one of the roles, and
-	// never in two. False: one key may act in two roles.
+	// SeparateDuties keeps apart the roles that Require names, VEXBy included. A key
+	// that stands in two of them is refused when the policy is loaded. A principal that
+	// identities of two of them recognise counts in neither, by whatever certificates.
+	// Where identities stand in two of the roles, their evidence counts only once all
+	// evidence was read, and not where some could not be. An attacker who hides
+	// evidence can let a principal count in one of the roles, and never in two. False:
+	// one key may act in two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
 	// Require must all be met. At least one, unless Deny.
 	Require []Requirement `json:"require,omitempty"`
@@ -181,8 +179,8 @@ type SignatureRequirement struct {
 	// Annotations must all stand in a signature for it to count. Empty: none.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// SameRepository makes a signature count only where it names the repository
-	// that is asked about. Bundles name none, so that only simple signing
-	// payloads count then. False: a signature counts wherever it was copied to.
+	// that is asked about. Bundles name none: only simple signing payloads count
+	// then. False: a signature counts wherever it was copied to.
 	SameRepository bool `json:"sameRepository,omitempty"`
 }
 

@@ -36,8 +36,8 @@ type AttestationRequirement struct {
 	LinkConditions
 }
 
-// ProvenanceConditions are about SLSA provenance. Lists are of alternatives, of
-// which one must be equal, byte for byte.
+// ProvenanceConditions are about SLSA provenance. Lists are of alternatives: one must
+// be equal, byte for byte.
 type ProvenanceConditions struct {
 	// Builder are builder IDs. Required for provenance.
 	Builder []string `json:"builder,omitempty"`
@@ -80,28 +80,27 @@ type ProvenanceConditions struct {
 // scanner was told to leave out (.trivyignore, .grype.yaml, VEX, suppressions in
 // SARIF) count like all others where the report lists them: what is to be excused
 // stands in Accept, or is said by VEXBy. A report that names another image, or
-// something that is no image, is not accepted.
+// something that is not an image, is not accepted.
 type ScanConditions struct {
 	// MaxSeverity is the worst severity that is accepted: none, negligible, low,
 	// medium, high or critical. A severity that is not known, such as a CVSS score
 	// of 0, counts as critical. Empty: it must be given for scans.
 	MaxSeverity string `json:"maxSeverity,omitempty"`
-	// Accept are vulnerabilities that are accepted all the same. Empty: none.
+	// Accept are vulnerabilities that are accepted in spite of that. Empty: none.
 	Accept []AcceptedVulnerability `json:"accept,omitempty"`
 	// VEXBy is a role whose OpenVEX statements are believed: what its latest
 	// statement calls not_affected or fixed in this image does not count. A later
 	// doubt about another name of the vulnerability, as any of the role's
 	// statements gives them, is a doubt; an excuse is for the names that it gives.
 	// Where one of the role's documents cannot be read, nothing is excused.
-	// Empty: nobody's.
+	// Empty: no role's are.
 	VEXBy string `json:"vexBy,omitempty"`
 	// VEXMaxAge is how old a statement may be to excuse anything. A registry may
 	// hide a later statement; this bounds for how long that helps. Zero: any age.
 	VEXMaxAge Duration `json:"vexMaxAge,omitempty"`
 }
 
-// AcceptedVulnerability is a vulnerability that somebody has decided to live
-// with for a time.
+// AcceptedVulnerability is a vulnerability that the policy accepts for a time.
 type AcceptedVulnerability struct {
 	// ID is that of the scanner, such as CVE-2026-1234. Required.
 	ID string `json:"id"`
@@ -159,9 +158,9 @@ type VSAConditions struct {
 type LinkConditions struct {
 	// Layout names a file that holds the signed layout, from the directory of
 	// the policy; its owners are the requirement's role. The links are those of
-	// attestations of the image (package attest/steps, LinkPredicate), whoever
-	// attached them: the functionaries that the layout names must have signed
-	// them. The image must be a product of the layout's last step. Required for
+	// attestations of the image (package attest/steps, LinkPredicate). The signer of
+	// the attestation does not matter: the functionaries that the layout names must
+	// have signed the links. The image must be a product of the layout's last step. Required for
 	// intoto.
 	Layout string `json:"layout,omitempty"`
 	// LayoutEnvelope is the layout itself, for policies in Go. Nil: see Layout.

@@ -32,18 +32,17 @@ type FileSourceOptions struct {
 	Now func() time.Time
 	// Interval is how often the files are looked at, at most. Zero: two seconds.
 	Interval time.Duration
-	// Logger is told of new policies, and of files that are refused. Nil: nobody.
+	// Logger is told of new policies, and of files that are refused. Nil: none.
 	Logger *slog.Logger
 }
 
 // FileSource is a policy file that is loaded again when it, or a file that it
 // names, changes. It is safe for concurrent use.
 //
-// A new policy holds as a whole or not at all: one that is refused, half-written,
-// gone, or of a lower Serial than the one before changes nothing; the last good
-// policy goes on to hold, Err says why, and the logger is told. The same goes for an
-// Authority or Logger that panics meanwhile; then the files are loaded again after
-// Interval. A policy whose Expires has passed denies everything.
+// A new policy is used as a whole or not at all. One that is refused, half-written, gone,
+// or of a lower Serial than the one before changes nothing: the last good policy is kept,
+// Err says why, and the logger is told. The same goes for an Authority or Logger that
+// panics; then the files are loaded again after Interval. A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
 	o    FileSourceOptions
@@ -76,14 +75,14 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	}
 	s := &FileSource{path: path, o: o}
 	for range startAttempts {
-		if s.lookIfNobodyDoes(); s.err == nil || !errors.Is(s.err, errChanging) {
+		if s.lookIfIdle(); s.err == nil || !errors.Is(s.err, errChanging) {
 			break
 		}
 	}
 	return s, s.err
 }
 
-// startAttempts is how often files that change meanwhile are read at the start.
+// startAttempts is how often files are read at the start that change while they are read.
 const startAttempts = 5
 
 // errChanging says that the files are being written to.
@@ -94,7 +93,7 @@ var errChanging = errors.New("the policy, or a file that it names, changed while
 // changed; others do not wait for that.
 func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	if s.due() {
-		s.lookIfNobodyDoes()
+		s.lookIfIdle()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,11 +116,10 @@ func (s *FileSource) Err() error {
 	return s.err
 }
 
-// lookIfNobodyDoes looks at the files, unless somebody is at it. Authorities and the
-// Logger are others' code: where one panics, whoever asked for the policy must get
-// one, the watching must go on, and what was loaded is not known to hold, so that the
-// next look loads it anew.
-func (s *FileSource) lookIfNobodyDoes() {
+// lookIfIdle looks at the files, unless another caller is at it. Authorities and the
+// Logger are others' code. Where one panics, the caller must get a policy, and watching
+// must go on. What was loaded is not known to hold: the next look loads it again.
+func (s *FileSource) lookIfIdle() {
 	if !s.looking.TryLock() {
 		return
 	}
@@ -134,21 +132,21 @@ func (s *FileSource) lookIfNobodyDoes() {
 	s.checked, s.seen, s.err = s.o.Now(), [sha256.Size]byte{}, err
 	s.mu.Unlock()
 	_ = panics.Caught(func() error { // the Logger may be the one that panics
-		s.o.Logger.Error("the policy could not be loaded; the last good one goes on to hold", "path", s.path, "error", err)
+		s.o.Logger.Error("the policy could not be loaded; keeping the last good one", "path", s.path, "error", err)
 		return nil
 	})
 }
 
 // look reads the files, and takes the policy over where they have changed. What
 // was read must be there still once all is read: a policy that was replaced in the
-// middle, with the keys of the one before, is nobody's.
+// middle, with the keys of the one before, was never written.
 func (s *FileSource) look() {
 	now := s.o.Now()
 	if s.sum(s.named) == s.seen {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.checked = now; errors.Is(s.err, errChanging) {
-			s.err = nil // it was undone meanwhile
+			s.err = nil // the change was undone
 		}
 		return
 	}
@@ -158,12 +156,12 @@ func (s *FileSource) look() {
 	defer s.mu.Unlock()
 	s.checked = now
 	if changed {
-		s.err = errChanging // seen stays what it was, so that the next look loads anew
+		s.err = errChanging // seen stays what it was: the next look loads again
 		return
 	}
 	s.named, s.seen = named, sum
 	if s.err = err; err != nil {
-		s.o.Logger.Error("policy refused; the last good one goes on to hold", "path", s.path, "error", err)
+		s.o.Logger.Error("policy refused; keeping the last good one", "path", s.path, "error", err)
 		return
 	}
 	s.held, s.serial = p, p.Policy.Serial

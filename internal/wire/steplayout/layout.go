@@ -52,7 +52,7 @@ type Kind int
 
 // Kinds of a Refusal.
 const (
-	// Malformed: it is no layout.
+	// Malformed: it is not a layout.
 	Malformed Kind = iota
 	// Inspections: it has inspections, which would run commands.
 	Inspections
@@ -268,7 +268,7 @@ func toRules(wire [][]string) ([]Rule, error) {
 
 // checkOrigins refuses a MATCH that says nothing: with a step that there is not,
 // which would match nothing, or with the very list that it is applied to, which
-// would match everything. Nobody would notice the typing error.
+// would match everything. The typing error would not be noticed.
 func (l *Layout) checkOrigins() *Refusal {
 	for _, s := range l.Steps {
 		for _, r := range slices.Concat(s.Materials, s.Products) {

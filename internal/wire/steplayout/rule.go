@@ -77,9 +77,9 @@ func holdsParameter(pattern string) bool {
 
 const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
-// checkPattern refuses patterns that in-toto-golang cannot read, which it passes
-// over with a warning, so that a DISALLOW would have no effect; and patterns that
-// no artifact's name can match because they are no such path.
+// checkPattern refuses patterns that in-toto-golang cannot read: it passes over them
+// with a warning, and a DISALLOW would have no effect. It also refuses patterns that no
+// artifact's name can match because they are not such a path.
 func checkPattern(pattern string) error {
 	switch {
 	case len(pattern) > MaxPathBytes || !fs.ValidPath(pattern) || pattern == ".":
@@ -102,8 +102,8 @@ func checkPattern(pattern string) error {
 	return nil
 }
 
-// skipSet passes over "[!]{char|char-char}]", of which the first bracket has been
-// read, and returns what follows.
+// skipSet passes over "[!]{char|char-char}]", whose first bracket has been read, and
+// returns what follows.
 func skipSet(rest []rune) ([]rune, bool) {
 	if len(rest) > 0 && rest[0] == '!' {
 		rest = rest[1:]
