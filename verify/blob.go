@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,23 +27,14 @@ const (
 	maxHeldBlob = 64 << 20
 )
 
-// BlobResult is a positive decision about a file.
+// BlobResult is a positive decision about a file. Its JSON is a Report.
 type BlobResult struct {
 	// SHA256 is the digest of what was read and verified, in hex, and Size its
 	// number of bytes.
-	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"`
+	SHA256 string
+	Size   int64
 	// Keys are the trusted keys that have signed, as many as the threshold.
-	Keys []Principal `json:"keys"`
-}
-
-// MarshalJSON writes the result.
-func (r *BlobResult) MarshalJSON() ([]byte, error) {
-	type plain BlobResult
-	return json.Marshal(struct {
-		Verified bool `json:"verified"`
-		*plain
-	}{true, (*plain)(r)})
+	Keys []Principal
 }
 
 // Blob judges a file by the Sigstore bundles that are given for it (JSON, v0.1
@@ -164,7 +154,7 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
 		return &problem{openReason(err), err.Error()}
 	}
-	p.opened, p.search = opened, search{policy: c.policy, asked: c.rule.asked}
+	p.search = search{policy: c.policy, asked: c.rule.asked, opened: opened}
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
 	if err == nil {
 		return nil

@@ -250,7 +250,7 @@ func TestDecisionsAboutFilesAreReadByPeopleAndPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := json.Marshal(res)
-	if want := fmt.Sprintf(`{"verified":true,"sha256":%q,"size":5,"keys":[{"id":%q,"name":"a"}]}`, helloSum, people[0].key.ID()); err != nil || string(got) != want {
+	if want := fmt.Sprintf(`{"status":"verified","sha256":%q,"size":5,"keys":[{"id":%q,"name":"a"}],"evidence":[]}`, helloSum, people[0].key.ID()); err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }

@@ -348,7 +348,7 @@ func TestDecisionsAreLoggedWithoutSecrets(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	logger.Info("judged", "result", w.verified(policy.Signatures{}))
 	logger.Info("judged", "denial", w.denied(policy.Signatures{Keys: []policy.PublicKey{w.other.key}}, verify.ReasonNoTrustedSignature))
-	for _, want := range []string{`"verified":true`, w.trusted.key.ID(), `"reason":"no-trusted-signature"`, "rules[0].require[0]: no-trusted-signature", "1 untrusted-key"} {
+	for _, want := range []string{`"status":"verified"`, w.trusted.key.ID(), `"reason":"no-trusted-signature"`, "rules[0].require[0]: no-trusted-signature", "1 untrusted-key"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log.String())
 		}

@@ -188,32 +188,37 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// LogValue implements slog.LogValuer.
+// LogValue implements slog.LogValuer: fields of the Report, in short.
 func (r *Result) LogValue() slog.Value {
 	attrs := []slog.Attr{
-		slog.Bool("verified", r.Warning == nil), slog.String("reference", r.Reference), slog.String("digest", r.Digest.DigestStr()),
+		slog.String("status", string(r.status())), slog.String("image", r.Reference), slog.String("digest", digestText(r.Digest)),
 		slog.String("policy", r.PolicyDigest), slog.String("rule", r.Rule), slog.Any("keys", keyIDs(r.Keys)),
 	}
 	if !r.ValidUntil.IsZero() {
 		attrs = append(attrs, slog.Time("validUntil", r.ValidUntil))
 	}
 	if r.Warning != nil {
-		attrs = append(attrs, slog.Any("warning", r.Warning))
+		attrs = append(attrs, r.Warning.why()...)
 	}
 	return slog.GroupValue(attrs...)
 }
 
-// LogValue implements slog.LogValuer.
+// LogValue implements slog.LogValuer: fields of the Report, in short.
 func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(append([]slog.Attr{
+		slog.String("status", string(StatusDenied)), slog.String("image", e.Reference), slog.String("digest", digestText(e.Digest)),
+		slog.String("policy", e.PolicyDigest), slog.String("rule", e.Rule),
+	}, e.why()...)...)
+}
+
+func (e *Error) why() []slog.Attr {
 	unmet := make([]string, 0, len(e.Unmet))
 	for _, u := range e.Unmet {
 		unmet = append(unmet, u.Requirement+": "+string(u.Reason))
 	}
-	return slog.GroupValue(
-		slog.Bool("verified", false), slog.String("reason", string(e.Reason)), slog.String("reference", e.Reference),
-		slog.String("digest", e.Digest.DigestStr()), slog.String("policy", e.PolicyDigest), slog.String("rule", e.Rule),
-		slog.String("detail", e.Detail), slog.Any("unmet", unmet), slog.String("evidence", summary(e.Evidence)),
-	)
+	return []slog.Attr{
+		slog.String("reason", string(e.Reason)), slog.String("detail", e.Detail), slog.Any("unmet", unmet), slog.String("evidence", summary(e.Evidence)),
+	}
 }
 
 func keyIDs(keys []Principal) []string {

@@ -184,7 +184,7 @@ func TestLogsTellOfWarningsAndWhenADecisionEnds(t *testing.T) {
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("judged", "result", res)
-	for _, want := range []string{`"verified":false`, `"validUntil":"2026-12-01T00:00:00Z"`, `"warning":{"verified":false,"reason":"no-signature"`} {
+	for _, want := range []string{`"status":"warned"`, `"validUntil":"2026-12-01T00:00:00Z"`, `"reason":"no-signature"`, `"unmet":["rules[0].require[0]`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log.String())
 		}

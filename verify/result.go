@@ -13,7 +13,7 @@ import (
 
 // Result is a positive decision. Only a Verifier makes one that its methods
 // accept. What it refers to may be shared with other callers, and must not be
-// changed. As JSON it has the fields of the tags below, digests as strings.
+// changed. Its JSON is a Report.
 type Result struct {
 	// Reference is what was asked about, as text.
 	Reference string
@@ -124,30 +124,7 @@ type Evidence struct {
 	attestation bool
 }
 
-// MarshalJSON writes the result with its digests as text.
-func (r *Result) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Verified     bool          `json:"verified"`
-		Reference    string        `json:"reference"`
-		Digest       string        `json:"digest"`
-		Policy       string        `json:"policy,omitempty"`
-		Rule         string        `json:"rule,omitempty"`
-		JudgedAt     time.Time     `json:"judgedAt,omitzero"`
-		ValidUntil   time.Time     `json:"validUntil,omitzero"`
-		Requirements []Met         `json:"requirements,omitempty"`
-		Keys         []Principal   `json:"keys"`
-		Statements   []Statement   `json:"statements,omitempty"`
-		Evidence     []Evidence    `json:"evidence"`
-		Denied       []DeniedChild `json:"deniedChildren,omitempty"`
-		Index        *Result       `json:"index,omitempty"`
-		Warning      *Error        `json:"warning,omitempty"`
-	}{
-		r.Warning == nil, r.Reference, r.Digest.String(), r.PolicyDigest, r.Rule, r.JudgedAt.UTC(), r.ValidUntil.UTC(), r.Requirements,
-		r.Keys, r.Statements, r.Evidence, r.DeniedChildren, r.Index, r.Warning,
-	})
-}
-
-// Error is a negative decision.
+// Error is a negative decision. Its JSON is a Report.
 type Error struct {
 	// Reason says why, in one word.
 	Reason Reason
@@ -207,22 +184,6 @@ func summary(all []Evidence) string {
 	return strings.Join(parts, ", ")
 }
 
-// MarshalJSON writes the decision as stable JSON.
-func (e *Error) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Verified  bool       `json:"verified"`
-		Reason    Reason     `json:"reason"`
-		Reference string     `json:"reference,omitempty"`
-		Digest    string     `json:"digest,omitempty"`
-		SHA256    string     `json:"sha256,omitempty"`
-		Policy    string     `json:"policy,omitempty"`
-		Rule      string     `json:"rule,omitempty"`
-		Detail    string     `json:"detail"`
-		Unmet     []Unmet    `json:"unmet,omitempty"`
-		Evidence  []Evidence `json:"evidence"`
-	}{false, e.Reason, e.Reference, digestText(e.Digest), e.SHA256, e.PolicyDigest, e.Rule, e.Detail, e.Unmet, e.Evidence})
-}
-
 func digestText(d name.Digest) string {
 	if d.DigestStr() == "" {
 		return ""
@@ -230,10 +191,11 @@ func digestText(d name.Digest) string {
 	return d.String()
 }
 
-// UndecidedError says that too few signatures were seen to allow, and that not
-// everything could be read, or that what was seen has ended while it was read, so
-// that asking again may give another answer. It denies like any error. Unwrap gives the causes, so that errors.Is finds
-// registry.ErrUnavailable, registry.ErrRateLimited and the like.
+// UndecidedError says that too few signatures were seen to allow, and that asking
+// again may give another answer: not everything could be read, or what was seen has
+// ended while it was read. It denies like any error. Unwrap gives the causes, and
+// errors.Is finds registry.ErrUnavailable, registry.ErrRateLimited and the like. Its
+// JSON is a Report.
 type UndecidedError struct {
 	// Reference and Digest are as in Error.
 	Reference string

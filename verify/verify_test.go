@@ -529,13 +529,13 @@ func TestDecisionsAreStableJSON(t *testing.T) {
 		v    any
 		want string
 	}{
-		"result": {res, fmt.Sprintf(`{"verified":true,"reference":%[1]q,"digest":%[1]q,"policy":%[2]q,"rule":"**","judgedAt":%[3]q,`+
+		"result": {res, fmt.Sprintf(`{"image":%[1]q,"status":"verified","digest":%[1]q,"policy":%[2]q,"rule":"**","judgedAt":%[3]q,`+
 			`"requirements":[{"requirement":"rules[0].require[0]","title":"signature by signers","by":"signers","keys":[{"id":%[4]q,"name":"key 0","evidence":%[5]q}]}],`+
 			`"keys":[{"id":%[4]q,"name":"key 0","evidence":%[5]q}],`+
 			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[5]q,"keyId":%[4]q,"requirement":"rules[0].require[0]","reason":"counted"}]}`,
 			w.image, res.PolicyDigest, res.JudgedAt.UTC().Format(time.RFC3339Nano), key.ID, e.Manifest)},
-		"denial": {denial, fmt.Sprintf(`{"verified":false,"reason":"no-trusted-signature","reference":%[1]q,"digest":%[1]q,"policy":%[2]q,"rule":"**","detail":%[3]q,`+
-			`"unmet":[{"requirement":"rules[0].require[0]","title":"signature by signers","reason":"no-trusted-signature","detail":%[3]q}],`+
+		"denial": {denial, fmt.Sprintf(`{"image":%[1]q,"status":"denied","digest":%[1]q,"policy":%[2]q,"rule":"**","reason":"no-trusted-signature","detail":%[3]q,`+
+			`"unmet":[{"requirement":"rules[0].require[0]","title":"signature by signers","reason":"no-trusted-signature","detail":%[3]q}],"keys":[],`+
 			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[4]q,"reason":"untrusted-key","detail":"no trusted key has made its signature"}]}`,
 			w.image, denial.PolicyDigest, denial.Detail, e.Manifest)},
 	} {

@@ -12,7 +12,8 @@ import (
 type SummaryLine struct {
 	// Name is a few lower-case words of ours; Value is what the predicate says,
 	// without control characters and at most some hundred bytes.
-	Name, Value string
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // maxSummaryValue bounds a value, in bytes.

@@ -7,6 +7,7 @@ package jsonschema
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -29,12 +30,25 @@ func Of(t reflect.Type, title string, known map[reflect.Type]map[string]any) map
 			schema[k] = v
 		}
 	}
-	schema["$schema"], schema["title"] = "https://json-schema.org/draft/2020-12/schema", title
+	schema["$schema"], schema["title"] = dialect, title
 	if len(g.defs) > 0 {
 		schema["$defs"] = g.defs
 	}
 	return schema
 }
+
+// AnyOf makes the schema of documents that are of one of some types, each as Of
+// describes it.
+func AnyOf(title string, known map[reflect.Type]map[string]any, types ...reflect.Type) map[string]any {
+	g := generator{known: known, defs: make(map[string]any)}
+	var all []any
+	for _, t := range types {
+		all = append(all, g.schema(t))
+	}
+	return map[string]any{"$schema": dialect, "title": title, "anyOf": all, "$defs": g.defs}
+}
+
+const dialect = "https://json-schema.org/draft/2020-12/schema"
 
 type generator struct {
 	known map[reflect.Type]map[string]any
@@ -121,6 +135,9 @@ func (c *checker) check(path string, schema map[string]any, v any) error {
 	if all, ok := schema["enum"].([]any); ok && !slices.Contains(all, v) {
 		return fail("%v is not one of %v", v, all)
 	}
+	if all, ok := schema["anyOf"].([]any); ok {
+		return c.anyOf(path, all, v)
+	}
 	switch schema["type"] {
 	case "string":
 		text, ok := v.(string)
@@ -152,6 +169,19 @@ func (c *checker) check(path string, schema map[string]any, v any) error {
 		return c.object(path, schema, v)
 	}
 	return nil
+}
+
+// anyOf says of each alternative why it is not the one.
+func (c *checker) anyOf(path string, all []any, v any) error {
+	var failed []error
+	for _, schema := range all {
+		err := c.check(path, schema.(map[string]any), v)
+		if err == nil {
+			return nil
+		}
+		failed = append(failed, err)
+	}
+	return fmt.Errorf("%s: it is none of %d alternatives: %w", path, len(all), errors.Join(failed...))
 }
 
 func (c *checker) object(path string, schema map[string]any, v any) error {

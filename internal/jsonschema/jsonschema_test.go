@@ -63,3 +63,36 @@ func TestDocumentsAreHeldToTheSchemaOfTheirType(t *testing.T) {
 		}
 	}
 }
+
+func TestAnyOf_OneTypeMustFit(t *testing.T) {
+	schema := jsonschema.AnyOf("trees or times", nil, reflect.TypeFor[tree](), reflect.TypeFor[[]tree](), reflect.TypeFor[time.Time]())
+	text, err := jsonschema.Text(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read map[string]any
+	if err := json.Unmarshal(text, &read); err != nil {
+		t.Fatal(err)
+	}
+	for document, wrong := range map[string]string{
+		`{"name":"a"}`: "",
+		`[{"name":"a","children":[{"name":"b"}]}]`: "",
+		`[]`:                     "",
+		`"2026-11-23T00:00:00Z"`: "",
+		`"now"`:                  "none of 3",
+		`[{"name":"a"},{"name":"a","unknown":"x"}]`: "unknown is not known",
+		`{"name":"a","unknown":"x"}`:                "unknown is not known",
+		`7`:                                         "none of 3",
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(document), &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []map[string]any{schema, read} {
+			err := jsonschema.Check(s, v)
+			if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+				t.Errorf("%s: %v, want %q", document, err, wrong)
+			}
+		}
+	}
+}

@@ -52,7 +52,7 @@ func TestAttack_P19_ErrorsNameNoAddress(t *testing.T) {
 	defer s.events.mu.Unlock()
 	causes := 0
 	for _, e := range s.events.all {
-		if strings.Contains(e.Cause, "inner.corp.invalid") {
+		if strings.Contains(strings.Join(e.Causes, " "), "inner.corp.invalid") {
 			causes++
 		}
 	}

@@ -57,7 +57,11 @@ type permit struct {
 	Rule  string `json:"rule,omitempty"`
 	// Warning is the denial that a rule which only warns did not enforce.
 	Warning string `json:"warning,omitempty"`
+	// Reason is that denial's.
+	Reason verify.Reason `json:"reason,omitempty"`
 
+	// policy is the digest of the policy that it was asked for by.
+	policy string
 	// result is the decision itself, where this process made it.
 	result *verify.Result
 	// denied is the refusal, where the decision is negative.
@@ -76,7 +80,16 @@ type permit struct {
 // forBlob is what follows from a decision for a blob that the manifest lists: may is what
 // it may be as evidence.
 func (d *permit) forBlob(size int64, may kinds.Set) permit {
-	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning}
+	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning, Reason: d.Reason}
+}
+
+// report is a decision that lets something pass, for the audit log.
+func (d *permit) report(image, digest string) verify.Report {
+	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policy, Rule: d.Rule, JudgedAt: d.At.UTC()}
+	if d.Warning != "" {
+		to.Status, to.Reason, to.Detail = verify.StatusWarned, d.Reason, d.Warning
+	}
+	return to
 }
 
 // linkKey names a digest that manifests of a repository list. There is no policy in
@@ -150,8 +163,8 @@ func (d permit) shelf() int {
 
 // weight is about how many bytes a decision holds in memory, with its key.
 func (d permit) weight() int64 {
-	const each, result, denial, unmet = 400, 400, 700, 300
-	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Warning) + len(d.about))
+	const each, result, denial, unmet = 432, 400, 700, 300
+	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Warning) + len(d.Reason) + len(d.about))
 	if d.result != nil {
 		n += result
 		if d.result.Warning != nil {

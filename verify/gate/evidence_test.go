@@ -313,7 +313,7 @@ func TestAttack_P3_OnlyEvidenceTheRulesAllowPasses(t *testing.T) {
 	s.passes(foreign)
 	s.events.mu.Lock()
 	defer s.events.mu.Unlock()
-	if last := s.events.all[len(s.events.all)-1]; last.Kind != gate.EventAllowed || !last.Cached {
+	if last := s.events.all[len(s.events.all)-1]; last.Kind != gate.EventAllowed || !last.Request.Cached {
 		t.Errorf("it was judged anew: %+v", last)
 	}
 }

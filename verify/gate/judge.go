@@ -82,11 +82,11 @@ func (j *judge) decide(ctx context.Context, p pull, digest string) (decided perm
 		return permit{}, false, err
 	}
 	w := &walk{j: j, v: v, p: p}
-	if known, ok := w.known(ctx, digest); ok {
-		return known, true, nil
+	if decided, cached = w.known(ctx, digest); !cached {
+		decided, err = j.once(ctx, v, p, w.key(digest), func(ctx context.Context) (permit, error) { return w.run(ctx, digest) })
 	}
-	decided, err = j.once(ctx, v, p, w.key(digest), func(ctx context.Context) (permit, error) { return w.run(ctx, digest) })
-	return decided, false, err
+	decided.policy = v.PolicyDigest()
+	return decided, cached, err
 }
 
 // byItself judges a manifest as an image even if it would pass as evidence. A tag names
@@ -98,19 +98,21 @@ func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, er
 		return permit{}, err
 	}
 	key := permitKey{v.Generation(), p.repo.Name(), digest, asImage}
-	if known, ok := j.decisions.get(ctx, v, key); ok {
-		return known, nil
+	decided, known := j.decisions.get(ctx, v, key)
+	if !known {
+		decided, err = j.once(ctx, v, p, key, func(ctx context.Context) (permit, error) {
+			made, err := j.carried(ctx, v, p, digest)
+			if err == nil && made == nil {
+				made, err = j.verified(ctx, v, p, digest)
+			}
+			if err != nil {
+				return permit{}, err
+			}
+			return *made, j.keep(ctx, v, p, key, made)
+		})
 	}
-	return j.once(ctx, v, p, key, func(ctx context.Context) (permit, error) {
-		decided, err := j.carried(ctx, v, p, digest)
-		if err == nil && decided == nil {
-			decided, err = j.verified(ctx, v, p, digest)
-		}
-		if err != nil {
-			return permit{}, err
-		}
-		return *decided, j.keep(ctx, v, p, key, decided)
-	})
+	decided.policy = v.PolicyDigest()
+	return decided, err
 }
 
 // once reaches a decision for all who ask for it with the same credentials.
@@ -187,7 +189,7 @@ func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
 	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
 	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, result: &kept}
 	if result.Warning != nil {
-		d.Warning = result.Warning.Error()
+		d.Warning, d.Reason = result.Warning.Error(), result.Warning.Reason
 		warning := *result.Warning
 		warning.Evidence = nil
 		kept.Warning = &warning
@@ -208,7 +210,7 @@ func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above per
 }
 
 func (j *judge) evidenceOf(above permit, subject string) *permit {
-	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning, about: subject}
+	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning, Reason: above.Reason, about: subject}
 }
 
 // permitEvidence lets evidence pass by digest too, and its blobs.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // Kinds of events.
@@ -25,38 +27,20 @@ const (
 )
 
 // Event is something that the gate has decided or found. As JSON it is a line of
-// the audit log.
+// the audit log, which verify.ResultSchema describes.
 type Event struct {
 	Time time.Time `json:"time"`
 	// Kind is one of the constants.
 	Kind string `json:"event"`
-	// Image is the repository with the tag or digest that was asked for. Empty: the
-	// request names none that could be asked for.
-	Image string `json:"image,omitempty"`
-	// Request is then its method and path.
-	Request string `json:"request,omitempty"`
-	// Digest is that of the manifest or blob, once it is known.
-	Digest string `json:"digest,omitempty"`
-	// Rule is the pattern of the policy's rule that decided.
-	Rule string `json:"rule,omitempty"`
-	// Reason is a reason of package verify, or a word of this package; Message is
-	// what the client was told.
-	Reason  string `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
-	// Cause is what is behind an answer that is an error and no decision, in full: it may
-	// name addresses, and no client is told.
-	Cause string `json:"cause,omitempty"`
-	// Warning is what a rule that only warns would have denied for.
-	Warning string `json:"warning,omitempty"`
-	// Client is the address of who asked, Agent its User-Agent header.
-	Client string `json:"client,omitempty"`
-	Agent  string `json:"agent,omitempty"`
-	// Status is the HTTP status of the answer.
-	Status int `json:"status,omitempty"`
-	// Latency is the time until the decision.
-	Latency time.Duration `json:"latencyNanoseconds,omitempty"`
-	// Cached: the decision had been reached before.
-	Cached bool `json:"cached,omitempty"`
+	// Report is the decision. Status is undecided where there is none: then Reason is
+	// a word of this package, and Causes are what is behind it, in full: they may name
+	// addresses, and no client is told. What passes with something else, as evidence
+	// or in an index, has the status of that. The report has no Keys, Requirements,
+	// Statements, Evidence, DeniedChildren and Index: the digest can be verified again.
+	verify.Report
+	// Request is what the client asked for, and was told. Zero: the event is about no
+	// single request.
+	Request verify.Request `json:"request,omitzero"`
 }
 
 // Download is a blob that was fetched from an upstream.
@@ -87,16 +71,15 @@ type reporter struct {
 func (r *reporter) event(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch {
-	case e.Kind == EventAllowed && e.Cached:
+	case e.Kind == EventAllowed && e.Request.Cached:
 		level = slog.LevelDebug
 	case e.Kind != EventAllowed:
 		level = slog.LevelWarn
 	}
 	if r.logger.Enabled(ctx, level) {
 		r.logger.LogAttrs(ctx, level, e.Kind,
-			slog.String("image", e.Image), slog.String("request", e.Request), slog.String("digest", e.Digest), slog.String("rule", e.Rule), slog.String("reason", e.Reason),
-			slog.String("message", e.Message), slog.String("cause", e.Cause), slog.String("warning", e.Warning), slog.String("client", e.Client), slog.String("agent", e.Agent),
-			slog.Int("status", e.Status), slog.Duration("latency", e.Latency), slog.Bool("cached", e.Cached))
+			slog.String("image", e.Image), slog.String("status", string(e.Status)), slog.String("digest", e.Digest), slog.String("policy", e.Policy), slog.String("rule", e.Rule),
+			slog.String("reason", string(e.Reason)), slog.String("detail", e.Detail), slog.String("causes", strings.Join(e.Causes, "; ")), requestAttr(e.Request))
 	}
 	if level != slog.LevelDebug {
 		if err := r.write(e); err != nil {
@@ -106,6 +89,12 @@ func (r *reporter) event(ctx context.Context, e Event) {
 	if r.observer != nil {
 		r.observer.Event(ctx, e)
 	}
+}
+
+func requestAttr(r verify.Request) slog.Attr {
+	return slog.Group("request",
+		slog.String("method", r.Method), slog.String("path", r.Path), slog.String("client", r.Client), slog.String("agent", r.Agent),
+		slog.Int("status", r.Status), slog.Duration("latency", r.Latency), slog.Bool("cached", r.Cached), slog.String("message", r.Message))
 }
 
 // write adds a line of JSON to the audit log.
@@ -130,8 +119,14 @@ func (r *reporter) fetched(ctx context.Context, l *download, err error) {
 		r.observer.Download(ctx, Download{Image: image, Digest: l.digest, Size: l.size, Err: err})
 	}
 	if isMismatch(err) {
-		r.event(ctx, Event{Time: r.now(), Kind: EventMismatch, Image: image, Digest: l.digest, Reason: "digest-mismatch", Message: registry.SafeText(err.Error(), maxMessage)})
+		r.event(ctx, Event{Time: r.now(), Kind: EventMismatch, Report: mismatched(image, image, err)})
 	}
+}
+
+// mismatched reports content that is not what its digest says.
+func mismatched(image, digest string, err error) verify.Report {
+	said := registry.SafeText(err.Error(), maxMessage)
+	return verify.Report{Image: image, Status: verify.StatusUndecided, Digest: digest, Reason: "digest-mismatch", Detail: said, Causes: []string{said}}
 }
 
 // survive calls what may call an embedder's code, in a goroutine of the gate's own.

@@ -46,9 +46,9 @@ type refusal struct {
 	reason string
 	// cause is all that is known of an error, for the log alone.
 	cause string
-	rule  string
-	// digest is what was refused, and cached tells that it had been before.
-	digest string
+	// denied is the decision; nil: it is no decision of a verifier. cached tells that
+	// it had been reached before.
+	denied *verify.Error
 	cached bool
 	// credentials tells that an upstream has refused some. Others may help.
 	credentials bool
@@ -83,10 +83,27 @@ func denial(e *verify.Error, asked string) *refusal {
 		fmt.Fprintf(&b, "; the rule for %s decides", e.Rule)
 	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s", b.String())
-	r.reason, r.rule, r.digest = string(e.Reason), e.Rule, e.Digest.DigestStr()
+	r.reason, r.denied = string(e.Reason), e
 	// Little: some clients print it behind the message.
 	r.detail = map[string]any{"reason": e.Reason}
 	return r
+}
+
+// report is the refusal for the audit log. What was seen is left out.
+func (r *refusal) report(image string) verify.Report {
+	to := verify.Report{Image: image, Status: verify.StatusUndecided, Reason: verify.Reason(r.reason)}
+	switch e := r.denied; {
+	case e != nil:
+		to.Status, to.Policy, to.Rule, to.Detail, to.Unmet = verify.StatusDenied, e.PolicyDigest, e.Rule, e.Detail, e.Unmet
+		if e.Digest.DigestStr() != "" {
+			to.Digest = e.Digest.String()
+		}
+	case r.cause != "":
+		to.Causes = []string{r.cause}
+	case r.code == codeDenied:
+		to.Status, to.Detail = verify.StatusDenied, r.message
+	}
+	return to
 }
 
 // failure maps an error of reading or judging: none of them is a decision. The client is

@@ -15,6 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // exchange is one request and its answer.
@@ -168,7 +169,8 @@ func (x *exchange) image(digest string, decided permit, cached bool) error {
 		x.g.judge.relink(x.ctx, x.p, m, decided)
 	}
 	e := x.event(EventAllowed)
-	e.Digest, e.Rule, e.Warning, e.Cached, e.Status = digest, decided.Rule, decided.Warning, cached, http.StatusOK
+	e.Report = decided.report(e.Image, x.p.digest(digest).String())
+	e.Request.Status, e.Request.Cached, e.Request.Message = http.StatusOK, cached, x.hidden(decided.Warning)
 	x.g.report.event(x.ctx, e)
 	return x.manifest(m, decided.Warning)
 }
@@ -258,33 +260,31 @@ func (x *exchange) referrers(subject string, above permit, err error) error {
 }
 
 func (x *exchange) event(kind string) Event {
-	e := Event{
-		Time: x.g.c.Now(), Kind: kind, Client: addressOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
+	e := Event{Time: x.g.c.Now(), Kind: kind, Request: verify.Request{
+		Method: registry.SafeText(x.r.Method, 20), Path: pathOf(x.r), Client: addressOf(x.r), Agent: registry.SafeText(x.r.UserAgent(), 200),
 		Latency: x.g.c.Now().Sub(x.began),
-	}
-	if x.p.repo == (name.Repository{}) {
-		e.Request = asked(x.r)
-	} else {
+	}}
+	if x.p.repo != (name.Repository{}) {
 		e.Image = x.l.image(x.p.repo)
 	}
 	return e
 }
 
-// asked is a request that names no image, as far as it is fit to be written down:
-// credentials and queries are not.
-func asked(r *http.Request) string {
-	target := r.URL.EscapedPath()
+// pathOf is a request's path, as far as it is fit to be written down: credentials and
+// queries are not.
+func pathOf(r *http.Request) string {
+	path := r.URL.EscapedPath()
 	if r.URL.Host != "" {
-		target = (&url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}).String() + target
+		path = (&url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}).String() + path
 	}
-	return registry.SafeText(r.Method+" "+target, 300)
+	return registry.SafeText(path, 300)
 }
 
 // mismatch tells of content that is not what its digest says.
 func (x *exchange) mismatch(err error) {
 	if isMismatch(err) {
 		e := x.event(EventMismatch)
-		e.Digest, e.Reason, e.Message = x.l.ref, "digest-mismatch", registry.SafeText(err.Error(), maxMessage)
+		e.Report = mismatched(e.Image, x.p.digest(x.l.ref).String(), err)
 		x.g.report.event(x.r.Context(), e)
 	}
 }
@@ -303,7 +303,8 @@ func (x *exchange) refuse(r *refusal) {
 	if r.code == codeDenied {
 		e.Kind = EventDenied
 	}
-	e.Reason, e.Rule, e.Message, e.Cause, e.Status, e.Digest, e.Cached = r.reason, r.rule, r.message, r.cause, r.status, r.digest, r.cached
+	e.Report = r.report(e.Image)
+	e.Request.Status, e.Request.Cached, e.Request.Message = r.status, r.cached, r.message
 	if x.r.Context().Err() == nil { // a client that has gone was not refused
 		x.g.report.event(x.r.Context(), e)
 	}

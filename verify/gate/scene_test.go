@@ -72,7 +72,7 @@ func (e *events) reasons(kind string) (all []string) {
 	defer e.mu.Unlock()
 	for _, x := range e.all {
 		if x.Kind == kind {
-			all = append(all, x.Reason)
+			all = append(all, string(x.Reason))
 		}
 	}
 	return all

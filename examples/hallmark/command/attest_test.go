@@ -8,6 +8,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 const (
@@ -58,7 +59,7 @@ func TestAttestStatesWhatDownloadAndInspectShow(t *testing.T) {
 
 		newCLI(t).must("inspect", "--key", k.public, x.tag("v1")).
 			prints("attestation", "https://ci.example/builder", "git.example/team/app", "0123456789012345678901234567890123456789", "CycloneDX", "signed by")
-		var seen inspection
+		var seen verify.Inspection
 		newCLI(t).must("inspect", "-o", "json", x.tag("v1")).decode(&seen)
 		facts := 0
 		for _, p := range seen.Evidence {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 func TestFromNewKeyToVerifiedCopy(t *testing.T) {
@@ -78,10 +79,10 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 	c.run("verify-blob", blob, "--bundle", bundle, "--key", k.public, "--key", other.public, "--threshold", "2").
 		exits(exitDenied).prints("threshold-not-met", "next: ")
 
-	var v blobVerdict
-	c.run("verify-blob", "-o", "json", blob, "--bundle", bundle, "--key", other.public).exits(exitDenied).decode(&v)
-	if v.Status != denied || v.Reason != "no-trusted-signature" || len(v.Evidence) != 1 || v.Advice == "" {
-		t.Errorf("another key: %+v", v)
+	var all []verify.Report
+	c.run("verify-blob", "-o", "json", blob, "--bundle", bundle, "--key", other.public).exits(exitDenied).decode(&all)
+	if v := all[0]; len(all) != 1 || v.File != blob || v.Status != verify.StatusDenied || v.Reason != "no-trusted-signature" || len(v.Evidence) != 1 || v.Hint == "" {
+		t.Errorf("another key: %+v", all)
 	}
 	writeFile(t, blob, []byte("changed"))
 	c.run("verify-blob", blob, "--bundle", bundle, "--key", k.public).exits(exitDenied).prints("wrong-subject")

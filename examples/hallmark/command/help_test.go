@@ -27,8 +27,8 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 
 func TestEveryJSONFieldIsDocumentedInTheHelp(t *testing.T) {
 	for command, result := range map[string]any{
-		"sign": signedImage{}, "verify": Verdict{}, "inspect": inspection{}, "copy": copyResult{},
-		"sign-blob": signedBlob{}, "verify-blob": blobVerdict{}, "keygen": keygenResult{}, "version": versionResult{}, "attest": attestedImage{},
+		"sign": signedImage{}, "verify": verify.Report{}, "inspect": verify.Inspection{}, "copy": copyResult{},
+		"sign-blob": signedBlob{}, "keygen": keygenResult{}, "version": versionResult{}, "attest": attestedImage{},
 	} {
 		help := newCLI(t).must(command, "--help").stdout
 		_, help, found := strings.Cut(help, "JSON is one ")
@@ -42,6 +42,9 @@ func TestEveryJSONFieldIsDocumentedInTheHelp(t *testing.T) {
 				t.Errorf("%s: the help lacks the field %s", command, field)
 			}
 		}
+	}
+	for _, command := range []string{"verify", "verify-blob", "inspect"} {
+		newCLI(t).must(command, "--help").prints("hallmark policy schema --of result")
 	}
 }
 

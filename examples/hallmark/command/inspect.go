@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -17,38 +18,6 @@ const (
 	maxInspectDepth     = 4
 	maxInspectManifests = 1000
 )
-
-// inspection is the JSON of inspect.
-type inspection struct {
-	// Image is the argument.
-	Image string `json:"image"`
-	// Complete is false where something could not be read, so that there may be
-	// more than is shown.
-	Complete bool `json:"complete"`
-	manifestView
-}
-
-// manifestView is an image, an index, or one of those that it lists.
-type manifestView struct {
-	// Digest has its repository in front.
-	Digest       string `json:"digest"`
-	MediaType    string `json:"mediaType"`
-	Size         int64  `json:"size"`
-	ArtifactType string `json:"artifactType,omitempty"`
-	// Platform is what the index says about it.
-	Platform string `json:"platform,omitempty"`
-	// AttestationOf is the manifest that BuildKit's unsigned attestations claim
-	// to be about.
-	AttestationOf string `json:"attestationOf,omitempty"`
-	// Statements are BuildKit's unsigned attestations in it.
-	Statements []unsigned `json:"statements,omitempty"`
-	// Error says why it could not be read.
-	Error string `json:"error,omitempty"`
-	// Evidence is what is attached to it; absent where nobody has looked.
-	Evidence []piece `json:"evidence,omitzero"`
-	// Manifests are those that an index lists.
-	Manifests []manifestView `json:"manifests,omitempty"`
-}
 
 type inspectFlags struct {
 	keys      []string
@@ -74,7 +43,8 @@ platform, attestationOf, statements (predicateType, predicate (name, value), err
 unsigned, and worth what signs the index), error, manifests (the same fields again), evidence
 (kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
 identities, issuer, certificate), predicateType, predicate (name, value),
-subjects, subjectMatches, repository, annotations, created, verifiedBy (name, keyId), error).`,
+subjects, subjectMatches, repository, annotations, created, verifiedBy (id, name), error). Its schema:
+hallmark policy schema --of result.`,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -104,7 +74,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	if err != nil {
 		return err
 	}
-	result := inspection{Image: image, Complete: i.complete, manifestView: view}
+	result := verify.Inspection{Image: image, Complete: i.complete, InspectedManifest: view}
 	if a.json() {
 		err = a.out.document(result)
 	} else {
@@ -141,32 +111,32 @@ type inspector struct {
 }
 
 // look reads a manifest and its evidence.
-func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (manifestView, error) {
+func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (verify.InspectedManifest, error) {
 	m, err := registry.ReadManifest(ctx, i.place.store, digest)
 	if err != nil {
-		return manifestView{}, err
+		return verify.InspectedManifest{}, err
 	}
 	doc, err := m.Parse()
 	if err != nil {
-		return manifestView{}, err
+		return verify.InspectedManifest{}, err
 	}
 	i.read++
 	i.console.progress("inspecting: %d manifests", i.read)
-	view := manifestView{
+	view := verify.InspectedManifest{
 		Digest: i.place.at(digest), MediaType: doc.MediaType, Size: m.Descriptor.Size,
 		ArtifactType: doc.ArtifactType,
 	}
 	if view.Evidence, err = i.evidence(ctx, digest, m); err != nil {
-		return manifestView{}, err
+		return verify.InspectedManifest{}, err
 	}
 	statements, err := i.statements(ctx, digest, doc.IsIndex)
 	if err != nil {
-		return manifestView{}, err
+		return verify.InspectedManifest{}, err
 	}
 	for _, d := range doc.Manifests {
 		child, err := i.child(ctx, digest.Context().Digest(d.Digest.String()), d, depth+1)
 		if err != nil {
-			return manifestView{}, err
+			return verify.InspectedManifest{}, err
 		}
 		child.Statements = statements[d.Digest]
 		view.Manifests = append(view.Manifests, child)
@@ -174,19 +144,10 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ma
 	return view, nil
 }
 
-// unsigned is a statement that BuildKit has put into an index. Nobody has signed it
-// by itself.
-type unsigned struct {
-	PredicateType string `json:"predicateType,omitempty"`
-	Predicate     []fact `json:"predicate,omitempty"`
-	// Error says why it does not count, or could not be read.
-	Error string `json:"error,omitempty"`
-}
-
 // statements reads what BuildKit has put into an index, by the manifest that
 // carries it.
-func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex bool) (map[v1.Hash][]unsigned, error) {
-	all := make(map[v1.Hash][]unsigned)
+func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex bool) (map[v1.Hash][]verify.UnsignedStatement, error) {
+	all := make(map[v1.Hash][]verify.UnsignedStatement)
 	if !isIndex {
 		return all, nil
 	}
@@ -194,7 +155,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		u := unsigned{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
+		u := verify.UnsignedStatement{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
 		if err != nil {
 			i.complete = i.complete && !incomplete(err)
 			u.Error = err.Error()
@@ -209,8 +170,8 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 
 // child shows what an index says about a manifest, and with --recursive the
 // manifest itself.
-func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (manifestView, error) {
-	view := manifestView{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
+func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (verify.InspectedManifest, error) {
+	view := verify.InspectedManifest{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
 	if i.recursive && isManifest(d) {
 		if depth > maxInspectDepth || i.read >= maxInspectManifests {
 			view.Error = fmt.Sprintf("not read: more than %d manifests, or indexes that nest deeper than %d", maxInspectManifests, maxInspectDepth)
@@ -234,8 +195,8 @@ func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descript
 }
 
 // evidence describes what is attached to a manifest.
-func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) ([]piece, error) {
-	pieces := []piece{}
+func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) ([]verify.InspectedEvidence, error) {
+	pieces := []verify.InspectedEvidence{}
 	for item, err := range registry.Evidence(ctx, i.place.store, digest, registry.Limits{}) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -257,16 +218,16 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest r
 }
 
 // tree shows an inspection to people.
-func (i *inspector) tree(r inspection) node {
+func (i *inspector) tree(r verify.Inspection) node {
 	root := node{words: words{r.Digest}}
 	if r.Image != r.Digest {
 		root.words = append(root.words, "from "+r.Image)
 	}
-	i.fill(&root, r.manifestView)
+	i.fill(&root, r.InspectedManifest)
 	return root
 }
 
-func (i *inspector) fill(n *node, m manifestView) {
+func (i *inspector) fill(n *node, m verify.InspectedManifest) {
 	n.add(m.MediaType, m.ArtifactType, size(m.Size))
 	if m.Error != "" {
 		n.add(bad.of("could not be read"), m.Error)
@@ -294,13 +255,13 @@ func (i *inspector) fill(n *node, m manifestView) {
 	}
 }
 
-func (i *inspector) evidenceTree(pieces []piece) node {
+func (i *inspector) evidenceTree(pieces []verify.InspectedEvidence) node {
 	n := node{words: words{fmt.Sprintf("evidence: %d", len(pieces))}}
 	if len(pieces) > 0 && len(i.keys) == 0 {
 		n.words = append(n.words, doubt.of("not verified: no --key given"))
 	}
 	for _, p := range pieces {
-		n.children = append(n.children, p.tree(len(i.keys) > 0))
+		n.children = append(n.children, piece{p}.tree(len(i.keys) > 0))
 	}
 	return n
 }

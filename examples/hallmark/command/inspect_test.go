@@ -13,6 +13,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
@@ -25,7 +26,7 @@ func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
 		c.must("copy", from.tag("v1"), x.tag("v1"))
 		c.must("sign", "--key", k.private, "--format", "both", "-a", "env=prod", x.tag("v1"))
 
-		var plain, checked inspection
+		var plain, checked verify.Inspection
 		c.must("inspect", "-o", "json", x.tag("v1")).decode(&plain)
 		c.must("inspect", "-o", "json", "--key", k.public, "--key", other.public, x.tag("v1")).decode(&checked)
 		if plain.Digest != x.at(digest) || !plain.Complete || len(plain.Manifests) != 0 {
@@ -46,7 +47,7 @@ func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
 			if p.Format == registry.FormatBundle && p.Signer.KeyID != k.id {
 				t.Errorf("signer %+v, want %s", p.Signer, k.id)
 			}
-			if by := checked.Evidence[i].VerifiedBy; !slices.Equal(by, []keyRef{{k.public, k.id}}) {
+			if by := checked.Evidence[i].VerifiedBy; len(by) != 1 || by[0].ID != k.id || by[0].Name != k.public {
 				t.Errorf("verified by %+v", by)
 			}
 		}
@@ -64,11 +65,11 @@ func TestInspectShowsTheEvidenceOfWhatAnIndexListsWhenAsked(t *testing.T) {
 		c, k := newCLI(t), newKey(t)
 		_, children := x.pushIndex("v1")
 		c.must("sign", "--key", k.private, "--recursive", x.tag("v1"))
-		var plain, recursive inspection
+		var plain, recursive verify.Inspection
 		c.must("inspect", "-o", "json", x.tag("v1")).decode(&plain)
 		c.must("inspect", "-o", "json", "--recursive", x.tag("v1")).decode(&recursive)
 		for i, child := range children {
-			for _, r := range []inspection{plain, recursive} {
+			for _, r := range []verify.Inspection{plain, recursive} {
 				if m := r.Manifests[i]; m.Digest != x.at(child) || m.Platform == "" {
 					t.Errorf("child %d: %+v", i, m)
 				}
@@ -90,7 +91,7 @@ func TestInspectTellsWhatIsAboutAnotherImage(t *testing.T) {
 		must(t, err)
 		x.attach(other, item)
 	}
-	var i inspection
+	var i verify.Inspection
 	c.must("inspect", "-o", "json", "--key", k.public, x.tag("other")).decode(&i)
 	if len(i.Evidence) != 2 {
 		t.Fatalf("%+v", i.Evidence)
@@ -131,7 +132,7 @@ func TestInspectReadsCertificatesAttestationsAndBuildKit(t *testing.T) {
 	x.attach(digest, registry.Item{Format: registry.FormatEnvelope, Payload: bare,
 		Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"}})
 
-	var i inspection
+	var i verify.Inspection
 	c.must("inspect", "-o", "json", x.tag("v1")).decode(&i)
 	for _, p := range i.Evidence {
 		if p.Kind != kindAttestation || p.PredicateType != "https://slsa.dev/provenance/v1" || !p.SubjectMatches || p.Error != "" {
@@ -166,7 +167,7 @@ func TestInspectReadsTheStatementsThatBuildKitWrote(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "layout")
 	must(t, os.CopyFS(dir, os.DirFS("../../../registry/testdata/buildkit/v1")))
 	newCLI(t).must("inspect", "oci:"+dir).prints("statement", "unsigned", "https://slsa.dev/provenance/", "https://spdx.dev/Document", "SPDX")
-	var i inspection
+	var i verify.Inspection
 	newCLI(t).must("inspect", "-o", "json", "oci:"+dir).decode(&i)
 	statements := 0
 	for _, m := range i.Manifests {
@@ -182,7 +183,7 @@ func TestInspectSaysWhenItIsIncomplete(t *testing.T) {
 	c := newCLI(t)
 	x.push("v1")
 	remove := x.reg.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(403)})
-	var i inspection
+	var i verify.Inspection
 	c.run("inspect", "-o", "json", x.tag("v1")).exits(exitUndecided).says("there may be more").decode(&i)
 	if i.Complete || len(i.Evidence) != 1 || i.Evidence[0].Error == "" {
 		t.Errorf("%+v", i)
@@ -206,7 +207,7 @@ func TestAttack_I2_InspectOfNestedAndHugeIndexesIsBounded(t *testing.T) {
 	newCLI(t).run("inspect", "--recursive", x.tag("nested")).exits(exitUndecided).prints("nest deeper than")
 
 	x.putIndexOfMany("many", maxInspectManifests+5)
-	var i inspection
+	var i verify.Inspection
 	newCLI(t).run("inspect", "--recursive", "-o", "json", x.tag("many")).exits(exitUndecided).decode(&i)
 	read := 0
 	for _, m := range i.Manifests {

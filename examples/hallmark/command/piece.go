@@ -27,32 +27,13 @@ const (
 // maxShown is how many annotations of one piece are shown.
 const maxShown = 20
 
-// piece is one piece of evidence as it presents itself. All of it is claimed;
-// only VerifiedBy was checked.
-type piece struct {
-	registry.Description
-	// Predicate is what an attestation says, in short. It is as claimed as the
-	// rest.
-	Predicate []fact `json:"predicate,omitempty"`
-	// VerifiedBy are the keys given that have signed it.
-	VerifiedBy []keyRef `json:"verifiedBy"`
-}
-
-// fact is one line about a predicate.
-type fact struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-type keyRef struct {
-	Name  string `json:"name"`
-	KeyID string `json:"keyId"`
-}
+// piece shows one piece of evidence.
+type piece struct{ verify.InspectedEvidence }
 
 // describe describes an item to people, and says which keys have signed it. An error is
 // the context's.
-func describe(ctx context.Context, item registry.Item, subject registry.Manifest, keys []policy.PublicKey) (piece, error) {
-	p := piece{Description: registry.Describe(item, subject), VerifiedBy: []keyRef{}}
+func describe(ctx context.Context, item registry.Item, subject registry.Manifest, keys []policy.PublicKey) (verify.InspectedEvidence, error) {
+	p := verify.InspectedEvidence{Description: registry.Describe(item, subject), VerifiedBy: []verify.Principal{}}
 	if p.Kind == kindAttestation {
 		var problem string
 		p.Predicate, problem = summarized(p.Description)
@@ -64,7 +45,7 @@ func describe(ctx context.Context, item registry.Item, subject registry.Manifest
 			return p, err
 		}
 		if made {
-			p.VerifiedBy = append(p.VerifiedBy, keyRef{k.Name, k.ID()})
+			p.VerifiedBy = append(p.VerifiedBy, verify.Principal{ID: k.ID(), Name: k.Name})
 		}
 	}
 	return p, nil
@@ -72,11 +53,8 @@ func describe(ctx context.Context, item registry.Item, subject registry.Manifest
 
 // summarized says what an attestation says. One that is not what its type says is
 // still signed, and shown with the problem.
-func summarized(d registry.Description) (facts []fact, problem string) {
-	lines, err := predicate.Summarize(d.PredicateType, d.Predicate, scan.Count)
-	for _, line := range lines {
-		facts = append(facts, fact(line))
-	}
+func summarized(d registry.Description) (facts []predicate.SummaryLine, problem string) {
+	facts, err := predicate.Summarize(d.PredicateType, d.Predicate, scan.Count)
 	if err != nil {
 		problem = err.Error()
 	}
@@ -151,7 +129,7 @@ func (p piece) subject() words {
 func (p piece) verification(checked bool) styled {
 	var names []string
 	for _, k := range p.VerifiedBy {
-		names = append(names, k.Name+" ("+shortID(k.KeyID)+")")
+		names = append(names, k.Name+" ("+shortID(k.ID)+")")
 	}
 	switch {
 	case len(names) > 0:

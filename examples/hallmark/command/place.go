@@ -46,6 +46,14 @@ func (p place) at(d name.Digest) string {
 	return p.directory() + "@" + d.DigestStr()
 }
 
+// located is at for the text of a digest with its repository.
+func (p place) located(digest string) string {
+	if _, inLayout := p.store.(*layout.Layout); !inLayout || digest == "" {
+		return digest
+	}
+	return p.directory() + "@" + digestPart(digest)
+}
+
 // directory is the argument without its tag or digest.
 func (p place) directory() string {
 	separator := ":"

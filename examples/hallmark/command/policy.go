@@ -1,8 +1,6 @@
 package command
 
 import (
-	_ "embed" // for the schema of verdicts
-
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
@@ -124,33 +122,28 @@ func (a *app) policySchemaCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of policy files, for editors",
-		Long: `Print the JSON Schema (2020-12) of policy files, or with --of verify that of what
-'hallmark verify -o json' prints.
+		Long: `Print the JSON Schema (2020-12) of policy files, or with --of result that of what
+verify, verify-blob and inspect print with -o json, and of the audit log of a gate.
 
 JSON is the schema, whatever --output says.`,
 		Example: "  hallmark policy schema > policy.schema.json",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			if err := oneOf("of", of, "policy", "verify"); err != nil {
+			if err := oneOf("of", of, "policy", "result"); err != nil {
 				return err
 			}
-			if of == "verify" {
-				return a.out.raw(verdictsSchema, false)
+			schema := policy.Schema
+			if of == "result" {
+				schema = verify.ResultSchema
 			}
-			text, err := policy.Schema()
+			text, err := schema()
 			if err != nil {
 				return err
 			}
 			return a.out.raw(text, false)
 		},
 	}
-	cmd.Flags().StringVar(&of, "of", "policy", "of what: policy or verify")
-	suggest(cmd, "of", "policy", "verify")
+	cmd.Flags().StringVar(&of, "of", "policy", "of what: policy or result")
+	suggest(cmd, "of", "policy", "result")
 	return cmd
 }
-
-// verdictsSchema describes the JSON of verify: a list of Verdict. A test of the project
-// holds the two in step.
-//
-//go:embed verify.schema.json
-var verdictsSchema []byte

@@ -11,6 +11,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 const policyDir = "../../policy"
@@ -100,9 +101,9 @@ func TestProductionPolicyDeniesEachThingThatIsMissing(t *testing.T) {
 	shipped(t, x, keys, "")
 	newCLI(t).must("verify", "--policy", policy, "--explain", x.tag("v1")).
 		prints("verified", "met  signature by release", "met  attestation slsaprovenance by builder", "met  attestation vulns by scanner", "met  config of the image", "valid until")
-	var verdicts []Verdict
-	newCLI(t).must("verify", "--policy", policy, "-o", "json", x.tag("v1")).decode(&verdicts)
-	if v := verdicts[0]; len(v.Requirements) != 5 || v.ValidUntil == nil || v.Rule != "layout.invalid/oci" {
+	var reports []verify.Report
+	newCLI(t).must("verify", "--policy", policy, "-o", "json", x.tag("v1")).decode(&reports)
+	if v := reports[0]; len(v.Requirements) != 5 || v.ValidUntil.IsZero() || v.Rule != "layout.invalid/oci" {
 		t.Errorf("%+v", v)
 	}
 	for missing, reason := range map[string]string{
@@ -118,9 +119,8 @@ func TestProductionPolicyDeniesEachThingThatIsMissing(t *testing.T) {
 	newCLI(t).run("verify", "--policy", policy, "--explain", y.tag("v1")).exits(exitDenied).prints("runs-as-root", "not met")
 }
 
-// That the schema describes the type is a test of internal/dev/house. What is written
-// of the type differs from the schema only where a list is missing.
-func TestVerdictsAreWhatTheirSchemaSays(t *testing.T) {
+// What is printed is held to the schema by a test of internal/dev/house.
+func TestReports_NothingInThemIsNull(t *testing.T) {
 	keys := team(t)
 	x := layoutTarget(t)
 	shipped(t, x, keys, "")
@@ -128,10 +128,10 @@ func TestVerdictsAreWhatTheirSchemaSays(t *testing.T) {
 	policy := policyIn(t, "production.yaml", keys, here...)
 	for _, args := range [][]string{{"--policy", policy}, {"--key", keys["release"].public}, {"--key", keys["builder"].public}} {
 		o := newCLI(t).run(append(append([]string{"verify", "-o", "json"}, args...), x.tag("v1"), x.tag("other"), x.tag("none"))...).exits(exitUndecided).says("3 images:")
-		var all []Verdict
+		var all []verify.Report
 		o.decode(&all)
 		for _, v := range all {
-			if !slices.Contains([]status{verified, warned, denied, undecided}, v.Status) {
+			if !slices.Contains([]verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided}, v.Status) {
 				t.Errorf("status %q", v.Status)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // hostile holds what acts on terminals and on people who read them: a colour, a
@@ -126,7 +127,7 @@ func TestAttack_F4_NothingFromOutsideActsOnTheTerminal(t *testing.T) {
 			inert(t, strings.Join(args[:1], " ")+" stderr", o.stderr)
 		}
 		// And yet nothing is lost where a program reads it.
-		var i inspection
+		var i verify.Inspection
 		c.must("inspect", "-o", "json", x.tag("v1")).decode(&i)
 		found := false
 		for _, p := range i.Evidence {

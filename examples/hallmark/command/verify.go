@@ -1,12 +1,11 @@
 package command
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -16,55 +15,6 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
-
-// Status is the answer about one image or file.
-type status string
-
-const (
-	verified status = "verified"
-	// warned: a rule that only warns would have denied it.
-	warned    status = "warned"
-	denied    status = "denied"
-	undecided status = "undecided"
-)
-
-// Verdict is the answer about one image; verify prints a JSON list of them, in
-// the order of its arguments.
-type Verdict struct {
-	// Image is the argument.
-	Image  string `json:"image"`
-	Status status `json:"status"`
-	// Digest is what was judged, with its repository: deploy this. Empty where
-	// it is not known.
-	Digest string `json:"digest,omitempty"`
-	// Index is the signed index that vouches for Digest.
-	Index string `json:"index,omitempty"`
-	// DeniedChildren are the manifests that an index lists and the policy denies.
-	DeniedChildren []verify.DeniedChild `json:"deniedChildren,omitempty"`
-	// Policy identifies the policy, Rule is the pattern of the rule that decided.
-	Policy string `json:"policy,omitempty"`
-	Rule   string `json:"rule,omitempty"`
-	// ValidUntil is when the first thing that the verdict rests on ends.
-	ValidUntil *time.Time `json:"validUntil,omitempty"`
-	// Requirements are those that were met, Unmet those that were not.
-	Requirements []verify.Met   `json:"requirements,omitempty"`
-	Unmet        []verify.Unmet `json:"unmet,omitempty"`
-	opinion
-}
-
-// opinion is what stands in every verdict.
-type opinion struct {
-	// Reason is why it was denied, one of package verify's.
-	Reason verify.Reason `json:"reason,omitempty"`
-	// Detail says, for people, why it is not verified.
-	Detail string `json:"detail,omitempty"`
-	// Advice says what to do about it.
-	Advice string `json:"advice,omitempty"`
-	// Keys are the trusted keys that signed.
-	Keys []verify.Principal `json:"keys"`
-	// Evidence is what was looked at, and why each piece counted or not.
-	Evidence []verify.Evidence `json:"evidence"`
-}
 
 // policyFlags say whom to trust.
 type policyFlags struct {
@@ -129,11 +79,13 @@ allows anything. Put -- before images whose names come from elsewhere: they migh
 like options. --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE in the order of the arguments:
-image, status (verified, warned, denied, undecided), digest, index, deniedChildren
-(digest, platform, reason), policy, rule, validUntil, requirements (requirement,
-title, by, keys), unmet (requirement, title, reason, detail), reason, detail, advice,
-keys (id, name, evidence, annotations, seenAt), evidence (place, format, manifest,
-keyId, requirement, reason, detail). Its schema: hallmark policy schema --of verify.`,
+image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
+validUntil, reason, detail, hint, causes (of undecided), requirements (requirement,
+title, by, keys), unmet (requirement, title, reason, detail), keys (id, name, evidence,
+annotations, seenAt), statements (predicateType, keyId, evidence), evidence (place,
+format, manifest, keyId, requirement, reason, detail), deniedChildren (digest, platform,
+reason), index (the same fields again); of files: file, sha256, size. The audit log of a
+gate has the same fields. Their schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
@@ -156,17 +108,17 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if err != nil {
 		return err
 	}
-	b := batch{app: a, verifier: verifier, verdicts: make([]Verdict, len(images))}
+	b := batch{app: a, verifier: verifier, reports: make([]verify.Report, len(images))}
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	b.run(ctx, images)
-	if err := a.printVerdicts(b.verdicts, f.explain); err != nil {
+	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
-	return worst(b.verdicts)
+	return worst(b.reports)
 }
 
 // verifier is made of the policy, or of the keys.
@@ -196,15 +148,15 @@ func parsePlatform(text string) (*v1.Platform, error) {
 	return p, nil
 }
 
-// worst is the verdict about all: what is undecided weighs most, since then the
+// worst is the decision about all: what is undecided weighs most, since then the
 // answer is not complete.
-func worst(all []Verdict) error {
+func worst(all []verify.Report) error {
 	var answer error
-	for _, v := range all {
+	for _, r := range all {
 		switch {
-		case v.Status == undecided:
+		case r.Status == verify.StatusUndecided:
 			return errUndecided
-		case v.Status == denied:
+		case r.Status == verify.StatusDenied:
 			answer = errDenied
 		}
 	}
@@ -216,7 +168,7 @@ type batch struct {
 	app      *app
 	verifier *verify.Verifier
 	platform *v1.Platform
-	verdicts []Verdict // in the order of the arguments
+	reports  []verify.Report // in the order of the arguments
 	decided  int
 }
 
@@ -255,73 +207,49 @@ func (b *batch) run(ctx context.Context, images []string) {
 }
 
 func (b *batch) decide(i int, p place, result *verify.Result, err error) {
-	b.verdicts[i] = verdictOn(p, result, err)
+	b.reports[i] = reportOn(p, result, err)
 	b.decided++
-	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.verdicts))
+	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.reports))
 }
 
-func verdictOn(p place, result *verify.Result, err error) Verdict {
-	v := Verdict{Image: p.image, opinion: opinion{Keys: []verify.Principal{}, Evidence: []verify.Evidence{}}}
-	var refused *verify.Error
-	var unread *verify.UndecidedError
-	switch {
-	case err == nil:
-		v.Status, v.Digest = verified, p.at(result.Digest)
-		v.Keys = append(v.Keys, result.Keys...)
-		v.Evidence = append(v.Evidence, result.Evidence...)
-		v.Policy, v.Rule, v.Requirements = result.PolicyDigest, result.Rule, result.Requirements
-		v.DeniedChildren = result.DeniedChildren
-		if !result.ValidUntil.IsZero() {
-			v.ValidUntil = &result.ValidUntil
-		}
-		if w := result.Warning; w != nil {
-			v.Status, v.Reason, v.Detail, v.Advice, v.Unmet = warned, w.Reason, w.Detail, reasonAdvice[w.Reason], w.Unmet
-		}
-		if result.Index != nil {
-			v.Index = p.at(result.Index.Digest)
-			v.Evidence = append(v.Evidence, result.Index.Evidence...)
-		}
-		return v
-	case errors.As(err, &refused):
-		v.Status, v.Digest = denied, p.at(refused.Digest)
-		v.Reason, v.Detail, v.Advice = refused.Reason, refused.Detail, reasonAdvice[refused.Reason]
-		v.Policy, v.Rule, v.Unmet = refused.PolicyDigest, refused.Rule, refused.Unmet
-		v.Evidence = append(v.Evidence, refused.Evidence...)
-		return v
-	case errors.As(err, &unread):
-		v.Digest = p.at(unread.Digest)
-		v.Evidence = append(v.Evidence, unread.Evidence...)
+// reportOn is the report on an image, with a hint and the digest where it is found.
+func reportOn(p place, result *verify.Result, err error) verify.Report {
+	r := verify.ReportOf(p.image, result, err)
+	r.Hint = reasonAdvice[r.Reason]
+	if r.Status == verify.StatusUndecided {
+		r.Hint = adviceOn(err)
 	}
-	v.Status, v.Detail, v.Advice = undecided, err.Error(), adviceOn(err)
-	return v
+	for at := &r; at != nil; at = at.Index {
+		at.Image, at.Digest = p.image, p.located(at.Digest)
+	}
+	return r
 }
 
-func (a *app) printVerdicts(all []Verdict, explain bool) error {
+func (a *app) printReports(all []verify.Report, explain bool) error {
 	a.summarize(all)
 	if a.json() {
 		return a.out.document(all)
 	}
-	for _, v := range all {
-		subject := v.Digest
-		if subject == "" {
-			subject = v.Image
+	for _, r := range all {
+		if r.Index != nil {
+			r.Evidence = slices.Concat(r.Evidence, r.Index.Evidence)
 		}
-		a.printVerdict(v.Status, words{subject, v.from()}, v.why(explain), v.opinion, explain)
+		a.printReport(r, words{cmp.Or(r.Digest, r.Image), from(r)}, why(r, explain), explain)
 	}
 	return nil
 }
 
-// summarize counts the verdicts on many images, for people.
-func (a *app) summarize(all []Verdict) {
+// summarize counts the decisions about many images, for people.
+func (a *app) summarize(all []verify.Report) {
 	if len(all) < 2 {
 		return
 	}
-	counts := make(map[status]int)
-	for _, v := range all {
-		counts[v.Status]++
+	counts := make(map[verify.Status]int)
+	for _, r := range all {
+		counts[r.Status]++
 	}
 	text := fmt.Sprintf("%d images:", len(all))
-	for _, s := range []status{verified, warned, denied, undecided} {
+	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[s], s)
 		}
@@ -330,79 +258,79 @@ func (a *app) summarize(all []Verdict) {
 }
 
 // why tells which requirements were met and which were not.
-func (v Verdict) why(explain bool) (nodes []node) {
-	for _, c := range v.DeniedChildren {
+func why(r verify.Report, explain bool) (nodes []node) {
+	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
 	}
-	if len(v.Unmet) > 1 || len(v.Unmet) == 1 && explain {
-		for _, u := range v.Unmet {
+	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
+		for _, u := range r.Unmet {
 			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
 		}
 	}
 	if !explain {
 		return nodes
 	}
-	if v.Rule != "" {
-		nodes = append(nodes, node{words: words{"rule", v.Rule, faint.of("policy %s", v.Policy)}})
+	if r.Rule != "" {
+		nodes = append(nodes, node{words: words{"rule", r.Rule, faint.of("policy %s", r.Policy)}})
 	}
-	for _, m := range v.Requirements {
+	for _, m := range r.Requirements {
 		n := node{words: words{good.of("met"), m.Title, faint.of("%s", m.Requirement)}}
 		for _, k := range m.Keys {
 			n.add("key "+shortID(k.ID), k.Name, k.Evidence)
 		}
 		nodes = append(nodes, n)
 	}
-	if v.ValidUntil != nil {
-		nodes = append(nodes, node{words: words{"valid until", timeText(*v.ValidUntil)}})
+	if !r.ValidUntil.IsZero() {
+		nodes = append(nodes, node{words: words{"valid until", timeText(r.ValidUntil)}})
 	}
 	return nodes
 }
 
 // from says what led to the digest, where that is not plain.
-func (v Verdict) from() string {
+func from(r verify.Report) string {
 	switch {
-	case v.Index != "":
-		return "of index " + digestPart(v.Index)
-	case v.Digest != "" && v.Digest != v.Image:
-		return "from " + v.Image
+	case r.Index != nil:
+		return "of index " + digestPart(r.Index.Digest)
+	case r.Digest != "" && r.Digest != r.Image:
+		return "from " + r.Image
 	}
 	return ""
 }
 
-// maxEvidenceShown keeps a flood of evidence from burying the verdicts.
+// maxEvidenceShown keeps a flood of evidence from burying the decisions.
 const maxEvidenceShown = 50
 
-// printVerdict prints one line about an image or file and, where it is not
+// printReport prints one line about an image or file and, where it is not
 // verified or explain is set, what the verdict rests on.
-func (a *app) printVerdict(s status, subject words, why []node, o opinion, explain bool) {
-	n := node{words: append(words{s.styled()}, subject...), children: why}
-	if s == verified {
-		n.words = append(n.words, "by "+signers(o.Keys))
+func (a *app) printReport(r verify.Report, subject words, why []node, explain bool) {
+	n := node{words: append(words{styledStatus(r.Status)}, subject...), children: why}
+	if r.Status == verify.StatusVerified {
+		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {
-		n.words = append(n.words, string(o.Reason), o.Detail)
+		n.words = append(n.words, string(r.Reason), r.Detail)
 		explain = true
 	}
 	if explain {
-		for _, e := range o.Evidence[:min(len(o.Evidence), maxEvidenceShown)] {
+		for _, e := range r.Evidence[:min(len(r.Evidence), maxEvidenceShown)] {
 			n.children = append(n.children, evidenceNode(e))
 		}
-		if more := len(o.Evidence) - maxEvidenceShown; more > 0 {
+		if more := len(r.Evidence) - maxEvidenceShown; more > 0 {
 			n.add(fmt.Sprintf("and %d more, which --output json lists", more))
 		}
 	}
-	if o.Advice != "" {
-		n.add("next: " + o.Advice)
+	if r.Hint != "" {
+		n.add("next: " + r.Hint)
 	}
 	a.out.tree(n)
 }
 
-func (s status) styled() styled {
+func styledStatus(s verify.Status) styled {
 	switch s {
-	case verified:
+	case verify.StatusVerified:
 		return good.of("verified")
-	case denied:
+	case verify.StatusDenied:
 		return bad.of("denied")
-	case warned:
+	case verify.StatusWarned:
 		return doubt.of("warned")
 	}
 	return doubt.of("undecided")

@@ -39,10 +39,10 @@ func TestAttack_P23_VerifyDeniesWhatWouldRun(t *testing.T) {
 		c.run("verify", "--policy", one, "--platform", "linux/amd64", x.tag("v1")).exits(exitDenied).prints(string(verify.ReasonDeniedDigest))
 		c.must("verify", "--policy", one, "--platform", "linux/arm64", x.tag("v1")).prints(x.at(children[1]))
 		c.must("verify", "--policy", one, x.tag("v1")).prints("verified", index.DigestStr(), "denied  "+children[0].DigestStr(), "linux/amd64", "CVE-1")
-		var verdicts []Verdict
-		c.must("verify", "-o", "json", "--policy", one, x.tag("v1")).decode(&verdicts)
+		var reports []verify.Report
+		c.must("verify", "-o", "json", "--policy", one, x.tag("v1")).decode(&reports)
 		want := verify.DeniedChild{Digest: children[0].DigestStr(), Platform: "linux/amd64", Reason: "CVE-1"}
-		if got := verdicts[0]; got.Status != verified || len(got.DeniedChildren) != 1 || got.DeniedChildren[0] != want {
+		if got := reports[0]; got.Status != verify.StatusVerified || len(got.DeniedChildren) != 1 || got.DeniedChildren[0] != want {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -24,28 +25,28 @@ func TestExitCodesTellVerifiedDeniedAndUndecidedApart(t *testing.T) {
 		name   string
 		images []string
 		code   int
-		want   []status
+		want   []verify.Status
 	}{
-		{"verified", []string{x.tag("signed"), x.tag("signed")}, exitOK, []status{verified, verified}},
-		{"denied", []string{x.tag("signed"), x.tag("unsigned")}, exitDenied, []status{verified, denied}},
-		{"no such tag", []string{x.tag("none"), x.tag("signed")}, exitUndecided, []status{undecided, verified}},
-		{"undecided outweighs denied", []string{x.tag("unsigned"), x.tag("none")}, exitUndecided, []status{denied, undecided}},
-		{"in any order", []string{x.tag("none"), x.tag("unsigned")}, exitUndecided, []status{undecided, denied}},
-		{"no reference", []string{x.tag("unsigned"), "NOT A REFERENCE"}, exitUndecided, []status{denied, undecided}},
-		{"no layout", []string{layoutTarget(t).image + "/none:v1"}, exitUndecided, []status{undecided}},
+		{"verified", []string{x.tag("signed"), x.tag("signed")}, exitOK, []verify.Status{verify.StatusVerified, verify.StatusVerified}},
+		{"denied", []string{x.tag("signed"), x.tag("unsigned")}, exitDenied, []verify.Status{verify.StatusVerified, verify.StatusDenied}},
+		{"no such tag", []string{x.tag("none"), x.tag("signed")}, exitUndecided, []verify.Status{verify.StatusUndecided, verify.StatusVerified}},
+		{"undecided outweighs denied", []string{x.tag("unsigned"), x.tag("none")}, exitUndecided, []verify.Status{verify.StatusDenied, verify.StatusUndecided}},
+		{"in any order", []string{x.tag("none"), x.tag("unsigned")}, exitUndecided, []verify.Status{verify.StatusUndecided, verify.StatusDenied}},
+		{"no reference", []string{x.tag("unsigned"), "NOT A REFERENCE"}, exitUndecided, []verify.Status{verify.StatusDenied, verify.StatusUndecided}},
+		{"no layout", []string{layoutTarget(t).image + "/none:v1"}, exitUndecided, []verify.Status{verify.StatusUndecided}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCLI(t)
-			var all []Verdict
+			var all []verify.Report
 			c.run(append([]string{"verify", "-o", "json", "--key", k.public}, test.images...)...).exits(test.code).decode(&all)
-			var got []status
+			var got []verify.Status
 			for i, v := range all {
 				got = append(got, v.Status)
 				if v.Image != test.images[i] {
 					t.Errorf("%d: %s, want the order of the arguments", i, v.Image)
 				}
-				if (v.Status == verified) != (v.Advice == "" && v.Detail == "") {
-					t.Errorf("%s: advice %q, detail %q", v.Status, v.Advice, v.Detail)
+				if (v.Status == verify.StatusVerified) != (v.Hint == "" && v.Detail == "") {
+					t.Errorf("%s: hint %q, detail %q", v.Status, v.Hint, v.Detail)
 				}
 			}
 			if !slices.Equal(got, test.want) {
@@ -125,9 +126,9 @@ func TestPlatformGivesTheDigestThatASignedIndexLists(t *testing.T) {
 		x.push("single")
 		c.must("sign", "--key", k.private, x.tag("v1"), x.tag("single"))
 
-		var all []Verdict
+		var all []verify.Report
 		c.must("verify", "-o", "json", "--key", k.public, "--platform", "linux/arm64", x.tag("v1")).decode(&all)
-		if all[0].Digest != x.at(children[1]) || all[0].Index != x.at(index) || len(all[0].Keys) != 1 {
+		if all[0].Digest != x.at(children[1]) || all[0].Index == nil || all[0].Index.Digest != x.at(index) || len(all[0].Keys) != 1 {
 			t.Errorf("%+v", all[0])
 		}
 		c.must("verify", "--key", k.public, "--platform", "linux/arm64", x.tag("v1")).prints(x.at(children[1]), "of index "+index.DigestStr())
@@ -164,10 +165,10 @@ func TestManyImagesOfManyStoresAreVerifiedAtOnce(t *testing.T) {
 		images = append(images, x.tag(tag))
 	}
 	c.must(append([]string{"sign", "--key", k.private}, images...)...)
-	var all []Verdict
+	var all []verify.Report
 	c.must(append([]string{"verify", "-o", "json", "--key", k.public}, append(images, images[2])...)...).decode(&all)
 	for i, v := range all[:30] {
-		if v.Image != images[i] || v.Status != verified {
+		if v.Image != images[i] || v.Status != verify.StatusVerified {
 			t.Errorf("%d: %+v", i, v)
 		}
 	}
@@ -221,11 +222,11 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 	c.must("sign", "-o", "json", "--key", k.private, "-a", "env=prod", x.tag("v1")).decode(&signed)
 	_, evidence, _ := strings.Cut(signed[0].Signatures[0].Evidence, "@")
 	by := []verify.Principal{{ID: k.id, Name: k.public, Evidence: evidence, Annotations: map[string]string{"env": "prod"}}}
-	var verdicts []Verdict
-	must(t, json.Unmarshal([]byte(got), &verdicts))
+	var reports []verify.Report
+	must(t, json.Unmarshal([]byte(got), &reports))
 	const first = "rules[0].require[0]"
-	want, err := json.MarshalIndent([]any{orderedVerdict{
-		Image: x.tag("v1"), Status: "verified", Digest: x.at(digest), Policy: verdicts[0].Policy, Rule: "**",
+	want, err := json.MarshalIndent([]any{orderedReport{
+		Image: x.tag("v1"), Status: "verified", Digest: x.at(digest), Policy: reports[0].Policy, Rule: "**", JudgedAt: reports[0].JudgedAt,
 		Requirements: []orderedMet{{first, "signature by signers", "signers", by}}, Keys: by,
 		Evidence: []orderedEvidence{{"referrers", "bundle", evidence, k.id, first, "counted"}},
 	}}, "", "  ")
@@ -235,12 +236,13 @@ func TestJSONOfVerifyIsStable(t *testing.T) {
 	}
 }
 
-type orderedVerdict struct {
+type orderedReport struct {
 	Image        string             `json:"image"`
 	Status       string             `json:"status"`
 	Digest       string             `json:"digest"`
 	Policy       string             `json:"policy"`
 	Rule         string             `json:"rule"`
+	JudgedAt     time.Time          `json:"judgedAt"`
 	Requirements []orderedMet       `json:"requirements"`
 	Keys         []verify.Principal `json:"keys"`
 	Evidence     []orderedEvidence  `json:"evidence"`

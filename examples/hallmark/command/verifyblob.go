@@ -13,18 +13,6 @@ import (
 // maxBundle bounds a bundle file, in bytes.
 const maxBundle = 32 << 20
 
-// blobVerdict is the JSON of verify-blob.
-type blobVerdict struct {
-	// File is the argument.
-	File   string `json:"file"`
-	Status status `json:"status"`
-	// SHA256 is the digest of what was read, in hex, and Size its bytes (0
-	// where it was denied).
-	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size,omitempty"`
-	opinion
-}
-
 type verifyBlobFlags struct {
 	policyFlags
 	bundles []string
@@ -40,9 +28,9 @@ func (a *app) verifyBlobCommand() *cobra.Command {
 --threshold says, by the bundles that 'hallmark sign-blob' or 'cosign sign-blob
 --bundle' wrote. Exit codes are those of verify.
 
-JSON is one object: file, status, sha256, size, reason, detail, advice, keys (id,
-name, annotations), evidence (format, keyId, reason, detail; never place, manifest,
-requirement and seenAt).`,
+JSON is one list with one object of the form that verify prints: file, status, sha256,
+size, policy, reason, detail, hint, unmet, keys (id, name, annotations), evidence (format,
+keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
   hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
@@ -88,21 +76,16 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 }
 
 func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, explain bool) error {
-	v := blobVerdict{File: path, opinion: opinion{Keys: []verify.Principal{}, Evidence: []verify.Evidence{}}}
-	var refused *verify.Error
-	switch {
-	case err == nil:
-		v.Status, v.SHA256, v.Size, v.Keys = verified, result.SHA256, result.Size, result.Keys
-	case errors.As(err, &refused):
-		v.Reason, v.Detail, v.Advice = refused.Reason, refused.Detail, reasonAdviceOnFile[refused.Reason]
-		v.Status, v.SHA256, v.Evidence = denied, refused.SHA256, append(v.Evidence, refused.Evidence...)
-		err = errDenied
-	default:
+	r := verify.ReportOfFile(path, result, err)
+	switch r.Status {
+	case verify.StatusUndecided:
 		return err
+	case verify.StatusDenied:
+		r.Hint, err = reasonAdviceOnFile[r.Reason], errDenied
 	}
 	if a.json() {
-		return errors.Join(a.out.document(v), err)
+		return errors.Join(a.out.document([]verify.Report{r}), err)
 	}
-	a.printVerdict(v.Status, words{v.File, "sha256:" + v.SHA256}, nil, v.opinion, explain)
+	a.printReport(r, words{r.File, "sha256:" + r.SHA256}, nil, explain)
 	return err
 }

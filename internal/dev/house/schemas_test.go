@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/examples/hallmark/command"
@@ -17,6 +18,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
 // hallmark runs a command line, and returns its exit code and what it printed.
@@ -66,55 +69,136 @@ func TestSchemas_ExamplePolicies(t *testing.T) {
 	}
 }
 
-func TestSchemas_VerdictType(t *testing.T) {
-	verdict := reflect.TypeFor[command.Verdict]()
-	status, ok := verdict.FieldByName("Status")
-	if !ok {
-		t.Fatal("no field Status")
-	}
-	want, err := jsonschema.Text(jsonschema.Of(reflect.SliceOf(verdict), "hallmark verify -o json", map[reflect.Type]map[string]any{
-		status.Type: {"type": "string", "enum": []any{"verified", "warned", "denied", "undecided"}},
-	}))
-	must(t, err)
-	if _, got := hallmark(t, "policy", "schema", "--of", "verify"); !bytes.Equal(got, want) {
-		t.Errorf("examples/hallmark/command/verify.schema.json is not the schema of command.Verdict: write it again, as\n%s", want)
+func TestSchemas_ResultIsPublished(t *testing.T) {
+	_, want := hallmark(t, "policy", "schema", "--of", "result")
+	got, err := os.ReadFile(filepath.Join(topLevel(t), "examples", "policy", "result.schema.json"))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v: examples/policy/result.schema.json is not what 'hallmark policy schema --of result' prints: write it again, as\n%s", err, want)
 	}
 }
 
-func TestSchemas_Verdicts(t *testing.T) {
+// Package verify publishes the schema of what package gate writes.
+func TestSchemas_AuditEventIsThatOfGate(t *testing.T) {
+	text, err := verify.ResultSchema()
+	must(t, err)
+	got := schemaFrom(t, text)["$defs"].(map[string]any)["auditEvent"].(map[string]any)
+	own, err := jsonschema.Text(jsonschema.Of(reflect.TypeFor[gate.Event](), "", nil))
+	must(t, err)
+	want := schemaFrom(t, own)
+	got["properties"].(map[string]any)["status"] = map[string]any{"type": "string"}
+	for _, part := range []string{"properties", "required"} {
+		if !reflect.DeepEqual(got[part], want[part]) {
+			t.Errorf("%s: verify has %v, gate %v", part, got[part], want[part])
+		}
+	}
+}
+
+// judged is a directory with a policy, a key, and a layout of images.
+type judged struct {
+	dir, images, key, private, policy string
+}
+
+func newJudged(t *testing.T) judged {
+	t.Helper()
 	dir := t.TempDir()
-	images := "oci:" + filepath.Join(dir, "layout")
+	j := judged{dir, "oci:" + filepath.Join(dir, "layout"), filepath.Join(dir, "release.pub"), filepath.Join(dir, "release.key"), filepath.Join(dir, "policy.yaml")}
 	pair, err := sign.Generate(t.Context(), sign.KeyOptions{InsecureEmptyPassword: true})
 	must(t, err)
-	key, policy := filepath.Join(dir, "release.pub"), filepath.Join(dir, "policy.yaml")
-	must(t, os.WriteFile(key, pair.PublicPEM, 0o600))
-	must(t, os.WriteFile(policy, []byte("version: 1\nkeys: {release: {file: release.pub, notAfter: 2099-01-01T00:00:00Z}}\nroles: {release: {keys: [release]}}\n"+
+	must(t, os.WriteFile(j.key, pair.PublicPEM, 0o600))
+	must(t, os.WriteFile(j.private, pair.PrivatePEM, 0o600))
+	must(t, os.WriteFile(j.policy, []byte("version: 1\nkeys: {release: {file: release.pub, notAfter: 2099-01-01T00:00:00Z}}\nroles: {release: {keys: [release]}}\n"+
 		"rules:\n  - images: [\"**\"]\n    require: [{signature: {by: release}}]\n"), 0o600))
-	for _, tag := range []string{"signed", "unsigned"} {
-		store, ref, err := layout.Locate(images+":"+tag, layout.LocateOptions{Layout: layout.Options{Create: true}})
+	must(t, os.WriteFile(filepath.Join(dir, "warn.yaml"), []byte("version: 1\nkeys: {release: {file: release.pub}}\nroles: {release: {keys: [release]}}\n"+
+		"rules:\n  - images: [\"**\"]\n    mode: warn\n    require: [{signature: {by: release}}]\n"), 0o600))
+	for _, tag := range []string{"signed", "unsigned", "index"} {
+		store, ref, err := layout.Locate(j.images+":"+tag, layout.LocateOptions{Layout: layout.Options{Create: true}})
 		must(t, err)
-		digest, err := registrytest.PushImage(t.Context(), store, ref, registrytest.ImageOptions{Seed: tag})
+		var digest name.Digest
+		if tag == "index" {
+			digest, _, err = registrytest.PushIndex(t.Context(), store, ref)
+		} else {
+			digest, err = registrytest.PushImage(t.Context(), store, ref, registrytest.ImageOptions{Seed: tag})
+		}
 		must(t, err)
-		if tag == "signed" {
+		if tag != "unsigned" {
 			_, err = sign.Image(t.Context(), store, digest, sign.ImageOptions{}, pair.Signer)
 			must(t, err)
 		}
 	}
-	_, text := hallmark(t, "policy", "schema", "--of", "verify")
+	return j
+}
+
+// printed is what a command line prints as JSON, held to the schema of results, with
+// and without a field that it does not know.
+func printed(t *testing.T, exit int, args ...string) any {
+	t.Helper()
+	_, text := hallmark(t, "policy", "schema", "--of", "result")
 	schema := schemaFrom(t, text)
-	for _, args := range [][]string{{"--policy", policy}, {"--key", key}} {
-		code, printed := hallmark(t, append(append([]string{"verify", "-o", "json"}, args...), images+":signed", images+":unsigned", images+":none")...)
+	code, out := hallmark(t, args...)
+	var v any
+	must(t, json.Unmarshal(out, &v))
+	if code != exit {
+		t.Errorf("%q: exit %d\n%s", args, code, out)
+	}
+	if err := jsonschema.Check(schema, v); err != nil {
+		t.Errorf("%q: %v\n%s", args, err, out)
+	}
+	one, _ := v.(map[string]any)
+	if list, ok := v.([]any); ok {
+		one = list[0].(map[string]any)
+	}
+	one["unknown"] = true
+	if jsonschema.Check(schema, v) == nil {
+		t.Errorf("%q: a field that is not known passes", args)
+	}
+	delete(one, "unknown")
+	return v
+}
+
+func TestSchemas_OutputOfVerify(t *testing.T) {
+	j := newJudged(t)
+	statuses := func(v any) string {
 		var all []any
-		must(t, json.Unmarshal(printed, &all))
-		var statuses []any
-		for _, v := range all {
-			statuses = append(statuses, v.(map[string]any)["status"])
+		for _, r := range v.([]any) {
+			all = append(all, r.(map[string]any)["status"])
 		}
-		if code != 2 || fmt.Sprint(statuses) != "[verified denied undecided]" {
-			t.Errorf("exit %d: %v\n%s", code, statuses, printed)
+		return fmt.Sprint(all)
+	}
+	for _, trust := range [][]string{{"--policy", j.policy}, {"--key", j.key}} {
+		args := append(append([]string{"verify", "-o", "json"}, trust...), j.images+":signed", j.images+":unsigned", j.images+":none")
+		if got := statuses(printed(t, 2, args...)); got != "[verified denied undecided]" {
+			t.Error(got)
 		}
-		if err := jsonschema.Check(schema, any(all)); err != nil {
-			t.Errorf("%v\n%s", err, printed)
-		}
+	}
+	if got := statuses(printed(t, 0, "verify", "-o", "json", "--policy", filepath.Join(j.dir, "warn.yaml"), j.images+":unsigned")); got != "[warned]" {
+		t.Error(got)
+	}
+	child := printed(t, 0, "verify", "-o", "json", "--key", j.key, "--platform", "linux/arm64", j.images+":index").([]any)[0].(map[string]any)
+	if index, ok := child["index"].(map[string]any); !ok || index["status"] != "verified" || index["digest"] == child["digest"] {
+		t.Errorf("%v", child)
+	}
+}
+
+func TestSchemas_OutputOfVerifyBlob(t *testing.T) {
+	j := newJudged(t)
+	file, bundle := filepath.Join(j.dir, "file"), filepath.Join(j.dir, "bundle")
+	must(t, os.WriteFile(file, []byte("content"), 0o600))
+	t.Setenv("HALLMARK_PASSWORD", "")
+	if code, _ := hallmark(t, "sign-blob", file, "--bundle", bundle, "--key", j.private); code != 0 {
+		t.Fatal(code)
+	}
+	args := []string{"verify-blob", "-o", "json", file, "--bundle", bundle, "--key", j.key}
+	good := printed(t, 0, args...).([]any)[0].(map[string]any)
+	must(t, os.WriteFile(file, []byte("changed"), 0o600))
+	bad := printed(t, 1, args...).([]any)[0].(map[string]any)
+	if good["status"] != "verified" || good["file"] != file || bad["status"] != "denied" || bad["hint"] == nil {
+		t.Errorf("%v %v", good, bad)
+	}
+}
+
+func TestSchemas_OutputOfInspect(t *testing.T) {
+	j := newJudged(t)
+	for _, args := range [][]string{{j.images + ":signed"}, {"--key", j.key, j.images + ":signed"}, {"--recursive", j.images + ":index"}, {j.images + ":unsigned"}} {
+		printed(t, 0, append([]string{"inspect", "-o", "json"}, args...)...)
 	}
 }

@@ -1,0 +1,194 @@
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/jsonschema"
+)
+
+// Status is the answer about an image or file, in one word.
+type Status string
+
+// The statuses.
+const (
+	StatusVerified Status = "verified"
+	// StatusWarned: a rule that only warns would have denied it.
+	StatusWarned Status = "warned"
+	StatusDenied Status = "denied"
+	// StatusUndecided: no decision was reached, which allows nothing.
+	StatusUndecided Status = "undecided"
+)
+
+// Report is a decision as JSON. It has the same form everywhere: as the JSON of
+// Result, BlobResult, Error and UndecidedError, in the output of commands, and in the
+// audit log of package gate. ResultSchema describes it.
+type Report struct {
+	// Image is what was asked about, as text. File is the name of a file instead.
+	Image string `json:"image,omitempty"`
+	File  string `json:"file,omitempty"`
+	// Status is the decision.
+	Status Status `json:"status"`
+	// Digest is what was judged, with its repository: run this. Empty where it is
+	// not known. SHA256 is the digest of a file, in hex, and Size its bytes if it is
+	// verified.
+	Digest string `json:"digest,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+	// Policy is the digest of the policy, and Rule the pattern of the rule, that
+	// decided.
+	Policy string `json:"policy,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	// JudgedAt is the time of the decision. ValidUntil is when the first thing that
+	// it rests on ends; zero where nothing does.
+	JudgedAt   time.Time `json:"judgedAt,omitzero"`
+	ValidUntil time.Time `json:"validUntil,omitzero"`
+	// Reason says in one word why it is not verified, and Detail explains, for
+	// people. The audit log has words of package gate here as well.
+	Reason Reason `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Hint says what can be done about it. Commands fill it; this package does not.
+	Hint string `json:"hint,omitempty"`
+	// Causes are the errors of what could not be read, where no decision was reached.
+	Causes []string `json:"causes,omitempty"`
+	// Requirements are those that were met, Unmet those that were not.
+	Requirements []Met   `json:"requirements,omitempty"`
+	Unmet        []Unmet `json:"unmet,omitempty"`
+	// Keys are the trusted keys that have signed. Absent: not told.
+	Keys []Principal `json:"keys,omitzero"`
+	// Statements are the attestations that requirements were met by.
+	Statements []Statement `json:"statements,omitempty"`
+	// Evidence is what was looked at, and why each piece counted or not. Absent: not
+	// told.
+	Evidence []Evidence `json:"evidence,omitzero"`
+	// DeniedChildren are the manifests that an index lists and the policy denies.
+	DeniedChildren []DeniedChild `json:"deniedChildren,omitempty"`
+	// Index is the decision about the index that vouches for Digest.
+	Index *Report `json:"index,omitempty"`
+}
+
+// ReportOf is the report on what a verify method has returned for an image. image is
+// what was asked about; where it is empty, what res or err name.
+func ReportOf(image string, res *Result, err error) Report {
+	if err != nil {
+		return failed(Report{Image: image}, err)
+	}
+	r := Report{
+		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule,
+		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
+		Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren,
+	}
+	if image == "" {
+		r.Image = res.Reference
+	}
+	if w := res.Warning; w != nil {
+		r.Reason, r.Detail, r.Unmet = w.Reason, w.Detail, w.Unmet
+	}
+	if res.Index != nil {
+		index := ReportOf("", res.Index, nil)
+		r.Index = &index
+	}
+	return r
+}
+
+func (r *Result) status() Status {
+	if r.Warning != nil {
+		return StatusWarned
+	}
+	return StatusVerified
+}
+
+// ReportOfFile is the report on what Verifier.Blob has returned for a file.
+func ReportOfFile(file string, res *BlobResult, err error) Report {
+	if err != nil {
+		return failed(Report{File: file}, err)
+	}
+	return Report{File: file, Status: StatusVerified, SHA256: res.SHA256, Size: res.Size, Keys: written(res.Keys), Evidence: []Evidence{}}
+}
+
+// failed completes the report on what is not verified.
+func failed(r Report, err error) Report {
+	var denied *Error
+	var undecided *UndecidedError
+	asked := ""
+	r.Keys, r.Evidence = []Principal{}, []Evidence{}
+	switch {
+	case errors.As(err, &denied):
+		r.Status, r.Digest, r.SHA256, r.Policy, r.Rule = StatusDenied, digestText(denied.Digest), denied.SHA256, denied.PolicyDigest, denied.Rule
+		r.Reason, r.Detail, r.Unmet, r.Evidence = denied.Reason, denied.Detail, denied.Unmet, written(denied.Evidence)
+		asked = denied.Reference
+	case errors.As(err, &undecided):
+		r.Status, r.Detail, r.Digest, r.Evidence = StatusUndecided, err.Error(), digestText(undecided.Digest), written(undecided.Evidence)
+		for _, c := range undecided.Causes {
+			r.Causes = append(r.Causes, c.Error())
+		}
+		asked = undecided.Reference
+	default:
+		r.Status, r.Detail, r.Causes = StatusUndecided, err.Error(), []string{err.Error()}
+	}
+	if r.Image == "" && r.File == "" {
+		r.Image = asked
+	}
+	return r
+}
+
+// written is a list that is written even if there is nothing in it.
+func written[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// MarshalJSON writes the Report of the result.
+func (r *Result) MarshalJSON() ([]byte, error) { return json.Marshal(ReportOf("", r, nil)) }
+
+// MarshalJSON writes the Report of the result.
+func (r *BlobResult) MarshalJSON() ([]byte, error) { return json.Marshal(ReportOfFile("", r, nil)) }
+
+// MarshalJSON writes the Report of the denial.
+func (e *Error) MarshalJSON() ([]byte, error) { return json.Marshal(ReportOf("", nil, e)) }
+
+// MarshalJSON writes the Report of what could not be decided.
+func (e *UndecidedError) MarshalJSON() ([]byte, error) { return json.Marshal(ReportOf("", nil, e)) }
+
+// Request is the request that a line of a gate's audit log is about.
+type Request struct {
+	// Method and Path are those of the request, without its query.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Client is the client's address, Agent its User-Agent header.
+	Client string `json:"client,omitempty"`
+	Agent  string `json:"agent,omitempty"`
+	// Status is the HTTP status of the answer.
+	Status int `json:"status,omitempty"`
+	// Latency is the time until the decision.
+	Latency time.Duration `json:"latencyNanoseconds,omitempty"`
+	// Cached: the decision had been reached before.
+	Cached bool `json:"cached,omitempty"`
+	// Message is what the client was told.
+	Message string `json:"message,omitempty"`
+}
+
+// auditEvent has the form of gate.Event, which this package cannot import. A test of
+// the project holds the two in step.
+type auditEvent struct {
+	Time time.Time `json:"time"`
+	Kind string    `json:"event"`
+	Report
+	Request Request `json:"request,omitzero"`
+}
+
+// ResultSchema is the JSON Schema (2020-12) of a Report, a list of them, a line of a
+// gate's audit log, or an Inspection.
+func ResultSchema() ([]byte, error) {
+	known := map[reflect.Type]map[string]any{
+		reflect.TypeFor[Status](): {"type": "string", "enum": []any{
+			string(StatusVerified), string(StatusWarned), string(StatusDenied), string(StatusUndecided),
+		}},
+	}
+	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", known,
+		reflect.TypeFor[Report](), reflect.TypeFor[[]Report](), reflect.TypeFor[auditEvent](), reflect.TypeFor[Inspection]()))
+}
