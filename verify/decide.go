@@ -104,14 +104,14 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 				break
 			}
 		}
+		// Answers come after: those that are not needed must not end what close judges.
+		if ctx.Err() == nil {
+			e.close(d.log.gap())
+		}
 		links.close()
 	}
-	gap := d.log.gap()
 	if images != nil {
 		d.judgeImages(e, <-images)
-	}
-	if ctx.Err() == nil {
-		e.close(gap)
 	}
 	var found children
 	if listed != nil {

@@ -7,8 +7,8 @@ import (
 
 // evaluation says whether what is known of an image, or of a file, meets a rule. It
 // reads nothing, checks no signature and has no clock. Its verbs, in order: add, until
-// there is enough or nothing more; answer, for what is judged as a whole; close;
-// outcome. Facts may be added in any order, and more than once.
+// there is enough or nothing more; close; answer, for what is judged as a whole, unless
+// it was known before; outcome. Facts may be added in any order, and more than once.
 type evaluation struct {
 	rule     *rule
 	contents contents

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
@@ -209,5 +210,24 @@ func TestAttack_E9_CopiesOfAScanAreJudgedOnce(t *testing.T) {
 	}
 	if counts[verify.ReasonVulnerable] != 1 || counts[verify.ReasonRepeated] != 99 {
 		t.Errorf("%v", counts)
+	}
+}
+
+// A scan that OpenVEX excuses counts also where an alternative to it is met that asks
+// for no evidence: of alternatives, the first that is met decides.
+func TestOfAlternatives_AnExcusedScanGoesFirst(t *testing.T) {
+	w, a, c := newWorld(t), newPerson(t), newPerson(t)
+	w.pushConfig(v1.Config{Labels: map[string]string{"a": "b"}}, nil, now, "")
+	text := strings.Replace(policyText, signatureRequired, "anyOf: [{attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: release}}, {config: {labels: {a: b}}}]", 1)
+	v, err := verify.New(loaded(t, text, a, newPerson(t), c), verify.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := vexWorld{world: w}
+	w.attach(w.image, bundleOf(string(x.bundled(scanWith("high", recently), c))))
+	w.attach(w.image, bundleOf(string(x.bundled(vex("not_affected"), a))))
+	res, err := v.Image(context.Background(), w.store, w.image)
+	if err != nil || len(res.Requirements) != 1 || res.Requirements[0].By != "builder" || len(res.Keys) != 1 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }

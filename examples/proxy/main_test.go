@@ -81,6 +81,45 @@ func TestSettingsThatAreNotSafeAreRefused(t *testing.T) {
 	}
 }
 
+func TestAttack_P1_SettingsThatCanBeMisreadAreRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":              "",
+		"unknown":            "listn: x\n",
+		"another case":       "Listen: x\n",
+		"nested, another":    "tls: {Cert: x}\n",
+		"in a list, another": "upstreams: [{Registry: a.example}]\n",
+		"twice":              "listen: x\nlisten: y\n",
+		"twice in two cases": "listen: x\nLISTEN: y\n",
+		"anchor":             "listen: &a x\n",
+		"alias":              "listen: &a x\npolicy: *a\n",
+		"merge":              "tls: {<<: {cert: x}}\n",
+		"tag":                "listen: !!str x\n",
+		"two documents":      "listen: x\n---\npolicy: y\n",
+		"null":               "listen:\n",
+		"number for text":    "listen: 5000\n",
+		"text for number":    "maxRequests: \"5\"\n",
+		"octal":              "maxRequests: 010\n",
+		"hexadecimal":        "maxRequests: 0x10\n",
+		"zero":               "maxRequests: 0\n",
+		"zero for a list":    "upstreams: x\n",
+		"a list for text":    "listen: [x]\n",
+		"yes":                "store: {alwaysVerify: yes}\n",
+		"flag":               "Demo: true\n",
+		"aliases of aliases": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+		"another document":   "- listen: x\n",
+	} {
+		var c settings
+		if err := decodeYAML([]byte(text), &c); err == nil {
+			t.Errorf("%s: accepted as %+v", name, c)
+		}
+	}
+	const good = "listen: x:1 # said\nmaxRequests: 5\ntagFor: 5s\nstore: {dir: d, alwaysVerify: true}\nupstreams:\n  - registry: a.example\n    tokenRealms: [b.example]\n"
+	var c settings
+	if err := decodeYAML([]byte(good), &c); err != nil || c.Listen != "x:1" || c.MaxRequests != 5 || !c.Store.AlwaysVerify || c.TagFor == 0 || c.Upstreams[0].TokenRealms[0] != "b.example" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // demoSettings are the lines of a file with a good policy and an upstream.
 func demoSettings(t *testing.T, file func(name, text string) string) string {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -110,24 +111,89 @@ func readSettings(path string) (c settings, err error) {
 	return c, nil
 }
 
-// decodeYAML reads one YAML document as the JSON that it stands for. Unknown and
-// repeated fields are refused.
+// decodeYAML reads one YAML document as the JSON that it stands for. It refuses what
+// could be misread: unknown fields, also such as differ in case, repeated ones, anchors,
+// aliases, tags, and fields without a value.
 func decodeYAML(text []byte, to any) error {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
-	var document any
-	if err := documents.Decode(&document); err != nil && err != io.EOF {
+	var document, next yaml.Node
+	if err := documents.Decode(&document); err == io.EOF {
+		return errors.New("it is empty")
+	} else if err != nil {
 		return err
 	}
-	if err := documents.Decode(new(any)); err != io.EOF {
+	if err := documents.Decode(&next); err != io.EOF {
 		return errors.New("more than one document, or none that can be read to its end")
 	}
-	plain, err := json.Marshal(document)
+	plain, err := plainJSON(document.Content[0], reflect.TypeOf(to).Elem())
 	if err != nil {
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(plain))
-	d.DisallowUnknownFields()
-	return d.Decode(to)
+	return json.Unmarshal(plain, to)
+}
+
+// plainJSON is the JSON that a node stands for, in place of a value of a type.
+func plainJSON(n *yaml.Node, t reflect.Type) ([]byte, error) {
+	switch {
+	case n.Kind == yaml.AliasNode, n.Anchor != "", n.Style&yaml.TaggedStyle != 0:
+		return nil, fmt.Errorf("line %d: anchors, aliases and tags are not allowed: write the value out", n.Line)
+	case n.Kind == yaml.ScalarNode:
+		return plainScalar(n)
+	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		return plainObject(n, t)
+	case n.Kind != yaml.SequenceNode || t.Kind() != reflect.Slice:
+		return nil, fmt.Errorf("line %d: want one value", n.Line)
+	}
+	all := make([]json.RawMessage, 0, len(n.Content))
+	for _, element := range n.Content {
+		plain, err := plainJSON(element, t.Elem())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, plain)
+	}
+	return json.Marshal(all)
+}
+
+// plainObject is the JSON of a mapping in place of a struct.
+func plainObject(n *yaml.Node, t reflect.Type) ([]byte, error) {
+	fields := make(map[string]reflect.Type)
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+			fields[name] = t.Field(i).Type
+		}
+	}
+	object := make(map[string]json.RawMessage)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		field, known := fields[key.Value]
+		if !known || key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 {
+			return nil, fmt.Errorf("line %d: unknown field %q", key.Line, key.Value)
+		}
+		if _, twice := object[key.Value]; twice {
+			return nil, fmt.Errorf("line %d: %q stands twice", key.Line, key.Value)
+		}
+		plain, err := plainJSON(n.Content[i+1], field)
+		if err != nil {
+			return nil, err
+		}
+		object[key.Value] = plain
+	}
+	return json.Marshal(object)
+}
+
+// plainScalar is the JSON of a text, a bool or a decimal number. Zero would count as not
+// given.
+func plainScalar(n *yaml.Node) ([]byte, error) {
+	switch tag := n.ShortTag(); {
+	case tag == "!!str", tag == "!!timestamp":
+		return json.Marshal(n.Value)
+	case tag == "!!bool" && (n.Value == "true" || n.Value == "false"):
+		return []byte(n.Value), nil
+	case tag == "!!int" && strings.Trim(n.Value, "-0123456789") == "" && strings.TrimLeft(n.Value, "-0") == strings.TrimLeft(n.Value, "-") && n.Value != "0":
+		return []byte(n.Value), nil
+	}
+	return nil, fmt.Errorf("line %d: %q: want text in quotes, true, false, or a decimal number that is not zero", n.Line, n.Value)
 }
 
 // overrule applies flags, and checks the whole.
