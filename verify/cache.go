@@ -22,7 +22,7 @@ type CacheKey struct {
 	// Repository is the full name of the repository asked about, Digest that of
 	// the manifest. Which store was read is no part of it: what evidence allows, it
 	// allows wherever it was found, and a denial is used only for the Reader that
-	// it was reached with, unless it comes from a SharedCache.
+	// it was reached with, unless it comes from a SharedCache (which says for whom not).
 	Repository, Digest string
 }
 
@@ -199,7 +199,17 @@ func (v *Verifier) usable(d Decision, r registry.Reader, key CacheKey) bool {
 
 // isOf reports whether a denial may be used for who asks with a Reader.
 func (d Decision) isOf(r registry.Reader) bool {
-	return d.reader == nil || reflect.ValueOf(r).Comparable() && d.reader == r
+	if d.reader == nil {
+		return !deniesApart(r)
+	}
+	return reflect.ValueOf(r).Comparable() && d.reader == r
+}
+
+// deniesApart reports whether no denial is shared that is reached with a Reader; see
+// SharedCache.
+func deniesApart(r registry.Reader) bool {
+	_, apart := r.(interface{ DeniesApart() })
+	return apart
 }
 
 // names reports whether a digest is the one of a key, in its repository.
@@ -227,6 +237,9 @@ func (v *Verifier) judgeAndKeep(ctx context.Context, r registry.Reader, key Cach
 	}
 	now := v.o.Now()
 	if denied, ok := err.(*Error); ok {
+		if v.Shared() != nil && deniesApart(r) {
+			return result, err
+		}
 		v.o.Cache.Put(ctx, key, Decision{Denied: denied, reader: r, Made: now, Until: now.Add(v.o.DeniedTTL)})
 	} else if err == nil {
 		v.o.Cache.Put(ctx, key, Decision{Result: result, Made: now, Until: earlier(result.ValidUntil, now.Add(v.o.AllowedTTL))})

@@ -28,7 +28,8 @@ const maxSharedBytes = 1 << 20
 // SharedCache is a Cache in a DecisionStore. Processes share what they have the
 // same policy, key and authorities for. A denial is used whichever Reader is asked
 // with, as no process knows those of another: use one SharedCache, or one key, for
-// each store that may hold other evidence, as a mirror or a layout. It is safe for
+// each store that may hold other evidence, as a mirror or a layout. With a Reader that
+// has a method DeniesApart(), as a gate's, no denial is put there or used. It is safe for
 // concurrent use.
 type SharedCache struct {
 	store        DecisionStore

@@ -1,6 +1,7 @@
 package fair
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -30,10 +31,12 @@ type client struct {
 	at    *list.Element // in Pool.waiting; nil: it does not wait
 }
 
-// waiter is a piece that is waited for. ready is closed once it was given.
+// waiter is a piece that is waited for. It stands in the queues of all its clients, and
+// is given to the one that has room first. ready is closed then.
 type waiter struct {
 	n     int64
-	given bool
+	by    []*client
+	to    *client // nil: it was not given
 	ready chan struct{}
 }
 
@@ -51,21 +54,21 @@ func (p *Pool) Take(ctx context.Context, n int64) (leave func(), err error) {
 	n = min(n, p.total)
 	for {
 		names, more := Of(ctx)
-		by, w, given := p.enter(names, n)
+		w, given := p.enter(names, n)
 		if given {
-			return p.leaver(by, n), nil
+			return p.leaver(w), nil
 		}
 		select {
 		case <-w.ready:
-			return p.leaver(by, n), nil
+			return p.leaver(w), nil
 		case <-ctx.Done():
-			if p.giveUp(by, w) {
-				p.leaver(by, n)() // it came at the same time
+			if p.giveUp(w) {
+				p.leaver(w)() // it came at the same time
 			}
 			return nil, ctx.Err()
 		case <-more: // another client may have room
-			if p.giveUp(by, w) {
-				return p.leaver(by, n), nil
+			if p.giveUp(w) {
+				return p.leaver(w), nil
 			}
 		}
 	}
@@ -84,25 +87,27 @@ func (p *Pool) Try(ctx context.Context, n int64) (leave func(), err error) {
 		return nil, ErrFull
 	}
 	names, _ := Of(ctx)
-	by, w, given := p.enter(names, n)
+	w, given := p.enter(names, n)
 	if given {
-		return p.leaver(by, n), nil
+		return p.leaver(w), nil
 	}
-	full := p.full(by, n)
-	if p.giveUp(by, w) {
-		return p.leaver(by, n), nil
+	full := p.full(w)
+	if p.giveUp(w) {
+		return p.leaver(w), nil
 	}
 	return nil, full
 }
 
-// full says why a client's piece has to wait.
-func (p *Pool) full(by *client, n int64) error {
+// full says why a piece has to wait.
+func (p *Pool) full(w *waiter) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if by.exceeds(n, p.each) {
-		return ErrShare
+	for _, by := range w.by {
+		if !by.exceeds(w.n, p.each) {
+			return ErrFull
+		}
 	}
-	return ErrFull
+	return ErrShare
 }
 
 // exceeds reports whether one more piece is too much for a client.
@@ -110,30 +115,32 @@ func (by *client) exceeds(n, each int64) bool {
 	return by.name != "" && by.used > 0 && by.used+n > each
 }
 
-// enter queues a piece for the client that has taken least, and serves who can be served.
-func (p *Pool) enter(names []string, n int64) (by *client, w *waiter, given bool) {
+// enter queues a piece, first for the client that has taken least, and serves who can be
+// served.
+func (p *Pool) enter(names []string, n int64) (w *waiter, given bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w = &waiter{n: n}
 	for _, name := range names {
 		known := p.clients[name]
 		if known == nil {
 			known = &client{name: name}
+			p.clients[name] = known
 		}
-		if by == nil || known.used < by.used {
-			by = known
-		}
+		w.by = append(w.by, known)
 	}
-	p.clients[by.name] = by
-	w = &waiter{n: n}
-	by.queue = append(by.queue, w)
-	if by.at == nil {
-		by.at = p.waiting.PushBack(by)
+	slices.SortStableFunc(w.by, func(a, b *client) int { return cmp.Compare(a.used, b.used) })
+	for _, by := range w.by {
+		by.queue = append(by.queue, w)
+		if by.at == nil {
+			by.at = p.waiting.PushBack(by)
+		}
 	}
 	p.serve()
-	if !w.given {
+	if w.to == nil {
 		w.ready = make(chan struct{})
 	}
-	return by, w, w.given
+	return w, w.to != nil
 }
 
 // serve gives pieces to those whose turn it is. One that has to wait only until more is
@@ -151,49 +158,54 @@ func (p *Pool) serve() {
 		}
 		p.used += w.n
 		by.used += w.n
-		w.given = true
+		w.to = by
 		if w.ready != nil {
 			close(w.ready)
 		}
-		p.served(by)
+		p.unqueue(w)
+		if by.at != nil { // others go first
+			p.waiting.MoveToBack(by.at)
+		}
 		e = p.waiting.Front()
 	}
 }
 
-// served takes the first piece from a client's queue, and lets others go first.
-func (p *Pool) served(by *client) {
-	if by.queue = by.queue[1:]; len(by.queue) > 0 {
-		p.waiting.MoveToBack(by.at)
-		return
+// unqueue takes a piece from the queues of its clients.
+func (p *Pool) unqueue(w *waiter) {
+	for _, by := range w.by {
+		if by.queue[0] == w {
+			by.queue = by.queue[1:]
+		} else {
+			by.queue = slices.DeleteFunc(by.queue, func(other *waiter) bool { return other == w })
+		}
+		if len(by.queue) == 0 {
+			p.waiting.Remove(by.at)
+			by.at, by.queue = nil, nil
+		}
+		p.forget(by)
 	}
-	p.waiting.Remove(by.at)
-	by.at, by.queue = nil, nil
 }
 
 // giveUp ends waiting, and reports whether the piece was given before.
-func (p *Pool) giveUp(by *client, w *waiter) (given bool) {
+func (p *Pool) giveUp(w *waiter) (given bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.given {
+	if w.to != nil {
 		return true
 	}
-	by.queue = slices.DeleteFunc(by.queue, func(other *waiter) bool { return other == w })
-	if len(by.queue) == 0 {
-		p.waiting.Remove(by.at)
-		by.at = nil
-	}
-	p.forget(by)
+	p.unqueue(w)
 	p.serve() // it may have kept others waiting
 	return false
 }
 
-func (p *Pool) leaver(by *client, n int64) func() {
+// leaver gives back a piece that was given.
+func (p *Pool) leaver(w *waiter) func() {
 	return sync.OnceFunc(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.used -= n
-		by.used -= n
-		p.forget(by)
+		p.used -= w.n
+		w.to.used -= w.n
+		p.forget(w.to)
 		p.serve()
 	})
 }

@@ -164,3 +164,34 @@ func TestTry_SaysWhichBoundIsReached(t *testing.T) {
 	leave()
 	taken(t, p, as(t, "b"), 1)
 }
+
+// What two clients wait for is given by the share of either: one that is full, and stays
+// so, holds up no other client that has joined.
+func TestAttack_P11_AFullPartyHoldsUpNoneThatHasJoined(t *testing.T) {
+	p := fair.NewPool(8)
+	greedy, other := as(t, "greedy"), as(t, "other")
+	for range 2 {
+		defer taken(t, p, greedy, 1)()
+	}
+	free := taken(t, p, other, 1)
+	defer taken(t, p, other, 1)()
+	work, done := as(t, "greedy"), make(chan error, 1)
+	fair.Join(work, other)
+	go func() {
+		leave, err := p.Take(work, 1)
+		if err == nil {
+			leave()
+		}
+		done <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	free()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it waits for the client that is full")
+	}
+}

@@ -69,7 +69,8 @@ func newLimits(most, each int) *limits {
 
 // enter lets a request in, or says why not. leave must be called when it was served.
 func (l *limits) enter(client string) (leave func(), refused *refusal) {
-	leave, err := l.places.Try(fair.With(context.Background(), client), 1)
+	// A client without an address is one, too.
+	leave, err := l.places.Try(fair.With(context.Background(), "client "+client), 1)
 	switch {
 	case errors.Is(err, fair.ErrShare):
 		refused = refuse(http.StatusTooManyRequests, codeTooMany, "this client has %d requests under way, which is as many as one may have", l.each)

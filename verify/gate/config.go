@@ -24,7 +24,7 @@ type Config struct {
 	// Verifier judges. A *verify.Verifier is a Source of itself; a FileSource
 	// follows its file. Its verify.Options say how long decisions are used, from when
 	// what they rest on was judged. Where its Cache is a verify.SharedCache, gates share
-	// decisions there. A gate uses those about evidence only of gates with the same
+	// there what they allow. A gate uses those about evidence only of gates with the same
 	// EvidenceTypes and MaxEvidenceBytes. Required.
 	Verifier verify.Source
 	// Upstreams are the registries behind the gate. At least one for New; not

@@ -52,6 +52,10 @@ func (o *origin) ref(ref name.Reference) name.Reference {
 
 func (o *origin) digest(d name.Digest) name.Digest { return o.at(d.Context()).Digest(d.DigestStr()) }
 
+// DeniesApart says that no denial is shared with other gates, see verify.SharedCache: their
+// upstreams and credentials are others.
+func (o *origin) DeniesApart() {}
+
 // Resolve implements registry.Reader.
 func (o *origin) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
 	return o.client.Resolve(ctx, o.ref(ref))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,8 +61,8 @@ type permit struct {
 	// Reason is that denial's.
 	Reason verify.Reason `json:"reason,omitempty"`
 
-	// policy is the digest of the policy that it was asked for by.
-	policy string
+	// policyDigest is that of the policy that it was asked for by, for reports.
+	policyDigest string
 	// result is the decision itself, where this process made it.
 	result *verify.Result
 	// denied is the refusal, where the decision is negative.
@@ -72,6 +73,8 @@ type permit struct {
 	depth int
 	// about is what it is evidence about, where it does not say so itself.
 	about string
+	// policy is that of its key.
+	policy string
 	// linked is how much had been forgotten of links when those of this manifest
 	// were known to be there; see judge.relink. Nil: it has none.
 	linked *atomic.Int64
@@ -85,7 +88,7 @@ func (d *permit) forBlob(size int64, may kinds.Set) permit {
 
 // report is a decision that lets something pass, for the audit log.
 func (d *permit) report(image, digest string) verify.Report {
-	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policy, Rule: d.Rule, JudgedAt: d.At.UTC()}
+	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policyDigest, Rule: d.Rule, JudgedAt: d.At.UTC()}
 	if d.Warning != "" {
 		to.Status, to.Reason, to.Detail = verify.StatusWarned, d.Reason, d.Warning
 	}
@@ -127,6 +130,9 @@ type decisions struct {
 	looks   string // rules.name()
 	permits *lru.Cache[permitKey, permit]
 	links   *lru.Cache[linkKey, link]
+	// changing is held to change what depends on what is there: evidence that comes at the
+	// same time as an image must not replace it.
+	changing sync.Mutex
 }
 
 // The shelves of decisions.permits and decisions.links. No flood of refused names drives
@@ -198,10 +204,22 @@ func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey)
 	if !ok {
 		if known, ok = recall[permit](ctx, v, key.parts()); ok {
 			known.linked = linkedAt(-1)
-			ds.permits.PutOn(known.shelf(), key, known)
+			known = added(ds, ds.permits, key, known, known.shelf())
 		}
 	}
+	known.policy = key.policy
 	return known, ok && ds.hold(v, known)
+}
+
+// added puts what was recalled where there is nothing yet, and returns what is there.
+func added[K comparable, V any](ds *decisions, to *lru.Cache[K, V], key K, recalled V, on int) V {
+	ds.changing.Lock()
+	defer ds.changing.Unlock()
+	if now, ok := to.Get(key); ok {
+		return now
+	}
+	to.PutOn(on, key, recalled)
+	return recalled
 }
 
 func (ds *decisions) hold(v *verify.Verifier, d permit) bool {
@@ -214,7 +232,11 @@ func (ds *decisions) hold(v *verify.Verifier, d permit) bool {
 }
 
 // put remembers a decision in this process.
-func (ds *decisions) put(key permitKey, d permit) { ds.permits.PutOn(d.shelf(), key, d) }
+func (ds *decisions) put(key permitKey, d permit) {
+	ds.changing.Lock()
+	defer ds.changing.Unlock()
+	ds.permits.PutOn(d.shelf(), key, d)
+}
 
 // ttl is how long what follows from a decision is kept. It is looked at again
 // once the decision has ended. A slow pull still finds what its blobs rest on then.
@@ -227,6 +249,8 @@ func (ds *decisions) ttl(v *verify.Verifier, d *permit) time.Duration {
 // that lists it too: who can attach that could have it taken for evidence, or for
 // something of another size.
 func (ds *decisions) putBlob(v *verify.Verifier, key permitKey, d permit) {
+	ds.changing.Lock()
+	defer ds.changing.Unlock()
 	if known, ok := ds.permits.Get(key); d.Evidence && ok && known.Allowed {
 		if !known.Evidence {
 			return
@@ -236,7 +260,7 @@ func (ds *decisions) putBlob(v *verify.Verifier, key permitKey, d permit) {
 			d.Kinds |= known.Kinds
 		}
 	}
-	ds.put(key, d)
+	ds.permits.PutOn(d.shelf(), key, d)
 }
 
 // link returns what may vouch for a digest.
@@ -244,7 +268,7 @@ func (ds *decisions) link(ctx context.Context, v *verify.Verifier, key linkKey) 
 	known, ok := ds.links.Get(key)
 	if !ok {
 		if known, ok = recall[link](ctx, v, key.parts()); ok {
-			ds.links.PutOn(linkShelf(known.Evidence), key, known)
+			known = added(ds, ds.links, key, known, linkShelf(known.Evidence))
 		}
 	}
 	return known
@@ -254,12 +278,19 @@ func (ds *decisions) link(ctx context.Context, v *verify.Verifier, key linkKey) 
 // other gates find it for a while. Evidence never goes before images: an attacker who
 // attaches it could drive them out. may is what a blob may be as evidence.
 func (ds *decisions) addLink(ctx context.Context, v *verify.Verifier, key linkKey, parent string, of *permit, may kinds.Set) {
-	known, ok := ds.links.Get(key)
-	if known, ok = known.with(parent, ok, of.Evidence, may); !ok {
-		return
+	if known, changed := ds.changeLink(key, parent, of.Evidence, may); changed {
+		remember(ctx, v, key.parts(), known, ds.ttl(v, of))
 	}
-	ds.links.PutOn(linkShelf(known.Evidence), key, known)
-	remember(ctx, v, key.parts(), known, ds.ttl(v, of))
+}
+
+func (ds *decisions) changeLink(key linkKey, parent string, evidence bool, may kinds.Set) (known link, changed bool) {
+	ds.changing.Lock()
+	defer ds.changing.Unlock()
+	known, ok := ds.links.Get(key)
+	if known, changed = known.with(parent, ok, evidence, may); changed {
+		ds.links.PutOn(linkShelf(known.Evidence), key, known)
+	}
+	return known, changed
 }
 
 // with is a link with one more parent; false: it changes nothing.
@@ -299,7 +330,7 @@ func (ds *decisions) keep(ctx context.Context, v *verify.Verifier, key permitKey
 		ds.put(key, *d)
 		return
 	}
-	d.linked = linkedAt(ds.links.Evicted(linkShelf(d.Evidence)))
+	d.linked, d.policy = linkedAt(ds.links.Evicted(linkShelf(d.Evidence))), key.policy
 	ds.put(key, *d)
 	remember(ctx, v, key.parts(), *d, d.Until.Sub(ds.now()))
 	if d.about != "" {

@@ -88,9 +88,11 @@
 // # Decisions
 //
 // Decisions are kept in memory. The Verifier's options say for how long. Where its Cache
-// is a verify.SharedCache, gates with the same policy and key share decisions there.
-// They share what follows from those, too: which blobs pass, and what may vouch for what.
-// Nothing of that is used for longer than the decision that it rests on.
+// is a verify.SharedCache, gates with the same policy and key share there what they
+// allow. They share what follows from that, too: what evidence passes, and what may vouch
+// for what. Nothing of that is used for longer than the decision that it rests on. What
+// one gate denies another one judges itself. Where the Cache keeps denials in this
+// process, the gate keeps them beside it, and one may last twice Options.DeniedTTL.
 //
 // # What is not verified
 //

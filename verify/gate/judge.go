@@ -81,11 +81,11 @@ func (j *judge) decide(ctx context.Context, p pull, digest string) (decided perm
 	if err != nil {
 		return permit{}, false, err
 	}
-	w := &walk{j: j, v: v, p: p}
+	w := &walk{j: j, v: v, p: p, policy: v.Generation()}
 	if decided, cached = w.known(ctx, digest); !cached {
 		decided, err = j.once(ctx, v, p, w.key(digest), func(ctx context.Context) (permit, error) { return w.run(ctx, digest) })
 	}
-	decided.policy = v.PolicyDigest()
+	decided.policyDigest = v.PolicyDigest()
 	return decided, cached, err
 }
 
@@ -111,7 +111,7 @@ func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, er
 			return *made, j.keep(ctx, v, p, key, made)
 		})
 	}
-	decided.policy = v.PolicyDigest()
+	decided.policyDigest = v.PolicyDigest()
 	return decided, err
 }
 
@@ -210,12 +210,16 @@ func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above per
 }
 
 func (j *judge) evidenceOf(above permit, subject string) *permit {
-	return &permit{Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning, Reason: above.Reason, about: subject}
+	return &permit{
+		Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning,
+		Reason: above.Reason, about: subject, policy: above.policy,
+	}
 }
 
-// permitEvidence lets evidence pass by digest too, and its blobs.
+// permitEvidence lets evidence pass by digest too, and its blobs, by the policy that its
+// subject passes by: another one may hold by now.
 func (j *judge) permitEvidence(ctx context.Context, v *verify.Verifier, p pull, m *manifest, d *permit) {
-	key := permitKey{v.Generation(), p.repo.Name(), m.digest, asManifest}
+	key := permitKey{d.policy, p.repo.Name(), m.digest, asManifest}
 	if known, ok := j.decisions.get(ctx, v, key); ok && known.Allowed {
 		j.decisions.relink(ctx, v, key.repo, m, known)
 		return
@@ -252,7 +256,7 @@ func (j *judge) permitList(ctx context.Context, p pull, list *manifest, subject 
 		return // the next request meets the same error
 	}
 	own := j.evidenceOf(above, subject)
-	j.decisions.put(permitKey{v.Generation(), p.repo.Name(), list.digest, asManifest}, *own)
+	j.decisions.put(permitKey{own.policy, p.repo.Name(), list.digest, asManifest}, *own)
 	j.decisions.addLink(ctx, v, linkKey{p.repo.Name(), list.digest, asList}, subject, own, 0)
 }
 

@@ -36,6 +36,18 @@ func TestMoreRequestsThanThereMayBeAreRefusedWhoeverAsks(t *testing.T) {
 	}
 }
 
+func TestAttack_P11_ClientsWithoutAnAddressAreBounded(t *testing.T) {
+	l := newLimits(3, 1)
+	leave, r := l.enter("")
+	if r != nil {
+		t.Fatal(r)
+	}
+	defer leave()
+	if _, r := l.enter(""); r == nil || r.status != http.StatusTooManyRequests {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A manifest that was let through as an image, and is seen as evidence later, takes
 // nothing from what it lists.
 func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {

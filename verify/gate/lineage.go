@@ -20,6 +20,9 @@ type walk struct {
 	j *judge
 	v *verify.Verifier
 	p pull
+	// policy is v's Generation as it was at first: what is decided while trust changes is
+	// no decision of the new trust.
+	policy string
 	// path leads from what was asked for to what is decided now. It is never longer than
 	// maxNesting+2: one step more where an index has to be judged again.
 	path []*step
@@ -60,7 +63,7 @@ var (
 )
 
 func (w *walk) key(digest string) permitKey {
-	return permitKey{w.v.Generation(), w.p.repo.Name(), digest, asManifest}
+	return permitKey{w.policy, w.p.repo.Name(), digest, asManifest}
 }
 
 // run decides about a manifest. Each turn of its loop either asks one voucher, which is
