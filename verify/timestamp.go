@@ -2,8 +2,9 @@ package verify
 
 import (
 	"fmt"
-	"github.com/hallmark-oci/hallmark/verify/policy"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // trustedClock is a TimeMatcher of the policy.

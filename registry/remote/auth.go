@@ -14,8 +14,6 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-import ()
-
 // authorizer gives requests the Authorization that registries want to see.
 type authorizer struct {
 	keychain authn.Keychain
