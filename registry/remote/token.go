@@ -18,8 +18,6 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-import ()
-
 const (
 	// defaultTokenLife is a token's life where the service names none, and
 	// tokenLeeway how long before its end it is not used any more (Docker
