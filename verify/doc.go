@@ -16,6 +16,10 @@
 // judgement was reached: [*UndecidedError] where evidence could not be read, the
 // context's error, a wrong reference. Only a Result allows anything.
 //
+// A [Report] is a decision as JSON: what a Result, an *Error or an *UndecidedError
+// marshals to, what commands print, and what the audit log of package gate consists of.
+// [ResultSchema] is its JSON Schema.
+//
 // Evidence only ever adds permission. Whoever can write to a repository can
 // attach garbage, which is ignored and recorded, or remove evidence, which
 // denies; neither turns a denial into a Result.

@@ -35,8 +35,12 @@ func reports(t *testing.T) map[string]any {
 	platforms := w.pushIndex(amd64, arm64)
 	w.attach(w.image, w.simple("{", w.trusted))
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
-	res := w.verified(policy.Signatures{})
-	child, err := w.verifier(policy.Signatures{}).Child(context.Background(), w.store, res, platforms[0])
+	v := w.verifier(policy.Signatures{})
+	res, err := v.Image(context.Background(), w.store, w.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := v.Child(context.Background(), w.store, res, platforms[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,9 +81,20 @@
 // a decision: the message says which image, what was missing and which rule
 // decided. 429, 502 and 503, with Retry-After, mean that nothing could be decided, and
 // nothing passes; they are never remembered. Of an upstream's error clients are
-// told its kind, the HTTP status and the specification's code; Event.Cause has the rest,
+// told its kind, the HTTP status and the specification's code; Event.Causes has the rest,
 // which may name addresses. HEAD has no body: what its client cannot show stands in the
 // log and in the audit log, where each refusal is a line.
+//
+// # Audit log
+//
+// A line is one JSON object: a verify.Report, with time, event and the request. Its
+// members are those that package verify and the commands write for the same things:
+//   - time, and event: allowed, denied, refused or mismatch;
+//   - image, status, digest, policy, rule, judgedAt, reason, detail, unmet, causes;
+//   - request: method, path, client, agent, status, latencyNanoseconds, cached, message.
+//
+// Keys, requirements and evidence are left out: the digest can be verified again.
+// verify.ResultSchema describes each line.
 //
 // # Decisions
 //

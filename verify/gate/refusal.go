@@ -46,7 +46,7 @@ type refusal struct {
 	reason string
 	// cause is all that is known of an error, for the log alone.
 	cause string
-	// denied is the decision; nil: it is no decision of a verifier. cached tells that
+	// denied is the decision; nil: no verifier has decided. cached tells that
 	// it had been reached before.
 	denied *verify.Error
 	cached bool

@@ -43,8 +43,8 @@ platform, attestationOf, statements (predicateType, predicate (name, value), err
 unsigned, and worth what signs the index), error, manifests (the same fields again), evidence
 (kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
 identities, issuer, certificate), predicateType, predicate (name, value),
-subjects, subjectMatches, repository, annotations, created, verifiedBy (id, name), error). Its schema:
-hallmark policy schema --of result.`,
+subjects, subjectMatches, repository, annotations, created, verifiedBy (id, name;
+never seenAt), error). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1`,
 		Args: arguments(cobra.ExactArgs(1)),

@@ -12,7 +12,7 @@ import (
 // anybody is an authority that recognises whom the settings name.
 type anybody struct{ policy.Authority }
 
-func (anybody) Identity(settings map[string]any) (policy.Matcher, error) {
+func (anybody) Matcher(settings map[string]any) (policy.Matcher, error) {
 	return someone{id: settings["name"].(string)}, nil
 }
 

@@ -172,6 +172,7 @@ func TestManyImagesOfManyStoresAreVerifiedAtOnce(t *testing.T) {
 			t.Errorf("%d: %+v", i, v)
 		}
 	}
+	all[30].JudgedAt = all[2].JudgedAt // each was judged by itself
 	if !reflect.DeepEqual(all[30], all[2]) {
 		t.Errorf("the same image again: %+v", all[30])
 	}
