@@ -69,7 +69,7 @@ func TestAttack_P17_ListsThatWaitKeepNoPlaceInFlight(t *testing.T) {
 		}
 		upstream.ServeHTTP(w, r)
 	}))
-	client, err := remote.New(remote.Options{Keychain: logins{}, MaxInFlight: 4, MaxAttempts: 1})
+	client, err := remote.New(remote.Options{Keychain: credentials{}, MaxInFlight: 4, MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

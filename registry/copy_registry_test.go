@@ -18,7 +18,7 @@ import (
 func registryFor(t testing.TB, noReferrers bool) (*registrytest.Registry, *located) {
 	t.Helper()
 	r := registrytest.New(registrytest.Options{NoReferrers: noReferrers, RequireContent: true})
-	client, err := remote.New(remote.Options{Keychain: logins{}, RetryDelay: time.Millisecond})
+	client, err := remote.New(remote.Options{Keychain: credentials{}, RetryDelay: time.Millisecond})
 	must(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	return r, &located{client, mustRepo(registrytest.Start(t, r) + "/team/app")}

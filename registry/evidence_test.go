@@ -557,7 +557,7 @@ func TestAttack_R11_ConcurrentWritersLoseNothing(t *testing.T) {
 
 func newClient(t testing.TB) *remote.Client {
 	t.Helper()
-	client, err := remote.New(remote.Options{Keychain: logins{}})
+	client, err := remote.New(remote.Options{Keychain: credentials{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,17 +26,17 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// foreign serves content and remembers the logins that reached it.
+// foreign serves content and remembers the credentials that reached it.
 func foreign(t *testing.T, answer http.HandlerFunc) (host string, got func() []string) {
 	var mu sync.Mutex
-	var logins []string
+	var sent []string
 	host = registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		logins = append(logins, r.Header.Get("Authorization"))
+		sent = append(sent, r.Header.Get("Authorization"))
 		mu.Unlock()
 		answer(w, r)
 	}))
-	return host, func() []string { mu.Lock(); defer mu.Unlock(); return logins }
+	return host, func() []string { mu.Lock(); defer mu.Unlock(); return sent }
 }
 
 func host(t testing.TB, ro registrytest.Options, co remote.Options) *hosted {
@@ -44,7 +44,7 @@ func host(t testing.TB, ro registrytest.Options, co remote.Options) *hosted {
 	h := &hosted{Registry: registrytest.New(ro)}
 	h.host = registrytest.Start(t, h)
 	if co.Keychain == nil {
-		co.Keychain = logins{}
+		co.Keychain = credentials{}
 	}
 	if co.RetryDelay == 0 {
 		co.RetryDelay = time.Millisecond
@@ -73,11 +73,11 @@ type hosted struct {
 	tag    name.Tag
 }
 
-// logins is a keychain of one login, or none.
-type logins struct{ user, password, identity, bearer string }
+// credentials is a keychain with one username and password, or a token, or none.
+type credentials struct{ user, password, identity, bearer string }
 
-func (l logins) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return authn.FromConfig(authn.AuthConfig{Username: l.user, Password: l.password, IdentityToken: l.identity, RegistryToken: l.bearer}), nil
+func (c credentials) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return authn.FromConfig(authn.AuthConfig{Username: c.user, Password: c.password, IdentityToken: c.identity, RegistryToken: c.bearer}), nil
 }
 
 // onInternet answers for registries with public names, without a network.

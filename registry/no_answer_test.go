@@ -13,7 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// loginPage is what a proxy sends that wants a login.
+// loginPage is what a proxy sends that wants credentials.
 var loginPage = registrytest.Reply(registrytest.Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")})
 
 // noAnswers are answers that say nothing about what was asked for.
@@ -75,7 +75,7 @@ func TestAttack_E12_ACopyThatIsLoggedOutInItsMiddleFails(t *testing.T) {
 		s := newScene(t)
 		r := registrytest.New(registrytest.Options{NoReferrers: noReferrers,
 			Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}, Lifetime: 5 * time.Second}})
-		c, err := remote.New(remote.Options{Keychain: logins{user: "me", password: "secret"}, RetryDelay: time.Millisecond})
+		c, err := remote.New(remote.Options{Keychain: credentials{user: "me", password: "secret"}, RetryDelay: time.Millisecond})
 		must(t, err)
 		src := &located{c, mustRepo(registrytest.Start(t, r) + "/team/app")}
 		must(t, s.copyTo(t, src, registry.CopyOptions{}))

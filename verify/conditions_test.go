@@ -303,47 +303,6 @@ const manyPackages = `{"spdxVersion":"SPDX-2.3","dataLicense":"CC0-1.0","SPDXID"
 "creationInfo":{"creators":["Tool: t"],"created":"2026-03-01T10:05:00Z"},"packages":[{"name":"first","SPDXID":"SPDXRef-1","downloadLocation":"NOASSERTION"},
 {"name":"second","SPDXID":"SPDXRef-2","downloadLocation":"NOASSERTION"}]}`
 
-func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
-	a, b, c := newPerson(t), newPerson(t), newPerson(t)
-	for require, wants := range map[string]string{
-		"attestation: {by: builder}":                                                                                        "needs a type",
-		"attestation: {type: nonsense, by: builder}":                                                                        "needs a type",
-		"attestation: {type: slsaprovenance, by: builder}":                                                                  "needs builder",
-		"attestation: {type: slsaprovenance, by: builder, builder: [ci]}":                                                   "no absolute URI",
-		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], maxSeverity: low}":                          "maxSeverity, which type slsaprovenance does not have",
-		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], commit: [abc]}":                             "40 or 64",
-		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], minLevel: 5}":                               "minLevel 5",
-		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], source: [\"git+https://g/x@main\"]}":        "belongs in ref",
-		"attestation: {type: slsaprovenance, by: builder, builder: [https://b], parameters: {a: 1}, absentParameters: [a]}": "to be absent",
-		"attestation: {type: vulns, by: builder}":                                                                           "needs maxSeverity",
-		"attestation: {type: vulns, by: builder, maxSeverity: bad}":                                                         "needs maxSeverity",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x, reason: y}]}":                           "each needs",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x, until: 2026-12-01T00:00:00Z}]}":         "each needs",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{until: 2026-12-01T00:00:00Z, reason: y}]}":     "each needs",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x}]}":                                      "each needs",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: nobody}":                                          "nobody",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, builder: [https://b]}":                                   "builder, which type vulns",
-		"attestation: {type: spdx, by: builder, maxAge: 1h}":                                                                "maxAge, which type spdx",
-		"attestation: {type: testresult, by: builder, result: [GOOD]}":                                                      "PASSED, WARNED or FAILED",
-		"attestation: {type: vsa, by: builder}":                                                                             "needs verifier",
-		"attestation: {type: vsa, by: builder, verifier: [https://v], policyDigest: abc}":                                   "policyDigest",
-		"attestation: {type: vsa, by: builder, verifier: [verifier.example]}":                                               "no absolute URI",
-		"attestation: {type: intoto, by: builder}":                                                                          "needs layout",
-		"attestation: {type: intoto, by: builder, layout: none.json}":                                                       "none.json",
-		"config: {}":                     "asks for nothing",
-		"config: {platforms: [linux]}":   "platforms",
-		"config: {baseImages: [alpine]}": "baseImages",
-		"config: {minVersion: one}":      "minVersion",
-		"config: {createdWithin: -1h}":   "duration",
-		"signature: {by: release}\nidentities: {x: {authority: fulcio, settings: {a: b}}}": "not linked",
-	} {
-		_, err := policy.Load(written(t, strings.Replace(policyText, "signature: {by: release}", require, 1), a, b, c), policy.ParseOptions{})
-		if err == nil || !strings.Contains(err.Error(), wants) || !strings.Contains(err.Error(), "line ") {
-			t.Errorf("%s: %v, want %q with its line", require, err, wants)
-		}
-	}
-}
-
 // Of many findings some are told, and how many more there are.
 func TestADenialForManyFindingsTellsSomeOfThem(t *testing.T) {
 	for n, want := range map[int]string{

@@ -22,6 +22,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // pushConfig makes the world's image one with this config and these annotations.
@@ -434,4 +435,27 @@ func TestAConfigIsJudgedWithinABudgetAsWithoutOne(t *testing.T) {
 			t.Errorf("user %s: %v", user, err)
 		}
 	}
+}
+
+func TestMorePatternsOfBaseImagesThanCanBeComparedAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.pushConfig(v1.Config{User: "1"}, map[string]string{"org.opencontainers.image.base.name": "registry.example/base/app-7:1"}, now, "")
+	with := func(n int) string {
+		return strings.Replace(policyText, signatureRequired, `config: {baseImages: ["`+strings.Join(manyPatterns()[:n], `", "`)+`"]}`, 1)
+	}
+	people := []person{newPerson(t), newPerson(t), newPerson(t)}
+	if _, err := w.judged(with(1000), now, people...); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.Load(written(t, with(2001), people...), policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "baseImages") {
+		t.Errorf("%v; want it to be refused", err)
+	}
+}
+
+// manyPatterns are more than can be compared with one another.
+func manyPatterns() (all []string) {
+	for i := range 2001 {
+		all = append(all, fmt.Sprintf("registry.example/*/app-%d", i))
+	}
+	return all
 }

@@ -157,7 +157,7 @@ func TestAttack_S5_OnlyTheAllowListOfVariablesIsRead(t *testing.T) {
 	}
 }
 
-func TestAttack_S5_LoginsInURLsAreNotRecorded(t *testing.T) {
+func TestAttack_S5_CredentialsInURLsAreNotRecorded(t *testing.T) {
 	for system, variables := range map[string][]string{
 		"gitlab-ci": {"CI_PROJECT_URL", "CI_JOB_URL"}, "jenkins": {"GIT_URL", "BUILD_URL", "JENKINS_URL"}, "buildkite": {"BUILDKITE_REPO", "BUILDKITE_BUILD_URL"},
 		"circleci": {"CIRCLE_REPOSITORY_URL"}, "woodpecker": {"CI_REPO_CLONE_URL"}, "drone": {"DRONE_GIT_HTTP_URL"}, "tekton": {"TEKTON_SOURCE_URL"},

@@ -303,7 +303,7 @@ func TestAScanOfSeveralInvocationsLastsFromTheFirstToTheLast(t *testing.T) {
 
 // Whatever stands in a URL's query or before its host is not repeated, also where
 // it cannot be taken apart.
-func TestAReportRepeatsNoLoginOfItsTarget(t *testing.T) {
+func TestAReportRepeatsNoCredentialsOfItsTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"https://u:hunter2@git.example/app?token=hunter2#hunter2": "https://git.example/app",
 		"https://u:hunter2@git.example:port/app":                  "",

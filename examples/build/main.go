@@ -111,7 +111,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// newClient has no logins. A real program leaves Keychain out: then those of
+// newClient has no credentials. A real program leaves Keychain out: then those of
 // docker login count.
 func newClient() (*remote.Client, error) {
 	return remote.New(remote.Options{Keychain: anonymous{}})

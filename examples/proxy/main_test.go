@@ -333,7 +333,7 @@ func TestTheAuditLogIsAppendedTo(t *testing.T) {
 	}
 }
 
-func TestLoginsGoToTheTokenServicesThatTheSettingsName(t *testing.T) {
+func TestCredentialsGoToTheTokenServicesThatTheSettingsName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.yaml")
 	must(t, os.WriteFile(path, []byte("upstreams:\n  - {registry: docker.io, tokenRealms: [login.example, 'login.example:8443']}\n  - {registry: a.example, address: 'b.internal:5000', tokenRealms: [c.example]}\n  - {registry: d.example}\n"), 0o600))
 	c, err := readSettings(path)

@@ -79,7 +79,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// anonymous has no logins.
+// anonymous has no credentials.
 type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }

@@ -11,11 +11,11 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
-// token asks for a token with these scopes; login is an Authorization header.
-func (c *client) token(login string, scopes ...string) string {
+// token asks for a token with these scopes; credentials is an Authorization header.
+func (c *client) token(credentials string, scopes ...string) string {
 	c.Helper()
 	query := url.Values{"service": {"registrytest"}, "scope": scopes}
-	a := c.do(200, "GET", "/token?"+query.Encode(), "", header(login)...)
+	a := c.do(200, "GET", "/token?"+query.Encode(), "", header(credentials)...)
 	return c.tokenIn(a)
 }
 
@@ -32,11 +32,11 @@ func (c *client) tokenIn(a answer) string {
 	return got.Token
 }
 
-func header(login string) []string {
-	if login == "" {
+func header(credentials string) []string {
+	if credentials == "" {
 		return nil
 	}
-	return []string{"Authorization", login}
+	return []string{"Authorization", credentials}
 }
 
 const (
@@ -102,10 +102,10 @@ func TestAuth_SeveralScopesInOneToken(t *testing.T) {
 	}
 }
 
-func TestAuth_WrongLoginsGetNoToken(t *testing.T) {
+func TestAuth_WrongCredentialsGetNoToken(t *testing.T) {
 	c := newTokenClient(t, nil)
-	for _, login := range []string{"", mallory, "Bearer x", "Basic !"} {
-		c.refused(401, "UNAUTHORIZED", "GET", "/token?scope=repository:team/app:pull", "", header(login)...)
+	for _, credentials := range []string{"", mallory, "Bearer x", "Basic !"} {
+		c.refused(401, "UNAUTHORIZED", "GET", "/token?scope=repository:team/app:pull", "", header(credentials)...)
 	}
 }
 
@@ -173,8 +173,8 @@ func TestAuth_RealmAndServiceAsSet(t *testing.T) {
 
 func TestAuth_Basic(t *testing.T) {
 	c := newClient(t, registrytest.Options{BasicUsers: map[string]string{"alice": "secret", "": ""}})
-	for _, login := range []string{"", mallory, "Basic Og=="} {
-		c.header(c.do(401, "GET", "/v2/", "", header(login)...), "WWW-Authenticate", `Basic realm="registrytest"`)
+	for _, credentials := range []string{"", mallory, "Basic Og=="} {
+		c.header(c.do(401, "GET", "/v2/", "", header(credentials)...), "WWW-Authenticate", `Basic realm="registrytest"`)
 	}
 	c.do(200, "GET", "/v2/", "", header(alice)...)
 }

@@ -3,7 +3,7 @@
 //
 // [New] makes a [Registry]: an [net/http.Handler] that serves the OCI
 // Distribution Specification v1.1 with the referrers API, uploads of every form,
-// mounts, tokens and logins. [Start] serves it for a test, [Serve] for a program.
+// mounts, tokens and credentials. [Start] serves it for a test, [Serve] for a program.
 // Registry.Store gives the same content without HTTP, for tests that need none.
 //
 // # Content
@@ -40,5 +40,5 @@
 // # Limits
 //
 // Everything is in memory and bounded by [Options]. The registry is for tests:
-// whoever reaches it owns it, unless Options demands logins.
+// whoever reaches it owns it, unless Options demands credentials.
 package registrytest

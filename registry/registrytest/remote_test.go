@@ -340,6 +340,6 @@ func TestRemote_LogsInWithBasicAuthentication(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := remote.Get(tag); !isStatus(err, http.StatusUnauthorized) {
-		t.Errorf("without a login: %v", err)
+		t.Errorf("without credentials: %v", err)
 	}
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-func TestTokensAreFetchedOncePerRepositoryAndLoginsAreSent(t *testing.T) {
+func TestTokensAreFetchedOncePerRepositoryWithCredentials(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
-	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: logins{user: "me", password: "secret"}})
+	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: credentials{user: "me", password: "secret"}})
 	ctx := context.Background()
 	var wg sync.WaitGroup
 	if _, err := h.client.Resolve(ctx, h.tag); err != nil {
@@ -68,16 +68,16 @@ func TestARevokedTokenIsFetchedAgain(t *testing.T) {
 	}
 }
 
-func TestWrongLoginsAreTypedErrorsWithoutSecrets(t *testing.T) {
+func TestWrongCredentialsAreTypedErrorsWithoutSecrets(t *testing.T) {
 	for name, ro := range map[string]registrytest.Options{
 		"basic": {BasicUsers: map[string]string{"me": "secret"}},
 		"token": {Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}},
 	} {
-		good := host(t, ro, remote.Options{Keychain: logins{user: "me", password: "secret"}})
+		good := host(t, ro, remote.Options{Keychain: credentials{user: "me", password: "secret"}})
 		if _, err := good.client.Resolve(context.Background(), good.tag); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		for _, l := range []logins{{}, {user: "me", password: "hunter2"}} {
+		for _, l := range []credentials{{}, {user: "me", password: "hunter2"}} {
 			h := host(t, ro, remote.Options{Keychain: l})
 			_, err := h.client.Resolve(context.Background(), h.tag)
 			wantError(t, name, err, registry.ErrUnauthorized)
@@ -104,21 +104,21 @@ func TestConcurrentTokenWaitersOutliveTheFirst(t *testing.T) {
 	}
 }
 
-func TestAttack_R4_LoginsGoOnlyToTheRegistrysOwnTokenService(t *testing.T) {
+func TestAttack_R4_CredentialsGoOnlyToTheOwnTokenService(t *testing.T) {
 	for name, c := range map[string]struct {
 		host, realm string
 		options     remote.Options
 		kind        registry.Kind
-		login       bool
+		credentials bool
 	}{
-		"own host":        {"registry.example", "https://registry.example/token", remote.Options{}, registry.ErrNotFound, true},
-		"parent domain":   {"registry.example", "https://example.com/token", remote.Options{}, registry.ErrNotFound, false},
-		"foreign":         {"registry.example", "https://evil.test/token", remote.Options{}, registry.ErrNotFound, false},
-		"named":           {"registry.example", "https://sso.test/token", remote.Options{TokenRealms: map[string][]string{"registry.example": {"sso.test"}}}, registry.ErrNotFound, true},
-		"plain HTTP":      {"registry.example", "http://registry.example/token", remote.Options{}, registry.ErrInsecure, false},
-		"private address": {"registry.example", "https://10.0.0.1/token", remote.Options{}, registry.ErrInsecure, false},
-		"no URL":          {"registry.example", "token", remote.Options{}, registry.ErrUnauthorized, false},
-		"with a login":    {"registry.example", "https://a:b@registry.example/token", remote.Options{}, registry.ErrUnauthorized, false},
+		"own host":         {"registry.example", "https://registry.example/token", remote.Options{}, registry.ErrNotFound, true},
+		"parent domain":    {"registry.example", "https://example.com/token", remote.Options{}, registry.ErrNotFound, false},
+		"foreign":          {"registry.example", "https://evil.test/token", remote.Options{}, registry.ErrNotFound, false},
+		"named":            {"registry.example", "https://sso.test/token", remote.Options{TokenRealms: map[string][]string{"registry.example": {"sso.test"}}}, registry.ErrNotFound, true},
+		"plain HTTP":       {"registry.example", "http://registry.example/token", remote.Options{}, registry.ErrInsecure, false},
+		"private address":  {"registry.example", "https://10.0.0.1/token", remote.Options{}, registry.ErrInsecure, false},
+		"no URL":           {"registry.example", "token", remote.Options{}, registry.ErrUnauthorized, false},
+		"with credentials": {"registry.example", "https://a:b@registry.example/token", remote.Options{}, registry.ErrUnauthorized, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var auth, scope string
@@ -137,7 +137,7 @@ func TestAttack_R4_LoginsGoOnlyToTheRegistrysOwnTokenService(t *testing.T) {
 			client, tag := public(t, c.options, net)
 			_, err := client.Manifest(context.Background(), tag)
 			wantError(t, name, err, c.kind)
-			if (auth != "") != c.login {
+			if (auth != "") != c.credentials {
 				t.Errorf("the token service got %q", auth)
 			}
 			if c.kind == registry.ErrNotFound && scope != "repository:team/app:pull" {
@@ -156,13 +156,13 @@ func TestIdentityTokensAreExchanged(t *testing.T) {
 		_, _ = io.WriteString(w, `{"access_token":"good","expires_in":1}`)
 	})
 	mux.Handle("/", challenging(`Bearer realm="https://registry.example/token",service="s"`))
-	client, tag := public(t, remote.Options{Keychain: logins{identity: "refresh"}}, onInternet{"https://registry.example": mux})
+	client, tag := public(t, remote.Options{Keychain: credentials{identity: "refresh"}}, onInternet{"https://registry.example": mux})
 	_, err := client.Manifest(context.Background(), tag)
 	wantError(t, "with an identity token", err, registry.ErrNotFound)
 	if !strings.HasPrefix(form, "POST ") || !strings.Contains(form, "refresh_token=refresh") || !strings.Contains(form, "grant_type=refresh_token") {
 		t.Errorf("the token service got %q", form)
 	}
-	client, tag = public(t, remote.Options{Keychain: logins{bearer: "good"}}, onInternet{"https://registry.example": mux})
+	client, tag = public(t, remote.Options{Keychain: credentials{bearer: "good"}}, onInternet{"https://registry.example": mux})
 	_, err = client.Manifest(context.Background(), tag)
 	wantError(t, "with a registry token", err, registry.ErrNotFound)
 }
@@ -171,7 +171,7 @@ func TestIdentityTokensAreExchanged(t *testing.T) {
 type asked struct {
 	mu   sync.Mutex
 	n    int
-	give []logins // one after the other, the last one again and again
+	give []credentials // one after the other, the last one again and again
 }
 
 func (a *asked) Resolve(r authn.Resource) (authn.Authenticator, error) {
@@ -185,7 +185,7 @@ func (a *asked) Resolve(r authn.Resource) (authn.Authenticator, error) {
 
 func TestTheKeychainIsAskedOnceForARegistry(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
-	keychain := &asked{give: []logins{{user: "me", password: "secret"}}}
+	keychain := &asked{give: []credentials{{user: "me", password: "secret"}}}
 	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: keychain})
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -202,31 +202,31 @@ func TestTheKeychainIsAskedOnceForARegistry(t *testing.T) {
 	}
 }
 
-func TestALoginThatWasRefusedIsAskedForAgain(t *testing.T) {
+func TestRefusedCredentialsAreAskedForAgain(t *testing.T) {
 	for name, ro := range map[string]registrytest.Options{
 		"basic": {BasicUsers: map[string]string{"me": "new"}},
 		"token": {Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "new"}, AnonymousPull: true, Allow: nobodyPulls}},
 	} {
-		keychain := &asked{give: []logins{{}, {user: "me", password: "new"}}}
+		keychain := &asked{give: []credentials{{}, {user: "me", password: "new"}}}
 		h := host(t, ro, remote.Options{Keychain: keychain})
 		_, err := h.client.Resolve(context.Background(), h.tag)
 		wantError(t, name, err, registry.ErrUnauthorized)
 		if _, err := h.client.Resolve(context.Background(), h.tag); err != nil || keychain.n != 2 {
-			t.Errorf("%s: after a login: %v, asked %d times", name, err, keychain.n)
+			t.Errorf("%s: after credentials: %v, asked %d times", name, err, keychain.n)
 		}
 	}
 }
 
-func TestALoginThatTheTokenServiceRefusedIsAskedForAgain(t *testing.T) {
+func TestCredentialsRefusedByTheTokenServiceAreAskedForAgain(t *testing.T) {
 	for status, want := range map[int]registry.Kind{400: registry.ErrUnauthorized, 401: registry.ErrUnauthorized, 403: registry.ErrDenied} {
 		name := fmt.Sprint(status)
-		keychain := &asked{give: []logins{{user: "me", password: "expired"}, {user: "me", password: "new"}}}
+		keychain := &asked{give: []credentials{{user: "me", password: "expired"}, {user: "me", password: "new"}}}
 		h := host(t, registrytest.Options{Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "new"}}}, remote.Options{Keychain: keychain})
 		h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Times: 1, Do: registrytest.Status(status)})
 		_, err := h.client.Resolve(context.Background(), h.tag)
 		wantError(t, name, err, want)
 		if _, err := h.client.Resolve(context.Background(), h.tag); err != nil {
-			t.Errorf("%s: the keychain has a good login, it was asked %d times: %v", name, keychain.n, err)
+			t.Errorf("%s: the keychain has good credentials, it was asked %d times: %v", name, keychain.n, err)
 		}
 	}
 }
@@ -267,7 +267,7 @@ func TestAKeychainThatFailsOrIsEmptyIsNoCrash(t *testing.T) {
 	for _, err := range []error{helper, nil} {
 		h := host(t, registrytest.Options{BasicUsers: map[string]string{"me": "secret"}}, remote.Options{Keychain: brokenKeychain{err}})
 		_, got := h.client.Resolve(context.Background(), h.tag)
-		wantError(t, "with no login", got, registry.ErrUnauthorized)
+		wantError(t, "with no credentials", got, registry.ErrUnauthorized)
 		if err != nil && !errors.Is(got, err) {
 			t.Errorf("does not say why: %v", got)
 		}
@@ -377,8 +377,8 @@ func TestChallengesAreReadInEveryForm(t *testing.T) {
 
 func TestAttack_R4_AddressesAndTopLevelDomainsAreNoParents(t *testing.T) {
 	for at, c := range map[string]struct {
-		realm string
-		login bool
+		realm       string
+		credentials bool
 	}{
 		"registry.gitlab.example": {"gitlab.example", true},
 		"index.docker.io":         {"auth.docker.io", true},
@@ -397,14 +397,14 @@ func TestAttack_R4_AddressesAndTopLevelDomainsAreNoParents(t *testing.T) {
 			}),
 		})
 		_, err := client.Manifest(context.Background(), parse(t, at+"/team/app:v1"))
-		if (got != "") != c.login || c.login && !reached {
+		if (got != "") != c.credentials || c.credentials && !reached {
 			t.Errorf("%s, whose realm is %s: it got %q; %v", at, c.realm, got, err)
 		}
 	}
 }
 
 func TestAttack_R4_ARealmDoesNotWidenTheScope(t *testing.T) {
-	for what, l := range map[string]logins{"password": {user: "me", password: "secret"}, "identity token": {identity: "refresh"}} {
+	for what, l := range map[string]credentials{"password": {user: "me", password: "secret"}, "identity token": {identity: "refresh"}} {
 		var scopes []string
 		mux := http.NewServeMux()
 		mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
@@ -447,23 +447,23 @@ func TestAttack_R4_ChallengesOfOtherHostsAreNotTheRegistrys(t *testing.T) {
 	}
 }
 
-// A client with other logins has its own tokens, and the connections of the first.
+// A client with other credentials has its own tokens, and the connections of the first.
 func TestClientWithAnotherKeychainSharesOnlyConnections(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
 	opened := &counting{}
-	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: logins{user: "me", password: "secret"}, Transport: opened})
+	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: credentials{user: "me", password: "secret"}, Transport: opened})
 	if _, err := h.client.Resolve(t.Context(), h.tag); err != nil {
 		t.Fatal(err)
 	}
 	sent := opened.requests.Load()
-	stranger := h.client.WithKeychain(logins{})
+	stranger := h.client.WithKeychain(credentials{})
 	if _, err := stranger.Resolve(t.Context(), h.tag); !errors.Is(err, registry.ErrUnauthorized) {
 		t.Errorf("a stranger: %v", err)
 	}
 	if opened.requests.Load() == sent {
 		t.Error("the transport is another one")
 	}
-	if _, err := h.client.WithKeychain(logins{user: "me", password: "secret"}).Resolve(t.Context(), h.tag); err != nil {
+	if _, err := h.client.WithKeychain(credentials{user: "me", password: "secret"}).Resolve(t.Context(), h.tag); err != nil {
 		t.Error(err)
 	}
 }
@@ -516,10 +516,10 @@ func TestWhatAnAuthenticatorGivesIsSentAsItIs(t *testing.T) {
 		authn.Authenticator
 		want registry.Kind
 	}{
-		"a login that is encoded already": {authn.FromConfig(authn.AuthConfig{Auth: ready}), ""},
-		"another one":                     {authn.FromConfig(authn.AuthConfig{Auth: "bWU6b3RoZXI="}), registry.ErrUnauthorized},
-		"nothing":                         {failing{}, registry.ErrUnauthorized},
-		"an error":                        {failing{io.ErrClosedPipe}, registry.ErrUnauthorized},
+		"credentials that are encoded already": {authn.FromConfig(authn.AuthConfig{Auth: ready}), ""},
+		"another one":                          {authn.FromConfig(authn.AuthConfig{Auth: "bWU6b3RoZXI="}), registry.ErrUnauthorized},
+		"nothing":                              {failing{}, registry.ErrUnauthorized},
+		"an error":                             {failing{io.ErrClosedPipe}, registry.ErrUnauthorized},
 	} {
 		h := host(t, registrytest.Options{BasicUsers: map[string]string{"me": "secret"}}, remote.Options{Keychain: given{c.Authenticator}})
 		_, err := h.client.Resolve(t.Context(), h.tag)
@@ -536,7 +536,7 @@ func TestWhatAnAuthenticatorGivesIsSentAsItIs(t *testing.T) {
 
 func TestARemovalAsksForTheRightToDeleteAlone(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
-	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: logins{user: "me", password: "secret"}})
+	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: credentials{user: "me", password: "secret"}})
 	// The registry takes a right to push instead: what counts is what was asked for.
 	_ = h.client.RemoveManifest(t.Context(), h.image)
 	if got := h.TokenScopes(); len(got) == 0 || got[0] != "repository:team/app:delete" {

@@ -26,11 +26,11 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// logins is a keychain of one login, or none.
-type logins struct{ user, password, identity, bearer string }
+// credentials is a keychain with one username and password, or a token, or none.
+type credentials struct{ user, password, identity, bearer string }
 
-func (l logins) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return authn.FromConfig(authn.AuthConfig{Username: l.user, Password: l.password, IdentityToken: l.identity, RegistryToken: l.bearer}), nil
+func (c credentials) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return authn.FromConfig(authn.AuthConfig{Username: c.user, Password: c.password, IdentityToken: c.identity, RegistryToken: c.bearer}), nil
 }
 
 // hosted is a registry on loopback with an image, and a client for it.
@@ -48,7 +48,7 @@ func host(t testing.TB, ro registrytest.Options, co remote.Options) *hosted {
 	h := &hosted{Registry: registrytest.New(ro)}
 	h.host = registrytest.Start(t, h)
 	if co.Keychain == nil {
-		co.Keychain = logins{}
+		co.Keychain = credentials{}
 	}
 	if co.RetryDelay == 0 {
 		co.RetryDelay = time.Millisecond
@@ -139,17 +139,17 @@ func TestEveryReadIsOneRequestAndNeverAPing(t *testing.T) {
 	}
 }
 
-// foreign serves content and remembers the logins that reached it.
+// foreign serves content and remembers the credentials that reached it.
 func foreign(t *testing.T, answer http.HandlerFunc) (host string, got func() []string) {
 	var mu sync.Mutex
-	var logins []string
+	var sent []string
 	host = registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		logins = append(logins, r.Header.Get("Authorization"))
+		sent = append(sent, r.Header.Get("Authorization"))
 		mu.Unlock()
 		answer(w, r)
 	}))
-	return host, func() []string { mu.Lock(); defer mu.Unlock(); return logins }
+	return host, func() []string { mu.Lock(); defer mu.Unlock(); return sent }
 }
 
 // onInternet answers for registries with public names, without a network.
@@ -172,7 +172,7 @@ func public(t *testing.T, o remote.Options, net onInternet) (*remote.Client, nam
 	t.Helper()
 	o.Transport, o.RetryDelay = net, time.Millisecond
 	if o.Keychain == nil {
-		o.Keychain = logins{user: "me", password: "secret"}
+		o.Keychain = credentials{user: "me", password: "secret"}
 	}
 	client, err := remote.New(o)
 	if err != nil {
@@ -241,7 +241,7 @@ func TestOtherPeoplesRegistriesAreServedToo(t *testing.T) {
 	ctx := context.Background()
 	for what, handler := range aliens() {
 		at := registrytest.Start(t, handler)
-		client, err := remote.New(remote.Options{Keychain: logins{}, MaxAttempts: 1})
+		client, err := remote.New(remote.Options{Keychain: credentials{}, MaxAttempts: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +290,7 @@ func BenchmarkWarmResolveAndManifest(b *testing.B) {
 func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
 	var log bytes.Buffer
 	o := remote.Options{
-		Keychain: logins{user: "me", password: "hunter2"}, MaxAttempts: 1,
+		Keychain: credentials{user: "me", password: "hunter2"}, MaxAttempts: 1,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	h := host(t, registrytest.Options{BasicUsers: map[string]string{"me": "hunter2"}}, o)

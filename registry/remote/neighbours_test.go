@@ -13,21 +13,21 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// eachAtItsPlace has a login for each registry that says where it belongs.
+// eachAtItsPlace has credentials for each registry that says where it belongs.
 type eachAtItsPlace struct{}
 
 func (eachAtItsPlace) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return &authn.Basic{Username: "me", Password: r.RegistryStr()}, nil
 }
 
-// wire is what the internet saw: the schemes and logins by host.
+// wire is what the internet saw: the schemes and credentials by host.
 type wire struct{ seen []string }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, password, login := r.BasicAuth()
+	_, password, given := r.BasicAuth()
 	w.seen = append(w.seen, fmt.Sprintf("%s://%s as %q", r.URL.Scheme, r.URL.Host, password))
 	answer := &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{}, Body: http.NoBody, Request: r}
-	if !login {
+	if !given {
 		answer.StatusCode = http.StatusUnauthorized
 		answer.Header.Set("WWW-Authenticate", "Basic")
 	}
@@ -66,10 +66,10 @@ func TestAttack_P20_AnInsecureRegistryDowngradesNoNeighbour(t *testing.T) {
 	}
 }
 
-func TestAttack_P20_ALoginGoesToNoOtherPortInTheClear(t *testing.T) {
+func TestAttack_P20_CredentialsGoToNoOtherPortInTheClear(t *testing.T) {
 	for _, c := range []struct {
 		registry, realm string
-		login           bool
+		credentials     bool
 	}{
 		{"http://registry.example:5000", "http://registry.example:5000", true},
 		{"http://registry.example", "http://registry.example:80", true},
@@ -93,7 +93,7 @@ func TestAttack_P20_ALoginGoesToNoOtherPortInTheClear(t *testing.T) {
 		mux.Handle("/token", tokens)
 		mux.Handle("/", challenging(`Bearer realm="`+c.realm+`/token",service="s"`))
 		checkRealm(t, c.registry, c.realm, mux, tokens)
-		if got == "none" || (got != "") != c.login {
+		if got == "none" || (got != "") != c.credentials {
 			t.Errorf("%s, whose realm is %s: it got %q", c.registry, c.realm, got)
 		}
 	}
@@ -119,7 +119,7 @@ func checkRealm(t *testing.T, at, realm string, mux, tokens http.Handler) {
 	_, _ = client.Manifest(t.Context(), parse(t, host+"/team/app:v1"))
 }
 
-func TestAttack_P20_RedirectsAndUploadsCarryNoLoginToANeighbour(t *testing.T) {
+func TestAttack_P20_RedirectsAndUploadsKeepCredentialsHome(t *testing.T) {
 	for _, c := range []struct {
 		registry, to string
 		kind         registry.Kind

@@ -22,7 +22,7 @@ func TestAttack_R3_RedirectToAnotherHostCarriesNoCredentials(t *testing.T) {
 		"token": {Auth: &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := host(t, ro, remote.Options{Keychain: logins{user: "me", password: "secret"}})
+			h := host(t, ro, remote.Options{Keychain: credentials{user: "me", password: "secret"}})
 			layer := h.layer(t)
 			data, _ := h.Blob("team/app", layer.Digest.String())
 			elsewhere, got := foreign(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) })
@@ -31,8 +31,8 @@ func TestAttack_R3_RedirectToAnotherHostCarriesNoCredentials(t *testing.T) {
 			if _, err := h.blob(context.Background(), layer, layer.Size); err != nil {
 				t.Fatal(err)
 			}
-			if logins := got(); len(logins) != 1 || logins[0] != "" {
-				t.Errorf("the other host got %q", logins)
+			if sent := got(); len(sent) != 1 || sent[0] != "" {
+				t.Errorf("the other host got %q", sent)
 			}
 		})
 	}
@@ -44,11 +44,11 @@ func TestAttack_R3_RedirectsAreBoundedAndStayWhereTheyMay(t *testing.T) {
 		do   registrytest.Effect
 		want registry.Kind
 	}{
-		"loop":         {registrytest.RedirectLoop(), registry.ErrTooMany},
-		"file":         {registrytest.Redirect("file:///etc/passwd"), registry.ErrInsecure},
-		"gopher":       {registrytest.Redirect("gopher://127.0.0.1/"), registry.ErrInsecure},
-		"with a login": {registrytest.Redirect("http://user:pw@127.0.0.1/"), registry.ErrInsecure},
-		"no address":   {registrytest.Redirect("http://[::1"), registry.ErrMalformed},
+		"loop":             {registrytest.RedirectLoop(), registry.ErrTooMany},
+		"file":             {registrytest.Redirect("file:///etc/passwd"), registry.ErrInsecure},
+		"gopher":           {registrytest.Redirect("gopher://127.0.0.1/"), registry.ErrInsecure},
+		"with credentials": {registrytest.Redirect("http://user:pw@127.0.0.1/"), registry.ErrInsecure},
+		"no address":       {registrytest.Redirect("http://[::1"), registry.ErrMalformed},
 	} {
 		remove := h.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: c.do})
 		layer := h.layer(t)
@@ -94,7 +94,7 @@ func TestAttack_R7_CertificatesAreVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := remote.Options{Keychain: logins{}, TLSHosts: []string{address}, MaxAttempts: 1}
+	o := remote.Options{Keychain: credentials{}, TLSHosts: []string{address}, MaxAttempts: 1}
 	client, err := remote.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestProxiedReader(t *testing.T) {
 	if os.Getenv("HALLMARK_TEST_PROXIED") == "" {
 		t.Skip("only run as another process")
 	}
-	client, err := remote.New(remote.Options{Keychain: logins{}, InsecurePlainHTTP: []string{"registry.example"}, MaxAttempts: 1})
+	client, err := remote.New(remote.Options{Keychain: credentials{}, InsecurePlainHTTP: []string{"registry.example"}, MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,11 +143,11 @@ func TestAttack_R3_ALocalProxyMakesNoRegistryLocal(t *testing.T) {
 	}
 }
 
-// The same place may be written with and without its port: only there the login goes.
-func TestALoginFollowsToTheSamePlaceHoweverItIsWritten(t *testing.T) {
+// The same place may be written with and without its port: only there the credentials go.
+func TestCredentialsFollowToTheSamePlaceHoweverItIsWritten(t *testing.T) {
 	for _, c := range []struct {
 		registry, to string
-		login        bool
+		credentials  bool
 	}{
 		{"http://registry.example", "http://registry.example:80", true},
 		{"http://registry.example:80", "http://registry.example", true},
@@ -175,7 +175,7 @@ func TestALoginFollowsToTheSamePlaceHoweverItIsWritten(t *testing.T) {
 		}
 		client, _ := public(t, o, onInternet{c.registry: first, c.to: after})
 		_, err := client.Manifest(t.Context(), parse(t, at+"/team/app:v1"))
-		if wantError(t, c.to, err, registry.ErrNotFound); (got != "") != c.login {
+		if wantError(t, c.to, err, registry.ErrNotFound); (got != "") != c.credentials {
 			t.Errorf("from %s to %s: it got %q", c.registry, c.to, got)
 		}
 	}

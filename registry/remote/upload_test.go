@@ -216,9 +216,9 @@ func TestAMountThatBecameAnUploadIsNoError(t *testing.T) {
 func TestAttack_R3_AnUploadElsewhereCarriesNoCredentials(t *testing.T) {
 	data := []byte("blob")
 	for _, c := range []struct {
-		location string
-		login    bool
-		want     registry.Kind
+		location    string
+		credentials bool
+		want        registry.Kind
 	}{
 		{"/upload/1", true, ""},
 		{"https://registry.example/upload/1?state=a%2Fb", true, ""},
@@ -260,7 +260,7 @@ func TestAttack_R3_AnUploadElsewhereCarriesNoCredentials(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || len(got) != 1 || (got[0] != "") != c.login {
+		if err != nil || len(got) != 1 || (got[0] != "") != c.credentials {
 			t.Errorf("%s: %v, it got %q", c.location, err, got)
 		}
 	}

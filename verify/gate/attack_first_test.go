@@ -68,15 +68,15 @@ func (s *scene) everyEndpoint(repo string) []string {
 }
 
 func TestAttack_P19_NothingIsAskedBeforeTheRule(t *testing.T) {
-	for _, logins := range []gate.Credentials{gate.Operator, gate.PassThroughOrAnonymous} {
+	for _, mode := range []gate.Credentials{gate.Operator, gate.PassThroughOrAnonymous} {
 		for _, open := range []bool{false, true} {
-			s := ruled(t, registrytest.Options{}, func(c *gate.Config) { c.Credentials, c.InsecureOpenBlobs = logins, open })
+			s := ruled(t, registrytest.Options{}, func(c *gate.Config) { c.Credentials, c.InsecureOpenBlobs = mode, open })
 			for repo, reason := range map[string]verify.Reason{"other/app": verify.ReasonNoRule, "nowhere/app": verify.ReasonNoRule, "team/secret/app": verify.ReasonDeniedByRule, "team/secret/none": verify.ReasonDeniedByRule} {
 				for _, path := range s.everyEndpoint(repo) {
 					for _, method := range []string{http.MethodGet, http.MethodHead} {
 						r := s.ask(method, path, "Range", "bytes=0-0")
 						if r.status != http.StatusForbidden || method == http.MethodGet && !strings.HasPrefix(r.message(), "DENIED: "+known+"/"+repo) {
-							t.Errorf("%s, %s %s: %d %s", logins, method, path, r.status, r.body)
+							t.Errorf("%s, %s %s: %d %s", mode, method, path, r.status, r.body)
 						}
 						if method == http.MethodGet && !strings.Contains(r.message(), string(reason)) {
 							t.Errorf("%s: %s; want %s", path, r.message(), reason)
@@ -85,7 +85,7 @@ func TestAttack_P19_NothingIsAskedBeforeTheRule(t *testing.T) {
 				}
 			}
 			if asked := s.hosted.Requests(); len(asked) > 0 {
-				t.Errorf("%s: the upstream was asked %d times, first for %s", logins, len(asked), asked[0].Path)
+				t.Errorf("%s: the upstream was asked %d times, first for %s", mode, len(asked), asked[0].Path)
 			}
 		}
 	}

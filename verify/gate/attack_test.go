@@ -323,9 +323,9 @@ func TestAttack_P14_TransportLetsOnlyVerifiedContentIn(t *testing.T) {
 	}
 }
 
-func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
+func TestAttack_P7_ContentIsGivenToNoOtherCredentials(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
-	// The upstream: one repository, one login.
+	// The upstream: one repository, one set of credentials.
 	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, ok := r.BasicAuth(); !ok || user != "jane" || password != "secret" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="upstream"`)
@@ -335,9 +335,9 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 		s.hosted.ServeHTTP(w, r)
 	}))
 	t.Cleanup(private.Close)
-	for _, logins := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
+	for _, mode := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
 		s.start(strings.TrimPrefix(private.URL, "http://"), func(c *gate.Config) {
-			c.Credentials = logins
+			c.Credentials = mode
 			c.Store = openStore(t, t.TempDir(), store.Options{})
 		})
 		basic := func(user, password string) []string {
@@ -351,27 +351,27 @@ func TestAttack_P7_ContentThatOneLoginMayReadIsNotGivenToAnother(t *testing.T) {
 		for range 2 {
 			for _, path := range paths {
 				if r := s.get(path, basic("jane", "secret")...); r.status != http.StatusOK {
-					t.Fatalf("%s %s: %d %s", logins, path, r.status, r.body)
+					t.Fatalf("%s %s: %d %s", mode, path, r.status, r.body)
 				}
 				for _, header := range [][]string{nil, basic("jane", "wrong"), basic("ken", "secret"), {"Authorization", "Bearer abc"}} {
 					r := s.get(path, header...)
 					if r.status != http.StatusUnauthorized || !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") || bytes.Contains(r.body, []byte("secret")) {
-						t.Errorf("%s %s %v: %d %s", logins, path, header, r.status, r.body)
+						t.Errorf("%s %s %v: %d %s", mode, path, header, r.status, r.body)
 					}
 				}
 			}
 		}
 		want := http.StatusOK
-		if logins == gate.PassThrough {
+		if mode == gate.PassThrough {
 			want = http.StatusUnauthorized
 		}
 		if r := s.get("/v2/"); r.status != want {
-			t.Errorf("%s: ping %d", logins, r.status)
+			t.Errorf("%s: ping %d", mode, r.status)
 		}
 	}
 }
 
-func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
+func TestAttack_P7_AccessOfCredentialsHoldsOnlyForAWhile(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	var revoked atomic.Bool
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -389,11 +389,11 @@ func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
 	})
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
 	req.SetBasicAuth("jane", "secret")
-	login := []string{"Authorization", req.Header.Get("Authorization")}
+	credentials := []string{"Authorization", req.Header.Get("Authorization")}
 	path, blob := "/v2/team/app/manifests/"+s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])
 	for _, p := range []string{path, blob} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
-			if r := s.ask(method, p, login...); r.status != http.StatusOK {
+			if r := s.ask(method, p, credentials...); r.status != http.StatusOK {
 				t.Fatalf("%s: %d %s", p, r.status, r.body)
 			}
 		}
@@ -401,8 +401,8 @@ func TestAttack_P7_AnUpstreamsWordAboutALoginHoldsOnlyForAWhile(t *testing.T) {
 	revoked.Store(true)
 	time.Sleep(60 * time.Millisecond)
 	for _, p := range []string{path, blob} {
-		if r := s.get(p, login...); r.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d, although the login was revoked", p, r.status)
+		if r := s.get(p, credentials...); r.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, although the credentials were revoked", p, r.status)
 		}
 	}
 }
@@ -544,10 +544,10 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"malformed upstream":    func(c *gate.Config) { c.Upstreams[0].Registry = "https://x" },
 		"malformed address":     func(c *gate.Config) { c.Upstreams[0].Address = "a/b" },
 		"one upstream twice":    func(c *gate.Config) { c.Upstreams = append(c.Upstreams, c.Upstreams[0]) },
-		"logins for two": func(c *gate.Config) {
+		"credentials for two": func(c *gate.Config) {
 			c.Credentials, c.Upstreams = gate.PassThrough, append(c.Upstreams, gate.Upstream{Registry: "b.example"})
 		},
-		"unknown logins":         func(c *gate.Config) { c.Credentials = "everybody" },
+		"unknown credentials":    func(c *gate.Config) { c.Credentials = "everybody" },
 		"client that is refused": func(c *gate.Config) { c.Client.TLSHosts = []string{"a/b"} },
 	} {
 		c := good()

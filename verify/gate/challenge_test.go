@@ -12,7 +12,7 @@ import (
 
 // strict is a registry that shows nothing to who has no token of its own, and asks for
 // one by two challenges. Its token service is at a path of it, or, with tokens, of
-// another host. A forbidden login is known, and may read nothing.
+// another host. Forbidden credentials are known, and may read nothing.
 func strict(t *testing.T, path, tokens string, deny http.HandlerFunc) (host string) {
 	host = registrytest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		realm := host
@@ -34,7 +34,7 @@ func strict(t *testing.T, path, tokens string, deny http.HandlerFunc) (host stri
 	return host
 }
 
-// A client that sends its login only once it is asked for it has to be asked as the
+// A client that sends its credentials only once it is asked for them has to be asked as the
 // registry asks, whatever a token service says to who has none.
 func TestClientIsAskedForCredentialsWhateverAnonymousGets(t *testing.T) {
 	for label, deny := range map[string]http.HandlerFunc{
@@ -54,27 +54,27 @@ func TestClientIsAskedForCredentialsWhateverAnonymousGets(t *testing.T) {
 				}
 				host := strict(t, path, tokens, deny)
 				client := s.transport(host, nil)
-				ask := func(repo, login string) reply {
+				ask := func(repo, credentials string) reply {
 					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/v2/"+repo+"/manifests/x", nil)
 					must(t, err)
-					if login != "" {
-						req.Header.Set("Authorization", login)
+					if credentials != "" {
+						req.Header.Set("Authorization", credentials)
 					}
 					return send(t, client, req)
 				}
-				for _, login := range []string{"", "Bearer ended"} {
+				for _, credentials := range []string{"", "Bearer ended"} {
 					for _, repo := range []string{"team/a", "team/b", "team/a"} {
-						r := ask(repo, login)
+						r := ask(repo, credentials)
 						asked := r.header.Values("WWW-Authenticate")
 						if r.status != http.StatusUnauthorized || !strings.HasPrefix(r.message(), "UNAUTHORIZED: ") ||
 							len(asked) != 2 || asked[0] != "Negotiate" || !strings.Contains(asked[1], path) || !strings.Contains(asked[1], "repository:"+repo+":pull") {
-							t.Errorf("%s at %s (on another host: %t), login %q, %s: %d %q %s", label, path, apart, login, repo, r.status, asked, r.body)
+							t.Errorf("%s at %s (on another host: %t), credentials %q, %s: %d %q %s", label, path, apart, credentials, repo, r.status, asked, r.body)
 						}
 					}
 				}
 				// Who is known and may not is told so.
 				if r := ask("team/a", "Bearer forbidden"); r.status != http.StatusForbidden || r.header.Get("WWW-Authenticate") != "" {
-					t.Errorf("%s at %s: a login that is forbidden: %d %v", label, path, r.status, r.header)
+					t.Errorf("%s at %s: credentials that are forbidden: %d %v", label, path, r.status, r.header)
 				}
 			}
 		}
@@ -97,30 +97,30 @@ func TestAChallengeThatIsTooLongIsNotRemembered(t *testing.T) {
 	}
 }
 
-// The gate, too, asks who has no login for one where a token service answers 403; not
-// so who has one, nor anybody where the login is the operator's.
-func TestWhoHasNoLoginIsAskedForOneWhereTheUpstreamSays403(t *testing.T) {
+// The gate, too, asks clients without credentials for some where a token service answers 403; not
+// so clients that have some, nor any where the credentials are the operator's.
+func TestAnonymousIsAskedForCredentialsIfTheUpstreamSays403(t *testing.T) {
 	deny := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }
 	s := newScene(t, registrytest.Options{}, nil)
 	upstream := strict(t, "/token", "", deny)
 	ours := []string{`Basic realm="hallmark gate", charset="UTF-8"`}
 	for _, at := range []struct {
-		logins    gate.Credentials
-		login     []string
-		status    int
-		code      string
-		challenge []string
+		mode        gate.Credentials
+		credentials []string
+		status      int
+		code        string
+		challenge   []string
 	}{
 		{gate.PassThroughOrAnonymous, nil, http.StatusUnauthorized, "UNAUTHORIZED: ", ours},
 		{gate.PassThroughOrAnonymous, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
 		{gate.PassThrough, basic("jane"), http.StatusForbidden, "DENIED: ", nil},
 		{gate.Operator, nil, http.StatusForbidden, "DENIED: ", nil},
 	} {
-		s.start(upstream, func(c *gate.Config) { c.Credentials = at.logins })
+		s.start(upstream, func(c *gate.Config) { c.Credentials = at.mode })
 		for _, path := range []string{manifestPath + "signed", manifestPath + s.signed.DigestStr(), blobPath(s.parts(s.signed)[1])} {
-			r := s.get(path, at.login...)
+			r := s.get(path, at.credentials...)
 			if asked := r.header.Values("WWW-Authenticate"); r.status != at.status || !strings.HasPrefix(r.message(), at.code) || !slices.Equal(asked, at.challenge) {
-				t.Errorf("%s, login %q: %s: %d %q %s", at.logins, at.login, path, r.status, asked, r.body)
+				t.Errorf("%s, credentials %q: %s: %d %q %s", at.mode, at.credentials, path, r.status, asked, r.body)
 			}
 		}
 	}

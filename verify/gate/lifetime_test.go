@@ -100,7 +100,7 @@ func TestAttack_P10_UpstreamsAnswerUnderAClockAheadOpensNothing(t *testing.T) {
 	readers["jane"] = "team/other"
 	for _, path := range paths {
 		if r := s.get(path, basic("jane")...); r.status != http.StatusForbidden {
-			t.Errorf("%s: %d, where the login may read it no more", path, r.status)
+			t.Errorf("%s: %d, where the credentials may read it no more", path, r.status)
 		}
 	}
 }

@@ -39,11 +39,11 @@ func TestTransportGuardsAClientThatLogsIn(t *testing.T) {
 		host := registrytest.Start(t, guardedRegistry)
 		guarded, err := gate.NewTransport(gate.Config{Verifier: s.verifier(nil), TempDir: t.TempDir()})
 		must(t, err)
-		login := authn.Anonymous
+		credentials := authn.Anonymous
 		if o.Auth != nil {
-			login = authn.FromConfig(authn.AuthConfig{Username: "jane", Password: "secret"})
+			credentials = authn.FromConfig(authn.AuthConfig{Username: "jane", Password: "secret"})
 		}
-		options := []remote.Option{remote.WithTransport(guarded), remote.WithAuth(login)}
+		options := []remote.Option{remote.WithTransport(guarded), remote.WithAuth(credentials)}
 		tag := func(tag string) name.Tag {
 			ref, err := name.NewTag(host + "/team/app:" + tag)
 			must(t, err)
@@ -71,10 +71,10 @@ func TestTransportGuardsAClientThatLogsIn(t *testing.T) {
 		if o.Auth == nil {
 			continue
 		}
-		// Content that is held is not given to who has no login, and tokens that
+		// Content that is held is not given to clients without credentials, and tokens that
 		// have ended are asked for again.
 		if _, err := remote.Image(tag("signed"), remote.WithTransport(guarded)); err == nil {
-			t.Error("somebody without a login got the image")
+			t.Error("somebody without credentials got the image")
 		}
 		guardedRegistry.RevokeTokens()
 		if _, err := remote.Image(tag("signed"), options...); err != nil {
@@ -321,7 +321,7 @@ func TestATransportRefusesWhatNamesNoRepository(t *testing.T) {
 	}
 }
 
-// The login is between the client and the registry: what that asks for reaches the
+// The credentials are between the client and the registry: what it asks for reaches the
 // client as it is.
 func TestATransportPassesOnWhatTheRegistryAsksFor(t *testing.T) {
 	s := newScene(t, registrytest.Options{BasicUsers: map[string]string{"jane": "secret"}}, nil)

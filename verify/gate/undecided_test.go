@@ -409,7 +409,7 @@ func TestEvidenceUnderATagIsNotThereForWhoMayNotReadIt(t *testing.T) {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 		if r := s.get(path, basic("ken")...); r.status != http.StatusForbidden || bytes.Contains(r.body, []byte("layers")) {
-			t.Errorf("%s, for another login: %d %s", path, r.status, r.body)
+			t.Errorf("%s, for other credentials: %d %s", path, r.status, r.body)
 		}
 	}
 }

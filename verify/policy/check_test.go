@@ -5,8 +5,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +126,40 @@ func TestFileSource_GivesOnePointerWhileAPolicyHolds(t *testing.T) {
 	if changed, err := s.Policy(t.Context()); changed == first || changed.Digest == first.Digest || err != nil || s.Err() != nil {
 		t.Errorf("the old one of another file: %v, %v", err, s.Err())
 	}
+}
+
+// Policies that programs make are bounded as those of files are, and fail whole.
+func TestPoliciesInGoThatAreTooMuchOrNoPoliciesAreRefused(t *testing.T) {
+	for says, change := range map[string]func(*policy.Policy){
+		"more than 10000 keys": func(p *policy.Policy) {
+			for i := range 10_000 {
+				p.Keys[fmt.Sprint(i)] = policy.Key{}
+			}
+		},
+		"more than 100000 rules": func(p *policy.Policy) { p.Rules = slices.Repeat(p.Rules, 100_001) },
+		"too many patterns":      func(p *policy.Policy) { p.Rules[0].Images = manyPatterns() },
+		// What cannot be written has no digest that would tell it from others.
+		"unsupported value": func(p *policy.Policy) {
+			p.Rules[0].Require = []policy.Requirement{{Attestation: &policy.AttestationRequirement{
+				Type: "slsaprovenance", By: "signers", ProvenanceConditions: policy.ProvenanceConditions{Builder: []string{"https://ci.example/builder"}, Parameters: map[string]any{"n": math.NaN()}},
+			}}}
+		},
+	} {
+		p := policy.Signatures{Keys: []policy.PublicKey{newKey(t)}, Threshold: 1}.Policy()
+		change(p)
+		if v, err := p.Check(nil); v != nil || !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, %v; want ErrInvalid for %q", v, err, says)
+		}
+	}
+	if v, err := (*policy.Policy)(nil).Check(nil); v != nil || !errors.Is(err, policy.ErrInvalid) {
+		t.Errorf("no policy: %v, %v", v, err)
+	}
+}
+
+// manyPatterns are more than can be compared with one another.
+func manyPatterns() (all []string) {
+	for i := range 2001 {
+		all = append(all, fmt.Sprintf("registry.example/*/app-%d", i))
+	}
+	return all
 }

@@ -115,7 +115,7 @@ about them, and verify that what is about to run is exactly what was signed.
 
 An IMAGE is registry/repository:tag, registry/repository@sha256:..., or in an OCI
 image layout on disk: oci:DIRECTORY:tag, oci:DIRECTORY@sha256:..., or
-oci:DIRECTORY for the one image in it. Logins are those of docker and podman.
+oci:DIRECTORY for the one image in it. Credentials are those of docker and podman.
 
 A tag is resolved once; the digest that is printed is what was signed or
 verified, and what to deploy.

@@ -25,7 +25,7 @@ const (
 )
 
 // locate finds the store of an IMAGE. Registries share one client, so that
-// connections and logins are made once; every layout is its own store.
+// connections and credentials are made once; every layout is its own store.
 func (a *app) locate(image string, create bool) (place, error) {
 	store, ref, err := layout.Locate(image, layout.LocateOptions{
 		Client: a.client,

@@ -27,7 +27,7 @@ func basic(user string) []string {
 	return []string{"Authorization", req.Header.Get("Authorization")}
 }
 
-// tenants is an upstream of which each login may read one repository.
+// tenants is an upstream whose users each read one repository.
 func (s *scene) tenants(repos map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _, _ := r.BasicAuth()
@@ -121,7 +121,7 @@ func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.Status(http.StatusNotFound)})
 	time.Sleep(60 * time.Millisecond)
 	for _, path := range paths {
-		// Other content of the repository is still there, so that the login may read it.
+		// Other content of the repository is still there, so that the credentials may read it.
 		if r := s.get("/v2/team/app/manifests/"+s.unsigned.DigestStr(), basic("jane")...); r.status != http.StatusForbidden {
 			t.Fatalf("%d %s", r.status, r.body)
 		}
@@ -131,8 +131,8 @@ func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	}
 }
 
-// Whoever tries logins does not fill the process with connections.
-func TestAttack_P11_LoginsShareTheirConnections(t *testing.T) {
+// Whoever tries credentials does not fill the process with connections.
+func TestAttack_P11_CredentialsShareTheirConnections(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	var opened atomic.Int64
 	upstream := httptest.NewUnstartedServer(s.tenants(nil))
@@ -150,33 +150,33 @@ func TestAttack_P11_LoginsShareTheirConnections(t *testing.T) {
 		}
 	}
 	if n := opened.Load(); n > 10 {
-		t.Errorf("%d connections for 100 logins, one after another", n)
+		t.Errorf("%d connections for 100 credentials, one after another", n)
 	}
 }
 
 // Who may read a repository is told of a subject that is not there that nothing
 // refers to it; anybody else gets the upstream's answer. That is the same whoever's
-// login is used.
+// credentials are used.
 func TestReferrersOfAMissingSubjectAreNoneForReaders(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	missing := "/v2/team/app/referrers/sha256:" + strings.Repeat("0a", 32)
 	none := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 	if r := s.get(missing); r.status != http.StatusOK || string(r.body) != none {
-		t.Errorf("the operator's login: %d %s", r.status, r.body)
+		t.Errorf("the operator's credentials: %d %s", r.status, r.body)
 	}
 	if r := s.get(strings.Replace(missing, "team/app", "team/none", 1)); r.status != http.StatusNotFound {
 		t.Errorf("a repository that is not there: %d %s", r.status, r.body)
 	}
-	for _, logins := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
-		s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"})), func(c *gate.Config) { c.Credentials = logins })
+	for _, mode := range []gate.Credentials{gate.PassThrough, gate.PassThroughOrAnonymous} {
+		s.start(registrytest.Start(t, s.tenants(map[string]string{"jane": "team/app", "mallory": "mallory/app"})), func(c *gate.Config) { c.Credentials = mode })
 		if r := s.get(missing, basic("jane")...); r.status != http.StatusOK || string(r.body) != none {
-			t.Errorf("%s: jane: %d %s", logins, r.status, r.body)
+			t.Errorf("%s: jane: %d %s", mode, r.status, r.body)
 		}
 		if r := s.get(missing, basic("mallory")...); r.status != http.StatusForbidden {
-			t.Errorf("%s: mallory: %d %s", logins, r.status, r.body)
+			t.Errorf("%s: mallory: %d %s", mode, r.status, r.body)
 		}
 		if r := s.get(missing, basic("nobody")...); r.status != http.StatusUnauthorized {
-			t.Errorf("%s: nobody: %d %s", logins, r.status, r.body)
+			t.Errorf("%s: nobody: %d %s", mode, r.status, r.body)
 		}
 	}
 	// A registry that hides from strangers what is there.
@@ -196,7 +196,7 @@ func TestUpstreamsAnswerForARepositoryHoldsForMissingContent(t *testing.T) {
 			t.Errorf("%d %s", r.status, r.body)
 		}
 		if r := s.get(path, basic("ken")...); r.status != http.StatusForbidden {
-			t.Errorf("another login: %d %s", r.status, r.body)
+			t.Errorf("other credentials: %d %s", r.status, r.body)
 		}
 	}
 	asked := 0
@@ -256,14 +256,14 @@ func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 	}
 }
 
-// That a login was given what a tag names is an answer to whether it may read it.
+// That credentials were given what a tag names is an answer to whether they may read it.
 func TestTagsOfWhoMayReadThemCostTheUpstreamNothingMore(t *testing.T) {
 	clock := &movedClock{}
 	s := newScene(t, registrytest.Options{}, nil)
-	cost := func(login []string) (all []int) {
+	cost := func(credentials []string) (all []int) {
 		for range 4 {
 			s.hosted.ResetRequests()
-			if r := s.get(manifestPath+"signed", login...); r.status != http.StatusOK {
+			if r := s.get(manifestPath+"signed", credentials...); r.status != http.StatusOK {
 				t.Fatalf("%d %s", r.status, r.body)
 			}
 			n := 0
@@ -281,6 +281,6 @@ func TestTagsOfWhoMayReadThemCostTheUpstreamNothingMore(t *testing.T) {
 	operators := cost(nil)
 	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Now, c.Credentials = clock.now, gate.PassThrough })
 	if clients := cost(basic("jane")); !slices.Equal(clients, operators) {
-		t.Errorf("requests for a client's login: %v; for the operator's: %v", clients, operators)
+		t.Errorf("requests for a client's credentials: %v; for the operator's: %v", clients, operators)
 	}
 }
