@@ -198,6 +198,7 @@ func TestAttack_P9_2000ColdPullsAreOneJudgementAndOneDownload(t *testing.T) {
 		const size = 4 << 20
 		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
 			c.MaxRequests, c.MaxPerClient = 10_000, 10_000
+			c.TagTTL = time.Hour                          // a loaded machine takes longer than the default
 			c.Client = remote.Options{Keychain: nobody{}} // patient: all share this machine
 			if withStore {
 				c.Store = openStore(t, t.TempDir(), store.Options{})
