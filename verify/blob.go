@@ -164,7 +164,7 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
 		return &problem{openReason(err), err.Error()}
 	}
-	p.opened, p.search = opened, search{policy: c.policy, asked: c.rule.asked}
+	p.search = search{policy: c.policy, asked: c.rule.asked, opened: opened}
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
 	if err == nil {
 		return nil
