@@ -113,7 +113,7 @@ func TestAttack_P1_SettingsThatCanBeMisreadAreRefused(t *testing.T) {
 			t.Errorf("%s: accepted as %+v", name, c)
 		}
 	}
-	const good = "listen: x:1 # said\nmaxRequests: 5\ntagFor: 5s\nstore: {dir: d, alwaysVerify: true}\nupstreams:\n  - registry: a.example\n    tokenRealms: [b.example]\n"
+	const good = "listen: x:1 # said\nmaxRequests: 5\ntagTTL: 5s\nstore: {dir: d, alwaysVerify: true}\nupstreams:\n  - registry: a.example\n    tokenRealms: [b.example]\n"
 	var c settings
 	if err := decodeYAML([]byte(good), &c); err != nil || c.Listen != "x:1" || c.MaxRequests != 5 || !c.Store.AlwaysVerify || c.TagTTL == 0 || c.Upstreams[0].TokenRealms[0] != "b.example" {
 		t.Errorf("%+v, %v", c, err)
