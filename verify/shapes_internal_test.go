@@ -138,13 +138,13 @@ func FuzzOtherTypes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n, place int, with string) {
 		var value any
 		if n < 0 || place < 0 || json.Unmarshal([]byte(with), &value) != nil || len(with) > 1000 {
-			t.Skip()
+			return
 		}
 		label := labels[n%len(labels)]
 		c := cases[label]
 		path, text := mutated(t, c.text, place%len(places(t, c.text)), with)
 		if text == "" || strings.Contains(with, "$") || removals(label, path, strings.TrimSpace(with)) {
-			t.Skip()
+			return
 		}
 		if p := c.judge(t, text); p == nil {
 			t.Errorf("%s: with %s made %s it is allowed:\n%s", label, path, with, text)

@@ -66,7 +66,7 @@ type Facts struct {
 // becomes the internal parameter innerInvocationId.
 //
 // The source stands before all other dependencies and is annotated with
-// predicate.AnnotationBuildSource, so that a verifier knows it from other git
+// predicate.AnnotationBuildSource: a verifier knows it by that from other git
 // repositories that the build has read. Facts that name one commit mean the same
 // source, and the URI of the first of them stands. Two commits of one repository
 // are ErrConflict: what was checked out is not what the build was started for. Of

@@ -392,7 +392,7 @@ func TestScannerOutputThatCannotBeReliedOnIsRefused(t *testing.T) {
 		"SARIF: rules of one no list":            {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"},"extensions":[{"rules":7}]},"results":[]}]}`, scan.ErrInvalid},
 		"SARIF 2.0.0":                            {`{"version":"2.0.0","runs":[]}`, scan.ErrVersion},
 		"SARIF without runs":                     {`{"version":"2.1.0","runs":[]}`, scan.ErrInvalid},
-		"SARIF: a run of nobody":                 {`{"version":"2.1.0","runs":[{"results":[]}]}`, scan.ErrInvalid},
+		"SARIF: a run without a tool":            {`{"version":"2.1.0","runs":[{"results":[]}]}`, scan.ErrInvalid},
 		"SARIF: no results":                      {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}`, scan.ErrInvalid},
 		"SARIF: results null":                    {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":null}]}`, scan.ErrInvalid},
 		"SARIF: failed":                          {`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"invocations":[{"executionSuccessful":false}],"results":[]}]}`, scan.ErrInvalid},
