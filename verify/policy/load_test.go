@@ -146,7 +146,7 @@ func TestPoliciesThatNameFilesAreRefusedWhereNoneAreRead(t *testing.T) {
 		"a layout":              strings.Replace(text, signatureRequired, layout, 1),
 		"a layout among others": strings.Replace(text, signatureRequired, "allOf: [{signature: {by: release}}, {anyOf: [{"+layout+"}]}]", 1),
 	} {
-		if _, err := policy.Parse([]byte(text), policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "files are not read here") || !strings.Contains(err.Error(), "line ") {
+		if _, err := policy.Parse([]byte(text), policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "ReadFile is nil") || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v", label, err)
 		}
 	}
