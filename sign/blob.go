@@ -56,7 +56,14 @@ func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bundle.NewMessage(s.Key.Hint(), m.Sum(crypto.SHA256), sig)
+	hash, err := s.Key.SignedHash(m, sig)
+	if err != nil {
+		return nil, err
+	}
+	if hash == 0 {
+		hash = crypto.SHA256
+	}
+	return bundle.NewMessage(s.Key.Hint(), hash, m.Sum(hash), sig)
 }
 
 func signHashed(ctx context.Context, s signer.Checked, m *sigkey.Message, size int64) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
@@ -139,7 +140,7 @@ func encode(key crypto.Signer, password []byte) (*KeyPair, error) {
 	}
 	return &KeyPair{
 		Signer: signer, ID: public.ID(), PublicPEM: public.PEM(),
-		PrivatePEM: pem.EncodeToMemory(&pem.Block{Type: pemSigstore, Bytes: sealed}),
+		PrivatePEM: pem.EncodeToMemory(&pem.Block{Type: keyfile.TypeSigstore, Bytes: sealed}),
 	}, nil
 }
 

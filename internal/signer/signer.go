@@ -70,7 +70,8 @@ func (s Checked) Made(m *sigkey.Message, sig []byte) bool {
 	return s.Key.Verify(m, sig) == nil
 }
 
-// SignChecked returns a signature that has been verified. It returns the context's
+// SignChecked returns a signature that has been verified, in the encoding that every
+// verifier reads. It returns the context's
 // error when the context ends, even if the signer blocks, as hardware may.
 func (s Checked) SignChecked(ctx context.Context, message []byte) ([]byte, error) {
 	return s.Await(ctx, &sigkey.Message{Bytes: message}, func() ([]byte, error) { return s.Sign(ctx, message) })
@@ -101,6 +102,6 @@ func (s Checked) Await(ctx context.Context, m *sigkey.Message, f func() ([]byte,
 		if err := s.Key.Verify(m, a.sig); err != nil {
 			return nil, fmt.Errorf("%w: key %s: it returned something other than its signature over the message", ErrSigner, s.Key.ID())
 		}
-		return a.sig, nil
+		return s.Key.Canonical(a.sig), nil
 	}
 }

@@ -5,12 +5,17 @@ import (
 	"fmt"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
 // ErrKey is wrapped by the error about every key that cannot be trusted: too weak,
 // of an unsupported type, malformed, or not a public key.
 var ErrKey = sigkey.ErrKey
+
+// KeyError says why a public key, or the file that should hold one, is unusable. It
+// wraps ErrKey. See sign.KeyError for its fields.
+type KeyError = sigkey.Error
 
 // PublicKey is a trusted public key. The zero PublicKey is no key, and every policy
 // with it is refused.
@@ -33,23 +38,29 @@ func NewPublicKey(public crypto.PublicKey) (PublicKey, error) {
 	return PublicKey{key: k}, err
 }
 
-// ParsePublicKey reads a public key from PEM text that holds exactly one, as PKIX
-// ("PUBLIC KEY") or PKCS#1 ("RSA PUBLIC KEY").
+// ParsePublicKey reads a public key from the text of a PEM file that holds exactly
+// one: "PUBLIC KEY" (PKIX) or "RSA PUBLIC KEY" (PKCS#1). The text may have
+//
+//   - other text before the block, and a byte order mark,
+//   - line breaks of any system, and indented lines,
+//   - "\n" in place of line breaks, as in JSON strings and variables.
+//
+// The error is a *KeyError.
 func ParsePublicKey(pem []byte) (PublicKey, error) {
-	k, err := sigkey.ParsePEM(pem)
+	k, err := keyfile.ParsePublic(pem)
 	return PublicKey{key: k}, err
 }
 
-// LoadPublicKey is ParsePublicKey for a file, which must be a regular one of at most 64
-// KiB. The path becomes the key's name.
+// LoadPublicKey is ParsePublicKey for a regular file of at most 64 KiB. The path
+// becomes the key's name.
 func LoadPublicKey(path string) (PublicKey, error) {
-	text, _, err := file.Read(path, sigkey.MaxFileSize)
+	text, _, err := file.Read(path, keyfile.MaxSize)
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	k, err := ParsePublicKey(text)
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("%s: %w", path, err)
+		return PublicKey{}, fmt.Errorf("%s: %w", path, sigkey.InFile(err, path))
 	}
 	k.Name = path
 	return k, nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
@@ -174,13 +175,13 @@ func (k *Key) read(o ParseOptions) error {
 			return errors.New("names a file, but ParseOptions.ReadFile is nil; give pem")
 		}
 		var err error
-		if text, err = o.ReadFile(k.File, sigkey.MaxFileSize); err != nil {
+		if text, err = o.ReadFile(k.File, keyfile.MaxSize); err != nil {
 			return fmt.Errorf("names the file %.200q: %w", k.File, err)
 		}
 	}
 	key, err := ParsePublicKey(text)
 	if err != nil {
-		return fmt.Errorf("is not a usable public key: %w", err)
+		return fmt.Errorf("is not a usable public key: %w", sigkey.InFile(err, k.File))
 	}
 	k.Public = key
 	return nil

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/panics"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
 // Source returns the current policy. FileSource is the Source of a file.
@@ -213,7 +213,7 @@ func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 }
 
 // maxNamedBytes bounds every file that a policy names.
-const maxNamedBytes = max(maxLayoutBytes, sigkey.MaxFileSize)
+const maxNamedBytes = max(maxLayoutBytes, keyfile.MaxSize)
 
 // note adds a file, or the error of reading it, to a hash.
 func note(all io.Writer, name string, content []byte, err error) {
