@@ -42,7 +42,7 @@ func newScene(t *testing.T) *scene {
 	must(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	s.signer, err = sign.New(key)
+	s.signer, err = sign.New(key, sign.SignerOptions{})
 	must(t, err)
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	must(t, err)
