@@ -17,27 +17,28 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Attach adds one piece of evidence to subject, in the format that item.Format
-// says, and returns the digest of the manifest that carries it. Of item it uses
-// Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations; a
-// payload too large to be held may be given by Open, and then Layer.Digest and
-// Layer.Size describe it.
+// Attach adds one piece of evidence to subject, and returns the digest of the
+// manifest that carries it. The format of item says how it is stored:
 //
-//   - FormatBundle: a manifest whose subject is subject, pushed by digest
-//     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
-//     not index subjects the fallback tag is updated too.
+//   - FormatBundle: a manifest with subject as its subject, pushed by digest. If the
+//     store does not index subjects, the fallback tag is updated too.
 //   - FormatSimpleSigning, FormatEnvelope: one more layer under cosign's tag
-//     sha256-<hex>.sig or .att. A manifest there that says it is about another
-//     image is made one about this.
+//     sha256-<hex>.sig or .att. If the manifest there names another subject, its
+//     subject is removed.
 //
-// Concurrent writers lose nothing: tags are changed under a condition where the
-// store knows conditions, read back, merged again and written again. A tag that would
-// grow beyond 4 MiB, which readers do not take, is ErrTooLarge and stays as it is.
+// Attach uses the fields Format, Payload, Layer.MediaType, Layer.Annotations and
+// ManifestAnnotations of item. A payload that is too large for memory is given by
+// Open; then Layer.Digest and Layer.Size describe it.
+//
+// Concurrent writers lose nothing. Attach changes a tag under a condition where the
+// store knows conditions, reads it back, and merges and writes again where an entry
+// is missing. A tag that would grow beyond 4 MiB, which readers refuse, is
+// ErrTooLarge and stays as it is.
 //
 // Attach reads back what it has written, as a reader of evidence would: the list or
-// tag that names it, and its content, which is not held. A registry may list what it
-// has taken a moment later, so Attach looks again for about a second. What could not be
-// confirmed is ErrNotConfirmed: nothing may rest on it yet; attach it again.
+// tag that names it, and its content. A registry may list new content late, so Attach
+// looks again for about a second. ErrNotConfirmed says that it did not find what it
+// wrote: do not rely on it, and attach it again.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	at, err := attach(ctx, s, subject, item)
 	if err == nil {
@@ -100,9 +101,9 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	return pushReferrer(ctx, s, subject, m, entry)
 }
 
-// pushReferrer stores a manifest that has a subject, and lists it under the
-// fallback tag where the store does not index subjects. A store that may be such
-// a one is asked for the tag while the manifest is sent.
+// pushReferrer stores a manifest that has a subject, and lists it under the fallback
+// tag where the store does not index subjects. The tag is read while the manifest is
+// sent if the store may need it.
 func pushReferrer(ctx context.Context, s Store, subject name.Digest, m Manifest, entry v1.Descriptor) (name.Digest, error) {
 	at := subject.Context().Digest(m.Descriptor.Digest.String())
 	var stored name.Digest
@@ -180,10 +181,9 @@ func addLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, add 
 	})
 }
 
-// withLayers is what a tag with evidence about subject has to hold so that the
-// layers are in it too, or nil where they are. A manifest that says it is about
-// another was put there by mistake or malice, and nobody reads evidence from it:
-// what it says is dropped.
+// withLayers returns what a tag with evidence about subject must hold to have the
+// layers too; nil: it has them. Readers ignore a manifest that names another subject, by
+// mistake or malice, and withLayers drops that subject.
 func withLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, doc *oci.Document, add []v1.Descriptor) (*Manifest, error) {
 	if doc == nil {
 		return withConfig(ctx, s, tag.Context(), wireManifest{Layers: union(nil, add)})
@@ -214,9 +214,9 @@ func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManife
 	return &m, nil
 }
 
-// inlineWithin drops what is repeated inside a manifest beyond so many bytes in
-// all: a tag's manifest gathers all that is attached this way, and must stay small
-// enough for registries.
+// inlineWithin keeps as much inline data as fits into most bytes. The manifest of a
+// tag gathers all that is attached this way, and must stay small enough for
+// registries.
 func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	layers = slices.Clone(layers)
 	for i := range layers {
@@ -227,8 +227,8 @@ func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	return layers
 }
 
-// union is a tag's layers with those that it lacks, each once: an attacker may have
-// named one so often that there is no room for more.
+// union returns a tag's layers and those that it lacks, each once. An attacker may
+// have repeated a layer until the tag was full.
 func union(have, add []v1.Descriptor) []v1.Descriptor {
 	all := make([]v1.Descriptor, 0, len(have)+len(add))
 	known := make(map[layerID]bool, len(have)+len(add))
@@ -266,8 +266,8 @@ func sameEntry(a, b v1.Descriptor) bool {
 	return sameLayer(a, b) && a.ArtifactType == b.ArtifactType
 }
 
-// relisted is a list of referrers with entries that it lacks. Readers go by the
-// first entry of a digest: one that differs, by mistake or malice, is replaced.
+// relisted returns a list of referrers and the entries that it lacks. Readers use the
+// first entry of a digest, so an entry that differs, by mistake or malice, is replaced.
 func relisted(have, entries []v1.Descriptor) []v1.Descriptor {
 	missing := make(map[v1.Hash]v1.Descriptor, len(entries))
 	for _, e := range entries {
@@ -353,9 +353,9 @@ func addToFallback(ctx context.Context, s Store, subject name.Digest, first func
 	return err
 }
 
-// occupied says that a tag which belongs to evidence holds something else.
-// Overwriting it could destroy what somebody needs.
+// occupied says that a tag which belongs to evidence holds something else, which is
+// not overwritten.
 func occupied(tag name.Tag) error {
 	return &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed,
-		Detail: "the tag holds something other than evidence; remove it, then attach again"}
+		Detail: "the tag holds something other than evidence, and is not overwritten"}
 }

@@ -31,9 +31,9 @@ type check struct {
 	look  func(context.Context) error
 }
 
-// readBack looks at everything that was written as a reader would, side by side.
-// A store may give a moment later what it has taken: it looks again for about a
-// second at what is missing. An error names the first that is.
+// readBack reads everything that was written, as a reader would, in parallel. A store
+// may return new content late, so readBack looks again for about a second. An error
+// names the first missing piece.
 func readBack(ctx context.Context, checks []check, parallel int) error {
 	for wait := 100 * time.Millisecond; ; wait *= 3 {
 		missing, err := lookAt(ctx, checks, parallel)
@@ -117,10 +117,10 @@ func confirmBeginning(ctx context.Context, r Reader, repo name.Repository, d v1.
 	return err
 }
 
-// ConfirmTag reads a tag back after it was written: nil says that it leads to the
-// digest, by what the store says about it and by the bytes that it gives. As a
-// registry may move a tag a moment later, it looks again for about a second. The
-// error is otherwise ErrNotConfirmed, and says where the tag leads.
+// ConfirmTag reads a tag back after it was written. It returns nil if the tag leads to
+// the digest, both by the store's description and by the bytes that it returns. A
+// registry may move a tag late, so ConfirmTag looks again for about a second. Otherwise
+// the error is ErrNotConfirmed, and says where the tag leads.
 func ConfirmTag(ctx context.Context, r Reader, tag name.Tag, digest v1.Hash) error {
 	return readBack(ctx, []check{tagCheck(r, tag, digest)}, 1)
 }

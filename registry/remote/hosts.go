@@ -151,9 +151,10 @@ func isLocal(h string) bool {
 	return endsInNumber(bare)
 }
 
-// endsInNumber reports whether a host that is not an address in its usual form
-// may still be read as one, such as 127.1 or 0x7f000001 (WHATWG URL
-// Standard, "ends in a number checker"). No name on the internet looks like this.
+// endsInNumber reports whether a host may be read as an address in an unusual form,
+// such as 127.1 or 0x7f000001. No name on the internet looks like this.
+//
+// Source: WHATWG URL Standard, "ends in a number checker".
 func endsInNumber(h string) bool {
 	last := h[strings.LastIndexByte(h, '.')+1:]
 	if hex, ok := strings.CutPrefix(last, "0x"); ok {

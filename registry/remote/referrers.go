@@ -24,13 +24,13 @@ import (
 // errNoAPI says that a registry does not have the referrers API.
 var errNoAPI = errors.New("no referrers API")
 
-// Referrers implements Reader (distribution specification, "Listing
-// Referrers"). As long as the registry has not shown that it has the API, the
-// fallback tag is asked at the same time, and neither kind of registry costs
-// a round trip more. That it does not have the API is never remembered: a 404
-// may be about one repository alone. Once it has shown the API, any other answer
-// than a list or a 404 is an error. A fallback tag that holds something other
-// than an index lists nothing: an attacker who can push could have put it there.
+// Referrers implements Reader (distribution specification, "Listing Referrers"). Until
+// the registry has shown that it has the API, the fallback tag is read at the same time.
+// That a registry lacks the API is not remembered: a 404 may be about one repository.
+//
+// Once a registry has shown the API, answers other than a list or a 404 are errors. A
+// fallback tag that does not hold an index lists nothing, since an attacker who can push
+// could have written it.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		r, h, err := c.hosts.blobRequest("list referrers of", http.MethodGet, subject)

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// defaultTokenLife is a token's life where the service names none, and
-	// tokenLeeway how long before its end it is not used any more (Docker
-	// Registry v2 authentication, "Token response fields").
+	// defaultTokenLife is a token's life if the service names none (Docker Registry
+	// v2 authentication, "Token response fields"). A token is not used within
+	// tokenLeeway before its end.
 	defaultTokenLife = 60 * time.Second
 	maxTokenLife     = time.Hour
 	tokenLeeway      = 10 * time.Second

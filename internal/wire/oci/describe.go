@@ -13,7 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 )
 
-// Digest is the digest of bytes.
+// Digest returns the sha256 digest of bytes.
 func Digest(data []byte) v1.Hash {
 	sum := sha256.Sum256(data)
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
@@ -54,7 +54,7 @@ const (
 	maxTagLength = 128
 )
 
-// IsTag reports whether a text is a tag.
+// IsTag reports whether s is a well-formed tag.
 //
 // Source: OCI Distribution Specification v1.1, "Pulling manifests".
 func IsTag(s string) bool {
