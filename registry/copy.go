@@ -116,7 +116,8 @@ type CopyCount struct {
 // Copy compares what the destination returns with what it wrote:
 //
 //   - each manifest, the layers under the tags .sig and .att, and the tag itself;
-//   - the list of referrers of each manifest that got one;
+//   - the list of referrers of each manifest that got one: manifests that a registry has
+//     taken and does not list are pushed again, one by one;
 //   - blobs of evidence up to 32 MiB, and every blob up to 64 KiB, in full.
 //
 // A larger blob that was sent is opened, and not read to its end: clients verify it.
@@ -237,7 +238,11 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 func (c *copier) readBack(ctx context.Context) error {
 	for subject, l := range c.lists.all {
 		if len(l.copied) > 0 {
-			c.written(check{subject, "the list of referrers", func(ctx context.Context) error { return c.lists.confirm(ctx, subject, l) }})
+			c.written(check{
+				about: subject, what: "the list of referrers",
+				look:  func(ctx context.Context) error { return c.lists.confirm(ctx, subject, l) },
+				again: func(ctx context.Context) error { return c.lists.again(ctx, subject, l) },
+			})
 		}
 	}
 	return readBack(ctx, c.checks, c.o.Concurrency)

@@ -62,7 +62,7 @@ func detachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 		}
 	}
 	if refused == nil { // a registry may list it for a moment longer
-		return readBack(ctx, []check{{referrer, "the removal of the referrer", func(ctx context.Context) error {
+		return readBack(ctx, []check{{about: referrer, what: "the removal of the referrer", look: func(ctx context.Context) error {
 			listed, err := lists(ctx, s, subject, referrer)
 			if err == nil && listed {
 				err = detachError(subject, ErrNotConfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
@@ -130,8 +130,9 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 	if err != nil {
 		return err
 	}
-	_, err = changeTag(ctx, s, subject.Context().Tag(oci.DigestTag(digest)), func(doc *oci.Document) (*Manifest, error) {
-		if doc == nil || !doc.IsIndex {
+	c := &tagChange{s: s, tag: subject.Context().Tag(oci.DigestTag(digest)), merge: func(held heldTag) (*Manifest, error) {
+		doc := held.doc
+		if doc == nil || !doc.IsIndex || held.Descriptor.Digest == digest {
 			return nil, nil
 		}
 		kept := slices.DeleteFunc(slices.Clone(doc.Manifests), func(d v1.Descriptor) bool { return d.Digest == referrer })
@@ -143,7 +144,8 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 			Manifests: append([]v1.Descriptor{}, kept...),
 		})
 		return &m, nil
-	})
+	}}
+	_, err = c.run(ctx)
 	return err
 }
 
@@ -167,7 +169,8 @@ func detachLayer(ctx context.Context, s Store, subject name.Digest, f Format, it
 
 // removeLayer removes a layer from a tag, and returns what the tag holds now.
 func removeLayer(ctx context.Context, s Store, tag name.Tag, layer v1.Descriptor) (name.Digest, error) {
-	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+	c := &tagChange{s: s, tag: tag, merge: func(held heldTag) (*Manifest, error) {
+		doc := held.doc
 		if doc == nil || doc.IsIndex {
 			return nil, nil
 		}
@@ -180,5 +183,6 @@ func removeLayer(ctx context.Context, s Store, tag name.Tag, layer v1.Descriptor
 		return withConfig(ctx, s, tag.Context(), wireManifest{
 			Layers: append([]v1.Descriptor{}, kept...), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType,
 		})
-	})
+	}}
+	return c.run(ctx)
 }

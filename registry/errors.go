@@ -48,7 +48,13 @@ const (
 	// implemented by the store or by this package.
 	ErrUnsupported Kind = "unsupported"
 	// ErrConflict: a condition of PushOptions did not hold. Read again, and retry.
-	ErrConflict Kind = "changed meanwhile"
+	ErrConflict Kind = "conflict"
+	// ErrImmutable: the registry does not let the tag be changed. Exempt the tags
+	// sha256-* from its rule for immutable tags, or choose another tag.
+	ErrImmutable Kind = "immutable tag"
+	// ErrNoBundles: the registry can hold no list of referrers for the image, and so
+	// no bundles. Use the formats that cosign's tags hold.
+	ErrNoBundles Kind = "cannot hold bundles"
 	// ErrInsecure: the request would send content or credentials in the clear, or
 	// to another host than the registry. It was not sent.
 	ErrInsecure Kind = "refused as insecure"
@@ -65,8 +71,12 @@ type Error struct {
 	Ref string
 	// Kind is the class of the error.
 	Kind Kind
+	// Host is the registry that was asked, or empty.
+	Host string
 	// Status is the HTTP status, or 0.
 	Status int
+	// Code is the first OCI error code of the answer, such as "TAG_INVALID", or empty.
+	Code string
 	// RetryAfter is how long the registry asked to wait, at most a day, or 0.
 	RetryAfter time.Duration
 	// Detail explains, as text that is safe to print: without control
@@ -127,6 +137,25 @@ func KindOf(err error) Kind {
 		return ErrMalformed
 	}
 	return ErrUnavailable
+}
+
+// HostOf returns the registry that an error is about, or an empty text: the outermost
+// Error.Host in its tree.
+func HostOf(err error) string {
+	if e, ok := err.(*Error); ok && e.Host != "" {
+		return e.Host
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return HostOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if host := HostOf(cause); host != "" {
+				return host
+			}
+		}
+	}
+	return ""
 }
 
 // caught returns what f returns. f runs in a goroutine of this package and calls

@@ -46,8 +46,10 @@ type Options struct {
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.
 	RetryDelay time.Duration
-	// MaxRetryDelay caps a wait. Where Retry-After asks for a longer one, the request
-	// is not sent again; Error.RetryAfter has it. Default 10 s.
+	// MaxRetryDelay caps a wait. If a registry asks for a longer one, by Retry-After or
+	// by its RateLimit headers, requests to it fail with ErrRateLimited, and
+	// Error.RetryAfter says how long it is. Other requests of this client to the
+	// registry wait, or fail, for up to a minute too. Default 10 s.
 	MaxRetryDelay time.Duration
 
 	// MaxInFlight is how many requests wait for an answer at once, including its

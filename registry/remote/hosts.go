@@ -73,6 +73,7 @@ type host struct {
 	name   string
 	scheme string
 	auth   session
+	quota  quota
 	// referrers is set once the registry has shown that it has the referrers API.
 	referrers sharedFlag
 	// private is set once a connection showed that the registry has a private
@@ -210,8 +211,9 @@ func (s *hosts) manifestRequest(op, method string, ref name.Reference) (*request
 		return nil, err
 	}
 	repo := ref.Context()
+	_, byDigest := ref.(name.Digest)
 	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
+		op: op, ref: text(ref), repo: repo, method: method, tag: !byDigest,
 		url: s.of(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
 	}, nil
 }

@@ -196,9 +196,12 @@ const (
 // only an anonymous question may go there.
 func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, err error) {
 	fail := func(kind registry.Kind, why string) (*url.URL, bool, error) {
-		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Kind: kind, Detail: why}
+		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Host: h.name, Kind: kind, Detail: why}
 	}
 	u, err := url.Parse(ch.realm)
+	if err == nil && u.Host == "" && strings.HasPrefix(u.Path, "/") {
+		u = (&url.URL{Scheme: h.scheme, Host: h.name}).ResolveReference(u)
+	}
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return fail(registry.ErrMalformed, "its token realm is not a URL: "+registry.SafeText(redact(ch.realm), 200))
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/fair"
+	"github.com/hallmark-oci/hallmark/internal/httpcount"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -94,11 +95,15 @@ func (l *line) roundTrip(ctx context.Context, h *host, r *request, target *url.U
 		body = r.open()
 	}
 	start := time.Now()
+	httpcount.Add(ctx)
 	sent := l.request(ctx, r, target, body, authorization)
 	resp, err := transport.RoundTrip(sent)
 	l.log(ctx, r, target, resp, err, start)
 	if err != nil {
 		return nil, r.transportError(ctx, err)
+	}
+	if local && resp != nil {
+		h.quota.learn(resp, time.Now())
 	}
 	return r.complete(resp, sent)
 }
