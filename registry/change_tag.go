@@ -76,6 +76,8 @@ func (c *tagChange) run(ctx context.Context) (name.Digest, error) {
 				return held, err
 			}
 			wait = 0 // nothing was written that could get lost
+		case !done && errors.Is(err, ErrImmutable):
+			return held, c.immutable("exempt the tags sha256-* from the registry's rule for immutable tags", err)
 		case !done && err != nil:
 			c.failures++
 			var again bool
@@ -116,14 +118,20 @@ func (c *tagChange) conflict(ctx context.Context, before heldTag, refused error)
 		return err
 	}
 	now, err := c.read(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case now.assumed != nil:
+		return now.assumed // the tag exists, and this user may not read it
 	}
 	if now.Descriptor.Digest != before.Descriptor.Digest || now.ETag != before.ETag {
 		return nil
 	}
-	return &Error{Op: "attach under", Ref: text(c.tag), Kind: ErrImmutable, Host: HostOf(refused),
-		Detail: "the tag has not changed since it was read, and the registry refuses to change it; exempt the tags sha256-* from its rules", Err: refused}
+	return c.immutable("the tag has not changed since it was read, and the registry refuses to change it; exempt the tags sha256-* from its rules", refused)
+}
+
+func (c *tagChange) immutable(detail string, refused error) error {
+	return &Error{Op: "attach under", Ref: text(c.tag), Kind: ErrImmutable, Host: HostOf(refused), Detail: detail, Err: refused}
 }
 
 // pauseAfter returns how long to wait after some failed writes, and whether another may
