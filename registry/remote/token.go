@@ -144,9 +144,21 @@ func (a *authorizer) fetchToken(ctx context.Context, h *host, r *request, ch *ch
 	req.url = realm
 	got, err := a.ask(ctx, h, req, header)
 	if err != nil {
-		return "", 0, err
+		return "", 0, withheld(err, realm, !trusted && (basic(config) != "" || config.IdentityToken != ""))
 	}
 	return parseToken(req, got.body)
+}
+
+// withheld says in the error of a token service that it did not get the credentials.
+func withheld(err error, realm *url.URL, credentials bool) error {
+	e, ok := errors.AsType[*registry.Error](err)
+	if !ok || !credentials || !refused(err) {
+		return err
+	}
+	told := *e
+	told.Detail = strings.TrimSuffix("its token service "+registry.SafeText(realm.Host, 100)+
+		" is another host, and got no credentials (Options.TokenRealms); it says: "+e.Detail, "; it says: ")
+	return &told
 }
 
 // ask sends a request to a token service. Where that fails in a way that may pass,
@@ -199,7 +211,7 @@ func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool
 		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Host: h.name, Kind: kind, Detail: why}
 	}
 	u, err := url.Parse(ch.realm)
-	if err == nil && u.Host == "" && strings.HasPrefix(u.Path, "/") {
+	if err == nil && u.Scheme == "" && strings.HasPrefix(ch.realm, "/") {
 		u = (&url.URL{Scheme: h.scheme, Host: h.name}).ResolveReference(u)
 	}
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
