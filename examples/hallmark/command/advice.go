@@ -47,15 +47,17 @@ var errorAdvice = []struct {
 	{provenance.ErrCommand, "run the command by itself to see why it fails"},
 	{errNothing, "'hallmark inspect' shows what is attached"},
 
-	{registry.ErrUnauthorized, "log in with: docker login HOST"},
-	{registry.ErrDenied, "ask for access to the repository, or log in as somebody else with: docker login HOST"},
-	{registry.ErrRateLimited, "wait, or log in for a higher limit with: docker login HOST"},
+	{registry.ErrUnauthorized, "log in LOGIN"},
+	{registry.ErrDenied, "ask for access to the repository, or log in as another user LOGIN"},
+	{registry.ErrImmutable, "exempt the tags sha256-* from the registry's rule for immutable tags, or write to another tag"},
+	{registry.ErrNoBundles, "use --format sig to sign, and --format att to attest"},
+	{registry.ErrRateLimited, "wait, or log in for a higher limit LOGIN"},
 	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, say so with --insecure-http HOST"},
 	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:..., or oci:DIRECTORY[:tag]"},
 	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry also hides what one may not see"},
 	{registry.ErrUnavailable, "look whether the registry can be reached, and try again"},
 	{registry.ErrStalled, "look whether the registry can be reached, and try again"},
-	{registry.ErrConflict, "somebody else was writing: run the same command again"},
+	{registry.ErrConflict, "another client may be writing: run the same command again"},
 	{registry.ErrTooMany, "remove what does not belong there; the limits hold against floods"},
 	{registry.ErrTooLarge, "remove what does not belong there; the limits hold against floods"},
 	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from where it came"},
@@ -126,19 +128,20 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 func adviceOn(err error) string {
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
-			return strings.ReplaceAll(a.next, "HOST", hostOf(err))
+			return withHost(a.next, registry.HostOf(err))
 		}
 	}
 	return ""
 }
 
-// hostOf finds the registry that an error of the store is about.
-func hostOf(err error) string {
-	var e *registry.Error
-	if errors.As(err, &e) {
-		if ref, err := name.ParseReference(e.Ref); err == nil {
-			return ref.Context().RegistryStr()
-		}
+// withHost names the registry in advice. Where it is not known, none is guessed.
+func withHost(advice, host string) string {
+	login := "with: docker login " + host
+	switch host {
+	case "":
+		host, login = "REGISTRY", "to the registry"
+	case name.DefaultRegistry: // by the name that docker login knows it by
+		login = "with: docker login docker.io"
 	}
-	return "HOST"
+	return strings.NewReplacer("LOGIN", login, "HOST", host).Replace(advice)
 }
