@@ -28,6 +28,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -89,7 +90,7 @@ func TestGenerateAndLoadEveryAlgorithm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key, err := sigkey.ParsePEM(public)
+			key, err := keyfile.ParsePublic(public)
 			if err != nil || key.ID() != pair.ID {
 				t.Errorf("public key %v, %v; want %s", key, err, pair.ID)
 			}

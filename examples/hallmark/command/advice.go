@@ -69,7 +69,7 @@ var errorAdvice = []struct {
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
 	{fs.ErrNotExist, "check the path; if it is a key that is missing, 'hallmark keygen' makes a pair"},
 	{fs.ErrPermission, "check who may read and write it"},
-	{sign.ErrKey, "give the other file of the pair, or make a pair with 'hallmark keygen': sign takes the .key, verify the .pub"},
+	{sign.ErrKey, "make a pair of keys with 'hallmark keygen': sign takes the .key, verify the .pub"},
 }
 
 // reasonAdvice says what a person can do about a denial.
@@ -118,7 +118,7 @@ var reasonAdvice = map[verify.Reason]string{
 
 // reasonAdviceOnFile is the same for files.
 var reasonAdviceOnFile = map[verify.Reason]string{
-	verify.ReasonNoSignature:        "give the file's signature with --bundle",
+	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature",
 	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to who signed it",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
@@ -126,6 +126,9 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 
 // adviceOn says what to do about an error; empty where nobody can say.
 func adviceOn(err error) string {
+	if key := (*sign.KeyError)(nil); errors.As(err, &key) && key.Advice != "" {
+		return key.Advice
+	}
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
 			return withHost(a.next, registry.HostOf(err))
