@@ -35,7 +35,8 @@ const (
 type ImageOptions struct {
 	// Formats are the formats to write for each signer: registry.FormatBundle,
 	// registry.FormatSimpleSigning or both. Simple signing is cosign's .sig tag, which
-	// podman, skopeo and cosign before v2.6 read. Empty: FormatBundle.
+	// podman, skopeo and cosign before v2.6 read. Empty: FormatBundle, or simple signing
+	// where the registry can hold no bundles (registry.ErrNoBundles).
 	Formats []registry.Format
 	// Annotations are signed with the digest. A policy can require them. Names and
 	// values must be UTF-8. Empty: none.
@@ -134,9 +135,6 @@ func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error
 	checked, err := checkSigners(signers)
 	if err != nil {
 		return nil, err
-	}
-	if len(o.Formats) == 0 {
-		o.Formats = []registry.Format{registry.FormatBundle}
 	}
 	seen := make(map[registry.Format]bool)
 	for _, f := range o.Formats {
@@ -284,13 +282,25 @@ func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, e
 	if _, err := registry.HashOf(subject); err != nil {
 		return nil, err
 	}
-	have, err := j.present(ctx, subject)
+	if len(j.o.Formats) > 0 {
+		return j.inFormats(ctx, subject, j.o.Formats)
+	}
+	all, err := j.inFormats(ctx, subject, []registry.Format{registry.FormatBundle})
+	if errors.Is(err, registry.ErrNoBundles) {
+		return j.inFormats(ctx, subject, []registry.Format{registry.FormatSimpleSigning})
+	}
+	return all, err
+}
+
+// inFormats signs a manifest in formats.
+func (j *job) inFormats(ctx context.Context, subject name.Digest, formats []registry.Format) ([]Signature, error) {
+	have, err := j.present(ctx, subject, formats)
 	if err != nil {
 		return nil, err
 	}
 	var all []Signature
 	for _, s := range j.signers {
-		for _, f := range j.o.Formats {
+		for _, f := range formats {
 			w := wanted{s, f}
 			at, existed := have[w.id()]
 			if !existed {
@@ -330,16 +340,19 @@ const maxOwnBytes = 1 << 20
 // present finds the signers' own signatures in the places they are written to. It
 // returns the manifests that carry them, by wanted.id. An attacker who attaches
 // garbage must not keep a signer from signing: beyond the default limits, a
-// signature may be added a second time.
-func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name.Digest, error) {
+// signature may be added a second time. A store that refuses to be read does not
+// keep it either: registry.Attach decides about that.
+func (j *job) present(ctx context.Context, subject name.Digest, formats []registry.Format) (map[string]name.Digest, error) {
 	have := make(map[string]name.Digest)
 	limits := j.o.Limits
 	if limits.MaxPayloadBytes <= 0 {
 		limits.MaxPayloadBytes = maxOwnBytes
 	}
-	for item, err := range registry.Evidence(ctx, j.store, subject, limits, j.places()...) {
+	for item, err := range registry.Evidence(ctx, j.store, subject, limits, placesOf(formats)...) {
 		switch {
 		case err == nil:
+		case item.Format == "" && registry.Refused(err):
+			continue
 		case registry.Unreadable(err), errors.Is(err, registry.ErrTooMany) && j.o.Limits != (registry.Limits{}):
 			return nil, fmt.Errorf("evidence already there: %w", err)
 		default:
@@ -354,9 +367,9 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 	return have, nil
 }
 
-// places returns the places that signatures are written to.
-func (j *job) places() (all []registry.Place) {
-	for _, f := range j.o.Formats {
+// placesOf returns the places that signatures in formats are written to.
+func placesOf(formats []registry.Format) (all []registry.Place) {
+	for _, f := range formats {
 		if f == registry.FormatBundle {
 			all = append(all, registry.PlaceReferrers)
 		} else {

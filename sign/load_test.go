@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
@@ -264,10 +265,13 @@ func TestAttack_S3_PasswordsReachNoErrorOrLog(t *testing.T) {
 	}
 }
 
+// sealedOnce is an encrypted text. To derive its key takes seconds under the race detector.
+var sealedOnce = sync.OnceValues(func() ([]byte, error) { return encrypted.Encrypt([]byte("der"), []byte(secret)) })
+
 // encryptedWith returns a key file whose JSON has been changed.
 func encryptedWith(t testing.TB, change func(map[string]any)) []byte {
 	t.Helper()
-	sealed, err := encrypted.Encrypt([]byte("der"), []byte(secret))
+	sealed, err := sealedOnce()
 	if err != nil {
 		t.Fatal(err)
 	}

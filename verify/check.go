@@ -141,6 +141,9 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 		case why != nil:
 			c.log.note(p.from, key.ID(), nil, why.reason, why.detail)
 		default:
+			if seen.IsZero() {
+				seen = key.signedAt
+			}
 			f.by, f.seenAt = signatory{key.ID(), key.Name, key.who, key.notAfter}, seen
 			yield(f)
 		}

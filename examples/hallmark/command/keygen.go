@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -90,6 +91,6 @@ func (a *app) printKeys(r keygenResult) error {
 	a.out.line("", words{"private key", r.PrivateKey})
 	a.out.line("", words{"public key ", r.PublicKey})
 	a.out.line("", words{"key ID     ", r.KeyID})
-	a.console.say("next: hallmark sign --key %s IMAGE, and hand out %s for: hallmark verify --key %s IMAGE", r.PrivateKey, r.PublicKey, r.PublicKey)
+	a.console.hint(fmt.Sprintf("hand out %s, and sign: hallmark sign --key %s IMAGE", r.PublicKey, r.PrivateKey))
 	return nil
 }

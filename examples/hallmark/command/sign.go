@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -91,7 +92,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
-	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, sig or both")
+	flags.StringVar(&f.format, "format", "", "what to write: bundle, sig or both (default bundle, or sig where the registry can hold no bundles)")
 	flags.BoolVar(&f.recursive, "recursive", false, "also sign every manifest that an index lists")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")
 	f.passwords.flag(cmd)
@@ -100,7 +101,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 }
 
 func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
-	if err := oneOf("format", f.format, "bundle", "sig", "both"); err != nil {
+	if err := oneOf("format", f.format, "", "bundle", "sig", "both"); err != nil {
 		return err
 	}
 	annotations, err := parseAnnotations(f.annotations)
@@ -129,12 +130,20 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 		if signed, err = signImage(ctx, p, digests[i], o, signers); err != nil {
 			break // the images before it were signed, and are printed
 		}
+		if f.format == "" && signed.has(registry.FormatSimpleSigning) {
+			a.console.say("hallmark: %s cannot hold bundles: signed by the tag sha256-....sig", p.image)
+		}
 		all = append(all, signed)
 	}
 	if printErr := a.printSigned(all); printErr != nil {
 		return printErr
 	}
 	return err
+}
+
+// has reports whether a signature is in a format.
+func (i signedImage) has(f registry.Format) bool {
+	return slices.ContainsFunc(i.Signatures, func(s signature) bool { return s.Format == string(f) })
 }
 
 // prepare resolves all images before any is signed. It decrypts the keys at the

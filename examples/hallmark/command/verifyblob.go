@@ -58,7 +58,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	if err != nil {
 		return err
 	}
-	verifier, err := verify.New(policy.Policy(), verify.Options{})
+	verifier, err := verifierOfKeys(policy)
 	if err != nil {
 		return err
 	}
