@@ -112,7 +112,7 @@ func readBill(d document, part billPart) ([]listed, error) {
 	return b.all, b.err
 }
 
-// billVersion refuses versions of which it is not known where they have packages.
+// billVersion refuses versions whose members for packages and licences are not known.
 func (d document) billVersion() error {
 	name, versions := "specVersion", []string{"1.2", "1.3", "1.4", "1.5", "1.6", "1.7"}
 	switch {

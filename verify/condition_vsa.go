@@ -69,8 +69,7 @@ func (a attestation) judgeVerified(d document) *problem {
 	return nil
 }
 
-// repeatedTrack is a track of which there are two levels. Which of them holds is not
-// known.
+// repeatedTrack is a track with two levels, or "". It is not known which of them holds.
 func repeatedTrack(levels []string) string {
 	seen := make(map[string]bool)
 	for _, level := range levels {

@@ -16,13 +16,13 @@ import (
 type document struct {
 	predicateType string
 	root          strictjson.Value
-	// tagValue says that the document is SPDX in its other syntax, of which no member
-	// can be read.
+	// tagValue says that the document is SPDX in its other syntax, which has no members
+	// to read.
 	tagValue bool
 }
 
-// keptOfDocument is how deep a document is parsed at once. Members are parsed as they are
-// read: a document may hold more values than a parsed one, where nobody reads them.
+// keptOfDocument is how deep a document is parsed at once. Members are parsed when a
+// condition reads them: an unread member may have more values than a parsed one may.
 const keptOfDocument = 1
 
 // openDocument parses the predicate of a statement. It refuses JSON that two readers

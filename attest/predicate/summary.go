@@ -27,7 +27,7 @@ const maxSummaryValue = 400
 // takes a short name or URI, as [Parse] does. Nothing of it is verified.
 //
 // Members that are not what the specification says are left out. That is not an error:
-// most members matter to nobody who verifies. Errors are:
+// conditions of policies read few members. Errors are:
 //
 //   - [ErrInvalid] for a predicate that is not an object in strict JSON, and for one
 //     that is of another type by its own account; the latter has lines too;

@@ -73,8 +73,8 @@ type form struct {
 	// versioned types also have URIs that end in the document's version, such
 	// as https://spdx.dev/Document/v2.3.
 	versioned bool
-	// parse reads the predicate, of which the outermost object was parsed. It
-	// returns what it could read together with an error.
+	// parse reads the predicate, whose outermost object was parsed. With an error it
+	// returns the members that it could read.
 	parse func(c *checks, uri string, root strictjson.Value) (any, error)
 }
 
@@ -290,7 +290,7 @@ func typed[T checked](c *checks, _ string, root strictjson.Value) (any, error) {
 	return value, c.err
 }
 
-// decodePart stores a part of a predicate, of which anything may be opaque.
+// decodePart stores a part of a predicate, any value of which may be opaque.
 func (c *checks) decodePart(name string, part strictjson.Value, into any) error {
 	if !part.Exists() {
 		return nil

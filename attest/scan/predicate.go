@@ -59,7 +59,7 @@ func (r *Report) Vulns() (*predicate.Vulns, error) {
 	return v, v.Validate()
 }
 
-// span are the times of the scan, of which one may stand for both.
+// span are the times of the scan. One may stand for both.
 func (r *Report) span() (predicate.ScanTimes, error) {
 	start, end := r.StartedOn, r.FinishedOn
 	if start.IsZero() {

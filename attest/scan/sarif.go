@@ -247,7 +247,7 @@ func (t *times) ofInvocation(invocation strictjson.Value) (start, end time.Time,
 	return start, end, err
 }
 
-// firstKnown and lastKnown choose between times of which zero is not known.
+// firstKnown and lastKnown choose between times. A zero time is not known.
 func firstKnown(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
