@@ -59,13 +59,15 @@ var errorAdvice = []struct {
 
 	{registry.ErrUnauthorized, "log in: docker login HOST"},
 	{registry.ErrDenied, "ask for access to the repository, or log in as another user: docker login HOST"},
+	{registry.ErrImmutable, "exempt the tags sha256-* from the registry's rule for immutable tags, or write to another tag"},
+	{registry.ErrNoBundles, "use --format sig to sign, and --format att to attest"},
 	{registry.ErrRateLimited, "wait, or log in for a higher limit: docker login HOST"},
 	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, add --insecure-http HOST"},
 	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:..., or oci:DIRECTORY[:tag]"},
 	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry may also hide what you may not see"},
 	{registry.ErrUnavailable, "check that the registry can be reached, and try again"},
 	{registry.ErrStalled, "check that the registry can be reached, and try again"},
-	{registry.ErrConflict, "another writer was faster: run the same command again"},
+	{registry.ErrConflict, "another client may be writing: run the same command again"},
 	{registry.ErrTooMany, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
 	{registry.ErrTooLarge, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
 	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from its source"},
@@ -77,7 +79,7 @@ var errorAdvice = []struct {
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move the file away"},
 	{fs.ErrNotExist, "check the path; to make a key pair: hallmark keygen"},
 	{fs.ErrPermission, "check who may read and write the file"},
-	{sign.ErrKey, "give the other file of the pair: sign takes the .key, verify the .pub; to make a pair: hallmark keygen"},
+	{sign.ErrKey, "to sign give the .key of a pair, to verify the .pub; to make a pair: hallmark keygen"},
 }
 
 // reasonAdvice has a hint for each reason to deny an image.
@@ -126,7 +128,7 @@ var reasonAdvice = map[verify.Reason]string{
 
 // reasonAdviceOnFile has a hint for each reason to deny a file.
 var reasonAdviceOnFile = map[verify.Reason]string{
-	verify.ReasonNoSignature:        "give the file's signature with --bundle",
+	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature",
 	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to its signer",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
@@ -134,6 +136,9 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 
 // adviceOn is the hint for an error, or empty.
 func adviceOn(err error) string {
+	if key := (*sign.KeyError)(nil); errors.As(err, &key) && key.Advice != "" {
+		return key.Advice
+	}
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
 			return fill(a.next, "HOST", hostOf(err))
@@ -155,13 +160,12 @@ func plainInShell(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@:/._+-,", r)
 }
 
-// hostOf is the registry that an error is about, or empty.
+// hostOf is the registry that an error is about, as docker login knows it, or empty: no
+// host is guessed.
 func hostOf(err error) string {
-	var e *registry.Error
-	if errors.As(err, &e) {
-		if ref, err := name.ParseReference(e.Ref); err == nil {
-			return ref.Context().RegistryStr()
-		}
+	host := registry.HostOf(err)
+	if host == name.DefaultRegistry {
+		return "docker.io"
 	}
-	return ""
+	return host
 }

@@ -68,7 +68,7 @@ func TestEmptyPasswordNeedsAnExplicitFlag(t *testing.T) {
 	prefix := filepath.Join(t.TempDir(), "k")
 	c.env[passwordVariable] = ""
 	c.run("keygen", "--out", prefix).exits(exitUndecided).says("needs a password", "--insecure-empty-password")
-	c.must("keygen", "--out", prefix, "--insecure-empty-password").says("warning: whoever gets")
+	c.must("keygen", "--out", prefix, "--insecure-empty-password").says("warning: everyone who gets")
 	c.must("sign", "--key", prefix+".key", x.tag("v1"))
 }
 
