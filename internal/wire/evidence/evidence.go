@@ -26,8 +26,8 @@ import (
 // ErrMalformed is wrapped where evidence is not what its media type says.
 var ErrMalformed = errors.New("malformed evidence")
 
-// ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's. Open returns the Opened with it.
+// ErrNotByKey says that evidence offers a certificate. No key that is given can then be
+// the signer's. Open returns the Opened with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrTooMuch says that checking the signatures of one piece would take too much.
