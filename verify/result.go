@@ -98,8 +98,9 @@ type Principal struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Annotations are those that were signed along.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// SeenAt is when somebody whom the policy believes (Policy.Timestamps) has seen
-	// the signature; zero where that did not matter.
+	// SeenAt is when the signature existed at the latest: by an authority of
+	// Policy.Timestamps, where that mattered, or by the one that recognised the identity.
+	// Zero: that is not known.
 	SeenAt time.Time `json:"seenAt,omitzero"`
 }
 
