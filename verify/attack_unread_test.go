@@ -195,3 +195,30 @@ func TestAttack_E23_AConditionNamesTheMemberThatItCannotRead(t *testing.T) {
 		t.Run(label, func(t *testing.T) { denied(t, c.require, c.s, c.reason, c.words) })
 	}
 }
+
+// A list of more elements than are read is not an empty one.
+func TestAttack_E23_AListTooLongToReadIsNotEmpty(t *testing.T) {
+	if testing.Short() {
+		t.Skip("parses lists of a million elements: not with -short")
+	}
+	evil := strings.Repeat(`{},`, 1<<20+1) + `{"uri":"git+https://evil.example/a"}]`
+	const builder = `"builder":{"id":"https://ci.example/builder"}`
+	for _, c := range []struct {
+		require, uri, text, words string
+	}{
+		{"attestation: {type: vulns, by: builder, maxSeverity: low}", predicate.TypeVulns, `{"scanner":{"result":[` + evil + `}}`, "scanner.result cannot be read"},
+		{byBuilder + ", source: [git+https://g.example/a]}", predicate.TypeProvenance02, `{` + builder + `,"materials":[` + evil + `}`, "materials cannot be read"},
+		{
+			byBuilder + ", source: [git+https://g.example/a]}", predicate.TypeProvenance,
+			`{"runDetails":{` + builder + `},"buildDefinition":{"buildType":"x","resolvedDependencies":[{"uri":"git+https://g.example/a"},` + evil + `}}`, "buildDefinition.resolvedDependencies cannot be read",
+		},
+	} {
+		_, err := required(t, c.require, says{c.uri, c.text})
+		if wantReason(t, err, verify.ReasonPredicate); !strings.Contains(fmt.Sprint(err), c.words) {
+			t.Errorf("%v, want %q in it", err, c.words)
+		}
+	}
+	if _, err := required(t, byBuilder+"}", says{predicate.TypeProvenance02, `{` + builder + `,"materials":[` + evil + `}`}); err != nil {
+		t.Error(err)
+	}
+}

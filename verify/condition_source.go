@@ -112,7 +112,7 @@ func (d provenance) configSource() map[string]any {
 	}
 	digest := map[string]any{}
 	for _, algorithm := range []string{"gitCommit", "sha1"} {
-		if text, ok := unfolded(given.value.Get("digest")).Get(algorithm).Str(); ok {
+		if text, err := d.at(d.parameters + ".configSource.digest." + algorithm).text(); err == nil {
 			digest[algorithm] = text
 		}
 	}

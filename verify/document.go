@@ -19,6 +19,8 @@ type document struct {
 	// tagValue says that the document is SPDX in its other syntax, which has no members
 	// to read.
 	tagValue bool
+	// parsed are the parts of a large document that were read, by their paths.
+	parsed map[string]strictjson.Value
 }
 
 // keptOfDocument is how deep a document is parsed at once. Members are parsed when a
@@ -29,7 +31,7 @@ const keptOfDocument = 1
 // could understand differently, predicates that are not an object, and members whose
 // names differ in case alone from those of the type.
 func openDocument(s *statement) (document, *problem) {
-	d := document{predicateType: s.predicateType}
+	d := document{predicateType: s.predicateType, parsed: make(map[string]strictjson.Value)}
 	var err error
 	if d.isBill() {
 		err = d.openBill(s.predicate)
@@ -195,19 +197,27 @@ func (d *document) at(path string) member {
 		default:
 			return member{path: path, err: fmt.Errorf("%s is %s, want an object", whereOr(walked), kindName(m.value))}
 		}
-		m.value = unfolded(m.value).Get(name)
 		walked = strings.TrimPrefix(walked+"."+name, ".")
+		if m.value, m.err = d.unfolded(walked, m.value.Get(name)); m.err != nil {
+			return m
+		}
 	}
-	m.value = unfolded(m.value)
 	return m
 }
 
-// unfolded is a value with its own members or elements, where the document was too large
-// to keep them.
-func unfolded(v strictjson.Value) strictjson.Value {
+// unfolded is the value at a path with its own members or elements, where the document
+// was too large to keep them. Each path is parsed once.
+func (d *document) unfolded(path string, v strictjson.Value) (strictjson.Value, error) {
 	if !v.Opaque() {
-		return v
+		return v, nil
 	}
-	inner, _ := strictjson.Unfold(v, 1) // the text was parsed before
-	return inner
+	if v, done := d.parsed[path]; done {
+		return v, nil
+	}
+	v, err := strictjson.Unfold(v, 1)
+	if err != nil {
+		return v, fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	d.parsed[path] = v
+	return v, nil
 }

@@ -58,6 +58,19 @@ func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
 	return whole
 }
 
+// elements is a list with its elements, also where the document was too large to keep
+// them.
+func (s *shape) elements(at string, list strictjson.Value) strictjson.Value {
+	if !list.Opaque() {
+		return list
+	}
+	list, err := strictjson.Unfold(list, 1)
+	if err != nil {
+		s.fail(at, "cannot be read: %v", err)
+	}
+	return list
+}
+
 // eachOrNull is each for lists that Go programs write as null where they are empty.
 func (s *shape) eachOrNull(at string, list strictjson.Value, read func(at string, element strictjson.Value)) {
 	if list.Kind() != strictjson.Null {
@@ -75,7 +88,7 @@ func (s *shape) each(at string, list strictjson.Value, read func(at string, elem
 		return
 	}
 	i := 0
-	for element := range unfolded(list).Elems() {
+	for element := range s.elements(at, list).Elems() {
 		if s.err != nil {
 			return
 		}
