@@ -224,7 +224,7 @@ func TestALayoutRefusesReferencesThatNameNothingInIt(t *testing.T) {
 	for _, err := range l.Referrers(t.Context(), sha512) {
 		wantKind(t, err, registry.ErrReference)
 	}
-	wantKind(t, l.PushBlob(t.Context(), sha512, 0, opener(nil)), registry.ErrReference)
+	wantKind(t, l.PushBlob(t.Context(), sha512, 0, opener(nil)), registry.ErrDigestMismatch)
 	wantKind(t, l.PushBlob(t.Context(), l.Digest(hashOf("x")), -1, opener(nil)), registry.ErrMalformed)
 }
 
