@@ -1,11 +1,18 @@
-// Command quickstart shows Hallmark's main job from end to end, with no setup
-// and no network: it starts a registry on loopback, pushes an image for two
-// platforms, signs it, verifies it, copies it with its evidence to a directory
-// and verifies it there; then it plays the attacker and shows each denial.
+// Command quickstart signs and verifies an image, and then attacks it. It needs no setup
+// and no network:
 //
 //	go run ./examples/quickstart
 //
-// It exits with 0 only where every step, and every attack, went as it should.
+// The story has three parts:
+//
+//   - It starts a registry in this process, and pushes and signs an image for two
+//     platforms.
+//   - It verifies the image, copies it with its evidence to a directory, and verifies
+//     it there.
+//   - It plays an attacker who can write to the registry, and shows each denial.
+//
+// The exit code is 0 if every step succeeded and every attack was denied, and 1
+// otherwise.
 package main
 
 import (
@@ -43,7 +50,8 @@ func main() {
 	}
 }
 
-// run tells the story to out; an error says what went other than it should.
+// run writes the story to out. It returns an error if a step fails, or an attack
+// succeeds.
 func run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "hallmark-quickstart-")
 	if err != nil {
@@ -57,7 +65,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer stop()
-	// A real program leaves Keychain out: then the logins of docker login count.
+	// A real program leaves Keychain out, and the client uses the logins of docker
+	// login.
 	client, err := remote.New(remote.Options{Keychain: anonymous{}})
 	if err != nil {
 		return err
@@ -75,7 +84,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	s.say("\nAll steps went as they should: the signed image was accepted, every attack was denied.")
+	s.say("\nAll steps succeeded: the signed image was accepted, and every attack was denied.")
 	return nil
 }
 
@@ -84,7 +93,7 @@ type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
-// story is what the chapters share.
+// story holds what the chapters share.
 type story struct {
 	out      io.Writer
 	hosted   *registrytest.Registry
@@ -118,7 +127,7 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 		return err
 	}
 	trusted.Name = "release.pub"
-	s.say("   release.key is encrypted and stays with whoever releases; release.pub goes to whoever pulls.")
+	s.say("   release.key is encrypted and stays with the person who releases; users get release.pub.")
 	s.say("   key ID %s…, derived from the key itself", s.keys.ID[:16])
 	s.verifier, err = verify.New(policy.Signatures{Keys: []policy.PublicKey{trusted}, Threshold: 1}.Policy(), verify.Options{})
 	return err
@@ -136,12 +145,12 @@ func (s *story) pushAndSign(ctx context.Context) error {
 	}
 	s.say("   pushed and signed %s", s.signed.Digest)
 	s.say("   the signature is %s", short(s.signed.Signatures[0].Evidence.DigestStr()))
-	s.say("   %s is set: at no moment did it point at anything unsigned", s.tag)
+	s.say("   %s is set, and never pointed at an unsigned image", s.tag)
 	return nil
 }
 
 func (s *story) verifyTag(ctx context.Context) error {
-	s.title("Verify what the tag points at, as a program that pulls it would")
+	s.title("Verify the image that the tag points at, before pulling it")
 	res, err := s.verifier.Image(ctx, s.client, s.tag)
 	if err != nil {
 		return err
@@ -178,7 +187,7 @@ func (s *story) copyToDisk(ctx context.Context) error {
 }
 
 func (s *story) replaceImage(ctx context.Context) error {
-	s.title("Attack: somebody who can write to the registry moves the tag to another image")
+	s.title("Attack: an attacker who can write to the registry moves the tag to another image")
 	evil, err := s.pushEvil(ctx, "replaced")
 	if err != nil {
 		return err
@@ -187,7 +196,7 @@ func (s *story) replaceImage(ctx context.Context) error {
 }
 
 func (s *story) moveSignature(ctx context.Context) error {
-	s.title("Attack: they also attach the real image's signature to theirs")
+	s.title("Attack: the attacker attaches the real image's signature to another image")
 	evil, err := s.pushEvil(ctx, "with a borrowed signature")
 	if err != nil {
 		return err
@@ -204,8 +213,8 @@ func (s *story) moveSignature(ctx context.Context) error {
 }
 
 func (s *story) signWithWrongKey(ctx context.Context) error {
-	s.title("Attack: they sign their image with a key of their own")
-	evil, err := s.pushEvil(ctx, "signed by somebody else")
+	s.title("Attack: the attacker signs another image with another key")
+	evil, err := s.pushEvil(ctx, "signed with another key")
 	if err != nil {
 		return err
 	}
@@ -220,7 +229,7 @@ func (s *story) signWithWrongKey(ctx context.Context) error {
 }
 
 func (s *story) stripSignature(ctx context.Context) error {
-	s.title("Attack: they put the real image back, and delete its signature")
+	s.title("Attack: the attacker puts the real image back and deletes its signature")
 	for _, signature := range s.signed.Signatures {
 		s.hosted.Delete(s.repo.RepositoryStr(), signature.Evidence.DigestStr())
 	}
@@ -234,7 +243,7 @@ func (s *story) stripSignature(ctx context.Context) error {
 	return s.denied(ctx, s.tag, s.signed.Digest, verify.ReasonNoSignature, "")
 }
 
-// pushEvil puts an image of the attacker's under the tag.
+// pushEvil moves the tag to an image of the attacker.
 func (s *story) pushEvil(ctx context.Context, text string) (name.Digest, error) {
 	image, err := twoPlatforms("Mining coins for me, " + text)
 	if err != nil {
