@@ -145,6 +145,7 @@ func joinBuildKit(all *Facts, one Facts) error {
 		return err
 	}
 	all.Dependencies = union(all.Dependencies, one.Dependencies)
+	all.Warnings = append(all.Warnings, one.Warnings...)
 	if all.StartedOn.IsZero() || !one.StartedOn.IsZero() && one.StartedOn.Before(all.StartedOn) {
 		all.StartedOn = one.StartedOn
 	}

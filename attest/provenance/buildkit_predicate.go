@@ -48,6 +48,7 @@ func buildKitFacts(internal string, said strictjson.Value) (Facts, error) {
 		}
 		f.Dependencies = append(f.Dependencies, d)
 	}
+	_, f.Warnings = run.vcsSource()
 	f.Dependencies, err = run.source.among(f.Dependencies)
 	return f, err
 }
@@ -232,13 +233,27 @@ func (p *buildKit02) run() buildKitRun {
 	}
 }
 
+// vcsSource returns the URI of the repository that BuildKit's client reports, or a
+// warning that it has none.
+func (r *buildKitRun) vcsSource() (uri string, warnings []Warning) {
+	written := r.vcs["source"]
+	if written == "" {
+		return "", nil
+	}
+	uri, why := remoteURI(written)
+	if why != "" {
+		warnings = []Warning{{WarnRemote, "the remote that BuildKit's client reports " + why}}
+	}
+	return uri, warnings
+}
+
 func (r *buildKitRun) internalParameters() map[string]any {
 	parameters := map[string]any{"dependenciesComplete": r.complete, "hermetic": r.hermetic}
 	setText(parameters, "builderPlatform", r.builderPlatform)
 	setText(parameters, "targetPlatform", r.targetPlatform)
 	vcs := make(map[string]any)
 	setText(vcs, "revision", r.vcs["revision"])
-	source, _ := remoteURI(r.vcs["source"]) // left out if it has no URI
+	source, _ := r.vcsSource()
 	setText(vcs, "source", source)
 	if len(vcs) > 0 {
 		parameters["vcs"] = vcs
@@ -409,6 +424,7 @@ func buildKitPURL(text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: the package URL %.200q is malformed", ErrOrigin, head)
 	}
+	head = escapeURI(head, "@", true)
 	var kept []string
 	for _, name := range []string{"digest", "platform", "ref_type"} {
 		if value := values.Get(name); value != "" {
