@@ -95,7 +95,6 @@ func losses(t testing.TB, s *scene) map[string]loss {
 		all["tag of "+part] = loss{f, ""}
 	}
 	all["no list"] = loss{registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers()}, "with"}
-	all["only claimed"] = loss{registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Do: registrytest.ClaimSubject()}, "without"}
 	return all
 }
 

@@ -1,18 +1,15 @@
-// Command quickstart signs and verifies an image, and then attacks it. It needs no setup
-// and no network:
+// Command quickstart shows Hallmark's main job from push to denial, with no setup and no
+// network.
 //
 //	go run ./examples/quickstart
 //
-// The story has three parts:
+// It starts a registry on loopback, and then:
 //
-//   - It starts a registry in this process, and pushes and signs an image for two
-//     platforms.
-//   - It verifies the image, copies it with its evidence to a directory, and verifies
-//     it there.
-//   - It plays an attacker who can write to the registry, and shows each denial.
+//   - pushes an image for two platforms, signs it, and verifies it
+//   - copies it with its evidence to a directory, and verifies it there
+//   - plays the attacker, and shows each denial
 //
-// The exit code is 0 if every step succeeded and every attack was denied, and 1
-// otherwise.
+// It exits with 0 only if every step succeeded and every attack was denied.
 package main
 
 import (
@@ -127,7 +124,7 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 		return err
 	}
 	trusted.Name = "release.pub"
-	s.say("   release.key is encrypted and stays with the person who releases; users get release.pub.")
+	s.say("   release.key is encrypted and stays with the team that releases; release.pub goes to everyone who pulls.")
 	s.say("   key ID %s…, derived from the key itself", s.keys.ID[:16])
 	s.verifier, err = verify.New(policy.Signatures{Keys: []policy.PublicKey{trusted}, Threshold: 1}.Policy(), verify.Options{})
 	return err
