@@ -246,7 +246,7 @@ func TestTheDocumentOfBuildTypesNamesEveryParameter(t *testing.T) {
 		t.Helper()
 		document, anchor, _ := strings.Cut(buildType, "#")
 		if !strings.HasSuffix(document, "attest/provenance/buildtypes.md") {
-			return // a build type that somebody else documents
+			return // GitHub documents its own build type
 		}
 		body := sections[anchor]
 		if body == "" {

@@ -1,5 +1,5 @@
-// Package steps signs and verifies in-toto layouts and links: who performed each
-// step of a build, and which files went from one step to the next.
+// Package steps signs and verifies in-toto layouts and links, which say who performed
+// each step of a build.
 //
 // A [Link] lists the files that one step read and made. The functionary who
 // performs the step signs the link with [SignLink]. A [Layout] names the steps,

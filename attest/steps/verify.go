@@ -106,9 +106,9 @@ type StepResult struct {
 //  5. The payload is not a layout: ReasonLayoutMalformed.
 //  6. The layout has inspections: ReasonInspection. Verify runs no command.
 //  7. The layout is not supported: ReasonLayoutUnsupported. It has certificate
-//     authorities, parameters, a malformed rule, a MATCH with an unknown step, a
-//     threshold that its keys cannot reach, two steps of one name, no step, or no
-//     ImageStep.
+//     authorities or parameters. Or it contradicts itself: it has a malformed rule,
+//     a MATCH with an unknown step, a threshold that its keys cannot reach, two
+//     steps of one name, no step, or no ImageStep.
 //  8. The layout has expired: ReasonLayoutExpired. At Expires it is still valid.
 //  9. Each link is examined, up to MaxLinks and 10,000 signature checks. A link
 //     does not count for the reasons of type LinkReason, and is recorded in
