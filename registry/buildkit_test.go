@@ -127,7 +127,7 @@ func TestAttack_E3_UnsignedStatementsAreNoEvidenceAboutTheirImage(t *testing.T) 
 			}
 		}
 		if seen == 0 {
-			t.Errorf("%s: the attestation manifest is no referrer, so that nothing was tested", what)
+			t.Errorf("%s: the attestation manifest is not a referrer: nothing was tested", what)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func TestRoundTripsDoNotGrowWithTheEvidence(t *testing.T) {
 		attach(t, h.client, h.image, bundleItem(fmt.Sprint(i, large)))
 	}
 	h.ResetRequests()
-	h.Inject(registrytest.Fault{Do: registrytest.Delay(latency)}) // so that what could overlap does
+	h.Inject(registrytest.Fault{Do: registrytest.Delay(latency)}) // whatever can overlap does
 	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{Concurrency: 64})
 	if len(words) != 20 || len(errs) > 0 {
 		t.Fatal(words, errs)
@@ -141,7 +141,7 @@ func TestRoundTripsDoNotGrowWithTheEvidence(t *testing.T) {
 	}
 }
 
-// inSequence is the length of the longest chain of requests of which each began
+// inSequence is the length of the longest chain of requests that each began
 // after the one before had ended.
 func inSequence(all []registrytest.Request) int {
 	depth, deepest := make([]int, len(all)), 0

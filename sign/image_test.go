@@ -210,7 +210,7 @@ func TestWrongUseIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		}
 	}
 	if text, err := sign.Blob(context.Background(), bytes.NewReader([]byte("x")), nil); text != nil || !errors.Is(err, sign.ErrOptions) {
-		t.Errorf("a file by nobody: %s, %v; want ErrOptions", text, err)
+		t.Errorf("a file without signers: %s, %v; want ErrOptions", text, err)
 	}
 	for _, d := range []string{"sha512:00", "sha256:xyz"} {
 		if _, err := sign.Image(context.Background(), s, repo.Digest(d), sign.ImageOptions{}, newSigner(t)); !errors.Is(err, registry.ErrReference) {

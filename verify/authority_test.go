@@ -206,7 +206,7 @@ func (i domainIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (po
 			return known, nil
 		}
 	}
-	return policy.Recognized{}, errors.New("nobody of the domain")
+	return policy.Recognized{}, errors.New("no person of the domain")
 }
 
 const overlappingPolicy = `version: 1
@@ -407,7 +407,7 @@ func TestExplanationsNameIdentities(t *testing.T) {
 	}
 }
 
-// Whoever pushes certificates must not be able to have so many identities asked
+// A writer who pushes certificates must not be able to have so many identities asked
 // that those which count are not.
 func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
 	w, ca, a, jane := newWorld(t), newHouseCA(t), newPerson(t), newPerson(t)
@@ -457,7 +457,7 @@ func layoutOf(t *testing.T, w *world, ca *houseCA, role string) (v *verify.Verif
 	return v, payload, err
 }
 
-// Links count by their functionaries, whoever attached them, and by what.
+// Links count by their functionaries; who attached them, and how, does not matter.
 func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 	w, ca, carrier := newWorld(t), newHouseCA(t), newPerson(t)
 	v, payload, err := layoutOf(t, w, ca, "owner")

@@ -212,7 +212,7 @@ func TestDockerfileImagesMustBeResolved(t *testing.T) {
 		resolve func(context.Context, string) (string, error)
 		want    error
 	}{
-		"no Resolve":    {nil, attest.ErrOptions},
+		"no resolver":   {nil, attest.ErrOptions},
 		"it fails":      {func(context.Context, string) (string, error) { return "", failed }, failed},
 		"to nothing":    {func(context.Context, string) (string, error) { return "", nil }, provenance.ErrOrigin},
 		"to a tag":      {func(context.Context, string) (string, error) { return "latest", nil }, provenance.ErrOrigin},

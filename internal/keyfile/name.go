@@ -41,23 +41,31 @@ func pgp(want role) *sigkey.Error {
 	return is(sigkey.KindPGP, "an OpenPGP key", want, advice{public: askForPEM})
 }
 
-func certificate(want role) *sigkey.Error {
+// form is a flag of openssl for the form of a file.
+type form string
+
+const (
+	inPEM form = ""
+	asDER form = "-inform DER "
+)
+
+func certificate(want role, f form) *sigkey.Error {
 	return is(sigkey.KindCertificate, "a certificate", want, advice{
-		public:  "print its public key with: openssl x509 -in FILE -pubkey -noout",
+		public:  "print its public key with: openssl x509 " + string(f) + "-in FILE -pubkey -noout",
 		private: "give the private key that belongs to the certificate",
 	})
 }
 
-func request(want role) *sigkey.Error {
+func request(want role, f form) *sigkey.Error {
 	return is(sigkey.KindRequest, "a certificate request", want, advice{
-		public:  "print its public key with: openssl req -in FILE -pubkey -noout",
+		public:  "print its public key with: openssl req " + string(f) + "-in FILE -pubkey -noout",
 		private: "give the private key that belongs to the request",
 	})
 }
 
-func pkcs7(want role) *sigkey.Error {
+func pkcs7(want role, f form) *sigkey.Error {
 	return is(sigkey.KindPKCS7, "a PKCS#7 bundle of certificates", want, advice{
-		public:  "print its certificates with: openssl pkcs7 -in FILE -print_certs",
+		public:  "print its certificates with: openssl pkcs7 " + string(f) + "-in FILE -print_certs",
 		private: "give the private key that belongs to the certificate",
 	})
 }
@@ -96,11 +104,11 @@ func ofType(block *pem.Block, want role) *sigkey.Error {
 	case t == "DSA PRIVATE KEY" || t == "DSA PUBLIC KEY" || t == "DSA PARAMETERS":
 		return sigkey.Errorf(sigkey.KindAlgorithm, "a DSA key; use ECDSA P-256, P-384 or P-521, Ed25519 or RSA")
 	case t == "CERTIFICATE" || t == "X509 CERTIFICATE" || t == "TRUSTED CERTIFICATE":
-		return certificate(want)
+		return certificate(want, inPEM)
 	case strings.HasSuffix(t, "CERTIFICATE REQUEST"):
-		return request(want)
+		return request(want, inPEM)
 	case t == "PKCS7" || t == "CMS":
-		return pkcs7(want)
+		return pkcs7(want, inPEM)
 	case strings.HasPrefix(t, "TSS2 "):
 		return is(sigkey.KindForeign, "a key that only a TPM can use", want, advice{public: askForPEM})
 	case strings.HasSuffix(t, "PRIVATE KEY") && want == wantPublic:
@@ -161,14 +169,14 @@ func inDER(der []byte, want role) *sigkey.Error {
 		Advise(advice{"give the public key of the pair; print it with: openssl pkey -inform DER -in FILE -pubout", "convert it with: openssl pkey -inform DER -in FILE -out NEW.key"}.as(want))
 	switch {
 	case tags[0] == asn1.TagOID:
-		return pkcs7(want)
+		return pkcs7(want, asDER)
 	case tags[0] == whole && tags[1] == list && bytes.Equal(e[0].Bytes, []byte{3}):
 		return pkcs12(want)
 	case tags[0] == list && tags[1] == list && tags[2] == bits:
 		if first := sequence(e[0].FullBytes); len(first) > 0 && len(first) <= 4 && first[0].Tag == whole && first[0].Class == asn1.ClassUniversal {
-			return request(want)
+			return request(want, asDER)
 		}
-		return certificate(want)
+		return certificate(want, asDER)
 	case tags[0] == list && tags[1] == bits:
 		return sigkey.Errorf(sigkey.KindDER, "this is a public key in DER; want a %s in PEM", want).
 			Advise(advice{"convert it with: openssl pkey -pubin -inform DER -in FILE -out NEW.pub", "give the private key of the pair"}.as(want))

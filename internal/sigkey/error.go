@@ -66,6 +66,7 @@ func (e *Error) Advise(advice string) *Error {
 	return e
 }
 
+// Error returns ErrKey's text and the detail.
 func (e *Error) Error() string { return ErrKey.Error() + ": " + e.Detail }
 
 // Unwrap returns ErrKey.

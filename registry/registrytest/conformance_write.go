@@ -168,7 +168,7 @@ func testConditionsConcurrently(c *contract) {
 			}
 		})
 		if won.Load() == 0 {
-			c.Fatalf("round %d: nobody won", round)
+			c.Fatalf("round %d: no writer won", round)
 		}
 		if promised.Load() == 0 {
 			c.Skip("the store does not guarantee conditions")

@@ -303,7 +303,7 @@ func TestARefusedPushSaysWhatTheRegistrySays(t *testing.T) {
 }
 
 // A transport of the caller's may not look at the context: what comes too late is
-// late all the same.
+// late even so.
 func TestABlobThatIsAnsweredTooLateIsNotRead(t *testing.T) {
 	late := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(50 * time.Millisecond)
@@ -319,7 +319,7 @@ func TestManifestsAreRemovedWhereTheRegistryAllowsIt(t *testing.T) {
 		do   registrytest.Effect
 		want registry.Kind
 	}{
-		"by nobody":       {registrytest.Status(405), registry.ErrUnsupported},
+		"by none":         {registrytest.Status(405), registry.ErrUnsupported},
 		"not by this one": {registrytest.Status(403), registry.ErrDenied},
 		"not there":       {registrytest.Hide(), registry.ErrNotFound},
 	} {

@@ -44,7 +44,7 @@ func (u *upstreamOf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A client asks for an unsigned image whose evidence is large and slow, and goes away.
-// Other images, of which evidence is large too, are judged as before.
+// Other images with large evidence are judged as before.
 func TestAttack_P17_AClientThatGoesAwayLeavesTheBudgetAsItWas(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	tag := func(digest, suffix string) string { return strings.Replace(digest, ":", "-", 1) + suffix }
@@ -212,7 +212,7 @@ func (s *scene) configs(tag string, images, size int) {
 	s.hosted.Put("team/app", tag, indexType, text)
 }
 
-// The memory of configs that nobody has signed is bounded, as that of manifests is.
+// The memory of unsigned configs is bounded, as that of manifests is.
 func TestAttack_P17_ConfigsOfUnsignedImagesAreWithinTheBudget(t *testing.T) {
 	race.Skip(t, "memory and time are measured")
 	for name, c := range map[string]struct{ clients, images, size int }{"large": {1, 10, 5 << 19}, "many small": {8, 90, 15 << 10}} {

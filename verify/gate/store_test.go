@@ -208,7 +208,7 @@ func TestAttack_P9_2000ColdPullsAreOneJudgementAndOneDownload(t *testing.T) {
 		_, layer := s.bigImage("big", size)
 		want, _ := s.hosted.Blob("team/app", layer)
 		s.hosted.ResetRequests()
-		// The upstream is slow, so that all are there before it has ended.
+		// The upstream is slow: all are there before it has ended.
 		s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Ref: layer, Do: registrytest.Delay(1500 * time.Millisecond)})
 		s.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 		pulls := 2000

@@ -17,7 +17,7 @@ var ErrKey = sigkey.ErrKey
 // wraps ErrKey. See sign.KeyError for its fields.
 type KeyError = sigkey.Error
 
-// PublicKey is a trusted public key. The zero PublicKey is no key, and every policy
+// PublicKey is a trusted public key. The zero PublicKey holds no key, and every policy
 // with it is refused.
 type PublicKey struct {
 	key *sigkey.Key

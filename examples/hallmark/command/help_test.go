@@ -129,8 +129,8 @@ func TestAdviceNamesTheRegistryThatWasAsked(t *testing.T) {
 	}
 }
 
-// constantsOf reads the values of string constants from a source file, so that
-// one added there needs advice here.
+// constantsOf reads the values of string constants from a source file: one that is added
+// there needs advice here.
 func constantsOf(t *testing.T, path, prefix string) (values []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
