@@ -16,20 +16,21 @@ const (
 	annotationBaseDigest = "org.opencontainers.image.base.digest"
 )
 
-// BaseImage gives the base image that the annotations of a manifest or index
-// name, as a dependency. Annotations that name none give no facts and no error.
-// A base without a digest, or with a malformed one, is ErrOrigin: its name alone
-// says nothing about what was used.
+// BaseImage returns the base image that the annotations of a manifest or index name,
+// as a dependency. Without such annotations it returns no facts and no error.
 //
-// The package URL is as BuildKit writes it: "pkg:docker/", the name as docker
-// shows it, "@" and the tag, and the qualifiers digest and platform.
+// The package URL has the form of BuildKit: "pkg:docker/", the name as docker shows
+// it, "@" and the tag, and the qualifiers digest and platform.
+//
+// Errors are ErrOrigin for a base image without a valid digest, because its name
+// does not say which image was used.
 func BaseImage(annotations map[string]string) (Facts, error) {
 	text, digest := annotations[annotationBaseName], annotations[annotationBaseDigest]
 	if text == "" && digest == "" {
 		return Facts{}, nil
 	}
 	if !isSHA256(digest) {
-		return Facts{}, fmt.Errorf("%w: the base image %.200q has no sha256 digest", ErrOrigin, text)
+		return Facts{}, fmt.Errorf("%w: the base image %.200q has no sha256 digest in %s", ErrOrigin, text, annotationBaseDigest)
 	}
 	if text == "" {
 		return Facts{Dependencies: []predicate.ResourceDescriptor{{Name: "base image", Digest: digestSet(digest)}}}, nil
@@ -45,10 +46,10 @@ func BaseImage(annotations map[string]string) (Facts, error) {
 	return Facts{Dependencies: []predicate.ResourceDescriptor{image.dependency("")}}, nil
 }
 
-// imageName is a reference to an image, taken apart.
+// imageName holds the parts of an image reference.
 type imageName struct {
 	repository name.Repository
-	tag        string // empty where a digest stands instead
+	tag        string // empty: the reference has a digest and no tag
 	digest     string // "sha256:…", or empty
 }
 
@@ -60,18 +61,18 @@ func parseImage(text string) (imageName, error) {
 	}
 	tag, err := name.NewTag(named)
 	if err != nil || !repositoryPath(tag.RepositoryStr()) {
-		return imageName{}, fmt.Errorf("%w: %.200q is no image reference", ErrOrigin, text)
+		return imageName{}, fmt.Errorf("%w: %.200q is not an image reference", ErrOrigin, text)
 	}
 	image := imageName{repository: tag.Context(), tag: tag.TagStr(), digest: digest}
 	if pinned && !strings.HasSuffix(named, ":"+tag.TagStr()) {
-		image.tag = "" // nobody has written "latest"
+		image.tag = "" // "latest" is not written there
 	}
 	return image, nil
 }
 
-// repositoryPath reports whether all parts of a repository's name begin and end
-// as they must (OCI distribution-spec); go-containerregistry only looks at the
-// characters.
+// repositoryPath reports whether all parts of a repository's name begin and end as
+// the OCI distribution-spec demands. go-containerregistry checks the characters
+// alone.
 func repositoryPath(path string) bool {
 	for part := range strings.SplitSeq(path, "/") {
 		if part != strings.Trim(part, "._-") || part == "" {
@@ -81,7 +82,7 @@ func repositoryPath(path string) bool {
 	return true
 }
 
-// dependency describes the image; it has a digest.
+// dependency describes an image that has a digest.
 func (i imageName) dependency(platform string) predicate.ResourceDescriptor {
 	uri := purl("docker", i.familiar(), i.tag) + "?digest=" + i.digest
 	if platform != "" {
@@ -90,7 +91,7 @@ func (i imageName) dependency(platform string) predicate.ResourceDescriptor {
 	return predicate.ResourceDescriptor{URI: uri, Digest: digestSet(i.digest)}
 }
 
-// familiar is the repository as docker shows it: without the default registry.
+// familiar returns the repository as docker shows it: without the default registry.
 func (i imageName) familiar() string {
 	if i.repository.RegistryStr() != name.DefaultRegistry {
 		return i.repository.RegistryStr() + "/" + i.repository.RepositoryStr()

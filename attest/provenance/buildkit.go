@@ -10,52 +10,52 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// BuildTypeBuildKit is the build type of builds by BuildKit. Its external
-// parameters are those of BuildKit's own type (slsa-definitions.md), except that
-// of request.args only some have values; see BuildKitProvenance.
+// BuildTypeBuildKit is the build type of builds by BuildKit. Its external parameters
+// are those of BuildKit's own type (slsa-definitions.md), without the values of
+// arguments that may be secret:
 //
-//   - configSource: path of the Dockerfile, and, where it did not come from a
-//     local directory, uri and digest of what it came from; uriWithheld is true
-//     where that is no URL
-//   - request: frontend, args, withheldArgs (the names of the arguments whose
-//     values are not recorded) and locals (the names of local directories)
+//   - configSource: the path of the Dockerfile. If the Dockerfile is not from a
+//     local directory, also the uri and digest of its origin. uriWithheld is true
+//     if the origin is not a URL.
+//   - request: frontend, args, withheldArgs (the names of arguments whose values
+//     are not recorded) and locals (the names of local directories)
 const BuildTypeBuildKit = buildTypes + "#buildkit-v1"
 
-// The build types that BuildKit itself writes: in SLSA v1, and in v0.2 and by
-// older versions also in v1.
+// The build types that BuildKit itself writes. buildKitType1 is of SLSA v1.
+// buildKitType02 is of v0.2, and older versions write it in v1.
 const (
 	buildKitType1  = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
 	buildKitType02 = "https://mobyproject.org/buildkit@v1"
 )
 
-// BuildKitProvenance gives what BuildKit's provenance of one image says: a
-// statement as IndexEvidence of package registry yields it, or a predicate by
-// itself, of SLSA v1 or v0.2.
+// BuildKitProvenance returns the facts of BuildKit's provenance of one image. The
+// argument is a statement, as registry.IndexEvidence yields it, or a predicate of
+// SLSA v1 or v0.2.
 //
-//   - BuildType and ExternalParameters: see BuildTypeBuildKit
-//   - Dependencies: what configSource names, if that is from git, before all
-//     others and annotated with predicate.AnnotationBuildSource; images as package
-//     URLs, other repositories as "git+https://host/path@ref" with their gitCommit,
-//     annotated not to be the source; other downloads
+//   - BuildType and ExternalParameters: see BuildTypeBuildKit.
+//   - Dependencies: images as package URLs, git repositories as
+//     "git+https://host/path@ref" with their gitCommit, and other downloads. The
+//     git repository of configSource is the source, and stands first.
 //   - InternalParameters "buildkit": builderPlatform, targetPlatform, vcs (source
-//     and revision, which the client has sent and BuildKit did not check),
-//     dependenciesComplete and hermetic (both claims of BuildKit's)
-//   - BuilderVersion, InvocationID, StartedOn and FinishedOn, where they are known
+//     and revision), dependenciesComplete and hermetic. The client sends vcs, and
+//     BuildKit does not check it.
+//   - BuilderVersion, InvocationID, StartedOn and FinishedOn, if they are known.
 //
-// The builder ID in it is not used; see New.
+// The builder ID of BuildKit's provenance is not used; New wants the caller's.
 //
 // # Secrets
 //
-// BuildKit copies the values of all build arguments, and buildx does so by
-// default even into its metadata file; both repeat what the client has sent, at
-// times with a password in a URL, under request.root. So only fields named above
-// are copied, and of the arguments only those that BuildKit itself defines and
-// that hold no secret by their meaning, such as target or SOURCE_DATE_EPOCH.
-// URLs lose user, password and query.
+// BuildKit copies the values of all build arguments, and the requests of clients
+// with passwords in URLs. So no other fields than these are copied. Arguments are
+// copied if BuildKit defines them and their meaning excludes secrets, such as
+// target or SOURCE_DATE_EPOCH. URLs lose user, password and query.
 //
-// Nobody has signed such a statement. Facts from it are worth what the caller
-// knows of where it comes from. What is no provenance of BuildKit's, or
-// malformed, is ErrOrigin.
+// # Trust
+//
+// BuildKit does not sign this provenance. Its facts are worth as much as the place
+// it was read from.
+//
+// Errors are ErrOrigin.
 //
 // Sources: BuildKit, docs/attestations/slsa-definitions.md and slsa-provenance.md
 // (read and measured with v0.34); SLSA v1.0 and v0.2, provenance.md.
@@ -70,25 +70,27 @@ func BuildKitProvenance(statementOrPredicate []byte) (Facts, error) {
 			return Facts{}, fmt.Errorf("%w: %w", ErrOrigin, err)
 		}
 		if s.PredicateType != predicate.TypeProvenance && s.PredicateType != predicate.TypeProvenance02 {
-			return Facts{}, fmt.Errorf("%w: the statement is no provenance, but %.200q", ErrOrigin, s.PredicateType)
+			return Facts{}, fmt.Errorf("%w: the statement is of type %.200q, not provenance", ErrOrigin, s.PredicateType)
 		}
 		root = root.Get("predicate")
 	}
 	return buildKitFacts("buildkit", root)
 }
 
-// BuildKitMetadata gives what the metadata file of a build says about it, as
-// buildctl and docker buildx write it with --metadata-file: what
-// BuildKitProvenance gives of each platform's provenance in it, put together.
-// Where there are several platforms, each has its own internal parameter,
-// "buildkit:linux/amd64"; that their external parameters or runs differ is
-// ErrConflict. The internal parameter "buildx.build.ref" is the name by which
-// docker buildx knows the build.
+// BuildKitMetadata returns the facts of a metadata file, which docker buildx writes
+// with --metadata-file. It joins the facts that BuildKitProvenance returns for each
+// platform.
 //
-// buildctl writes no provenance there, docker buildx does by default
-// (BUILDX_METADATA_PROVENANCE; "max" adds times and the run). Without any, or
-// with several targets of docker buildx bake, it is ErrOrigin: of those, give the
-// member of one.
+//   - With several platforms, each has an internal parameter of its own, such as
+//     "buildkit:linux/amd64".
+//   - The internal parameter "buildx.build.ref" is the name by which docker buildx
+//     knows the build.
+//   - docker buildx writes provenance into the file by default. With
+//     BUILDX_METADATA_PROVENANCE=max it adds times and the run.
+//
+// Errors are ErrConflict for platforms of different builds, and ErrOrigin for a file
+// without provenance, such as buildctl's. A file of docker buildx bake with several
+// targets is ErrOrigin too: pass the member of one target.
 //
 // Sources: docker buildx, docs/reference/buildx_build.md and buildx_bake.md
 // (measured with v0.38), buildctl (v0.34).
@@ -98,7 +100,7 @@ func BuildKitMetadata(data []byte) (Facts, error) {
 		return Facts{}, err
 	}
 	if len(targets) > 1 {
-		return Facts{}, fmt.Errorf("%w: the metadata file is of %d targets; give the member of one", ErrOrigin, len(targets))
+		return Facts{}, fmt.Errorf("%w: the metadata file has %d targets; pass the member of one", ErrOrigin, len(targets))
 	}
 	var all Facts
 	for key, value := range targets[0].value.Members() {
@@ -119,7 +121,7 @@ func BuildKitMetadata(data []byte) (Facts, error) {
 		}
 	}
 	if all.BuildType == "" {
-		return Facts{}, fmt.Errorf("%w: the metadata file holds no provenance", ErrOrigin)
+		return Facts{}, fmt.Errorf("%w: the metadata file holds no provenance; build with docker buildx and BUILDX_METADATA_PROVENANCE=max", ErrOrigin)
 	}
 	if ref, _ := targets[0].value.Get("buildx.build.ref").Str(); ref != "" {
 		all.InternalParameters["buildx.build.ref"] = ref
@@ -143,6 +145,7 @@ func joinBuildKit(all *Facts, one Facts) error {
 		return err
 	}
 	all.Dependencies = union(all.Dependencies, one.Dependencies)
+	all.Warnings = append(all.Warnings, one.Warnings...)
 	if all.StartedOn.IsZero() || !one.StartedOn.IsZero() && one.StartedOn.Before(all.StartedOn) {
 		all.StartedOn = one.StartedOn
 	}
@@ -154,12 +157,12 @@ func joinBuildKit(all *Facts, one Facts) error {
 
 // buildKitTarget is the metadata of one build.
 type buildKitTarget struct {
-	name  string // empty where the file is of one build
+	name  string // empty: the file has one build
 	value strictjson.Value
 }
 
-// buildKitTargets tells the file of a build from that of docker buildx bake,
-// which holds one such object for each target.
+// buildKitTargets returns the builds of a metadata file. The file of docker buildx
+// bake holds one object for each target.
 func buildKitTargets(data []byte) ([]buildKitTarget, error) {
 	root, err := parseBuildKit(data)
 	if err != nil {
@@ -175,7 +178,7 @@ func buildKitTargets(data []byte) ([]buildKitTarget, error) {
 		}
 	}
 	if len(targets) == 0 {
-		return nil, fmt.Errorf("%w: no metadata file of BuildKit's", ErrOrigin)
+		return nil, fmt.Errorf("%w: it is not a metadata file of BuildKit", ErrOrigin)
 	}
 	return targets, nil
 }
@@ -190,15 +193,15 @@ func isBuildKitMetadata(v strictjson.Value) bool {
 	return false
 }
 
-// parseBuildKit reads a file in which names, those of arguments and targets, are
-// users' own.
+// parseBuildKit parses a file in which users choose the names of arguments and
+// targets.
 func parseBuildKit(data []byte) (strictjson.Value, error) {
 	root, err := strictjson.ParseExact(data)
 	if err != nil {
 		return root, fmt.Errorf("%w: %w", ErrOrigin, err)
 	}
 	if root.Kind() != strictjson.Object {
-		return root, fmt.Errorf("%w: no JSON object", ErrOrigin)
+		return root, fmt.Errorf("%w: it is not a JSON object", ErrOrigin)
 	}
 	return root, nil
 }

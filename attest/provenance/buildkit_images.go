@@ -7,28 +7,29 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// BuiltImage is an image that a build tool says it has made.
+// BuiltImage is an image that a build tool reports.
 type BuiltImage struct {
-	// Image is what to sign or attest: the repository, and the digest of the
-	// image or index.
+	// Image is the repository with the digest of the image or index, to be signed
+	// or attested.
 	Image name.Digest
-	// Tag is the tag that it was pushed under. Empty: none, or not known.
+	// Tag is the image's tag. Empty: none, or not known.
 	Tag string
 	// Target is the target of docker buildx bake. Empty: another tool.
 	Target string
 }
 
-// BuildKitImages lists the images that the metadata file of buildctl, docker
-// buildx build or docker buildx bake names (image.name and containerimage.digest):
-// one for each name, in the order of the file.
+// BuildKitImages returns the images that a metadata file names, in the order of the
+// file. buildctl, docker buildx build and docker buildx bake write such files. The
+// names are in image.name, and the digest is in containerimage.digest.
 //
-// The file says under which names and digest BuildKit has exported the image, not
-// that it was pushed. It is ErrOrigin where there is no name or no digest, or
-// where the digest is that of the image's configuration, as with an image that is
-// only in a docker daemon: no registry knows it by that. Digests that differ
-// within the file are ErrConflict.
+// The file says under which name BuildKit exported the image, and not that the image
+// was pushed.
 //
-// Sources: as for BuildKitMetadata.
+// Errors are ErrConflict for two digests of one image, and ErrOrigin for an image
+// without a name or digest. An image in a docker daemon alone is ErrOrigin too: its
+// digest is that of its configuration, which no registry knows.
+//
+// Sources: those of BuildKitMetadata.
 func BuildKitImages(data []byte) ([]BuiltImage, error) {
 	targets, err := buildKitTargets(data)
 	if err != nil {
@@ -52,7 +53,7 @@ func (t buildKitTarget) images() ([]BuiltImage, error) {
 		return nil, err
 	}
 	if names == "" {
-		return nil, fmt.Errorf("%w: the metadata file does not name the image%s; build it with a name", ErrOrigin, t)
+		return nil, fmt.Errorf("%w: the metadata file does not name the image%s; build it with --tag", ErrOrigin, t)
 	}
 	var images []BuiltImage
 	for text := range strings.SplitSeq(names, ",") {
@@ -68,7 +69,7 @@ func (t buildKitTarget) images() ([]BuiltImage, error) {
 	return images, nil
 }
 
-// String names the target in messages.
+// String returns the target for messages.
 func (t buildKitTarget) String() string {
 	if t.name == "" {
 		return ""
@@ -84,22 +85,22 @@ func (t buildKitTarget) digest() (string, error) {
 	case !isSHA256(digest):
 		return "", fmt.Errorf("%w: the metadata file has no sha256 digest of the image%s", ErrOrigin, t)
 	case digest == config:
-		return "", fmt.Errorf("%w: the digest of the image%s is that of its configuration; push it to a registry", ErrOrigin, t)
+		return "", fmt.Errorf("%w: the digest of the image%s is that of its configuration; build it with --push", ErrOrigin, t)
 	case isDescribed && described != digest:
-		return "", fmt.Errorf("%w: two digests of the image%s", ErrConflict, t)
+		return "", fmt.Errorf("%w: the metadata file has two digests of the image%s", ErrConflict, t)
 	}
 	return digest, nil
 }
 
-// KoImages lists the images that a file names which ko has written with
-// "ko build --image-refs": one reference with a digest on each line, of an index
-// followed by those of the images in it. Each is listed once. A reference without
-// a sha256 digest, as of an image that is only in a docker daemon or that was
-// pushed by its tag alone, is ErrOrigin; so is a file that names none.
+// KoImages returns the images that a file of "ko build --image-refs" names, each once.
+// The file has one reference with a digest per line: an index, and then the images
+// in it.
 //
-// What an image by ko was made from is in its annotations (BaseImage), in its
-// binary (GoBinary), and in the SBOM that ko pushes under the tag
-// sha256-<hex>.sbom.
+// The origin of an image by ko is in its annotations (BaseImage), in its binary
+// (GoBinary), and in the SBOM that ko pushes under the tag sha256-<hex>.sbom.
+//
+// Errors are ErrOrigin for a file without images, and for a reference without a
+// sha256 digest. ko writes such references for images in a docker daemon.
 //
 // Source: ko, docs/reference/ko_build.md and pkg/publish/recorder.go.
 func KoImages(refsFile []byte) ([]BuiltImage, error) {
@@ -119,7 +120,7 @@ func KoImages(refsFile []byte) ([]BuiltImage, error) {
 			return nil, fmt.Errorf("%w: the image %.200q is named without a digest", ErrOrigin, text)
 		}
 		if len(all) >= maxModules {
-			return nil, fmt.Errorf("%w: more than %d images", ErrOrigin, maxModules)
+			return nil, fmt.Errorf("%w: the file names more than %d images", ErrOrigin, maxModules)
 		}
 		all = append(all, BuiltImage{Image: image.repository.Digest(image.digest), Tag: image.tag})
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// buildKitFacts gives the facts of a predicate; internal is the name of its
-// internal parameter.
+// buildKitFacts returns the facts of a predicate. internal is the name of its internal
+// parameter.
 func buildKitFacts(internal string, said strictjson.Value) (Facts, error) {
 	run, err := readBuildKitRun(said)
 	if err != nil {
@@ -39,7 +39,7 @@ func buildKitFacts(internal string, said strictjson.Value) (Facts, error) {
 		f.BuilderVersion["dockerfile"] = run.dockerfileVersion
 	}
 	if len(run.materials) > maxModules {
-		return Facts{}, fmt.Errorf("%w: more than %d dependencies", ErrOrigin, maxModules)
+		return Facts{}, fmt.Errorf("%w: the build has more than %d dependencies", ErrOrigin, maxModules)
 	}
 	for _, m := range run.materials {
 		d, err := m.dependency()
@@ -48,12 +48,14 @@ func buildKitFacts(internal string, said strictjson.Value) (Facts, error) {
 		}
 		f.Dependencies = append(f.Dependencies, d)
 	}
+	_, f.Warnings = run.vcsSource()
 	f.Dependencies, err = run.source.among(f.Dependencies)
 	return f, err
 }
 
-// among tells the source from the git repositories that a Dockerfile's ADD names:
-// BuildKit sorts them all by URL. The source is put first.
+// among puts the source before the other dependencies and annotates the git
+// repositories. BuildKit sorts all of them by URL, those of a Dockerfile's ADD
+// included.
 func (s *buildKitSource) among(all []predicate.ResourceDescriptor) ([]predicate.ResourceDescriptor, error) {
 	var source []predicate.ResourceDescriptor
 	if _, err := buildKitURL(s.URI); err == nil && s.URI != "" {
@@ -78,7 +80,7 @@ func (s *buildKitSource) among(all []predicate.ResourceDescriptor) ([]predicate.
 	return placed, nil
 }
 
-// buildKitRun is what both versions of BuildKit's predicate say.
+// buildKitRun holds what both versions of BuildKit's predicate say.
 type buildKitRun struct {
 	source            buildKitSource
 	request           buildKitRequest
@@ -122,8 +124,8 @@ type buildKitClient struct {
 	VCS map[string]string `json:"vcs"`
 }
 
-// buildKit1 is a predicate of SLSA v1. Older versions of BuildKit name some fields
-// otherwise.
+// buildKit1 is a predicate of SLSA v1. Older versions of BuildKit have other names for
+// some fields.
 type buildKit1 struct {
 	BuildDefinition struct {
 		BuildType          string `json:"buildType"`
@@ -194,7 +196,7 @@ func readBuildKitRun(said strictjson.Value) (run buildKitRun, err error) {
 	case err != nil:
 		return run, fmt.Errorf("%w: %w", ErrOrigin, err)
 	case buildType != buildKitType1 && buildType != buildKitType02:
-		return run, fmt.Errorf("%w: no provenance of BuildKit's: its build type is %.200q", ErrOrigin, buildType)
+		return run, fmt.Errorf("%w: the build type is %.200q, not one of BuildKit", ErrOrigin, buildType)
 	case !run.started.IsZero() && !run.finished.IsZero() && run.finished.Before(run.started):
 		return run, fmt.Errorf("%w: the build finished before it started", ErrOrigin)
 	}
@@ -231,13 +233,28 @@ func (p *buildKit02) run() buildKitRun {
 	}
 }
 
+// vcsSource returns the URI of the repository that BuildKit's client reports, or a
+// warning that it has none.
+func (r *buildKitRun) vcsSource() (uri string, warnings []Warning) {
+	written := r.vcs["source"]
+	if written == "" {
+		return "", nil
+	}
+	uri, why := remoteURI(written)
+	if why != "" {
+		warnings = []Warning{{WarnRemote, "the remote that BuildKit's client reports " + why}}
+	}
+	return uri, warnings
+}
+
 func (r *buildKitRun) internalParameters() map[string]any {
 	parameters := map[string]any{"dependenciesComplete": r.complete, "hermetic": r.hermetic}
 	setText(parameters, "builderPlatform", r.builderPlatform)
 	setText(parameters, "targetPlatform", r.targetPlatform)
 	vcs := make(map[string]any)
 	setText(vcs, "revision", r.vcs["revision"])
-	setText(vcs, "source", remoteURL(r.vcs["source"]))
+	source, _ := r.vcsSource()
+	setText(vcs, "source", source)
 	if len(vcs) > 0 {
 		parameters["vcs"] = vcs
 	}
@@ -252,11 +269,11 @@ func setText(parameters map[string]any, name, value string) {
 
 func (s *buildKitSource) parameters() (map[string]any, error) {
 	parameters := make(map[string]any)
-	setText(parameters, "path", s.Path+s.EntryPoint) // of which one is empty
+	setText(parameters, "path", s.Path+s.EntryPoint) // one of them is empty
 	if s.URI == "" {
 		return parameters, nil
 	}
-	if _, err := buildKitURL(s.URI); err != nil { // another target of the same build, for one
+	if _, err := buildKitURL(s.URI); err != nil { // such as another target of the same build
 		parameters["uriWithheld"] = true
 		return parameters, nil
 	}
@@ -300,10 +317,10 @@ func (r *buildKitRequest) parameters() map[string]any {
 	return parameters
 }
 
-// copiedArg reports whether the value of a frontend's argument is recorded: only
-// of those whose meaning BuildKit defines (frontend/dockerui, and the reference
-// of the Dockerfile on build arguments), and that no secret belongs in. cmdline is
-// not among them: it has the options of a frontend, whatever they are.
+// copiedArg reports whether the value of a frontend's argument is recorded. BuildKit
+// defines these arguments, and no secret belongs in them (frontend/dockerui, and the
+// Dockerfile reference on build arguments). The argument cmdline may hold any option
+// of a frontend, and is not recorded.
 func copiedArg(name string) bool {
 	switch name {
 	case "target", "platform", "multi-platform", "no-cache", "force-network-mode", "hostname", "image-resolve-mode",
@@ -316,13 +333,13 @@ func copiedArg(name string) bool {
 	return false
 }
 
-// dependency describes what a build read, by the rules of Facts.
+// dependency describes what a build read.
 func (m *buildKitMaterial) dependency() (predicate.ResourceDescriptor, error) {
 	d := predicate.ResourceDescriptor{Digest: maps.Clone(m.Digest)}
 	for algorithm, value := range m.Digest {
 		sizes := map[string]int{"sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}
 		if len(value) != sizes[algorithm] || !isHex(value) || value == "" {
-			return d, fmt.Errorf("%w: the dependency %.200q has a digest that is none", ErrOrigin, withoutUser(m.URI))
+			return d, fmt.Errorf("%w: a digest of the dependency %.200q is malformed", ErrOrigin, withoutUser(m.URI))
 		}
 	}
 	var err error
@@ -339,8 +356,9 @@ func (m *buildKitMaterial) dependency() (predicate.ResourceDescriptor, error) {
 	return d, nil
 }
 
-// commit is the commit of a source from git. BuildKit gives it as a sha1, which
-// nothing else has, or, in a repository of SHA-256, as a sha256.
+// commit returns the commit of a git repository, or "" for anything else. BuildKit
+// writes it as a sha1, or for a repository of SHA-256 as a sha256. Other dependencies
+// have no sha1.
 func (m *buildKitMaterial) commit() string {
 	if commit := m.Digest["sha1"]; commit != "" {
 		return commit
@@ -352,8 +370,9 @@ func (m *buildKitMaterial) commit() string {
 	return ""
 }
 
-// gitURI is the URI of a source from git: what BuildKit writes after "#", the ref
-// and a directory, stands after "@" and "#" (SPDX, "download location").
+// gitURI returns the URI of a git repository. BuildKit writes the ref and a directory
+// after "#". Here the ref stands after "@", and the directory after "#" (SPDX,
+// "download location").
 func gitURI(u string) string {
 	repository, fragment, _ := strings.Cut(u, "#")
 	if !strings.HasPrefix(repository, "git:") {
@@ -369,23 +388,22 @@ func gitURI(u string) string {
 	return repository
 }
 
-// buildKitURL is a URL without user, password and query; "" stays "". The form
-// "git@host:path" becomes a URL too.
+// buildKitURL returns a URL without user, password and query. The scp-like form
+// "git@host:path" becomes a URL. An empty text stays empty.
 func buildKitURL(text string) (string, error) {
 	if host, path, ok := strings.Cut(text, ":"); ok && strings.Contains(host, "@") && !strings.Contains(host, "/") {
 		text = "ssh://" + host + "/" + path
 	}
 	u, err := url.Parse(text)
 	if err != nil || text != "" && (u.Scheme == "" || u.Host == "") {
-		return "", fmt.Errorf("%w: %.200q is no URL", ErrOrigin, withoutUser(text))
+		return "", fmt.Errorf("%w: %.200q is not a URL", ErrOrigin, withoutUser(text))
 	}
 	u.User, u.RawQuery, u.ForceQuery = nil, "", false
 	return u.String(), nil
 }
 
-// withoutUser is for messages: it cuts what may be a user and a password, and a
-// query, from what may be a URL. With an @ behind a question mark nobody knows
-// which of them ends where.
+// withoutUser cuts user, password and query from a malformed URL, for messages. With
+// an @ behind a question mark their ends cannot be told, and all of it is redacted.
 func withoutUser(text string) string {
 	text = redactText(text, nil)
 	at, query := strings.LastIndexByte(text, '@'), strings.IndexByte(text, '?')
@@ -398,14 +416,15 @@ func withoutUser(text string) string {
 	return text[at+1 : query]
 }
 
-// buildKitPURL is the package URL of an image with those qualifiers alone that
-// hold no URL.
+// buildKitPURL returns the package URL of an image with the qualifiers digest, platform
+// and ref_type. Other qualifiers may hold URLs.
 func buildKitPURL(text string) (string, error) {
 	head, query, _ := strings.Cut(text, "?")
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return "", fmt.Errorf("%w: the package URL %.200q is malformed", ErrOrigin, head)
 	}
+	head = escapeURI(head, "@", true)
 	var kept []string
 	for _, name := range []string{"digest", "platform", "ref_type"} {
 		if value := values.Get(name); value != "" {

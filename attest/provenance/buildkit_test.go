@@ -425,3 +425,21 @@ func FuzzBuildKit(f *testing.F) {
 		}
 	})
 }
+
+func TestBuildKitRemotesWithoutURIAreLeftOut(t *testing.T) {
+	for remote, want := range map[string]string{
+		`C:\\repos\\app`: "remote-left-out", "../app": "remote-left-out", "https://u:1/hunter2@host/a": "remote-left-out",
+		"git@git.example:app": "", "https://git.example/größe": "",
+	} {
+		f, err := provenance.BuildKitProvenance([]byte(`{"buildType":"https://mobyproject.org/buildkit@v1",
+"metadata":{"https://mobyproject.org/buildkit@v1#metadata":{"vcs":{"source":"` + remote + `","revision":"abc"}}}}`))
+		if err != nil || strings.Join(reasons(f.Warnings), " ") != want {
+			t.Errorf("%s: %v, %v; want %q", remote, f.Warnings, err, want)
+			continue
+		}
+		p, err := provenance.New("https://builder.example.test", f)
+		if err != nil || strings.Contains(textOf(t, p), "vcs\":{\"revision\":\"abc\"}") != (want != "") || strings.Contains(textOf(t, p), "hunter2") {
+			t.Errorf("%s: %v, %v", remote, p, err)
+		}
+	}
+}

@@ -1,4 +1,4 @@
 package provenance
 
-// buildTypes is the document that explains the build types of our own.
+// buildTypes is the URI of the document that explains the build types of this package.
 const buildTypes = "https://github.com/hallmark-oci/hallmark/blob/main/attest/provenance/buildtypes.md"

@@ -12,7 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
-// Bounds of a Dockerfile.
+// Limits of a Dockerfile.
 const (
 	maxDockerfile      = 1 << 20 // bytes
 	maxDockerfileWord  = 4096    // bytes of a word, after expansion
@@ -20,44 +20,46 @@ const (
 	maxDockerImages    = 1000
 )
 
-// DockerfileOptions say how a Dockerfile was built.
+// DockerfileOptions say how an image was built from a Dockerfile.
 type DockerfileOptions struct {
-	// Args are the build arguments, those that the builder sets itself
-	// (TARGETPLATFORM, BUILDPLATFORM and others) among them. Arguments that the
-	// Dockerfile does not declare before its first FROM change nothing here.
-	// They are not recorded. Nil: none.
+	// Args are the build arguments, with those that the builder sets itself, such
+	// as TARGETPLATFORM and BUILDPLATFORM. Arguments have an effect if the
+	// Dockerfile declares them before its first FROM. They are not recorded.
+	// Nil: none.
 	Args map[string]string
-	// Target is the name or number of the stage that was built. Empty: the
-	// last one.
+	// Target is the name or number of the stage that was built. Empty: the last
+	// stage.
 	Target string
-	// Resolve returns the digest ("sha256:…") of an image reference that has
-	// none, as it was at the time of the build. Nil: a reference without a
-	// digest is an error.
+	// Resolve returns the digest ("sha256:…") that an image reference without a
+	// digest had at the time of the build. Nil: such a reference is an error.
 	Resolve func(ctx context.Context, reference string) (digest string, err error)
-	// NoFrontend is for builders that do not run the image which the "# syntax"
-	// directive names, such as buildah. False: it is one of the dependencies.
+	// NoFrontend leaves out the image of the "# syntax" directive, for builders
+	// that do not run it, such as buildah. False: the image is a dependency.
 	NoFrontend bool
 }
 
-// Dockerfile gives the images that the target of a Dockerfile was built from, as
-// dependencies: those of FROM, of "COPY --from" and of "RUN --mount=from", in the
-// target and in the stages that it needs, and the image of the "# syntax"
-// directive. Images that have a digest in the Dockerfile are taken by it, all
-// others are resolved. The package URLs are those of BaseImage.
+// Dockerfile returns the images that a target of a Dockerfile was built from, as
+// dependencies. The package URLs are those of BaseImage.
 //
-// What the Dockerfile downloads in other ways (ADD, RUN) it does not know, nor
-// what a build context that was named on the command line stands for.
+//   - The images are those of FROM, "COPY --from" and "RUN --mount=from", in the
+//     target and the stages that it needs, and the one of the "# syntax" directive.
+//   - An image without a digest in the Dockerfile is resolved with Resolve.
+//   - Not found are downloads by ADD and RUN, and build contexts that were named on
+//     the command line.
 //
-// Errors are ErrOrigin: malformed, out of bounds, what one builder could read in
-// another way than another, no such stage, an image that
-// cannot be named (a variable that nobody set) or resolved; the error of Resolve
-// is wrapped. attest.ErrOptions is for a Resolve that is needed and nil.
+// Errors are attest.ErrOptions if Resolve is needed and nil, and otherwise
+// ErrOrigin:
+//
+//   - The Dockerfile is malformed, or exceeds 1 MiB, 20,000 lines or 1000 images.
+//   - Builders could read it in different ways.
+//   - The stage does not exist, or a variable in an image's name is not set.
+//   - Resolve fails. Its error is wrapped.
 //
 // Source: Dockerfile reference (docs.docker.com/reference/dockerfile) for
 // Dockerfile syntax 1.x.
 func Dockerfile(ctx context.Context, text []byte, o DockerfileOptions) (Facts, error) {
 	if len(text) > maxDockerfile {
-		return Facts{}, fmt.Errorf("%w: a Dockerfile of %d bytes, at most %d are read", ErrOrigin, len(text), maxDockerfile)
+		return Facts{}, fmt.Errorf("%w: the Dockerfile has %d bytes, the limit is %d", ErrOrigin, len(text), maxDockerfile)
 	}
 	lines, directives, err := dockerfileLines(string(text))
 	if err != nil {
@@ -82,13 +84,13 @@ func Dockerfile(ctx context.Context, text []byte, o DockerfileOptions) (Facts, e
 // usedImage is an image that a stage needs.
 type usedImage struct {
 	reference string
-	platform  string // empty: the builder's choice
+	platform  string // empty: the builder chooses
 	line      int
 }
 
 func resolveImages(ctx context.Context, images []usedImage, resolve func(context.Context, string) (string, error)) (Facts, error) {
 	if len(images) > maxDockerImages {
-		return Facts{}, fmt.Errorf("%w: a Dockerfile of more than %d images", ErrOrigin, maxDockerImages)
+		return Facts{}, fmt.Errorf("%w: the Dockerfile has more than %d images", ErrOrigin, maxDockerImages)
 	}
 	var all []predicate.ResourceDescriptor
 	known := make(map[string]string)
@@ -115,14 +117,14 @@ func resolveImages(ctx context.Context, images []usedImage, resolve func(context
 func resolveImage(ctx context.Context, image usedImage, resolve func(context.Context, string) (string, error)) (string, error) {
 	text := fmt.Sprintf("%.200q", image.reference)
 	if resolve == nil {
-		return "", fmt.Errorf("%w: Dockerfile line %d: the image %s has no digest; give DockerfileOptions.Resolve", attest.ErrOptions, image.line, text)
+		return "", fmt.Errorf("%w: Dockerfile line %d: the image %s has no digest, and DockerfileOptions.Resolve is not set", attest.ErrOptions, image.line, text)
 	}
 	digest, err := resolve(ctx, image.reference)
 	if err != nil {
 		return "", fmt.Errorf("%w: Dockerfile line %d: resolving %s: %w", ErrOrigin, image.line, text, err)
 	}
 	if !isSHA256(digest) {
-		return "", fmt.Errorf("%w: Dockerfile line %d: %s was resolved to something that is no sha256 digest", ErrOrigin, image.line, text)
+		return "", fmt.Errorf("%w: Dockerfile line %d: Resolve returned another digest than a sha256 for %s", ErrOrigin, image.line, text)
 	}
 	return digest, nil
 }
@@ -130,7 +132,7 @@ func resolveImage(ctx context.Context, image usedImage, resolve func(context.Con
 // dockerfile collects the stages of a Dockerfile.
 type dockerfile struct {
 	escape byte
-	args   map[string]string // given from outside
+	args   map[string]string // DockerfileOptions.Args
 	global map[string]string // declared before the first FROM
 	stages []stage
 }
@@ -142,7 +144,7 @@ type stage struct {
 	from []source // of COPY --from and RUN --mount
 }
 
-// source is where a stage takes files from.
+// source is an image or stage from which a stage takes files.
 type source struct {
 	text     string
 	platform string
@@ -155,9 +157,9 @@ func (d *dockerfile) instruction(l dockerfileLine) error {
 	flags, rest, err := d.splitFlags(words[1:])
 	switch {
 	case !known(keyword):
-		return fmt.Errorf("%.20q is no instruction", keyword)
+		return fmt.Errorf("%.20q is not an instruction", keyword)
 	case keyword == "ONBUILD" && (len(flags) > 0 || len(rest) == 0 || !known(strings.ToUpper(rest[0]))):
-		return fmt.Errorf("ONBUILD of no instruction")
+		return fmt.Errorf("ONBUILD without an instruction")
 	case err != nil:
 		return err
 	case keyword == "FROM":
@@ -175,8 +177,8 @@ func (d *dockerfile) instruction(l dockerfileLine) error {
 	return nil
 }
 
-// known reports whether an instruction is one that builders know. What they make of
-// others, or how they part a word that looks like another one, nobody knows here.
+// known reports whether builders know an instruction. Builders differ in how they read
+// others.
 func known(keyword string) bool {
 	switch keyword {
 	case "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
@@ -191,9 +193,9 @@ type flag struct{ name, value string }
 
 var flagName = lazy.Regexp(`^[a-z][a-z0-9-]*$`)
 
-// splitFlags separates the words that begin with two dashes at the beginning. Quotes
-// and escapes could make another name of what looks like one, and bytes that are
-// not ASCII could part words: only a value may be in quotes, as a whole.
+// splitFlags separates the words at the beginning that begin with two dashes. A whole
+// value may be in quotes. Other quotes, escapes and bytes that are not ASCII are
+// refused, because builders could read another flag.
 func (d *dockerfile) splitFlags(words []string) (flags []flag, rest []string, err error) {
 	for i, w := range words {
 		text, isFlag := strings.CutPrefix(w, "--")
@@ -202,14 +204,14 @@ func (d *dockerfile) splitFlags(words []string) (flags []flag, rest []string, er
 		}
 		name, value, _ := strings.Cut(text, "=")
 		if !flagName().MatchString(name) || strings.IndexByte(w, d.escape) >= 0 || strings.ContainsFunc(w, func(r rune) bool { return r > unicode.MaxASCII }) {
-			return nil, nil, fmt.Errorf("the flag %.50q is not certain", w)
+			return nil, nil, fmt.Errorf("builders differ in how they read the flag %.50q", w)
 		}
 		flags = append(flags, flag{name, unquote(value)})
 	}
 	return flags, nil, nil
 }
 
-// arg declares arguments: what is given from outside stands over the default.
+// arg declares arguments. A value of DockerfileOptions.Args overrides the default.
 func (d *dockerfile) arg(declarations []string) error {
 	for _, declaration := range declarations {
 		name, value, hasDefault := strings.Cut(declaration, "=")
@@ -228,8 +230,7 @@ func (d *dockerfile) arg(declarations []string) error {
 	return nil
 }
 
-// lookup finds a variable for FROM. The arguments about platforms need no
-// declaration.
+// lookup finds a variable for FROM. The arguments of platforms need no declaration.
 func (d *dockerfile) lookup(name string) (string, bool) {
 	if value, ok := d.global[name]; ok {
 		return value, true
@@ -252,7 +253,7 @@ func (d *dockerfile) from(flags []flag, rest []string, line int) error {
 		return err
 	}
 	if image == "" {
-		return fmt.Errorf("FROM of nothing: %.100q is empty", rest[0])
+		return fmt.Errorf("the image %.100q of FROM is empty", rest[0])
 	}
 	s := stage{base: source{text: image, line: line}}
 	for _, flag := range flags {
@@ -266,14 +267,14 @@ func (d *dockerfile) from(flags []flag, rest []string, line int) error {
 	if len(rest) == 3 {
 		s.name = strings.ToLower(rest[2])
 		if d.stageByName(s.name, len(d.stages)) >= 0 {
-			return fmt.Errorf("two stages are called %.50q", s.name)
+			return fmt.Errorf("two stages have the name %.50q", s.name)
 		}
 	}
 	d.stages = append(d.stages, s)
 	return nil
 }
 
-// copyFrom notes COPY --from=X.
+// copyFrom records COPY --from=X.
 func (d *dockerfile) copyFrom(flags []flag, line int) error {
 	for _, flag := range flags {
 		if flag.name == "from" {
@@ -285,7 +286,7 @@ func (d *dockerfile) copyFrom(flags []flag, line int) error {
 	return nil
 }
 
-// mountFrom notes RUN --mount=…,from=X,….
+// mountFrom records RUN --mount=…,from=X,….
 func (d *dockerfile) mountFrom(flags []flag, line int) error {
 	for _, flag := range flags {
 		if flag.name != "mount" {
@@ -295,7 +296,7 @@ func (d *dockerfile) mountFrom(flags []flag, line int) error {
 			key, value, _ := strings.Cut(unquote(option), "=")
 			value = unquote(value)
 			if strings.ContainsAny(key+value, `"'`) {
-				return fmt.Errorf("the option %.50q of a mount is not certain", option)
+				return fmt.Errorf("builders differ in how they read the mount option %.50q", option)
 			}
 			if !strings.EqualFold(strings.TrimSpace(key), "from") {
 				continue
@@ -308,11 +309,10 @@ func (d *dockerfile) mountFrom(flags []flag, line int) error {
 	return nil
 }
 
-// need notes what the current stage takes files from. There, variables are not
-// expanded by builders.
+// need records a source of the current stage. Builders do not expand variables there.
 func (d *dockerfile) need(text string, line int) error {
 	if text == "" || strings.ContainsAny(text, "$\"'") {
-		return fmt.Errorf("files from %.100q, which names neither a stage nor an image", text)
+		return fmt.Errorf("%.100q names neither a stage nor an image to take files from", text)
 	}
 	last := &d.stages[len(d.stages)-1]
 	last.from = append(last.from, source{text: text, line: line})
@@ -326,8 +326,8 @@ func unquote(s string) string {
 	return s
 }
 
-// stageByName finds a stage among the first n by its name, which is
-// case-insensitive; -1 where there is none.
+// stageByName returns the index of the stage of a name among the first n, or -1. Names
+// are case-insensitive.
 func (d *dockerfile) stageByName(name string, n int) int {
 	for i := range n {
 		if d.stages[i].name != "" && d.stages[i].name == strings.ToLower(name) {
@@ -337,7 +337,7 @@ func (d *dockerfile) stageByName(name string, n int) int {
 	return -1
 }
 
-// stageOf finds a stage by name or number.
+// stageOf returns the index of a stage by its name or number, or -1.
 func (d *dockerfile) stageOf(text string) (int, error) {
 	if i := d.stageByName(text, len(d.stages)); i >= 0 {
 		return i, nil
@@ -352,11 +352,11 @@ func (d *dockerfile) stageOf(text string) (int, error) {
 	return i, nil
 }
 
-// imagesOf lists the images that a stage needs, and the stages that it needs, in
-// the order of the Dockerfile.
+// imagesOf returns the images that a stage and the stages which it needs are built from,
+// in the order of the Dockerfile.
 func (d *dockerfile) imagesOf(target string) ([]usedImage, error) {
 	if len(d.stages) == 0 {
-		return nil, fmt.Errorf("there is no FROM")
+		return nil, fmt.Errorf("the Dockerfile has no FROM")
 	}
 	at := len(d.stages) - 1
 	if target != "" {
@@ -389,8 +389,8 @@ func (d *dockerfile) imagesOf(target string) ([]usedImage, error) {
 	return all, nil
 }
 
-// needs lists the stages that one stage needs, and stores its images. FROM can
-// only be of an earlier stage, and by its name alone.
+// needs returns the stages that one stage needs, and stores its images. FROM can name
+// an earlier stage by its name, and not by its number.
 func (d *dockerfile) needs(i int, images *[]usedImage) (stages []int, err error) {
 	s := d.stages[i]
 	if n := d.stageByName(s.base.text, i); n >= 0 {

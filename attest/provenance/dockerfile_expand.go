@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// expandWord takes quotes and escapes out of a word and puts variables in:
-// $NAME, ${NAME}, and ${NAME:-word}, ${NAME-word}, ${NAME:+word}, ${NAME+word},
-// ${NAME:?word}, ${NAME?word}. Other forms are an error. A variable that is not
-// set is empty, as it is for builders.
+// expandWord removes the quotes and escapes of a word and expands its variables. The
+// forms are $NAME, ${NAME}, ${NAME:-word}, ${NAME-word}, ${NAME:+word}, ${NAME+word},
+// ${NAME:?word} and ${NAME?word}. Other forms are an error. A variable that is not set
+// is empty, as for builders.
 func expandWord(word string, escape byte, lookup func(string) (string, bool)) (string, error) {
 	e := &expander{text: word, escape: escape, lookup: lookup}
 	if err := e.until(0, 0); err != nil {
@@ -27,17 +27,17 @@ type expander struct {
 
 func (e *expander) write(s string) error {
 	if e.out.Len()+len(s) > maxDockerfileWord {
-		return fmt.Errorf("a word of more than %d bytes", maxDockerfileWord)
+		return fmt.Errorf("a word has more than %d bytes", maxDockerfileWord)
 	}
 	e.out.WriteString(s)
 	return nil
 }
 
-// until expands up to the closing byte, which it consumes, or to the end where
-// that is 0.
+// until expands up to the closing byte and consumes it. If closing is 0, it expands to
+// the end.
 func (e *expander) until(closing byte, depth int) error {
 	if depth > 10 {
-		return fmt.Errorf("variables nested too deep")
+		return fmt.Errorf("variables are nested deeper than 10 levels")
 	}
 	var quote byte
 	for e.pos < len(e.text) {

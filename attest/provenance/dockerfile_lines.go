@@ -9,7 +9,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/lazy"
 )
 
-// dockerfileLine is one instruction, put together from continued lines.
+// dockerfileLine is one instruction with its continued lines joined.
 type dockerfileLine struct {
 	text   string
 	number int // of its first line
@@ -20,20 +20,21 @@ type dockerfileDirectives struct {
 	syntax string
 }
 
-// dockerfileLines splits a Dockerfile into instructions: comments and here
-// documents are gone, continued lines joined. Builders differ in what parts words
-// and ends lines besides blanks, tabs and line feeds: where an instruction has
-// something of that kind, the Dockerfile is refused, since a builder might see
-// other instructions in it.
+// dockerfileLines splits a Dockerfile into instructions. It removes comments and here
+// documents, and joins continued lines.
+//
+// Builders differ in which characters separate words and lines besides blanks, tabs
+// and line feeds. An instruction with such a character is refused, because a builder
+// could see other instructions in it.
 func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error) {
 	lines := strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n")
 	if len(lines) > maxDockerfileLines {
-		return nil, dockerfileDirectives{}, fmt.Errorf("%w: a Dockerfile of more than %d lines", ErrOrigin, maxDockerfileLines)
+		return nil, dockerfileDirectives{}, fmt.Errorf("%w: the Dockerfile has more than %d lines", ErrOrigin, maxDockerfileLines)
 	}
 	for i, l := range lines {
 		lines[i] = strings.TrimSuffix(l, "\r")
 		if strings.Contains(lines[i], "\r") || !utf8.ValidString(l) {
-			return nil, dockerfileDirectives{}, fmt.Errorf("%w: Dockerfile line %d: a carriage return within the line, or no UTF-8 text", ErrOrigin, i+1)
+			return nil, dockerfileDirectives{}, fmt.Errorf("%w: Dockerfile line %d: a carriage return within the line, or invalid UTF-8", ErrOrigin, i+1)
 		}
 	}
 	directives, err := parseDirectives(lines)
@@ -60,12 +61,12 @@ func dockerfileLines(text string) ([]dockerfileLine, dockerfileDirectives, error
 
 func oddSpace(r rune) bool { return unicode.IsSpace(r) && r != ' ' && r != '\t' }
 
-// directive is a comment "# name=value"; without a value it is an ordinary comment.
+// directive matches a comment "# name=value".
 var directive = lazy.Regexp(`^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$`)
 
-// parseDirectives reads the "# name=value" comments that stand before anything
-// else. Builders look for the syntax behind a shebang, and not in an indented
-// line, but for the escape character the other way round.
+// parseDirectives reads the "# name=value" comments at the beginning. Builders find a
+// syntax directive behind a shebang, and not in an indented line. For the escape
+// directive the opposite is true.
 func parseDirectives(lines []string) (dockerfileDirectives, error) {
 	d := dockerfileDirectives{escape: '\\'}
 	seen := make(map[string]bool)
@@ -85,12 +86,12 @@ func parseDirectives(lines []string) (dockerfileDirectives, error) {
 			return d, fmt.Errorf("%w: Dockerfile line %d: a directive that only some builders see", ErrOrigin, i+1)
 		}
 		if seen[name] {
-			return d, fmt.Errorf("%w: Dockerfile line %d: the directive %.40q stands twice", ErrOrigin, i+1, name)
+			return d, fmt.Errorf("%w: Dockerfile line %d: a second directive %.40q", ErrOrigin, i+1, name)
 		}
 		seen[name] = true
 		switch name {
 		case "syntax":
-			// What follows the reference is for the frontend.
+			// The rest of the line is for the frontend.
 			d.syntax, _, _ = strings.Cut(value, " ")
 		case "escape":
 			if value != "\\" && value != "`" {
@@ -105,8 +106,8 @@ func parseDirectives(lines []string) (dockerfileDirectives, error) {
 	return d, nil
 }
 
-// joinLines puts an instruction together from the line at and those that
-// continue it. Comments and empty lines between them do not end it.
+// joinLines joins an instruction at a line with the lines that continue it. Comments
+// and empty lines between them do not end the instruction.
 func joinLines(lines []string, at int, escape byte) (text string, next int) {
 	var b strings.Builder
 	begun := false
@@ -138,8 +139,8 @@ func joinLines(lines []string, at int, escape byte) (text string, next int) {
 	return strings.Trim(b.String(), " \t"), at
 }
 
-// continues reports whether a line ends in the escape character, which no other
-// one precedes, and returns it without.
+// continues reports whether a line ends in a single escape character. It returns the
+// line without that character.
 func continues(line string, escape byte) (string, bool) {
 	trimmed := strings.TrimRight(line, " \t")
 	n := len(trimmed)
@@ -179,10 +180,11 @@ type heredoc struct {
 	tabs bool // "<<-": tabs before its lines do not count
 }
 
-// heredocNames finds the words "<<NAME", "<<-NAME" and "3<<NAME" of instructions
-// that take here documents. For these the escape character is always "\". What a
-// builder may take for one, or for none, is an error: all up to its end would be
-// read as instructions, or not.
+// heredocNames finds the words "<<NAME", "<<-NAME" and "3<<NAME" of instructions that
+// take here documents. Their escape character is always "\".
+//
+// A word that one builder takes for a here document, and another does not, is an
+// error: the builders would see different instructions in the lines that follow.
 func heredocNames(text string) ([]heredoc, error) {
 	words, closed := dockerfileWords(text, '\\')
 	keyword := strings.ToUpper(words[0])
@@ -193,7 +195,7 @@ func heredocNames(text string) ([]heredoc, error) {
 		return nil, nil
 	}
 	if strings.Contains(plainVariable().ReplaceAllString(text, ""), "${") {
-		return nil, fmt.Errorf("<< beside a variable other than ${NAME}")
+		return nil, fmt.Errorf("<< in an instruction with a variable of another form than ${NAME}")
 	}
 	var docs []heredoc
 	for _, w := range words[1:] {
@@ -207,7 +209,7 @@ func heredocNames(text string) ([]heredoc, error) {
 		}
 		name := unquote(rest)
 		if name == "" || strings.ContainsAny(name, "\"'`\\$ \t") || !closed {
-			return nil, fmt.Errorf("a here document %.40q, whose name is not certain", rest)
+			return nil, fmt.Errorf("builders differ in the name of the here document %.40q", rest)
 		}
 		docs = append(docs, heredoc{name, tabs})
 	}
@@ -216,9 +218,9 @@ func heredocNames(text string) ([]heredoc, error) {
 
 var plainVariable = lazy.Regexp(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
-// dockerfileWords splits an instruction at white space outside of quotes. Quotes
-// and escapes stay in the words. closed is false where a quote stays open, as an
-// apostrophe in a shell command does.
+// dockerfileWords splits an instruction at white space outside of quotes. Quotes and
+// escapes stay in the words. closed is false if a quote stays open, as an apostrophe
+// in a shell command does.
 func dockerfileWords(text string, escape byte) (words []string, closed bool) {
 	var quote byte
 	begin := -1

@@ -8,7 +8,7 @@ func codeBuild() *system {
 		name: "aws-codebuild", title: "AWS CodeBuild", marker: "CODEBUILD_BUILD_ARN",
 		buildType: buildTypes + "#aws-codebuild-v1",
 		external: []field{
-			{"repository", "${CODEBUILD_SOURCE_REPO_URL}", address, false},
+			{"repository", "${CODEBUILD_SOURCE_REPO_URL}", remote, false},
 			{"sourceVersion", "${CODEBUILD_SOURCE_VERSION}", text, false},
 			{"initiator", "${CODEBUILD_INITIATOR}", text, false},
 			{"trigger", "${CODEBUILD_WEBHOOK_TRIGGER}", text, false},
@@ -26,9 +26,9 @@ func codeBuild() *system {
 	}
 }
 
-// googleCloudBuild maps Google Cloud Build. It sets no variables by itself: a
-// step passes the substitutions on, with automapSubstitutions or env, and the URL
-// of the repository as SOURCE_URL.
+// googleCloudBuild maps Google Cloud Build, which sets no variables by itself. A step
+// passes the substitutions on, with automapSubstitutions or env, and the URL of the
+// repository as SOURCE_URL.
 //
 // Source: Cloud Build documentation, "Substituting variable values".
 func googleCloudBuild() *system {
@@ -36,7 +36,7 @@ func googleCloudBuild() *system {
 		name: "google-cloud-build", title: "Google Cloud Build",
 		buildType: buildTypes + "#google-cloud-build-v1",
 		external: []field{
-			{"repository", "${SOURCE_URL}", address, false},
+			{"repository", "${SOURCE_URL}", remote, false},
 			{"trigger", "${TRIGGER_NAME}", text, false},
 			{"ref", "${REF_NAME}", text, false},
 		},
@@ -52,7 +52,7 @@ func googleCloudBuild() *system {
 	}
 }
 
-// tekton maps Tekton Pipelines. It sets no variables by itself: the step's env
+// tekton maps Tekton Pipelines, which sets no variables by itself. The step's env
 // passes context variables and parameters on under the names of this table.
 //
 // Source: Tekton documentation, "Variable substitutions supported by tasks and
@@ -64,7 +64,7 @@ func tekton() *system {
 		external: []field{
 			{"pipeline", "${TEKTON_PIPELINE_NAME}", text, false},
 			{"task", "${TEKTON_TASK_NAME}", text, true},
-			{"repository", "${TEKTON_SOURCE_URL}", address, false},
+			{"repository", "${TEKTON_SOURCE_URL}", remote, false},
 			{"revision", "${TEKTON_SOURCE_REVISION}", text, false},
 		},
 		internal: []field{

@@ -2,7 +2,7 @@ package provenance
 
 import "strings"
 
-// systems is the table of build systems.
+// systems returns the table of build systems.
 func systems() []*system {
 	return []*system{
 		gitHubActions(), gitLabCI(), woodpecker(), drone(),
@@ -11,7 +11,7 @@ func systems() []*system {
 	}
 }
 
-// gitHubActions maps to GitHub's own build type.
+// gitHubActions maps GitHub Actions to GitHub's own build type.
 //
 // Source: GitHub Docs, "Variables reference: default environment variables"; the
 // build type's specification at its URI.
@@ -36,12 +36,12 @@ func gitHubActions() *system {
 	}
 }
 
-// gitHubWorkflow takes GITHUB_WORKFLOW_REF apart:
+// gitHubWorkflow splits GITHUB_WORKFLOW_REF, as in
 // octo/hello/.github/workflows/release.yml@refs/heads/main.
 func gitHubWorkflow(r *reader, f *Facts) {
 	file, ref, found := strings.Cut(r.get("GITHUB_WORKFLOW_REF"), "@")
 	path, ours := strings.CutPrefix(file, r.get("GITHUB_REPOSITORY")+"/")
-	if !found || !ours || path == "" || !refPattern().MatchString(ref) {
+	if !found || !ours || path == "" || !isRef(ref) {
 		r.fail("GITHUB_WORKFLOW_REF is not REPOSITORY/PATH@REF")
 		return
 	}

@@ -10,7 +10,7 @@ func jenkins() *system {
 		buildType: buildTypes + "#jenkins-v1",
 		external: []field{
 			{"job", "${JOB_NAME}", text, true},
-			{"repository", "${GIT_URL}", address, false},
+			{"repository", "${GIT_URL}", remote, false},
 			{"branch", "${GIT_BRANCH}", text, false},
 		},
 		internal: []field{
@@ -33,7 +33,7 @@ func buildkite() *system {
 		buildType: buildTypes + "#buildkite-v1",
 		external: []field{
 			{"pipeline", "${BUILDKITE_ORGANIZATION_SLUG}/${BUILDKITE_PIPELINE_SLUG}", text, true},
-			{"repository", "${BUILDKITE_REPO}", address, true},
+			{"repository", "${BUILDKITE_REPO}", remote, true},
 			{"branch", "${BUILDKITE_BRANCH}", text, false},
 			{"tag", "${BUILDKITE_TAG}", text, false},
 			{"source", "${BUILDKITE_SOURCE}", text, false},
@@ -61,7 +61,7 @@ func circleCI() *system {
 		buildType: buildTypes + "#circleci-v1",
 		external: []field{
 			{"project", "${CIRCLE_PROJECT_USERNAME}/${CIRCLE_PROJECT_REPONAME}", text, true},
-			{"repository", "${CIRCLE_REPOSITORY_URL}", address, false},
+			{"repository", "${CIRCLE_REPOSITORY_URL}", remote, false},
 			{"job", "${CIRCLE_JOB}", text, true},
 			{"branch", "${CIRCLE_BRANCH}", text, false},
 			{"tag", "${CIRCLE_TAG}", text, false},
@@ -89,7 +89,7 @@ func azurePipelines() *system {
 			{"collection", "${SYSTEM_COLLECTIONURI}", address, true},
 			{"project", "${SYSTEM_TEAMPROJECT}", text, true},
 			{"definition", "${BUILD_DEFINITIONNAME}", text, true},
-			{"repository", "${BUILD_REPOSITORY_URI}", address, true},
+			{"repository", "${BUILD_REPOSITORY_URI}", remote, true},
 			{"ref", "${BUILD_SOURCEBRANCH}", text, false},
 			{"reason", "${BUILD_REASON}", text, false},
 		},

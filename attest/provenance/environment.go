@@ -17,27 +17,27 @@ import (
 
 // Errors of Environment, for errors.Is.
 var (
-	// ErrNoSystem: the environment is not that of a build system that is known.
+	// ErrNoSystem: no known build system is detected.
 	ErrNoSystem = errors.New("no build system detected")
-	// ErrEnvironment: a variable that the build system sets is missing or
+	// ErrEnvironment: a variable that the build system always sets is missing or
 	// malformed, or several build systems are detected.
 	ErrEnvironment = errors.New("unusable build environment")
 )
 
-// maxVariable bounds the value of one variable.
+// maxVariable bounds the value of one variable, in bytes.
 const maxVariable = 4 << 10
 
-// EnvironmentOptions say whose environment is read.
+// EnvironmentOptions name the build system and its variables.
 type EnvironmentOptions struct {
 	// System names the build system, as Systems lists them. Empty: it is
-	// detected. Tekton and Google Cloud Build have to be named: they set nothing
-	// by themselves.
+	// detected. Tekton and Google Cloud Build set no variables by themselves, and
+	// must be named.
 	System string
 	// Lookup reads a variable, as os.LookupEnv does. Required.
 	Lookup func(key string) (string, bool)
 }
 
-// Systems lists the names of the build systems that are known.
+// Systems returns the names of the known build systems.
 func Systems() []string {
 	var names []string
 	for _, s := range systems() {
@@ -46,8 +46,8 @@ func Systems() []string {
 	return names
 }
 
-// Variables lists the variables that are ever read for a build system; nil for
-// one that is not known.
+// Variables returns the allow-list of a build system: the variables that
+// Environment may read. It returns nil for an unknown system.
 func Variables(name string) []string {
 	for _, s := range systems() {
 		if s.name == name {
@@ -57,17 +57,21 @@ func Variables(name string) []string {
 	return nil
 }
 
-// Environment gives the facts that the environment of a build system holds. What
-// each one is mapped from stands in its table; what its parameters mean, in the
-// document of its build type. URLs lose logins, queries and fragments. A commit
-// is 40 or 64 lower-case hex digits.
+// Environment returns the facts in the environment of a build system. buildtypes.md
+// says what the parameters of each build type mean.
 //
-// Whoever can set variables in the build can forge all of it: sign provenance
-// where the build's own steps cannot. Errors are ErrNoSystem, ErrEnvironment and
-// attest.ErrOptions.
+//   - URLs lose logins, queries and fragments.
+//   - A commit is 40 or 64 lower-case hex digits.
+//   - The address of a repository that has no URI, such as a path, is left out with
+//     a warning in Facts.Warnings. The source keeps its commit.
+//
+// A build step that sets variables can forge all of these facts. Gather them, and
+// sign the provenance, where no build step runs.
+//
+// Errors are ErrNoSystem, ErrEnvironment and attest.ErrOptions.
 func Environment(o EnvironmentOptions) (Facts, error) {
 	if o.Lookup == nil {
-		return Facts{}, fmt.Errorf("%w: no Lookup; give os.LookupEnv", attest.ErrOptions)
+		return Facts{}, fmt.Errorf("%w: EnvironmentOptions.Lookup is not set; give os.LookupEnv", attest.ErrOptions)
 	}
 	s, err := o.find()
 	if err != nil {
@@ -93,40 +97,40 @@ func (o EnvironmentOptions) find() (*system, error) {
 	}
 	switch {
 	case o.System != "":
-		return nil, fmt.Errorf("%w: build system %.100q is not known; use one of %s", attest.ErrOptions, o.System, strings.Join(Systems(), ", "))
+		return nil, fmt.Errorf("%w: the build system %.100q is not known; use one of %s", attest.ErrOptions, o.System, strings.Join(Systems(), ", "))
 	case len(found) == 0:
 		return nil, ErrNoSystem
 	case len(found) > 1:
-		return nil, fmt.Errorf("%w: it looks like %s and like %s; name one", ErrEnvironment, found[0].name, found[1].name)
+		return nil, fmt.Errorf("%w: both %s and %s are detected; name one of them", ErrEnvironment, found[0].name, found[1].name)
 	}
 	return found[0], nil
 }
 
-// system is how the environment of a build system is mapped.
+// system maps the environment of a build system to facts.
 type system struct {
 	name string
 	// buildType is the URI, title the system's own name.
 	buildType, title string
-	// marker is the variable that tells the system, and markerValue what it must
-	// be; empty: anything. Without a marker the system has to be named.
+	// marker is the variable by which the system is detected. Empty: the system
+	// must be named. markerValue is the marker's value. Empty: any value.
 	marker, markerValue string
 	external, internal  []field
 	version             []field
-	// repository, ref and commit are the source; repository may be a URL or
-	// user@host:path. Of several alternatives the first that is set counts.
+	// repository, ref and commit are the source. The first repository with a URI
+	// counts, and the first ref that is set.
 	repository, ref []template
 	commit          template
 	invocation      template
 	// started is when the build began.
 	started template
 	clock   clock
-	// derive adds what no table can say.
-	derive func(r *reader, f *Facts)
-	// derived are the variables that it reads.
+	// derive adds what the table cannot express. derived are the variables that
+	// it reads.
+	derive  func(r *reader, f *Facts)
 	derived []string
 }
 
-// marked reports whether the environment is the system's.
+// marked reports whether the environment has the system's marker.
 func (s *system) marked(lookup func(string) (string, bool)) bool {
 	if s.marker == "" {
 		return false
@@ -135,32 +139,34 @@ func (s *system) marked(lookup func(string) (string, bool)) bool {
 	return value != "" && (s.markerValue == "" || value == s.markerValue)
 }
 
-// template is text with variables in it, as in "${HOST}/${REPO}". It has no value
-// where one of them is not set.
+// template is text with variables in it, as in "${HOST}/${REPO}". It is empty if one
+// of them is not set.
 type template string
 
-// field is a parameter and where it comes from.
+// field is a parameter and its template.
 type field struct {
-	// path is its place, as in "workflow.ref".
+	// path is the parameter's place, as in "workflow.ref".
 	path string
 	from template
 	kind kind
 	need bool
 }
 
-// kind says what a value must be.
+// kind is the kind of a parameter's value.
 type kind int
 
 const (
-	// text is what it is, but for logins and queries of URLs in it.
+	// text is kept, except the logins and queries of URLs in it.
 	text kind = iota
-	// address is a URL, which loses its login, query and fragment.
+	// address is the URL of a server, without login, query and fragment.
 	address
+	// remote is the URL of a git repository, or is left out with a warning.
+	remote
 	// count is a number.
 	count
 )
 
-// clock says how a time is written.
+// clock is the format of a time.
 type clock int
 
 const (
@@ -178,7 +184,7 @@ func (t template) variables() (names []string) {
 	return names
 }
 
-// variables is the allow-list of the system.
+// variables returns the allow-list of the system.
 func (s *system) variables() []string {
 	all := slices.Clone(s.derived)
 	if s.marker != "" {
@@ -197,9 +203,10 @@ func (s *system) variables() []string {
 
 // reader reads the environment of one system. It keeps the first error.
 type reader struct {
-	system *system
-	lookup func(string) (string, bool)
-	err    error
+	system   *system
+	lookup   func(string) (string, bool)
+	warnings []Warning
+	err      error
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -208,18 +215,35 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-// get reads a variable; "" where it is not set.
+// get reads a variable. It returns "" for one that is not set.
 func (r *reader) get(name string) string {
 	value, _ := r.lookup(name)
-	if len(value) > maxVariable || !utf8.ValidString(value) || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		r.fail("%s is longer than %d bytes, or holds what no such value has", name, maxVariable)
+	if len(value) > maxVariable || !utf8.ValidString(value) || strings.ContainsFunc(value, isControl) {
+		r.fail("%s has more than %d bytes, control characters, or invalid UTF-8", name, maxVariable)
 		return ""
 	}
 	return value
 }
 
-// expand gives a template's value; "" where a variable is not set.
+// expand returns a template's value. It returns "" if a variable is not set.
 func (r *reader) expand(t template) string { return r.expandWith(t, r.get) }
+
+// remote returns the URI of the repository that a template names. It returns "" with a
+// warning if there is none, and without a warning if a variable is not set.
+func (r *reader) remote(t template) (uri string, set bool) {
+	value := r.expandWith(t, func(name string) string { v, _ := r.lookup(name); return v })
+	if value == "" {
+		return "", false
+	}
+	uri, why := remoteURI(value)
+	if why != "" {
+		w := Warning{WarnRemote, fmt.Sprintf("the remote in %s %s", strings.Join(t.variables(), ", "), why)}
+		if !slices.Contains(r.warnings, w) {
+			r.warnings = append(r.warnings, w)
+		}
+	}
+	return uri, true
+}
 
 func (r *reader) expandWith(t template, get func(string) string) string {
 	complete := true
@@ -257,6 +281,7 @@ func (r *reader) facts() Facts {
 		f.BuilderVersion[path] = fmt.Sprint(value)
 	}
 	f.Dependencies = r.source()
+	f.Warnings = r.warnings
 	if s.derive != nil {
 		s.derive(r, &f)
 	}
@@ -266,10 +291,20 @@ func (r *reader) facts() Facts {
 func (r *reader) parameters(fields []field) map[string]any {
 	all := make(map[string]any)
 	for _, f := range fields {
+		if f.kind == remote {
+			uri, isSet := r.remote(f.from)
+			if uri != "" {
+				set(all, f.path, uri)
+			}
+			if !isSet && f.need {
+				r.fail("%s is not set", strings.Join(f.from.variables(), ", "))
+			}
+			continue
+		}
 		value := r.expand(f.from)
 		if value == "" {
 			if f.need {
-				r.fail("%s is not set", strings.Join(f.from.variables(), " or "))
+				r.fail("%s is not set", strings.Join(f.from.variables(), ", "))
 			}
 			continue
 		}
@@ -281,15 +316,15 @@ func (r *reader) parameters(fields []field) map[string]any {
 func (r *reader) value(f field, value string) any {
 	switch f.kind {
 	case address:
-		clean := sourceURL(value)
-		if clean == "" {
-			r.fail("%s is no URL", strings.Join(f.from.variables(), ", "))
+		clean, why := remoteURI(value)
+		if why != "" {
+			r.fail("%s is not a URL that can be recorded: it %s", strings.Join(f.from.variables(), ", "), why)
 		}
 		return clean
 	case count:
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
-			r.fail("%s is no number", strings.Join(f.from.variables(), ", "))
+			r.fail("%s is not a number", strings.Join(f.from.variables(), ", "))
 		}
 		return n
 	}
@@ -311,35 +346,40 @@ func set(m map[string]any, path string, value any) {
 	set(inner, rest, value)
 }
 
-var refPattern = lazy.Regexp(`^[A-Za-z0-9._/@+#=,-]+$`)
-
-// source is the repository that was built from.
+// source returns the repository that the build was started from.
 func (r *reader) source() []predicate.ResourceDescriptor {
 	s := r.system
-	repository, commit, ref := r.first(s.repository), r.expand(s.commit), r.first(s.ref)
+	repository, isSet := r.repository()
+	commit, ref := r.expand(s.commit), r.first(s.ref)
 	switch {
-	case repository == "" && commit == "":
+	case !isSet && commit == "":
 		return nil
-	case repository == "":
+	case !isSet:
 		r.fail("%s is not set", strings.Join(slices.Concat(variablesOf(s.repository)...), " or "))
 		return nil
 	case !commitPattern().MatchString(commit):
-		r.fail("%s is no commit of 40 or 64 lower-case hex digits", strings.Join(s.commit.variables(), ""))
+		r.fail("%s is not a commit of 40 or 64 lower-case hex digits", strings.Join(s.commit.variables(), ""))
 		return nil
-	case ref != "" && !refPattern().MatchString(ref):
-		r.fail("%s is no name of a ref", strings.Join(slices.Concat(variablesOf(s.ref)...), " or "))
-		return nil
-	}
-	clean := sourceURL(repository)
-	if clean == "" {
-		r.fail("%s is no URL of a repository", strings.Join(slices.Concat(variablesOf(s.repository)...), " or "))
+	case ref != "" && !isRef(ref):
+		r.fail("%s is not the name of a ref", strings.Join(slices.Concat(variablesOf(s.ref)...), " or "))
 		return nil
 	}
-	uri := "git+" + clean
-	if ref != "" {
-		uri += "@" + ref
+	return []predicate.ResourceDescriptor{sourceAt(repository, ref, commit)}
+}
+
+// repository returns the URI of the first repository that has one, and whether one is
+// set.
+func (r *reader) repository() (uri string, isSet bool) {
+	before := r.warnings
+	for _, t := range r.system.repository {
+		u, is := r.remote(t)
+		isSet = isSet || is
+		if u != "" {
+			r.warnings = before // an alternative has no URI, and is not needed
+			return u, true
+		}
 	}
-	return []predicate.ResourceDescriptor{{URI: uri, Digest: map[string]string{"gitCommit": commit}}}
+	return "", isSet
 }
 
 func variablesOf(all []template) (names [][]string) {
@@ -349,17 +389,7 @@ func variablesOf(all []template) (names [][]string) {
 	return names
 }
 
-// sourceURL is remoteURL for URLs with a host.
-func sourceURL(text string) string {
-	clean := remoteURL(text)
-	if u, err := url.Parse(clean); err != nil || u.Host == "" {
-		return ""
-	}
-	return clean
-}
-
-// invocation is the URI of the run. It has a query or fragment only where the
-// table writes one.
+// invocation returns the URI of the run. Only the table adds a query or a fragment.
 func (r *reader) invocation() string {
 	value := r.expandWith(r.system.invocation, func(name string) string {
 		v := r.get(name)
@@ -373,7 +403,7 @@ func (r *reader) invocation() string {
 	}
 	u, err := url.Parse(value)
 	if err != nil || !u.IsAbs() {
-		r.fail("%s is no URI", strings.Join(r.system.invocation.variables(), ", "))
+		r.fail("%s is not a URI", strings.Join(r.system.invocation.variables(), ", "))
 		return ""
 	}
 	return u.String()
@@ -396,7 +426,7 @@ func (r *reader) time() time.Time {
 		}
 	}
 	if err != nil || t.Year() < 2000 || t.Year() > 9999 {
-		r.fail("%s is no time", strings.Join(r.system.started.variables(), ""))
+		r.fail("%s is not a time since the year 2000", strings.Join(r.system.started.variables(), ""))
 		return time.Time{}
 	}
 	return t.UTC()

@@ -13,9 +13,9 @@ var ErrConflict = errors.New("sources contradict each other")
 var (
 	// ErrFileChanged: a file changed while it was hashed, twice in a row.
 	ErrFileChanged = hashtree.ErrChanged
-	// ErrFileName: a file's name is no UTF-8 text, or holds control characters
-	// such as line feeds. RecordOptions.Ignore can leave it out.
+	// ErrFileName: a file's name is not UTF-8, or holds control characters such as
+	// line feeds. RecordOptions.Ignore can leave the file out.
 	ErrFileName = hashtree.ErrName
-	// ErrTooLarge: the tree has more than a million files, or 1 TiB.
+	// ErrTooLarge: the tree has more than a million files, or more than 1 TiB.
 	ErrTooLarge = hashtree.ErrTooLarge
 )

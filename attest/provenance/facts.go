@@ -1,21 +1,50 @@
-// Package provenance makes SLSA provenance v1 from real sources: the environment
-// of a build system, the work tree, a recorded command, and artifacts that know
-// their own origin.
+// Package provenance makes SLSA provenance v1: what an image was built from, how,
+// and by which builder.
 //
-// Each source gives [Facts]; [New] puts the facts of several sources together.
-// The builder's identity is always the caller's to give: nothing that a build
-// step can write decides it.
+//	p, err := provenance.FromEnvironment(ctx, provenance.Options{BuilderID: "https://ci.example/builder"})
+//	attested, err := attest.Image(ctx, client, digest, p, attest.Options{}, signer)
 //
-// # What it is worth
+// # Sources of facts
 //
-// Facts are what was found where the code ran. Provenance is worth as much as
-// the signer that vouches for it: sign it with a key that only the build platform
-// can use, not the build's own steps.
+// Each source returns [Facts], and [New] joins the facts of several sources:
 //
-// # Sources
+//   - [Environment]: the variables of a build system
+//   - [WorkTree], [ReadTree]: a git work tree
+//   - [Record]: a build command, recorded while it runs
+//   - [BuildKitProvenance], [BuildKitMetadata]: what BuildKit wrote
+//   - [GoBinary], [GoModules], [PackageLock]: the modules of a program
+//   - [Dockerfile], [BaseImage]: the images that an image is made from
 //
-// SLSA v1.0, provenance.md; in-toto resource_descriptor.md and digest_set.md;
-// each build system's own documentation, as named beside its table.
+// [FromEnvironment] joins the first two. The caller always gives the builder ID,
+// because a build step can write everything else.
+//
+// # What provenance is worth
+//
+// Facts are claims about the machine where they were gathered, and nothing here
+// verifies them. Provenance is worth as much as its signer: sign with a key that
+// the build platform can use and the build's own steps cannot.
+//
+// # Secrets
+//
+//   - Variables are read from an allow-list for each build system; see Variables.
+//   - URLs lose logins, queries and fragments.
+//   - Build arguments of BuildKit and linker flags of Go are recorded by name.
+//   - A recorded command and its output are redacted; see RecordOptions.
+//
+// # What is missing
+//
+// A missing or unreadable source is a [Warning], which the provenance records.
+//
+// # Concurrency
+//
+// All functions are safe for concurrent use. FromEnvironment, WorkTree and ReadTree
+// run git. Record runs the command that it is given.
+//
+// # Formats
+//
+// SLSA v1.0, provenance.md; in-toto resource_descriptor.md and digest_set.md. Each
+// build system's documentation is named beside its table. buildtypes.md explains
+// the build types of this package.
 package provenance
 
 import (
@@ -30,18 +59,18 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
-// Facts are what one source knows about a build. Parameter values are strings,
+// Facts are what one source says about a build. Parameter values are strings,
 // booleans, int64, float64, []any and map[string]any.
 type Facts struct {
 	// BuildType is the URI that says what the external parameters mean. Empty:
-	// the source knows none.
+	// the source knows no build type.
 	BuildType string
-	// ExternalParameters were chosen by whoever started the build,
+	// ExternalParameters were chosen by the user who started the build,
 	// InternalParameters by the builder.
 	ExternalParameters, InternalParameters map[string]any
-	// Dependencies are what the build read, the source among them: what is
-	// annotated with predicate.AnnotationBuildSource, or else every URI that begins
-	// with "git+" and is not annotated to be none.
+	// Dependencies are what the build read. The source among them is annotated
+	// with predicate.AnnotationBuildSource. Without that annotation, every URI
+	// that begins with "git+" is a source, unless it is annotated with false.
 	Dependencies []predicate.ResourceDescriptor
 	// BuilderVersion and BuilderDependencies are about the build platform.
 	BuilderVersion      map[string]string
@@ -52,29 +81,34 @@ type Facts struct {
 	StartedOn, FinishedOn time.Time
 	// Byproducts are outputs other than the artifact.
 	Byproducts []predicate.ResourceDescriptor
+	// Warnings say what is missing of the source, and why. Empty: nothing.
+	Warnings []Warning
 }
 
-// New puts facts together. builderID is the absolute URI of the build platform
-// that the signer stands for.
+// New joins facts into provenance. builderID is the absolute URI of the build
+// platform that the signer stands for. The order of the facts matters:
 //
-// A buildType says what externalParameters mean, so that only one source may
-// speak there: the first facts that have a BuildType. External parameters of
-// later ones are recorded as internal parameters. Elsewhere facts add up: a
-// parameter that two sources give differently is ErrConflict, dependencies that
-// are equal are listed once, the earliest start and the latest end count. The
-// first invocation ID is the run's; another one, as of BuildKit within a job,
-// becomes the internal parameter innerInvocationId.
+//   - The first facts with a BuildType give the external parameters. External
+//     parameters of other facts become internal parameters.
+//   - The first invocation ID is the run's. Another one, such as BuildKit's within
+//     a job, becomes the internal parameter innerInvocationId.
+//   - A parameter with two different values is ErrConflict.
+//   - Equal dependencies are listed once. The earliest start and the latest end
+//     count.
+//   - The reasons of warnings become the internal parameter "warnings".
 //
-// The source stands before all other dependencies and is annotated with
-// predicate.AnnotationBuildSource: a verifier knows it by that from other git
-// repositories that the build has read. Facts that name one commit mean the same
-// source, and the URI of the first of them stands. Two commits of one repository
-// are ErrConflict: what was checked out is not what the build was started for. Of
-// two repositories both are annotated, and verifiers demand of both what their
-// policy says of the source.
+// The source stands before all other dependencies. It is annotated with
+// predicate.AnnotationBuildSource, which tells it from git repositories that the
+// build read:
 //
-// Errors are attest.ErrOptions, ErrConflict, and predicate.ErrInvalid where what
-// comes out is no valid provenance.
+//   - Facts that name the same commit name one source, with the first URI.
+//   - Two commits of one repository are ErrConflict: the commit that was checked
+//     out is not the one that the build was started for.
+//   - Two repositories are both annotated. Verifiers demand of both what their
+//     policy says of the source.
+//
+// Errors are attest.ErrOptions, ErrConflict, and predicate.ErrInvalid if the result
+// would not be valid provenance.
 func New(builderID string, facts ...Facts) (*predicate.Provenance, error) {
 	if err := checkBuilderID(builderID); err != nil {
 		return nil, err
@@ -88,8 +122,11 @@ func New(builderID string, facts ...Facts) (*predicate.Provenance, error) {
 	if err := placeSource(p, facts); err != nil {
 		return nil, err
 	}
+	if err := recordWarnings(p, sourceWarnings(p, facts)); err != nil {
+		return nil, err
+	}
 	if p.BuildDefinition.BuildType == "" {
-		return nil, fmt.Errorf("%w: no source of facts says what type of build it was; give Facts with a BuildType", attest.ErrOptions)
+		return nil, fmt.Errorf("%w: the build type is unknown: no build system was detected, and no command was recorded; name the system, or give Facts with a BuildType", attest.ErrOptions)
 	}
 	if p.BuildDefinition.ExternalParameters == nil {
 		p.BuildDefinition.ExternalParameters = map[string]any{}
@@ -104,11 +141,11 @@ func New(builderID string, facts ...Facts) (*predicate.Provenance, error) {
 
 func checkBuilderID(id string) error {
 	if id == "" {
-		return fmt.Errorf("%w: no builder ID; give the URI by which policies know the build platform", attest.ErrOptions)
+		return fmt.Errorf("%w: the builder ID is empty; give the URI by which policies name the build platform", attest.ErrOptions)
 	}
 	u, err := url.Parse(id)
 	if err != nil || !u.IsAbs() || u.User != nil {
-		return fmt.Errorf("%w: the builder ID is no absolute URI without credentials", attest.ErrOptions)
+		return fmt.Errorf("%w: the builder ID is not an absolute URI, or has a login", attest.ErrOptions)
 	}
 	return nil
 }
@@ -117,8 +154,8 @@ func add(p *predicate.Provenance, f Facts) error {
 	def, run := &p.BuildDefinition, &p.RunDetails
 	switch {
 	case def.BuildType == "" && f.BuildType != "":
-		// What sources without a type have said so far were no external
-		// parameters in the sense of this one.
+		// Parameters of facts without a build type are not external in the
+		// sense of this one.
 		def.BuildType, def.ExternalParameters = f.BuildType, maps.Clone(f.ExternalParameters)
 	default:
 		if err := merge(&def.InternalParameters, f.ExternalParameters); err != nil {
@@ -165,7 +202,7 @@ func addMetadata(p *predicate.Provenance, f Facts) error {
 	return nil
 }
 
-// merge adds parameters and refuses to choose between two values of one.
+// merge adds parameters, and refuses a second value of one.
 func merge[V any](into *map[string]V, from map[string]V) error {
 	if len(from) > 0 && *into == nil {
 		*into = make(map[string]V)
@@ -180,7 +217,7 @@ func merge[V any](into *map[string]V, from map[string]V) error {
 	return nil
 }
 
-// descriptorID tells dependencies from one another.
+// descriptorID is equal for descriptors of the same resource.
 type descriptorID struct{ uri, name, digests string }
 
 func idOf(d predicate.ResourceDescriptor) descriptorID {
@@ -191,7 +228,7 @@ func idOf(d predicate.ResourceDescriptor) descriptorID {
 	return descriptorID{d.URI, d.Name, digests}
 }
 
-// union adds descriptors that are not there yet.
+// union adds the descriptors that the first list does not have.
 func union(have, more []predicate.ResourceDescriptor) []predicate.ResourceDescriptor {
 	seen := make(map[descriptorID]bool, len(have)+len(more))
 	for _, d := range have {

@@ -3,6 +3,7 @@ package provenance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,12 +18,6 @@ type git struct{ program, dir string }
 
 func newGit(o WorkTreeOptions) (*git, error) {
 	g := &git{program: o.Git, dir: o.Dir}
-	if g.program == "" {
-		var err error
-		if g.program, err = exec.LookPath("git"); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoWorkTree, err)
-		}
-	}
 	if g.dir == "" {
 		g.dir = "."
 	}
@@ -31,22 +26,59 @@ func newGit(o WorkTreeOptions) (*git, error) {
 		return nil, err
 	}
 	if g.dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoWorkTree, err)
+		return nil, &treeError{kind: ErrNoWorkTree, cause: err}
+	}
+	if g.program == "" {
+		if g.program, err = exec.LookPath("git"); err != nil {
+			return nil, g.notFound(err)
+		}
 	}
 	return g, nil
 }
 
-// top finds the root of the work tree that the directory is in. Another one, which
-// core.worktree may name, is refused; so is one above the directory whose .git
-// belongs to somebody else, as anybody could put one into /tmp. Of the directory
-// itself the caller has decided.
-func (g *git) top(ctx context.Context) (string, error) {
-	text, err := g.run(ctx, "rev-parse", "--show-toplevel")
-	if ctx.Err() != nil {
-		return "", ctx.Err()
+// notFound returns the error of a git program that cannot be run. It matters only in
+// a repository.
+func (g *git) notFound(cause error) error {
+	if nearestRepository(g.dir) == "" {
+		return &treeError{kind: ErrNoWorkTree, cause: cause}
 	}
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoWorkTree, err)
+	return &treeError{kind: ErrNoWorkTree, reason: WarnNoGit, cause: fmt.Errorf("the git program cannot be run: %w", cause)}
+}
+
+// nearestRepository returns the directory that holds the nearest .git, from a
+// directory upwards; "" if there is none.
+func nearestRepository(dir string) string {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// top returns the root of the directory's work tree. It refuses:
+//
+//   - A work tree elsewhere, which core.worktree may name.
+//   - A .git above the directory that belongs to another user, as any user can
+//     put one into /tmp. The caller vouches for the directory itself alone.
+//   - A repository above the nearest .git. Git passes over a .git that it cannot
+//     read, and would take the repository around it for the source.
+func (g *git) top(ctx context.Context) (string, error) {
+	nearest := nearestRepository(g.dir)
+	text, err := g.run(ctx, "rev-parse", "--show-toplevel")
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return "", g.notFound(err)
+	case err != nil && nearest == "":
+		return "", &treeError{kind: ErrNoWorkTree, cause: err}
+	case err != nil:
+		return "", err
 	}
 	top := filepath.FromSlash(text)
 	info, err := os.Stat(top)
@@ -54,7 +86,10 @@ func (g *git) top(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if !isOrIsBelow(g.dir, info) {
-		return "", fmt.Errorf("%w: %s is not in %s", ErrForeignTree, g.dir, top)
+		return "", foreign("%s is not in the work tree %s", g.dir, top)
+	}
+	if nearest != "" && !sameFile(nearest, top) {
+		return "", fmt.Errorf("git does not read %s, and found the repository of %s around it", filepath.Join(nearest, ".git"), top)
 	}
 	if here, err := os.Stat(g.dir); err == nil && os.SameFile(here, info) {
 		return top, nil
@@ -64,9 +99,13 @@ func (g *git) top(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if !ownedByThisUser(meta) {
-		return "", fmt.Errorf("%w: %s belongs to another user; give %s itself as the directory to use it all the same", ErrForeignTree, filepath.Join(top, ".git"), top)
+		return "", foreign("%s belongs to another user; give %s itself as the directory to trust it", filepath.Join(top, ".git"), top)
 	}
 	return top, nil
+}
+
+func foreign(format string, args ...any) error {
+	return &treeError{kind: ErrForeignTree, reason: WarnForeign, cause: fmt.Errorf(format, args...)}
 }
 
 // isOrIsBelow reports whether a directory is another one, or lies below it.
@@ -92,10 +131,10 @@ var safeConfig = []string{
 	"gpg.program=false", "core.untrackedCache=false", "log.showSignature=false", "submodule.recurse=false", "protocol.allow=never",
 }
 
-// maxGitOutput bounds what git may say.
+// maxGitOutput bounds the output of one git command, in bytes.
 const maxGitOutput = 64 << 20
 
-// run gives what git says, without the last line feed.
+// run returns the output of a git command without the last line feed.
 func (g *git) run(ctx context.Context, args ...string) (string, error) {
 	text, err := g.raw(ctx, args...)
 	return strings.TrimSuffix(text, "\n"), err
@@ -107,9 +146,9 @@ func (g *git) raw(ctx context.Context, args ...string) (string, error) {
 		full = append(full, "-c", c)
 	}
 	cmd := exec.CommandContext(ctx, g.program, append(full, args...)...)
-	// Neither the configuration of whoever runs this nor a GIT_DIR in the
-	// environment decides what is found. No protocol is allowed: an older git does
-	// not know GIT_NO_LAZY_FETCH, and "ext::" in a remote is a program.
+	// Neither the user's configuration nor a GIT_DIR in the environment decides
+	// what is found. No protocol is allowed: an older git does not know
+	// GIT_NO_LAZY_FETCH, and "ext::" in a remote is a program.
 	cmd.Env = []string{
 		"GIT_ALLOW_PROTOCOL=", "GIT_NO_REPLACE_OBJECTS=1",
 		"LC_ALL=C", "HOME=" + os.DevNull, "XDG_CONFIG_HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
@@ -129,7 +168,7 @@ func (g *git) raw(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// boundedBuffer keeps the beginning of what is written, and fails beyond.
+// boundedBuffer keeps what is written up to its limit, and fails beyond.
 type boundedBuffer struct {
 	bytes.Buffer
 	limit int

@@ -13,10 +13,10 @@ import (
 	"os"
 )
 
-// sameBlob reports whether a file of the work tree is what the index holds: the
-// same kind, executable or not, and the same content by git's object ID
-// (gitglossary(7), "object name"; SHA-1, or SHA-256 in repositories of that
-// format). A file that is gone, or is something else, is not the same.
+// sameBlob reports whether a file of the work tree is the one of the index: the same
+// kind, the same executable bit, and the same content by git's object ID. The ID is
+// a SHA-1, or a SHA-256 in repositories of that format (gitglossary(7), "object
+// name").
 func sameBlob(ctx context.Context, root *os.Root, e gitEntry) (bool, error) {
 	info, err := root.Lstat(e.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +45,7 @@ func sameBlob(ctx context.Context, root *os.Root, e gitEntry) (bool, error) {
 	return hex.EncodeToString(h.Sum(nil)) == e.id, nil
 }
 
-// reading ends with its context. A sparse file has no end worth waiting for.
+// reading is a reader that ends with its context: a sparse file can be endless.
 type reading struct {
 	ctx  context.Context
 	from io.Reader
@@ -58,7 +58,8 @@ func (r *reading) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
-// objectHash begins the ID of an object; hexLen is the length of IDs.
+// objectHash returns a hash that holds an object's header. hexLen is the length of
+// the repository's IDs.
 func objectHash(kind string, size int64, hexLen int) hash.Hash {
 	h := sha1.New()
 	if hexLen == 2*sha256.Size {

@@ -22,10 +22,10 @@ const (
 	modeSubmodule  = "160000"
 )
 
-// dirty reports whether a work tree, of which g.dir is the root, differs from a
-// commit: whether the files are not what the index holds, the index not what the
-// commit names, or there are others. "git status" would run filters, and believe
-// what the repository's files say about one another.
+// dirty reports whether the work tree at g.dir differs from a commit. The tree
+// differs if the files are not those of the index, if the index is not the commit's
+// tree, or if there are other files. "git status" would run filters, and believe
+// the repository's own caches.
 func (g *git) dirty(ctx context.Context, commit string, depth int) (bool, error) {
 	entries, merged, err := g.index(ctx)
 	if err != nil || !merged {
@@ -45,8 +45,7 @@ func (g *git) dirty(ctx context.Context, commit string, depth int) (bool, error)
 	return g.modified(ctx, entries, depth)
 }
 
-// index lists the index; merged is false where it has more than one version of a
-// file.
+// index lists the index. merged is false if the index has two versions of a file.
 func (g *git) index(ctx context.Context) (entries []gitEntry, merged bool, err error) {
 	list, err := g.run(ctx, "ls-files", "--stage", "-z")
 	if err != nil {
@@ -66,7 +65,8 @@ func (g *git) index(ctx context.Context) (entries []gitEntry, merged bool, err e
 	return entries, true, nil
 }
 
-// treeOf gives the ID of a commit's tree, by the commit whose content has its ID.
+// treeOf returns the ID of a commit's tree. It checks that the commit's content has
+// the commit's ID.
 func (g *git) treeOf(ctx context.Context, commit string) (string, error) {
 	content, err := g.raw(ctx, "cat-file", "commit", commit)
 	if err != nil {
@@ -74,14 +74,14 @@ func (g *git) treeOf(ctx context.Context, commit string) (string, error) {
 	}
 	tree, _, found := strings.Cut(strings.TrimPrefix(content, "tree "), "\n")
 	if !found || objectID("commit", []byte(content), len(commit)) != commit {
-		return "", fmt.Errorf("git: the commit %s is damaged", commit)
+		return "", fmt.Errorf("the commit %s is damaged: its content has another ID", commit)
 	}
 	return tree, nil
 }
 
-// treeID computes the ID of the tree of those entries at the beginning of a list
-// whose names begin with a prefix, and returns how many they are. The index is in
-// the order of whole names, as the entries of trees are.
+// treeID computes the ID of a tree. The tree holds the n entries at the beginning
+// of the list whose names begin with the prefix. The index has the order of whole
+// names, as the entries of trees have.
 //
 // Source: gitformat-index(5); gitglossary(7), "tree object"; git's own
 // cache-tree.c.
@@ -98,16 +98,15 @@ func treeID(entries []gitEntry, prefix string, hexLen int) (id string, n int) {
 		n += used
 		raw, err := hex.DecodeString(e.id)
 		if err != nil {
-			return "", n // no such tree has an ID
+			return "", n // the entry has no ID
 		}
 		content = append(append(content, e.mode+" "+name+"\x00"...), raw...)
 	}
 	return objectID("tree", content, hexLen), n
 }
 
-// others reports whether there are files that are neither tracked nor ignored. A
-// .gitignore that is ignored itself is one of them: nobody has committed what it
-// hides.
+// others reports whether there are files that are neither tracked nor ignored. An
+// ignored .gitignore counts as one, because what it hides was never committed.
 func (g *git) others(ctx context.Context) (bool, error) {
 	const byTree = "--exclude-per-directory=.gitignore"
 	plain, err := g.run(ctx, "ls-files", "--others", byTree, "--directory", "--no-empty-directory", "-z")
@@ -126,9 +125,9 @@ func (g *git) others(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// modified reports whether a tracked file differs from what the index holds, by
-// hashing it here as git hashes blobs: git itself would run the filters that the
-// tree's own attributes name.
+// modified reports whether a tracked file differs from the index. It hashes the
+// file as git hashes blobs. Git itself would run the filters that the tree's
+// attributes name.
 func (g *git) modified(ctx context.Context, entries []gitEntry, depth int) (bool, error) {
 	root, err := os.OpenRoot(g.dir)
 	if err != nil {
@@ -153,11 +152,11 @@ func (g *git) modified(ctx context.Context, entries []gitEntry, depth int) (bool
 }
 
 // sameSubmodule reports whether a submodule is clean and at the commit that the
-// index names, or not checked out at all.
+// index names. A submodule that is not checked out is the same.
 func (g *git) sameSubmodule(ctx context.Context, root *os.Root, e gitEntry, depth int) (bool, error) {
 	dir, err := root.OpenFile(e.name, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return false, nil // gone, or no directory, or outside of the tree
+		return false, nil // gone, not a directory, or outside of the tree
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)

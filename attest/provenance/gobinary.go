@@ -13,28 +13,28 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
-// ErrOrigin says that an artifact or file does not tell its origin: it is not of
-// the kind asked for, malformed, or leaves open what was used.
+// ErrOrigin says that the origin of an artifact cannot be read from a file. The file
+// is of another kind, is malformed, or does not say exactly what was used.
 var ErrOrigin = errors.New("origin cannot be told")
 
-// maxModules bounds the modules of a binary, the packages of a lock file.
+// maxModules bounds the modules of a binary, and the packages of a lock file.
 const maxModules = 100_000
 
-// GoBinary gives what a Go binary knows of its own build (debug/buildinfo; the
-// go command writes it into every binary with module support):
+// GoBinary returns the facts in the build information of a Go binary (package
+// debug/buildinfo). The go command writes it into every binary with module support.
 //
-//   - Dependencies: every module that the binary was linked from, as a package
-//     URL with the module's dirHash. The main module is one of them where it has
-//     a version of its own, or a commit: then with its gitCommit.
-//   - BuilderDependencies: the standard library, and so the toolchain.
-//   - InternalParameters "goBinary:" and the path of the main package: its target
-//     and build mode, and whether the work tree was modified.
+//   - Dependencies: every module that was linked, as a package URL with the
+//     module's dirHash. The main module is one of them if the binary has its
+//     version or its git commit.
+//   - BuilderDependencies: the standard library, and with it the toolchain.
+//   - InternalParameters "goBinary:PATH" for the main package's path: the target,
+//     the build mode, and whether the work tree was modified.
 //
-// The values of -ldflags, -gcflags, -asmflags and of CGO_…FLAGS are not copied:
-// builds pass secrets and paths there ("-X main.token=…"). Their names are listed
-// as "withheld".
+// Builds pass secrets and paths in -ldflags, -gcflags, -asmflags and CGO_…FLAGS, as
+// in "-X main.token=…". Their values are not recorded. Their names are listed as
+// "withheld".
 //
-// What a binary says is worth what its build is worth. Errors are ErrOrigin.
+// A binary's build information is a claim of its build. Errors are ErrOrigin.
 func GoBinary(r io.ReaderAt) (Facts, error) {
 	info, err := readGoBinary(r)
 	if err != nil {
@@ -64,19 +64,19 @@ func GoBinary(r io.ReaderAt) (Facts, error) {
 func readGoBinary(r io.ReaderAt) (*debug.BuildInfo, error) {
 	info, err := buildinfo.Read(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: no Go binary with build information: %.200q", ErrOrigin, err.Error())
+		return nil, fmt.Errorf("%w: it is not a Go binary with build information: %.200q", ErrOrigin, err.Error())
 	}
 	if info.Path == "" && info.Main.Path == "" {
 		return nil, fmt.Errorf("%w: the Go binary was built without modules", ErrOrigin)
 	}
 	if len(info.Deps) > maxModules {
-		return nil, fmt.Errorf("%w: more than %d modules", ErrOrigin, maxModules)
+		return nil, fmt.Errorf("%w: the Go binary has more than %d modules", ErrOrigin, maxModules)
 	}
 	return info, nil
 }
 
-// copiedSetting reports whether a build setting is recorded with its value: only
-// those whose values say nothing but how code was translated.
+// copiedSetting reports whether a build setting is recorded with its value. The values
+// of these settings say how code was compiled, and hold no secrets.
 func copiedSetting(name string) bool {
 	switch name {
 	case "-buildmode", "-compiler", "-trimpath", "-tags", "-race", "-msan", "-asan", "-cover", "-covermode",
@@ -120,8 +120,8 @@ func setting(info *debug.BuildInfo, name string) string {
 	return ""
 }
 
-// mainModule is the source of the program itself, where the binary says more of
-// it than its name. A binary does not know its repository, only the module.
+// mainModule returns the program's own module if the binary has its commit or its sum.
+// The repository is not in the binary.
 func mainModule(info *debug.BuildInfo) (predicate.ResourceDescriptor, bool, error) {
 	commit := setting(info, "vcs.revision")
 	if info.Main.Path == "" {
@@ -141,9 +141,9 @@ func mainModule(info *debug.BuildInfo) (predicate.ResourceDescriptor, bool, erro
 	return d, true, err
 }
 
-// usedModule is the module whose code was really used: the replacement, if there
-// is one. Where that is a directory, its path is of the machine that built and
-// says nothing: then the module stands there without version and sum.
+// usedModule returns the module whose code was used: the replacement, if there is one.
+// If the replacement is a directory of the build machine, local is true and the module
+// has neither version nor sum.
 func usedModule(m *debug.Module) (used debug.Module, local bool) {
 	switch {
 	case m.Replace == nil:
@@ -154,8 +154,8 @@ func usedModule(m *debug.Module) (used debug.Module, local bool) {
 	return *m.Replace, false
 }
 
-// isDirectory tells the path of a directory from that of a module, as go.mod
-// does.
+// isDirectory reports whether a replacement's path is a directory, by the rules of
+// go.mod.
 func isDirectory(path string) bool {
 	return path == "." || path == ".." || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") ||
 		strings.HasPrefix(path, "/") || strings.Contains(path, `\`) || len(path) > 1 && path[1] == ':'
@@ -181,32 +181,32 @@ func moduleDependency(m *debug.Module) (predicate.ResourceDescriptor, error) {
 	return d, nil
 }
 
-// dirHash turns the sum of a module into the digest that in-toto calls dirHash:
-// the same hash in hex (digest_set.md).
+// dirHash returns a module's sum as the digest that in-toto calls dirHash: the same
+// hash in hex (digest_set.md).
 func dirHash(sum string) (string, error) {
 	text, ok := strings.CutPrefix(sum, "h1:")
 	hash, err := base64.StdEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(hash) != 32 {
-		return "", fmt.Errorf("%w: %.80q is no h1 sum", ErrOrigin, sum)
+		return "", fmt.Errorf("%w: %.80q is not an h1 sum", ErrOrigin, sum)
 	}
 	return hex.EncodeToString(hash), nil
 }
 
-// golangPURL is the package URL of a module. Unlike the purl specification's, it
-// keeps upper case: module paths that differ in case are different modules.
+// golangPURL returns the package URL of a module. It keeps upper case, unlike the purl
+// specification: module paths that differ in case are different modules.
 func golangPURL(path, version string) string { return purl("golang", path, version) }
 
-// stdlib is the path by which scanners know the standard library.
+// stdlib is the name by which scanners know the standard library.
 const stdlib = "stdlib"
 
-// stdlibVersion is the version of the standard library of a toolchain, of which
-// the text may name experiments too ("go1.26.1 X:jsonv2").
+// stdlibVersion returns the version of a toolchain's standard library. The toolchain's
+// own version may name experiments, as in "go1.26.1 X:jsonv2".
 func stdlibVersion(goVersion string) string {
 	version, _, _ := strings.Cut(goVersion, " ")
 	return strings.TrimPrefix(version, "go")
 }
 
-// purl makes a package URL without qualifiers (purl-spec); path may have several
+// purl returns a package URL without qualifiers (purl-spec). path may have several
 // segments.
 func purl(kind, path, version string) string {
 	segments := strings.Split(path, "/")
@@ -220,7 +220,7 @@ func purl(kind, path, version string) string {
 	return text
 }
 
-// purlEscape keeps what purl-spec lets stand as it is.
+// purlEscape percent-escapes what purl-spec does not allow.
 func purlEscape(s string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder

@@ -11,18 +11,17 @@ import (
 // maxModuleFile bounds go.mod and go.sum, in bytes.
 const maxModuleFile = 16 << 20
 
-// GoModules gives the modules that a go.mod requires, with the sums that go.sum
-// has of them, as dependencies: package URLs with dirHash digests. A replaced
-// module is listed as what replaces it.
+// GoModules returns the modules that a go.mod requires as dependencies: package URLs
+// with the dirHash of go.sum. GoBinary returns what was really linked.
 //
-// From Go 1.17 on, go.mod lists every module of which a package may be needed,
-// those that only tests need included; an older go.mod does not, and is refused.
-// A module of which go.sum has only the sum of its go.mod was not read by the
-// build, and is left out; one that it does not have at all is refused. Ask
-// GoBinary for what was really linked.
+//   - A replaced module is listed as its replacement.
+//   - From Go 1.17 on, go.mod lists every module that may be needed, tests
+//     included. An older go.mod is ErrOrigin.
+//   - A module is left out if go.sum has the sum of its go.mod alone: the build did
+//     not read its code. A module without any sum is ErrOrigin.
 //
-// InternalParameters "goModule:" and the module's path hold the versions of the
-// language and the toolchain. Errors are ErrOrigin.
+// The internal parameter "goModule:PATH" for the module's path holds the versions of
+// the language and the toolchain. Errors are ErrOrigin.
 //
 // Source: Go Modules Reference, "go.mod files" and "go.sum files".
 func GoModules(goMod, goSum []byte) (Facts, error) {
@@ -60,7 +59,7 @@ func GoModules(goMod, goSum []byte) (Facts, error) {
 	return f, nil
 }
 
-// moduleVersion is one version of a module, or all where version is empty.
+// moduleVersion is one version of a module. Empty version: all of them.
 type moduleVersion struct{ path, version string }
 
 type goModFile struct {
@@ -109,13 +108,13 @@ func parseGoMod(text []byte) (*goModFile, error) {
 	case m.path == "":
 		return nil, fmt.Errorf("%w: go.mod names no module", ErrOrigin)
 	case !since117(m.goVersion):
-		return nil, fmt.Errorf("%w: go.mod is of Go %.20q: before 1.17 it does not list what a build uses", ErrOrigin, m.goVersion)
+		return nil, fmt.Errorf("%w: go.mod is for Go %.20q, want 1.17 or newer; an older one does not list all modules of a build", ErrOrigin, m.goVersion)
 	}
 	return m, nil
 }
 
-// directive reads one directive. Those that do not change which modules are used
-// are passed over, the ones that are not known yet among them.
+// directive reads one directive. It ignores those that do not change which modules are
+// used, and those that it does not know.
 func (m *goModFile) directive(words []string) error {
 	args := words[1:]
 	set := func(into *string) error {
@@ -161,7 +160,7 @@ func (m *goModFile) replaceDirective(args []string) error {
 			value.version = by[1]
 		}
 		if have, twice := m.replace[key]; twice && have != value {
-			return fmt.Errorf("two replacements of one module")
+			return fmt.Errorf("one module has two replacements")
 		}
 		m.replace[key] = value
 		return nil
@@ -169,8 +168,8 @@ func (m *goModFile) replaceDirective(args []string) error {
 	return fmt.Errorf("malformed replace")
 }
 
-// since117 reports whether a version of the language, such as 1.21 or 1.26rc1, is
-// 1.17 or newer.
+// since117 reports whether a version of the language, such as 1.21 or 1.26rc1, is 1.17
+// or newer.
 func since117(version string) bool {
 	major, minor, _ := strings.Cut(version, ".")
 	if end := strings.IndexFunc(minor, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
@@ -181,7 +180,8 @@ func since117(version string) bool {
 	return errMajor == nil && errMinor == nil && (first > 1 || first == 1 && second >= 17)
 }
 
-// goModWords splits a line into words; parentheses are words, comments none.
+// goModWords splits a line into words. Parentheses are words, and comments are left
+// out.
 func goModWords(line string) ([]string, error) {
 	var words []string
 	for {
@@ -190,7 +190,7 @@ func goModWords(line string) ([]string, error) {
 		case line == "" || strings.HasPrefix(line, "//"):
 			return words, nil
 		case strings.HasPrefix(line, "/*"):
-			return nil, fmt.Errorf("comment that go.mod does not have")
+			return nil, fmt.Errorf("a comment with /*, which go.mod does not allow")
 		case line[0] == '(' || line[0] == ')':
 			words, line = append(words, line[:1]), line[1:]
 		case line[0] == '"' || line[0] == '`':
@@ -216,12 +216,11 @@ func goModWords(line string) ([]string, error) {
 	}
 }
 
-// goSums are the sums in a go.sum. The version of a go.mod alone ends in
-// "/go.mod".
+// goSums holds the sums in a go.sum. The version of a go.mod ends in "/go.mod".
 type goSums map[moduleVersion]string
 
-// sum gives the module, or its replacement, the sum of its code; read is false
-// where the build did not read that code.
+// sum sets the sum of the module or its replacement. read is false if the build did not
+// read the module's code.
 func (s goSums) sum(m *debug.Module) (read bool, err error) {
 	used, local := usedModule(m)
 	if local {
@@ -242,8 +241,8 @@ func (s goSums) sum(m *debug.Module) (read bool, err error) {
 	return true, nil
 }
 
-// parseGoSum reads lines of "path version sum". Sums by other algorithms than h1
-// are passed over.
+// parseGoSum reads lines of "path version sum". It ignores sums by other algorithms than
+// h1.
 func parseGoSum(text []byte) (goSums, error) {
 	sums := make(goSums)
 	n := 0
@@ -261,7 +260,7 @@ func parseGoSum(text []byte) (goSums, error) {
 		}
 		key := moduleVersion{words[0], words[1]}
 		if have, twice := sums[key]; twice && have != words[2] {
-			return nil, fmt.Errorf("%w: go.sum line %d: another sum of the same module", ErrOrigin, n)
+			return nil, fmt.Errorf("%w: go.sum line %d: a second, different sum of one module", ErrOrigin, n)
 		}
 		sums[key] = words[2]
 	}

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// The parts of a CycloneDX 1.6 document that are written ("https://cyclonedx.org",
-// bom-1.6.schema.json).
+// The parts of a CycloneDX 1.6 document that GoBinarySBOM writes
+// (https://cyclonedx.org, bom-1.6.schema.json).
 type (
 	cdxDocument struct {
 		Format       string         `json:"bomFormat"`
@@ -39,14 +39,17 @@ type (
 	}
 )
 
-// GoBinarySBOM writes a bill of materials, CycloneDX 1.6 in JSON, of the modules
-// that a Go binary was linked from and of the standard library. A module's sum
-// is no hash of any file, so that it is not among CycloneDX's hashes but a
-// property, "hallmark:go:sum". How the modules depend on one another a binary
-// does not say.
+// GoBinarySBOM returns an SBOM of a Go binary: the modules that were linked, and the
+// standard library. The format is CycloneDX 1.6 in JSON.
 //
-// One binary always gives the same text: there is no time in it, and the serial
-// number is derived from the content. Errors are ErrOrigin.
+//   - A module's sum is the property "hallmark:go:sum". It is not the hash of a
+//     file, as CycloneDX's hashes are.
+//   - A binary does not say how its modules depend on one another, so neither does
+//     the SBOM.
+//   - The same binary always gives the same text. It has no time, and its serial
+//     number is derived from the content.
+//
+// Errors are ErrOrigin.
 func GoBinarySBOM(r io.ReaderAt) ([]byte, error) {
 	info, err := readGoBinary(r)
 	if err != nil {
@@ -114,7 +117,7 @@ func (d cdxDocument) marshal() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// contentUUID is a UUID that is derived from content (version 8 of RFC 9562).
+// contentUUID returns a UUID that is derived from content (version 8 of RFC 9562).
 func contentUUID(content []byte) string {
 	sum := sha256.Sum256(content)
 	u := sum[:16]

@@ -15,24 +15,25 @@ import (
 // maxPackageLock bounds a lock file, in bytes.
 const maxPackageLock = 64 << 20
 
-// PackageLock gives the packages that npm's package-lock.json (or
-// npm-shrinkwrap.json) of version 1, 2 or 3 locks, as dependencies: package URLs,
-// the digests of "integrity" in hex, and where each is from, without credentials
-// or query. A package from git has its gitCommit. Packages that are needed for
-// development only, optional, or contained in another package's archive say so
-// in annotations ("dev", "optional", "bundled").
+// PackageLock returns the packages of npm's package-lock.json or npm-shrinkwrap.json
+// as dependencies. It reads versions 1, 2 and 3, up to 64 MiB. A dependency has:
 //
-// Directories of the project itself (workspaces, links, "file:") are no
-// dependencies. Of version 2, which says everything twice, "packages" is read, as
-// npm does.
+//   - the package URL
+//   - the digests of "integrity" in hex, and the gitCommit of a package from git
+//   - the download location, without login and query
+//   - the annotations "dev", "optional" and "bundled", if the package is needed for
+//     development alone, is optional, or is part of another package's archive
 //
-// Errors are ErrOrigin: malformed, another version, two names that differ only in
-// case, an integrity that is none.
+// Directories of the project (workspaces, links, "file:") are left out. A file of
+// version 2 lists its packages twice, and "packages" is read, as npm does.
+//
+// Errors are ErrOrigin for a malformed file, another version, two names that differ
+// in case alone, and a malformed integrity.
 //
 // Source: npm documentation, package-lock.json; W3C Subresource Integrity.
 func PackageLock(data []byte) (Facts, error) {
 	if len(data) > maxPackageLock {
-		return Facts{}, fmt.Errorf("%w: a lock file of %d bytes, at most %d are read", ErrOrigin, len(data), maxPackageLock)
+		return Facts{}, fmt.Errorf("%w: the lock file has %d bytes, the limit is %d", ErrOrigin, len(data), maxPackageLock)
 	}
 	root, err := strictjson.ParseExact(data)
 	if err != nil {
@@ -42,11 +43,11 @@ func PackageLock(data []byte) (Facts, error) {
 	version, _ := root.Get("lockfileVersion").Int()
 	switch {
 	case root.Kind() != strictjson.Object || version < 1 || version > 3:
-		return Facts{}, fmt.Errorf("%w: lockfileVersion %.20s; known are 1, 2 and 3", ErrOrigin, root.Get("lockfileVersion").Raw())
+		return Facts{}, fmt.Errorf("%w: lockfileVersion is %.20s, want 1, 2 or 3", ErrOrigin, root.Get("lockfileVersion").Raw())
 	case version == 1:
 		err = l.tree(root.Get("dependencies"), false)
 	case root.Get("packages").Kind() != strictjson.Object:
-		return Facts{}, fmt.Errorf("%w: a lock file of version %d without packages", ErrOrigin, version)
+		return Facts{}, fmt.Errorf("%w: the lock file has version %d and no packages", ErrOrigin, version)
 	default:
 		err = l.packages(root.Get("packages"))
 	}
@@ -60,7 +61,7 @@ func PackageLock(data []byte) (Facts, error) {
 type lockEntry struct {
 	Name        string `json:"name"`
 	Version     string `json:"version"`
-	Resolved    any    `json:"resolved"` // a string where it means anything
+	Resolved    any    `json:"resolved"` // other types than string have no meaning
 	Integrity   string `json:"integrity"`
 	Link        bool   `json:"link"`
 	Dev         bool   `json:"dev"`
@@ -72,11 +73,11 @@ type lockEntry struct {
 
 type lockReader struct {
 	found []predicate.ResourceDescriptor
-	at    map[string]int // where a package stands in found
+	at    map[string]int // a package's index in found
 }
 
-// packages reads the map of versions 2 and 3, of which the keys are paths. What
-// lies in no node_modules is the project's own.
+// packages reads the map of versions 2 and 3 from paths to packages. Paths outside of
+// node_modules are the project's own.
 func (l *lockReader) packages(all strictjson.Value) error {
 	const modules = "node_modules/"
 	for path, v := range all.Members() {
@@ -89,7 +90,7 @@ func (l *lockReader) packages(all strictjson.Value) error {
 			return err
 		}
 		if e.Name == "" {
-			e.Name = path[at+len(modules):] // else it is installed by an alias
+			e.Name = path[at+len(modules):] // a name is given for an alias alone
 		}
 		if err := l.add(e); err != nil {
 			return err
@@ -105,7 +106,7 @@ func (l *lockReader) tree(all strictjson.Value, bundled bool) error {
 		return nil
 	case strictjson.Object:
 	default:
-		return fmt.Errorf("%w: dependencies of a lock file are no object", ErrOrigin)
+		return fmt.Errorf("%w: dependencies is not an object", ErrOrigin)
 	}
 	for name, v := range all.Members() {
 		e, err := lockEntryOf(v, name)
@@ -119,7 +120,7 @@ func (l *lockReader) tree(all strictjson.Value, bundled bool) error {
 			}
 		}
 		if strings.Contains(e.Version, ":") {
-			// The specifier of something that is not from a registry.
+			// The specifier of a package that is not from a registry.
 			if e.Resolved == nil {
 				e.Resolved = e.Version
 			}
@@ -144,7 +145,7 @@ func lockEntryOf(v strictjson.Value, path string) (lockEntry, error) {
 	return e, nil
 }
 
-// add appends a package, unless it is of the project itself or was not installed.
+// add adds a package, unless it is the project's own or was not installed.
 func (l *lockReader) add(e lockEntry) error {
 	resolved, _ := e.Resolved.(string)
 	local := strings.HasPrefix(resolved, "file:") && e.Integrity == ""
@@ -166,8 +167,8 @@ func (l *lockReader) add(e lockEntry) error {
 	return l.keep(d)
 }
 
-// keep adds a package. One that is installed at several places is listed once,
-// and is said to be for development, optional or bundled if it is so everywhere.
+// keep adds a package once. A package in several places keeps an annotation if it has
+// the annotation in all of them.
 func (l *lockReader) keep(d predicate.ResourceDescriptor) error {
 	key := fmt.Sprint(d.URI, d.Digest)
 	if i, twice := l.at[key]; twice {
@@ -175,15 +176,15 @@ func (l *lockReader) keep(d predicate.ResourceDescriptor) error {
 		return nil
 	}
 	if len(l.found) >= maxModules {
-		return fmt.Errorf("%w: more than %d packages in a lock file", ErrOrigin, maxModules)
+		return fmt.Errorf("%w: the lock file has more than %d packages", ErrOrigin, maxModules)
 	}
 	l.at[key] = len(l.found)
 	l.found = append(l.found, d)
 	return nil
 }
 
-// setLockSource says where a package is from, and of one from git its commit; of
-// a local path it says nothing.
+// setLockSource sets the download location of a package, and the commit of one from
+// git. A local path is left out.
 func setLockSource(d *predicate.ResourceDescriptor, resolved string) {
 	u, err := url.Parse(resolved)
 	if err != nil || u.Host == "" {
@@ -205,9 +206,9 @@ func setLockSource(d *predicate.ResourceDescriptor, resolved string) {
 	}
 }
 
-// integrityDigests reads Subresource Integrity metadata: "sha512-" and base64,
-// several separated by white space. Algorithms that are not known are passed
-// over; two different hashes by one algorithm say nothing for certain.
+// integrityDigests reads Subresource Integrity metadata: "sha512-" and base64, separated
+// by white space. It ignores unknown algorithms. Two different hashes by one algorithm
+// are an error.
 func integrityDigests(text string) (map[string]string, error) {
 	digests := make(map[string]string)
 	for part := range strings.FieldsSeq(text) {
@@ -223,7 +224,7 @@ func integrityDigests(text string) (map[string]string, error) {
 		}
 		value := hex.EncodeToString(hash)
 		if have := digests[algorithm]; have != "" && have != value {
-			return nil, fmt.Errorf("%w: an integrity of two different hashes by %s", ErrOrigin, algorithm)
+			return nil, fmt.Errorf("%w: an integrity has two different hashes by %s", ErrOrigin, algorithm)
 		}
 		digests[algorithm] = value
 	}

@@ -8,22 +8,21 @@ import (
 	"path/filepath"
 )
 
-// killGroup leaves it at killing the command itself: there are no process groups
-// here.
+// killGroup does nothing, because there are no process groups: cancelling kills the
+// command alone.
 func killGroup(*exec.Cmd) {}
 
-// endGroup finds nothing to end.
+// endGroup does nothing, because there are no process groups.
 func endGroup(*exec.Cmd) {}
 
-// openFlags: there are none that keep from following a link.
+// openFlags is empty: no flag prevents following a link.
 const openFlags = 0
 
-// hasModes: git itself does not look whether files are executable here.
+// hasModes is false: git ignores executable bits on these systems.
 const hasModes = false
 
-// ownedByThisUser leaves it to git.
+// ownedByThisUser is always true: git itself checks the owner.
 func ownedByThisUser(fs.FileInfo) bool { return true }
 
-// safeDirectory makes git check whose a repository is, unless it is the
-// directory's own.
+// safeDirectory returns the directory for which git skips its check of the owner.
 func safeDirectory(dir string) string { return filepath.ToSlash(dir) }

@@ -10,15 +10,14 @@ import (
 	"time"
 )
 
-// killGroup makes the end of the context kill the command with all that it has
-// started.
+// killGroup makes the end of the context kill the command and its children.
 func killGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-// endGroup kills what a command that has ended has left behind, and waits for it to
-// be gone: at most a second, since where nobody buries orphans they stay.
+// endGroup kills the processes that an ended command left behind, and waits until
+// they are gone. It waits a second at most: without an init process, orphans stay.
 func endGroup(cmd *exec.Cmd) {
 	if cmd.Process == nil {
 		return
@@ -32,18 +31,18 @@ func endGroup(cmd *exec.Cmd) {
 	}
 }
 
-// openFlags keep from following a link, and from waiting for a pipe's other end.
+// openFlags prevent following a link, and waiting for the other end of a pipe.
 const openFlags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-// hasModes: files are executable or not.
+// hasModes is true: files have an executable bit.
 const hasModes = true
 
-// ownedByThisUser reports whether a file belongs to whoever runs this.
+// ownedByThisUser reports whether a file belongs to the user of this process.
 func ownedByThisUser(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int64(stat.Uid) == int64(os.Geteuid())
 }
 
-// safeDirectory lets git look at any repository: whose it is has been checked, or
-// will be, here. Not every git does.
+// safeDirectory lets git read the repository of any owner. git.top checks the owner,
+// which not every version of git does.
 func safeDirectory(string) string { return "*" }

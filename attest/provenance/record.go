@@ -21,20 +21,21 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/hashtree"
 )
 
-// BuildTypeCommand is the build type of a recorded command: see buildtypes.md.
+// BuildTypeCommand is the build type of a recorded command, which buildtypes.md
+// explains.
 const BuildTypeCommand = buildTypes + "#command-v1"
 
 // ErrCommand says that a recorded command could not be run, or failed.
 var ErrCommand = errors.New("command failed")
 
-// ExitError is the error of a command that ended with another status than 0. It
-// is ErrCommand.
+// ExitError is the error of a command with another exit status than 0. It wraps
+// ErrCommand.
 type ExitError struct {
-	// Code is the exit status; -1 where a signal ended the command.
+	// Code is the exit status. It is -1 if a signal ended the command.
 	Code int
 }
 
-// Error implements error.
+// Error returns the exit status.
 func (e *ExitError) Error() string {
 	if e.Code < 0 {
 		return ErrCommand.Error() + ": ended by a signal"
@@ -45,123 +46,126 @@ func (e *ExitError) Error() string {
 // Unwrap returns ErrCommand.
 func (e *ExitError) Unwrap() error { return ErrCommand }
 
-// Bounds of a recording.
+// Limits of a recording.
 const (
 	defaultMaxListed = 1000
 	maxTail          = 1 << 20
-	maxPrivateKey    = 16 << 10 // of one that is found by its form
+	maxPrivateKey    = 16 << 10 // bytes of one that is found by its form
 	killDelay        = 5 * time.Second
 )
 
-// RecordOptions say what is recorded of a build command.
+// RecordOptions say which command runs, and what is recorded of it.
 type RecordOptions struct {
-	// Command is the program and its arguments. Required. It is run as it is,
-	// without a shell.
+	// Command is the program and its arguments. It runs without a shell. Required.
 	Command []string
-	// Dir is where it runs, and the tree whose files are its materials and
-	// products. Empty: the current directory.
+	// Dir is the directory in which the command runs. The files below it are its
+	// materials and products. Empty: the current directory.
 	Dir string
-	// Env is the command's environment. Nil: that of this process. Nothing of it
-	// is recorded: what is secret in it is looked for in the tail.
+	// Env is the command's environment, which is not recorded. Secrets in it are
+	// redacted from the tail. Nil: the environment of this process.
 	Env []string
 	// Stdin is what the command reads. Nil: nothing.
 	Stdin io.Reader
-	// Stdout and Stderr take what it writes. Where both are one writer, it is
-	// written to by one goroutine at a time. Nil: it is thrown away, but for the
-	// tail.
+	// Stdout and Stderr take the command's output. If both are the same writer,
+	// one goroutine at a time writes to it. Nil: the output is discarded, except
+	// for the tail.
 	Stdout, Stderr io.Writer
-	// Ignore are patterns like those of .gitignore: what they match is not looked
-	// at, besides .git. Empty: nothing else is left out.
+	// Ignore are patterns as in .gitignore for files that are not read, besides
+	// .git. Empty: none.
 	Ignore []string
-	// Materials and Products are patterns that leave files out of the one or the
-	// other. Empty: all files are materials, and those that are new or have
-	// changed are products.
+	// Materials and Products are patterns for files that are left out of the
+	// materials or of the products. Empty: all files are materials, and all new
+	// or changed files are products.
 	Materials, Products []string
-	// NoMaterials leaves the materials out, for a build in an empty directory or
-	// where other facts name them. False: they are hashed.
+	// NoMaterials leaves the materials out. Use it in an empty directory, or if
+	// other facts name the materials. False: they are recorded.
 	NoMaterials bool
-	// OutputTail is how many bytes at the end of what the command writes are
-	// kept as a byproduct, up to 1 MiB; of a line that they would cut, nothing.
-	// It is kept once all secrets that are known of the command are replaced: those
-	// in Redact, what is redacted in its arguments, and the values of variables of
-	// its environment whose names speak of secrets, if they have four bytes or
-	// more. Each is looked for as it is and as JSON, shells, URLs, HTML, base64 and
-	// hexadecimal show it, in upper and lower case, and across ends of lines. Of a
-	// named secret or an argument with fewer than four bytes, whole lines are
-	// replaced. Where there are more than 1000 secrets nothing is kept, and
-	// Recording.OutputLeftOut says so. Zero: none.
+	// OutputTail is how many bytes at the end of the output are recorded as a
+	// byproduct, in whole lines and at most 1 MiB. Zero: none. Secrets are
+	// replaced first:
+	//
+	//   - the secrets in Redact, and those in the command's arguments
+	//   - the values of variables with the name of a secret, from four bytes on
+	//   - any of these as JSON, shells, URLs, HTML, base64 or hexadecimal show
+	//     it, in upper or lower case, and across line ends
+	//
+	// For a secret of fewer than four bytes, whole lines are replaced. With more
+	// than 1000 secrets nothing is recorded, and Recording.OutputLeftOut says so.
 	OutputTail int
-	// Redact are texts that must appear neither in the recorded command nor in
-	// the tail, such as tokens. Of both, what looks like a secret is redacted
-	// without being named: private keys, tokens of well-known forms, logins and
-	// queries of URLs, values behind names such as API_KEY or --token. Short
-	// options (-u, -p) do not tell. Empty: none besides.
+	// Redact are secrets that are replaced in the recorded command and in the
+	// tail. These are replaced without being named: private keys, tokens of
+	// well-known forms, logins and queries of URLs, and values behind names such
+	// as API_KEY or --token. Values of short options (-u, -p) must be named.
+	// Empty: no further secrets.
 	Redact []string
-	// AllowFailure gives a Recording of a command that failed. False: an
-	// *ExitError.
+	// AllowFailure makes Record return a Recording of a command that failed.
+	// False: it returns an *ExitError.
 	AllowFailure bool
-	// MaxListed is how many materials are listed one by one; of more, one
+	// MaxListed is how many materials are listed one by one. For more, one
 	// descriptor of a list is recorded. Zero: 1000.
 	MaxListed int
-	// Workers is how many files are hashed at once. Zero: one for each
-	// processor.
+	// Workers is how many files are hashed at once. Zero: one per processor.
 	Workers int
-	// Progress is told how many files and bytes have been hashed, while
-	// materials and products are. Nil: nobody.
+	// Progress is told how many files and bytes have been hashed. The phase is
+	// "materials" or "products". Nil: no progress is reported.
 	Progress func(phase string, files int, bytes int64)
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
 
-// Recording is what was recorded of a command.
+// Recording is what Record recorded of a command.
 type Recording struct {
-	// Command is what was run, redacted.
+	// Command is the program and its arguments, redacted.
 	Command []string
-	// ExitCode is its exit status; -1 where a signal ended it.
+	// ExitCode is the exit status. It is -1 if a signal ended the command.
 	ExitCode int
-	// StartedOn and FinishedOn are its times.
+	// StartedOn and FinishedOn are the times of the command's start and end.
 	StartedOn, FinishedOn time.Time
-	// Materials are the files before, Products those that the command made or
-	// changed, and Changed the paths of materials that it changed or removed.
+	// Materials are the files before the command, and Products the files that it
+	// made or changed. Changed are the paths of materials that it changed or
+	// removed.
 	Materials, Products []File
 	Changed             []string
-	// Output is the tail of what it wrote, redacted; nil where none was asked for.
+	// Output is the tail of the output, redacted. Nil: none was asked for.
 	Output []byte
-	// OutputLeftOut says why there is none although it was asked for. Empty: there
-	// is.
+	// OutputLeftOut says why Output is nil although a tail was asked for. Empty: it
+	// was not left out.
 	OutputLeftOut string
 
 	maxListed int
 }
 
-// File is a file of the tree.
+// File is a file of a recorded tree.
 type File struct {
-	// Path is relative to the tree, with slashes.
+	// Path is relative to RecordOptions.Dir, with slashes.
 	Path string
-	// SHA256 is the digest of its content, in hex, and Size its bytes.
+	// SHA256 is the digest of the content in hex, and Size its length in bytes.
 	SHA256 string
 	Size   int64
 }
 
-// Record hashes the tree, runs a command in it, and hashes the tree again.
+// Record hashes the files of a directory, runs a command there, and hashes the files
+// again.
 //
-// Only regular files count. Symbolic links are not followed, and nothing outside
-// of the tree is read. Cancelling the context kills the command with all of its
-// children (on Unix; elsewhere the command alone). So does the command's own end:
-// what goes on could change the products once they are hashed. A child that has
-// left the process group, as daemons do, is not found.
+//   - Regular files alone are hashed. Symbolic links are not followed, and nothing
+//     outside of the directory is read.
+//   - Cancelling the context kills the command and its children; on systems other
+//     than Unix, the command alone.
+//   - When the command ends, its remaining children are killed, because they could
+//     change the products. A child that left the process group, as daemons do,
+//     survives.
 //
-// The command can write to what other sources of facts read. Read those before: of
-// a git work tree, see Tree.Recheck.
+// The command can change what other sources of facts read. Read those first. For a
+// git work tree, use ReadTree before and Tree.Recheck after the command.
 //
 // Errors are attest.ErrOptions, ErrCommand, ErrFileChanged, ErrFileName,
-// ErrTooLarge, those of the file system, and that of the context.
+// ErrTooLarge, those of the file system, and the context's.
 func Record(ctx context.Context, o RecordOptions) (*Recording, error) {
 	if len(o.Command) == 0 {
-		return nil, fmt.Errorf("%w: no command to record", attest.ErrOptions)
+		return nil, fmt.Errorf("%w: RecordOptions.Command is empty", attest.ErrOptions)
 	}
 	if o.OutputTail < 0 || o.OutputTail > maxTail {
-		return nil, fmt.Errorf("%w: an output tail of %d bytes; the limit is %d", attest.ErrOptions, o.OutputTail, maxTail)
+		return nil, fmt.Errorf("%w: the output tail has %d bytes, the limit is %d", attest.ErrOptions, o.OutputTail, maxTail)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -216,20 +220,20 @@ func (o RecordOptions) hash(ctx context.Context, phase string, filter *hashtree.
 	return files, nil
 }
 
-// tailKept is how much of the output has to be kept, so that a secret which reaches
-// into the tail is known as a whole.
+// tailKept returns how many bytes of the output to keep. They hold the whole of any
+// secret that reaches into the tail.
 func (o RecordOptions) tailKept(secrets []string) int {
 	if o.OutputTail == 0 {
 		return 0
 	}
 	longest := maxPrivateKey
 	for _, s := range secrets {
-		longest = max(longest, 2*formGrowth*len(s)) // with ends of lines within it
+		longest = max(longest, 2*formGrowth*len(s)) // with line ends within it
 	}
 	return o.OutputTail + longest
 }
 
-// run runs the command and keeps its status, times and the tail of its output.
+// run runs the command and records its status, times and tail.
 func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = o.dir(), o.Env, o.Stdin
@@ -237,7 +241,7 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 	if o.OutputTail > 0 {
 		var tooMany bool
 		if secrets, tooMany = commandSecrets(o.Command, cmd.Environ(), o.Redact); tooMany {
-			r.OutputLeftOut = fmt.Sprintf("the command has more than %d secrets, which could be in it", maxSecrets)
+			r.OutputLeftOut = fmt.Sprintf("the command has more than %d secrets, and any of them could be in the output", maxSecrets)
 			o.OutputTail = 0
 		}
 	}
@@ -248,7 +252,7 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 		cmd.Stderr = tail.beside(o.Stderr)
 	}
 	killGroup(cmd)
-	// A grandchild that keeps the output open must not keep us waiting.
+	// Do not wait for a grandchild that keeps the output open.
 	cmd.WaitDelay = killDelay
 	r.StartedOn = o.Now().UTC()
 	err := cmd.Run()
@@ -267,14 +271,14 @@ func (r *Recording) run(ctx context.Context, o RecordOptions) error {
 			return &ExitError{Code: r.ExitCode}
 		}
 	case errors.Is(err, exec.ErrWaitDelay):
-		return fmt.Errorf("%w: %s has ended, but not what it started, which still writes: %w", ErrCommand, filepath.Base(o.Command[0]), err)
+		return fmt.Errorf("%w: %s has ended, and a process that it started still writes: %w", ErrCommand, filepath.Base(o.Command[0]), err)
 	case err != nil:
 		return fmt.Errorf("%w: %s: %w", ErrCommand, filepath.Base(o.Command[0]), err)
 	}
 	return nil
 }
 
-// compare tells materials, products and what has changed.
+// compare fills in materials, products and changed files.
 func (r *Recording) compare(o RecordOptions, before, after []File) error {
 	materials, err := hashtree.NewFilter(o.Materials...)
 	if err != nil {
@@ -306,9 +310,8 @@ func (r *Recording) compare(o RecordOptions, before, after []File) error {
 	return nil
 }
 
-// Facts are what the recording says about the build: the command as an external
-// parameter, the materials as dependencies, the times, the exit status, materials
-// that changed, and the tail of the output as a byproduct. See buildtypes.md.
+// Facts returns the facts of the recording, as buildtypes.md describes them for
+// BuildTypeCommand.
 func (r *Recording) Facts() Facts {
 	command := make([]any, len(r.Command))
 	for i, arg := range r.Command {
@@ -341,7 +344,7 @@ func (r *Recording) Facts() Facts {
 	return f
 }
 
-// Subjects are the products, to be attested.
+// Subjects returns the products as subjects of an attestation.
 func (r *Recording) Subjects() []attest.Subject {
 	subjects := make([]attest.Subject, 0, len(r.Products))
 	for _, f := range r.Products {
@@ -350,9 +353,9 @@ func (r *Recording) Subjects() []attest.Subject {
 	return subjects
 }
 
-// describeFiles lists files one by one, or where there are too many one list of
-// them: lines as "sha256sum" writes them, of digest, two blanks, path and a line
-// feed, sorted by path. Paths hold no control characters.
+// describeFiles describes each file, or for more than most files one list of them.
+// The list has the lines of "sha256sum", sorted by path: digest, two blanks, path and
+// a line feed. Paths hold no control characters.
 func describeFiles(files []File, most int) []predicate.ResourceDescriptor {
 	if len(files) <= most {
 		var all []predicate.ResourceDescriptor
@@ -372,9 +375,9 @@ func describeFiles(files []File, most int) []predicate.ResourceDescriptor {
 	}}
 }
 
-// tailWriter keeps the last bytes of what is written. Two streams of one command
-// write to it, line by line: what one writes does not hide a secret in the midst of a
-// line of the other.
+// tailWriter keeps the last bytes of what is written. The two streams of a command
+// write to it line by line, so one stream cannot split a secret in a line of the
+// other.
 type tailWriter struct {
 	limit   int
 	mu      sync.Mutex
@@ -382,10 +385,10 @@ type tailWriter struct {
 	streams []*lineWriter
 }
 
-// lineWriter is one stream.
+// lineWriter is one stream of a tailWriter.
 type lineWriter struct {
 	t    *tailWriter
-	line []byte // the last one, as far as it has come
+	line []byte // the last line, which has no end yet
 }
 
 func (l *lineWriter) Write(p []byte) (int, error) {
@@ -396,15 +399,15 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 		l.t.add(l.line[:end])
 		l.line = append(l.line[:0], l.line[end:]...)
 	}
-	// The beginning of a line that is longer than the tail is cut, and the line not
-	// kept then.
+	// A line that is longer than the tail loses its beginning, and is left out
+	// later.
 	if len(l.line) > 2*l.t.limit {
 		l.line = append(l.line[:0], l.line[len(l.line)-l.t.limit:]...)
 	}
 	return len(p), nil
 }
 
-// beside gives a writer that also passes on to another one.
+// beside returns a writer that keeps the tail and passes the output on.
 func (t *tailWriter) beside(to io.Writer) io.Writer {
 	switch {
 	case t.limit == 0 && to == nil:
@@ -420,8 +423,8 @@ func (t *tailWriter) beside(to io.Writer) io.Writer {
 	return io.MultiWriter(to, l)
 }
 
-// sameWriter reports whether two writers are one. Some cannot be compared, which
-// panics.
+// sameWriter reports whether two writers are the same. Comparing some types of
+// writers panics.
 func sameWriter(a, b io.Writer) (same bool) {
 	defer func() {
 		if recover() != nil {
@@ -434,7 +437,7 @@ func sameWriter(a, b io.Writer) (same bool) {
 // add is called with mu held.
 func (t *tailWriter) add(p []byte) {
 	t.held = append(t.held, p[max(0, len(p)-t.limit):]...)
-	// Twice as much is let gather, so that not every write moves all of it.
+	// Moving the bytes only at twice the limit spares a copy for each write.
 	if len(t.held) > 2*t.limit {
 		t.held = append(t.held[:0], t.held[len(t.held)-t.limit:]...)
 	}
@@ -450,7 +453,7 @@ func (t *tailWriter) bytes() []byte {
 	return slices.Clone(t.held[max(0, len(t.held)-t.limit):])
 }
 
-// outputType says whether output is text.
+// outputType returns the media type of an output.
 func outputType(output []byte) string {
 	if utf8.Valid(output) && !strings.ContainsRune(string(output), 0) {
 		return "text/plain"

@@ -13,8 +13,8 @@ import (
 // redacted stands in place of a secret.
 const redacted = "[redacted]"
 
-// secretNamePart is what names of options, variables and headers that hold secrets
-// have in them; secretWord is a shell's word, with its quotes.
+// secretNamePart matches within the names of options, variables and headers that
+// hold secrets. secretWord matches a word of a shell with its quotes.
 const (
 	secretNamePart = `(?:passw|passphrase|passin|passout|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer` +
 		`|[-_]pass\b|[-_]pwd\b|(?:\b|_)auth(?:\b|_))`
@@ -24,17 +24,18 @@ const (
 
 var (
 	secretNamePattern = lazy.Regexp(`(?i)` + secretNamePart)
+	// tokenForm finds tokens of well-known forms.
+	tokenForm = lazy.Regexp(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
+		`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
+		`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
 
-	// secretForms find secrets by what stands around them, or by their own form;
-	// where there is a group, it is the secret.
+	// secretForms find secrets by their form or by the text around them. A group
+	// is the secret.
 	secretForms = []func() *regexp.Regexp{
-		// Well-known tokens.
-		lazy.Regexp(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}` +
-			`|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bdop_v1_[a-f0-9]{40,}` +
-			`|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
-		// Private keys, also where the end is missing.
+		tokenForm,
+		// Private keys, even without their end.
 		lazy.Regexp(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
-		// NAME=SECRET and NAME: SECRET, the name also in quotes or brackets.
+		// NAME=SECRET and NAME: SECRET. The name may be in quotes or brackets.
 		lazy.Regexp(`(?i)` + secretName + `["'\])}]*[ \t]*[=:]+>?[ \t]*(` + secretWord + `)`),
 		// The query of a URL.
 		lazy.Regexp(`[A-Za-z][A-Za-z0-9+.-]*://[^\s?]*\?([^\s"']+)`),
@@ -43,31 +44,36 @@ var (
 	}
 	keyBegin = lazy.Regexp(`-----BEGIN [A-Z ]*PRIVATE KEY`)
 	keyEnd   = lazy.Regexp(`-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----`)
-	// argumentForms find secrets in arguments, which may be scripts: behind a name
-	// and blanks, and the whole of what is a header's value.
+	// argumentForms find secrets in arguments, which may be scripts: a word behind
+	// a name, and the whole value of a header.
 	argumentForms = []func() *regexp.Regexp{
 		lazy.Regexp(`(?i)` + secretName + `(?:[ \t]|\\\r?\n)+(` + secretWord + `)`),
 		lazy.Regexp(`(?i)` + secretName + `:[ \t]+([^\r\n"']+)`),
 	}
-	// loginForm is the login in a URL. A password may have an @ and slashes, so that
-	// it goes as far as it can.
+	// loginForm matches the login in a URL up to the last @, because a password may
+	// hold an @ and slashes.
 	loginForm = lazy.Regexp(`[A-Za-z][A-Za-z0-9+.-]*://(\S*@)`)
 )
 
-// span is a part of a text that must not be recorded.
+// span is a part of a text that is not recorded.
 type span struct {
 	from, to int
-	with     string // what stands in its place
+	with     string // the replacement
 }
 
-// redactCommand leaves secrets out of a command line: the texts that are named;
-// values of options, variables and headers whose names speak of secrets (--token=X,
-// --token X, API_KEY=X, X-Api-Key: X), also within an argument such as a script;
-// logins and queries of URLs; and what has the form of a well-known token. What a
-// secret looks like nobody knows for all: name it.
+// redactCommand leaves secrets out of a command line, and within arguments such as
+// scripts:
+//
+//   - the named secrets
+//   - values of options, variables and headers with the name of a secret (--token=X,
+//     --token X, API_KEY=X, X-Api-Key: X)
+//   - logins and queries of URLs
+//   - tokens of well-known forms
+//
+// Other secrets have no form to find them by, and must be named.
 func redactCommand(command, secrets []string) []string {
 	out := make([]string, len(command))
-	// What is secret in one argument is so in the others.
+	// A secret of one argument is a secret in the others.
 	for _, s := range argumentSecrets(command, secrets) {
 		if len(s) >= minSecret {
 			secrets = append(slices.Clip(secrets), s)
@@ -83,20 +89,19 @@ func redactCommand(command, secrets []string) []string {
 	return out
 }
 
-// hidesNext reports whether an argument is an option whose value, which is a secret, is
-// the next one.
+// hidesNext reports whether an argument is an option and the next argument its secret
+// value.
 func hidesNext(arg string) bool {
 	return strings.HasPrefix(arg, "-") && !strings.Contains(arg, "=") && secretNamePattern().MatchString(arg)
 }
 
-// redactText leaves out of a text what is a secret by itself.
+// redactText leaves named secrets, and secrets of known forms, out of a text.
 func redactText(text string, secrets []string) string {
 	return replaceSpans(text, secretSpans(text, secrets, secretForms))
 }
 
-// redactTail gives what is left of the last bytes of an output. Of what stands
-// before them secrets are found that reach into them. The rest of a line that was
-// cut is left out.
+// redactTail returns the last bytes of an output without secrets. It also finds
+// secrets that begin before these bytes, and leaves out the rest of a cut line.
 func redactTail(output string, limit int, secrets []string) []byte {
 	spans := joinSpans(append(secretSpans(output, nil, secretForms), shownSpans(output, trimmed(secrets))...))
 	cut := max(0, len(output)-limit)
@@ -111,7 +116,7 @@ func redactTail(output string, limit int, secrets []string) []byte {
 	}
 	whole := cut == 0 || output[cut-1] == '\n'
 	text := replaceSpans(output[cut:], spans)
-	if len(text) > limit { // what stands for secrets may be longer than they
+	if len(text) > limit { // a replacement may be longer than its secret
 		whole = text[len(text)-limit-1] == '\n'
 		text = text[len(text)-limit:]
 	}
@@ -121,13 +126,13 @@ func redactTail(output string, limit int, secrets []string) []byte {
 	return []byte(text)
 }
 
-// secretSpans finds secrets, in order and apart from each other.
+// secretSpans finds secrets. The spans are sorted and do not overlap.
 func secretSpans(text string, secrets []string, forms []func() *regexp.Regexp) []span {
 	var all []span
 	for _, s := range secrets {
-		s = strings.TrimSpace(s) // a file's last line feed is no part of what is shown
+		s = strings.TrimSpace(s) // a file's last line feed is not shown
 		all = append(all, occurrences(text, s)...)
-		// A terminal ends lines in its own way.
+		// A terminal ends lines with a carriage return.
 		if strings.Contains(s, "\n") {
 			all = append(all, occurrences(text, strings.ReplaceAll(s, "\n", "\r\n"))...)
 		}
@@ -137,7 +142,7 @@ func secretSpans(text string, secrets []string, forms []func() *regexp.Regexp) [
 			all = append(all, span{m[len(m)-2], m[len(m)-1], redacted})
 		}
 	}
-	// The end of a private key whose beginning is missing.
+	// The end of a private key without its beginning.
 	if end := keyEnd().FindStringIndex(text); end != nil && !keyBegin().MatchString(text[:end[0]]) {
 		all = append(all, span{0, end[1], redacted})
 	}
@@ -157,7 +162,7 @@ func trimmed(secrets []string) []string {
 	return all
 }
 
-// joinSpans gives spans in order, those that overlap as one.
+// joinSpans sorts spans, and joins those that overlap.
 func joinSpans(all []span) []span {
 	slices.SortFunc(all, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to)) })
 	var apart []span
@@ -167,7 +172,7 @@ func joinSpans(all []span) []span {
 			apart = append(apart, s)
 			continue
 		}
-		if s.to <= apart[last].to { // within it, such as the password in a login
+		if s.to <= apart[last].to { // within the span before, as a password in a login
 			continue
 		}
 		apart[last].to = s.to
@@ -176,7 +181,7 @@ func joinSpans(all []span) []span {
 	return apart
 }
 
-// occurrences finds a secret in a text, also where two of them overlap.
+// occurrences finds a secret in a text. Occurrences that overlap are one span.
 func occurrences(text, secret string) []span {
 	var all []span
 	for at := 0; secret != ""; {
@@ -207,19 +212,20 @@ func replaceSpans(text string, spans []span) string {
 	return b.String()
 }
 
-// withoutCredentials returns a URL without login, query and fragment; "" where it
-// is no absolute URL.
+// withoutCredentials returns a URL without login, query and fragment. It returns "" for
+// anything else, and for a URL with an @ in its path, which may be a password with a
+// slash.
 func withoutCredentials(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Host == "" {
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.Contains(u.Path, "@") {
 		return ""
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
 }
 
-// cleanText is for a text that may be a URL, or have one in it: those lose their
-// logins and queries, and one that is the whole text its fragment.
+// cleanText removes logins and queries from the URLs in a text. If the text is a URL,
+// it loses its fragment too.
 func cleanText(text string) string {
 	if !strings.Contains(text, "://") {
 		return text

@@ -15,20 +15,22 @@ import (
 )
 
 const (
-	// minSecret is how many bytes a secret has at least that is replaced where it
-	// stands. Of a shorter one, what is left of the line could tell what it is: all
-	// lines that hold it are replaced.
+	// minSecret is the length from which a secret is replaced where it stands. For
+	// a shorter one, whole lines are replaced, because the rest of the line could
+	// give it away.
 	minSecret = 4
-	// maxSecrets bounds how many secrets are looked for in an output.
+	// maxSecrets bounds the secrets that are looked for in an output.
 	maxSecrets = 1000
-	// formGrowth is how many times longer than a secret its forms are at most, as
-	// \u0026 is.
+	// formGrowth is the largest ratio of a form's length to its secret's, as in
+	// \u0026.
 	formGrowth = 6
 )
 
-// formsOf are the ways in which programs show a secret: as it is and with other ends
-// of lines, escaped for JSON, for shells, URLs and HTML, in hexadecimal, and in base64,
-// also in the middle of something longer.
+// formsOf returns the forms in which programs show a secret, in lower case:
+//
+//   - as it is, and with other line ends
+//   - escaped for JSON, shells, URLs and HTML
+//   - in hexadecimal, and in base64 at any offset of a longer text
 func formsOf(secret string) []string {
 	all := []string{secret, strings.ReplaceAll(secret, "\n", "\r\n"), strings.ReplaceAll(secret, "\r\n", "\n")}
 	inQuotes := strconv.Quote(secret)
@@ -57,7 +59,7 @@ func jsonText(s string, escapeHTML bool) string {
 	return strings.Trim(strings.TrimSpace(b.String()), `"`)
 }
 
-// everyByte is a text with each byte as a URL may hold it.
+// everyByte returns a text with each byte percent-escaped.
 func everyByte(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -66,8 +68,8 @@ func everyByte(s string) string {
 	return b.String()
 }
 
-// base64Within is what base64 shows of a secret that stands so many bytes behind the
-// beginning of a group, whatever is around it.
+// base64Within returns the characters of base64 that depend on a secret alone, if it
+// begins offset bytes into a group.
 func base64Within(e *base64.Encoding, secret string, offset int) string {
 	text := e.WithPadding(base64.NoPadding).EncodeToString(append(make([]byte, offset), secret...))
 	first := (offset*8 + 5) / 6
@@ -75,7 +77,7 @@ func base64Within(e *base64.Encoding, secret string, offset int) string {
 	return text[min(first, last):last]
 }
 
-// lowerASCII keeps all lengths.
+// lowerASCII returns a text of the same length with ASCII letters in lower case.
 func lowerASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -86,8 +88,8 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
-// shownSpans finds secrets in a text, in any form of theirs, in upper or lower case, and
-// where ends of lines stand within them.
+// shownSpans finds secrets in a text, in any of their forms, in upper or lower case,
+// and with line ends within them.
 func shownSpans(text string, secrets []string) []span {
 	lower := lowerASCII(text)
 	folded, at := unfold(lower)
@@ -110,7 +112,8 @@ func shownSpans(text string, secrets []string) []span {
 	return all
 }
 
-// unfold is a text without ends of lines, and where each of its bytes stood.
+// unfold returns a text without line ends, and the index of each of its bytes in the
+// original.
 func unfold(text string) (folded string, at []int) {
 	b := make([]byte, 0, len(text))
 	at = make([]int, 0, len(text))
@@ -123,7 +126,7 @@ func unfold(text string) (folded string, at []int) {
 	return string(b), at
 }
 
-// linesWith are the lines that hold a text, without their ends.
+// linesWith returns the lines that hold a text, without their ends.
 func linesWith(text, held string) []span {
 	var all []span
 	for _, o := range occurrences(text, held) {
@@ -137,8 +140,8 @@ func linesWith(text, held string) []span {
 	return all
 }
 
-// commandSecrets are the secrets that are known of a command: what is named, and what
-// stands in its arguments and in its environment. more: there are too many.
+// commandSecrets returns the known secrets of a command: the named ones, and those in
+// its arguments and its environment. more is true if there are too many.
 func commandSecrets(command, env, named []string) (all []string, more bool) {
 	for _, s := range named {
 		all = append(append(all, strings.TrimSpace(s)), parts(s)...)
@@ -157,14 +160,14 @@ func commandSecrets(command, env, named []string) (all []string, more bool) {
 	return all, len(all) > maxSecrets
 }
 
-// plainWords are what variables and logins hold that are named like secrets and hold
-// none, and what stands before secrets.
+// plainWords are values of variables and logins that are named like secrets and hold
+// none, and words that stand before secrets.
 var plainWords = map[string]bool{
 	"true": true, "false": true, "none": true, "null": true, "auto": true, "bearer": true, "basic": true, "token": true, "digest": true,
 	"git": true, "oauth2": true, "x-access-token": true, "x-token-auth": true,
 }
 
-// argumentSecrets are what redactCommand leaves out of a command.
+// argumentSecrets returns what redactCommand leaves out of a command.
 func argumentSecrets(command, named []string) []string {
 	var all []string
 	hide := false
@@ -179,7 +182,7 @@ func argumentSecrets(command, named []string) []string {
 	return all
 }
 
-// hidden are the texts that spans leave out.
+// hidden returns the texts that spans leave out.
 func hidden(text string, spans []span) []string {
 	var all []string
 	for _, s := range spans {
@@ -188,11 +191,12 @@ func hidden(text string, spans []span) []string {
 	return all
 }
 
-// wordEnds separate what may be secret by itself.
+// wordEnds separate words that may each be a secret.
 var wordEnds = lazy.Regexp("[\\s;,&\"'\\\\]+")
 
-// parts are a secret, and what of it may be shown by itself: without quotes, its lines
-// and words, the values of a query, a login's password, and what is encoded in it.
+// parts returns a secret and those parts of it that a program may show alone: the text
+// without quotes, its lines and words, the values of a query, a login's password, and
+// what is encoded in it.
 func parts(secret string) []string {
 	secret = strings.TrimSpace(secret)
 	var all []string
@@ -206,7 +210,7 @@ func parts(secret string) []string {
 	}
 	login, isLogin := strings.CutSuffix(secret, "@")
 	if isLogin {
-		all = nil // a name by itself is none
+		all = nil // the name of a login is not a secret
 		add(login)
 	}
 	add(unquoted(secret))
@@ -237,7 +241,7 @@ func parts(secret string) []string {
 	return all
 }
 
-// unquoted is a shell's word without its quotes.
+// unquoted returns a word of a shell without its quotes.
 func unquoted(word string) string {
 	var b strings.Builder
 	quote := byte(0)

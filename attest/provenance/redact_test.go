@@ -104,8 +104,8 @@ func TestAttack_S5_NoCredentialsAreInURLs(t *testing.T) {
 		"oauth2:S3CR3T@git.example/team/app", "https:oauth2:S3CR3T@git.example/x", "ext::sh -c 'curl -u x:S3CR3T h'", "ext::S3CR3T", "git@host:S3CR3T@x",
 		"https://user:p@S3CR3T@host/x", "https://host/x?token=S3CR3T",
 	} {
-		if got := remoteURL(url); strings.Contains(got, "S3CR3T") {
-			t.Errorf("remoteURL: %q", got)
+		if got, _ := remoteURI(url); strings.Contains(got, "S3CR3T") {
+			t.Errorf("remoteURI: %q", got)
 		}
 	}
 	for _, url := range []string{
@@ -114,9 +114,6 @@ func TestAttack_S5_NoCredentialsAreInURLs(t *testing.T) {
 		if _, err := buildKitURL(url); err == nil || strings.Contains(err.Error(), "S3CR3T") {
 			t.Errorf("buildKitURL of %q: %v", url, err)
 		}
-	}
-	if got := remoteURL("git@git.example:team/app.git"); got != "ssh://git.example/team/app.git" {
-		t.Errorf("remoteURL: %q", got)
 	}
 }
 

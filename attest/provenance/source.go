@@ -8,14 +8,14 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
-// isGit reports whether a dependency is a git repository, or the commit of a work
-// tree that has no remote.
+// isGit reports whether a dependency is a git repository, or the commit of one
+// without a URI.
 func isGit(d predicate.ResourceDescriptor) bool {
 	return strings.HasPrefix(d.URI, "git+") || d.URI == "" && d.Name == "source" && d.Digest["gitCommit"] != ""
 }
 
-// sources are what facts say that the build was started from: what is annotated
-// so, or else every git repository that is not annotated as something else.
+// sources returns what the build was started from: the git repositories annotated
+// as the source, or else every one that is not annotated as something else.
 func (f *Facts) sources() []predicate.ResourceDescriptor {
 	var marked, plain []predicate.ResourceDescriptor
 	for _, d := range f.Dependencies {
@@ -33,29 +33,30 @@ func (f *Facts) sources() []predicate.ResourceDescriptor {
 	return plain
 }
 
-// placeSource puts the source before all other dependencies and annotates it.
-// Facts that name the same commit mean the same source, under whichever URL: that
-// of the first of them stands. Two commits of one repository contradict each
-// other. Of two repositories both are annotated, since nothing tells which of them
-// was built.
+// placeSource puts the source before all other dependencies and annotates it; New
+// says by which rules.
 func placeSource(p *predicate.Provenance, facts []Facts) error {
 	var all []predicate.ResourceDescriptor
+	isSource := make(map[descriptorID]bool)
 	for _, f := range facts {
 		for _, d := range f.sources() {
-			known, err := knownSource(all, d)
-			if err != nil {
+			at, err := knownSource(all, d)
+			switch {
+			case err != nil:
 				return err
-			}
-			if !known {
+			case at < 0:
 				all = append(all, d)
+			case all[at].URI != "" || d.URI == "":
+				continue
+			default:
+				all[at] = d // the same commit, and where it is from
 			}
+			isSource[idOf(d)] = true
 		}
 	}
 	def := &p.BuildDefinition
 	placed := make([]predicate.ResourceDescriptor, 0, len(def.ResolvedDependencies))
-	isSource := make(map[descriptorID]bool, len(all))
 	for _, d := range all {
-		isSource[idOf(d)] = true
 		placed = append(placed, annotated(d, true))
 	}
 	for _, d := range def.ResolvedDependencies {
@@ -73,26 +74,26 @@ func placeSource(p *predicate.Provenance, facts []Facts) error {
 	return nil
 }
 
-// knownSource reports whether a source is among those that are known.
-func knownSource(all []predicate.ResourceDescriptor, d predicate.ResourceDescriptor) (bool, error) {
+// knownSource returns the index of the same source in a list, or -1.
+func knownSource(all []predicate.ResourceDescriptor, d predicate.ResourceDescriptor) (int, error) {
 	commit := d.Digest["gitCommit"]
-	for _, have := range all {
+	for i, have := range all {
 		switch other := have.Digest["gitCommit"]; {
 		case commit == "" || other == "":
 			if idOf(have) == idOf(d) {
-				return true, nil
+				return i, nil
 			}
 		case commit == other:
-			return true, nil
+			return i, nil
 		case have.URI == "" || d.URI == "" || repositoryOf(have.URI) == repositoryOf(d.URI):
-			return false, fmt.Errorf("%w: the source is commit %.64q of %.200q and commit %.64q of %.200q", ErrConflict, other, have.URI, commit, d.URI)
+			return -1, fmt.Errorf("%w: the source is commit %.64q of %.200q and commit %.64q of %.200q", ErrConflict, other, have.URI, commit, d.URI)
 		}
 	}
-	return false, nil
+	return -1, nil
 }
 
-// repositoryOf is what the URLs of one repository have in common: host and path,
-// in lower case, without user and ".git".
+// repositoryOf returns what the URLs of one repository have in common: host and
+// path, in lower case, without user and ".git".
 func repositoryOf(uri string) string {
 	_, rest, _ := strings.Cut(uri, "://")
 	host, path, _ := strings.Cut(rest, "/")
@@ -102,7 +103,8 @@ func repositoryOf(uri string) string {
 	return strings.ToLower(host + "/" + strings.TrimSuffix(strings.TrimRight(path, "/"), ".git"))
 }
 
-// annotated is the dependency with the annotation of the source.
+// annotated returns the dependency with the annotation that says whether it is the
+// source.
 func annotated(d predicate.ResourceDescriptor, is bool) predicate.ResourceDescriptor {
 	d.Annotations = maps.Clone(d.Annotations) // the caller's own
 	if d.Annotations == nil {

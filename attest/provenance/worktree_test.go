@@ -239,6 +239,7 @@ func TestAttack_S7_WhatABuildDoesToItsWorkTreeIsFoundOut(t *testing.T) {
 		}, provenance.ErrTreeChanged},
 		"a commit":      {func(_ string, git func(...string) string) { git("commit", "--allow-empty", "-qm", "x") }, provenance.ErrTreeChanged},
 		"no repository": {func(dir string, _ func(...string) string) { mustDo(t, os.RemoveAll(filepath.Join(dir, ".git"))) }, provenance.ErrTreeChanged},
+		"broken":        {func(dir string, _ func(...string) string) { put(t, dir, ".git/HEAD", "garbage") }, provenance.ErrTreeChanged},
 	} {
 		dir, git := repository(t)
 		git("remote", "add", "origin", "https://git.example/fork")

@@ -9,31 +9,29 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// in-toto-golang applies the rules (VerifyArtifacts). Read line by line, v0.11.0
-// has these traps, which are closed before it sees anything:
+// in-toto-golang applies the rules (VerifyArtifacts). Version 0.11.0 has traps,
+// and each is closed before it is called:
 //
-//   - it cleans the paths of artifacts while it iterates over them, so that "./a"
-//     overwrites "a" or the other way round: Artifacts.check lets only clean
-//     paths through;
-//   - two artifacts without any digest are equal: Artifacts.check wants a sha256;
-//   - it panics on an empty rule, prints a warning and goes on where a pattern is
-//     malformed, and passes over a MATCH with neither materials nor products or
-//     with a step that is not there: Rule.parse and Layout.checkOrigins refuse;
-//   - "MATCH p IN dir" also matches what is not in dir, as if it were (the
-//     specification, 4.3.3.2, filters by the prefix first): below, everything is
-//     put under a root that no artifact can have, and every MATCH names it. What
-//     is not in dir then keeps the root in what it is compared with, and nothing
-//     has that;
-//   - what no rule matches passes, as the specification has it: a last rule is
-//     added that refuses it.
+//   - It cleans artifact paths while it iterates over them, so "./a" may overwrite
+//     "a". Artifacts.check accepts clean paths alone.
+//   - Two artifacts without a digest are equal. Artifacts.check demands a sha256.
+//   - It panics on an empty rule, and ignores a malformed pattern after a warning.
+//     It also ignores a MATCH with neither materials nor products, or with a step
+//     that does not exist. steplayout refuses these rules.
+//   - "MATCH p IN dir" also matches artifacts outside of dir, although the
+//     specification filters by the prefix first (4.3.3.2). Here every artifact
+//     lies under a root that no artifact name can hold, and every MATCH names the
+//     root. An artifact outside of dir keeps the root, and matches nothing.
+//   - An artifact that no rule matches passes, as the specification says. A last
+//     rule is added that refuses it.
 //
-// What it does about signatures, thresholds, names of steps, expiry, inspections
-// and sublayouts is not used.
+// Its handling of signatures, thresholds, step names, expiry, inspections and
+// sublayouts is not used.
 
-// root is a directory that no artifact has: checkPath refuses control characters.
+// root is a directory that no artifact is in: CheckPath refuses control characters.
 const root = "\x00"
 
-// rooted is a link as the rules see it.
+// rooted returns the link with its artifacts under the root.
 func rooted(l *Link) in_toto.Metadata {
 	return &in_toto.Metablock{Signed: in_toto.Link{
 		Type: "link", Name: l.Name, Materials: rootedArtifacts(l.Materials), Products: rootedArtifacts(l.Products),
@@ -55,7 +53,7 @@ func rootedPrefix(prefix string) string {
 	return root + "/" + prefix
 }
 
-// wordsOf is the rule for artifacts under the root.
+// wordsOf returns the rule for artifacts under the root.
 func wordsOf(p steplayout.Rule) []string {
 	if p.Kind != "match" {
 		return []string{p.Kind, root + "/" + p.Pattern}
@@ -78,7 +76,7 @@ func rootedRules(rules []Rule, allowUnmatched bool) ([][]string, error) {
 	return out, nil
 }
 
-// ruledStep is a step with its rules as VerifyArtifacts takes them.
+// ruledStep is a step with its rules in the form of VerifyArtifacts.
 type ruledStep struct {
 	name                string
 	materials, products [][]string
@@ -93,8 +91,8 @@ func newRuledStep(s *Step, allowUnmatched bool) (ruledStep, error) {
 	return ruledStep{s.Name, materials, products}, err
 }
 
-// apply applies the rules of the step to the links that have been chosen, by the
-// names of their steps.
+// apply applies the rules of the step to the chosen links, which are keyed by step
+// name.
 func (s ruledStep) apply(chosen map[string]in_toto.Metadata) *Error {
 	item := in_toto.Step{SupplyChainItem: in_toto.SupplyChainItem{
 		Name: s.name, ExpectedMaterials: s.materials, ExpectedProducts: s.products,

@@ -45,7 +45,7 @@ func TestVerifyReportsAnUnexpectedCommand(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesOptionsThatTrustNobody(t *testing.T) {
+func TestVerifyRefusesOptionsThatTrustNoKey(t *testing.T) {
 	b := newBuild(t)
 	weak := v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}
 	for name, c := range map[string]struct {

@@ -11,16 +11,16 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// maxTries bounds how many choices of links are tried.
+// maxTries bounds how many combinations of links are tried.
 const maxTries = 1000
 
-// search chooses one group of links for each step so that the rules of all steps
+// search looks for one group of links per step with which the rules of all steps
 // hold.
 type search struct {
 	groups [][]*group
 	rules  []ruledStep
-	// order is in which order steps are chosen; ready are the steps whose rules
-	// can be applied once so many have been.
+	// order is the order in which steps are chosen. ready[n] are the steps whose
+	// rules can be applied after the choice for order[n].
 	order []int
 	ready [][]int
 
@@ -31,8 +31,8 @@ type search struct {
 	failure *Error
 }
 
-// choose returns what stands in for each step and the name of the image among the
-// products, or a refusal. An error is that of the context.
+// choose returns the chosen group of each step and the image's name among the
+// products, or a refusal. The error is the context's.
 func (c *collection) choose(ctx context.Context, image v1.Hash, o VerifyOptions) ([]*group, string, *Error, error) {
 	final := c.layout.indexOf(o.ImageStep)
 	groups, refusal := c.met()
@@ -56,7 +56,7 @@ func (c *collection) choose(ctx context.Context, image v1.Hash, o VerifyOptions)
 	return s.choice, productOf(s.choice[final].link, image, o.ImageProduct), nil, nil
 }
 
-// making leaves of the final step's groups those that make the image.
+// making keeps those groups of the final step whose products hold the image.
 func (c *collection) making(groups [][]*group, final int, image v1.Hash, product string) *Error {
 	groups[final] = slices.DeleteFunc(groups[final], func(g *group) bool { return productOf(g.link, image, product) == "" })
 	switch {
@@ -68,7 +68,8 @@ func (c *collection) making(groups [][]*group, final int, image v1.Hash, product
 	return refuse(ReasonImage, c.layout.Steps[final].Name, "the product %s is not there or has not the sha256 of the image, %s", steplayout.Printable(product), image.Hex)
 }
 
-// orTooMany says so where what was not read could have made a difference.
+// orTooMany turns a refusal into ReasonTooMany if links were left unread, because
+// an unread link could have satisfied the layout.
 func (c *collection) orTooMany(refusal *Error) *Error {
 	if c.unread == 0 {
 		return refusal
@@ -76,8 +77,8 @@ func (c *collection) orTooMany(refusal *Error) *Error {
 	return refuse(ReasonTooMany, refusal.Step, "%d links were not looked at, and without them: %s", c.unread, refusal.Detail)
 }
 
-// met returns the groups of each step that reach its threshold, or a refusal
-// where a step has none.
+// met returns the groups of each step that reach its threshold, or a refusal for
+// the first step without one.
 func (c *collection) met() ([][]*group, *Error) {
 	groups := make([][]*group, len(c.groups))
 	for i, s := range c.layout.Steps {
@@ -95,7 +96,8 @@ func (c *collection) met() ([][]*group, *Error) {
 	return groups, nil
 }
 
-// productOf returns the first name under which the image is a product, or "".
+// productOf returns the first name under which the link lists the image as a
+// product, or "".
 func productOf(l *Link, image v1.Hash, want string) string {
 	for _, name := range slices.Sorted(maps.Keys(l.Products)) {
 		if l.Products[name]["sha256"] == image.Hex && (want == "" || name == want) {
@@ -126,8 +128,8 @@ func newSearch(l *Layout, groups [][]*group, final int, allowUnmatched bool) (*s
 }
 
 // orderFrom lists the steps from the final one back along the origins of its
-// artifacts, then the others: the image leaves little choice for the first, and
-// each choice is soon put to the test.
+// artifacts, and then the others. The image leaves few groups for the final step,
+// so most wrong combinations fail early.
 func orderFrom(l *Layout, final int) []int {
 	order := []int{final}
 	for i := 0; i < len(order); i++ {
@@ -145,7 +147,7 @@ func orderFrom(l *Layout, final int) []int {
 	return order
 }
 
-// next chooses for the step at place n of the order, and for all after it.
+// next chooses groups for order[n] and all steps after it.
 func (s *search) next(ctx context.Context, n int) (bool, error) {
 	if n == len(s.order) {
 		return true, nil

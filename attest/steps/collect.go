@@ -15,13 +15,16 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// SignedLinks returns those of links that a functionary of the layout, of whatever
-// step, has signed, and how many checks of a signature by a key that took: 32 KiB
-// that are hashed for one count as another. It makes at most so many; where more are
-// needed, the error is an *Error with ReasonTooMany. Nothing else is checked of the links, and nothing but its form of
-// the layout, so that nothing follows from it: it spares Verify what anybody can
-// add. A layout that cannot be read is an *Error, a context that has ended its
-// error.
+// SignedLinks returns the links that a functionary of any step of the layout has
+// signed. It filters out, before Verify, what an attacker without a key attached.
+// A link that is returned proves nothing: the layout's signatures, the step of the
+// link and the link's content are not checked.
+//
+// checks is the cost: one for each check of a signature by a key, and one more
+// for each 32 KiB that the check hashes. It is at most the parameter most.
+//
+// Errors are an *Error with ReasonTooMany if most does not suffice, another *Error
+// for a layout that cannot be read, and the context's error.
 func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (signed [][]byte, checks int, err error) {
 	_, e, err := steplayout.Open(layout)
 	if err != nil {
@@ -56,33 +59,34 @@ func SignedLinks(ctx context.Context, layout []byte, links [][]byte, most int) (
 	return signed, most - c.checks, nil
 }
 
-// maxChecks bounds how often a signature is checked with a key; see SignedLinks.
+// maxChecks bounds the checks of a verification; see SignedLinks.
 const maxChecks = 10_000
 
-// group are the links of one step that say the same.
+// group holds the links of one step with the same materials and products.
 type group struct {
 	link   *Link
 	rooted in_toto.Metadata
-	keys   map[string]bool // functionaries of the step who have signed, by ID
+	keys   map[string]bool // key IDs of the step's functionaries who signed
 	links  []int
 }
 
-// collection are the links of a layout's steps.
+// collection holds the links of a layout's steps.
 type collection struct {
 	layout *Layout
-	// may are the functionaries of each step by ID, keys those of any, each once.
+	// may holds the functionaries of each step by key ID. keys holds those of all
+	// steps, each once.
 	may  []map[string]*sigkey.Key
 	keys []*sigkey.Key
-	// groups are those of each step, in the order of their first links, and
-	// content finds them.
+	// groups holds the groups of each step in the order of their first links.
+	// content finds a group by its fingerprint.
 	groups  [][]*group
 	content map[[sha256.Size]byte]*group
 	ignored []IgnoredLink
-	checks  int // how many are left
+	checks  int // left of maxChecks
 	unread  int
 }
 
-// collect looks at each link and sorts those that may count by what they say.
+// collect examines each link and groups those that may count.
 func collect(ctx context.Context, l *Layout, links [][]byte, o VerifyOptions) (*collection, error) {
 	c, err := newCollection(l, maxChecks)
 	if err != nil {
@@ -135,9 +139,9 @@ func (c *collection) ignore(index int, step string, reason LinkReason, detail st
 	c.ignored = append(c.ignored, IgnoredLink{Index: index, Step: step, Reason: reason, Detail: detail})
 }
 
-// look sorts one link in, or records why not. Only bytes with a functionary's
-// signature are parsed. It returns false where it may check no more signatures. An
-// error says that the context has ended.
+// look adds one link to its group, or records why the link does not count. It
+// parses a payload only after a functionary's signature has verified. more is
+// false once the checks are used up. The error is the context's.
 func (c *collection) look(ctx context.Context, index int, text []byte) (more bool, err error) {
 	_, e, err := steplayout.Open(text)
 	if err != nil {
@@ -165,9 +169,9 @@ func (c *collection) look(ctx context.Context, index int, text []byte) (more boo
 	return true, nil
 }
 
-// signers are the functionaries, of whatever step, who have signed an envelope.
-// A signature is of one key at most, and a key counts once. An error says that the
-// context has ended; it is looked at before each check.
+// signers returns the key IDs of the functionaries of any step who signed an
+// envelope. A signature counts for one key, and a key counts once. The error is
+// the context's, which is examined before each check.
 func (c *collection) signers(ctx context.Context, e *dsse.Envelope) (found []string, err error) {
 	m := &sigkey.Message{Bytes: e.PAE()}
 	for _, sig := range e.Signatures {
@@ -195,8 +199,8 @@ func (c *collection) signers(ctx context.Context, e *dsse.Envelope) (found []str
 	return found, nil
 }
 
-// add sorts in a link that was signed by functionaries, if they may perform the
-// step that it is about.
+// add adds a signed link to its group if one of its signers may perform the
+// link's step.
 func (c *collection) add(index int, l *Link, signed []string) {
 	step := c.layout.indexOf(l.Name)
 	if step < 0 {
@@ -221,7 +225,7 @@ func (c *collection) add(index int, l *Link, signed []string) {
 	g.links = append(g.links, index)
 }
 
-// fingerprint is equal for links of one step with the same artifacts.
+// fingerprint returns the same value for links of one step with the same artifacts.
 func fingerprint(l *Link) [sha256.Size]byte {
 	text, err := json.Marshal([]any{l.Name, l.Materials, l.Products})
 	if err != nil {
@@ -230,7 +234,7 @@ func fingerprint(l *Link) [sha256.Size]byte {
 	return sha256.Sum256(text)
 }
 
-// results says what each step is met by.
+// results returns which links satisfied each step.
 func (c *collection) results(choice []*group) []StepResult {
 	var all []StepResult
 	for i, g := range choice {
@@ -244,7 +248,7 @@ func (c *collection) results(choice []*group) []StepResult {
 	return all
 }
 
-// ignoredBut lists the links that did not count where those of a choice did.
+// ignoredBut lists the links that did not count besides those of a choice.
 func (c *collection) ignoredBut(choice []*group) []IgnoredLink {
 	all := slices.Clone(c.ignored)
 	for _, groups := range c.groups {

@@ -1,43 +1,64 @@
-// Package steps says who did what in a build of several steps, and checks it:
-// in-toto links and layouts.
+// Package steps signs and verifies in-toto layouts and links, which say who performed
+// each step of a build.
 //
-// A [Link] is what one step read and made; whoever has performed the step, the
-// functionary, signs it with [SignLink]. A [Layout] says which steps there must
-// be, by whom, and how the files of one step come from those of another; the
-// owners of the project sign it with [SignLayout]. [Verify] judges an image
-// digest by a layout and the links of its build. Links travel as attestations
-// on the image: see [LinkPredicate].
+// A [Link] lists the files that one step read and made. The functionary who
+// performs the step signs the link with [SignLink]. A [Layout] names the steps,
+// the functionaries of each step, and the rules by which files pass between
+// steps. The owners of the project sign the layout with [SignLayout]. [Verify]
+// judges an image digest by a layout and the links of its build. A
+// [LinkPredicate] attaches links to the image as an attestation.
 //
-// A signed link or layout is a DSSE envelope whose payload is the link or layout
-// itself, as in-toto-golang v0.11 reads and writes it (its Envelope). The older
-// form, with "signed" and "signatures", is not read: its signatures cover a
-// canonical form of what was parsed, so that what was verified would not be what
-// is used. Nor is what in-toto-golang v0.11 itself writes into an envelope where a
-// text holds a line break, as the PEM of an RSA or ECDSA key in a layout does:
-// that is no JSON, and it cannot read it either. Layouts and links of in-toto for
-// Python, and all that [SignLayout] and [SignLink] write, are read by both.
+//	layout, err := steps.SignLayout(ctx, steps.Layout{Expires: nextYear, Steps: all}, owner)
+//	link, err := steps.SignLink(ctx, steps.Link{Name: "build", Materials: read, Products: made}, builder)
+//	result, err := steps.Verify(ctx, layout, [][]byte{link}, image, steps.VerifyOptions{OwnerKeys: owners})
 //
-// # What Verify does not say
+// # What is verified
 //
-// A link is the word of a functionary: nothing here can tell that a command
-// really ran, or that a file came from where a link says. A MATCH rule connects
-// what a link lists; where a step must have read something, say so with a
-// REQUIRE rule. The layout's expected command is compared, and a difference is
-// reported in the result and no more, as the specification demands. Byproducts
-// and the environment are not judged.
+//   - Enough owners have signed the layout, and the layout has not expired.
+//   - Enough functionaries of each step have signed links that list the same
+//     materials and products.
+//   - The artifact rules of every step hold.
+//   - The image digest is a product of the step that makes the image.
 //
-// # What is left out
+// # What is not verified
 //
-// Inspections run commands on the machine that verifies: a layout that has some
-// is refused, and nothing is ever run. Sublayouts, certificate authorities and
-// parameters to be substituted are refused too, rather than passed over.
+//   - That a command really ran. A link is the word of its functionary.
+//   - That a file came from where a link says. A MATCH rule compares what links
+//     list. A REQUIRE rule demands that a step has read a file.
+//   - The command. A difference from the layout's expected command is reported in
+//     [StepResult], and refuses nothing, as the specification demands.
+//   - Byproducts and the environment.
 //
-// # Names of artifacts
+// # What is refused
 //
-// An artifact's name is a relative path with slashes and without ".", ".." or
-// empty parts, backslashes or control characters, so that two spellings never
-// mean one file. Names that differ in case are different files. Every artifact has
-// a sha256.
+//   - Inspections, because an inspection is a command that the verifier would run.
+//   - Sublayouts, certificate authorities and parameters to be substituted.
+//   - The older format with "signed" and "signatures". Its signatures cover a
+//     canonical form of the parsed document, so the verified bytes are not the
+//     bytes in use.
+//
+// # Format
+//
+// A signed link or layout is a DSSE envelope. The payload is the link or layout
+// itself, as in in-toto-golang v0.11 (type Envelope). Documents of this package
+// and of in-toto for Python are read by both.
+//
+// in-toto-golang v0.11 writes envelopes with invalid JSON if a text holds a line
+// break, such as the PEM of an RSA or ECDSA key in a layout. Neither this package
+// nor in-toto-golang reads those.
+//
+// # Artifact names
+//
+// An artifact's name is a relative path with slashes. It has no ".", "..", empty
+// parts, backslashes or control characters, so two spellings never mean one file.
+// Names that differ in case are different files. Every artifact has a sha256.
+//
+// # Limits
+//
+//   - 32 MiB for one link and 64 MiB at most for any envelope
+//   - 1000 links, 10,000 signature checks and 1000 combinations of links in one
+//     verification
+//   - 1000 links in one [LinkPredicate]
 //
 // # Concurrency
 //
@@ -50,5 +71,5 @@
 //     artifact rules), 4.4 (links), 5.2 (verification)
 //   - in-toto enhancement ITE-5: links and layouts in DSSE envelopes
 //   - DSSE v1.0: protocol.md and envelope.md
-//   - in-toto-golang v0.11.0, whose rules of artifacts are used, and whose key IDs
+//   - in-toto-golang v0.11.0, for the evaluation of rules and the form of key IDs
 package steps

@@ -15,7 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// wireEnvelope is a DSSE envelope whose signatures keep the text that they have.
+// wireEnvelope is a DSSE envelope that keeps the JSON text of its signatures.
 type wireEnvelope struct {
 	PayloadType string            `json:"payloadType"`
 	Payload     string            `json:"payload"`
@@ -27,19 +27,22 @@ type wireSignature struct {
 	Sig   string `json:"sig"`
 }
 
-// signPayload makes an envelope.
+// signPayload signs a payload and returns the envelope.
 func signPayload(ctx context.Context, payload []byte, signers []sign.Signer) ([]byte, error) {
 	e := dsse.New(dsse.PayloadTypeInToto, payload)
 	wire := wireEnvelope{PayloadType: e.PayloadType, Payload: b64.Encode(e.Payload)}
 	return wire.sign(ctx, e, signers)
 }
 
-// AddSignatures adds signatures to the envelope of a link or layout: of another
-// owner who signs a layout elsewhere, or another functionary who vouches for the
-// same link. The payload and the signatures that are there stay as they are, and
-// are not verified: look at what you sign. A key that has signed already does not
-// sign again. Errors are ErrLink or ErrLayout, ErrOptions, sign.ErrSigner and
-// sign.ErrKey.
+// AddSignatures adds signatures to the envelope of a link or layout. With it,
+// owners on several machines sign one layout, and several functionaries sign one
+// link.
+//
+// The payload and the present signatures stay byte for byte. They are not
+// verified: read the payload with ReadLink or ReadLayout before signing it. A key
+// that has signed already does not sign again.
+//
+// Errors are ErrLink or ErrLayout, ErrOptions, sign.ErrSigner and sign.ErrKey.
 func AddSignatures(ctx context.Context, envelope []byte, signers ...sign.Signer) ([]byte, error) {
 	root, e, err := steplayout.Open(envelope)
 	if err != nil {
@@ -82,17 +85,17 @@ func (w *wireEnvelope) sign(ctx context.Context, e *dsse.Envelope, signers []sig
 		w.Signatures = append(w.Signatures, s)
 	}
 	if len(w.Signatures) > dsse.MaxSignatures {
-		return nil, fmt.Errorf("%w: more than %d signatures", ErrOptions, dsse.MaxSignatures)
+		return nil, fmt.Errorf("%w: the envelope has %d signatures, the limit is %d", ErrOptions, len(w.Signatures), dsse.MaxSignatures)
 	}
 	text, err := json.Marshal(w)
 	if err == nil && len(text) > steplayout.MaxEnvelopeBytes {
-		err = fmt.Errorf("%w: %d bytes, more than %d", ErrOptions, len(text), steplayout.MaxEnvelopeBytes)
+		err = fmt.Errorf("%w: the envelope has %d bytes, the limit is %d", ErrOptions, len(text), steplayout.MaxEnvelopeBytes)
 	}
 	return text, err
 }
 
-// signInToto signs as in-toto verifies, and refuses a signature that it would
-// not: a link that only some can verify is found out when it is too late.
+// signInToto signs with the algorithm by which in-toto verifies. It refuses any
+// other signature, which would fail in other tools long after signing.
 func signInToto(ctx context.Context, e *dsse.Envelope, by signer.Checked) (json.RawMessage, error) {
 	key, err := toInToto(by.Key)
 	if err != nil {
@@ -103,13 +106,13 @@ func signInToto(ctx context.Context, e *dsse.Envelope, by signer.Checked) (json.
 		return nil, err
 	}
 	if by.Key.VerifyAs(&sigkey.Message{Bytes: e.PAE()}, sig, algorithm(by.Key)) != nil {
-		return nil, fmt.Errorf("%w: key %s does not sign as in-toto verifies: RSA with PSS, Ed25519 without prehash, ECDSA with the curve's own hash (see sign.SignerOptions)", ErrOptions, by.Key.ID())
+		return nil, fmt.Errorf("%w: key %s signs with an algorithm that in-toto does not verify; it verifies RSA with PSS, Ed25519 without prehash and ECDSA with the curve's own hash (see sign.SignerOptions)", ErrOptions, by.Key.ID())
 	}
 	return json.Marshal(wireSignature{KeyID: key.KeyID, Sig: b64.Encode(sig)})
 }
 
-// signedBy reports whether a key has signed an envelope, whose signatures cover m. An
-// error says that the context has ended; it is looked at before each check.
+// signedBy reports whether a key has signed an envelope. m is what its signatures
+// cover. The error is the context's, which is examined before each check.
 func signedBy(ctx context.Context, e *dsse.Envelope, m *sigkey.Message, key *sigkey.Key) (bool, error) {
 	for _, sig := range e.Signatures {
 		if err := ctx.Err(); err != nil {

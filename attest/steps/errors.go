@@ -9,98 +9,100 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// Errors of this package, for errors.Is. Errors of signers are sign.ErrSigner and
+// Errors of this package, for errors.Is. Signers add sign.ErrSigner and
 // sign.ErrKey. A refusal by Verify is an *Error.
 var (
-	// ErrLink: what is to be a link, or the envelope of one, is none.
+	// ErrLink: the input is not a link, or not the envelope of a link.
 	ErrLink = errors.New("malformed link")
-	// ErrLayout: what is to be a layout, or the envelope of one, is none, or one
-	// that Verify would refuse.
+	// ErrLayout: the input is not a layout, not the envelope of a layout, or a
+	// layout that Verify would refuse.
 	ErrLayout = errors.New("unusable layout")
-	// ErrOptions: the call contradicts itself, or lacks something.
+	// ErrOptions: the arguments of the call contradict each other, or one is
+	// missing.
 	ErrOptions = attest.ErrOptions
 )
 
-// Reason says in one word why Verify refused. The words are stable.
+// Reason is a stable word that says why Verify refused.
 type Reason string
 
-// The reasons of an Error, in the order in which Verify looks.
+// The reasons of an Error, in the order in which Verify examines them.
 const (
-	// ReasonLayoutMalformed: the layout is no DSSE envelope, or what was signed
-	// is no layout.
+	// ReasonLayoutMalformed: the layout is not a DSSE envelope, or its payload is
+	// not a layout.
 	ReasonLayoutMalformed Reason = "layout-malformed"
-	// ReasonLayoutUnsigned: too few owners have signed the layout.
+	// ReasonLayoutUnsigned: fewer owners signed the layout than are needed.
 	ReasonLayoutUnsigned Reason = "layout-unsigned"
 	// ReasonLayoutExpired: the layout is past its expiry.
 	ReasonLayoutExpired Reason = "layout-expired"
-	// ReasonInspection: the layout has inspections, which would run commands.
+	// ReasonInspection: the layout has inspections. An inspection is a command,
+	// and Verify runs none.
 	ReasonInspection Reason = "inspection"
-	// ReasonLayoutUnsupported: the layout uses something that is not judged here
-	// (certificates, parameters), or is not sound in itself: no steps, a
-	// threshold that its keys cannot reach, a rule that cannot be read.
+	// ReasonLayoutUnsupported: the layout has certificates or parameters, which
+	// Verify does not judge. Or it contradicts itself: it has no steps, a
+	// threshold above the number of keys, or a malformed rule.
 	ReasonLayoutUnsupported Reason = "layout-unsupported"
-	// ReasonThreshold: too few functionaries of a step have signed links that
-	// agree.
+	// ReasonThreshold: fewer functionaries of a step signed links that agree than
+	// the step's threshold.
 	ReasonThreshold Reason = "threshold"
-	// ReasonImage: the image is not among the products of its step.
+	// ReasonImage: the image is not a product of the step that makes it.
 	ReasonImage Reason = "image"
 	// ReasonRule: the links break a rule.
 	ReasonRule Reason = "rule"
-	// ReasonTooMany: there were more links, signatures or combinations than are
-	// looked at, and those seen were not enough.
+	// ReasonTooMany: a limit on links, signature checks or combinations was
+	// reached, and what was examined until then did not suffice.
 	ReasonTooMany Reason = "too-many"
 )
 
-// LinkReason says in one word why a link did not count. The words are stable.
+// LinkReason is a stable word that says why a link did not count.
 type LinkReason string
 
 // The reasons why a link did not count.
 const (
-	// LinkTooLarge: it has more bytes than the limit.
+	// LinkTooLarge: the link has more bytes than VerifyOptions.MaxLinkBytes.
 	LinkTooLarge LinkReason = "too-large"
-	// LinkMalformed: it is no DSSE envelope, or what was signed is no link.
+	// LinkMalformed: the link is not a DSSE envelope, or its payload is not a link.
 	LinkMalformed LinkReason = "malformed"
-	// LinkUnsigned: no signature of any of the layout's functionaries is on it.
+	// LinkUnsigned: no functionary of the layout signed the link.
 	LinkUnsigned LinkReason = "unsigned"
-	// LinkSublayout: what was signed is a layout, not a link.
+	// LinkSublayout: the payload is a layout, not a link.
 	LinkSublayout LinkReason = "sublayout"
-	// LinkUnknownStep: it is about a step that the layout does not have.
+	// LinkUnknownStep: the link names a step that the layout does not have.
 	LinkUnknownStep LinkReason = "unknown-step"
-	// LinkUnauthorized: whoever has signed it may not perform its step.
+	// LinkUnauthorized: the signer may not perform the step that the link names.
 	LinkUnauthorized LinkReason = "unauthorized"
-	// LinkNotUsed: it is sound, but says something else than those that counted,
-	// or its step was not met.
+	// LinkNotUsed: the link is valid, and differs from the links that counted, or
+	// too few links of its step agree.
 	LinkNotUsed LinkReason = "not-used"
-	// LinkUnread: the limits were reached before it.
+	// LinkUnread: a limit was reached before this link.
 	LinkUnread LinkReason = "unread"
 )
 
 // IgnoredLink is a link that did not count.
 type IgnoredLink struct {
-	// Index is its place in the list that was given.
+	// Index is the link's place in the list that Verify was given.
 	Index int `json:"index"`
-	// Step is the step that it is about, where it is a signed link.
+	// Step is the step that a signed link names. Empty: none was read.
 	Step string `json:"step,omitempty"`
-	// Reason says why it did not count.
+	// Reason says why the link did not count.
 	Reason LinkReason `json:"reason"`
-	// Detail explains, for people. It is fit to be printed.
+	// Detail explains the reason to people. It holds printable characters alone.
 	Detail string `json:"detail,omitempty"`
 }
 
-// Error is a refusal: Verify has judged, and the image has not been made as the
-// layout says, or that cannot be seen.
+// Error is a refusal: the layout and the links do not show that the image was made
+// as the layout says.
 type Error struct {
-	// Reason says why, in one word.
+	// Reason says why Verify refused.
 	Reason Reason `json:"reason"`
-	// Step is the step that it is about, or empty.
+	// Step is the step that the reason concerns. Empty: none.
 	Step string `json:"step,omitempty"`
-	// Detail explains, for people. It is fit to be printed.
+	// Detail explains the reason to people. It holds printable characters alone.
 	Detail string `json:"detail"`
-	// Ignored are the links that did not count, in their order.
+	// Ignored are the links that did not count, in the order of their indexes.
 	Ignored []IgnoredLink `json:"ignored,omitempty"`
 }
 
-// Error says what was refused and why, and how many links did not count.
+// Error returns the step, the reason, and how many links did not count and why.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("refused: ")

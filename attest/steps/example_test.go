@@ -12,12 +12,13 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/steps"
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// Two steps by two people: what the second one reads must be what the first one
-// has made, and the image must be what comes out.
+// Two functionaries perform two steps. The second step must read what the first one
+// made, and the image must be what the second one made.
 func Example() {
 	ctx := context.Background()
 	owner, builder, packer := newSigner(), newSigner(), newSigner()
@@ -38,7 +39,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Each step signs its own link, on its own machine.
+	// Each functionary signs a link on their own machine.
 	sources, app, manifest := sum("package main"), sum("binary"), sum("manifest")
 	build, err := steps.SignLink(ctx, steps.Link{
 		Name: "build", Command: []string{"go", "build", "-o", "app"},
@@ -75,6 +76,40 @@ func Example() {
 	// build: 1 key, 2 products
 	// pack: 1 key, 2 products
 	// refused: step "build": 0 functionaries have signed links that agree, want 1 (threshold); links that did not count: 1 not-used
+}
+
+// SignLink signs what a step did, AddSignatures lets a second functionary vouch for the
+// same link, and a LinkPredicate attaches the link to an image.
+func ExampleLinkPredicate() {
+	ctx := context.Background()
+	manifest := sum("manifest")
+	link, err := steps.SignLink(ctx, steps.Link{Name: "pack", Products: steps.SHA256(map[string]string{"manifest.json": manifest})}, newSigner())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if link, err = steps.AddSignatures(ctx, link, newSigner()); err != nil {
+		log.Fatal(err)
+	}
+	// attest.Image signs such a statement and attaches it.
+	statement, err := attest.NewStatement(
+		steps.LinkPredicate{Links: [][]byte{link}},
+		attest.Subject{Digest: map[string]string{"sha256": manifest}},
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A verifier passes the links to Verify.
+	carried, err := steps.ReadLinkPredicate(statement.Predicate)
+	if err != nil {
+		log.Fatal(err)
+	}
+	read, err := steps.ReadLink(carried.Links[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(statement.PredicateType == steps.TypeLinkSet, read.Name, len(read.Products))
+	// Output:
+	// true pack 1
 }
 
 func newSigner() sign.Signer {

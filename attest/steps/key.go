@@ -12,18 +12,18 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// toInToto writes a key as in-toto-golang does, with its key ID: SHA-256 of a
-// canonical form of the key (specification 4.2.1). Others find keys by it; here
-// nothing rests on it.
+// toInToto returns a key in the form of in-toto-golang, with in-toto's key ID: the
+// SHA-256 of a canonical form of the key (specification 4.2.1). Other tools find
+// keys by this ID. Verify does not use it.
 func toInToto(key *sigkey.Key) (in_toto.Key, error) {
 	var k in_toto.Key
 	if err := k.LoadKeyReaderDefaults(bytes.NewReader(key.PEM())); err != nil {
-		return k, fmt.Errorf("%w: in-toto cannot use it: %w", sigkey.ErrKey, err)
+		return k, fmt.Errorf("%w: in-toto cannot use the key: %w", sigkey.ErrKey, err)
 	}
 	return k, nil
 }
 
-// algorithm is the one by which in-toto verifies signatures of a key.
+// algorithm returns how in-toto verifies signatures of a key.
 func algorithm(key *sigkey.Key) crypto.SignerOpts {
 	switch key.Public().(type) {
 	case *rsa.PublicKey:
@@ -34,7 +34,7 @@ func algorithm(key *sigkey.Key) crypto.SignerOpts {
 	return sigkey.NaturalHash(key.Public())
 }
 
-// distinct returns the keys by their identity, so that none counts twice.
+// distinct returns the keys by key ID, so no key counts twice.
 func distinct(keys []crypto.PublicKey) (map[string]*sigkey.Key, error) {
 	byID := make(map[string]*sigkey.Key, len(keys))
 	for _, public := range keys {

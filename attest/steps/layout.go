@@ -14,43 +14,44 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// Layout says how something is made: the steps, who performs them, and how files
-// pass from one to another.
+// Layout describes how an image is made: the steps, the functionaries of each
+// step, and how files pass from one step to another.
 //
 // Source: in-toto specification v1.0, section 4.3.
 type Layout struct {
-	// Expires is when the layout ends to be valid, to the second. Required.
+	// Expires is the last second at which the layout is valid. Required.
 	Expires time.Time
 	// Readme is a description for people. Empty: none.
 	Readme string
-	// Steps are in the order in which they are performed; the image is a product
-	// of the last one. At least one.
+	// Steps are the steps in the order in which they are performed. The image is
+	// a product of the last one. At least one.
 	Steps []Step
 }
 
 // Step is one step of a layout.
 type Step struct {
-	// Name tells it from other steps: letters, digits, ".", "_" and "-", not
-	// beginning with a dot. Required.
+	// Name is unique within the layout. It has letters, digits, ".", "_" and "-",
+	// and does not begin with a dot. Required.
 	Name string
-	// Functionaries are the keys of those who may perform the step. At least one.
+	// Functionaries are the keys that may sign links of the step. At least one.
 	Functionaries []crypto.PublicKey
-	// Threshold is how many of them must have signed links that list the same
-	// materials and products. Zero: one.
+	// Threshold is how many functionaries must sign links with the same materials
+	// and products. Zero: one.
 	Threshold int
-	// Materials and Products are the rules for what the step reads and makes.
-	// What no rule matches is refused: SignLayout adds a last rule, DISALLOW *,
-	// where the last is neither that nor ALLOW *. Empty: there may be none.
+	// Materials and Products are the rules for the files that the step reads and
+	// makes. SignLayout ends each list with DISALLOW *, unless it ends with that
+	// or with ALLOW *. Empty: the step may have no such files.
 	Materials, Products []Rule
-	// Command is what should be run. A difference is reported, and no more.
-	// Empty: none is expected.
+	// Command is the expected command. Verify reports a difference, and refuses
+	// nothing for it. Empty: any command.
 	Command []string
 }
 
-// SignLayout signs a layout and returns its envelope (DSSE, JSON), with one
-// signature for each owner's key. Owners who sign elsewhere add theirs with
-// AddSignatures. Signers are those of SignLink. Errors are ErrLayout, ErrOptions,
-// sign.ErrSigner and sign.ErrKey.
+// SignLayout signs a layout and returns its DSSE envelope as JSON, with one
+// signature for each owner. AddSignatures adds the signatures of owners who sign
+// on other machines. The algorithms are those of SignLink.
+//
+// Errors are ErrLayout, ErrOptions, sign.ErrSigner and sign.ErrKey.
 func SignLayout(ctx context.Context, l Layout, owners ...sign.Signer) ([]byte, error) {
 	payload, err := l.payload()
 	if err != nil {
@@ -59,15 +60,15 @@ func SignLayout(ctx context.Context, l Layout, owners ...sign.Signer) ([]byte, e
 	return signPayload(ctx, payload, owners)
 }
 
-// payload is the text that is signed. It is read again, so that nothing is signed
-// that Verify would not accept.
+// payload returns the text to sign. It reads the text back, so nothing is signed
+// that Verify would refuse.
 func (l Layout) payload() ([]byte, error) {
 	wire := in_toto.Layout{
 		Type: "layout", Readme: l.Readme, Expires: l.Expires.UTC().Format(in_toto.ISO8601DateSchema),
 		Steps: []in_toto.Step{}, Inspect: []in_toto.Inspection{}, Keys: map[string]in_toto.Key{},
 	}
 	if l.Expires.IsZero() {
-		return nil, fmt.Errorf("%w: it has no expiry", ErrLayout)
+		return nil, fmt.Errorf("%w: Layout.Expires is not set", ErrLayout)
 	}
 	for _, s := range l.Steps {
 		if err := s.appendTo(&wire); err != nil {
@@ -113,7 +114,8 @@ func (s Step) appendTo(wire *in_toto.Layout) error {
 	return nil
 }
 
-// closedRules writes rules so that nothing passes by being left over.
+// closedRules returns the words of the rules, with a last rule that refuses every
+// artifact which no other rule matches.
 func closedRules(rules []Rule) [][]string {
 	wire := make([][]string, 0, len(rules)+1)
 	for _, r := range rules {
@@ -125,9 +127,8 @@ func closedRules(rules []Rule) [][]string {
 	return wire
 }
 
-// ReadLayout reads the layout of an envelope and checks its form, as Verify does.
-// Nothing is verified: it shows what a layout says, not that it holds. Errors are
-// ErrLayout.
+// ReadLayout returns the layout of an envelope. It checks the layout's form as
+// Verify does, and verifies no signature and no expiry. Errors are ErrLayout.
 func ReadLayout(envelope []byte) (*Layout, error) {
 	_, e, err := steplayout.Open(envelope)
 	if err != nil {
@@ -144,7 +145,7 @@ func readLayout(payload []byte) (*Layout, error) {
 	return l, nil
 }
 
-// parseLayout reads a layout and refuses what cannot be judged.
+// parseLayout reads a layout, and refuses one that Verify could not judge.
 func parseLayout(payload []byte) (*Layout, *Error) {
 	wire, refusal := steplayout.Parse(payload)
 	if refusal != nil {
@@ -175,7 +176,7 @@ func (l *Layout) indexOf(name string) int {
 	return slices.IndexFunc(l.Steps, func(s Step) bool { return s.Name == name })
 }
 
-// origins are the steps that the rules of a step match with.
+// origins returns the names of the steps that the MATCH rules of a step name.
 func (s *Step) origins() []string {
 	var names []string
 	for _, r := range slices.Concat(s.Materials, s.Products) {

@@ -18,18 +18,15 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// Bounds of what is written and read.
-const ()
-
-// Digests are the digests of one artifact: lower-case hex by algorithm. sha256
-// must be among them.
+// Digests are the digests of one artifact: lower-case hex by algorithm. One of the
+// algorithms is sha256.
 type Digests = map[string]string
 
-// Artifacts are files by their names: relative paths with slashes, see the
-// package documentation.
+// Artifacts are the digests of files by artifact name. The package documentation
+// says which names are valid.
 type Artifacts map[string]Digests
 
-// SHA256 makes Artifacts of the sha256 of each file in lower-case hex.
+// SHA256 returns Artifacts for files given by name and sha256 in lower-case hex.
 func SHA256(files map[string]string) Artifacts {
 	all := make(Artifacts, len(files))
 	for name, sum := range files {
@@ -38,33 +35,37 @@ func SHA256(files map[string]string) Artifacts {
 	return all
 }
 
-// Link says what one step of a build has read and made.
+// Link lists what one step of a build read and made.
 //
 // Source: in-toto specification v1.0, section 4.4.
 type Link struct {
-	// Name is that of the step in the layout: letters, digits, ".", "_" and "-",
-	// not beginning with a dot. Required.
+	// Name is the name of the step in the layout. Required.
 	Name string
-	// Command is what was run, with its arguments. Empty: nothing was, or it is
-	// not said. Secrets do not belong here: a link is public.
+	// Command is the command that was run, with its arguments. A link is public,
+	// so leave secrets out. Empty: no command is recorded.
 	Command []string
-	// Materials are the files that were there before, Products those that were
-	// there afterwards. Empty: none.
+	// Materials are the files before the step, Products the files after it.
+	// Empty: none.
 	Materials, Products Artifacts
-	// ByProducts are anything else about the run: "stdout", "stderr",
-	// "return-value". Nothing rests on them. Bytes that are no UTF-8 become
+	// ByProducts hold more about the run, such as "stdout", "stderr" and
+	// "return-value". Verify does not judge them. Bytes that are not UTF-8 become
 	// U+FFFD. Empty: none.
 	ByProducts map[string]any
-	// Environment is what is recorded of the environment. Nothing rests on it.
-	// Empty: nothing.
+	// Environment holds what is recorded of the environment. Verify does not
+	// judge it. Empty: nothing.
 	Environment map[string]any
 }
 
-// SignLink signs a link and returns its envelope (DSSE, JSON), with one signature
-// for each key. in-toto verifies RSA signatures as PSS, Ed25519 without prehash
-// and ECDSA with the curve's own hash; a signer that signs otherwise is
-// ErrOptions (see sign.SignerOptions). Other errors are ErrLink, sign.ErrSigner
-// and sign.ErrKey.
+// SignLink signs a link and returns its DSSE envelope as JSON, with one signature
+// for each signer. Signers use the algorithms by which in-toto verifies, which
+// sign.SignerOptions selects:
+//
+//   - RSA with PSS
+//   - Ed25519 without prehash
+//   - ECDSA with the curve's own hash
+//
+// Errors are ErrOptions for a signer with another algorithm, ErrLink,
+// sign.ErrSigner and sign.ErrKey.
 func SignLink(ctx context.Context, l Link, signers ...sign.Signer) ([]byte, error) {
 	payload, err := l.payload()
 	if err != nil {
@@ -73,15 +74,15 @@ func SignLink(ctx context.Context, l Link, signers ...sign.Signer) ([]byte, erro
 	return signPayload(ctx, payload, signers)
 }
 
-// payload is the text that is signed. It is read again, so that nothing is signed
-// that Verify would not accept.
+// payload returns the text to sign. It reads the text back, so nothing is signed
+// that Verify would refuse.
 func (l Link) payload() ([]byte, error) {
 	err := checkStepName(l.Name)
 	if err == nil {
 		err = l.check()
 	}
 	if i := slices.IndexFunc(l.Command, func(arg string) bool { return !utf8.ValidString(arg) }); err == nil && i >= 0 {
-		err = fmt.Errorf("part %d of its command is no UTF-8", i+1)
+		err = fmt.Errorf("argument %d of its command is not UTF-8", i+1)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLink, err)
@@ -100,7 +101,7 @@ func (l Link) payload() ([]byte, error) {
 	return text, nil
 }
 
-// marshal writes JSON. HTML characters stay as they are.
+// marshal returns v as JSON without escapes for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -109,7 +110,8 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// Others expect empty lists and objects, not null.
+// nonNil returns the list, or an empty one for nil: other tools expect an empty
+// list or object, and refuse null.
 func nonNil(list []string) []string {
 	if list == nil {
 		return []string{}
@@ -130,8 +132,8 @@ func toHashes(all Artifacts) map[string]in_toto.HashObj {
 	return hashes
 }
 
-// ReadLink reads the link of an envelope and checks its form. Nothing is
-// verified: it shows what a link says, not what is so. Errors are ErrLink.
+// ReadLink returns the link of an envelope. It checks the link's form, and verifies
+// no signature. Errors are ErrLink.
 func ReadLink(envelope []byte) (*Link, error) {
 	_, e, err := steplayout.Open(envelope)
 	if err != nil {
@@ -178,7 +180,7 @@ func toArtifacts(hashes map[string]in_toto.HashObj) Artifacts {
 	return all
 }
 
-// check refuses artifacts that could be mistaken for others.
+// check refuses names and artifacts that other tools could read as others.
 func (l *Link) check() error {
 	if l.Name == "" || len(l.Name) > steplayout.MaxNameBytes || steplayout.HasControl(l.Name) {
 		return fmt.Errorf("its name %s is empty, too long or not printable", steplayout.Printable(l.Name))
@@ -213,12 +215,12 @@ func isLowerHex(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// checkStepName refuses what others could take for a path or pattern: in-toto
-// makes file names of the names of steps.
+// checkStepName refuses names that could be taken for a path or a pattern. in-toto
+// uses step names in file names.
 func checkStepName(name string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	if name == "" || len(name) > steplayout.MaxNameBytes || name[0] == '.' || strings.Trim(name, allowed) != "" {
-		return fmt.Errorf("the name of a step is made of letters, digits, \".\", \"_\" and \"-\", and does not begin with a dot: %s", steplayout.Printable(name))
+		return fmt.Errorf("the step name %s has other characters than letters, digits, \".\", \"_\" and \"-\", or begins with a dot", steplayout.Printable(name))
 	}
 	return nil
 }

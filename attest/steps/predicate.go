@@ -17,25 +17,25 @@ const TypeLinkSet = steplayout.TypeLinkSet
 // maxPredicateLinks bounds the links of one predicate.
 const maxPredicateLinks = 1000
 
-// LinkPredicate carries links to where they are judged: attested about an image,
-// it says that these belong to its build, and no more. The signatures within are
-// what counts; whoever signs the attestation only attaches them.
+// LinkPredicate attaches links to an image. The signer of the attestation says that
+// the links belong to the image's build, and nothing more. Verify trusts the
+// signatures of the links and of the layout alone.
 //
 // Source: linkset.md beside this file.
 type LinkPredicate struct {
-	// Links are envelopes of SignLink, or of other in-toto tools. They are
-	// carried byte for byte. At least one.
+	// Links are envelopes from SignLink or from other in-toto tools. They are
+	// carried byte for byte. One to 1000.
 	Links [][]byte
-	// Layout is the envelope of a layout, for those who have not got it. Empty:
+	// Layout is the envelope of a layout, for verifiers that have none. Empty:
 	// none is carried.
 	Layout []byte
 }
 
-// PredicateType is TypeLinkSet.
+// PredicateType returns TypeLinkSet.
 func (LinkPredicate) PredicateType() string { return TypeLinkSet }
 
-// Validate checks that everything carried is what it should be: the form, not
-// the signatures. Errors are predicate.ErrInvalid.
+// Validate checks the form of the links and the layout, and verifies no signature.
+// Errors are predicate.ErrInvalid.
 func (p LinkPredicate) Validate() error {
 	if n := len(p.Links); n == 0 || n > maxPredicateLinks {
 		return fmt.Errorf("%w: %d links, want 1 to %d", predicate.ErrInvalid, n, maxPredicateLinks)
@@ -54,8 +54,8 @@ func (p LinkPredicate) Validate() error {
 	return nil
 }
 
-// RawPredicate is the JSON text, in which the envelopes stand byte for byte, but
-// for white space around them.
+// RawPredicate returns the JSON text. The envelopes stand in it byte for byte,
+// without the white space around them.
 func (p LinkPredicate) RawPredicate() []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -75,10 +75,11 @@ func (p LinkPredicate) RawPredicate() []byte {
 	return b.Bytes()
 }
 
-// ReadLinkPredicate reads the text of a predicate. What it carries is neither
-// verified nor looked into: that is the job of Verify, which passes over what is
-// no link. Fields that are not known are passed over. The result refers to the
-// text, which must not change. Errors are predicate.ErrInvalid.
+// ReadLinkPredicate reads the JSON text of a predicate. It does not read or verify
+// the envelopes: Verify does, and ignores what is not a link. It ignores unknown
+// fields. The result refers to the text, which must not change.
+//
+// Errors are predicate.ErrInvalid.
 func ReadLinkPredicate(text []byte) (*LinkPredicate, error) {
 	p, err := readLinkPredicate(text)
 	if err != nil {
@@ -99,7 +100,7 @@ func readLinkPredicate(text []byte) (*LinkPredicate, error) {
 	var p LinkPredicate
 	for l := range list.Elems() {
 		if l.Kind() != strictjson.Object {
-			return nil, errors.New("a link is no object")
+			return nil, errors.New("an element of links is not an object")
 		}
 		p.Links = append(p.Links, l.Raw())
 	}
@@ -108,7 +109,7 @@ func readLinkPredicate(text []byte) (*LinkPredicate, error) {
 	case strictjson.Object:
 		p.Layout = layout.Raw()
 	default:
-		return nil, errors.New("its layout is no object")
+		return nil, errors.New("layout is not an object")
 	}
 	return &p, nil
 }

@@ -13,40 +13,36 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// Bounds of a verification, where the caller sets none.
+// Limits of a verification that the caller can change.
 const (
 	defaultMaxLinks     = 1000
 	defaultMaxLinkBytes = 32 << 20
 )
 
-// VerifyOptions say whom to trust. The zero value trusts nobody, and Verify
-// refuses it.
+// VerifyOptions name the trusted owner keys and the limits of a verification. Verify
+// refuses the zero value, which trusts no key.
 type VerifyOptions struct {
 	// OwnerKeys are the keys whose signatures make a layout valid: ECDSA P-256,
-	// P-384 or P-521, Ed25519, RSA of 2048 to 4096 bits. At least one.
+	// P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits. At least one.
 	OwnerKeys []crypto.PublicKey
-	// OwnerThreshold is how many distinct ones must have signed. Zero: all of
-	// them, as in-toto demands.
+	// OwnerThreshold is how many distinct owner keys must have signed. Zero: all
+	// of them, as in-toto demands.
 	OwnerThreshold int
-	// Now gives the time that the layout's expiry is compared with. Nil:
-	// time.Now.
+	// Now returns the time at which the layout must be valid. Nil: time.Now.
 	Now func() time.Time
-	// ImageStep is the step whose product the image must be. Empty: the last
-	// step of the layout.
+	// ImageStep is the step that makes the image. Empty: the last step of the
+	// layout.
 	ImageStep string
-	// ImageProduct is the name that the image must have among the products.
-	// Empty: any.
+	// ImageProduct is the image's name among the products. Empty: any name.
 	ImageProduct string
-	// MaxLinks bounds how many links are looked at, in the order given. Zero:
-	// 1000.
+	// MaxLinks is how many links are examined, in the order given. Zero: 1000.
 	MaxLinks int
-	// MaxLinkBytes bounds the envelope of one link. Zero: 32 MiB. It cannot be
-	// more than 64 MiB.
+	// MaxLinkBytes is the size limit of one link's envelope, at most 64 MiB.
+	// Zero: 32 MiB.
 	MaxLinkBytes int64
-	// InsecureAllowUnmatched lets materials and products pass that no rule of
-	// their step matches, as the specification has it (4.3.3.1: "there is an
-	// implicit ALLOW *"). False: they are refused, as if each list of rules ended
-	// with DISALLOW *.
+	// InsecureAllowUnmatched lets artifacts pass that no rule of their step
+	// matches, as the specification says (4.3.3.1, an implicit ALLOW *). False:
+	// they are refused, as if each list of rules ended with DISALLOW *.
 	InsecureAllowUnmatched bool
 }
 
@@ -54,83 +50,83 @@ type VerifyOptions struct {
 type Result struct {
 	// Image is the digest that was judged.
 	Image v1.Hash `json:"image"`
-	// Product is the name under which it is a product.
+	// Product is the image's name among the products.
 	Product string `json:"product"`
-	// ImageStep is the step whose product it is.
+	// ImageStep is the step that made the image.
 	ImageStep string `json:"imageStep"`
-	// Owners are the owner keys that have signed the layout: the SHA-256 of
-	// their SubjectPublicKeyInfo, in hex and in order.
+	// Owners are the IDs of the owner keys that signed the layout, sorted. An ID
+	// is the SHA-256 of the SubjectPublicKeyInfo, in hex.
 	Owners []string `json:"owners"`
-	// Expires is when the layout ends to be valid.
+	// Expires is the last second at which the layout is valid.
 	Expires time.Time `json:"expires"`
-	// Steps are the steps of the layout, in its order.
+	// Steps are the steps of the layout, in the layout's order.
 	Steps []StepResult `json:"steps"`
-	// Ignored are the links that did not count, in their order.
+	// Ignored are the links that did not count, in the order of their indexes.
 	Ignored []IgnoredLink `json:"ignored,omitempty"`
 }
 
-// StepResult says by what a step is met.
+// StepResult says which keys and links satisfied a step.
 type StepResult struct {
-	// Name is the step's.
+	// Name is the step's name.
 	Name string `json:"name"`
-	// Threshold is how many distinct keys the layout wants.
+	// Threshold is how many distinct keys the layout demands.
 	Threshold int `json:"threshold"`
-	// Keys are those that counted, as in Result.Owners.
+	// Keys are the IDs of the keys that counted, as in Result.Owners.
 	Keys []string `json:"keys"`
-	// Links are the places of the links that counted, in the list that was given.
+	// Links are the indexes of the links that counted, in the list that Verify
+	// was given.
 	Links []int `json:"links"`
-	// Materials and Products are what all of them say.
+	// Materials and Products are what all of these links list.
 	Materials Artifacts `json:"materials"`
 	Products  Artifacts `json:"products"`
-	// Command is what the first of them says was run.
+	// Command is the command of the first of these links.
 	Command []string `json:"command,omitempty"`
-	// CommandDiffers is true where that is not what the layout expects. It is
-	// no ground for refusal (specification 4.3.1).
+	// CommandDiffers is true if Command is not the layout's expected command. It
+	// refuses nothing (specification 4.3.1).
 	CommandDiffers bool `json:"commandDiffers,omitempty"`
 }
 
-// Verify judges whether an image was made in the steps of a layout, by those who
-// may perform them. layout is the envelope of the layout; links are the envelopes
-// of links, from whatever source, in any order: they are not trusted.
+// Verify judges whether an image was made in the steps of a layout, each performed
+// by its functionaries. layout is the envelope of the layout. links are the
+// envelopes of links in any order, from any source: they are not trusted.
 //
-// The branches, in order. The first that applies decides.
+// Verify returns a Result or an error, never both. A refusal is an *Error. The
+// first branch that applies decides:
 //
-//  1. Options without owner keys, with a key that is too weak, with a threshold
-//     below zero or above the number of distinct keys, or a digest that is no
-//     sha256: ErrOptions or sign.ErrKey. Nothing was judged.
-//  2. The context has ended, now or later: its error. Nothing was judged.
-//  3. The layout is no DSSE envelope of in-toto metadata: ReasonLayoutMalformed.
-//  4. Fewer than OwnerThreshold distinct owner keys have signed its bytes:
-//     ReasonLayoutUnsigned. A key is its SubjectPublicKeyInfo; key IDs are not
-//     looked at; one good signature is not spoilt by garbage beside it.
-//  5. What was signed is no layout: ReasonLayoutMalformed.
-//  6. It has inspections: ReasonInspection. No command is ever run.
-//  7. It has certificate authorities, parameters, rules that cannot be read or
-//     that match with no step of the layout, thresholds below one or above the
-//     number of distinct keys of the step, two steps of one name, no step, or not
-//     the ImageStep: ReasonLayoutUnsupported.
-//  8. It is past its expiry: ReasonLayoutExpired. At that very time it is valid.
-//  9. Each link is looked at, up to MaxLinks and to 10,000 checks of a signature
-//     by a key. One that is too large, malformed, signed by no key of any step,
-//     a sublayout, about a step that is not in the layout, or signed by nobody
-//     who may perform the step that it is about, is recorded and does not count.
-//  10. For a step, links with the same materials and products by Threshold
-//     distinct keys stand in for it; there may be several such sets, as when an
-//     image was built twice. A step that has none: ReasonThreshold.
-//  11. None of the sets of the ImageStep has a product (called ImageProduct, where
-//     set) whose sha256 is the image's: ReasonImage.
-//  12. One set is chosen for each step so that all rules of all steps hold, and
-//     the image is a product. There is no such choice: ReasonRule, with the rule
-//     that was broken in the attempt that came furthest. What no rule of a list
-//     matches breaks it, unless InsecureAllowUnmatched is true.
-//  13. Where 10, 11 or 12 refuses and links were left unread, or more than 1000
-//     choices would have to be tried: ReasonTooMany.
+//  1. The options are wrong: ErrOptions or sign.ErrKey, and nothing is judged.
+//     They have no owner key, a weak key, a threshold above the number of distinct
+//     keys, a limit out of range, or an image digest that is not a sha256.
+//  2. The context has ended, at any time: the context's error, and nothing is
+//     judged.
+//  3. The layout is not a DSSE envelope of in-toto metadata:
+//     ReasonLayoutMalformed.
+//  4. Fewer than OwnerThreshold distinct owner keys have signed the layout:
+//     ReasonLayoutUnsigned. Key IDs in the envelope are ignored, and so are wrong
+//     signatures beside good ones.
+//  5. The payload is not a layout: ReasonLayoutMalformed.
+//  6. The layout has inspections: ReasonInspection. Verify runs no command.
+//  7. The layout is not supported: ReasonLayoutUnsupported. It has certificate
+//     authorities or parameters. Or it contradicts itself: it has a malformed rule,
+//     a MATCH with an unknown step, a threshold that its keys cannot reach, two
+//     steps of one name, no step, or no ImageStep.
+//  8. The layout has expired: ReasonLayoutExpired. At Expires it is still valid.
+//  9. Each link is examined, up to MaxLinks and 10,000 signature checks. A link
+//     does not count for the reasons of type LinkReason, and is recorded in
+//     Ignored.
+//  10. A step lacks a set of links with the same materials and products by
+//     Threshold distinct keys: ReasonThreshold. A step can have several sets, if
+//     the image was built twice.
+//  11. No set of the ImageStep lists the image as a product, under the name
+//     ImageProduct if that is set: ReasonImage.
+//  12. No combination of one set per step satisfies all rules: ReasonRule, with
+//     the broken rule of the attempt that came furthest. An artifact that no rule
+//     matches breaks the list, unless InsecureAllowUnmatched is true.
+//  13. Branch 10, 11 or 12 applies and links were left unread, or more than 1000
+//     combinations would have to be tried: ReasonTooMany.
 //  14. Otherwise: a Result.
 //
-// That any choice is enough adds nothing to what an attacker can do, who decides
-// which links are seen: and a link of another build that somebody attaches does
-// no harm. Verify returns a Result or an error, never both. A refusal is an
-// *Error.
+// An attacker who attaches links of other builds can neither allow nor deny an
+// image: one combination of valid links that holds is enough.
 func Verify(ctx context.Context, layout []byte, links [][]byte, image v1.Hash, o VerifyOptions) (*Result, error) {
 	owners, o, err := o.check(image)
 	if err != nil {
@@ -164,7 +160,7 @@ func Verify(ctx context.Context, layout []byte, links [][]byte, image v1.Hash, o
 	}, nil
 }
 
-// check refuses options that could never verify, and fills in the defaults.
+// check returns the owner keys by ID and the options with their defaults.
 func (o VerifyOptions) check(image v1.Hash) (map[string]*sigkey.Key, VerifyOptions, error) {
 	owners, err := distinct(o.OwnerKeys)
 	if err != nil {
@@ -184,19 +180,19 @@ func (o VerifyOptions) check(image v1.Hash) (map[string]*sigkey.Key, VerifyOptio
 	}
 	switch {
 	case len(owners) == 0:
-		return nil, o, fmt.Errorf("%w: no owner key", ErrOptions)
+		return nil, o, fmt.Errorf("%w: VerifyOptions.OwnerKeys is empty", ErrOptions)
 	case o.OwnerThreshold < 1 || o.OwnerThreshold > len(owners):
-		return nil, o, fmt.Errorf("%w: an owner threshold of %d with %d distinct keys", ErrOptions, o.OwnerThreshold, len(owners))
+		return nil, o, fmt.Errorf("%w: the owner threshold is %d, and there are %d distinct owner keys", ErrOptions, o.OwnerThreshold, len(owners))
 	case o.MaxLinks < 0 || o.MaxLinkBytes < 0 || o.MaxLinkBytes > steplayout.MaxEnvelopeBytes:
-		return nil, o, fmt.Errorf("%w: a limit is negative, or too large", ErrOptions)
+		return nil, o, fmt.Errorf("%w: MaxLinks is %d and MaxLinkBytes %d; neither may be negative, and MaxLinkBytes at most %d", ErrOptions, o.MaxLinks, o.MaxLinkBytes, steplayout.MaxEnvelopeBytes)
 	case image.Algorithm != "sha256" || len(image.Hex) != 64 || !isLowerHex(image.Hex):
-		return nil, o, fmt.Errorf("%w: the image's digest is no sha256: %.100q", ErrOptions, image.String())
+		return nil, o, fmt.Errorf("%w: the image's digest is %.100q, not a sha256", ErrOptions, image.String())
 	}
 	return owners, o, nil
 }
 
-// verifyLayout returns a layout that holds, and the owners who have signed it. An
-// error is an *Error, or that of the context.
+// verifyLayout returns a valid layout and the IDs of the owners who signed it. The
+// error is an *Error or the context's.
 func verifyLayout(ctx context.Context, text []byte, owners map[string]*sigkey.Key, o VerifyOptions) (*Layout, []string, error) {
 	_, e, err := steplayout.Open(text)
 	if err != nil {
@@ -229,10 +225,10 @@ func verifyLayout(ctx context.Context, text []byte, owners map[string]*sigkey.Ke
 
 func (l *Layout) holds(o VerifyOptions) *Error {
 	if o.ImageStep != "" && l.indexOf(o.ImageStep) < 0 {
-		return refuse(ReasonLayoutUnsupported, "", "it has no step %s, whose product the image must be", steplayout.Printable(o.ImageStep))
+		return refuse(ReasonLayoutUnsupported, "", "the layout has no step %s, which VerifyOptions.ImageStep names", steplayout.Printable(o.ImageStep))
 	}
 	if now := o.Now(); now.After(l.Expires) {
-		return refuse(ReasonLayoutExpired, "", "it expired at %s, and it is %s", l.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return refuse(ReasonLayoutExpired, "", "the layout expired at %s, and it is %s", l.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

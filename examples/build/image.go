@@ -20,17 +20,17 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
-// appPackage is what is built.
+// appPackage is the program that is built.
 const appPackage = "examples/build/app"
 
-// moduleRoot is where this repository lies.
+// moduleRoot returns the root directory of this module.
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	return filepath.Dir(strings.TrimSpace(string(out))), err
 }
 
-// sourceTree copies what the build needs into a tree of its own: the build step
-// sees the sources of the program and nothing else.
+// sourceTree copies the sources of the program into a directory of their own. The build
+// step sees no other files.
 func sourceTree(ctx context.Context, dir string) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -52,8 +52,7 @@ func sourceTree(ctx context.Context, dir string) (string, error) {
 	return dir, nil
 }
 
-// goEnvironment is what a Go build needs of the environment, and that it is not
-// to use the network.
+// goEnvironment returns the variables that a Go build needs. They forbid it the network.
 func goEnvironment() []string {
 	env := []string{"GOPROXY=off", "GOFLAGS=-mod=readonly", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GOWORK=off"}
 	for _, name := range []string{"PATH", "HOME", "GOCACHE", "GOMODCACHE", "GOPATH", "GOROOT", "TMPDIR", "LOCALAPPDATA", "USERPROFILE", "SYSTEMROOT"} {
@@ -72,7 +71,7 @@ func variableNames(env []string) (names []string) {
 	return names
 }
 
-// assemble makes an image of one program. The same program gives the same digest.
+// assemble returns an image of one program. The same program gives the same digest.
 func assemble(binary string, labels ...string) (v1.Image, error) {
 	content, err := os.ReadFile(binary)
 	if err != nil {
@@ -111,7 +110,7 @@ func assemble(binary string, labels ...string) (v1.Image, error) {
 	return mutate.CreatedAt(image, v1.Time{Time: created})
 }
 
-// show prints provenance as it was attested.
+// show prints the provenance.
 func (s *story) show(p *predicate.Provenance) error {
 	text, err := json.MarshalIndent(p, "   ", "  ")
 	if err != nil {

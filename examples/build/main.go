@@ -1,29 +1,30 @@
-// Command build shows how a build system integrates Hallmark, with no setup and no network.
+// Command build shows how a build system uses Hallmark: it builds a program, attests
+// provenance and an SBOM, releases the image, and verifies it. It needs no setup and no
+// network:
 //
 //	go run ./examples/build
 //
-// Three parties act, each with what it needs and no more:
+// Each of three parties has the keys for its own duty alone:
 //
-//   - The build step is a child process. It compiles a Go program. It gets no key,
-//     and a cleaned environment; what it says about its builder changes nothing.
-//   - The control plane is this process. It watches the step, assembles and pushes
-//     the image by digest, and signs provenance and a bill of materials with the
-//     provenance key. It cannot release.
+//   - The build step is a child process that compiles a Go program. It gets no key
+//     and a cleaned environment. It cannot choose the builder ID.
+//   - The control plane is this process. It records the step, assembles the image,
+//     and pushes it by digest. It signs provenance and an SBOM with the provenance
+//     key, and cannot release.
 //   - The release is another process. It gets a digest, the public key of the
-//     control plane and the release key; it checks who built the image, and how,
-//     and only then signs it. It cannot make provenance.
+//     control plane, and the release key. It verifies the provenance, and then
+//     signs the image. It cannot make provenance.
 //
-// The tag is set last, so that it never points at anything unsigned.
+// The tag is set last, so it never points at an unsigned image.
 //
 // # Elsewhere
 //
-// In a real build system the two keys are in two services (a KMS, or secrets that
-// only the control plane and only the release job can read). Where docker buildx
-// or ko builds the image, provenance.BuildKitMetadata or KoImages takes the place
-// of the recorded command, and provenance.Environment adds what the CI system
-// knows.
+// In a real build system the two keys are in two services, such as a KMS, or secrets
+// that one job alone can read. If docker buildx or ko builds the image, use
+// provenance.BuildKitMetadata or KoImages instead of the recorded command.
+// provenance.Environment adds the facts of the CI system.
 //
-// It exits with 0 only where every step went as it should.
+// The exit code is 0 if every step succeeded, and 1 otherwise.
 package main
 
 import (
@@ -51,8 +52,8 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// builderID is by what policies know this build system. It is part of the build
-// system, not of any build.
+// builderID is the URI by which policies name this build system. The build system sets
+// it, and no build can.
 const builderID = "https://ci.example/builder"
 
 func main() {
@@ -67,8 +68,8 @@ func main() {
 	}
 }
 
-// command runs the control plane, or the release, which the control plane starts
-// as a process of its own.
+// command runs the control plane, or the release if the control plane started this
+// process.
 func command(ctx context.Context, args []string, out io.Writer) error {
 	switch {
 	case len(args) == 0:
@@ -106,12 +107,12 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	s.say("\nAll steps went as they should.")
+	s.say("\nAll steps succeeded.")
 	return nil
 }
 
-// newClient has no credentials. A real program leaves Keychain out: then those of
-// docker login count.
+// newClient returns a client without credentials. A real program leaves Keychain out,
+// and the client uses the logins of docker login.
 func newClient() (*remote.Client, error) {
 	return remote.New(remote.Options{Keychain: anonymous{}})
 }
@@ -120,7 +121,7 @@ type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
-// story is what the chapters share.
+// story holds what the chapters share.
 type story struct {
 	out     io.Writer
 	client  *remote.Client
@@ -129,7 +130,8 @@ type story struct {
 	chapter int
 
 	provenanceKey, releaseKey, scannerKey *sign.KeyPair
-	source                                *provenance.Tree // nil where there is none
+	source                                *provenance.Tree // nil: there is no work tree
+	unsourced                             provenance.Facts // why there is none
 	recorded                              *provenance.Recording
 	binary                                string
 	provenance                            *predicate.Provenance
@@ -145,7 +147,7 @@ func (s *story) title(text string) {
 
 func (s *story) path(name string) string { return filepath.Join(s.dir, name) }
 
-// password protects keys that live as long as this example.
+// password encrypts keys that live as long as this example.
 var password = []byte("only for this example")
 
 func (s *story) makeKeys(ctx context.Context) (err error) {
@@ -169,19 +171,20 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 	return nil
 }
 
-// build records the build step. The step gets the environment that a Go build
-// needs, and a variable by which it would like to be another builder.
+// build records the build step. The step gets the environment that a Go build needs,
+// and a variable that names another builder, which has no effect.
 func (s *story) build(ctx context.Context) error {
 	s.title("The build step runs, and is recorded")
 	tree, err := sourceTree(ctx, s.path("tree"))
 	if err != nil {
 		return err
 	}
-	// The source is read before the step runs, which could write to it. Where this
-	// runs in no git checkout, it is not known.
-	s.source, err = provenance.ReadTree(ctx, provenance.WorkTreeOptions{})
-	if err != nil && !errors.Is(err, provenance.ErrNoWorkTree) {
-		return err
+	// The source is read before the step, which could change it. Outside of a git
+	// checkout there is none.
+	if s.source, err = provenance.ReadTree(ctx, provenance.WorkTreeOptions{}); err != nil {
+		if s.unsourced, err = provenance.WithoutTree(err); err != nil {
+			return err
+		}
 	}
 	env := append(goEnvironment(), "BUILDER_ID=https://evil.example/builder")
 	s.recorded, err = provenance.Record(ctx, provenance.RecordOptions{
@@ -208,7 +211,7 @@ func (s *story) build(ctx context.Context) error {
 	return nil
 }
 
-// push assembles the image and pushes it by digest. There is no tag yet.
+// push assembles the image and pushes it by digest, without a tag.
 func (s *story) push(ctx context.Context) error {
 	s.title("The control plane assembles the image and pushes it by digest")
 	image, err := assemble(s.binary)
@@ -222,23 +225,26 @@ func (s *story) push(ctx context.Context) error {
 	return nil
 }
 
-// attest puts the facts together and signs them with the provenance key.
+// attest joins the facts and signs the provenance with the provenance key.
 func (s *story) attest(ctx context.Context) error {
 	s.title("The control plane attests provenance and a bill of materials")
-	facts := []provenance.Facts{s.recorded.Facts()}
+	source := s.unsourced
+	if s.source != nil {
+		source = s.source.Facts()
+	}
+	for _, w := range source.Warnings {
+		s.say("   warning: %s", w)
+	}
 	binary, err := os.Open(s.binary)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = binary.Close() }() // only read from
+	defer func() { _ = binary.Close() }() // nothing was written
 	modules, err := provenance.GoBinary(binary)
 	if err != nil {
 		return err
 	}
-	if s.source != nil {
-		facts = append(facts, s.source.Facts())
-	}
-	if s.provenance, err = provenance.New(builderID, append(facts, modules)...); err != nil {
+	if s.provenance, err = provenance.New(builderID, s.recorded.Facts(), source, modules); err != nil {
 		return err
 	}
 	if err := s.state(ctx, s.provenance); err != nil {
@@ -258,7 +264,7 @@ func (s *story) attest(ctx context.Context) error {
 	return s.show(s.provenance)
 }
 
-// state attests a predicate about the image.
+// state attaches an attestation of a predicate to the image.
 func (s *story) state(ctx context.Context, p attest.Predicate) error {
 	done, err := attest.Image(ctx, s.client, s.digest, p, attest.Options{Replace: true}, s.provenanceKey.Signer)
 	if err != nil {
@@ -268,10 +274,10 @@ func (s *story) state(ctx context.Context, p attest.Predicate) error {
 	return nil
 }
 
-// scan states what a scanner has found: nothing. A real one would attest its own
-// report, with package scan, where the build cannot reach its key.
+// scan attests that a scanner found nothing. A real scanner attests its own report with
+// package scan, and keeps its key out of the build's reach.
 func (s *story) scan(ctx context.Context) error {
-	s.title("A scanner, with a key of its own, attests what it found")
+	s.title("A scanner attests what it found, with a key of its own")
 	now := time.Now().UTC()
 	report := predicate.Vulns{
 		Scanner:  predicate.VulnsScanner{URI: "https://scanner.example", Version: "1.0", Result: []predicate.VulnsFinding{}},
@@ -286,7 +292,7 @@ func (s *story) scan(ctx context.Context) error {
 }
 
 func (s *story) verify(ctx context.Context) error {
-	s.title("Whoever pulls verifies it all, by examples/policy/production.yaml")
+	s.title("The user verifies all of it, by examples/policy/production.yaml")
 	verifier, err := s.production(ctx)
 	if err != nil {
 		return err
@@ -303,7 +309,7 @@ func (s *story) verify(ctx context.Context) error {
 	return nil
 }
 
-// production is the example's policy, with the keys of this run, about the
+// production returns a verifier for the example's policy, with the keys and the
 // repository of this run.
 func (s *story) production(ctx context.Context) (*verify.Verifier, error) {
 	root, err := moduleRoot(ctx)
@@ -325,7 +331,7 @@ func (s *story) production(ctx context.Context) (*verify.Verifier, error) {
 	return verify.New(p, verify.Options{})
 }
 
-// swapKeys shows that neither key can do the other's duty: of another image the
+// swapKeys shows that neither key can do the other's duty. For another image, the
 // release key attests provenance, and the provenance key signs a release.
 func (s *story) swapKeys(ctx context.Context) error {
 	s.title("Neither key does the other's duty")
@@ -358,7 +364,7 @@ func (s *story) swapKeys(ctx context.Context) error {
 }
 
 func (s *story) setTag(ctx context.Context) error {
-	s.title("The tag is set, last of all")
+	s.title("The tag is set last")
 	m, err := registry.ReadManifest(ctx, s.client, s.digest)
 	if err != nil {
 		return err

@@ -15,13 +15,13 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// releaseCommand starts the release, as a process of its own.
+// releaseCommand is the argument that makes this program the release.
 const releaseCommand = "release"
 
-// release is what the control plane does about the release: it starts it, and
-// hands over a digest, the public key of its own, and where the release key is.
+// release starts the release from the control plane. It passes the digest, the control
+// plane's public key, and the path of the release key.
 func (s *story) release(ctx context.Context) error {
-	s.title("The release, in another process, checks who built the image and signs it")
+	s.title("The release verifies who built the image and signs it, in another process")
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -35,10 +35,10 @@ func (s *story) release(ctx context.Context) error {
 	return nil
 }
 
-// release runs in the process of the release.
+// release is the release's own process: it verifies the provenance, and signs.
 func release(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) != 3 {
-		return errors.New("release wants a digest, a public key and a private key")
+		return errors.New("release needs three arguments: a digest, a public key and a private key")
 	}
 	digest, err := name.NewDigest(args[0])
 	if err != nil {
@@ -71,8 +71,8 @@ func release(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// wellBuilt is the policy of the release: provenance of this build system, signed
-// with the provenance key.
+// wellBuilt returns a verifier for the release's policy: provenance of this build system,
+// signed with the provenance key.
 func wellBuilt(keyFile string) (*verify.Verifier, error) {
 	key, err := policy.LoadPublicKey(keyFile)
 	if err != nil {

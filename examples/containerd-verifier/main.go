@@ -1,22 +1,24 @@
-// Command containerd-verifier is an image verifier plugin for containerd: it lets
-// an image run only where a policy allows its digest.
+// Command containerd-verifier is an image verifier plugin for containerd 1.7 and later.
+// An image runs if a policy allows its digest, and is blocked otherwise.
 //
-// containerd (1.7 and later) runs it for each image that it pulls, as
+// containerd runs the plugin for each image that it pulls, with the descriptor on stdin:
 //
 //	containerd-verifier -name REFERENCE -digest DIGEST -stdin-media-type TYPE
 //
-// with the descriptor on stdin. It exits with 0 where the policy allows the
-// digest, with 1 where it denies it, and with 2 where it could not decide, or was
-// called in another way; everything but 0 blocks the image. It says why on stdout,
-// which containerd logs and shows.
+// The reason is printed on stdout, which containerd logs. The exit codes are:
 //
-// What will run must be what was judged. Of an index that the policy allows, the
-// manifest for this machine's platform, or the one that -platform names
-// (OS/ARCH[/VARIANT]), is judged too: it is denied where the policy denies its digest,
-// where there is none, and where there are several.
+//   - 0: the policy allows the digest.
+//   - 1: the policy denies the digest.
+//   - 2: the image could not be judged, or the arguments are wrong.
 //
-// The policy is the file that -policy names, or /etc/hallmark/policy.yaml. It must
-// not lie in the directory of plugins: containerd runs all that lies there.
+// containerd blocks the image for every code but 0.
+//
+// For an index, the manifest that will run is judged too: the one of this machine's
+// platform, or of -platform OS/ARCH[/VARIANT]. The image is denied if the policy denies
+// the manifest's digest, if the index lists none for the platform, or several.
+//
+// The policy is the file that -policy names, or /etc/hallmark/policy.yaml. Keep it out
+// of the plugin directory, because containerd runs every file there.
 package main
 
 import (
@@ -44,14 +46,14 @@ const (
 	exitUndecided = 2
 
 	defaultPolicy = "/etc/hallmark/policy.yaml"
-	// descriptorType is what containerd says that stdin holds.
+	// descriptorType is the media type that containerd passes for stdin.
 	descriptorType = "application/vnd.oci.descriptor.v1+json"
-	// maxDescriptor bounds stdin.
+	// maxDescriptor bounds stdin, in bytes.
 	maxDescriptor = 1 << 20
-	// timeout is less than the 10 seconds after which containerd ends a plugin:
-	// so that it says why.
+	// timeout is less than the 10 seconds after which containerd kills a plugin, so
+	// the plugin can print its reason.
 	timeout = 9 * time.Second
-	// maxReason bounds what is said; containerd reads 32 KiB.
+	// maxReason bounds the printed reason, in bytes; containerd reads 32 KiB.
 	maxReason = 2000
 )
 
@@ -62,12 +64,12 @@ func main() {
 	os.Exit(code)
 }
 
-// run judges one image. What happens unforeseen blocks it.
+// run judges one image and returns the exit code. A panic blocks the image.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) (code int) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			code = exitUndecided
-			say(stdout, fmt.Sprintf("blocked: this program failed: %v", cause))
+			say(stdout, fmt.Sprintf("blocked: the plugin failed: %v", cause))
 		}
 	}()
 	q, err := asked(args, stdin)
@@ -92,20 +94,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	return exitAllowed
 }
 
-// say writes one line that is safe to show.
+// say prints one line without control characters.
 func say(w io.Writer, text string) {
-	_, _ = fmt.Fprintln(w, registry.SafeText(text, maxReason)) // whoever asked has gone
+	_, _ = fmt.Fprintln(w, registry.SafeText(text, maxReason)) // containerd no longer reads
 }
 
-// question is what is asked.
+// question is the image that containerd asks about, and how to judge it.
 type question struct {
 	image    name.Digest
 	policy   string
 	platform v1.Platform
 }
 
-// asked reads what containerd passes: the image, by its digest, and nothing that
-// contradicts it.
+// asked reads the arguments and stdin. It refuses arguments that contradict each other.
 func asked(args []string, stdin io.Reader) (q question, err error) {
 	flags := flag.NewFlagSet("containerd-verifier", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -116,11 +117,11 @@ func asked(args []string, stdin io.Reader) (q question, err error) {
 	flags.StringVar(&q.policy, "policy", defaultPolicy, "")
 	switch err := flags.Parse(args); {
 	case err != nil:
-		return q, fmt.Errorf("want -name, -digest and -stdin-media-type, as containerd passes them: %w", err)
+		return q, fmt.Errorf("the arguments are not those of containerd, -name, -digest and -stdin-media-type: %w", err)
 	case flags.NArg() > 0:
-		return q, fmt.Errorf("what is %q?", flags.Arg(0))
+		return q, fmt.Errorf("the argument %q is not a flag", flags.Arg(0))
 	case *mediaType != descriptorType:
-		return q, fmt.Errorf("stdin is said to hold %q, want %s", *mediaType, descriptorType)
+		return q, fmt.Errorf("-stdin-media-type is %q, want %s", *mediaType, descriptorType)
 	}
 	ref, err := registry.ParseReference(*reference)
 	if err != nil {
@@ -134,16 +135,17 @@ func asked(args []string, stdin io.Reader) (q question, err error) {
 		return q, err
 	}
 	if named, ok := ref.(name.Digest); ok && named.DigestStr() != *digest {
-		return q, fmt.Errorf("the name has another digest than %s", *digest)
+		return q, fmt.Errorf("-name has another digest than -digest, %s", *digest)
 	}
 	return q, checkDescriptor(stdin, *digest)
 }
 
-// checkDescriptor refuses a descriptor of something else.
+// checkDescriptor refuses a descriptor of another digest, or of another kind than an
+// image.
 func checkDescriptor(stdin io.Reader, digest string) error {
 	text, err := io.ReadAll(io.LimitReader(stdin, maxDescriptor+1))
 	if err == nil && len(text) > maxDescriptor {
-		err = fmt.Errorf("more than %d bytes", maxDescriptor)
+		err = fmt.Errorf("it has more than %d bytes", maxDescriptor)
 	}
 	if err != nil {
 		return fmt.Errorf("the descriptor on stdin cannot be read: %w", err)
@@ -153,16 +155,16 @@ func checkDescriptor(stdin io.Reader, digest string) error {
 	case err != nil:
 		return fmt.Errorf("the descriptor on stdin is malformed: %w", err)
 	case d.Digest.String() != digest:
-		return fmt.Errorf("the descriptor on stdin is about another digest than %s", digest)
+		return fmt.Errorf("the descriptor on stdin has another digest than -digest, %s", digest)
 	case !d.MediaType.IsImage() && !d.MediaType.IsIndex():
-		return fmt.Errorf("the descriptor on stdin is about a %q, which is no image", d.MediaType)
+		return fmt.Errorf("the descriptor on stdin is of type %q, which is not an image", d.MediaType)
 	case d.Size <= 0:
 		return errors.New("the descriptor on stdin has no size")
 	}
 	return nil
 }
 
-// parsePlatform reads -platform; empty: this machine's.
+// parsePlatform reads -platform. Empty: this machine's platform.
 func parsePlatform(text string) (v1.Platform, error) {
 	if text == "" {
 		return v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}, nil
@@ -174,7 +176,7 @@ func parsePlatform(text string) (v1.Platform, error) {
 	return *p, nil
 }
 
-// judge judges the digest, and what will run of it.
+// judge judges the digest and the manifest that will run.
 func judge(ctx context.Context, q question) (*verify.Result, error) {
 	p, err := policy.Load(q.policy, policy.ParseOptions{})
 	if err != nil {

@@ -98,7 +98,7 @@ func TestAnImageRunsOnlyWhereThePolicyAllowsItsDigest(t *testing.T) {
 		"other descriptor":          {s.args("signed", good), descriptor(bad), exitUndecided, "another digest"},
 		"no descriptor":             {s.args("signed", good), "", exitUndecided, "malformed"},
 		"descriptor twice":          {s.args("signed", good), strings.Replace(descriptor(good), "{", `{"digest":"`+bad+`",`, 1), exitUndecided, "malformed"},
-		"descriptor of a layer":     {s.args("signed", good), strings.Replace(descriptor(good), "manifest", "layer", 1), exitUndecided, "no image"},
+		"descriptor of a layer":     {s.args("signed", good), strings.Replace(descriptor(good), "manifest", "layer", 1), exitUndecided, "not an image"},
 		"descriptor without size":   {s.args("signed", good), strings.Replace(descriptor(good), "123", "0", 1), exitUndecided, "no size"},
 		"huge descriptor":           {s.args("signed", good), strings.Repeat(" ", maxDescriptor+1), exitUndecided, "cannot be read"},
 		"sha512":                    {s.args("signed", "sha512:"+strings.Repeat("a", 128)), descriptor(good), exitUndecided, "sha256"},

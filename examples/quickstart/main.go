@@ -47,7 +47,8 @@ func main() {
 	}
 }
 
-// run tells the story to out; an error says what went other than it should.
+// run writes the story to out. It returns an error if a step fails, or an attack
+// succeeds.
 func run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "hallmark-quickstart-")
 	if err != nil {
@@ -61,7 +62,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer stop()
-	// A real program leaves Keychain out: then the logins of docker login count.
+	// A real program leaves Keychain out, and the client uses the logins of docker
+	// login.
 	client, err := remote.New(remote.Options{Keychain: anonymous{}})
 	if err != nil {
 		return err
@@ -79,7 +81,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	s.say("\nAll steps went as they should: the signed image was accepted, every attack was denied.")
+	s.say("\nAll steps succeeded: the signed image was accepted, and every attack was denied.")
 	return nil
 }
 
@@ -88,7 +90,7 @@ type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
-// story is what the chapters share.
+// story holds what the chapters share.
 type story struct {
 	out      io.Writer
 	hosted   *registrytest.Registry
@@ -140,12 +142,12 @@ func (s *story) pushAndSign(ctx context.Context) error {
 	}
 	s.say("   pushed and signed %s", s.signed.Digest)
 	s.say("   the signature is %s", short(s.signed.Signatures[0].Evidence.DigestStr()))
-	s.say("   %s is set: at no moment did it point at anything unsigned", s.tag)
+	s.say("   %s is set, and never pointed at an unsigned image", s.tag)
 	return nil
 }
 
 func (s *story) verifyTag(ctx context.Context) error {
-	s.title("Verify what the tag points at, as a program that pulls it would")
+	s.title("Verify the image that the tag points at, before pulling it")
 	res, err := s.verifier.Image(ctx, s.client, s.tag)
 	if err != nil {
 		return err
@@ -182,7 +184,7 @@ func (s *story) copyToDisk(ctx context.Context) error {
 }
 
 func (s *story) replaceImage(ctx context.Context) error {
-	s.title("Attack: a writer to the registry moves the tag to another image")
+	s.title("Attack: an attacker who can write to the registry moves the tag to another image")
 	evil, err := s.pushEvil(ctx, "replaced")
 	if err != nil {
 		return err
@@ -191,7 +193,7 @@ func (s *story) replaceImage(ctx context.Context) error {
 }
 
 func (s *story) moveSignature(ctx context.Context) error {
-	s.title("Attack: they also attach the real image's signature to theirs")
+	s.title("Attack: the attacker attaches the real image's signature to another image")
 	evil, err := s.pushEvil(ctx, "with a borrowed signature")
 	if err != nil {
 		return err
@@ -208,8 +210,8 @@ func (s *story) moveSignature(ctx context.Context) error {
 }
 
 func (s *story) signWithWrongKey(ctx context.Context) error {
-	s.title("Attack: they sign their image with a key of their own")
-	evil, err := s.pushEvil(ctx, "signed by another key")
+	s.title("Attack: the attacker signs another image with another key")
+	evil, err := s.pushEvil(ctx, "signed with another key")
 	if err != nil {
 		return err
 	}
@@ -224,7 +226,7 @@ func (s *story) signWithWrongKey(ctx context.Context) error {
 }
 
 func (s *story) stripSignature(ctx context.Context) error {
-	s.title("Attack: they put the real image back, and delete its signature")
+	s.title("Attack: the attacker puts the real image back and deletes its signature")
 	for _, signature := range s.signed.Signatures {
 		s.hosted.Delete(s.repo.RepositoryStr(), signature.Evidence.DigestStr())
 	}
@@ -238,7 +240,7 @@ func (s *story) stripSignature(ctx context.Context) error {
 	return s.denied(ctx, s.tag, s.signed.Digest, verify.ReasonNoSignature, "")
 }
 
-// pushEvil puts an image of the attacker's under the tag.
+// pushEvil moves the tag to an image of the attacker.
 func (s *story) pushEvil(ctx context.Context, text string) (name.Digest, error) {
 	image, err := twoPlatforms("Mining coins for me, " + text)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command app is what the example builds: a program with a dependency, so that
-// its bill of materials has something to say.
+// Command app is the program that the example builds. It has a dependency for its SBOM to
+// list.
 package main
 
 import (

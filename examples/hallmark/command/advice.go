@@ -52,7 +52,6 @@ var errorAdvice = []struct {
 	{scan.ErrInvalid, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated add what it lacks"},
 	{attest.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
 	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
-	{provenance.ErrForeignTree, "name the root of the work tree with --dir, or leave git out with --no-work-tree"},
 	{provenance.ErrTreeChanged, "find out what the command does to .git; a build must not change its source's commit or remote"},
 	{provenance.ErrCommand, "run the command by itself to see why it fails"},
 	{errNothing, "see what is attached: hallmark inspect IMAGE"},

@@ -17,12 +17,12 @@ import (
 // maxPredicate bounds a predicate that is read from a file.
 const maxPredicate = 128 << 20
 
-// attestedImage is what was attested; attest prints a JSON list of them, in the
-// order of its arguments.
+// attestedImage describes the attestations of one image. attest prints a JSON list of
+// them, in the order of its arguments.
 type attestedImage struct {
 	// Image is the argument.
 	Image string `json:"image"`
-	// Digest is what it named, and what was attested, with its repository.
+	// Digest is the digest that the argument named, with its repository.
 	Digest        string               `json:"digest"`
 	PredicateType string               `json:"predicateType"`
 	Attestations  []attestation        `json:"attestations"`
@@ -32,22 +32,22 @@ type attestedImage struct {
 type attestation struct {
 	KeyID  string `json:"keyId"`
 	Format string `json:"format"`
-	// Evidence is the manifest that carries it, and Size its bytes there.
+	// Evidence is the manifest that carries the attestation, and Size its bytes.
 	Evidence string `json:"evidence"`
 	Size     int64  `json:"size"`
 }
 
-// supersededEvidence is what --replace has found.
+// supersededEvidence is an earlier attestation that --replace found.
 type supersededEvidence struct {
 	KeyID    string `json:"keyId"`
 	Format   string `json:"format"`
 	Evidence string `json:"evidence"`
-	// Removed is false where it is still attached, for the reason that follows.
+	// Removed is false if it is still attached, and Reason says why.
 	Removed bool   `json:"removed"`
 	Reason  string `json:"reason,omitempty"`
 }
 
-// attestFlags say how what is attested is attached.
+// attestFlags say how attestations are signed and attached.
 type attestFlags struct {
 	keyFlags
 	format  string
@@ -65,7 +65,7 @@ func (f *attestFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, att or both (default bundle, or att where the registry can hold no bundles)")
-	flags.BoolVar(&f.replace, "replace", false, "remove what the same keys have attested before with the same type")
+	flags.BoolVar(&f.replace, "replace", false, "remove earlier attestations of the same type by the same keys")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "att", "both")
 }
@@ -75,20 +75,22 @@ func (a *app) attestCommand() *cobra.Command {
 	var kind, path string
 	cmd := &cobra.Command{
 		Use:   "attest --key FILE --type TYPE --predicate FILE IMAGE...",
-		Short: "State something about images, signed",
-		Long: `Sign a statement that says what --predicate holds about the digest that each
-IMAGE names now, attach it beside the image, and read it back.
+		Short: "Attach a signed statement about images: an SBOM, a scan, provenance",
+		Long: `Sign a statement with the predicate in the file --predicate about each IMAGE,
+attach it to the image, and read it back. The statement is about the digest that
+IMAGE names now.
 
-The predicate is checked to be what its type says, and signed byte for byte. Of
-type custom it may be any text, which is wrapped as cosign does. Types:
+The predicate is checked by the rules of its type, and signed byte for byte. A
+predicate of type custom may be any text, which is wrapped as cosign does. Types:
 
 ` + typeTable() + `
-Any other absolute URI is a type whose predicate must be a JSON object.
+Any other absolute URI is a type whose predicate is a JSON object.
 
-Formats: bundle is what cosign v3 reads, att (the tag sha256-....att) what older
-cosign reads. With --replace the new attestation comes first; what another key
-has signed is never removed. A registry may not let manifests be removed: that is
-told, and no error.
+Formats: bundle is for cosign v3, att (the tag sha256-....att) for older cosign.
+
+With --replace, earlier attestations are removed after the new one is attached.
+Those of other keys stay. If the registry does not allow removing manifests, that
+is printed, and is not an error.
 
 JSON is one list with an object for each IMAGE: image, digest, predicateType,
 attestations (keyId, format, evidence, size), superseded (keyId, format,
@@ -128,11 +130,11 @@ func typeTable() string {
 	return b.String()
 }
 
-// readPredicate reads what --type and --predicate name.
+// readPredicate reads the predicate that --type and --predicate name.
 func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 	switch {
 	case kind == "":
-		return nil, usageError("--type is missing: say what the predicate is")
+		return nil, usageError("--type is missing: name the type of the predicate")
 	case path == "":
 		return nil, usageError("--predicate is missing: name the file that holds it, or - for stdin")
 	}
@@ -167,7 +169,7 @@ func (a *app) readInput(path string, bound int64) ([]byte, error) {
 	return text, err
 }
 
-// attest states a predicate about images.
+// attest signs a statement about each image and attaches it.
 func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
 	if err := oneOf("format", f.format, "", "bundle", "att", "both"); err != nil {
 		return err
@@ -191,7 +193,7 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 		var done *attest.Attached
 		done, err = attest.Image(ctx, at.store, digests[i], p, attest.Options{Formats: attestFormats[f.format], Replace: f.replace}, signers...)
 		if err != nil {
-			break // what was attested before is told too
+			break // print what was attested before
 		}
 		if f.format == "" && slices.ContainsFunc(done.Attestations, func(x attest.Attestation) bool { return x.Format == registry.FormatEnvelope }) {
 			a.console.say("hallmark: %s cannot hold bundles: attested by the tag sha256-....att", at.image)
@@ -221,7 +223,7 @@ func (a *app) printAttested(all []attestedImage) error {
 	for _, image := range all {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
-				a.console.say("hallmark: the attestation has %s; verifiers pass over what is larger than %s unless told otherwise", size(x.Size), size(verifiersLimit))
+				a.console.say("hallmark: the attestation has %s; verifiers ignore attestations over %s unless their limits are raised", size(x.Size), size(verifiersLimit))
 			}
 		}
 	}
@@ -249,5 +251,5 @@ func (a *app) printAttested(all []attestedImage) error {
 	return nil
 }
 
-// verifiersLimit is registry.Limits.MaxPayloadBytes where nobody sets it.
+// verifiersLimit is the default of registry.Limits.MaxPayloadBytes.
 const verifiersLimit = 32 << 20

@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// What a piece of evidence presents itself as; see registry.Description.
+// Kinds of evidence; see registry.Description.
 const (
 	kindSignature   = "signature"
 	kindAttestation = "attestation"
@@ -27,10 +27,10 @@ const (
 // maxShown is how many annotations of one piece are shown.
 const maxShown = 20
 
-// piece shows one piece of evidence.
+// piece prints one piece of evidence.
 type piece struct{ verify.InspectedEvidence }
 
-// describe describes an item to people, and says which keys have signed it. An error is
+// describe describes an item for people, and says which keys signed it. The error is
 // the context's.
 func describe(ctx context.Context, item registry.Item, subject registry.Manifest, keys []policy.PublicKey) (verify.InspectedEvidence, error) {
 	p := verify.InspectedEvidence{Description: registry.Describe(item, subject), VerifiedBy: []verify.Principal{}}
@@ -51,8 +51,8 @@ func describe(ctx context.Context, item registry.Item, subject registry.Manifest
 	return p, nil
 }
 
-// summarized says what an attestation says. One that is not what its type says is
-// still signed, and shown with the problem.
+// summarized returns the summary of an attestation's predicate, or the problem of a
+// predicate that breaks the rules of its type.
 func summarized(d registry.Description) (facts []predicate.SummaryLine, problem string) {
 	facts, err := predicate.Summarize(d.PredicateType, d.Predicate, scan.Count)
 	if err != nil {
@@ -61,11 +61,11 @@ func summarized(d registry.Description) (facts []predicate.SummaryLine, problem 
 	return facts, problem
 }
 
-// isManifest reports whether a descriptor is one of a manifest or an index.
+// isManifest reports whether a descriptor is for a manifest or an index.
 func isManifest(d v1.Descriptor) bool { return d.MediaType.IsImage() || d.MediaType.IsIndex() }
 
-// tree shows a piece to people. checked says that keys were given to verify it
-// with.
+// tree returns what is printed of a piece. checked says that keys were given to verify
+// it.
 func (p piece) tree(checked bool) node {
 	n := node{words: words{p.Kind, p.PredicateType, cmp.Or(string(p.Format), p.MediaType), "in " + string(p.Place), p.Manifest}}
 	if p.Kind == kindOther {
@@ -107,7 +107,7 @@ func signerWords(s registry.SignerHint) words {
 		if s.Issuer != "" {
 			issuer = "identity from " + s.Issuer
 		}
-		return words{"says it is signed with a certificate", "of " + cmp.Or(strings.Join(s.Identities, ", "), "nobody named"), issuer}
+		return words{"says it is signed with a certificate", "of " + cmp.Or(strings.Join(s.Identities, ", "), "an identity that it does not name"), issuer}
 	case s.KeyID != "":
 		return words{"says it is signed with key " + s.KeyID}
 	case s.Hint != "":

@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/attest/scan"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 type provenanceFlags struct {
@@ -31,36 +32,8 @@ func (a *app) provenanceCommand() *cobra.Command {
 	f := provenanceFlags{attestFlags: attestFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}}
 	cmd := &cobra.Command{
 		Use:   "provenance --builder URI [--key FILE IMAGE...] [-- COMMAND ARG...]",
-		Short: "Say how something was built: SLSA provenance",
-		Long: `Make SLSA provenance v1 of what the build system's environment says (only an
-allow-list of variables is read), of the git work tree, and of COMMAND, which is
-run and recorded: the files before it as materials, its exit status and times. What
-it writes goes to stderr. Secrets in its arguments are left out as far as they look
-like such; name others with --redact. In the output that --output-tail keeps all of
-these are left out, in whatever form they are shown, and so are the values of variables
-whose names speak of secrets.
-
-The work tree counts as it was before COMMAND, which could rewrite it; where COMMAND
-changes its commit or its remote, no provenance is made. When COMMAND has ended, what
-it has left running in its process group is killed. With --timeout, COMMAND is
-killed after that time; without, it may take as long as it needs.
-
---builder is the URI by which policies know the build platform. Nothing in the
-environment can give it. Sign provenance with a key that the build's own steps
-cannot reach: COMMAND runs as the same user, and can read a key file that you can
-read. The password in ` + passwordVariable + ` it does not inherit. On Linux it cannot
-read it from this process either, unless it may trace any process, but perhaps from
-the one that has started this one.
-
-Without an IMAGE the provenance is shown, or with -o json printed for 'hallmark
-attest --type slsaprovenance1'. With --key and IMAGE it is attested of these images,
-after COMMAND, which may have pushed them.
-
-Build systems: ` + strings.Join(provenance.Systems(), ", ") + `.
-
-Exit codes: 0 done; the exit status of COMMAND where it failed; 2 otherwise.
-
-JSON is the predicate: one object; with an IMAGE, what 'hallmark attest' prints.`,
+		Short: "Make SLSA provenance: what was built from which source, and how",
+		Long:  provenanceHelp(),
 		Example: `  hallmark provenance --builder https://ci.example/builder -o json > provenance.json
   hallmark provenance --builder https://ci.example/builder --key builder.key registry.example/team/app:v1 -- make push`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,19 +52,61 @@ JSON is the predicate: one object; with an IMAGE, what 'hallmark attest' prints.
 	flags.StringVar(&f.system, "system", "", "the build system whose environment is read (default: detected)")
 	flags.StringVar(&f.dir, "dir", ".", "the `DIRECTORY` of the work tree, where COMMAND runs")
 	flags.BoolVar(&f.noWorkTree, "no-work-tree", false, "do not ask git about the work tree")
-	flags.StringArrayVar(&f.ignore, "ignore", nil, "leave files out by this `PATTERN`, as in .gitignore (repeatable)")
+	flags.StringArrayVar(&f.ignore, "ignore", nil, "leave out files that match this `PATTERN`, as in .gitignore (repeatable)")
 	flags.StringArrayVar(&f.redact, "redact", nil, "the `NAME` of a variable whose value must not be recorded (repeatable)")
 	flags.IntVar(&f.outputTail, "output-tail", 0, "record up to this many bytes, in whole lines, at the end of what COMMAND writes")
-	flags.BoolVar(&f.allowFail, "allow-failure", false, "make provenance also where COMMAND fails")
+	flags.BoolVar(&f.allowFail, "allow-failure", false, "make provenance even if COMMAND fails")
 	f.define(cmd)
 	suggest(cmd, "system", provenance.Systems()...)
 	return cmd
 }
 
+func provenanceHelp() string {
+	return `Make SLSA provenance v1 from three sources:
+
+  - the build system's environment; an allow-list of variables is read
+  - the git work tree
+  - COMMAND, which runs and is recorded: the files before it, its arguments,
+    its exit status and its times
+
+Without an IMAGE the provenance is shown. With -o json it is printed for
+'hallmark attest --type slsaprovenance1'. With --key and IMAGE it is attached to
+these images after COMMAND, which may have pushed them.
+
+--builder is the URI by which policies name the build platform. The environment
+cannot give it.
+
+COMMAND:
+  - Its output goes to stderr.
+  - The work tree is recorded as it was before COMMAND. If COMMAND changes the
+    commit or the remote of the work tree, no provenance is made.
+  - After COMMAND, the processes left in its process group are killed.
+  - With --timeout, COMMAND is killed after that time. Without, it has no limit.
+
+Warnings go to stderr, and into the provenance. They say what is missing of the
+source: the remote is a path or could hold a secret, there is no git, or git
+cannot read the repository. Policies that ask for the source deny such images.
+
+Secrets are left out of the arguments and of the output that --output-tail keeps,
+if they have a known form or name. Name others with --redact. The output loses
+the values of variables with the name of a secret too.
+
+Keys: COMMAND runs as the same user, and can read every key file that you can
+read. Sign with a key that it cannot reach. It does not inherit the password in
+` + passwordVariable + `. On Linux it cannot read the password from this process,
+unless it may trace any process. It may be able to read it from the parent.
+
+Build systems: ` + strings.Join(provenance.Systems(), ", ") + `.
+
+Exit codes: 0 done; the exit status of COMMAND if it failed; 2 otherwise.
+
+JSON is the predicate: one object; with an IMAGE, what 'hallmark attest' prints.`
+}
+
 func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command []string) error {
 	switch {
 	case f.builder == "":
-		return usageError("--builder is missing: give the URI by which policies know the build platform")
+		return usageError("--builder is missing: give the URI by which policies name the build platform")
 	case len(images) > 0 && len(f.keys) == 0:
 		return usageError("--key is missing: name the private key to attest %s with", strings.Join(images, ", "))
 	case len(images) == 0 && len(f.keys) > 0:
@@ -110,17 +125,20 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 	return a.showPredicate("provenance", p)
 }
 
-// makeProvenance runs the command, if there is one, which takes as long as it takes
-// where --timeout says nothing else. The work tree, which the command can rewrite, is
-// read before; the environment of this process it cannot reach.
+// makeProvenance runs the command, if there is one. The work tree is read before,
+// because the command can rewrite it. The environment of this process is read after:
+// the command cannot change it.
 func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []string) (*predicate.Provenance, error) {
 	o := provenance.Options{
 		BuilderID: f.builder, System: f.system, Dir: f.dir, NoWorkTree: f.noWorkTree || len(command) > 0, Lookup: a.lookupEnv,
+		Warn: func(w provenance.Warning) {
+			a.console.say("hallmark: warning: %s", registry.SafeText(w.String(), maxWarning))
+		},
 	}
 	if len(command) > 0 {
 		ctx, cancel := a.within(ctx, 0)
 		defer cancel()
-		tree, err := a.readTree(ctx, f)
+		tree, source, err := a.readTree(ctx, f)
 		if err != nil {
 			return nil, err
 		}
@@ -128,47 +146,53 @@ func (a *app) makeProvenance(ctx context.Context, f provenanceFlags, command []s
 		if err != nil {
 			return nil, err
 		}
-		if o.More, err = a.recordedFacts(ctx, f, tree, recorded); err != nil {
-			return nil, err
+		if tree != nil {
+			if source, err = a.recheck(ctx, f, tree); err != nil {
+				return nil, err
+			}
 		}
+		o.More = []provenance.Facts{source, recorded.Facts()}
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	return provenance.FromEnvironment(ctx, o)
 }
 
-// recordedFacts are those of the work tree before the command, and of the command.
-func (a *app) recordedFacts(ctx context.Context, f provenanceFlags, tree *provenance.Tree, recorded *provenance.Recording) ([]provenance.Facts, error) {
-	if tree == nil {
-		return []provenance.Facts{recorded.Facts()}, nil
-	}
+// maxWarning bounds a warning, in bytes.
+const maxWarning = 2000
+
+// recheck returns the facts of the work tree before the command, if the command did
+// not change where the source comes from.
+func (a *app) recheck(ctx context.Context, f provenanceFlags, tree *provenance.Tree) (provenance.Facts, error) {
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	if err := tree.Recheck(ctx, f.workTree()); err != nil {
-		return nil, err
+		return provenance.Facts{}, err
 	}
-	return []provenance.Facts{tree.Facts(), recorded.Facts()}, nil
+	return tree.Facts(), nil
 }
 
 func (f provenanceFlags) workTree() provenance.WorkTreeOptions {
 	return provenance.WorkTreeOptions{Dir: f.dir}
 }
 
-// readTree reads the work tree; nil where there is none, or none is wanted.
-func (a *app) readTree(ctx context.Context, f provenanceFlags) (*provenance.Tree, error) {
+// readTree reads the work tree. Without one, the tree is nil and the facts say why.
+func (a *app) readTree(ctx context.Context, f provenanceFlags) (*provenance.Tree, provenance.Facts, error) {
 	if f.noWorkTree {
-		return nil, nil
+		return nil, provenance.Facts{}, nil
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	tree, err := provenance.ReadTree(ctx, f.workTree())
-	if errors.Is(err, provenance.ErrNoWorkTree) {
-		return nil, nil
+	if err != nil {
+		instead, err := provenance.WithoutTree(err)
+		return nil, instead, err
 	}
-	return tree, err
+	return tree, provenance.Facts{}, nil
 }
 
-// record runs the command. Its output is not the program's own.
+// record runs the command. The command's output goes to stderr, because stdout is for
+// the provenance.
 func (a *app) record(ctx context.Context, f provenanceFlags, command []string) (*provenance.Recording, error) {
 	r, err := provenance.Record(ctx, provenance.RecordOptions{
 		Command: command, Dir: f.dir, Stdin: a.stdin, Stdout: a.console, Stderr: a.console,
@@ -185,8 +209,8 @@ func (a *app) record(ctx context.Context, f provenanceFlags, command []string) (
 	return r, err
 }
 
-// exitStatus is the exit status of a command that was run for somebody else. It
-// has been printed.
+// exitStatus is the exit status of the recorded command, which becomes this program's.
+// It has been printed.
 type exitStatus int
 
 // Error implements error.
@@ -202,7 +226,7 @@ func (a *app) secretValues(names []string) []string {
 	return values
 }
 
-// showPredicate shows a predicate to people.
+// showPredicate prints a summary of a predicate.
 func (a *app) showPredicate(title string, p attest.Predicate) error {
 	st, err := attest.NewStatement(p, attest.Subject{Digest: map[string]string{"sha256": strings.Repeat("0", 64)}})
 	if err != nil {

@@ -71,7 +71,7 @@ func TestProvenanceRefusesWhatItCannotKnow(t *testing.T) {
 	}{
 		"no builder":      {nil, "--builder is missing"},
 		"builder no URI":  {[]string{"--builder", "ci"}, "builder ID"},
-		"nothing known":   {[]string{"--builder", builder}, "what type of build"},
+		"nothing known":   {[]string{"--builder", builder}, "the build type is unknown"},
 		"key, no image":   {[]string{"--builder", builder, "--key", k.private}, "no IMAGE"},
 		"image, no key":   {[]string{"--builder", builder, "registry.example/app"}, "--key is missing"},
 		"unknown system":  {[]string{"--builder", builder, "--system", "abacus"}, "abacus"},
@@ -152,6 +152,53 @@ func TestAttack_S7_ARecordedCommandCannotChooseItsOwnSource(t *testing.T) {
 	if o := newCLI(t).must("provenance", "--builder", builder, "--dir", gitTree(t), "-o", "json", "--", "true"); strings.Contains(o.stdout, `"changed"`) {
 		t.Errorf("a command that does nothing has changed the tree: %s", o.stdout)
 	}
+}
+
+func TestProvenance_WarnsOfAMissingSource(t *testing.T) {
+	for name, c := range map[string]struct{ script, reason, source string }{
+		"a Windows drive":    {`git remote set-url origin 'C:\repos\app'`, "remote-left-out", ""},
+		"a share":            {`git remote set-url origin '\\server\share\app'`, "remote-left-out", ""},
+		"a path":             {"git remote set-url origin ../app", "remote-left-out", ""},
+		"a password":         {"git remote set-url origin https://u:1/S3CR3T@git.example/app", "remote-left-out", ""},
+		"no remote":          {"git remote remove origin", "no-remote", ""},
+		"a broken .git":      {"rm .git/HEAD", "repository-unreadable", ""},
+		"a dangling .git":    {"rm -rf .git; echo gitdir: /nowhere > .git", "repository-unreadable", ""},
+		"an unborn HEAD":     {"git checkout -q --orphan fresh", "no-commit", ""},
+		"no repository":      {"rm -rf .git", "no-source", ""},
+		"letters and spaces": {"git remote set-url origin 'https://git.example/größe/my app'", "", "git+https://git.example/gr%C3%B6%C3%9Fe/my%20app@refs/heads/main"},
+	} {
+		dir := gitTree(t)
+		cmd := exec.CommandContext(t.Context(), "sh", "-ec", c.script)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+		recorded := newCLI(t).must("provenance", "--builder", builder, "--dir", dir, "-o", "json", "--", "true")
+		detected := jenkinsJob(newCLI(t)).must("provenance", "--builder", builder, "--dir", dir, "-o", "json")
+		for _, o := range []outcome{recorded, detected} {
+			var p predicate.Provenance
+			o.decode(&p)
+			if c.reason != "" != strings.Contains(o.stderr, "warning: ") || !strings.Contains(o.stderr, c.reason) || strings.Contains(o.stdout+o.stderr, "S3CR3T") {
+				t.Errorf("%s: stderr %q, stdout %s", name, o.stderr, o.stdout)
+			}
+			if s := p.Sources(); c.source != "" && (len(s) != 1 || s[0].URI+"@"+s[0].Ref != c.source) {
+				t.Errorf("%s: sources %v, want %s", name, s, c.source)
+			}
+		}
+	}
+	// Without git, and by choice.
+	dir, c := gitTree(t), newCLI(t)
+	t.Setenv("PATH", t.TempDir())
+	jenkinsJob(c).must("provenance", "--builder", builder, "--dir", dir, "-o", "json").says("no-git")
+	jenkinsJob(newCLI(t)).must("provenance", "--builder", builder, "--no-work-tree", "-o", "json").says("no-source")
+}
+
+// jenkinsJob is the environment of a job without a checkout.
+func jenkinsJob(c *cli) *cli {
+	for key, value := range map[string]string{"JENKINS_URL": "https://ci.example/", "JOB_NAME": "app", "BUILD_NUMBER": "7"} {
+		c.env[key] = value
+	}
+	return c
 }
 
 func TestProvenanceObeysTheTimeout(t *testing.T) {

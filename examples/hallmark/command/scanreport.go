@@ -25,15 +25,16 @@ func (a *app) scanReportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scan-report FILE",
 		Short: "Turn a scanner's output into a predicate",
-		Long: `Read the output of a vulnerability scanner (Trivy JSON, Grype JSON, SARIF) from
-FILE, or - for stdin, and tell what it found. With -o json print the predicate
-that 'hallmark attest' takes: of type vuln (cosign's, with the scanner's own
-report in it), or with --predicate vulns of in-toto's type, the same for all
-scanners.
+		Long: `Read the output of a vulnerability scanner from FILE, or from stdin if FILE is -,
+and print what it found. The formats are Trivy JSON, Grype JSON and SARIF.
 
-A severity that is not known counts as critical. Findings that the scanner was told
-to leave out count too where the file lists them. Times and the database that the
-file does not name have to be given.
+With -o json, print a predicate for 'hallmark attest':
+  - vuln: cosign's type, which holds the scanner's own report
+  - vulns: in-toto's type, the same for all scanners
+
+An unknown severity counts as critical. Findings that the scanner was told to leave
+out count too, if the file lists them. If the file lacks times or the database, give
+them with flags.
 
 JSON is the predicate: one object.`,
 		Example: `  hallmark scan-report trivy.json
@@ -42,11 +43,11 @@ JSON is the predicate: one object.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.scanReport(f, args[0]) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.format, "format", "", "what FILE is: trivy, grype or sarif (default: recognised)")
-	flags.StringVar(&f.predicate, "predicate", "vuln", "what -o json prints: vuln or vulns")
-	flags.StringVar(&f.on, "scanned-on", "", "the `TIME` of the scan (RFC 3339) where the file has none")
-	flags.StringVar(&f.dbURI, "db-uri", "", "the `URI` of the vulnerability database where the file has none")
-	flags.StringVar(&f.dbUpdated, "db-updated", "", "the `TIME` of the vulnerability database (RFC 3339) where the file has none")
+	flags.StringVar(&f.format, "format", "", "the format of FILE: trivy, grype or sarif (default: detected)")
+	flags.StringVar(&f.predicate, "predicate", "vuln", "the type that -o json prints: vuln or vulns")
+	flags.StringVar(&f.on, "scanned-on", "", "the `TIME` of the scan (RFC 3339), if the file has none")
+	flags.StringVar(&f.dbURI, "db-uri", "", "the `URI` of the vulnerability database, if the file has none")
+	flags.StringVar(&f.dbUpdated, "db-updated", "", "the `TIME` of the vulnerability database (RFC 3339), if the file has none")
 	suggest(cmd, "format", "trivy", "grype", "sarif")
 	suggest(cmd, "predicate", "vuln", "vulns")
 	return cmd
@@ -104,7 +105,7 @@ func (a *app) scanReport(f scanReportFlags, path string) error {
 	return a.out.document(p)
 }
 
-// maxFindings is how many findings are listed, the worst first.
+// maxFindings is how many findings are listed, the most severe first.
 const maxFindings = 20
 
 func scanTree(path string, r *scan.Report) node {
@@ -134,7 +135,7 @@ func scanTree(path string, r *scan.Report) node {
 	}
 	root.children = append(root.children, found)
 	if r.Suppressed > 0 {
-		root.add(doubt.of("of these the scanner was told to leave out: %d", r.Suppressed))
+		root.add(doubt.of("%d of these the scanner was told to leave out", r.Suppressed))
 	}
 	return root
 }
