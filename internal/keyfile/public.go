@@ -36,7 +36,7 @@ func ParsePublic(text []byte) (*sigkey.Key, error) {
 		return nil, ofType(block, wantPublic)
 	}
 	if err != nil {
-		return nil, ofDER(block.Bytes, "malformed "+block.Type)
+		return nil, ofDER(block.Bytes, wantPublic, "malformed "+block.Type)
 	}
 	return sigkey.New(public)
 }
