@@ -30,7 +30,11 @@ func (a advice) as(want role) string {
 	return a.private
 }
 
-const askForPEM = "ask the key's owner for the public key in PEM"
+// Advice on public keys, which only their owners can replace.
+const (
+	askForPEM     = "ask the key's owner for the public key in PEM"
+	askForAnother = "ask the key's owner for a public key that can be used: ECDSA P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits"
+)
 
 // is is the error about a file that holds something else.
 func is(kind sigkey.Kind, what string, want role, a advice) *sigkey.Error {
@@ -256,9 +260,9 @@ func ofCurve(parameters []byte, want role) *sigkey.Error {
 	if len(sequence(parameters)) > 0 {
 		return sigkey.Errorf(sigkey.KindCurve, "the key spells out its curve in place of naming it").
 			Advise(advice{
-			public:  "name the curve with: openssl pkey -pubin -in FILE -ec_param_enc named_curve -out NEW.pub",
-			private: "name the curve with: openssl pkey -in FILE -ec_param_enc named_curve -out NEW.key",
-		}.as(want))
+				public:  "name the curve with: openssl pkey -pubin -in FILE -ec_param_enc named_curve -out NEW.pub",
+				private: "name the curve with: openssl pkey -in FILE -ec_param_enc named_curve -out NEW.key",
+			}.as(want))
 	}
 	if _, err := asn1.Unmarshal(parameters, &id); err != nil {
 		return nil
