@@ -225,7 +225,7 @@ func TestDetachedSignaturesOfFilesAreRead(t *testing.T) {
 		v := w.verifier(policy.Signatures{Keys: []policy.PublicKey{by.key}})
 		for label, detached := range map[string]string{
 			"raw": string(sig), "base64": text, "a line": text + "\n", "a line of Windows": text + "\r\n", "lines": broken(text, "\n"),
-			"URL-safe": base64.RawURLEncoding.EncodeToString(sig), "blanks around": "  " + text + " \n\n",
+			"URL-safe": base64.RawURLEncoding.EncodeToString(sig), "blanks around": "  " + text + " \n\n", "a byte order mark": "\ufeff" + text + "\r\n",
 		} {
 			if res, err := v.Blob(t.Context(), strings.NewReader(hello), []byte(detached)); err != nil || len(res.Keys) != 1 {
 				t.Errorf("%s, %s: %v", name, label, err)

@@ -30,7 +30,11 @@ func (a advice) as(want role) string {
 	return a.private
 }
 
-const askForPEM = "ask the key's owner for the public key in PEM"
+// Advice on public keys, which only their owners can replace.
+const (
+	askForPEM     = "ask the key's owner for the public key in PEM"
+	askForAnother = "ask the key's owner for a public key that can be used: ECDSA P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits"
+)
 
 // is is the error about a file that holds something else.
 func is(kind sigkey.Kind, what string, want role, a advice) *sigkey.Error {
@@ -190,15 +194,15 @@ func inDER(der []byte, want role) *sigkey.Error {
 
 // ofDER names a key that cannot be read, by its algorithm; otherwise is what it is
 // if that says nothing.
-func ofDER(der []byte, otherwise string) *sigkey.Error {
+func ofDER(der []byte, want role, otherwise string) *sigkey.Error {
 	for _, e := range sequence(der) {
 		switch {
 		case e.Class == asn1.ClassUniversal && e.Tag == asn1.TagSequence: // PKCS#8 and PKIX: the algorithm
-			if named := ofAlgorithm(sequence(e.FullBytes), der); named != nil {
+			if named := ofAlgorithm(sequence(e.FullBytes), der, want); named != nil {
 				return named
 			}
 		case e.Class == asn1.ClassContextSpecific && e.Tag == 0: // SEC 1: the curve
-			if named := ofCurve(e.Bytes); named != nil {
+			if named := ofCurve(e.Bytes, want); named != nil {
 				return named
 			}
 		}
@@ -210,7 +214,7 @@ func ofDER(der []byte, otherwise string) *sigkey.Error {
 }
 
 // ofAlgorithm names the algorithm of a key: an object identifier and its parameters.
-func ofAlgorithm(algorithm []asn1.RawValue, der []byte) *sigkey.Error {
+func ofAlgorithm(algorithm []asn1.RawValue, der []byte, want role) *sigkey.Error {
 	var id asn1.ObjectIdentifier
 	if len(algorithm) == 0 {
 		return nil
@@ -222,7 +226,7 @@ func ofAlgorithm(algorithm []asn1.RawValue, der []byte) *sigkey.Error {
 	switch id.String() {
 	case "1.2.840.10045.2.1":
 		if len(algorithm) > 1 {
-			return ofCurve(algorithm[1].FullBytes)
+			return ofCurve(algorithm[1].FullBytes, want)
 		}
 		return nil
 	case "1.2.840.113549.1.1.1":
@@ -231,7 +235,7 @@ func ofAlgorithm(algorithm []asn1.RawValue, der []byte) *sigkey.Error {
 		return nil
 	case "1.2.840.113549.1.1.10":
 		return sigkey.Errorf(sigkey.KindAlgorithm, "an RSA-PSS key, which is bound to PSS; use an RSA key that is not").
-			Advise("make the key with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out NEW.key")
+			Advise(advice{private: "make the key with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out NEW.key"}.as(want))
 	case "1.2.840.10040.4.1":
 		name = "a DSA key"
 	case "1.2.840.113549.1.3.1", "1.2.840.10046.2.1":
@@ -251,11 +255,14 @@ func ofAlgorithm(algorithm []asn1.RawValue, der []byte) *sigkey.Error {
 }
 
 // ofCurve names the curve of an elliptic key, by its parameters in DER.
-func ofCurve(parameters []byte) *sigkey.Error {
+func ofCurve(parameters []byte, want role) *sigkey.Error {
 	var id asn1.ObjectIdentifier
 	if len(sequence(parameters)) > 0 {
 		return sigkey.Errorf(sigkey.KindCurve, "the key spells out its curve in place of naming it").
-			Advise("name the curve with: openssl pkey -in FILE -ec_param_enc named_curve -out NEW.key")
+			Advise(advice{
+				public:  "name the curve with: openssl pkey -pubin -in FILE -ec_param_enc named_curve -out NEW.pub",
+				private: "name the curve with: openssl pkey -in FILE -ec_param_enc named_curve -out NEW.key",
+			}.as(want))
 	}
 	if _, err := asn1.Unmarshal(parameters, &id); err != nil {
 		return nil

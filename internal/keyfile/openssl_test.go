@@ -155,6 +155,13 @@ func TestAttack_T8_FilesOfOpenSSLAreNamed(t *testing.T) {
 		public     sigkey.Kind // as a public key
 	}{
 		{"RSA-1024", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out FILE", sigkey.KindRSASize, sigkey.KindPrivate},
+		{"RSA-512", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:512 -out FILE", sigkey.KindRSASize, sigkey.KindPrivate},
+		{"RSA-512, PKCS#1", "rsa -traditional -in RSA-512 -out FILE", sigkey.KindRSASize, sigkey.KindPrivate},
+		{"RSA-512, public", "pkey -in RSA-512 -pubout -out FILE", sigkey.KindPublic, sigkey.KindRSASize},
+		{"Diffie-Hellman", "genpkey -algorithm DH -pkeyopt group:ffdhe2048 -out FILE", sigkey.KindAlgorithm, sigkey.KindPrivate},
+		{"Diffie-Hellman, public", "pkey -in Diffie-Hellman -pubout -out FILE", sigkey.KindPublic, sigkey.KindAlgorithm},
+		{"DSA", "dsaparam -genkey -noout -out FILE 1024", sigkey.KindAlgorithm, sigkey.KindPrivate},
+		{"DSA, public", "pkey -in DSA -pubout -out FILE", sigkey.KindPublic, sigkey.KindAlgorithm},
 		{"RSA-PSS", "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out FILE", sigkey.KindAlgorithm, sigkey.KindPrivate},
 		{"secp256k1", "ecparam -name secp256k1 -genkey -noout -out FILE", sigkey.KindCurve, sigkey.KindPrivate},
 		{"secp256k1, PKCS#8", "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 -out FILE", sigkey.KindCurve, sigkey.KindPrivate},
@@ -163,6 +170,8 @@ func TestAttack_T8_FilesOfOpenSSLAreNamed(t *testing.T) {
 		{"SM2", "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:SM2 -out FILE", sigkey.KindCurve, sigkey.KindPrivate},
 		{"explicit parameters", "pkey -in p256.key -ec_param_enc explicit -out FILE", sigkey.KindCurve, sigkey.KindPrivate},
 		{"explicit, SEC 1", "ec -in p256.key -param_enc explicit -out FILE", sigkey.KindCurve, sigkey.KindPrivate},
+		{"secp256k1, public", "pkey -in secp256k1 -pubout -out FILE", sigkey.KindPublic, sigkey.KindCurve},
+		{"explicit, public", "pkey -in explicit-parameters -pubout -out FILE", sigkey.KindPublic, sigkey.KindCurve},
 		{"Ed448", "genpkey -algorithm ED448 -out FILE", sigkey.KindAlgorithm, sigkey.KindPrivate},
 		{"X25519", "genpkey -algorithm X25519 -out FILE", sigkey.KindAlgorithm, sigkey.KindPrivate},
 		{"X448", "genpkey -algorithm X448 -out FILE", sigkey.KindAlgorithm, sigkey.KindPrivate},

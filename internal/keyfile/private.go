@@ -104,11 +104,11 @@ func parsePrivate(pemType string, der []byte) (crypto.Signer, error) {
 	}
 	if err != nil {
 		// The parser's error may quote the key.
-		return nil, ofDER(der, "malformed "+pemType)
+		return nil, ofDER(der, wantPrivate, "malformed "+pemType)
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, ofDER(der, "a key that cannot sign")
+		return nil, ofDER(der, wantPrivate, "a key that cannot sign")
 	}
 	if _, err := sigkey.New(signer.Public()); err != nil {
 		return nil, err

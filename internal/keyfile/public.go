@@ -16,6 +16,7 @@ package keyfile
 
 import (
 	"crypto/x509"
+	"errors"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
@@ -24,7 +25,7 @@ import (
 func ParsePublic(text []byte) (*sigkey.Key, error) {
 	block, err := only(text, wantPublic)
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	var public any
 	switch block.Type {
@@ -33,10 +34,20 @@ func ParsePublic(text []byte) (*sigkey.Key, error) {
 	case "RSA PUBLIC KEY":
 		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
 	default:
-		return nil, ofType(block, wantPublic)
+		return nil, advised(ofType(block, wantPublic))
 	}
 	if err != nil {
-		return nil, ofDER(block.Bytes, "malformed "+block.Type)
+		return nil, advised(ofDER(block.Bytes, wantPublic, "malformed "+block.Type))
 	}
-	return sigkey.New(public)
+	key, err := sigkey.New(public)
+	return key, advised(err)
+}
+
+// advised adds advice to an error about a public key that has none.
+func advised(err error) error {
+	var e *sigkey.Error
+	if errors.As(err, &e) && e.Advice == "" {
+		e.Advice = askForAnother
+	}
+	return err
 }

@@ -43,6 +43,12 @@ func TestSignaturesOfFixedLengthVerify(t *testing.T) {
 		for _, hash := range []crypto.Hash{c.hash, crypto.SHA256} {
 			der := must(key.Sign(rand.Reader, sum(hash, message), hash))(t)
 			fixed := p1363(t, der, c.size)
+			high := bytes.Clone(fixed) // s and its negative both verify
+			s := new(big.Int).SetBytes(fixed[c.size:])
+			s.Sub(c.curve.Params().N, s).FillBytes(high[c.size:])
+			if err := errors.Join(k.Verify(m, high), k.Verify(m, k.Canonical(high))); err != nil {
+				t.Errorf("%s, negative s: %v", k.Algorithm(), err)
+			}
 			if h, err := k.SignedHash(m, fixed); err != nil || h != hash {
 				t.Errorf("%s: %v, %v", k.Algorithm(), h, err)
 			}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/keyfile"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
 
@@ -123,8 +122,15 @@ func positioned(doc *strictyaml.Document, err error) error {
 	if !errors.As(err, &f) {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: %w", ErrInvalid, doc.Fail(f.path, "%v", f.err))
+	return fmt.Errorf("%w: %w", ErrInvalid, &placed{doc.Fail(f.path, "%v", f.err), f.err})
 }
+
+// placed is an error with line and column. It wraps its cause.
+type placed struct{ text, cause error }
+
+func (p *placed) Error() string { return p.text.Error() }
+
+func (p *placed) Unwrap() []error { return []error{p.text, p.cause} }
 
 // readFiles reads the keys and layouts that the policy names.
 func (p *Policy) readFiles(o ParseOptions) error {
@@ -181,7 +187,7 @@ func (k *Key) read(o ParseOptions) error {
 	}
 	key, err := ParsePublicKey(text)
 	if err != nil {
-		return fmt.Errorf("is not a usable public key: %w", sigkey.InFile(err, k.File))
+		return fmt.Errorf("is not a usable public key: %w", err)
 	}
 	k.Public = key
 	return nil

@@ -78,7 +78,7 @@ var errorAdvice = []struct {
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move the file away"},
 	{fs.ErrNotExist, "check the path; to make a key pair: hallmark keygen"},
 	{fs.ErrPermission, "check who may read and write the file"},
-	{sign.ErrKey, "to sign give the .key of a pair, to verify the .pub; to make a pair: hallmark keygen"},
+	{sign.ErrKey, "make a pair of keys with: hallmark keygen"},
 }
 
 // reasonAdvice has a hint for each reason to deny an image.

@@ -26,7 +26,7 @@ const minSignature, maxSignature = 8, 512
 //     (cosign v2, pkg/cosign/fetch.go)
 //   - a detached signature: its bytes, or their base64
 func ParseFile(data []byte) (*Bundle, error) {
-	text := bytes.TrimSpace(data)
+	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	isObject := len(text) > 0 && text[0] == '{' && utf8.Valid(text) // a signature's bytes may begin with any byte
 	if !isObject && len(data) <= maxDetached {
 		return parseDetached(data, text)
