@@ -76,7 +76,7 @@ func withoutTimesAndIDs(text string) string {
 	for text != "" {
 		rest := strings.TrimLeft(text, ofTimesAndIDs)
 		if run := text[:len(text)-len(rest)]; len(run) < 8 {
-			b.WriteString(strings.TrimLeft(run, "0123456789"))
+			b.WriteString(strings.Map(withoutDigits, run))
 		}
 		n := strings.IndexAny(rest, ofTimesAndIDs)
 		if n < 0 {
@@ -86,6 +86,13 @@ func withoutTimesAndIDs(text string) string {
 		text = rest[n:]
 	}
 	return b.String()
+}
+
+func withoutDigits(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return -1
+	}
+	return r
 }
 
 func answerOf(err error, about name.Tag) answer {
