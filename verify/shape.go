@@ -8,8 +8,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// shape reads members that must have the JSON type that their format gives them. It
-// keeps the first error: what a denying condition cannot read, it denies.
+// shape reads members that must have the JSON type of their format. It keeps the first
+// error: a denying condition denies what it cannot read.
 type shape struct{ err error }
 
 func (s *shape) fail(at, format string, args ...any) {
@@ -18,8 +18,8 @@ func (s *shape) fail(at, format string, args ...any) {
 	}
 }
 
-// object refuses what is not an object, and members whose names differ from known
-// ones in case alone: other readers would take them for those.
+// object refuses values that are not objects, and members whose names differ from known
+// ones only in case: other readers would take them for those.
 func (s *shape) object(at string, v strictjson.Value, known ...string) {
 	if v.Kind() != strictjson.Object {
 		s.fail(at, "is not an object")
@@ -45,7 +45,8 @@ func (s *shape) licenses(at string, v strictjson.Value, known ...string) {
 	}
 }
 
-// whole is a value with all that it holds, where the document was too large to keep it.
+// whole is a value with all its members, read again if the document was too large to keep
+// it.
 func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
 	if !v.Opaque() {
 		return v
@@ -57,7 +58,7 @@ func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
 	return whole
 }
 
-// eachOrNull is each for lists that Go programs write as null where they are empty.
+// eachOrNull is each for lists that Go programs write as null when they are empty.
 func (s *shape) eachOrNull(at string, list strictjson.Value, read func(at string, element strictjson.Value)) {
 	if list.Kind() != strictjson.Null {
 		s.each(at, list, read)
@@ -84,7 +85,7 @@ func (s *shape) each(at string, list strictjson.Value, read func(at string, elem
 	}
 }
 
-// text reads a string that says something.
+// text reads a string that is not blank.
 func (s *shape) text(at string, v strictjson.Value) string {
 	text, ok := v.Str()
 	switch {

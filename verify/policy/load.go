@@ -19,22 +19,25 @@ const (
 	maxLayoutBytes = 4 << 20
 )
 
-// ParseOptions say how Parse finds what a policy names.
+// ParseOptions configure Parse and Load.
 type ParseOptions struct {
-	// ReadFile reads a file that the policy names, as it names it. Nil: a policy
-	// that names files is refused.
+	// ReadFile reads a file that the policy names, as the policy names it. Nil: Parse
+	// refuses policies that name files, and Load reads from the policy's directory.
 	ReadFile func(name string, maxBytes int64) ([]byte, error)
-	// Authorities are those of Options. Nil: a policy that names identities is
+	// Authorities are those that the policy may name. Nil: a policy with identities is
 	// refused.
 	Authorities map[string]Authority
 }
 
-// Parse reads a policy from strict YAML or JSON and checks it as Policy.Check does.
-// Unknown and repeated fields, anchors, aliases, tags, several documents, values
-// that are missing, names that lead nowhere, and all that Check refuses are
-// ErrInvalid, with line and column.
+// Parse reads a policy from strict YAML or JSON, and checks it as Policy.Check does.
+// Refused with ErrInvalid, line and column:
 //
-// Files that it names are read now: what changes in them later changes nothing.
+//   - unknown and repeated fields, and fields without a value;
+//   - anchors, aliases, tags and several documents;
+//   - names that the policy does not define;
+//   - everything that Check refuses.
+//
+// Files that the policy names are read once: later changes of those files have no effect.
 func Parse(data []byte, o ParseOptions) (*Policy, error) {
 	p, _, err := parse(data, o)
 	return p, err
@@ -59,8 +62,8 @@ func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	return p, checked, nil
 }
 
-// Load is Parse for a file. Files that it names are looked for in its
-// directory, and must lie there or below, unless ReadFile is given.
+// Load is Parse for a file of at most 4 MiB. Files that the policy names must be in its
+// directory or below, unless ReadFile is set.
 func Load(path string, o ParseOptions) (*Policy, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
@@ -76,11 +79,11 @@ func Load(path string, o ParseOptions) (*Policy, error) {
 	return p, nil
 }
 
-// beside reads files from the directory of another one, and below it.
+// beside reads files from the directory of another file and below.
 func beside(path string) func(string, int64) ([]byte, error) {
 	return func(name string, maxBytes int64) ([]byte, error) {
 		if !filepath.IsLocal(name) {
-			return nil, errors.New("it must lie beside the policy, or below")
+			return nil, errors.New("it is not in the directory of the policy or below")
 		}
 		text, _, err := file.Read(filepath.Join(filepath.Dir(path), name), maxBytes)
 		var pathError *os.PathError
@@ -91,7 +94,7 @@ func beside(path string) func(string, int64) ([]byte, error) {
 	}
 }
 
-// fault is what is wrong with a policy, and where.
+// fault is a mistake in a policy, and its place.
 type fault struct {
 	// path is that of strictyaml: "rules[0].images".
 	path string
@@ -111,7 +114,7 @@ func faultf(path, format string, args ...any) error {
 	return &fault{path, fmt.Errorf(format, args...)}
 }
 
-// positioned tells line and column of what is wrong.
+// positioned adds line and column to a fault.
 func positioned(doc *strictyaml.Document, err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
@@ -175,7 +178,7 @@ func (k *Key) read(o ParseOptions) error {
 	}
 	key, err := ParsePublicKey(text)
 	if err != nil {
-		return fmt.Errorf("is no usable public key: %w", err)
+		return fmt.Errorf("is not a usable public key: %w", err)
 	}
 	k.Public = key
 	return nil

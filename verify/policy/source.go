@@ -15,40 +15,44 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// Source gives the policy that holds now. Policies come from files
-// (FileSource); other sources fit behind the same method.
+// Source returns the current policy. A FileSource is one for files.
 type Source interface {
-	// Policy returns the policy to use for one decision, or an error where none holds,
-	// which denies. It is safe for concurrent use and does not block for long: a source
-	// that fetches does so apart. While a policy holds, the same pointer is returned.
+	// Policy returns the policy to use for one decision, or an error, which denies. It is
+	// safe for concurrent use and does not block for long: a source that fetches policies
+	// does so in the background. The pointer stays the same until the policy changes.
 	Policy(ctx context.Context) (*Checked, error)
 }
 
-// FileSourceOptions say how a policy file is watched. The zero value is usable.
+// FileSourceOptions configure a FileSource. The zero value is usable.
 type FileSourceOptions struct {
 	// Authorities are those that the policy may name. Nil: none.
 	Authorities map[string]Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Interval is how often the files are looked at, at most. Zero: two seconds.
+	// Interval is the least time between two checks of the files. Zero: two seconds.
 	Interval time.Duration
-	// Logger is told of new policies, and of files that are refused. Nil: none.
+	// Logger gets a record for each new policy, and for each file that is refused. Nil: no
+	// records.
 	Logger *slog.Logger
 }
 
-// FileSource is a policy file that is loaded again when it, or a file that it
-// names, changes. It is safe for concurrent use.
+// FileSource is a policy file that is loaded again when it, or a file that it names,
+// changes. It is safe for concurrent use.
 //
-// A new policy is used as a whole or not at all. One that is refused, half-written, gone,
-// or of a lower Serial than the one before changes nothing: the last good policy is kept,
-// Err says why, and the logger is told. The same goes for an Authority or Logger that
-// panics; then the files are loaded again after Interval. A policy whose Expires has passed denies everything.
+// A new policy is used as a whole or not at all. The last good policy stays in use, Err
+// says why, and the logger gets a record, if the new one:
+//
+//   - is refused by Parse, half-written, or missing;
+//   - has a lower Serial than the last good one;
+//   - made an Authority or the Logger panic. It is loaded again after Interval.
+//
+// A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
 	o    FileSourceOptions
 
-	// looking is held by the one who looks at the files; all others go on with what
-	// holds.
+	// looking is held by the caller that checks the files. Other callers use the current
+	// policy.
 	looking sync.Mutex
 	named   []string          // files that the policy named at the last look
 	seen    [sha256.Size]byte // what all of them held then
@@ -60,9 +64,8 @@ type FileSource struct {
 	err     error
 }
 
-// NewFileSource loads a policy file and begins to watch it. The file must be good
-// at the start. Nothing runs in the background: the file is looked at when the
-// policy is asked for.
+// NewFileSource loads a policy file, which must be good, and watches it. No goroutine runs:
+// the files are checked when the policy is asked for.
 func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	if o.Interval <= 0 {
 		o.Interval = 2 * time.Second
@@ -82,15 +85,15 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	return s, s.err
 }
 
-// startAttempts is how often files are read at the start that change while they are read.
+// startAttempts is how often files that change while they are read are read at the start.
 const startAttempts = 5
 
-// errChanging says that the files are being written to.
+// errChanging says that the files are being written.
 var errChanging = errors.New("the policy, or a file that it names, changed while it was read")
 
-// Policy implements Source. It never fails: the source had a good policy at its
-// start. The first caller after Interval looks at the files, and loads them where they have
-// changed; others do not wait for that.
+// Policy implements Source. It never fails, because the source had a good policy at its
+// start. The first caller after Interval checks the files, and loads them if they have
+// changed. Other callers do not wait for it.
 func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	if s.due() {
 		s.lookIfIdle()
@@ -100,8 +103,8 @@ func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	return s.held, nil
 }
 
-// due reports whether the files are to be looked at again. A clock that jumps back
-// must not stop the watching.
+// due reports whether the files must be checked again. A clock that jumps back must not
+// stop the watching.
 func (s *FileSource) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,16 +112,16 @@ func (s *FileSource) due() bool {
 	return since < 0 || since >= s.o.Interval
 }
 
-// Err says why the file, as it is now, does not hold; nil where it does.
+// Err says why the file, as it is now, is not used; nil: it is.
 func (s *FileSource) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// lookIfIdle looks at the files, unless another caller is at it. Authorities and the
-// Logger are others' code. Where one panics, the caller must get a policy, and watching
-// must go on. What was loaded is not known to hold: the next look loads it again.
+// lookIfIdle checks the files, unless another caller does. Authorities and the Logger are
+// foreign code. If one panics, the caller must get a policy and watching must go on. The
+// loaded policy may not hold: the next check loads it again.
 func (s *FileSource) lookIfIdle() {
 	if !s.looking.TryLock() {
 		return
@@ -137,9 +140,9 @@ func (s *FileSource) lookIfIdle() {
 	})
 }
 
-// look reads the files, and takes the policy over where they have changed. What
-// was read must be there still once all is read: a policy that was replaced in the
-// middle, with the keys of the one before, was never written.
+// look reads the files, and takes the policy over if they have changed. The files must be
+// unchanged after all were read. Otherwise a policy and keys of different versions could be
+// combined.
 func (s *FileSource) look() {
 	now := s.o.Now()
 	if s.sum(s.named) == s.seen {
@@ -168,8 +171,7 @@ func (s *FileSource) look() {
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
 }
 
-// load loads the files. sum is of all that was read, in the form of
-// FileSource.sum.
+// load loads the files. sum is the sum of all that was read, in the form of FileSource.sum.
 func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -194,7 +196,7 @@ func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, 
 	return p, named, sum, nil
 }
 
-// sum is of the policy and the files that it names, as they are now.
+// sum is the sum of the policy and its named files, as they are now.
 func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -208,7 +210,7 @@ func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// maxNamedBytes bounds a file that a policy names: the most that any may have.
+// maxNamedBytes bounds a file that a policy names: the greatest bound of any.
 const maxNamedBytes = max(maxLayoutBytes, sigkey.MaxFileSize)
 
 // note adds a file, or why it could not be read, to a sum.
