@@ -33,6 +33,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func TestEvidenceTypesReachTheGate(t *testing.T) {
+	var c settings
+	must(t, decodeYAML([]byte("evidenceTypes: [text/plain, text/x*]\n"), &c))
+	g, err := c.gate(slog.New(slog.DiscardHandler))
+	if err != nil || !slices.Equal(g.EvidenceTypes, []string{"text/plain", "text/x*"}) {
+		t.Errorf("%v, %v", g.EvidenceTypes, err)
+	}
+}
+
 func TestTheDemoShowsASignedAndAnUnsignedImage(t *testing.T) {
 	var out, log bytes.Buffer
 	if code := run(t.Context(), []string{"-demo", "-once", "-listen", "127.0.0.1:0", "-log", "error"}, &out, &log); code != 0 {

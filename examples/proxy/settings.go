@@ -44,6 +44,9 @@ type settings struct {
 	Credentials string `json:"credentials,omitempty"`
 	// Store keeps content on disk. Empty: nothing is kept.
 	Store storeSettings `json:"store,omitempty"`
+	// EvidenceTypes are further media types of what is attached to images and may be pulled,
+	// such as text/plain: JSON objects and text. Empty: those of package gate.
+	EvidenceTypes []string `json:"evidenceTypes,omitempty"`
 	// Audit is the audit log, which is only ever appended to. Empty: none.
 	Audit string `json:"audit,omitempty"`
 	// Log is the level. Empty: info.
@@ -262,7 +265,7 @@ func isLoopback(address string) bool {
 func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
 		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
-		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL),
+		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL), EvidenceTypes: c.EvidenceTypes,
 		Client: remote.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
 	for _, u := range c.Upstreams {

@@ -38,13 +38,15 @@
 //   - Its config is empty, or names no platform and nothing to run.
 //   - Its layers have media types of evidence: bundles, envelopes, simple signing payloads,
 //     statements, JSON documents, SPDX text, Notation's JOSE and COSE. Config.EvidenceTypes
-//     adds types of JSON documents.
+//     adds types of JSON documents and text.
 //   - The whole content of each blob is of the kind of its media type, also where the
 //     manifest itself holds it (data, annotations).
 //   - Each blob has at most Config.MaxEvidenceBytes.
 //
-// An entry of a list of referrers is written by the gate: media type, digest, size, artifact
-// type and annotations.
+// A list of referrers has exactly the entries that pass when they are fetched, with their
+// blobs. The gate reads each manifest that the upstream lists, up to 1,000 new ones for a
+// request, and writes the entry from it: media type, digest, size, artifact type and
+// annotations. A longer list is 503 until all were read.
 //
 // A digest passes as a manifest or as a blob, never as both because of one listing. A
 // manifest does not pass if its descriptors hold content (data) of another digest, or
