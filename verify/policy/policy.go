@@ -11,9 +11,10 @@ import (
 // file, the error names line and column.
 var ErrInvalid = errors.New("unusable policy")
 
-// Policy says what images, and files, need before they may be used. Parse and Load read
-// one; Go code can fill one in. Check refuses the zero Policy. In a file, a field has the
-// name in its tag.
+// Policy says what images, and files, need before they may be used.
+//
+// Parse and Load read one; Go code can fill one in. Check refuses the zero Policy. In a file,
+// a field has the name in its tag.
 type Policy struct {
 	// Version is the version of the policy's form, 1. Required.
 	Version int `json:"version"`
@@ -54,15 +55,16 @@ type Policy struct {
 	Rules []Rule `json:"rules"`
 }
 
-// Key is a public key and the time in which it counts. Exactly one of PEM, File and, in Go,
-// Public is set.
+// Key is a public key and the time in which it counts. Exactly one of PEM and File is set.
+//
+// Go code may set Public instead.
 type Key struct {
 	// PEM is the text of the key, as PKIX or PKCS#1. Empty: File is set.
 	PEM string `json:"pem,omitempty"`
 	// File is the file of the key, in the directory of the policy or below. Empty: PEM is
 	// set.
 	File string `json:"file,omitempty"`
-	// NotBefore is when the key begins to count. Keys are judged at verification time,
+	// NotBefore is when the key begins to count. A key is judged at verification time,
 	// because a signature carries no trusted time. Zero: no bound.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	// NotAfter is when the key ends to count, at verification time. Zero: no bound.
@@ -79,9 +81,10 @@ type Key struct {
 	Public PublicKey `json:"-"`
 }
 
-// Identity describes signers that an Authority recognises by their certificates.
+// Identity describes signers that an authority recognises by their certificates.
 type Identity struct {
-	// Authority is its name in ParseOptions.Authorities. Required.
+	// Authority is the name of an authority that the program links
+	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
 	// Settings describe the signers in the authority's terms. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
@@ -92,7 +95,8 @@ type Identity struct {
 
 // Timestamps is an authority trusted to say when a signature existed.
 type Timestamps struct {
-	// Authority is its name in ParseOptions.Authorities, that of a TimeAuthority. Required.
+	// Authority is the name of a time authority that the program links
+	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
 	// Settings describe the clocks in the authority's terms. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
@@ -100,9 +104,9 @@ type Timestamps struct {
 
 // Role is a group of keys and identities. It needs at least one of either.
 type Role struct {
-	// Keys are names in Policy.Keys. Empty: none.
+	// Keys are names of the policy's keys. Empty: none.
 	Keys []string `json:"keys,omitempty"`
-	// Identities are names in Policy.Identities. Empty: none.
+	// Identities are names of the policy's identities. Empty: none.
 	Identities []string `json:"identities,omitempty"`
 	// Threshold is how many distinct members must sign the same thing. Zero: 1 for a role
 	// with one member; refused for others.

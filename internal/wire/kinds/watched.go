@@ -28,8 +28,9 @@ type watched struct {
 // maxHead is how much is kept of the beginning.
 const maxHead = 16
 
-// printable are the beginnings of scripts and of archives that may be text: ar and cpio.
-var printable = []string{"#!", "!<arch>", "!<thin>", "070701", "070702", "070707"}
+// printable are the beginnings of scripts, of archives that may be text (ar and cpio) and of
+// programs (ELF).
+var printable = []string{"#!", "!<arch>", "!<thin>", "070701", "070702", "070707", "\x7fELF"}
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
