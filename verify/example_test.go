@@ -219,6 +219,6 @@ func ExampleVerifier_Blob() {
 	var denied *verify.Error
 	fmt.Println(errors.As(err, &denied) && denied.Reason == verify.ReasonNoTrustedSignature)
 	// Output:
-	// 8ebd2e1a 17
+	// fd6e6ba7 17
 	// true
 }

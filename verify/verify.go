@@ -120,8 +120,8 @@ func (v *Verifier) Generation() string {
 //   - The rule denies: *Error, ReasonDeniedByRule.
 //   - Enough evidence counts for each requirement (see Evidence): Result.
 //   - The context has ended: its error.
-//   - A limit was reached in some place: *Error, ReasonTooMuchEvidence.
 //   - Something could not be read: *UndecidedError, whose Causes name the places.
+//   - A limit was reached in some place: *Error, ReasonTooMuchEvidence.
 //   - Otherwise *Error. Its Reason is that of the first unmet requirement. Unmet lists all.
 //   - The rule only warns: Result, with that *Error as Warning.
 //

@@ -75,7 +75,7 @@ func TestSettingsThatAreNotSafeAreRefused(t *testing.T) {
 		"unknown credentials": {[]string{"-config", file("b.yaml", demoSettings(t, file)+"credentials: all\n"), "-listen", "127.0.0.1:0"}, "Credentials"},
 		"no file":             {[]string{"-config", filepath.Join(dir, "none.yaml")}, "none.yaml"},
 		"no such level":       {[]string{"-policy", policy, "-upstream", "registry.example", "-log", "loud"}, "log"},
-		"argument":            {[]string{"x"}, "what is"},
+		"argument":            {[]string{"x"}, "unknown argument"},
 		"once alone":          {[]string{"-once"}, "-demo"},
 		"malformed host":      {[]string{"-config", file("c.yaml", demoSettings(t, file)), "-upstream", "https://x"}, "HOST"},
 	} {

@@ -125,7 +125,7 @@ func failureOf(err error, code string) *refusal {
 		r.reason, r.retryAfter = "too-slow", retryLater
 		return r
 	case errors.As(err, &undecided) && errors.As(err, &e):
-		return unavailable(e, "it cannot be judged now: "+told(e))
+		return unavailable(e, "it cannot be judged now: "+told(e)+": "+safe(e.Op+" "+e.Ref))
 	case errors.Is(err, context.Canceled):
 		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "the request was given up")
 		r.reason = "canceled"

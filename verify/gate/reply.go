@@ -104,7 +104,7 @@ func (a *reply) send(ctx context.Context, digest string, content []byte) {
 	size := int64(len(content))
 	file, release, err := a.out.files.Hold(context.WithoutCancel(ctx), digest, func(context.Context) (*os.File, error) { return spooled(a.out.tempDir, content) }, discard)
 	if err != nil { // as with blobs, a disk that is full does not end pulls
-		a.out.logger.WarnContext(ctx, "a large answer cannot be put into a file", "error", err)
+		a.out.logger.WarnContext(ctx, "response not written to a temporary file; sending it from memory", "error", err)
 		_, _ = a.w.Write(content)
 		return
 	}

@@ -51,7 +51,7 @@ func (t *tags) resolve(ctx context.Context, p pull, tag string) (string, error) 
 		return m.digest, nil
 	}
 	if known && last.missing == nil && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
-		t.logger.WarnContext(ctx, "upstream cannot be reached; its last word holds", "tag", p.repo.Tag(tag).String(), "digest", last.digest)
+		t.logger.WarnContext(ctx, "upstream unreachable; using the last known digest", "tag", p.repo.Tag(tag).String(), "digest", last.digest)
 		return last.digest, nil
 	}
 	return "", err

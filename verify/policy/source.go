@@ -135,7 +135,7 @@ func (s *FileSource) lookIfIdle() {
 	s.checked, s.seen, s.err = s.o.Now(), [sha256.Size]byte{}, err
 	s.mu.Unlock()
 	_ = panics.Caught(func() error { // the Logger may be the one that panics
-		s.o.Logger.Error("the policy could not be loaded; keeping the last good one", "path", s.path, "error", err)
+		s.o.Logger.Error("policy not loaded; keeping the last good one", "path", s.path, "error", err)
 		return nil
 	})
 }
@@ -164,7 +164,7 @@ func (s *FileSource) look() {
 	}
 	s.named, s.seen = named, sum
 	if s.err = err; err != nil {
-		s.o.Logger.Error("policy refused; keeping the last good one", "path", s.path, "error", err)
+		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
 		return
 	}
 	s.held, s.serial = p, p.Policy.Serial
