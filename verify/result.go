@@ -42,6 +42,9 @@ type Result struct {
 	// Index is the decision about the index that vouches for this manifest. Nil: the
 	// manifest itself is signed.
 	Index *Result
+	// Requests is how many requests were sent to registries for this call. Decisions
+	// from a cache, and work that another caller had begun, cost none.
+	Requests int
 
 	by *Verifier
 	// shared: a SharedCache returned it, and by is the verifier that asked.
@@ -94,8 +97,9 @@ type Principal struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Annotations are those that were signed.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// SeenAt is when a timestamp of the policy (Policy.Timestamps) shows that the signature
-	// existed. Zero: the decision did not need it.
+	// SeenAt is when the signature existed at the latest: by an authority of
+	// Policy.Timestamps, where that mattered, or by the one that recognised the identity.
+	// Zero: that is not known.
 	SeenAt time.Time `json:"seenAt,omitzero"`
 }
 
@@ -143,6 +147,8 @@ type Error struct {
 	Unmet []Unmet
 	// Evidence is what was read, in order. After 2000 pieces, only what counted is added.
 	Evidence []Evidence
+	// Requests is as in Result.
+	Requests int
 }
 
 // Error says what was denied and why, and counts the evidence by reason.
@@ -200,6 +206,8 @@ type UndecidedError struct {
 	Evidence []Evidence
 	// Causes are the errors of what could not be read. Each names its place.
 	Causes []error
+	// Requests is as in Result.
+	Requests int
 }
 
 // Error says what could not be decided and why.

@@ -9,35 +9,37 @@ import (
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
 
-// maxPolicyBytes bounds a policy file, maxLayoutBytes an in-toto layout.
+// Bounds of a policy file and of an in-toto layout.
 const (
 	maxPolicyBytes = 4 << 20
 	maxLayoutBytes = 4 << 20
 )
 
-// ParseOptions configure Parse and Load.
+// ParseOptions tell Parse where to find what a policy names.
 type ParseOptions struct {
-	// ReadFile reads a file that the policy names, as the policy names it. Nil: Parse
-	// refuses policies that name files, and Load reads from the policy's directory.
+	// ReadFile reads a file by the name that stands in the policy. Nil: a policy that
+	// names files is refused.
 	ReadFile func(name string, maxBytes int64) ([]byte, error)
-	// Authorities are those that the policy may name. Nil: a policy with identities is
+	// Authorities are those of verify.Options. Nil: a policy that names identities is
 	// refused.
 	Authorities map[string]Authority
 }
 
-// Parse reads a policy from strict YAML or JSON, and checks it as Policy.Check does.
-// Refused with ErrInvalid, line and column:
+// Parse reads a policy from strict YAML or JSON and checks it as Policy.Check does.
+// It reads the files that the policy names once; later changes to them have no
+// effect.
 //
-//   - unknown and repeated fields, and fields without a value;
-//   - anchors, aliases, tags and several documents;
-//   - names that the policy does not define;
-//   - everything that Check refuses.
+// Parse returns ErrInvalid, with line and column, for
 //
-// Files that the policy names are read once: later changes of those files have no effect.
+//   - unknown and repeated fields, and fields without a value,
+//   - anchors, aliases, tags, and several documents,
+//   - names of roles, keys and files that do not exist,
+//   - everything that Policy.Check refuses.
 func Parse(data []byte, o ParseOptions) (*Policy, error) {
 	p, _, err := parse(data, o)
 	return p, err
@@ -62,8 +64,9 @@ func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	return p, checked, nil
 }
 
-// Load is Parse for a file of at most 4 MiB. Files that the policy names must be in its
-// directory or below, unless ReadFile is set.
+// Load is Parse for a file. Without ParseOptions.ReadFile, the files that the
+// policy names must lie in its directory or below, and their names are relative to
+// that directory.
 func Load(path string, o ParseOptions) (*Policy, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
@@ -79,24 +82,24 @@ func Load(path string, o ParseOptions) (*Policy, error) {
 	return p, nil
 }
 
-// beside reads files from the directory of another file and below.
+// beside returns a function that reads files in the directory of path, or below.
 func beside(path string) func(string, int64) ([]byte, error) {
 	return func(name string, maxBytes int64) ([]byte, error) {
 		if !filepath.IsLocal(name) {
-			return nil, errors.New("it is not in the directory of the policy or below")
+			return nil, errors.New("it must be in the policy's directory, or below")
 		}
 		text, _, err := file.Read(filepath.Join(filepath.Dir(path), name), maxBytes)
 		var pathError *os.PathError
 		if errors.As(err, &pathError) {
-			err = pathError.Err // the path is said already
+			err = pathError.Err // the caller names the path
 		}
 		return text, err
 	}
 }
 
-// fault is a mistake in a policy, and its place.
+// fault is an error at a place in a policy.
 type fault struct {
-	// path is that of strictyaml: "rules[0].images".
+	// path is in strictyaml's form: "rules[0].images".
 	path string
 	err  error
 }
@@ -151,7 +154,7 @@ func readLayouts(path string, list []Requirement, o ParseOptions) error {
 			continue
 		}
 		if o.ReadFile == nil {
-			return faultf(at+".attestation.layout", "names a file, and files are not read here")
+			return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
 		}
 		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
 		if err != nil {
@@ -169,16 +172,16 @@ func (k *Key) read(o ParseOptions) error {
 		return errors.New("needs either pem or file")
 	case k.File != "":
 		if o.ReadFile == nil {
-			return errors.New("names a file, and files are not read here; give pem")
+			return errors.New("names a file, but ParseOptions.ReadFile is nil; give pem")
 		}
 		var err error
-		if text, err = o.ReadFile(k.File, sigkey.MaxFileSize); err != nil {
+		if text, err = o.ReadFile(k.File, keyfile.MaxSize); err != nil {
 			return fmt.Errorf("names the file %.200q: %w", k.File, err)
 		}
 	}
 	key, err := ParsePublicKey(text)
 	if err != nil {
-		return fmt.Errorf("is not a usable public key: %w", err)
+		return fmt.Errorf("is not a usable public key: %w", sigkey.InFile(err, k.File))
 	}
 	k.Public = key
 	return nil

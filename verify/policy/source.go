@@ -11,51 +11,53 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/panics"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// Source returns the current policy. A FileSource is one for files.
+// Source returns the current policy. FileSource is the Source of a file.
 type Source interface {
-	// Policy returns the policy to use for one decision, or an error, which denies. It is
-	// safe for concurrent use and does not block for long: a source that fetches policies
-	// does so in the background. The pointer stays the same until the policy changes.
+	// Policy returns the policy for one decision. An error means that there is none,
+	// and denies. Policy
+	//
+	//   - is safe for concurrent use,
+	//   - does not block for long: a source that fetches does so in the background,
+	//   - returns the same pointer until the policy changes.
 	Policy(ctx context.Context) (*Checked, error)
 }
 
-// FileSourceOptions configure a FileSource. The zero value is usable.
+// FileSourceOptions set how a policy file is watched. The zero value is usable.
 type FileSourceOptions struct {
-	// Authorities are those that the policy may name. Nil: none.
+	// Authorities are the authorities that the policy may name. Nil: none.
 	Authorities map[string]Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Interval is the least time between two checks of the files. Zero: two seconds.
+	// Interval is the shortest time between two looks at the files. Zero: 2 seconds.
 	Interval time.Duration
-	// Logger gets a record for each new policy, and for each file that is refused. Nil: no
-	// records.
+	// Logger logs new policies and refused files. Nil: nothing is logged.
 	Logger *slog.Logger
 }
 
-// FileSource is a policy file that is loaded again when it, or a file that it names,
-// changes. It is safe for concurrent use.
+// FileSource is a policy file that is loaded again when the file changes, or a file
+// that it names. It is safe for concurrent use.
 //
-// A new policy is used as a whole or not at all. The last good policy stays in use, Err
-// says why, and the logger gets a record, if the new one:
+// A new policy is used as a whole or not at all. The last good policy is kept, and
+// Err and the log tell why, if
 //
-//   - is refused by Parse, half-written, or missing;
-//   - has a lower Serial than the last good one;
-//   - made an Authority or the Logger panic. It is loaded again after Interval.
+//   - the new policy is refused, half-written or gone,
+//   - its Serial is lower than the last one's,
+//   - an Authority or the Logger panics; the files are loaded again after Interval.
 //
 // A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
 	o    FileSourceOptions
 
-	// looking is held by the caller that checks the files. Other callers use the current
-	// policy.
+	// looking is held by the caller that looks at the files. The others use the
+	// policy that is held.
 	looking sync.Mutex
 	named   []string          // files that the policy named at the last look
-	seen    [sha256.Size]byte // what all of them held then
+	seen    [sha256.Size]byte // hash of all of them then
 	serial  int64
 
 	mu      sync.Mutex
@@ -64,8 +66,8 @@ type FileSource struct {
 	err     error
 }
 
-// NewFileSource loads a policy file, which must be good, and watches it. No goroutine runs:
-// the files are checked when the policy is asked for.
+// NewFileSource loads a policy file. It returns ErrInvalid if the file cannot be
+// used. Nothing runs in the background: Policy looks at the file.
 func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	if o.Interval <= 0 {
 		o.Interval = 2 * time.Second
@@ -85,15 +87,15 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	return s, s.err
 }
 
-// startAttempts is how often files that change while they are read are read at the start.
+// startAttempts is how often NewFileSource reads files that change while it reads.
 const startAttempts = 5
 
-// errChanging says that the files are being written.
+// errChanging is the error about files that change while they are read.
 var errChanging = errors.New("the policy, or a file that it names, changed while it was read")
 
-// Policy implements Source. It never fails, because the source had a good policy at its
-// start. The first caller after Interval checks the files, and loads them if they have
-// changed. Other callers do not wait for it.
+// Policy implements Source. It never returns an error: a FileSource starts with a
+// good policy. The first call after Interval looks at the files and loads them if
+// they have changed. Other calls do not wait for it.
 func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	if s.due() {
 		s.lookIfIdle()
@@ -103,8 +105,8 @@ func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	return s.held, nil
 }
 
-// due reports whether the files must be checked again. A clock that jumps back must not
-// stop the watching.
+// due reports whether it is time to look at the files. A clock that jumps back must
+// not stop the watching.
 func (s *FileSource) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,16 +114,16 @@ func (s *FileSource) due() bool {
 	return since < 0 || since >= s.o.Interval
 }
 
-// Err says why the file, as it is now, is not used; nil: it is.
+// Err returns why the file, as it is now, was refused. Nil: it is in use.
 func (s *FileSource) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// lookIfIdle checks the files, unless another caller does. Authorities and the Logger are
-// foreign code. If one panics, the caller must get a policy and watching must go on. The
-// loaded policy may not hold: the next check loads it again.
+// lookIfIdle looks at the files, unless another caller does. If an Authority or the
+// Logger panics, the caller must still get a policy, and the next look loads the
+// files again.
 func (s *FileSource) lookIfIdle() {
 	if !s.looking.TryLock() {
 		return
@@ -134,15 +136,15 @@ func (s *FileSource) lookIfIdle() {
 	s.mu.Lock()
 	s.checked, s.seen, s.err = s.o.Now(), [sha256.Size]byte{}, err
 	s.mu.Unlock()
-	_ = panics.Caught(func() error { // the Logger may be the one that panics
-		s.o.Logger.Error("policy not loaded; keeping the last good one", "path", s.path, "error", err)
+	_ = panics.Caught(func() error { // the Logger may be what panics
+		s.o.Logger.Error("the policy could not be loaded; keeping the last good one", "path", s.path, "error", err)
 		return nil
 	})
 }
 
-// look reads the files, and takes the policy over if they have changed. The files must be
-// unchanged after all were read. Otherwise a policy and keys of different versions could be
-// combined.
+// look reads the files and uses the policy if they have changed. After reading, the
+// files must still be the same: a new policy with the keys of the old one was never
+// written.
 func (s *FileSource) look() {
 	now := s.o.Now()
 	if s.sum(s.named) == s.seen {
@@ -154,12 +156,12 @@ func (s *FileSource) look() {
 		return
 	}
 	p, named, sum, err := s.load()
-	changed := s.sum(named) != sum // others must not wait for files
+	changed := s.sum(named) != sum // before the lock: callers must not wait for files
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked = now
 	if changed {
-		s.err = errChanging // seen stays what it was: the next look loads again
+		s.err = errChanging // with seen unchanged, the next look loads again
 		return
 	}
 	s.named, s.seen = named, sum
@@ -171,7 +173,7 @@ func (s *FileSource) look() {
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
 }
 
-// load loads the files. sum is the sum of all that was read, in the form of FileSource.sum.
+// load loads the files. It returns their hash, as FileSource.sum computes it.
 func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -191,12 +193,12 @@ func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, 
 		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
 	}
 	if serial := p.Policy.Serial; serial < s.serial {
-		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrInvalid, s.path, serial, s.serial)
+		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, lower than %d, which was in use", ErrInvalid, s.path, serial, s.serial)
 	}
 	return p, named, sum, nil
 }
 
-// sum is the sum of the policy and its named files, as they are now.
+// sum returns a hash of the policy and the named files, as they are now.
 func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -210,10 +212,10 @@ func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// maxNamedBytes bounds a file that a policy names: the greatest bound of any.
-const maxNamedBytes = max(maxLayoutBytes, sigkey.MaxFileSize)
+// maxNamedBytes bounds every file that a policy names.
+const maxNamedBytes = max(maxLayoutBytes, keyfile.MaxSize)
 
-// note adds a file, or why it could not be read, to a sum.
+// note adds a file, or the error of reading it, to a hash.
 func note(all io.Writer, name string, content []byte, err error) {
 	_, _ = fmt.Fprintf(all, "\n%q %d %v\n", name, len(content), err) // a hash does not fail
 	_, _ = all.Write(content)
