@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -187,16 +188,26 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: clients' credentials can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
 	}
 	for i, t := range c.EvidenceTypes {
-		if evidence.IsImageType(t) || !typesSyntax(t) {
+		if evidence.IsImageType(t) || !isMediaType(t) {
 			return fmt.Errorf("%w: EvidenceTypes[%d] is %.100q, want a media type that is not one of images, such as text/plain or text/*", ErrConfig, i, t)
 		}
 	}
 	return nil
 }
 
-// typesSyntax matches a media type, or the beginning of some and a *.
+// isMediaType reports whether text is a media type, or the beginning of some and a *.
 // Source: RFC 6838, section 4.2.
-var typesSyntax = syntax(`^[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]*/(?:\*|[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]*\*?)$`)
+func isMediaType(text string) bool {
+	main, sub, _ := strings.Cut(text, "/")
+	sub, open := strings.CutSuffix(sub, "*")
+	return isToken(main) && (isToken(sub) || open && sub == "")
+}
+
+func isToken(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$&^_.+-", r)
+	}) < 0
+}
 
 // registries reads the upstreams.
 func (c *Config) registries() (map[string]*upstream, error) {

@@ -70,9 +70,6 @@ const (
 	missingLasts = time.Minute
 )
 
-// errReads says that a list has more new manifests than are read at once.
-var errReads = fmt.Errorf("%d referrers were read, and the list has more; ask again: %w", maxReads, errLate)
-
 func newReferrers(j *judge, a *access, f *forms) *referrers {
 	return &referrers{judge: j, access: a, forms: f, seen: lru.New[referrerKey](referrer.weight, maxReferrers)}
 }
@@ -151,7 +148,7 @@ func (l *listing) referrer(ctx context.Context, digest string) (referrer, error)
 		return known, nil
 	}
 	if l.reads.Add(1) > maxReads {
-		return referrer{}, errReads
+		return referrer{}, fmt.Errorf("%d referrers were read, and the list has more; ask again: %w", maxReads, errLate)
 	}
 	leave, err := l.judge.upstreams.of(l.p.from.address).inspections.Take(ctx, 1)
 	if err != nil {
