@@ -58,7 +58,8 @@ type ProvenanceConditions struct {
 	// Commit are commits of the source in hex: its digest gitCommit, or else sha1. Empty:
 	// any commit.
 	Commit []string `json:"commit,omitempty"`
-	// BuildType are URIs of build types. Empty: any build type.
+	// BuildType are build types, compared as text: builders write URIs and other names.
+	// Empty: any build type.
 	BuildType []string `json:"buildType,omitempty"`
 	// Parameters are external parameters that must have these values. Empty: none.
 	Parameters map[string]any `json:"parameters,omitempty"`
