@@ -11,7 +11,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 )
 
-// trust is what the authorities that the policy names trust now.
+// trust identifies what the policy's authorities trust now.
 func (c *compiled) trust() string {
 	if len(c.checked.Changing) == 0 {
 		return ""
@@ -23,17 +23,17 @@ func (c *compiled) trust() string {
 	return strings.Join(all, " ")
 }
 
-// identityEffort is what asking an identity counts as, in checks: the signature,
+// identityEffort is how many checks one question to an identity counts as: the signature,
 // and those of a chain of certificates.
 const identityEffort = 4
 
-// hashedPerCheck is how many bytes of its message count as another check: each
-// identity hashes it.
+// hashedPerCheck is how many bytes of a message count as one more check: each identity
+// hashes the message.
 const hashedPerCheck = 128 << 10
 
-// vouchers finds the policy's identities that have signed a piece of evidence
-// that offers a certificate; failing that, it says why. Somebody whom a revoked
-// identity stands for counts as no other one either.
+// vouchers finds the policy's identities that signed a piece of evidence with a
+// certificate, or says why none did. A principal that a revoked identity recognises counts
+// by no other.
 func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
@@ -49,7 +49,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 			return nil, nil, shared.stopped
 		}
 		if err == nil && known.Principal == "" {
-			err = errors.New("the authority of " + i.Name + " does not say who it is")
+			err = errors.New("the authority of " + i.Name + " names no principal")
 		}
 		if err != nil {
 			why = append(why, err)
@@ -68,9 +68,9 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 	return found, nil, nil
 }
 
-// candidates yields the identities that are to be asked about a piece of evidence,
-// within the bound of checks: first those that decide, by standing in a role of the
-// rule or by being revoked, and then the others, only to say whose signature it is.
+// candidates yields the identities to ask about a piece of evidence, within the bound of
+// checks. Identities that decide come first: those in a role of the rule, and revoked ones.
+// The others only tell whose signature it is.
 func (c *checking) candidates(p *piece) iter.Seq2[*trustedKey, error] {
 	left := &p.work.certificates
 	toll := identityEffort + len(p.opened.Signed.Bytes)/hashedPerCheck

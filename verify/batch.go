@@ -17,19 +17,22 @@ type Outcome struct {
 	Err    error
 }
 
-// BatchOptions say how Images works.
+// BatchOptions configure Images.
 type BatchOptions struct {
 	// Concurrency is how many images are judged at once. Zero: 16.
 	Concurrency int
 }
 
-// Images judges many references side by side and yields each outcome as it
-// comes, in no particular order. Every reference gets exactly one outcome,
-// unless the iteration is broken off, which cancels what is under way. When the
-// context ends, the references not judged yet get its error. refs is iterated over
-// in a goroutine of its own, which ends once refs does, or asks whether to go on. A
-// panic of r, of the cache or of an authority is the outcome of the reference that it
-// happened for, and one of refs ends the iteration with that panic.
+// Images judges many references concurrently and yields each outcome when it is known, in
+// no particular order.
+//
+//   - Every reference gets exactly one outcome, as Image returns it.
+//   - If the loop ends early, Images cancels what is under way and waits for it.
+//   - If the context ends, the references not yet judged get its error.
+//   - If r, the cache or an authority panics, the outcome of that reference is an error.
+//   - If refs panics, the iteration ends with that panic.
+//
+// refs is iterated over in its own goroutine.
 func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[name.Reference], o BatchOptions) iter.Seq2[name.Reference, Outcome] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 16
@@ -41,8 +44,8 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 	return func(yield func(name.Reference, Outcome) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		todo, done, broken := make(chan name.Reference), make(chan judged), make(chan struct{})
-		// Once broken off, nobody receives: cancel, let go of all senders, and wait for
-		// what is being judged.
+		// Once broken off, no goroutine receives: cancel, release all senders, and wait for
+		// the judgements under way.
 		defer func() {
 			close(broken)
 			cancel()
@@ -94,7 +97,7 @@ func send[T any](to chan<- T, v T, broken <-chan struct{}) bool {
 	}
 }
 
-// received are the values of a channel, until the iteration is broken off.
+// received yields the values of a channel until the iteration is broken off.
 func received[T any](from <-chan T, broken <-chan struct{}) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for {
@@ -110,8 +113,8 @@ func received[T any](from <-chan T, broken <-chan struct{}) iter.Seq[T] {
 	}
 }
 
-// outcome is what Image returns. A panic of somebody else's code would end the whole
-// process from a goroutine of ours.
+// outcome is what Image returns. A panic of foreign code in a goroutine of this package
+// would end the process.
 func (v *Verifier) outcome(ctx context.Context, r registry.Reader, ref name.Reference) (out Outcome) {
 	err := panics.Caught(func() (err error) {
 		out.Result, err = v.Image(ctx, r, ref)

@@ -13,38 +13,40 @@ import (
 
 // CacheKey names a decision.
 type CacheKey struct {
-	// Policy is Verifier.PolicyDigest: a decision of one policy never serves
-	// another.
+	// Policy is Verifier.PolicyDigest. A decision of one policy never serves another.
 	Policy string
-	// Trust is that of the authorities behind the policy's identities, now; empty
-	// where none of them changes (ChangingAuthority).
+	// Trust identifies what the policy's authorities trust now. Empty: no authority is a
+	// ChangingAuthority.
 	Trust string
-	// Repository is the full name of the repository asked about, Digest that of
-	// the manifest. Which store was read is no part of it: what evidence allows, it
-	// allows wherever it was found, and a denial is used only for the Reader that
-	// it was reached with, unless it comes from a SharedCache (which says for whom not).
+	// Repository is the full name of the repository, Digest that of the manifest. The store
+	// is not part of the key: evidence allows wherever it was found. A denial is used only
+	// for the Reader that it was reached with, or by the rules of SharedCache.
 	Repository, Digest string
 }
 
-// Decision is a definite answer: Result or Denied is set, never both.
+// Decision is an answer: Result or Denied is set, never both.
 type Decision struct {
-	// Result is a positive answer, Denied a negative one.
+	// Result allows, Denied denies.
 	Result *Result
 	Denied *Error
-	// Made is when it was reached, Until when it must no longer be used.
+	// Made is when the decision was reached, Until when it must no longer be used.
 	Made, Until time.Time
 
-	// reader is whose evidence a denial rests on: what one store lacks, another
-	// may have. Nil: a SharedCache has read it.
+	// reader is the Reader that a denial was reached with: another store may have what this
+	// one lacks. Nil: a SharedCache returned the denial.
 	reader registry.Reader
 }
 
-// Cache keeps decisions. It is safe for concurrent use. It may forget at any time, and
-// must give back exactly what was put under that key, or nothing. An attacker who can
-// write to it can allow anything: a store outside of this process must authenticate what
-// it gives back. It is asked with the context of the decision, and should give up before
-// it takes longer than a decision would. A denial that it makes of the exported fields of
-// the one that was put is used for every Reader (CacheKey).
+// Cache keeps decisions. A Cache:
+//
+//   - is safe for concurrent use;
+//   - may forget at any time;
+//   - returns exactly what was put under a key, or nothing;
+//   - authenticates what it keeps outside this process: an attacker who can write to a
+//     Cache can allow anything;
+//   - gives up before it takes longer than a judgement.
+//
+// A denial that a Cache rebuilds from exported fields is used for every Reader (CacheKey).
 type Cache interface {
 	Get(ctx context.Context, key CacheKey) (Decision, bool)
 	Put(ctx context.Context, key CacheKey, d Decision)
@@ -52,15 +54,15 @@ type Cache interface {
 
 // MemoryCacheOptions bound a MemoryCache.
 type MemoryCacheOptions struct {
-	// MaxEntries bounds the positive decisions, and apart from them the negative
-	// ones: no flood of denied images drives out the others. Zero: 10,000.
+	// MaxEntries bounds the decisions that allow and, separately, those that deny: a flood
+	// of denied images displaces no others. Zero: 10,000.
 	MaxEntries int
-	// MaxBytes bounds what statements and records of evidence in the positive
-	// ones weigh, and apart from them in the negative ones. Zero: 128 MiB.
+	// MaxBytes bounds the memory of decisions that allow and, separately, of those that
+	// deny. Zero: 128 MiB.
 	MaxBytes int64
 }
 
-// MemoryCache keeps decisions in this process, those that were used last.
+// MemoryCache keeps the most recently used decisions in this process.
 type MemoryCache struct {
 	held *lru.Cache[CacheKey, Decision]
 }
@@ -86,7 +88,7 @@ func NewMemoryCache(o MemoryCacheOptions) *MemoryCache {
 	return &MemoryCache{lru.New[CacheKey](weigh, most, most)}
 }
 
-// recordWeight is about what one record holds, and the digests in it.
+// recordWeight is about how many bytes one record holds, with its digests.
 const recordWeight = 256
 
 // weight is about how many bytes a decision holds in memory.
@@ -135,29 +137,29 @@ func (c *MemoryCache) Put(_ context.Context, key CacheKey, d Decision) {
 	c.held.PutOn(on, key, d)
 }
 
-// TTLs are how long decisions that allow and that deny are kept at most
-// (Options.AllowedTTL, Options.DeniedTTL). What follows from one is used for no longer.
+// TTLs are Options.AllowedTTL and Options.DeniedTTL. What follows from a decision is used
+// no longer.
 func (v *Verifier) TTLs() (allowed, denied time.Duration) { return v.o.AllowedTTL, v.o.DeniedTTL }
 
-// Shared is where processes share decisions: Options.Cache where that is a SharedCache;
-// otherwise nil.
+// Shared is Options.Cache if that is a SharedCache; otherwise nil.
 func (v *Verifier) Shared() *SharedCache {
 	shared, _ := v.o.Cache.(*SharedCache)
 	return shared
 }
 
-// Age is how long ago the judgement of a Result began, which Options.Cache may have kept.
+// Age is how long ago the judgement of a Result began. Options.Cache may have kept it
+// since.
 func (v *Verifier) Age(r *Result) time.Duration { return max(0, v.o.Now().Sub(r.JudgedAt)) }
 
-// question is what callers share the answer to. Readers are not mixed: what one
-// may read another may not.
+// question is what callers share the answer to. Readers are not mixed: one may read what
+// another may not.
 type question struct {
 	reader registry.Reader
 	key    CacheKey
 }
 
-// decide answers from the cache, or judges, once for all who ask at the same
-// time. Only definite decisions are kept, and none longer than what it rests on.
+// decide answers from the cache, or judges once for all concurrent callers. Only decisions
+// are kept, and none longer than what it rests on.
 func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
 	if v.o.Cache != nil {
 		if d, ok := v.o.Cache.Get(ctx, key); ok && v.current(d) && v.usable(d, r, key) {
@@ -172,10 +174,9 @@ func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, 
 	})
 }
 
-// current reports whether a decision may still be used. Another process may have made
-// it, which keeps decisions for longer than this one. One that would hold for longer
-// than any is kept, or that is of the future, was made while the clock was ahead, or
-// comes from a store that says what it wants.
+// current reports whether a decision may still be used. Another process with a longer TTL
+// may have made it. A decision from the future, or one that would hold too long, was made
+// with a wrong clock or comes from a store that lies.
 func (v *Verifier) current(d Decision) bool {
 	now, most := v.o.Now(), v.o.AllowedTTL
 	if d.Denied != nil {
@@ -185,7 +186,7 @@ func (v *Verifier) current(d Decision) bool {
 		now.Before(d.Made.Add(most)) && !d.Made.After(now.Add(v.policy.skew))
 }
 
-// usable checks again that a cache gave back what was asked for.
+// usable checks again that a cache returned a decision about the key.
 func (v *Verifier) usable(d Decision, r registry.Reader, key CacheKey) bool {
 	switch {
 	case (d.Result == nil) == (d.Denied == nil):
@@ -197,7 +198,7 @@ func (v *Verifier) usable(d Decision, r registry.Reader, key CacheKey) bool {
 	return (result.by == v || result.shared && result.PolicyDigest == key.Policy) && result.ValidAt(v.o.Now()) && names(result.Digest, key)
 }
 
-// isOf reports whether a denial may be used for who asks with a Reader.
+// isOf reports whether a denial may be used for a caller with this Reader.
 func (d Decision) isOf(r registry.Reader) bool {
 	if d.reader == nil {
 		return !deniesApart(r)
@@ -205,14 +206,14 @@ func (d Decision) isOf(r registry.Reader) bool {
 	return reflect.ValueOf(r).Comparable() && d.reader == r
 }
 
-// deniesApart reports whether no denial is shared that is reached with a Reader; see
+// deniesApart reports whether denials reached with a Reader are never shared; see
 // SharedCache.
 func deniesApart(r registry.Reader) bool {
 	_, apart := r.(interface{ DeniesApart() })
 	return apart
 }
 
-// names reports whether a digest is the one of a key, in its repository.
+// names reports whether a digest is that of a key, in its repository.
 func names(d name.Digest, key CacheKey) bool {
 	return d.DigestStr() == key.Digest && d.Context().Name() == key.Repository
 }

@@ -11,33 +11,35 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/seal"
 )
 
-// DecisionStore keeps values outside of this process, such as in Redis, where several
-// processes share decisions. It is safe for concurrent use. It may forget at any time.
-// What it gives back is authenticated and checked: an attacker who can write to it can
-// neither allow nor make a decision fail, only have it forgotten. A store that is slow
-// or gone costs what judging costs: it should give up after some milliseconds.
+// DecisionStore keeps values outside this process, for example in Redis, for several
+// processes. A DecisionStore:
+//
+//   - is safe for concurrent use;
+//   - may forget at any time;
+//   - need not be trusted: values are authenticated and checked. An attacker who can write
+//     to the store can only make decisions forgotten;
+//   - gives up after some milliseconds: an image is then judged.
 type DecisionStore interface {
 	Get(ctx context.Context, key string) (value []byte, ok bool)
 	Put(ctx context.Context, key string, value []byte, keep time.Duration)
 }
 
-// maxSharedBytes bounds a decision in a DecisionStore; one whose statements are
-// larger is not shared.
+// maxSharedBytes bounds a decision in a DecisionStore. A larger one is not shared.
 const maxSharedBytes = 1 << 20
 
-// SharedCache is a Cache in a DecisionStore. Processes share what they have the
-// same policy, key and authorities for. A denial is used whichever Reader is asked
-// with, as no process knows those of another: use one SharedCache, or one key, for
-// each store that may hold other evidence, as a mirror or a layout. With a Reader that
-// has a method DeniesApart(), as a gate's, no denial is put there or used. It is safe for
-// concurrent use.
+// SharedCache is a Cache in a DecisionStore. Processes with the same policy, key and
+// authorities share decisions. It is safe for concurrent use.
+//
+// A denial is used for every Reader. Use one SharedCache, or one key, for each store that
+// may hold different evidence, such as a mirror or a layout. For a Reader with a method
+// DeniesApart(), as a gate's, no denial is kept or used.
 type SharedCache struct {
 	store        DecisionStore
 	box, derived seal.Box
 }
 
-// NewSharedCache makes a Cache of a store. key authenticates what the store gives
-// back: an attacker who has it can allow anything. It has at least 32 bytes.
+// NewSharedCache makes a Cache of a store. key authenticates what the store returns and has
+// at least 32 bytes. An attacker with the key can allow anything.
 func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
 	if store == nil || len(key) < seal.MinKeyBytes {
 		return nil, fmt.Errorf("a shared cache needs a store, and a key of at least %d bytes", seal.MinKeyBytes)
@@ -45,8 +47,8 @@ func NewSharedCache(store DecisionStore, key []byte) (*SharedCache, error) {
 	return &SharedCache{store, seal.Box{Kind: "hallmark-decision-1", Key: key}, seal.Box{Kind: "hallmark-derived-1", Key: key}}, nil
 }
 
-// Derived returns what PutDerived has kept about the same. What ends says so itself: an
-// old value that was put back is returned, too.
+// Derived returns the value that PutDerived kept about the same words. A store can return
+// an old value: the value must say itself when it ends.
 func (c *SharedCache) Derived(ctx context.Context, about ...string) (value []byte, ok bool) {
 	sealed, ok := c.store.Get(ctx, c.derived.Name(about...))
 	if !ok || len(sealed) > maxSharedBytes {
@@ -55,9 +57,9 @@ func (c *SharedCache) Derived(ctx context.Context, about ...string) (value []byt
 	return c.derived.Open(sealed, about...)
 }
 
-// PutDerived keeps what follows from decisions, such as which blobs a gate may serve,
-// with the same store and key. No value is taken for a decision, or for one about
-// something else. The first word of about names the kind of value.
+// PutDerived keeps a value that follows from decisions, such as which blobs a gate may
+// serve. A value is never taken for a decision, nor for a value about other words. The
+// first word of about names the kind of value.
 func (c *SharedCache) PutDerived(ctx context.Context, value []byte, keep time.Duration, about ...string) {
 	if sealed := c.derived.Seal(value, about...); len(sealed) <= maxSharedBytes {
 		c.store.Put(ctx, c.derived.Name(about...), sealed, keep)
@@ -103,7 +105,7 @@ type wireDecision struct {
 	Until  time.Time   `json:"until"`
 }
 
-// wireResult is a Result of Image: none of those rests on an index.
+// wireResult is a Result of Image, which never rests on an index.
 type wireResult struct {
 	Reference, Digest, PolicyDigest, Rule string
 	JudgedAt, ValidUntil                  time.Time

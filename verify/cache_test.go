@@ -313,7 +313,7 @@ func TestAttack_T6_APolicyFileIsTakenWholeOrNotAtAll(t *testing.T) {
 		if _, err := judge(); err != nil {
 			t.Errorf("%s: the last good policy no longer holds: %v", label, err)
 		}
-		if s.Err() == nil || !strings.Contains(log.String(), "policy refused") {
+		if s.Err() == nil || !strings.Contains(log.String(), "policy rejected") {
 			t.Errorf("%s: it is not said", label)
 		}
 	}
@@ -556,7 +556,7 @@ func TestAPolicyThatIsRefusedIsToldOnce(t *testing.T) {
 		for range 5 {
 			later()
 		}
-		if n := strings.Count(log.String(), "policy refused"); n != 1 {
+		if n := strings.Count(log.String(), "policy rejected"); n != 1 {
 			t.Errorf("%s: told %d times", label, n)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// checking finds out which keys and identities of a policy have signed evidence, and
-// what about.
+// checking finds which keys and identities of a policy signed a piece of evidence, and what
+// they signed.
 type checking struct {
 	ctx     context.Context
 	policy  *compiled
@@ -30,18 +30,18 @@ type checking struct {
 // subject is what evidence must be about.
 type subject struct {
 	digest string // "sha256:…"
-	// by gives its digest by another algorithm, hex; false: it has none by that.
+	// by returns its digest by another algorithm, in hex; false: none exists.
 	by func(algorithm string) (string, bool, error)
 }
 
-// open reads a piece of evidence, within a budget, and reports whether that is one whose
-// signatures can be checked.
+// open parses a piece of evidence, within a budget, and reports whether its signatures can
+// be checked.
 func (c *checking) open(p *piece) bool {
 	if p.opened != nil {
 		return true // it was put off
 	}
 	if p.item.Format == registry.FormatOther {
-		c.log.note(p.from, "", nil, ReasonWrongType, "not a format that is read: "+p.item.Manifest.ArtifactType+" "+string(p.item.Layer.MediaType))
+		c.log.note(p.from, "", nil, ReasonWrongType, "its format is not read: artifact type "+p.item.Manifest.ArtifactType+", layer "+string(p.item.Layer.MediaType))
 		return false
 	}
 	opened, err := openWithin(c.ctx, p.item)
@@ -75,8 +75,8 @@ func openReason(err error) Reason {
 	return ReasonMalformed
 }
 
-// check yields what keys and identities of the policy have signed in a piece of evidence
-// about the subject. A piece whose check may take what cheaper ones need is put off.
+// check yields what keys and identities of the policy signed about the subject. A piece
+// whose check may use up what cheaper ones need is put off.
 func (c *checking) check(p *piece) func(yield func(fact) bool) {
 	return func(yield func(fact) bool) {
 		purse, err := c.purse(p)
@@ -107,15 +107,15 @@ func (c *checking) check(p *piece) func(yield func(fact) bool) {
 	}
 }
 
-// unsigned records that no key of the policy has signed a piece of evidence.
+// unsigned records that no key of the policy signed a piece of evidence.
 func (c *checking) unsigned(p *piece) {
 	why := p.stranger
 	switch {
 	case why != nil:
 	case c.policy.byHint[p.opened.Hint] != nil:
-		why = &problem{ReasonBadSignature, "no trusted key has made its signature"}
+		why = &problem{ReasonBadSignature, "it names a trusted key that did not make its signature"}
 	default:
-		why = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
+		why = &problem{ReasonUntrustedKey, "no trusted key made its signature"}
 	}
 	detail := why.detail
 	if misfit := p.misfit(); misfit != "" {
@@ -125,7 +125,7 @@ func (c *checking) unsigned(p *piece) {
 	c.offer(p)
 }
 
-// facts yields what those who were found have signed.
+// facts yields what each of the found keys signed.
 func (c *checking) facts(p *piece, yield func(fact) bool) {
 	f, why := c.read(p)
 	f.from = p.from
@@ -150,7 +150,7 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 	}
 }
 
-// read parses what was signed, and checks that it is about the subject.
+// read parses the signed bytes, and checks that they are about the subject.
 func (c *checking) read(p *piece) (f fact, why *problem) {
 	if p.bytewise {
 		return fact{}, nil
@@ -162,18 +162,18 @@ func (c *checking) read(p *piece) (f fact, why *problem) {
 	if s := content.Simple; s != nil {
 		f = fact{annotations: s.Annotations, repository: s.DockerReference}
 		if s.ManifestDigest != c.subject.digest {
-			return f, problemf(ReasonWrongSubject, "it is about %s", s.ManifestDigest)
+			return f, problemf(ReasonWrongSubject, "its subject is %s, not %s", s.ManifestDigest, c.subject.digest)
 		}
 	} else if f, why = c.stated(content.Statement); why != nil {
 		return f, why
 	}
 	if misplaced(p.item.Place, f) {
-		return f, problemf(ReasonWrongType, "it is under the tag of the other kind")
+		return f, &problem{ReasonWrongType, "it is an attestation under the tag of signatures, or a signature under the tag of attestations"}
 	}
 	return f, nil
 }
 
-// stated is what a statement says of the subject.
+// stated is what a statement says about the subject.
 func (c *checking) stated(s *intoto.Statement) (fact, *problem) {
 	subject, err := s.Match(c.subject.by)
 	switch {
@@ -181,7 +181,7 @@ func (c *checking) stated(s *intoto.Statement) (fact, *problem) {
 		c.log.unread = append(c.log.unread, err)
 		return fact{}, &problem{ReasonUnreadable, err.Error()}
 	case subject == nil:
-		return fact{}, &problem{ReasonWrongSubject, "none of its subjects is this digest"}
+		return fact{}, &problem{ReasonWrongSubject, "none of its subjects is the digest"}
 	}
 	f := fact{annotations: subject.Annotations}
 	if s.PredicateType != intoto.PredicateSignature {
@@ -190,14 +190,13 @@ func (c *checking) stated(s *intoto.Statement) (fact, *problem) {
 	return f, nil
 }
 
-// misplaced reports whether a signature is under the tag of attestations, or the
-// other way round. Neither counts: which tags are read depends on what a rule
-// requires, and what counts must not.
+// misplaced reports whether a signature is under the tag of attestations, or the reverse.
+// Neither counts: which tags are read depends on the rule, and what counts must not.
 func misplaced(place registry.Place, f fact) bool {
 	return place == registry.PlaceAttestationTag && f.statement == nil || place == registry.PlaceSignatureTag && f.statement != nil
 }
 
-// content parses what is signed, within a budget.
+// content parses the signed bytes, within a budget.
 func (c *checking) content(opened *evidence.Opened) (evidence.Content, error) {
 	leave, err := budget.Parse(c.ctx, opened.Signed.Bytes)
 	if err != nil {
@@ -207,8 +206,7 @@ func (c *checking) content(opened *evidence.Opened) (evidence.Content, error) {
 	return opened.Content()
 }
 
-// offer notes of the evidence that was recorded last that it claims to be an
-// attestation.
+// offer notes that the evidence recorded last claims to be an attestation.
 func (c *checking) offer(p *piece) {
 	content, err := c.content(p.opened)
 	if err != nil || content.Statement == nil || content.Statement.PredicateType == intoto.PredicateSignature {
@@ -217,8 +215,8 @@ func (c *checking) offer(p *piece) {
 	c.log.claims(c.rule, content.Statement.PredicateType)
 }
 
-// stopped records that a piece was not checked to its end: the context has ended,
-// or no more checks may be made. The latter is told once for each place.
+// stopped records that a piece was not checked to its end: the context ended, or no check
+// is left. The latter is recorded once for each place.
 func (c *checking) stopped(p *piece, err error) {
 	if !errors.Is(err, registry.ErrTooMany) {
 		c.log.miss(p.from, err)
@@ -231,7 +229,7 @@ func (c *checking) stopped(p *piece, err error) {
 	}
 }
 
-// search looks for the policy's keys that have made the evidence's signatures.
+// search looks for the policy's keys that made the signatures of a piece of evidence.
 type search struct {
 	policy *compiled
 	asked  map[string]bool // the keys that requirements ask for, by ID
@@ -241,8 +239,7 @@ type search struct {
 	found []*trustedKey
 }
 
-// try checks the evidence's signatures with one key. An error says that the context has
-// ended.
+// try checks the signatures with one key. An error is the context's.
 func (s *search) try(ctx context.Context, k *trustedKey) error {
 	leave, err := budget.Work(ctx)
 	if err != nil {
@@ -256,7 +253,7 @@ func (s *search) try(ctx context.Context, k *trustedKey) error {
 	return err
 }
 
-// tryHinted tries the key that the hint names, if there is one, with checks from c.
+// tryHinted tries the key that the hint names, if any, with checks from c.
 func (s *search) tryHinted(ctx context.Context, c *checks) error {
 	hinted := s.policy.byHint[s.opened.Hint]
 	if hinted == nil {
@@ -272,9 +269,9 @@ func (s *search) tryHinted(ctx context.Context, c *checks) error {
 // done reports whether no other key can have made a signature: each has one maker.
 func (s *search) done() bool { return len(s.found) >= len(s.opened.Signatures) }
 
-// tryOthers tries the other keys: those that are asked for, by ID, and then the
-// rest, which cannot count and must not use up what the others need. An error says
-// that the context has ended, or that no more checks may be made.
+// tryOthers tries the other keys by ID: required ones first, then the rest, which cannot
+// count and must not use up what the others need. An error says that the context ended, or
+// that no check is left.
 func (s *search) tryOthers(ctx context.Context, c *checks) error {
 	for _, wanted := range []bool{true, false} {
 		for _, k := range s.policy.keys {
@@ -299,8 +296,8 @@ func (s *search) tryOthers(ctx context.Context, c *checks) error {
 	return nil
 }
 
-// manifestDigests are the digests of a manifest. All but sha256 need the manifest
-// itself, which is fetched for the rare statement that names them.
+// manifestDigests are the digests of a manifest. All but sha256 need the manifest, which is
+// fetched for the rare statement that names them.
 type manifestDigests struct {
 	ctx  context.Context
 	r    registry.Reader

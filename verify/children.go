@@ -13,17 +13,17 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// DeniedChild is a manifest that an allowed index lists, and that the policy denies
-// (Policy.DenyDigests): it must not run.
+// DeniedChild is a manifest that an allowed index lists and the policy denies
+// (Policy.DenyDigests). It must not run.
 type DeniedChild struct {
 	Digest string `json:"digest"`
-	// Platform is that of its entry, OS/ARCH[/VARIANT]; empty where there is none.
+	// Platform is that of its entry, OS/ARCH[/VARIANT]. Empty: the entry has none.
 	Platform string `json:"platform,omitempty"`
 	// Reason is the policy's.
 	Reason string `json:"reason"`
 }
 
-// children are what of an index can run, and what of that the policy denies. The zero
+// children counts what can run of an index, and what of that the policy denies. The zero
 // value is that of an image.
 type children struct {
 	runnable int
@@ -32,17 +32,17 @@ type children struct {
 	err      error
 }
 
-// all reports whether nothing is left that could run.
+// all reports whether every image is denied.
 func (c children) all() bool { return c.runnable > 0 && c.refused == c.runnable }
 
-// detail says why an index is denied that lists nothing else.
+// detail says why an index is denied whose images are all denied.
 func (c children) detail() string {
 	first := c.denied[0]
-	return registry.SafeText(fmt.Sprintf("the policy denies each of the %d images that the index lists, such as %s: %s", c.runnable, first.Digest, first.Reason), maxDetail)
+	return registry.SafeText(fmt.Sprintf("the policy denies all %d images of the index, such as %s: %s", c.runnable, first.Digest, first.Reason), maxDetail)
 }
 
-// readChildren begins to look for denied children, beside the evidence, where the
-// policy denies digests and there is a registry to ask; nil elsewhere.
+// readChildren starts to look for denied children while evidence is read. Nil: the policy
+// denies no digests, or the evidence was given.
 func (d *decision) readChildren(ctx context.Context) <-chan children {
 	if len(d.v.policy.denied) == 0 || d.hasGiven {
 		return nil
@@ -62,8 +62,8 @@ func (d *decision) readChildren(ctx context.Context) <-chan children {
 	return done
 }
 
-// childrenOf looks for denied digests among what an index lists, and the indexes in
-// it. A manifest of an unknown type, which no client runs, has no children.
+// childrenOf looks for denied digests in an index and its nested indexes. A manifest of an
+// unknown type, which no client runs, has no children.
 func (v *Verifier) childrenOf(ctx context.Context, r registry.Reader, root name.Digest) children {
 	w := childWalk{ctx: ctx, r: r, repo: root.Context(), denied: v.policy.denied, told: make(map[string]bool)}
 	found := w.walk(root)
@@ -82,14 +82,13 @@ type childWalk struct {
 	indexes int
 }
 
-// openIndex is an index that is walked through, and what was found in it so far.
+// openIndex is an index under inspection, and the children found in it until now.
 type openIndex struct {
 	entries []v1.Descriptor // that are left
 	found   children
 }
 
-// walk goes through an index, and each index where it is listed: no deeper than
-// maxIndexDepth, and through no more than maxManifests.
+// walk inspects an index and its nested indexes, to maxIndexDepth and at most maxManifests.
 func (w *childWalk) walk(root name.Digest) children {
 	top, err := w.open(root, 0)
 	if err != nil {
@@ -120,7 +119,7 @@ func (w *childWalk) walk(root name.Digest) children {
 	}
 }
 
-// add counts an image, or an index that is denied as such.
+// add counts an image, or an index that is itself denied.
 func (c *children) add(refused bool) {
 	c.runnable++
 	if refused {
@@ -128,7 +127,7 @@ func (c *children) add(refused bool) {
 	}
 }
 
-// addIndex counts an index by what is in it.
+// addIndex counts an index by its children.
 func (c *children) addIndex(below children) {
 	if below.runnable > 0 {
 		c.denied = append(c.denied, below.denied...)
@@ -136,7 +135,7 @@ func (c *children) addIndex(below children) {
 	}
 }
 
-// deny reports whether the policy denies an entry, and notes that once.
+// deny reports whether the policy denies an entry, and notes each digest once.
 func (w *childWalk) deny(found *children, d v1.Descriptor) bool {
 	reason, refused := w.denied[d.Digest.String()]
 	if refused && !w.told[d.Digest.String()] {
@@ -152,13 +151,13 @@ func (w *childWalk) deny(found *children, d v1.Descriptor) bool {
 
 func (w *childWalk) open(at name.Digest, depth int) (openIndex, error) {
 	if w.indexes++; w.indexes > maxManifests || depth > maxIndexDepth {
-		return openIndex{}, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Detail: fmt.Sprintf("indexes nest deeper than %d, or are more than %d", maxIndexDepth, maxManifests)}
+		return openIndex{}, &registry.Error{Op: "read index", Ref: at.String(), Kind: registry.ErrMalformed, Detail: fmt.Sprintf("it nests more than %d levels of indexes, or more than %d indexes", maxIndexDepth, maxManifests)}
 	}
 	entries, err := w.entries(at)
 	return openIndex{entries: entries}, err
 }
 
-// entries are those of an index that could run, without what is not needed of them.
+// entries are those that could run, reduced to the members that are needed.
 func (w *childWalk) entries(at name.Digest) ([]v1.Descriptor, error) {
 	m, err := readManifest(w.ctx, w.r, at)
 	if err != nil {
@@ -182,8 +181,8 @@ func (w *childWalk) entries(at name.Digest) ([]v1.Descriptor, error) {
 	return entries, nil
 }
 
-// runs reports whether a client could run what an entry of an index leads to. That of
-// the platform unknown/unknown is none: BuildKit lists attestations as such.
+// runs reports whether a client could run the manifest of an entry. BuildKit lists
+// attestations for the platform unknown/unknown.
 func runs(d v1.Descriptor) bool {
 	const none = "unknown"
 	return oci.IsManifestType(string(d.MediaType)) && !(d.Platform != nil && d.Platform.OS == none && d.Platform.Architecture == none)

@@ -25,11 +25,11 @@ type compiled struct {
 	// clocks are asked about signatures of revoked keys that may stand.
 	clocks []*trustedClock
 	roles  map[string]*role
-	// together are the keys of roles that rules name together; see keysOf.
+	// together are the keys of roles that one rule names; see keysOf.
 	together map[string]map[string]bool
 	rules    []*rule
 	denied   map[string]string
-	// files is what files need; nil: nothing that they have counts.
+	// files is the requirement of files; nil: every file is denied.
 	files    *need
 	builders map[string]int
 	skew     time.Duration
@@ -37,7 +37,7 @@ type compiled struct {
 	digest   string // Checked.Digest
 }
 
-// trustedKey is a key of the policy, or an identity in place of one.
+// trustedKey is a key or an identity of the policy.
 type trustedKey struct {
 	Name                string
 	id                  string
@@ -55,7 +55,7 @@ type trustedKey struct {
 // ID is what thresholds count.
 func (k *trustedKey) ID() string { return k.id }
 
-// at says why the key does not count at a time; nil: it does.
+// at says why the key does not count at a time; nil: it counts.
 func (k *trustedKey) at(now time.Time) *problem {
 	if k.revoked {
 		return problemf(ReasonRevokedKey, "the key %s is revoked", k.Name)
@@ -63,13 +63,13 @@ func (k *trustedKey) at(now time.Time) *problem {
 	return k.within(now)
 }
 
-// within says why a time is none of the key's; nil: it is one.
+// within says why a time is outside the key's; nil: it is inside.
 func (k *trustedKey) within(now time.Time) *problem {
 	switch {
 	case !k.notBefore.IsZero() && now.Before(k.notBefore):
-		return problemf(ReasonKeyNotYetValid, "the key %s counts from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
+		return problemf(ReasonKeyNotYetValid, "the key %s counts only from %s", k.Name, k.notBefore.UTC().Format(time.RFC3339))
 	case !k.notAfter.IsZero() && !now.Before(k.notAfter):
-		return problemf(ReasonExpiredKey, "the key %s counted until %s", k.Name, k.notAfter.UTC().Format(time.RFC3339))
+		return problemf(ReasonExpiredKey, "the key %s counted only until %s", k.Name, k.notAfter.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -89,17 +89,16 @@ type rule struct {
 	leaves []*need
 	// places are where evidence is looked for.
 	places []registry.Place
-	// separate are the roles in two of which nobody may stand; none where the rule
-	// does not separate duties.
+	// separate are the roles that no key may combine. Empty: duties are not separate.
 	separate []*role
-	// separatesPeople: identities stand in two of them, so that who has signed is
-	// known only from the evidence.
+	// separatesPeople: identities stand in two of these roles. Only the evidence tells
+	// which principals they recognise.
 	separatesPeople bool
-	// asked are the keys, by ID, of all roles that it names.
+	// asked are the keys of all roles that the rule names, by ID.
 	asked map[string]bool
 }
 
-// setPlaces leaves out the tags that can hold nothing of what is required.
+// setPlaces leaves out the tags that can hold nothing that is required.
 func (r *rule) setPlaces() {
 	if slices.ContainsFunc(r.leaves, func(n *need) bool { return n.signature != nil }) {
 		r.places = append(r.places, registry.PlaceSignatureTag)
@@ -110,11 +109,11 @@ func (r *rule) setPlaces() {
 	r.places = append(r.places, registry.PlaceReferrers)
 }
 
-// need is a requirement: a leaf, or a node that is met by any or all of others.
+// need is a requirement: a leaf, or a node that any or all of its children must meet.
 type need struct {
 	// path leads to it in the policy: "rules[0].require[1]".
 	path string
-	// title says in words what is needed.
+	// title names the requirement in words.
 	title string
 
 	signature   *policy.SignatureRequirement
@@ -141,12 +140,12 @@ func (n *need) mark(optional bool) {
 	}
 }
 
-// matchesType reports whether a predicate type is what an attestation must have.
+// matchesType reports whether the requirement asks for a predicate type.
 func (n *need) matchesType(predicateType string) bool {
 	return slices.ContainsFunc(n.types, func(uri string) bool { return predicate.SameType(predicateType, uri) })
 }
 
-// compile makes of a policy what decisions need.
+// compile brings a policy into the form that decisions need.
 func compile(checked *policy.Checked) (*compiled, error) {
 	p := &checked.Policy
 	c := &compiled{
@@ -171,7 +170,7 @@ func compile(checked *policy.Checked) (*compiled, error) {
 	return c, nil
 }
 
-// addKeys adds all that can sign or vouch for times, in the order of their names.
+// addKeys adds all keys, identities and timestamps, in the order of their names.
 func (c *compiled) addKeys() error {
 	p := &c.checked.Policy
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
@@ -208,7 +207,7 @@ func (c *compiled) newRole(name string, r policy.Role) *role {
 	return made
 }
 
-// ruleOf finds the rule about a repository, and the pattern that decides.
+// ruleOf finds the rule for a repository, and the pattern that decides.
 func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok bool) {
 	index, pattern, ok := c.checked.RuleFor(repo)
 	if !ok {
@@ -235,7 +234,7 @@ func (c *compiled) newRule(i int, r policy.Rule) *rule {
 	return made
 }
 
-// roles are those that the rule names, each once.
+// roles are the roles that the rule names, each once.
 func (r *rule) roles() (all []*role) {
 	for _, leaf := range r.leaves {
 		for _, role := range []*role{leaf.role, leaf.vexBy} {
@@ -247,8 +246,8 @@ func (r *rule) roles() (all []*role) {
 	return all
 }
 
-// keysOf are the keys of roles, by ID. Rules that name the same roles share one map:
-// there may be many rules, and many keys.
+// keysOf are the keys of roles, by ID. Rules that name the same roles share one map: a
+// policy may have many rules and many keys.
 func (c *compiled) keysOf(roles []*role) map[string]bool {
 	var names []string
 	for _, r := range roles {
@@ -267,7 +266,7 @@ func (c *compiled) keysOf(roles []*role) map[string]bool {
 	return keys
 }
 
-// setSeparate makes the roles that the rule names separate.
+// setSeparate keeps apart the roles that the rule names.
 func (r *rule) setSeparate(c *compiled, roles []*role) {
 	r.separate = roles
 	ofPeople := 0

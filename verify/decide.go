@@ -12,19 +12,19 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// inquiry is what is asked: whether an image may be used.
+// inquiry asks whether an image may be used.
 type inquiry struct {
 	v         *Verifier
 	r         registry.Reader
 	reference string
 	image     name.Digest
-	// given are bundles that the caller holds; they count in place of what is
-	// attached in r where hasGiven is true.
+	// given are bundles that the caller holds. With hasGiven they count, and what is
+	// attached in r does not.
 	given    [][]byte
 	hasGiven bool
 }
 
-// decision is one decision about an image, as of one time.
+// decision is one decision about an image, at one time.
 type decision struct {
 	inquiry
 	now     time.Time
@@ -33,16 +33,16 @@ type decision struct {
 	log     ledger
 }
 
-// maxDecisions is how often one inquiry is decided where what an answer rests on ends
-// before it is there.
+// maxDecisions is how often one inquiry is decided when what an answer rests on ends before
+// the answer is known.
 const maxDecisions = 2
 
-// errEnded is why there is no answer after that.
-var errEnded = errors.New("what it rests on has ended while it was judged")
+// errEnded is why no answer exists after maxDecisions.
+var errEnded = errors.New("a key, statement or exception that counts ended while the image was judged")
 
-// answer decides as of the time at which it begins. Reading may take long, and no result
-// may have ended when it is returned: then it is decided again, as of that time, which
-// says what has ended.
+// answer decides at the time at which it begins. Reading may take long, and no result may
+// have ended when it is returned. A result that has ended is decided again at the later
+// time.
 func (q inquiry) answer(ctx context.Context) (*Result, error) {
 	var ended *Result
 	now := q.v.o.Now()
@@ -60,26 +60,24 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 
 // decide makes one decision. Its branches, in order:
 //
-//   - No rule is about the image, the rule or the policy denies it, or the policy has
-//     expired: *Error.
-//   - gather: a piece of evidence cannot be read: it is recorded, and missing.
-//   - gather: it equals one before, in another referrer: it is recorded as that was.
-//   - open: it is not of a format that is read, or not well-formed: it is recorded.
-//   - take: it holds links of an in-toto layout: they answer for that requirement.
-//   - check: it costs much, and cheaper evidence may be enough: it is put off.
-//   - check: no more checks may be made: it is recorded, and missing.
-//   - check: no key or identity of the policy has signed it, or none that counts now:
-//     it is recorded.
-//   - check: it is not about the image: it is recorded.
-//   - judge: no requirement asks for it, or it does not meet the conditions, or its
-//     signer has counted: it is recorded.
-//   - judge: it counts, and there is enough: no more is gathered.
-//   - close: what had to wait for all other evidence is judged.
-//   - record: all requirements are met: *Result; but for an index without an image that
-//     is not denied: *Error; that cannot be read: *UndecidedError.
+//   - The policy has expired, denies the digest or its rule, or has no rule: *Error.
+//   - gather: a piece of evidence cannot be read: recorded as missing.
+//   - gather: it equals an earlier one in another referrer: recorded as that one.
+//   - open: its format is not read, or it is not well-formed: recorded.
+//   - take: it holds links of an in-toto layout: they answer that requirement.
+//   - check: it costs much, and cheaper evidence may be enough: put off.
+//   - check: no check is left: recorded as missing.
+//   - check: no key or identity of the policy that counts now signed it: recorded.
+//   - check: it is not about the image: recorded.
+//   - judge: no requirement asks for it, it does not meet the conditions, or its signer has
+//     counted: recorded.
+//   - judge: it counts, and enough evidence counts: no more is gathered.
+//   - close: what waited for all other evidence is judged.
+//   - record: all requirements are met: *Result. An index whose images are all denied:
+//     *Error. An index that cannot be read, if the policy denies digests: *UndecidedError.
 //   - record: the context has ended: its error.
 //   - record: something could not be read: *UndecidedError.
-//   - record: otherwise *Error; where the rule only warns, *Result with it as Warning.
+//   - record: otherwise *Error. If the rule only warns, *Result with it as Warning.
 func (d *decision) decide(ctx context.Context) (*Result, error) {
 	var denied *problem
 	if d.rule, d.pattern, denied = d.v.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
@@ -137,26 +135,26 @@ func (d *decision) checking(ctx context.Context) *checking {
 	}
 }
 
-// ruleFor finds the rule about a repository, and its pattern; or the denial that holds
-// whatever evidence there is. The digest may be empty: that of no image in particular.
+// ruleFor finds the rule for a repository and its pattern, or the denial that holds
+// whatever evidence exists. An empty digest is that of no particular image.
 func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
 	if denied := v.deniesAll(digest, now); denied != nil {
 		return nil, "", denied
 	}
 	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
-		return nil, "", problemf(ReasonNoRule, "no rule of the policy is about %s", repo.Name())
+		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
 	if r.Deny {
-		return nil, pattern, problemf(ReasonDeniedByRule, "the policy denies %s: %s", pattern, r.Reason)
+		return nil, pattern, problemf(ReasonDeniedByRule, "the rule for %s denies: %s", pattern, r.Reason)
 	}
 	return r, pattern, nil
 }
 
-// deniesAll is the denial that holds for images and files, whatever evidence there is.
+// deniesAll is the denial of an image or file that holds whatever evidence exists.
 func (v *Verifier) deniesAll(digest string, now time.Time) *problem {
 	if ends := v.policy.expires; !ends.IsZero() && !now.Before(ends) {
-		return problemf(ReasonPolicyExpired, "the policy has expired on %s", ends.UTC().Format(time.RFC3339))
+		return problemf(ReasonPolicyExpired, "the policy expired on %s", ends.UTC().Format(time.RFC3339))
 	}
 	if reason, denied := v.policy.denied[digest]; denied {
 		return problemf(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
@@ -164,7 +162,7 @@ func (v *Verifier) deniesAll(digest string, now time.Time) *problem {
 	return nil
 }
 
-// needsEvidence reports whether anything but the image itself is asked for.
+// needsEvidence reports whether anything but the image itself is required.
 func (r *rule) needsEvidence() bool {
 	for _, leaf := range r.leaves {
 		if leaf.config == nil {
@@ -174,7 +172,7 @@ func (r *rule) needsEvidence() bool {
 	return false
 }
 
-// judgeImages answers what is asked of the image itself.
+// judgeImages judges the requirements of the image itself.
 func (d *decision) judgeImages(e *evaluation, read images) {
 	if read.err != nil && registry.Unreadable(read.err) {
 		d.log.unread = append(d.log.unread, read.err)
@@ -200,14 +198,14 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 	}
 }
 
-// record makes a decision of what an evaluation came to.
+// record makes a decision from the outcome of an evaluation.
 func (d *decision) record(ctx context.Context, o outcome, found children) (*Result, error) {
 	var warning *Error
 	switch {
 	case len(o.unmet) == 0:
 	case ctx.Err() != nil:
 		return nil, d.notVerified(ctx)
-	case len(d.log.unread) > 0:
+	case len(d.log.unread) > 0: // also where a limit was reached in another place
 		return nil, d.undecided(d.log.unread)
 	default:
 		warning = d.denial(o.unmet[0].Reason, o.unmet[0].Detail)
@@ -249,6 +247,6 @@ func (d *decision) denial(reason Reason, detail string) *Error {
 	}
 }
 
-// ValidAt reports whether a result may still be used at a time: what it rests on
-// has not ended.
+// ValidAt reports whether a result may be used at a time: nothing that it rests on has
+// ended.
 func (r *Result) ValidAt(t time.Time) bool { return r.ValidUntil.IsZero() || t.Before(r.ValidUntil) }

@@ -1,7 +1,7 @@
-// Package verify decides whether an image digest, or a file, carries the
-// signatures that a policy asks for, and says why.
+// Package verify decides whether an image digest, or a file, carries the signatures
+// and attestations that a policy requires, and says why.
 //
-// A [Verifier] is made once of a [policy.Policy] and used from many goroutines:
+// A [Verifier] is made once from a [policy.Policy] and is safe for concurrent use:
 //
 //	p, err := policy.Load("policy.yaml", policy.ParseOptions{})
 //	v, err := verify.New(p, verify.Options{})
@@ -10,50 +10,71 @@
 //
 // # Decisions
 //
-// A verify method returns a [Result] or an error, never both. [*Error] means
-// that a judgement was reached and is negative; it lists every piece of evidence
-// that was looked at and why it did not count. Any other error means that no
-// judgement was reached: [*UndecidedError] where evidence could not be read, the
-// context's error, a wrong reference. Only a Result allows anything.
+// A verify method returns a [Result] or an error, never both:
 //
-// A [Report] is a decision as JSON: what a Result, an *Error or an *UndecidedError
-// marshals to, what commands print, and what the audit log of package gate consists of.
-// [ResultSchema] is its JSON Schema.
+//   - A Result allows. Result.Digest is the digest to run.
+//   - [*Error] is a denial. It has a [Reason], and lists each piece of evidence that was
+//     read and why that piece did not count.
+//   - [*UndecidedError]: evidence could not be read, and what was read is not enough.
+//   - Any other error: the context ended, or the reference could not be resolved.
 //
-// Evidence only ever adds permission. Whoever can write to a repository can
-// attach garbage, which is ignored and recorded, or remove evidence, which
-// denies; neither turns a denial into a Result.
+// Only a Result allows anything.
+//
+// Evidence only adds permission. An attacker who can write to a repository can attach
+// garbage, which is recorded and ignored, or remove evidence, which denies. Neither
+// turns a denial into a Result.
 //
 // # What is verified
 //
-// That the digest in Result.Digest meets what the rule for its repository
-// requires: Result.Requirements says by whose word. For a tag: that
-// the registry resolved it to this digest just now; which digest a tag should
-// have is known to nobody but the registry, so deploy by the digest returned.
+//   - The digest in Result.Digest meets each requirement of the rule for its repository.
+//     Result.Requirements names the keys that counted.
+//   - For a tag: the registry resolved the tag to this digest at the time of the call.
 //
-// Not verified: the image's content, which the digest pins and whoever pulls
-// it checks; when a signature was made; certificates and transparency logs, unless
-// an [policy.Authority] is linked that does; and what a statement says beyond the conditions of the requirement: its signer
-// vouches for that.
+// # What is not verified
 //
-// An allowed index vouches for what it lists, except for what the policy denies by
-// digest: Result.DeniedChildren. An index whose images are all denied is denied.
-// What runs is one image: judge that with [Verifier.Platform] or [Verifier.Child].
+//   - Which digest a tag should have. Deploy by Result.Digest.
+//   - The content of layers. The digest pins it, and the client that pulls checks it.
+//   - When a signature was made, unless the policy has timestamps (see Time).
+//   - Certificates and transparency logs, unless Options.Authorities has a
+//     [policy.Authority] for them.
+//   - What a statement says beyond the conditions of the requirement. Its signer vouches
+//     for the rest.
+//
+// # Indexes
+//
+// An allowed index vouches for the manifests that it lists, except those that the policy
+// denies by digest (Result.DeniedChildren). An index is denied if all its images are.
+// A client runs one image of an index. [Verifier.Platform], [Verifier.Child] and
+// [Verifier.Runnable] judge that image.
 //
 // # Conditions
 //
-// A condition that denies something denies also what it cannot read: a member that it
-// needs must have the JSON type that its format gives it. A member that is null counts
-// as missing in predicates and scans. Members that no condition of a
-// requirement reads may be of any form. A predicate type that has no conditions would
-// be met by whatever its statements say; a requirement of one is refused unless it
-// says acceptAnyContent.
+//   - A condition that denies something also denies what it cannot read. A member that it
+//     needs must have the JSON type of its format.
+//   - A member that is null counts as missing in predicates and scans.
+//   - A member that no condition of a requirement reads may have any form.
+//   - A requirement of a predicate type without conditions is refused, unless it says
+//     acceptAnyContent.
 //
 // # Time
 //
-// Nothing tells when a signature was made, so that keys count as the policy says
-// for the time of the judgement, and one that is revoked does not. What a
-// [policy.TimeAuthority] vouches for can be an exception to the last, where the policy
-// asks for it. Times in statements are those that their signers
-// state; they count only in statements that the requirement's role has signed.
+// A signature carries no trusted time. Keys are judged at verification time: a key counts
+// between notBefore and notAfter, and a revoked key does not count. One exception exists:
+// a [policy.TimeAuthority] saw the signature before the key was revoked, and the policy
+// has standsBefore for the key. Times in a statement are claims of its signer. They count
+// only if the requirement's role signed the statement.
+//
+// # Limits
+//
+//   - Options.Limits bounds the number and size of referrers, manifests and payloads.
+//   - 20,000 signature checks in each place. A check is one signature with one key.
+//     Slower keys and larger messages count as several.
+//   - 200 manifests of an index, 4 levels of nested indexes.
+//   - 8 MiB for one image config, 32 MiB for all configs of an index.
+//
+// # JSON
+//
+// A [Report] is a decision as JSON. Result, *Error and *UndecidedError marshal to it,
+// commands print it, and the audit log of package gate consists of it. [ResultSchema] is
+// its JSON Schema.
 package verify

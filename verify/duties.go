@@ -1,13 +1,12 @@
 package verify
 
-// duties are what principals have signed where duties are to be separate among them. A
-// principal who has signed in two of the roles counts in none, by any certificate. In
-// which roles a principal has signed is known only once all evidence was seen. Nothing
-// of this kind counts before, in any order. Where evidence is missing, nothing of it
-// counts.
+// duties are facts that principals signed while duties are to be separate. A principal who
+// signed in two of the roles counts in neither, by any certificate. The roles of a
+// principal are known only after all evidence was read: nothing counts before, and if
+// evidence is missing, nothing counts.
 //
-// Only evidence that could count tells. Otherwise an attacker could attach what a
-// principal has signed for another image, to shut it out here.
+// Only evidence that could count is used. Otherwise an attacker could attach what a
+// principal signed for another image, and shut the principal out here.
 type duties struct {
 	waiting []fact
 	alike   groups // the names of one principal
@@ -22,12 +21,12 @@ func (d *duties) join(principals []string) {
 	}
 }
 
-// closeDuties judges what principals have signed; gap is as for close.
+// closeDuties judges what principals signed; gap is as for close.
 func (e *evaluation) closeDuties(gap Reason) {
 	d := &e.duties
 	if gap != "" {
 		for _, f := range d.waiting {
-			e.log.note(f.from, f.by.id, nil, gap, "its signer may stand in two roles that are to be separate: not all evidence was read")
+			e.log.note(f.from, f.by.id, nil, gap, "its signer may stand in two separate roles: not all evidence could be read")
 		}
 		return
 	}
@@ -42,15 +41,15 @@ func (e *evaluation) closeDuties(gap Reason) {
 	}
 	for _, f := range d.waiting {
 		if in := roles[d.alike.of(f.by.principal)]; len(in) > 1 {
-			e.log.note(f.from, f.by.id, nil, ReasonWrongRole, "its signer stands in the roles "+in[0].name+" and "+in[1].name+", which are to be separate")
+			e.log.note(f.from, f.by.id, nil, ReasonWrongRole, "its signer stands in the roles "+in[0].name+" and "+in[1].name+", which must be separate")
 			continue
 		}
 		e.judge(f)
 	}
 }
 
-// separateRoleOf is the one of the roles that are to be separate in which an identity
-// stands; nil: in none. keysAreSeparate has seen to it that there are no two.
+// separateRoleOf is the separate role in which an identity stands; nil: none. The policy
+// was refused if an identity stands in two.
 func (r *rule) separateRoleOf(id string) *role {
 	for _, role := range r.separate {
 		if role.keys[id] {
@@ -60,8 +59,8 @@ func (r *rule) separateRoleOf(id string) *role {
 	return nil
 }
 
-// groups joins names that stand for the same: from a name to another one of its
-// group, until one that leads nowhere, which stands for the group.
+// groups joins names of one principal: each name leads to another of its group, until one
+// that leads to none and stands for the group.
 type groups map[string]string
 
 // of is the name that stands for a name's group.
@@ -78,7 +77,7 @@ func (g groups) of(name string) string {
 	}
 }
 
-// join makes one group of those of two names.
+// join makes one group of the groups of two names.
 func (g groups) join(a, b string) {
 	if a, b = g.of(a), g.of(b); a != b {
 		g[b] = a

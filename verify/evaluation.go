@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// evaluation says whether what is known of an image, or of a file, meets a rule. It
-// reads nothing, checks no signature and has no clock. Its verbs, in order: add, until
-// there is enough or nothing more; close; answer, for what is judged as a whole, unless
-// it was known before; outcome. Facts may be added in any order, and more than once.
+// evaluation says whether what is known about an image or file meets a rule. It reads
+// nothing, checks no signature and has no clock. Its verbs, in order: add, until enough
+// counts or no evidence is left; close; answer, for what is judged as a whole; outcome.
+// Facts may be added in any order, and more than once.
 type evaluation struct {
 	rule     *rule
 	contents contents
@@ -20,15 +20,15 @@ type evaluation struct {
 // contents judges what was signed. An evaluation only counts.
 type contents interface {
 	// meets says why a fact does not meet the conditions of a requirement; nil: it does,
-	// until a time (zero: never). What is excused is not a vulnerability.
+	// until a time (zero: no end). An excused vulnerability does not count.
 	meets(leaf *need, f fact, excused map[string]bool) (until time.Time, p *problem)
 	// excuses lists the vulnerabilities that OpenVEX documents excuse until a time. An
-	// error says that one of them cannot be read.
+	// error says that a document cannot be read.
 	excuses(leaf *need, documents []vexDocument) (excused map[string]bool, until time.Time, err error)
 }
 
-// fact is something that a valid key or identity of the policy has signed about what is
-// judged.
+// fact is a statement or signature that a valid key or identity of the policy made about
+// the subject.
 type fact struct {
 	from        origin
 	by          signatory
@@ -38,24 +38,24 @@ type fact struct {
 	statement   *statement // nil: a signature
 }
 
-// signatory is who has signed: a key, or an identity that has recognised a principal.
+// signatory is the key or identity that signed.
 type signatory struct {
-	// id is that of the key or identity, which thresholds count, and name the policy's.
+	// id is what thresholds count, name the name in the policy.
 	id, name string
-	// principal is whom an identity has recognised; empty: it is a key.
+	// principal is whom an identity recognised; empty: a key signed.
 	principal string
-	// until is when it ends to count; zero: never.
+	// until is when the signatory ends to count; zero: no end.
 	until time.Time
 }
 
 // leafState is how far a requirement is met.
 type leafState struct {
 	tally
-	// statements are what those who count have said.
+	// statements are those of the signatories that count.
 	statements []Statement
-	// until is when what counts ends by itself; zero: never.
+	// until is when what counts ends; zero: no end.
 	until time.Time
-	// problem is why what the role has signed, or what was answered, does not count.
+	// problem is why the statements of the role, or the answer, do not count.
 	problem *problem
 	// met is the answer about what is judged as a whole.
 	met   bool
@@ -67,8 +67,8 @@ func newEvaluation(r *rule, c contents, log *ledger) *evaluation {
 	return &evaluation{rule: r, contents: c, log: log, leaves: make([]leafState, len(r.leaves))}
 }
 
-// add counts a fact for every requirement that it is for. It waits for close where it
-// depends on what else there is: on the roles in which its signer stands, or on OpenVEX.
+// add counts a fact for every requirement that asks for it. A fact waits for close if it
+// depends on other evidence: on the roles of its signer, or on OpenVEX.
 func (e *evaluation) add(f fact) {
 	if e.rule.separatesPeople && f.by.principal != "" {
 		e.duties.waiting = append(e.duties.waiting, f)
@@ -84,31 +84,30 @@ func (e *evaluation) join(principals []string) {
 	}
 }
 
-// answer says whether the image's config or an in-toto layout meets a requirement: p is
-// why not.
+// answer says whether the image's config or an in-toto layout meets a requirement; p is why
+// not.
 func (e *evaluation) answer(leaf *need, until time.Time, p *problem) {
 	state := &e.leaves[leaf.leaf]
 	state.met, state.until, state.problem = p == nil, until, p
 }
 
-// enough reports whether no further evidence is needed. The image's config is left out
-// where it must be met anyway: no evidence changes that. Where it is an alternative, it
-// may turn out not to be met.
+// enough reports whether no further evidence is needed. A required config is left out: no
+// evidence changes it. A config below anyOf counts, because it may turn out not to be met.
 func (e *evaluation) enough() bool {
 	return e.rule.root.holds(func(leaf *need) bool { return leaf.config != nil && !leaf.optional || e.leafMet(leaf) })
 }
 
-// close judges what has waited for all other evidence. gap is why some of that is
-// missing; empty: all was seen.
+// close judges what waited for all other evidence. gap is why some evidence is missing;
+// empty: all was read.
 func (e *evaluation) close(gap Reason) {
 	e.closeDuties(gap)
 	e.closeScans(gap == "" && !e.enough())
 }
 
-// outcome is what an evaluation came to.
+// outcome is the result of an evaluation.
 type outcome struct {
-	// unmet are the requirements that would have to be met; empty: the rule is met, by
-	// all that follows.
+	// unmet are the requirements that would have to be met. Empty: the rule is met, by the
+	// members below.
 	unmet        []Unmet
 	requirements []Met
 	keys         []Principal
@@ -158,11 +157,11 @@ func (e *evaluation) leafMet(n *need) bool {
 	return len(state.counted) >= n.role.threshold
 }
 
-// met reports whether a requirement, or what it consists of, is met.
+// met reports whether a requirement and its children are met.
 func (e *evaluation) met(n *need) bool { return n.holds(e.leafMet) }
 
-// decisive appends the leaves that a positive decision rests on: of each anyOf
-// those of the first alternative that is met.
+// decisive appends the leaves that a positive decision rests on: of each anyOf, those of
+// the first alternative that is met.
 func (e *evaluation) decisive(all []*need, n *need) []*need {
 	if n.children == nil {
 		return append(all, n)
@@ -194,7 +193,7 @@ func (e *evaluation) unmet(n *need) []Unmet {
 	return all
 }
 
-// judge judges a fact for every requirement that it is for.
+// judge judges a fact for every requirement that asks for it.
 func (e *evaluation) judge(f fact) {
 	asked := false
 	for _, leaf := range e.rule.leaves {
@@ -217,7 +216,7 @@ func (e *evaluation) judge(f fact) {
 	e.log.note(f.from, f.by.id, nil, ReasonWrongType, detail)
 }
 
-// asksFor reports whether a requirement is about facts of this kind.
+// asksFor reports whether a requirement asks for facts of this kind.
 func (n *need) asksFor(f fact) bool {
 	switch {
 	case n.signature != nil:
@@ -243,8 +242,7 @@ func (e *evaluation) judgeFor(leaf *need, f fact) {
 	e.count(leaf, f, until, p)
 }
 
-// count counts a fact that meets the conditions until a time, or notes why it does
-// not.
+// count counts a fact that meets the conditions until a time, or records why it does not.
 func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
 	state := &e.leaves[leaf.leaf]
 	if p != nil {
@@ -259,7 +257,7 @@ func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
 		state.until = earlier(state.until, earlier(until, f.by.until))
 	}
 	if !counted {
-		e.log.note(f.from, f.by.id, leaf, ReasonRepeated, "another signature of this key, or of the same principal, has counted")
+		e.log.note(f.from, f.by.id, leaf, ReasonRepeated, "another signature of the same key or principal has counted")
 		return
 	}
 	if f.statement != nil {
@@ -270,15 +268,14 @@ func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
 	e.log.note(f.from, f.by.id, leaf, ReasonCounted, "")
 }
 
-// tally counts who has signed.
+// tally counts signatories.
 type tally struct {
-	// counted are the keys, in the order of their evidence, and then the
-	// identities.
+	// counted are the keys in the order of their evidence, then the identities.
 	counted []Principal
 	votes   votes
 }
 
-// add counts who has signed, and reports whether that adds to what there is.
+// add counts a signatory, and reports whether the count grew.
 func (t *tally) add(f fact) bool {
 	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt}
 	if f.by.principal == "" {
@@ -299,9 +296,9 @@ func (t *tally) add(f fact) bool {
 	return len(t.counted) > before
 }
 
-// vote is what an identity has signed, and whom it has recognised. One certificate may
-// be recognised by several identities of a policy, and one identity may recognise
-// several principals: a threshold counts no principal and no identity twice.
+// vote is an identity and the principal that it recognised. Several identities may
+// recognise one certificate, and one identity may recognise several principals. A threshold
+// counts no principal and no identity twice.
 type vote struct {
 	signer    Principal // its ID is the identity's
 	principal string
@@ -319,8 +316,8 @@ func (all *votes) add(v vote) bool {
 	return true
 }
 
-// count chooses as many votes as there can be without a principal or an identity
-// twice: a maximum matching of the two, by augmenting paths.
+// count chooses as many votes as possible without a principal or an identity twice: a
+// maximum matching, by augmenting paths.
 func (all votes) count() []Principal {
 	taken := make(map[string]vote) // by identity
 	var place func(principal string, tried map[string]bool) bool
@@ -354,8 +351,8 @@ func (all votes) count() []Principal {
 	return chosen
 }
 
-// joined is append that leaves what it is given as it is, and copies only where
-// there is something on both sides.
+// joined is append that never writes to its arguments, and copies only if both have
+// elements.
 func joined[T any](have, more []T) []T {
 	if len(have) == 0 {
 		return slices.Clip(more)
@@ -363,7 +360,7 @@ func joined[T any](have, more []T) []T {
 	return append(have, more...)
 }
 
-// earlier is the earlier of two times, where zero is never.
+// earlier is the earlier of two times; zero means no end.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -12,36 +12,36 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Explanation is what a policy asks of a repository, in words.
+// Explanation says in words what a policy requires of a repository.
 type Explanation struct {
-	// Repository is the one asked about, in full.
+	// Repository is its full name.
 	Repository string `json:"repository"`
-	// Rule is the pattern of the rule that decides; empty where there is none, so
-	// that everything is denied.
+	// Rule is the pattern of the rule that decides. Empty: no rule matches, so every image
+	// is denied.
 	Rule string `json:"rule,omitempty"`
-	// Mode is how it is applied: enforce, warn or deny.
+	// Mode is how the rule is applied: enforce, warn or deny.
 	Mode policy.Mode `json:"mode,omitempty"`
-	// Reason is that of a rule that denies.
+	// Reason is why a rule denies.
 	Reason string `json:"reason,omitempty"`
-	// Requirements are what it asks for, as a tree.
+	// Requirements are the rule's, as a tree.
 	Requirements []Explained `json:"requirements,omitempty"`
 }
 
 // Explained is a requirement in words.
 type Explained struct {
-	// Requirement is its path in the policy, Text says what it asks for.
+	// Requirement is its path in the policy. Text says what is required.
 	Requirement string `json:"requirement"`
 	Text        string `json:"text"`
-	// Conditions are what counts for it.
+	// Conditions are what evidence must meet to count.
 	Conditions []string `json:"conditions,omitempty"`
-	// Of are the requirements that "any of these" and "all of these" are about.
+	// Of are the requirements of "any of these" and "all of these".
 	Of []Explained `json:"of,omitempty"`
 }
 
-// modeDeny is what a rule that denies is called in explanations.
+// modeDeny is how an Explanation calls a rule that denies.
 const modeDeny policy.Mode = "deny"
 
-// Explain says in words what the policy asks of a repository.
+// Explain says in words what the policy requires of a repository. It reads nothing.
 func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	e := &Explanation{Repository: repo.Name()}
 	r, pattern, ok := v.policy.ruleOf(repo)
@@ -90,7 +90,7 @@ func (c *compiled) explain(n *need) Explained {
 	return x
 }
 
-// who names a role with its keys.
+// who names a role and its keys.
 func (c *compiled) who(r *role) string {
 	var names []string
 	for _, k := range slices.Concat(c.keys, c.identities) {
@@ -112,7 +112,7 @@ func (c *compiled) who(r *role) string {
 	return fmt.Sprintf("%s: %s%s", r.name, of, strings.Join(names, ", "))
 }
 
-// words lists the conditions that are set, by the names of their fields.
+// words lists the conditions that are set, in the order of their fields.
 func (a attestation) words() []string {
 	var all []string
 	add := func(set bool, format string, args ...any) {
@@ -188,7 +188,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// LogValue implements slog.LogValuer: fields of the Report, in short.
+// LogValue implements slog.LogValuer: the Report's fields, shortened.
 func (r *Result) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("status", string(r.status())), slog.String("image", r.Reference), slog.String("digest", digestText(r.Digest)),
@@ -203,7 +203,7 @@ func (r *Result) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// LogValue implements slog.LogValuer: fields of the Report, in short.
+// LogValue implements slog.LogValuer: the Report's fields, shortened.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(append([]slog.Attr{
 		slog.String("status", string(StatusDenied)), slog.String("image", e.Reference), slog.String("digest", digestText(e.Digest)),

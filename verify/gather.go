@@ -15,7 +15,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// gathering is the order in which evidence is judged, and what its places may take.
+// gathering yields the evidence of one decision in the order in which it is judged, and
+// holds the budget of each place.
 type gathering struct {
 	ctx    context.Context
 	r      registry.Reader
@@ -29,9 +30,9 @@ type gathering struct {
 	first  workload            // saves most decisions an allocation
 }
 
-// attached yields each piece that is attached to the image, as registry.Evidence finds
-// them, and then those that were put off. A limit that was reached in one place ends no
-// other.
+// attached yields each piece that is attached to the image, in the order of
+// registry.Evidence, and then the pieces that were put off. A limit or an error in one
+// place ends no other place.
 func (g *gathering) attached(yield func(*piece) bool) {
 	for item, err := range registry.Evidence(g.ctx, g.r, g.image, g.limits, g.places...) {
 		if err != nil {
@@ -51,8 +52,8 @@ func (g *gathering) attached(yield func(*piece) bool) {
 	}
 }
 
-// once yields a piece unless an equal one was yielded before, in another referrer: then
-// it is recorded as that was.
+// once yields a piece, unless an equal one in another referrer was yielded before. Then the
+// ledger repeats the record of that one.
 func (g *gathering) once(item registry.Item, yield func(*piece) bool) (more bool) {
 	p := &piece{item: item, from: originOf(item), work: g.workloadOf(item.Place)}
 	if item.Place != registry.PlaceReferrers || item.Format == registry.FormatOther {
@@ -72,8 +73,8 @@ func (g *gathering) once(item registry.Item, yield func(*piece) bool) (more bool
 	return more
 }
 
-// given yields bundles that the caller holds, as attached would yield them. Once a limit
-// is reached, no more is looked at.
+// given yields bundles that the caller holds, as attached yields attached ones. After a
+// limit is reached, no more are yielded.
 func (g *gathering) given(bundles [][]byte) func(yield func(*piece) bool) {
 	item := registry.Item{
 		Place: PlaceGiven, Format: registry.FormatBundle,
@@ -98,7 +99,7 @@ func (g *gathering) given(bundles [][]byte) func(yield func(*piece) bool) {
 	}
 }
 
-// workloadOf is that of a place.
+// workloadOf is the workload of a place.
 func (g *gathering) workloadOf(place registry.Place) *workload {
 	for _, w := range g.work {
 		if w.place == place {
@@ -114,7 +115,7 @@ func (g *gathering) workloadOf(place registry.Place) *workload {
 	return w
 }
 
-// pieceID tells evidence from all other evidence of its place.
+// pieceID identifies a piece of evidence within its place.
 type pieceID struct {
 	mediaType   types.MediaType
 	digest      v1.Hash

@@ -18,8 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Bounds of what is read of the image itself, before anybody is known to have
-// signed it.
+// Bounds of what is read of the image itself, before a signature was verified.
 const (
 	maxManifests    = 200 // an index, those that it lists, and so on
 	maxConfigBytes  = 8 << 20
@@ -27,21 +26,21 @@ const (
 	parallelImages  = 4
 )
 
-// images is what was read of the image itself.
+// images are the configs of an image or index, or why they could not be read.
 type images struct {
 	views []*imageView
 	err   error
 }
 
-// readImages begins to read the image itself, beside the evidence, where a
-// requirement is about it; nil where none is.
+// readImages starts to read the image itself while evidence is read. Nil: no requirement is
+// about it.
 func (d *decision) readImages(ctx context.Context) <-chan images {
 	for _, leaf := range d.rule.leaves {
 		if leaf.config != nil {
 			done := make(chan images, 1)
 			go func() {
 				var read images
-				// Here a panic would end the whole process.
+				// A panic here would end the whole process.
 				defer func() {
 					if cause := recover(); cause != nil {
 						read = images{err: panicked(cause)}
@@ -56,19 +55,18 @@ func (d *decision) readImages(ctx context.Context) <-chan images {
 	return nil
 }
 
-// panicked makes an error of a panic, by which nothing is decided.
+// panicked makes an error of a panic. The error decides nothing.
 func panicked(cause any) error {
 	return &registry.Error{Op: "read image", Kind: registry.ErrUnavailable, Err: fmt.Errorf("internal failure: %v\n%s", cause, debug.Stack())}
 }
 
-// imageReader reads an image, or all that an index lists but for attestation
-// manifests, which do not run: listed as such, for no platform, and with in-toto
-// statements in place of layers.
+// imageReader reads an image, or all images of an index. It leaves out attestation
+// manifests, which do not run: listed as such, for no platform, with in-toto statements as
+// layers.
 type imageReader struct {
 	r    registry.Reader
 	repo name.Repository
-	// configs is how many bytes the configs have that were met, and cost about what they
-	// take in memory.
+	// configs is the size of all configs, and cost about how much memory they take.
 	configs, cost atomic.Int64
 }
 
@@ -85,7 +83,7 @@ type opened struct {
 	children []listedAs
 }
 
-// read reads level by level, and each manifest once, however often it is listed.
+// read reads level by level, each manifest once however often it is listed.
 func (i *imageReader) read(ctx context.Context, root name.Digest) ([]*imageView, error) {
 	var views []*imageView
 	level := []listedAs{{digest: root}}
@@ -124,7 +122,7 @@ func (i *imageReader) malformed(ref name.Digest, detail string) error {
 	return &registry.Error{Op: "read image", Ref: ref.String(), Kind: registry.ErrMalformed, Detail: detail}
 }
 
-// open reads manifests side by side, until one cannot be read.
+// open reads manifests concurrently, until one cannot be read.
 func (i *imageReader) open(ctx context.Context, level []listedAs) ([]opened, error) {
 	all, err := parallel.Map(ctx, parallelImages, level, i.openOne)
 	if ctx.Err() != nil {
@@ -168,13 +166,12 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d), platformOf(d)})
 	}
 	if len(o.children) == 0 {
-		return opened{}, i.malformed(digest, "it is an index that lists no image")
+		return opened{}, i.malformed(digest, "the index lists no image")
 	}
 	return o, nil
 }
 
-// readManifest reads a manifest. Within a budget, a large one is read once it may be held
-// while others are.
+// readManifest reads a manifest. Within a budget, a large one waits for its turn.
 func readManifest(ctx context.Context, r registry.Reader, ref name.Digest) (registry.Manifest, error) {
 	m, err := registry.ReadManifest(budget.Small(ctx), r, ref)
 	if !errors.Is(err, budget.ErrLater) {
@@ -186,8 +183,7 @@ func readManifest(ctx context.Context, r registry.Reader, ref name.Digest) (regi
 	return registry.ReadManifest(ctx, r, ref)
 }
 
-// parseManifest parses a manifest within a budget; a large one is held while others are
-// read.
+// parseManifest parses a manifest within a budget. A large one waits for its turn.
 func parseManifest(ctx context.Context, m registry.Manifest) (*oci.Document, error) {
 	if err := large(ctx, int64(len(m.Bytes))); err != nil {
 		return nil, err
@@ -200,7 +196,7 @@ func parseManifest(ctx context.Context, m registry.Manifest) (*oci.Document, err
 	return oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
 }
 
-// large waits until so much may be held, within a budget.
+// large waits, within a budget, until so many bytes may be held.
 func large(ctx context.Context, size int64) error {
 	if size <= budget.Free {
 		return nil
@@ -224,8 +220,8 @@ func isAttestation(d v1.Descriptor) bool {
 		d.Platform != nil && d.Platform.OS == none && d.Platform.Architecture == none
 }
 
-// holdsStatements reports whether all layers are in-toto statements: then
-// nothing of the manifest can be unpacked and run.
+// holdsStatements reports whether all layers are in-toto statements. Then no layer can be
+// unpacked and run.
 func holdsStatements(doc *oci.Document) bool {
 	for _, l := range doc.Layers {
 		if string(l.MediaType) != dsse.PayloadTypeInToto {
@@ -237,7 +233,7 @@ func holdsStatements(doc *oci.Document) bool {
 
 func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.Document, manifest []byte) (*imageView, error) {
 	if doc.Config == nil || doc.Config.Size > maxConfigBytes || i.configs.Add(doc.Config.Size) > maxConfigsBytes {
-		return nil, i.malformed(digest, fmt.Sprintf("the manifest has no config, or one of more than %d bytes, or all configs have more than %d",
+		return nil, i.malformed(digest, fmt.Sprintf("the manifest has no config, its config has more than %d bytes, or all configs have more than %d",
 			maxConfigBytes, maxConfigsBytes))
 	}
 	if err := large(ctx, doc.Config.Size); err != nil {
@@ -263,14 +259,14 @@ func (i *imageReader) config(ctx context.Context, digest name.Digest, doc *oci.D
 }
 
 // Bounds of what all configs of a judgement may take within a budget: without a turn, and
-// at all. Those of one image take some 50 KiB, with its manifest.
+// in all. Those of one image take about 50 KiB, with its manifest.
 const (
 	maxConfigsFree = 256 << 10
 	maxConfigsCost = 8 << 20
 )
 
-// hold waits until what is made of a manifest and its config may be held, beside the
-// others, until the end of the judgement.
+// hold waits until a parsed manifest and config may be held with the others, until the end
+// of the judgement.
 func (i *imageReader) hold(ctx context.Context, digest name.Digest, manifest, config []byte) error {
 	if !budget.In(ctx) {
 		return nil

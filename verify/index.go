@@ -18,21 +18,24 @@ import (
 // maxIndexDepth bounds how many indexes may vouch for one another.
 const maxIndexDepth = 4
 
-// ErrResult says that a Result was not made by this Verifier, or is no longer
-// valid, so that nothing can rest on it.
+// ErrResult says that a Result comes from another Verifier, or has ended. Nothing can rest on
+// it.
 var ErrResult = errors.New("not a valid result of this verifier")
 
-// Child allows a manifest because a verified index lists it: whoever signed the
-// index signed the digests in it. index comes from Image, Child or Platform of
-// the same Verifier; child is a manifest or index in the same repository.
+// Child allows a manifest because a verified index lists it: the signer of the index signed
+// the digests in it. index comes from Image, Child or Platform of the same Verifier. child
+// is a manifest or index in the same repository. The rule's requirements of configs were
+// judged for all images of the index.
 //
-// The decision: index was not made by v, or has ended by its ValidUntil,
-// ErrResult; the index cannot be read or is other bytes than were verified, the
-// store's error; it is no index, *Error with ReasonNotIndex; it does not list
-// child, or child is in another repository, ReasonNotListed; the policy denies its
-// digest or, where it is an index, all images in it, ReasonDeniedDigest; otherwise
-// Result, with Result.Index telling what it rests on. What the rule asks of images'
-// configs was judged for all that the index lists.
+// The decision, in this order:
+//
+//   - v did not make index, or index.ValidUntil has passed: ErrResult.
+//   - The index cannot be read, or has other bytes than were verified: the store's error.
+//   - It is not an index: *Error, ReasonNotIndex.
+//   - It does not list child, or child is in another repository: *Error, ReasonNotListed.
+//   - The policy denies the digest of child: *Error, ReasonDeniedDigest.
+//   - child is an index, and the policy denies all its images: *Error, ReasonDeniedDigest.
+//   - Otherwise Result. Result.Index is the decision that it rests on.
 func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
 	want, err := registry.HashOf(child)
 	if err != nil {
@@ -54,15 +57,19 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 	}
 }
 
-// Platform is Child for the one manifest that a verified index lists for a
-// platform, itself or in an index that it lists for the platform or for none. OS and
-// architecture must be equal, and so must the variant and the OS version where platform
-// names them. Platforms are compared as containerd does: x86_64 is amd64, case says
-// nothing, and an entry without an OS may be for any.
+// Platform is Child for the one manifest that a verified index lists for a platform. Nested
+// indexes are searched if they are listed for the platform, or for none.
 //
-// The decision is that of Child, but for: no entry fits, *Error with
-// ReasonNoPlatform; entries with different digests fit, so that clients could
-// choose either, ReasonAmbiguousPlatform.
+// OS and architecture must be equal, and so must variant and OS version if platform has
+// them. Platforms are compared as containerd does: x86_64 is amd64, case does not matter,
+// and an entry without an OS may be for any.
+//
+// The decision is that of Child, except:
+//
+//   - No entry fits: *Error, ReasonNoPlatform.
+//   - Entries with different digests fit, and clients could choose either: *Error,
+//     ReasonAmbiguousPlatform.
+//   - More than 20 indexes are listed for the platform: registry.ErrTooMany.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
 	ctx, requests := httpcount.Count(ctx)
 	w := platformWalk{v: v, r: r, platform: platform}
@@ -96,7 +103,7 @@ func counted(r *Result, err error) func(*httpcount.Counter) (*Result, error) {
 // maxPlatformIndexes bounds the indexes that are read for one platform.
 const maxPlatformIndexes = 20
 
-// platformWalk looks for what an index, and the indexes in it, list for a platform.
+// platformWalk finds what an index, and its nested indexes, list for a platform.
 type platformWalk struct {
 	v        *Verifier
 	r        registry.Reader
@@ -104,14 +111,14 @@ type platformWalk struct {
 	found    []listedFor // of different digests
 }
 
-// listedFor is an entry of an index. denied: it is an index that the policy denies.
+// listedFor is an entry of an index. denied: the entry is an index that the policy denies.
 type listedFor struct {
 	index  *Result
 	entry  v1.Descriptor
 	denied error
 }
 
-// walk reads the index, and those that it lists, no more than maxPlatformIndexes.
+// walk reads the index and its nested indexes, at most maxPlatformIndexes.
 func (w *platformWalk) walk(ctx context.Context, root *Result) error {
 	queue := []*Result{root}
 	for read := 0; len(queue) > 0; read++ {
@@ -122,7 +129,7 @@ func (w *platformWalk) walk(ctx context.Context, root *Result) error {
 			return err
 		}
 		if read >= maxPlatformIndexes {
-			return &registry.Error{Op: "read index", Ref: index.Digest.String(), Kind: registry.ErrTooMany, Detail: fmt.Sprintf("more than %d indexes are listed for one platform", maxPlatformIndexes)}
+			return &registry.Error{Op: "read index", Ref: index.Digest.String(), Kind: registry.ErrTooMany, Detail: fmt.Sprintf("the index lists more than %d indexes for one platform", maxPlatformIndexes)}
 		}
 		for _, d := range entries {
 			if !w.fits(d) {
@@ -140,8 +147,8 @@ func (w *platformWalk) walk(ctx context.Context, root *Result) error {
 	return nil
 }
 
-// fits reports whether an entry is for the platform. What an index without a platform
-// lists may be.
+// fits reports whether an entry is for the platform. An index without a platform may list
+// manifests for it.
 func (w *platformWalk) fits(d v1.Descriptor) bool {
 	if d.Platform == nil {
 		return d.MediaType.IsIndex()
@@ -149,7 +156,7 @@ func (w *platformWalk) fits(d v1.Descriptor) bool {
 	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful && (w.platform.OSVersion == "" || d.Platform.OSVersion == w.platform.OSVersion)
 }
 
-// add notes an entry that fits; an index that it is for is returned to be read.
+// add notes an entry that fits. It returns an index that must be read.
 func (w *platformWalk) add(ctx context.Context, l listedFor) (nested *Result, err error) {
 	if l.entry.MediaType.IsIndex() {
 		nested, err := w.v.vouched(ctx, w.r, l.index, l.entry)
@@ -193,7 +200,7 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 	}, nil
 }
 
-// holds reports, as an error, that a result has ended.
+// holds returns an error if a result has ended.
 func (v *Verifier) holds(r *Result) error {
 	if r.ValidAt(v.o.Now()) {
 		return nil

@@ -6,40 +6,39 @@ import (
 )
 
 // Inspection is an image and what is attached to it, as JSON for people. It decides
-// nothing: only what VerifiedBy says was checked. ResultSchema describes it.
+// nothing: only VerifiedBy was checked. ResultSchema describes it.
 type Inspection struct {
-	// Image is what was asked about.
+	// Image is the reference as the caller wrote it.
 	Image string `json:"image"`
-	// Complete is false where something could not be read: then there may be more
-	// than is shown.
+	// Complete is false if something could not be read, and more may be attached.
 	Complete bool `json:"complete"`
 	InspectedManifest
 }
 
-// InspectedManifest is an image, an index, or one of those that it lists.
+// InspectedManifest is an image, an index, or a manifest that an index lists.
 type InspectedManifest struct {
-	// Digest has its repository in front.
+	// Digest includes the repository.
 	Digest       string `json:"digest"`
 	MediaType    string `json:"mediaType"`
 	Size         int64  `json:"size"`
 	ArtifactType string `json:"artifactType,omitempty"`
 	// Platform is what the index says about it.
 	Platform string `json:"platform,omitempty"`
-	// AttestationOf is the manifest that BuildKit's unsigned attestations claim
-	// to be about.
+	// AttestationOf is the manifest that BuildKit's unsigned attestations claim to be
+	// about.
 	AttestationOf string `json:"attestationOf,omitempty"`
 	// Statements are BuildKit's unsigned attestations in it.
 	Statements []UnsignedStatement `json:"statements,omitempty"`
 	// Error says why it could not be read.
 	Error string `json:"error,omitempty"`
-	// Evidence is what is attached to it; absent where it was not looked for.
+	// Evidence is what is attached to it. Absent: not read.
 	Evidence []InspectedEvidence `json:"evidence,omitzero"`
 	// Manifests are those that an index lists.
 	Manifests []InspectedManifest `json:"manifests,omitempty"`
 }
 
-// UnsignedStatement is a statement that BuildKit has put into an index. It is worth
-// what a signature of the index is.
+// UnsignedStatement is a statement that BuildKit put into an index. It is worth as much as
+// a signature of the index.
 type UnsignedStatement struct {
 	PredicateType string                  `json:"predicateType,omitempty"`
 	Predicate     []predicate.SummaryLine `json:"predicate,omitempty"`
@@ -47,13 +46,12 @@ type UnsignedStatement struct {
 	Error string `json:"error,omitempty"`
 }
 
-// InspectedEvidence is one piece of evidence as it presents itself. All of it is
-// claimed; only VerifiedBy was checked.
+// InspectedEvidence is one piece of evidence as it presents itself. All of it is claimed;
+// only VerifiedBy was checked.
 type InspectedEvidence struct {
 	registry.Description
-	// Predicate is what an attestation says, in short. It is as claimed as the
-	// rest.
+	// Predicate is what an attestation claims, shortened.
 	Predicate []predicate.SummaryLine `json:"predicate,omitempty"`
-	// VerifiedBy are the keys given that have signed it.
+	// VerifiedBy are those of the given keys that signed it.
 	VerifiedBy []Principal `json:"verifiedBy"`
 }

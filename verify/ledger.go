@@ -15,16 +15,15 @@ const (
 	maxRecords = 2000
 )
 
-// ledger is the account of the evidence of one decision: of each piece why it counted
-// or did not, and what could not be read.
+// ledger is the account of one decision's evidence: why each piece counted or did not, and
+// what could not be read.
 type ledger struct {
 	records []Evidence
 	leftOut int // records, beyond maxRecords
-	// claimed tells of which requirements there was something that claims to be what is
-	// asked for. Nothing rests on that but how a denial is put.
+	// claimed tells, for each requirement, whether evidence claims to be what is required.
+	// Only the wording of a denial rests on it.
 	claimed []bool
-	// unread are the errors of what could not be read now, and overflow is the last limit
-	// that was reached.
+	// unread are the errors of what could not be read, overflow is the last limit reached.
 	unread   []error
 	overflow error
 }
@@ -45,8 +44,8 @@ func originOf(item registry.Item) origin {
 	return o
 }
 
-// note records why a piece of evidence counted or did not; for a requirement, where it
-// was judged for one.
+// note records why a piece of evidence counted or did not, and the requirement it was
+// judged for, if any.
 func (l *ledger) note(from origin, keyID string, leaf *need, reason Reason, detail string) {
 	e := Evidence{
 		Place: from.place, Format: from.format, Manifest: from.manifest, KeyID: keyID, Reason: reason,
@@ -58,8 +57,8 @@ func (l *ledger) note(from origin, keyID string, leaf *need, reason Reason, deta
 	l.keep(e)
 }
 
-// keep appends a record, unless there are so many that more of what does not count
-// would tell nothing new.
+// keep appends a record. After maxRecords, records of evidence that does not count are only
+// counted.
 func (l *ledger) keep(e Evidence) {
 	if len(l.records) >= maxRecords && e.Reason != ReasonCounted {
 		l.leftOut++
@@ -88,7 +87,7 @@ func (l *ledger) miss(from origin, err error) {
 	l.note(from, "", nil, reason, err.Error())
 }
 
-// gap is why evidence is missing; empty: all of it was seen.
+// gap is why evidence is missing; empty: all was read.
 func (l *ledger) gap() Reason {
 	switch {
 	case l.overflow != nil:
@@ -99,20 +98,20 @@ func (l *ledger) gap() Reason {
 	return ""
 }
 
-// told is what a decision tells of the evidence.
+// told are the records that a decision shows.
 func (l *ledger) told() []Evidence {
 	if l.leftOut == 0 {
 		return l.records
 	}
 	return append(slices.Clip(l.records), Evidence{
-		Reason: ReasonTooMuchEvidence, Detail: fmt.Sprintf("%d more records of evidence that did not count are left out here", l.leftOut),
+		Reason: ReasonTooMuchEvidence, Detail: fmt.Sprintf("%d more records of evidence that did not count are left out", l.leftOut),
 	})
 }
 
 // records are some of those of a ledger.
 type records struct{ from, to int }
 
-// repeat records a piece of evidence as an equal one was.
+// repeat records a piece of evidence as an equal one was recorded.
 func (l *ledger) repeat(as records, manifest string) {
 	for _, e := range l.records[as.from:as.to] {
 		if e.Manifest = manifest; e.Reason == ReasonCounted {
@@ -122,8 +121,8 @@ func (l *ledger) repeat(as records, manifest string) {
 	}
 }
 
-// claims notes of the evidence that was recorded last that it claims to be an
-// attestation, perhaps one that a requirement asks for.
+// claims notes that the evidence recorded last claims to be an attestation, perhaps of a
+// required type.
 func (l *ledger) claims(r *rule, predicateType string) {
 	if l.leftOut == 0 {
 		l.records[len(l.records)-1].attestation = true
@@ -135,7 +134,7 @@ func (l *ledger) claims(r *rule, predicateType string) {
 	}
 }
 
-// why says what is missing of a requirement.
+// why says what a requirement lacks.
 func (l *ledger) why(n *need, state *leafState) (Reason, string) {
 	switch {
 	case n.config != nil && state.problem == nil:
@@ -143,24 +142,23 @@ func (l *ledger) why(n *need, state *leafState) (Reason, string) {
 	case (n.config != nil || n.stepLayout) && state.problem != nil:
 		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
 	case len(state.counted) > 0:
-		return ReasonThreshold, fmt.Sprintf("signed by %d of the %d distinct trusted keys needed", len(state.counted), n.role.threshold)
+		return ReasonThreshold, fmt.Sprintf("signed by %d distinct trusted keys, the policy wants %d", len(state.counted), n.role.threshold)
 	case n.attestation != nil && state.problem != nil:
 		return state.problem.reason, registry.SafeText(state.problem.detail, maxDetail)
 	case n.attestation != nil && l.claimed[n.leaf]:
-		return ReasonNoTrustedAttestation, "no attestation of type " + n.attestation.Type + " that is attached to it counts"
+		return ReasonNoTrustedAttestation, "no attached attestation of type " + n.attestation.Type + " counts"
 	case n.attestation != nil:
-		return ReasonNoAttestation, "no attestation of type " + n.attestation.Type + " is attached to it"
+		return ReasonNoAttestation, "no attestation of type " + n.attestation.Type + " is attached"
 	}
 	for _, e := range l.records {
 		if (e.Requirement == "" || e.Requirement == n.path) && e.looksLikeSignature() {
-			return ReasonNoTrustedSignature, "no signature attached to it counts"
+			return ReasonNoTrustedSignature, "no attached signature counts"
 		}
 	}
-	return ReasonNoSignature, "no signature is attached to it"
+	return ReasonNoSignature, "no signature is attached"
 }
 
-// looksLikeSignature reports whether evidence was offered as a signature, as
-// far as one can tell.
+// looksLikeSignature reports whether evidence claims to be a signature.
 func (e Evidence) looksLikeSignature() bool {
 	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
 }

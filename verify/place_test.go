@@ -42,7 +42,7 @@ func over(t *testing.T, r *registrytest.Registry) *world {
 }
 
 // Each place may be one that cannot be read.
-func TestImage_APlaceThatCannotBeReadDeniesNothingThatOthersSatisfy(t *testing.T) {
+func TestImage_AnUnreadablePlaceDeniesNothingThatOthersSatisfy(t *testing.T) {
 	for label, do := range map[string]registrytest.Effect{
 		"401": registrytest.Status(401), "403": registrytest.Status(403), "424": registrytest.Status(424), "500": registrytest.Status(500),
 		"a page": registrytest.Reply(registrytest.Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")}),
@@ -79,6 +79,32 @@ func TestImage_APlaceThatCannotBeReadDeniesNothingThatOthersSatisfy(t *testing.T
 				}
 			})
 		}
+	}
+}
+
+// An attacker fills one place while another one cannot be read, which may hold what counts.
+func TestAttack_E21_AFullPlaceHidesNoUnreadableOne(t *testing.T) {
+	r := registrytest.New(registrytest.Options{})
+	w := over(t, r)
+	signed := w.sign(w.image, sign.ImageOptions{Formats: []registry.Format{registry.FormatSimpleSigning}}, w.trusted)
+	for i := range 4 {
+		if _, err := registrytest.PushReferrer(t.Context(), w.store, signed.Digest, "application/vnd.dev.sigstore.bundle.v0.3+json", fmt.Appendf(nil, "{%d}", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mend := r.Inject(registrytest.Fault{Match: func(q registrytest.Request) bool { return strings.HasSuffix(q.Ref, ".sig") }, Do: registrytest.Status(403)})
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1}.Policy(), verify.Options{Limits: registry.Limits{MaxReferrers: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Image(t.Context(), w.store, signed.Digest)
+	var undecided *verify.UndecidedError
+	if !errors.As(err, &undecided) || !strings.Contains(err.Error(), string(registry.PlaceSignatureTag)) {
+		t.Errorf("%v", err)
+	}
+	mend()
+	if _, err := v.Image(t.Context(), w.store, signed.Digest); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,17 +17,17 @@ func problemf(reason Reason, format string, args ...any) *problem {
 	return &problem{reason, fmt.Sprintf(format, args...)}
 }
 
-// statement is what a trusted key has said about the image: its signature and
-// subject have been verified.
+// statement is what a trusted key said about the image. Its signature and subject were
+// verified.
 type statement struct {
 	predicateType string
 	// predicate is the exact text that was signed.
 	predicate []byte
 }
 
-// tellsMoreThan chooses what is said of a requirement that several statements fail
-// to meet: what is wrong in one that is current and well-formed before what is wrong
-// with its form and age. In whichever order they were found, the same is said.
+// tellsMoreThan chooses which problem is told if several statements fail a requirement. A
+// problem of a current, well-formed statement goes before one of form or age. The order in
+// which statements were found does not matter.
 func (p *problem) tellsMoreThan(o *problem) bool {
 	if a, b := p.isAboutForm(), o.isAboutForm(); a != b {
 		return b

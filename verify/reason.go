@@ -1,89 +1,87 @@
 package verify
 
-// Reason is a stable, machine-readable word for why an image was denied, or why
-// one piece of evidence did not count.
+// Reason is a stable, machine-readable word: why an image was denied, or why a piece of
+// evidence did not count.
 type Reason string
 
-// Reasons of an [Error]. What to do stands behind each.
+// Reasons of an [Error]. Each comment ends with what to do.
 const (
-	// ReasonNoSignature: nothing that is attached claims to be a signature.
-	// Sign the image, or check that its evidence was copied along with it.
+	// ReasonNoSignature: nothing that is attached claims to be a signature. Sign the image,
+	// or copy its evidence along with it.
 	ReasonNoSignature Reason = "no-signature"
-	// ReasonNoTrustedSignature: signatures were seen, none counted. The list of
-	// evidence says why; often it was signed with another key.
+	// ReasonNoTrustedSignature: signatures are attached, none counts. Error.Evidence says
+	// why; often another key made them.
 	ReasonNoTrustedSignature Reason = "no-trusted-signature"
-	// ReasonThreshold: fewer distinct trusted keys have signed than the policy
-	// asks for. Have the others sign.
+	// ReasonThreshold: fewer distinct trusted keys signed than the policy requires. Let the
+	// other keys sign.
 	ReasonThreshold Reason = "threshold-not-met"
-	// ReasonTooMuchEvidence: a limit was reached before enough signatures were
-	// seen. Remove what does not belong there, or raise Options.Limits.
+	// ReasonTooMuchEvidence: a limit was reached before enough evidence counted. Remove
+	// evidence that does not belong to the image, or raise Options.Limits.
 	ReasonTooMuchEvidence Reason = "too-much-evidence"
-	// ReasonNoRule: no rule of the policy is about the repository. Add one, or
-	// use an image of another repository.
+	// ReasonNoRule: no rule of the policy matches the repository. Add a rule, or use
+	// another repository.
 	ReasonNoRule Reason = "no-rule"
-	// ReasonPolicyExpired: the policy has an end, which has passed. Renew it.
+	// ReasonPolicyExpired: the policy's expires has passed. Renew the policy.
 	ReasonPolicyExpired Reason = "policy-expired"
-	// ReasonDeniedByRule: the rule for the repository denies, for the reason that
-	// it gives.
+	// ReasonDeniedByRule: the rule for the repository denies. Error.Detail has its reason.
 	ReasonDeniedByRule Reason = "denied-by-rule"
-	// ReasonDeniedDigest: the policy denies this digest, for the reason that it
-	// gives. Use another version of the image.
+	// ReasonDeniedDigest: the policy denies this digest. Use another version of the image.
 	ReasonDeniedDigest Reason = "denied-digest"
-	// ReasonNoAttestation: nothing that is attached claims to be an attestation
-	// of the type that is required. Attest the image, or check that its evidence
-	// was copied along with it.
+	// ReasonNoAttestation: nothing that is attached claims to be an attestation of the
+	// required type. Attest the image, or copy its evidence along with it.
 	ReasonNoAttestation Reason = "no-attestation"
-	// ReasonNoTrustedAttestation: attestations of the type were seen, none was
-	// signed by the role that is required. Have the role's keys attest.
+	// ReasonNoTrustedAttestation: attestations of the type are attached, none is signed by
+	// the required role. Let the role's keys attest.
 	ReasonNoTrustedAttestation Reason = "no-trusted-attestation"
 	// ReasonNotListed: the verified index does not list this manifest.
 	ReasonNotListed Reason = "not-listed"
-	// ReasonNotIndex: the verified manifest is no index, or no well-formed one.
+	// ReasonNotIndex: the verified manifest is not a well-formed index.
 	ReasonNotIndex Reason = "not-an-index"
-	// ReasonNoPlatform: the verified index has no manifest for this platform.
+	// ReasonNoPlatform: the verified index lists no manifest for this platform.
 	ReasonNoPlatform Reason = "no-such-platform"
-	// ReasonAmbiguousPlatform: it has several different ones; name a digest.
+	// ReasonAmbiguousPlatform: the index lists several different manifests for this
+	// platform. Name a digest.
 	ReasonAmbiguousPlatform Reason = "ambiguous-platform"
 )
 
 // Reasons of a piece of [Evidence].
 const (
-	// ReasonCounted: it is a signature of a trusted key over this digest.
+	// ReasonCounted: a trusted key signed this digest.
 	ReasonCounted Reason = "counted"
-	// ReasonRepeated: another signature of the same key has counted already.
+	// ReasonRepeated: another signature of the same key or principal has counted.
 	ReasonRepeated Reason = "repeated-key"
-	// ReasonUntrustedKey: no trusted key has made it.
+	// ReasonUntrustedKey: no trusted key made its signature.
 	ReasonUntrustedKey Reason = "untrusted-key"
-	// ReasonBadSignature: it names a trusted key whose signature it is not.
+	// ReasonBadSignature: it names a trusted key that did not make its signature.
 	ReasonBadSignature Reason = "bad-signature"
-	// ReasonWrongRole: a key of the policy has made it, in another role than the
-	// requirement asks for; or somebody who stands in two that are to be separate.
+	// ReasonWrongRole: its signer is not in the requirement's role, or stands in two roles
+	// that must be separate.
 	ReasonWrongRole Reason = "wrong-role"
-	// ReasonRevokedKey, ReasonExpiredKey, ReasonKeyNotYetValid: the policy says
-	// that the key does not count now.
+	// ReasonRevokedKey, ReasonExpiredKey, ReasonKeyNotYetValid: by the policy, the key does
+	// not count at this time.
 	ReasonRevokedKey     Reason = "revoked-key"
 	ReasonExpiredKey     Reason = "expired-key"
 	ReasonKeyNotYetValid Reason = "key-not-yet-valid"
-	// ReasonCertificate: it is signed with a certificate; the policy has keys.
+	// ReasonCertificate: it is signed with a certificate that no identity of the policy
+	// recognises.
 	ReasonCertificate Reason = "signed-with-certificate"
 	// ReasonWrongSubject: it is about another digest.
 	ReasonWrongSubject Reason = "wrong-subject"
-	// ReasonWrongRepository: it names another repository, or none, and the
-	// policy binds signatures to theirs.
+	// ReasonWrongRepository: it names another repository, or none, and the policy requires
+	// sameRepository.
 	ReasonWrongRepository Reason = "wrong-repository"
-	// ReasonWrongType: it is no image signature: an attestation, or a format
-	// that is not read.
+	// ReasonWrongType: no requirement asks for its type, or its format is not read.
 	ReasonWrongType Reason = "wrong-type"
-	// ReasonAnnotations: it lacks an annotation that the policy asks for.
+	// ReasonAnnotations: it lacks an annotation that the policy requires.
 	ReasonAnnotations Reason = "missing-annotation"
 	// ReasonMalformed: it is not what its media type says.
 	ReasonMalformed Reason = "malformed"
-	// ReasonMissing: it is listed but not there.
+	// ReasonMissing: it is listed, and the registry does not have it.
 	ReasonMissing Reason = "missing"
-	// ReasonDigestMismatch: the store returned other bytes than its digest says.
+	// ReasonDigestMismatch: the registry returned bytes of another digest.
 	ReasonDigestMismatch Reason = "digest-mismatch"
 	// ReasonTooLarge: it exceeds a limit, or the size that it was listed with.
 	ReasonTooLarge Reason = "too-large"
-	// ReasonUnreadable: it could not be read now.
+	// ReasonUnreadable: it could not be read at this time.
 	ReasonUnreadable Reason = "unreadable"
 )

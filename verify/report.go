@@ -9,59 +9,57 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 )
 
-// Status is the answer about an image or file, in one word.
+// Status is a decision in one word.
 type Status string
 
 // The statuses.
 const (
 	StatusVerified Status = "verified"
-	// StatusWarned: a rule that only warns would have denied it.
+	// StatusWarned: the rule only warns, and would have denied.
 	StatusWarned Status = "warned"
 	StatusDenied Status = "denied"
-	// StatusUndecided: no decision was reached, which allows nothing.
+	// StatusUndecided: no decision was reached. It does not allow.
 	StatusUndecided Status = "undecided"
 )
 
-// Report is a decision as JSON. It has the same form everywhere: as the JSON of
-// Result, BlobResult, Error and UndecidedError, in the output of commands, and in the
-// audit log of package gate. ResultSchema describes it.
+// Report is a decision as JSON. It has the same form everywhere: as the JSON of Result,
+// BlobResult, Error and UndecidedError, in the output of commands, and in the audit log of
+// package gate. ResultSchema describes it.
 type Report struct {
-	// Image is what was asked about, as text. File is the name of a file instead.
+	// Image is the reference as the caller wrote it. File is the name of a file instead.
 	Image string `json:"image,omitempty"`
 	File  string `json:"file,omitempty"`
 	// Status is the decision.
 	Status Status `json:"status"`
-	// Digest is what was judged, with its repository: run this. Empty where it is
-	// not known. SHA256 is the digest of a file, in hex, and Size its bytes if it is
-	// verified.
+	// Digest is the digest that was judged, with its repository: run this. Empty: not
+	// known. SHA256 is the digest of a file, in hex. Size is the size of a verified file.
 	Digest string `json:"digest,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
 	Size   int64  `json:"size,omitempty"`
-	// Policy is the digest of the policy, and Rule the pattern of the rule, that
-	// decided.
+	// Policy is the digest of the policy, Rule the pattern of the rule that decided.
 	Policy string `json:"policy,omitempty"`
 	Rule   string `json:"rule,omitempty"`
-	// JudgedAt is the time of the decision. ValidUntil is when the first thing that
-	// it rests on ends; zero where nothing does.
+	// JudgedAt is the time of the decision. ValidUntil is when the first thing that it
+	// rests on ends. Absent: nothing ends.
 	JudgedAt   time.Time `json:"judgedAt,omitzero"`
 	ValidUntil time.Time `json:"validUntil,omitzero"`
-	// Reason says in one word why it is not verified, and Detail explains, for
-	// people. The audit log has words of package gate here as well.
+	// Reason says in one word why the image or file is not verified, Detail explains. In an
+	// audit log, Reason may be a word of package gate.
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
-	// Hint says what can be done about it. Commands fill it; this package does not.
+	// Hint says what to do. Commands set it; this package does not.
 	Hint string `json:"hint,omitempty"`
-	// Causes are the errors of what could not be read, where no decision was reached.
+	// Causes are the errors of what could not be read. Only if no decision was reached.
 	Causes []string `json:"causes,omitempty"`
 	// Requirements are those that were met, Unmet those that were not.
 	Requirements []Met   `json:"requirements,omitempty"`
 	Unmet        []Unmet `json:"unmet,omitempty"`
-	// Keys are the trusted keys that have signed. Absent: not told.
+	// Keys are the trusted keys that signed. Absent: not recorded.
 	Keys []Principal `json:"keys,omitzero"`
-	// Statements are the attestations that requirements were met by.
+	// Statements are the attestations that met requirements.
 	Statements []Statement `json:"statements,omitempty"`
-	// Evidence is what was looked at, and why each piece counted or not. Absent: not
-	// told.
+	// Evidence is what was read, and why each piece counted or did not. Absent: not
+	// recorded.
 	Evidence []Evidence `json:"evidence,omitzero"`
 	// DeniedChildren are the manifests that an index lists and the policy denies.
 	DeniedChildren []DeniedChild `json:"deniedChildren,omitempty"`
@@ -71,8 +69,8 @@ type Report struct {
 	Index *Report `json:"index,omitempty"`
 }
 
-// ReportOf is the report on what a verify method has returned for an image. image is
-// what was asked about; where it is empty, what res or err name.
+// ReportOf is the report on what a verify method returned for an image. image is the
+// reference as the caller wrote it. Empty: the reference in res or err.
 func ReportOf(image string, res *Result, err error) Report {
 	if err != nil {
 		return failed(Report{Image: image}, err)
@@ -102,7 +100,7 @@ func (r *Result) status() Status {
 	return StatusVerified
 }
 
-// ReportOfFile is the report on what Verifier.Blob has returned for a file.
+// ReportOfFile is the report on what Verifier.Blob returned for a file.
 func ReportOfFile(file string, res *BlobResult, err error) Report {
 	if err != nil {
 		return failed(Report{File: file}, err)
@@ -110,7 +108,7 @@ func ReportOfFile(file string, res *BlobResult, err error) Report {
 	return Report{File: file, Status: StatusVerified, SHA256: res.SHA256, Size: res.Size, Keys: written(res.Keys), Evidence: []Evidence{}}
 }
 
-// failed completes the report on what is not verified.
+// failed completes the report on an image or file that is not verified.
 func failed(r Report, err error) Report {
 	var denied *Error
 	var undecided *UndecidedError
@@ -136,7 +134,7 @@ func failed(r Report, err error) Report {
 	return r
 }
 
-// written is a list that is written even if there is nothing in it.
+// written is a list that is written to JSON even if it is empty.
 func written[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -164,18 +162,18 @@ type Request struct {
 	// Client is the client's address, Agent its User-Agent header.
 	Client string `json:"client,omitempty"`
 	Agent  string `json:"agent,omitempty"`
-	// Status is the HTTP status of the answer.
+	// Status is the HTTP status of the response.
 	Status int `json:"status,omitempty"`
-	// Latency is the time until the decision.
+	// Latency is the time until the decision, in nanoseconds.
 	Latency time.Duration `json:"latencyNanoseconds,omitempty"`
-	// Cached: the decision had been reached before.
+	// Cached: the decision was reached before.
 	Cached bool `json:"cached,omitempty"`
-	// Message is what the client was told.
+	// Message is the sentence that the client was sent.
 	Message string `json:"message,omitempty"`
 }
 
-// auditEvent has the form of gate.Event, which this package cannot import. A test of
-// the project holds the two in step.
+// auditEvent has the form of gate.Event, which this package cannot import. A test of the
+// project compares the two.
 type auditEvent struct {
 	Time time.Time `json:"time"`
 	Kind string    `json:"event"`
@@ -183,8 +181,8 @@ type auditEvent struct {
 	Request Request `json:"request,omitzero"`
 }
 
-// ResultSchema is the JSON Schema (2020-12) of a Report, a list of them, a line of a
-// gate's audit log, or an Inspection.
+// ResultSchema is the JSON Schema (2020-12) of a Report, a list of Reports, a line of a
+// gate's audit log, and an Inspection.
 func ResultSchema() ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
 		reflect.TypeFor[Status](): {"type": "string", "enum": []any{

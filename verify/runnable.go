@@ -12,18 +12,23 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Runnable is Child for what a container runtime would run of an image on a platform:
-// the image itself or, of an index, what the index and those in it list for the
-// platform. Platforms are compared as containerd does, which also takes an entry for a
-// lesser platform where nothing better is listed, and the first index that fits. image
-// comes from Image, Child or Platform of the same Verifier.
+// Runnable is Child for the manifest that a container runtime would run on a platform: the
+// image itself, or what an index and its nested indexes list. image comes from Image, Child
+// or Platform of the same Verifier.
 //
-// Platform asks for what an index lists for exactly a platform; Runnable for all that
-// could run. Where a runtime could run one of several, none is allowed:
+// Platforms are compared as containerd does. It also takes an entry for a lesser platform
+// if nothing better is listed, and takes the first index that fits. Platform, in contrast,
+// wants an entry for exactly the platform.
 //
-//   - no entry is for the platform, or lesser ones alone: *Error, ReasonNoPlatform;
-//   - several manifests could run: *Error, ReasonAmbiguousPlatform;
-//   - the one that would run is denied: the *Error of Child.
+// The decision, in this order:
+//
+//   - v did not make image, or image.ValidUntil has passed: ErrResult.
+//   - A manifest cannot be read: the store's error.
+//   - image is not an index: image.
+//   - No entry fits, or only entries for lesser platforms: *Error, ReasonNoPlatform.
+//   - Several manifests could run: *Error, ReasonAmbiguousPlatform.
+//   - The manifest that would run is denied: the *Error of Child.
+//   - Otherwise the Result of Child.
 func (v *Verifier) Runnable(ctx context.Context, r registry.Reader, image *Result, platform v1.Platform) (*Result, error) {
 	if image == nil || image.by != v {
 		return nil, ErrResult
@@ -49,9 +54,7 @@ type runnable struct {
 	lower  bool  // it would run only where nothing better is listed
 }
 
-// choose judges what will run of an allowed image: itself, or what the index, and the
-// indexes in it, list for the platform. Where that could be one of several, none is
-// allowed.
+// choose judges the manifest that would run. If several could, none is allowed.
 func (c *chooser) choose(ctx context.Context, image *Result) (*Result, error) {
 	chosen, isIndex, err := c.candidates(ctx, image)
 	switch {
@@ -83,8 +86,8 @@ func (c *chooser) choose(ctx context.Context, image *Result) (*Result, error) {
 }
 
 // candidates are the manifests of an index that containerd may run on the platform, by
-// digest. What fits exactly goes before what fits otherwise, but only among the
-// manifests of one index: containerd takes the first index that fits.
+// digest. An exact fit goes before others only within one index: containerd takes the first
+// index that fits.
 func (c *chooser) candidates(ctx context.Context, image *Result) (chosen map[string]runnable, isIndex bool, err error) {
 	if c.indexes++; c.indexes > maxPlatformIndexes {
 		return nil, true, fmt.Errorf("%s lists more than %d indexes", image.Reference, maxPlatformIndexes)

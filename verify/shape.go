@@ -71,7 +71,7 @@ func (s *shape) elements(at string, list strictjson.Value) strictjson.Value {
 	return list
 }
 
-// eachOrNull is each for lists that Go programs write as null where they are empty.
+// eachOrNull is each for lists that Go programs write as null when they are empty.
 func (s *shape) eachOrNull(at string, list strictjson.Value, read func(at string, element strictjson.Value)) {
 	if list.Kind() != strictjson.Null {
 		s.each(at, list, read)
@@ -98,7 +98,7 @@ func (s *shape) each(at string, list strictjson.Value, read func(at string, elem
 	}
 }
 
-// text reads a string that says something.
+// text reads a string that is not blank.
 func (s *shape) text(at string, v strictjson.Value) string {
 	text, ok := v.Str()
 	switch {

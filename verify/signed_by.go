@@ -9,10 +9,10 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// SignedBy reports whether a key has made one of the signatures of an item, whatever
-// the item says and about whichever image. It is for programs that show evidence, beside
-// registry.Describe, and is not a judgement: only Image and its siblings say whether
-// evidence counts. An error is the context's.
+// SignedBy reports whether a key made one of the signatures of an item, whatever the item
+// says and about any image. It is for programs that show evidence, as registry.Describe is.
+// It is not a judgement: only the methods of Verifier say whether evidence counts. An error
+// is the context's.
 func SignedBy(ctx context.Context, item registry.Item, key policy.PublicKey) (bool, error) {
 	signer, err := sigkey.New(key.Public())
 	if err != nil {

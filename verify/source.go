@@ -9,17 +9,17 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Source gives the Verifier of the policy that holds now. Policies come from
-// files (FileSource); other sources fit behind the same method.
+// Source returns the Verifier of the current policy. A *Verifier is a Source whose policy
+// never changes. A FileSource follows a file.
 type Source interface {
-	// Verifier returns the Verifier to use for one decision, or an error where no
-	// policy holds, which denies. It is safe for concurrent use and does not
-	// block for long: a source that fetches does so apart.
+	// Verifier returns the Verifier to use for one decision, or an error, which denies. It
+	// is safe for concurrent use and does not block for long: a source that fetches
+	// policies does so in the background.
 	Verifier(ctx context.Context) (*Verifier, error)
 }
 
-// NewSource makes a Source of a source of policies. o.Authorities are not asked: the
-// policies that come from there are checked.
+// NewSource makes a Source of a source of policies. o.Authorities is not used: the policies
+// of from are already checked.
 func NewSource(from policy.Source, o Options) Source { return &following{from: from, o: o} }
 
 // following is a Source that follows a source of policies.
@@ -27,8 +27,9 @@ type following struct {
 	from policy.Source
 	o    Options
 
-	mu   sync.Mutex
-	of   *policy.Checked // that held was made of
+	mu sync.Mutex
+	// of is the policy of held.
+	of   *policy.Checked
 	held *Verifier
 }
 
@@ -50,24 +51,25 @@ func (f *following) Verifier(ctx context.Context) (*Verifier, error) {
 	return f.held, nil
 }
 
-// FileSourceOptions say how a policy file is watched. The zero value is usable.
+// FileSourceOptions configure a FileSource. The zero value is usable.
 type FileSourceOptions struct {
-	// Options are those of the Verifiers. Zero: theirs.
+	// Options are those of the Verifiers.
 	Options Options
-	// Interval is how often the files are looked at, at most. Zero: two seconds.
+	// Interval is the least time between two checks of the files. Zero: two seconds.
 	Interval time.Duration
-	// Logger is told of new policies, and of files that are refused. Nil: nobody.
+	// Logger gets a record for each new policy, and for each file that is refused. Nil: no
+	// records.
 	Logger *slog.Logger
 }
 
-// FileSource is a Source of a policy file; see FileSource. It is safe for concurrent
-// use.
+// FileSource is the Source of a policy file; see policy.FileSource. It is safe for
+// concurrent use.
 type FileSource struct {
 	following
 	file *policy.FileSource
 }
 
-// NewFileSource loads a policy file and begins to watch it, as NewFileSource does.
+// NewFileSource loads a policy file and watches it; see policy.NewFileSource.
 func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	file, err := policy.NewFileSource(path, policy.FileSourceOptions{
 		Authorities: o.Options.Authorities, Now: o.Options.Now, Interval: o.Interval, Logger: o.Logger,
@@ -75,5 +77,5 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	return &FileSource{following: following{from: file, o: o.Options}, file: file}, err
 }
 
-// Err says why the file, as it is now, does not hold; nil where it does.
+// Err says why the file, as it is now, is not used; nil: it is.
 func (s *FileSource) Err() error { return s.file.Err() }

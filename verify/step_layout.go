@@ -63,7 +63,7 @@ func (l *stepLayouts) take(p *piece) (taken bool) {
 		l.log.claimed[leaf.leaf] = true
 		subject, err := content.Statement.Match(l.subject.by)
 		if err != nil || subject == nil {
-			l.log.note(p.from, "", leaf, ReasonWrongSubject, "none of its subjects is this digest")
+			l.log.note(p.from, "", leaf, ReasonWrongSubject, "none of its subjects is the digest")
 			continue
 		}
 		set, err := steps.ReadLinkPredicate(content.Statement.Predicate)

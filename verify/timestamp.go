@@ -13,13 +13,12 @@ type trustedClock struct {
 	clock policy.TimeMatcher
 }
 
-// usable says why a key's signature does not count now; nil: it does. seen is the
-// time at which a clock of the policy has seen it, where that was needed. An error
-// says that no more checks may be made, or that the context has ended.
+// usable says why a key's signature does not count now; nil: it counts. seen is the time at
+// which a timestamp of the policy shows the signature, if that was needed. An error says
+// that no check is left, or that the context ended.
 //
-// What a revoked key has signed counts where the policy says so of the key
-// (StandsBefore), and a clock of the policy has seen that signature before the key
-// was revoked.
+// A revoked key's signature counts under two conditions. The policy has StandsBefore for the
+// key, and one of its timestamps shows that signature before the key was revoked.
 func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem, err error) {
 	if !k.revoked || !k.standsBefore || len(c.clocks) == 0 {
 		return time.Time{}, k.at(c.now), nil
@@ -39,13 +38,13 @@ func (c *checking) usable(p *piece, k *trustedKey) (seen time.Time, why *problem
 		}
 	}
 	if seen.IsZero() {
-		why = problemf(ReasonRevokedKey, "the key %s was revoked on %s, and none of the policy's timestamps has seen the signature before", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
+		why = problemf(ReasonRevokedKey, "the key %s was revoked on %s, and no timestamp of the policy shows the signature before that", k.Name, k.revokedAt.UTC().Format(time.RFC3339))
 		return time.Time{}, why, nil
 	}
 	return seen, k.within(c.now), nil
 }
 
-// signedEvidence is what plug-ins are shown of a piece of evidence.
+// signedEvidence is what plug-ins see of a piece of evidence.
 func (p *piece) signedEvidence(signatures [][]byte, now time.Time) policy.SignedEvidence {
 	return policy.SignedEvidence{
 		MediaType: string(p.item.Layer.MediaType), Annotations: p.item.Layer.Annotations, Content: p.item.Payload,
@@ -53,7 +52,7 @@ func (p *piece) signedEvidence(signatures [][]byte, now time.Time) policy.Signed
 	}
 }
 
-// revokedWords tells of a revoked key, in an explanation.
+// revokedWords describes a revoked key in an explanation.
 func (k *trustedKey) revokedWords() string {
 	if k.standsBefore {
 		return fmt.Sprintf(" (revoked; what was seen before %s stands)", k.revokedAt.UTC().Format(time.RFC3339))

@@ -13,22 +13,21 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Options say how a Verifier works. The zero value is usable.
+// Options configure a Verifier. The zero value is usable.
 type Options struct {
-	// Limits bound the evidence that is read. Zero: the defaults.
+	// Limits bound the evidence that is read. Zero: the defaults of registry.Limits.
 	Limits registry.Limits
-	// Authorities recognise the identities of policies, by the names that those
-	// give them. Nil: a policy that names identities is refused.
+	// Authorities recognise the identities of policies, by the names that policies use.
+	// Nil: a policy with identities is refused.
 	Authorities map[string]policy.Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Cache keeps decisions. Nil: every image is judged again. Callers that ask about
-	// the same digest at the same time share the work in any case.
+	// Cache keeps decisions. Nil: every call judges again. Concurrent calls about one
+	// digest share one judgement with or without a Cache.
 	Cache Cache
-	// AllowedTTL and DeniedTTL are how long a decision is kept at most: no longer
-	// than Result.ValidUntil. One that another process has made, which the Cache
-	// shares, is used for no longer after it was made either. Zero: five minutes,
-	// and 30 seconds.
+	// AllowedTTL and DeniedTTL bound how long a decision is used after it was made, by this
+	// process or by another one that shares the Cache. A decision is never used after
+	// Result.ValidUntil. Zero: five minutes, and 30 seconds.
 	AllowedTTL, DeniedTTL time.Duration
 }
 
@@ -39,8 +38,8 @@ type Verifier struct {
 	sharing singleflight.Group[question, *Result]
 }
 
-// New makes a Verifier of a policy, which later changes to the policy do not reach. The
-// policy is checked first; see policy.Policy.Check. Errors are policy.ErrInvalid.
+// New makes a Verifier. Later changes to p have no effect. New checks the policy as
+// policy.Policy.Check does, and refuses it with policy.ErrInvalid.
 func New(p *policy.Policy, o Options) (*Verifier, error) {
 	checked, err := p.Check(o.Authorities)
 	if err != nil {
@@ -69,17 +68,20 @@ func newVerifier(p *policy.Checked, o Options) (*Verifier, error) {
 // Verifier implements Source: the policy never changes.
 func (v *Verifier) Verifier(context.Context) (*Verifier, error) { return v, nil }
 
-// Denies reports whether the policy denies a digest whatever stands for it, and
-// why (Policy.DenyDigests). False allows nothing: ask Image.
+// Denies reports whether the policy denies a digest (Policy.DenyDigests), and why. False
+// does not allow: ask Image.
 func (v *Verifier) Denies(digest string) (reason string, denied bool) {
 	reason, denied = v.policy.denied[digest]
 	return reason, denied
 }
 
-// Forbids is the denial that holds for all of a repository whatever evidence there is, and
-// for which nothing needs to be read: the policy has expired (ReasonPolicyExpired), no
-// rule is about the repository (ReasonNoRule), or its rule denies (ReasonDeniedByRule).
-// Nil allows nothing: ask Image.
+// Forbids returns the denial of a whole repository that holds whatever evidence exists.
+// Nothing is read. The decision:
+//
+//   - The policy has expired: ReasonPolicyExpired.
+//   - No rule matches the repository: ReasonNoRule.
+//   - The rule denies: ReasonDeniedByRule.
+//   - Otherwise nil, which does not allow: ask Image.
 func (v *Verifier) Forbids(repo name.Repository) *Error {
 	_, pattern, denied := v.ruleFor(repo, "", v.o.Now())
 	if denied == nil {
@@ -91,13 +93,12 @@ func (v *Verifier) Forbids(repo name.Repository) *Error {
 	}
 }
 
-// PolicyDigest identifies the policy, "sha256:…": two policies that mean the same
-// text for text have the same.
+// PolicyDigest identifies the policy, "sha256:…". Equal policies have equal digests.
 func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 
-// Generation identifies what decisions rest on beside evidence: PolicyDigest, and
-// what the authorities behind the policy's identities trust now. A caller
-// who keeps decisions apart from Options.Cache keeps none for another Generation.
+// Generation identifies what decisions rest on besides evidence: PolicyDigest, and what the
+// policy's authorities trust now. A caller that keeps decisions outside Options.Cache must
+// drop them when Generation changes.
 func (v *Verifier) Generation() string {
 	if trust := v.policy.trust(); trust != "" {
 		return v.policy.digest + " " + trust
@@ -105,66 +106,85 @@ func (v *Verifier) Generation() string {
 	return v.policy.digest
 }
 
-// Image judges the digest that ref names. A tag is resolved once; what it
-// resolved to is judged and returned as Result.Digest.
+// Image judges the digest that ref names. A tag is resolved once. Result.Digest is the
+// digest that was judged.
 //
-// Concurrent calls about one digest share one judgement; each returns when its
-// own context ends. With Options.Cache a decision that was reached before may be
-// returned.
+// Concurrent calls about one digest share one judgement. Each call returns when its own
+// context ends. With Options.Cache, Image may return an earlier decision.
 //
 // The decision, in this order:
 //
-//   - ref cannot be resolved: the store's error; nothing was judged.
-//   - The policy has expired: *Error, ReasonPolicyExpired. The digest is among
-//     DenyDigests: ReasonDeniedDigest. No rule's pattern matches the repository:
-//     ReasonNoRule. The rule denies: ReasonDeniedByRule.
-//   - Every piece of evidence in every format is looked at in turn, until what
-//     the rule requires is met: the .sig tag where it requires a signature, the
-//     .att tag where it requires an attestation, and all referrers, in the order of
-//     registry.Evidence. Equal pieces are judged once. Each place has limits of its
-//     own, and one that is reached ends its place alone. One counts for
-//     a requirement if and only if all of this holds: it could be read and hashes to its digest; its manifest's
-//     subject, if any, is the digest; it is no attestation under the .sig tag and
-//     no signature under the .att tag; it is well-formed; a key of the policy has
-//     made at least one of its signatures over exactly the bytes that are then
-//     parsed, or, where it offers a certificate, an identity of the policy has;
-//     that key is neither outside of its time nor revoked, unless its StandsBefore
-//     is set and a clock of the policy has seen the signature before, and is in the
-//     requirement's role; what was signed is what the requirement asks for (a
-//     simple signing payload of cosign's type or an in-toto statement of
-//     predicate type https://sigstore.dev/cosign/sign/v1 for a signature, a
-//     statement of the type for an attestation) and names the digest as its
-//     subject; it meets the requirement's conditions; no evidence of the same key,
-//     or of the same principal as identities recognise them, has counted for the
-//     requirement before. A principal whom a revoked identity recognises counts by no
-//     other. Where duties are to be separate, a principal whose evidence would count in
-//     two roles counts in neither. If identities stand in two of these, all evidence is
-//     looked at first. What identities recognise then counts only where all of it could
-//     be read and no limit was reached.
-//   - A requirement about the image's config is met where the config, of an index
-//     those of all images that it lists, meets all conditions.
-//   - Enough distinct keys counted for each requirement, one of each anyOf: Result.
-//     Where what it rests on has ended while it was read, all is judged once more, by
-//     the time that it is then; where that happens again, *UndecidedError.
-//     Where the policy has DenyDigests, and the digest is an index that lists
-//     some of them, Result.DeniedChildren names these; if no image is left that could
-//     run: *Error, ReasonDeniedDigest; if that cannot be read: *UndecidedError. All
-//     of this holds for rules that only warn, too.
-//   - Otherwise, the context has ended: its error.
-//   - Otherwise, a limit was reached in some place: one of Options.Limits, 20,000
-//     checks of signatures (each signature with each key, until one fits; keys that
-//     are slower than P-256 count more, and so do bytes that are hashed), or several
-//     signatures of one envelope over more than 64 MiB together: *Error,
-//     ReasonTooMuchEvidence. Besides, referrers of up to 64 KiB that name a key which
-//     is required are checked with that key, up to 50,000 checks, and those that name
-//     none and have one signature with all required keys, up to 40,000: as many as a
-//     list may have by default, with one key and with four. Once half of the checks were
-//     made, what has few signatures and is small goes first, and once 500 were made,
-//     what cannot count goes last.
-//   - Otherwise, something could not be read: *UndecidedError.
-//   - Otherwise *Error: its Reason is that of the first requirement that is not
-//     met, and Unmet lists all of them. Where the rule only warns: Result, with
-//     the *Error as its Warning.
+//   - ref cannot be resolved: the store's error.
+//   - The policy has expired: *Error, ReasonPolicyExpired.
+//   - The digest is in DenyDigests: *Error, ReasonDeniedDigest.
+//   - No rule matches the repository: *Error, ReasonNoRule.
+//   - The rule denies: *Error, ReasonDeniedByRule.
+//   - Enough evidence counts for each requirement (see Evidence): Result.
+//   - The context has ended: its error.
+//   - Something could not be read: *UndecidedError, whose Causes name the places.
+//   - A limit was reached in some place: *Error, ReasonTooMuchEvidence.
+//   - Otherwise *Error. Its Reason is that of the first unmet requirement. Unmet lists all.
+//   - The rule only warns: Result, with that *Error as Warning.
+//
+// Two exceptions hold for a Result, also if the rule only warns:
+//
+//   - A key or statement that it rests on ended while evidence was read: everything is
+//     judged once more, at the later time. If that happens again: *UndecidedError.
+//   - The policy has DenyDigests, and the digest is an index that lists some of them:
+//     Result.DeniedChildren names them. If all images of the index are denied: *Error,
+//     ReasonDeniedDigest. If the index cannot be read: *UndecidedError.
+//
+// # Evidence
+//
+// Image reads evidence in every format until the requirements are met. Places, in the order
+// of registry.Evidence:
+//
+//   - the .sig tag, if a signature is required;
+//   - the .att tag, if an attestation is required;
+//   - all referrers.
+//
+// Equal pieces are judged once. Each place has its own limits: a limit that is reached ends
+// reading of that place only. A place that cannot be read does not deny what other places
+// satisfy.
+//
+// One piece of evidence counts for a requirement if all of this holds:
+//
+//   - It could be read and has its digest. It is well-formed.
+//   - The subject of its manifest, if any, is the digest.
+//   - It is not an attestation under the .sig tag, nor a signature under the .att tag.
+//   - A key or identity of the policy made a signature over the bytes that are then parsed.
+//   - That key is within its time and not revoked. A revoked key counts with StandsBefore
+//     if a timestamp of the policy shows that the signature existed before.
+//   - The key is in the requirement's role.
+//   - For a signature: the signed bytes are a simple signing payload, or a statement of
+//     predicate type https://sigstore.dev/cosign/sign/v1. For an attestation: a statement
+//     of the required type.
+//   - The signed bytes name the digest as subject.
+//   - It meets the requirement's conditions.
+//   - No evidence of the same key, or of the same principal, has counted for the
+//     requirement.
+//
+// Further rules for identities:
+//
+//   - A principal that a revoked identity recognises counts by no other identity.
+//   - With SeparateDuties, a principal whose evidence would count in two roles counts in
+//     neither. If identities stand in two of the roles, all evidence is read first. Their
+//     evidence counts only if all of it could be read and no limit was reached.
+//
+// A requirement of the image's config is met if the config meets all conditions; for an
+// index, if the configs of all its images do.
+//
+// # Limits
+//
+//   - Options.Limits.
+//   - 20,000 signature checks in each place. One check is one signature with one key. Keys
+//     slower than P-256 count more, and so does each 128 KiB that is hashed.
+//   - 64 MiB together for several signatures of one envelope.
+//   - Beyond that, referrers of up to 64 KiB that name a required key: 50,000 checks with
+//     that key. Referrers that name none and have one signature: 40,000 checks.
+//
+// Half of the checks may be used in order. Then small pieces with few signatures go first.
+// After 500 checks, pieces that cannot count go last.
 func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Reference) (*Result, error) {
 	ctx, requests := httpcount.Count(ctx)
 	digest, isDigest := ref.(name.Digest)

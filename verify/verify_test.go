@@ -537,7 +537,7 @@ func TestDecisionsAreStableJSON(t *testing.T) {
 			w.image, res.PolicyDigest, res.JudgedAt.UTC().Format(time.RFC3339Nano), key.ID, e.Manifest)},
 		"denial": {denial, fmt.Sprintf(`{"image":%[1]q,"status":"denied","digest":%[1]q,"policy":%[2]q,"rule":"**","reason":"no-trusted-signature","detail":%[3]q,`+
 			`"unmet":[{"requirement":"rules[0].require[0]","title":"signature by signers","reason":"no-trusted-signature","detail":%[3]q}],"keys":[],`+
-			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[4]q,"reason":"untrusted-key","detail":"no trusted key has made its signature"}]}`,
+			`"evidence":[{"place":"referrers","format":"bundle","manifest":%[4]q,"reason":"untrusted-key","detail":"no trusted key made its signature"}]}`,
 			w.image, denial.PolicyDigest, denial.Detail, e.Manifest)},
 	} {
 		got, err := json.Marshal(c.v)

@@ -112,7 +112,7 @@ func settingsOf(args []string, stderr io.Writer) (settings, error) {
 		return settings{}, errors.Join(errUsage, err)
 	}
 	if flags.NArg() > 0 {
-		return settings{}, fmt.Errorf("%w: what is %q? See -help", errUsage, flags.Arg(0))
+		return settings{}, fmt.Errorf("%w: unknown argument %q; see -help", errUsage, flags.Arg(0))
 	}
 	c := settings{}
 	if *config != "" {

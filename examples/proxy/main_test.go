@@ -33,6 +33,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func TestEvidenceTypesReachTheGate(t *testing.T) {
+	var c settings
+	must(t, decodeYAML([]byte("evidenceTypes: [text/plain, text/x*]\n"), &c))
+	g, err := c.gate(slog.New(slog.DiscardHandler))
+	if err != nil || !slices.Equal(g.EvidenceTypes, []string{"text/plain", "text/x*"}) {
+		t.Errorf("%v, %v", g.EvidenceTypes, err)
+	}
+}
+
 func TestTheDemoShowsASignedAndAnUnsignedImage(t *testing.T) {
 	var out, log bytes.Buffer
 	if code := run(t.Context(), []string{"-demo", "-once", "-listen", "127.0.0.1:0", "-log", "error"}, &out, &log); code != 0 {
@@ -66,7 +75,7 @@ func TestSettingsThatAreNotSafeAreRefused(t *testing.T) {
 		"unknown credentials": {[]string{"-config", file("b.yaml", demoSettings(t, file)+"credentials: all\n"), "-listen", "127.0.0.1:0"}, "Credentials"},
 		"no file":             {[]string{"-config", filepath.Join(dir, "none.yaml")}, "none.yaml"},
 		"no such level":       {[]string{"-policy", policy, "-upstream", "registry.example", "-log", "loud"}, "log"},
-		"argument":            {[]string{"x"}, "what is"},
+		"argument":            {[]string{"x"}, "unknown argument"},
 		"once alone":          {[]string{"-once"}, "-demo"},
 		"malformed host":      {[]string{"-config", file("c.yaml", demoSettings(t, file)), "-upstream", "https://x"}, "HOST"},
 	} {

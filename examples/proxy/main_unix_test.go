@@ -52,7 +52,7 @@ func TestASecondSignalEndsTheServerAtOnce(t *testing.T) {
 		t.Fatalf("it does not say %s: %v", pattern, lines.Err())
 		return ""
 	}
-	address := logged(`"the gate is open","address":"([^"]*)"`)
+	address := logged(`"gate listening","address":"([^"]*)"`)
 	hosted.ResetRequests()
 	go func() {
 		if resp, err := http.Get("http://" + address + "/v2/team/app/manifests/signed"); err == nil {
@@ -63,7 +63,7 @@ func TestASecondSignalEndsTheServerAtOnce(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	must(t, cmd.Process.Signal(syscall.SIGTERM))
-	logged("the gate closes")
+	logged("gate stopping")
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }() // a signal has ended it
 	for range 300 {

@@ -100,7 +100,7 @@ func (s *server) run(ctx context.Context) error {
 		servers = append(servers, admin)
 		go func() { failed <- admin.Serve(at) }()
 	}
-	s.log.Info("the gate is open", "address", listener.Addr().String(), "tls", s.c.TLS.Cert != "", "policy", s.c.Policy)
+	s.log.Info("gate listening", "address", listener.Addr().String(), "tls", s.c.TLS.Cert != "", "policy", s.c.Policy)
 	if s.started != nil {
 		s.started(listener.Addr().String())
 	}
@@ -128,7 +128,7 @@ func (s *server) end(servers []*http.Server) error {
 	if grace == 0 {
 		grace = defaultGrace
 	}
-	s.log.Info("the gate closes; running pulls may end", "grace", grace)
+	s.log.Info("gate stopping; running pulls may end", "grace", grace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	var all error
@@ -194,7 +194,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	case c.held == nil:
 		return nil, err
 	default:
-		c.log.Error("certificate refused; the last good one is used", "error", err)
+		c.log.Error("certificate rejected; keeping the last good one", "error", err)
 	}
 	return c.held, nil
 }

@@ -44,6 +44,9 @@ type settings struct {
 	Credentials string `json:"credentials,omitempty"`
 	// Store keeps content on disk. Empty: nothing is kept.
 	Store storeSettings `json:"store,omitempty"`
+	// EvidenceTypes are further media types of what is attached to images and may be pulled,
+	// such as text/plain: JSON objects and text. Empty: those of package gate.
+	EvidenceTypes []string `json:"evidenceTypes,omitempty"`
 	// Audit is the audit log, which is only ever appended to. Empty: none.
 	Audit string `json:"audit,omitempty"`
 	// Log is the level. Empty: info.
@@ -238,11 +241,11 @@ func (c *settings) check() error {
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return errors.New("a certificate needs its key, and a key its certificate")
 	case c.TLS.Cert == "" && !isLoopback(c.Listen):
-		return fmt.Errorf("%s is not on loopback, and there is no certificate: clients could not know whom they ask; give -tls-cert and -tls-key", c.Listen)
+		return fmt.Errorf("listen address %s is not on loopback and needs TLS: give -tls-cert and -tls-key", c.Listen)
 	case c.Demo:
 		return nil
 	case c.Policy == "":
-		return errors.New("give -policy, or policy in the file: there is no default that allows anything")
+		return errors.New("no policy: give -policy FILE, or policy in the settings file")
 	case len(c.Upstreams) == 0:
 		return errors.New("give -upstream, or upstreams in the file")
 	}
@@ -262,7 +265,7 @@ func isLoopback(address string) bool {
 func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
 		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
-		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL),
+		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL), EvidenceTypes: c.EvidenceTypes,
 		Client: remote.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
 	for _, u := range c.Upstreams {
@@ -277,7 +280,7 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 		}
 		g.Client.RootCAs = x509.NewCertPool()
 		if !g.Client.RootCAs.AppendCertsFromPEM(text) {
-			return g, fmt.Errorf("%s holds no certificate", c.UpstreamCA)
+			return g, fmt.Errorf("%s: no certificate found", c.UpstreamCA)
 		}
 	}
 	if c.Store.Dir != "" {

@@ -10,8 +10,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// access is what upstreams said a moment ago about who may read what. It is asked before
-// content is given out that another client's request has fetched.
+// access remembers what upstreams said recently about who may read what. It is asked before
+// a client gets content that another client's request fetched.
 type access struct {
 	now clock
 	// lasts is Config.AccessTTL.
@@ -71,11 +71,11 @@ func (a *access) mayReadBlob(ctx context.Context, p pull, digest string) error {
 	return nil
 }
 
-// known reports whether the upstream has said two things a moment ago. One is that these
-// credentials may read the repository. The other, to any client, is that the repository
-// has this content. The first alone is not enough: what the gate holds may be there
-// because another repository has it, which these credentials may not read. Registries
-// give rights to repositories, not to what is in them, so both together are enough.
+// known reports whether the upstream said two things recently: these credentials may read
+// the repository, and (to any client) the repository has this content. The first alone is
+// not enough: the gate may hold content of a repository that these credentials may not
+// read. Registries give rights to repositories, not to content, so both together are
+// enough.
 func (a *access) known(p pull, digest string, as role) bool {
 	return !p.from.personal || a.holds(shownTo(p, digest, as)) && a.holds(grantOf(p))
 }
@@ -85,7 +85,7 @@ func (a *access) holds(key accessKey) bool {
 	return ok && said.holds(a.now())
 }
 
-// note remembers that an upstream has given some content to a client, or would have.
+// note remembers that an upstream gave some content to a client, or would have.
 func (a *access) note(p pull, digest string, as role) {
 	if p.from.personal {
 		a.said.PutOn(shownShelf, shownTo(p, digest, as), a.now.term(a.lasts))
@@ -93,8 +93,8 @@ func (a *access) note(p pull, digest string, as role) {
 	}
 }
 
-// mayReadRepository asks whether these credentials may read anything of a repository,
-// where what was asked for is not there.
+// mayReadRepository asks whether these credentials may read a repository that lacks the
+// requested content.
 func (a *access) mayReadRepository(ctx context.Context, p pull) error {
 	if a.holds(grantOf(p)) {
 		return nil
@@ -106,7 +106,7 @@ func (a *access) mayReadRepository(ctx context.Context, p pull) error {
 	return err
 }
 
-// hasBlob asks the upstream for a blob by HEAD. That there is none is a registry.Error.
+// hasBlob asks the upstream for a blob by HEAD. Absence is a registry.Error.
 func (p pull) hasBlob(ctx context.Context, digest string) error {
 	there, err := p.from.client.HasBlob(ctx, p.from.digest(p.digest(digest)))
 	if err == nil && !there {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func TestAttack_P15_NoImagePassesInsideAFallbackList(t *testing.T) {
 		for ref, r := range map[string]reply{"by tag": r, "by its digest": get(manifestPath + own), "by the API": get("/v2/team/app/referrers/" + s.signed.DigestStr())} {
 			var served struct{ Manifests []map[string]any }
 			must(t, json.Unmarshal(r.body, &served))
-			if r.status != http.StatusOK || len(served.Manifests) != 2 {
+			if r.status != http.StatusOK || len(served.Manifests) != 1 {
 				t.Errorf("%s %s: %d %s", face, ref, r.status, r.body)
 			}
 			for _, e := range served.Manifests {
@@ -220,28 +221,22 @@ func TestAttack_P15_NoContentPassesInAListsAnnotations(t *testing.T) {
 	content := func(mediaType string, content []byte) string {
 		return manifestType + " 1 " + mediaType + " " + base64.StdEncoding.EncodeToString(content)
 	}
-	s.hosted.Put("team/app", tag, indexType, indexOf(t,
-		entry(1, map[string]string{registry.AnnotationContent: content("application/json", code), "a": "b"}),
+	_, signed, _ := s.hosted.Manifest("team/app", tag)
+	var list struct{ Manifests []written }
+	must(t, json.Unmarshal(signed, &list))
+	lie := entry(1, map[string]string{registry.AnnotationContent: content("application/json", code), "a": "b"})
+	lie.Digest = list.Manifests[0].Digest
+	s.passes("signed") // whose signature is hidden afterwards
+	s.hosted.Put("team/app", tag, indexType, indexOf(t, lie,
 		entry(2, map[string]string{registry.AnnotationContent: content(gzippedType, gzipped(code))}),
 		entry(3, map[string]string{registry.AnnotationContent: "x"}),
 		entry(4, map[string]string{"containerd.io/distribution.source.x": "y"}),
 		entry(5, map[string]string{registry.AnnotationContent: content("application/json", []byte("{}"))}),
 	))
-	s.sign(s.signed) // the list was overwritten
-	for face, get := range s.faces(nil) {
-		r := get(manifestPath + tag)
-		var served struct{ Manifests []written }
-		must(t, json.Unmarshal(r.body, &served))
-		if len(served.Manifests) != 6 {
-			t.Fatalf("%s: %d %s", face, r.status, r.body)
-		}
-		for i, want := range []int{1, 0, 0, 0, 1} {
-			if got := served.Manifests[i].Annotations; len(got) != want {
-				t.Errorf("%s: %d: %v", face, i, got)
-			}
-		}
-		if served.Manifests[5].Annotations[registry.AnnotationContent] == "" {
-			t.Errorf("%s: the signature's content is gone", face)
-		}
+	r := s.get(manifestPath + tag)
+	var served struct{ Manifests []written }
+	must(t, json.Unmarshal(r.body, &served))
+	if len(served.Manifests) != 1 || !maps.Equal(served.Manifests[0].Annotations, list.Manifests[0].Annotations) || served.Manifests[0].Annotations[registry.AnnotationContent] == "" {
+		t.Errorf("%d %s", r.status, r.body)
 	}
 }

@@ -451,7 +451,7 @@ func TestAttack_P8_SharedDecisionsAreAuthenticated(t *testing.T) {
 	}
 	// One with another key does not, nor one with another policy.
 	other("x")
-	s.denied(blobPath(layer), "no manifest that was let through")
+	s.denied(blobPath(layer), "no allowed manifest")
 	// An attacker who can write to the store: flips bits, swaps entries, and puts
 	// the good one's entry under the bad one's key.
 	for name, tamper := range map[string]func(map[string][]byte){

@@ -8,7 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// blobs says which blobs pass.
+// blobs decides which blobs pass.
 type blobs struct {
 	judge  *judge
 	recent *recent
@@ -16,8 +16,17 @@ type blobs struct {
 	open bool
 }
 
-// decide says whether a blob passes now: while a manifest passes that lists it. Its Size
-// is negative where none lists it and all pass. A blob that does not pass is an error.
+// decide says whether a blob passes now. A blob that does not pass is an error. The
+// decision, in this order:
+//
+//   - an image that passes lists it: allowed;
+//   - evidence that passes lists it: allowed, if its content is evidence (see
+//     delivery.evidence);
+//   - a manifest lists it that cannot be judged now: no decision;
+//   - only denied manifests list it: denied;
+//   - InsecureOpenBlobs: allowed, with a negative Size;
+//   - the upstream does not have it: not found;
+//   - otherwise denied.
 func (b *blobs) decide(ctx context.Context, p pull, digest string) (permit, error) {
 	j := b.judge
 	v, err := j.source.Verifier(ctx)
@@ -54,12 +63,12 @@ func (b *blobs) decide(ctx context.Context, p pull, digest string) (permit, erro
 	if err := b.there(ctx, p, digest); err != nil {
 		return permit{}, err
 	}
-	r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: no manifest that was let through here lists this blob; pull the image that it belongs to", p.digest(digest))
+	r := refuse(http.StatusForbidden, codeDenied, "%s is denied: no allowed manifest of the repository lists this blob; pull the image that it belongs to", p.digest(digest))
 	r.reason = "unlisted-blob"
 	return permit{}, r
 }
 
-// listed is byLister by what is known now.
+// listed is byLister by the links that are known now.
 func (b *blobs) listed(ctx context.Context, p pull, digest string) (*permit, error) {
 	v, err := b.judge.source.Verifier(ctx)
 	if err != nil {
@@ -68,9 +77,9 @@ func (b *blobs) listed(ctx context.Context, p pull, digest string) (*permit, err
 	return b.byLister(ctx, p, digest, b.judge.decisions.link(ctx, v, linkKey{p.repo.Name(), digest, asBlob}))
 }
 
-// byLister decides about a blob by the manifests that were seen to list it. One is
-// enough: one that is denied, or cannot be judged now, takes nothing from the
-// others. An image goes before evidence. Nil: none lists it.
+// byLister decides about a blob by the manifests that list it. One that passes is enough: a
+// denied one, or one that cannot be judged now, does not matter then. An image goes before
+// evidence. Nil: none lists it.
 func (b *blobs) byLister(ctx context.Context, p pull, digest string, link link) (*permit, error) {
 	var evidence *permit
 	var undecided, denied error
@@ -101,7 +110,7 @@ func (b *blobs) byLister(ctx context.Context, p pull, digest string, link link) 
 	return nil, denied
 }
 
-// by is what a blob rests on that a manifest lists which passes; nil: it does not list
+// by is the permit of a blob that a passing manifest lists; nil: the manifest does not list
 // it. A refusal: the manifest does not pass.
 func (b *blobs) by(ctx context.Context, p pull, digest, parent string) (*permit, error) {
 	above, _, err := b.judge.decide(ctx, p, parent)
@@ -124,8 +133,8 @@ func (b *blobs) by(ctx context.Context, p pull, digest, parent string) (*permit,
 	return nil, nil
 }
 
-// there is an error where the upstream does not have a blob that no manifest lists: then
-// the answer is the one that the specification has for it.
+// there returns an error if the upstream does not have a blob that no manifest lists. The
+// answer is then the specification's.
 func (b *blobs) there(ctx context.Context, p pull, digest string) error {
 	key := readKey{p.from, p.repo.Name() + " blob " + digest}
 	if last, _, holds := b.recent.get(key); holds {

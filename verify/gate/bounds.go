@@ -16,18 +16,24 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/lru"
 )
 
-// maxJudgements bounds the judgements that are under way before one upstream. The others
-// wait: before another upstream, or from what is known already, requests are answered.
+// maxJudgements bounds the judgements at once before one upstream. Others wait. Requests
+// about other upstreams, and those that need no judgement, are served.
 const maxJudgements = 32
+
+// maxInspections bounds the referrers that are read at once from one upstream. Each holds
+// about 100 KiB.
+const maxInspections = 32
 
 // maxUpstreams bounds the upstreams whose bounds are remembered. A transport meets as many
 // as its client names.
 const maxUpstreams = 1000
 
-// bounds are those of the work before one upstream: one that is slow holds up no other.
+// bounds are those of the work before one upstream: a slow one delays no other.
 type bounds struct {
 	judgements *fair.Pool
-	budget     *budget.Budget
+	// inspections are of manifests that lists of referrers name.
+	inspections *fair.Pool
+	budget      *budget.Budget
 }
 
 // upstreamBounds are the bounds of each upstream.
@@ -49,7 +55,7 @@ func (u *upstreamBounds) of(address name.Registry) *bounds {
 	if known, ok := u.by.Get(address); ok {
 		return known
 	}
-	fresh := &bounds{judgements: fair.NewPool(maxJudgements), budget: u.all}
+	fresh := &bounds{judgements: fair.NewPool(maxJudgements), inspections: fair.NewPool(maxInspections), budget: u.all}
 	if !u.alone {
 		fresh.budget = u.all.Own()
 	}
@@ -67,7 +73,7 @@ func newLimits(most, each int) *limits {
 	return &limits{each, fair.NewShares(int64(most), int64(each))}
 }
 
-// enter lets a request in, or says why not. leave must be called when it was served.
+// enter admits a request, or says why not. leave must be called after it was served.
 func (l *limits) enter(client string) (leave func(), refused *refusal) {
 	// A client without an address is one, too.
 	leave, err := l.places.Try(fair.With(context.Background(), "client "+client), 1)

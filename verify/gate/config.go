@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
@@ -18,98 +20,92 @@ import (
 // ErrConfig is wrapped by every error about a Config.
 var ErrConfig = errors.New("unusable configuration")
 
-// Config says what a Handler or a Transport judges by, and where it reads. For each
-// number and duration, zero means the default.
+// Config configures a Handler or a Transport. For numbers and durations, zero is the
+// default.
 type Config struct {
-	// Verifier judges. A *verify.Verifier is a Source of itself; a FileSource
-	// follows its file. Its verify.Options say how long decisions are used, from when
-	// what they rest on was judged. Where its Cache is a verify.SharedCache, gates share
-	// there what they allow. A gate uses those about evidence only of gates with the same
-	// EvidenceTypes and MaxEvidenceBytes. Required.
+	// Verifier judges. A *verify.Verifier is a Source; a verify.FileSource follows its
+	// file. Its verify.Options say how long decisions are used. If its Cache is a
+	// verify.SharedCache, gates share there what they allow; decisions about evidence only
+	// with gates of the same EvidenceTypes and MaxEvidenceBytes. Required.
 	Verifier verify.Source
-	// Upstreams are the registries behind the gate. At least one for New; not
-	// used by NewTransport.
+	// Upstreams are the registries behind the gate. At least one for NewHandler, none for
+	// NewTransport.
 	Upstreams []Upstream
-	// Select decides which upstream and repository a request is about. Nil:
-	// containerd's ?ns= names the registry; without it, the first segment of the
-	// path does, where it is the registry of an upstream; otherwise it is the
-	// only upstream.
+	// Select chooses the upstream and repository of a request. Nil, in this order:
+	// containerd's ?ns= names the registry; the first segment of the path is the registry
+	// of an upstream; the only upstream.
 	Select func(Target) (registry, repository string, err error)
-	// Client are the options of the clients that read from upstreams, one for each:
-	// keychain, roots, timeouts. Its Transport is that of
-	// NewTransport's base, too. Zero: theirs.
+	// Client configures the clients that read from upstreams, one for each: keychain,
+	// roots, timeouts. Client.Transport is also the base of NewTransport.
 	Client remote.Options
-	// Credentials say with whose credentials upstreams are asked. Empty: Operator.
-	// Not used by NewTransport, which uses those of each request.
+	// Credentials say whose credentials upstreams get. Empty: Operator. Empty for
+	// NewTransport, which uses those of each request.
 	Credentials Credentials
 
-	// Store keeps content on disk. Nil: content is not kept, and concurrent
-	// downloads of one blob share a temporary file.
+	// Store keeps content on disk. Nil: nothing is kept, and concurrent downloads of one
+	// blob share a temporary file.
 	Store *store.Store
-	// TempDir is for those files, and for answers that are too large to be held for slow
-	// clients. Empty: os.TempDir.
+	// TempDir is for those files, and for responses too large to be held for slow clients.
+	// Empty: os.TempDir.
 	TempDir string
-	// MaxSpoolBytes bounds the temporary files of blobs that are kept for up to a minute
-	// after their last client, for those that ask for another part of one. One that is
-	// larger is kept alone. Default 4 GiB.
+	// MaxSpoolBytes bounds the temporary files of blobs, which are kept for a minute after
+	// their last client. A larger blob is kept alone. Default 4 GiB.
 	MaxSpoolBytes int64
 
-	// TagTTL is how long a tag, or a list of referrers, is taken to be what the
-	// upstream said last; MissingTTL, that there is none. Default 10 seconds each.
+	// TagTTL is how long the upstream's last answer about a tag or a list of referrers is
+	// used. MissingTTL is how long its answer is used that nothing exists. Default 10
+	// seconds each.
 	TagTTL, MissingTTL time.Duration
-	// JudgeTimeout bounds the time in which a request must be decided: resolving the tag,
-	// reading evidence however slowly it comes, waiting for others, checking. A request
-	// that is not decided by then gets 503. Default 30 seconds.
+	// JudgeTimeout bounds the time to decide a request: to resolve the tag, read evidence,
+	// wait for other judgements, and check. Then the response is 503. Default 30 seconds.
 	JudgeTimeout time.Duration
-	// AccessTTL is how long an upstream's word holds that credentials may read a
-	// repository, and that the repository has some content. Default 30 seconds. Only
-	// with PassThrough, and for a Transport.
+	// AccessTTL is how long the upstream's answers are used that credentials may read a
+	// repository, and that the repository has some content. Only with PassThrough, and for
+	// a Transport. Default 30 seconds.
 	AccessTTL time.Duration
 
-	// InsecureOpenBlobs lets blobs pass that no judged manifest lists: only where
-	// something else protects them. Default: they are refused.
+	// InsecureOpenBlobs lets blobs pass that no judged manifest lists. Default: they are
+	// denied.
 	InsecureOpenBlobs bool
-	// EvidenceTypes are further media types of layers of evidence, which passes
-	// when its subject was allowed. Their content must be a JSON object. A type that
-	// ends in * is a prefix; media types of images are never evidence. The known ones
-	// are those of cosign, Sigstore, in-toto, Notation and SBOMs. Empty: no others.
+	// EvidenceTypes are further media types of layers of evidence, besides those of cosign,
+	// Sigstore, in-toto, Notation and SBOMs, such as text/plain. The content must be a JSON
+	// object or text: archives, scripts and binary content never pass. A type that ends in *
+	// is a prefix of types that are not known, as in text/*. Types of images are refused.
+	// Empty: none.
 	EvidenceTypes []string
 	// MaxEvidenceBytes bounds each blob of evidence. Default 32 MiB.
 	MaxEvidenceBytes int64
 
-	// MaxListBytes bounds a list of referrers, all pages together. A longer one is an
-	// error (502), not cut off: a client must not take a part for the whole. Default 4 MiB.
+	// MaxListBytes bounds a list of referrers, all pages together. A longer list is an
+	// error (502): a client must not take a part for the whole. Default 4 MiB.
 	MaxListBytes int64
 
 	// MaxRequests bounds the requests that are served at once. Default 4096.
 	MaxRequests int
-	// MaxPerClient bounds those of one client address; with IPv6, of a /64. Default a
-	// quarter of MaxRequests. Of the requests that wait for an upstream at once
-	// (Client.MaxInFlight), each client has a quarter at most.
+	// MaxPerClient bounds those of one client: an address, or a /64 of IPv6. Of the
+	// requests that wait for an upstream (Client.MaxInFlight), a client has at most a
+	// quarter. Default a quarter of MaxRequests.
 	MaxPerClient int
-	// WriteTimeout ends a transfer to a client that takes less than 4 MiB within
-	// it. Default 2 minutes.
+	// WriteTimeout ends a transfer to a client that takes less than 4 MiB within it.
+	// Default 2 minutes.
 	WriteTimeout time.Duration
-	// MaxManifests bounds the bytes, with what was parsed of them, of manifests that
-	// are kept in memory and were let through. Others, and evidence, have a quarter of
-	// it apart from that, and 1 MiB at least. Default 16 MiB.
+	// MaxManifests bounds the memory of manifests that passed. Others, and evidence, have a
+	// quarter of it besides, and at least 1 MiB. Default 16 MiB.
 	MaxManifests int64
-	// MaxDecisions bounds the decisions that are kept in memory: those that
-	// allow, and apart from them those that deny, and those about evidence; and as many
-	// links from what manifests list to them. They have 512 bytes each at most, on
-	// average. Default 10,000.
+	// MaxDecisions bounds the decisions in memory: those that allow, those that deny and
+	// those about evidence, each on its own, and as many links from manifests to what they
+	// list. A decision has at most 512 bytes on average. Default 10,000.
 	MaxDecisions int
 
-	// Help ends each refusal: where a person finds out more. Empty: nothing.
+	// Help ends each denial: where a person finds out more. Empty: nothing.
 	Help string
-	// Logger gets a record for each decision: refusals and new decisions as
-	// Warn and Info, repeated ones as Debug. Nil: none.
+	// Logger gets a record for each decision: denials and errors at level Warn, new
+	// decisions at Info, repeated ones at Debug. Nil: no records.
 	Logger *slog.Logger
-	// Audit gets one line of JSON for each decision that was reached, each
-	// refusal, and each content that was not what it should be; see Event. It is
-	// written to in one call a line. Nil: none.
+	// Audit gets one line of JSON, in one call to Write, for each decision, refusal and
+	// mismatch of content; see Event. Nil: no lines.
 	Audit io.Writer
-	// Observer is told of all of that, and of each download. Nil: none.
+	// Observer is called for each Event and each Download. Nil: none.
 	Observer Observer
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -117,15 +113,14 @@ type Config struct {
 
 // Upstream is a registry behind the gate.
 type Upstream struct {
-	// Registry is the name under which its repositories are judged, such as
-	// registry.example: what clients and policies call it.
+	// Registry is the name by which clients and policies call it, such as registry.example.
 	Registry string
-	// Address is where it is reached, host or host:port, where that differs: a
-	// mirror, or an address inside a network. Empty: Registry.
+	// Address is its host or host:port, if that differs: a mirror, or an internal address.
+	// Empty: Registry.
 	Address string
 }
 
-// Target is what a request's path and query say.
+// Target is the path and query of a request.
 type Target struct {
 	// Repository is the path between /v2/ and the endpoint. It is well-formed.
 	Repository string
@@ -133,19 +128,19 @@ type Target struct {
 	Namespace string
 }
 
-// Credentials say with whose credentials an upstream is asked.
+// Credentials say whose credentials an upstream gets.
 type Credentials string
 
 const (
 	// Operator: the keychain of Config.Client, for all clients.
 	Operator Credentials = "operator"
-	// PassThrough: each client's own, which it must give (HTTP Basic). They go to the
-	// upstream's token service and nowhere else, so there can be one upstream only.
-	// What one client may read is given to another only after the upstream was asked
-	// about that one too.
+	// PassThrough: each client's own credentials (HTTP Basic), which it must send. They are
+	// sent to the upstream's token service only, so only one upstream is allowed. Content
+	// that one client may read is given to another only after the upstream allowed that one
+	// too.
 	PassThrough Credentials = "pass-through"
-	// PassThroughOrAnonymous is PassThrough, and lets clients without credentials read
-	// what the upstream gives to all. For the rest it asks them for credentials.
+	// PassThroughOrAnonymous is PassThrough, but clients without credentials may read what
+	// the upstream gives to everyone.
 	PassThroughOrAnonymous Credentials = "pass-through-or-anonymous"
 )
 
@@ -192,7 +187,26 @@ func (c *Config) check() error {
 	case c.Credentials != Operator && len(c.Upstreams) > 1:
 		return fmt.Errorf("%w: clients' credentials can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
 	}
+	for i, t := range c.EvidenceTypes {
+		if evidence.IsImageType(t) || !isMediaType(t) {
+			return fmt.Errorf("%w: EvidenceTypes[%d] is %.100q, want a media type that is not one of images, such as text/plain or text/*", ErrConfig, i, t)
+		}
+	}
 	return nil
+}
+
+// isMediaType reports whether text is a media type, or the beginning of some and a *.
+// Source: RFC 6838, section 4.2.
+func isMediaType(text string) bool {
+	main, sub, _ := strings.Cut(text, "/")
+	sub, open := strings.CutSuffix(sub, "*")
+	return isToken(main) && (isToken(sub) || open && sub == "")
+}
+
+func isToken(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$&^_.+-", r)
+	}) < 0
 }
 
 // registries reads the upstreams.

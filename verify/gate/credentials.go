@@ -17,22 +17,22 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// origin is where content of one upstream is read, with one client's credentials, or
-// the operator's. Work is shared only between requests of the same origin, but for what
-// is shared by digest after each had its access checked.
+// origin reads content of one upstream with one client's credentials, or the operator's.
+// Work is shared only between requests of one origin, except by digest after each request's
+// access was checked.
 type origin struct {
 	client *remote.Client
 	// manifests are those that the gate holds.
 	manifests *manifests
-	// address is where the upstream is reached; repositories keep the names that
-	// they are judged by everywhere else.
+	// address is where the upstream is reached. Repositories keep the names that they are
+	// judged by.
 	address name.Registry
-	// personal is set where the credentials are a client's own: its access is checked
-	// before shared content is served.
+	// personal: the credentials are a client's own, whose access is checked before shared
+	// content is sent.
 	personal bool
-	// challenge is what asks a client for credentials where the upstream has answered
-	// 401 or 403; none: others would not help. Nil: they are the operator's, and no
-	// client can help.
+	// challenge asks a client for credentials after the upstream said 401 or 403; empty:
+	// others would not help. Nil: the credentials are the operator's, and no client can
+	// help.
 	challenge func(status int) []string
 }
 
@@ -52,8 +52,8 @@ func (o *origin) ref(ref name.Reference) name.Reference {
 
 func (o *origin) digest(d name.Digest) name.Digest { return o.at(d.Context()).Digest(d.DigestStr()) }
 
-// DeniesApart says that no denial is shared with other gates, see verify.SharedCache: their
-// upstreams and credentials are others.
+// DeniesApart: denials are not shared with other gates, which have other upstreams and
+// credentials; see verify.SharedCache.
 func (o *origin) DeniesApart() {}
 
 // Resolve implements registry.Reader.
@@ -82,7 +82,7 @@ func (o *origin) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 	return o.client.Referrers(ctx, o.digest(subject))
 }
 
-// pull is what one request is about.
+// pull is the repository of a request, and where it is read.
 type pull struct {
 	repo name.Repository
 	from *origin
@@ -93,8 +93,8 @@ func (p pull) digest(d string) name.Digest { return p.repo.Digest(d) }
 // maxCredentials bounds the clients' credentials that are remembered.
 const maxCredentials = 1000
 
-// origins are those of clients' credentials. Credentials are kept by the client that
-// uses them and nowhere else; here they are known by a keyed hash.
+// origins are those of clients' credentials. Only the client that uses credentials holds
+// them; here they are known by a keyed hash.
 type origins struct {
 	key   []byte
 	known *lru.Cache[string, *origin]
@@ -104,7 +104,7 @@ func newOrigins() *origins {
 	return &origins{key: randomKey(), known: lru.New[string, *origin](nil, maxCredentials)}
 }
 
-// of returns the origin for what parts say, which open makes where it is not known.
+// of returns the origin for some parts, which open makes if it is not known.
 func (o *origins) of(open func() (*origin, error), parts ...string) (*origin, error) {
 	m := hmac.New(sha256.New, o.key)
 	for _, part := range parts {

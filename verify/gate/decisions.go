@@ -15,17 +15,16 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// role is what a digest is asked for as. What holds for one role says nothing about
-// the others: that evidence lists a digest as its blob does not let a manifest of
-// that digest pass.
+// role is what a digest is requested as. A decision for one role says nothing about the
+// others: a digest that evidence lists as its blob does not pass as a manifest.
 type role string
 
 const (
 	asManifest role = "manifest"
 	asBlob     role = "blob"
-	// asImage is evidence that a tag names, and that was judged by itself.
+	// asImage is evidence that a tag names, judged as an image.
 	asImage role = "image"
-	// asList is a list of referrers that the gate has written.
+	// asList is a list of referrers that the gate wrote.
 	asList role = "list"
 )
 
@@ -40,48 +39,47 @@ func (k permitKey) parts() []string {
 	return []string{"gate permit", k.policy, k.repo, k.digest, string(k.as)}
 }
 
-// permit is what was decided about a manifest, or what a blob rests on.
+// permit is a decision about a manifest, or what a blob rests on.
 type permit struct {
-	// Allowed is the decision until Until. It was reached at At, or what it rests on
-	// was.
+	// Allowed is the decision, used until Until. At is when it, or what it rests on, was
+	// reached.
 	Allowed bool      `json:"allowed,omitempty"`
 	At      time.Time `json:"at,omitzero"`
 	Until   time.Time `json:"until,omitzero"`
 	// Size is the blob's, as the manifest says; -1 for manifests.
 	Size int64 `json:"size"`
-	// Evidence: it passes for what it is about, and must be evidence.
+	// Evidence: it passes because of its subject, and must be evidence.
 	Evidence bool `json:"evidence,omitempty"`
 	// Kinds are what a blob of evidence may be.
 	Kinds kinds.Set `json:"kinds,omitempty"`
-	// Looks says by which rules it is evidence: another gate's may be others.
+	// Looks identifies the rules by which it is evidence: another gate's may differ.
 	Looks string `json:"looks,omitempty"`
 	Rule  string `json:"rule,omitempty"`
-	// Warning is the denial that a rule which only warns did not enforce.
+	// Warning is the denial that a rule with mode warn did not enforce.
 	Warning string `json:"warning,omitempty"`
 	// Reason is that denial's.
 	Reason verify.Reason `json:"reason,omitempty"`
 
 	// policyDigest is that of the policy that it was asked for by, for reports.
 	policyDigest string
-	// result is the decision itself, where this process made it.
+	// result is the decision itself, if this process made it.
 	result *verify.Result
-	// denied is the refusal, where the decision is negative.
+	// denied is the denial; nil: the permit allows.
 	denied *verify.Error
-	// depth is how far away a denial was asked for when something that might have
-	// vouched for it was too far away to count. A request from nearer has it decided
-	// again. 0: it holds for all.
+	// depth is the distance from which a denial was requested whose voucher was too far
+	// away to count. A request from nearer decides again. 0: the denial holds for all.
 	depth int
-	// about is what it is evidence about, where it does not say so itself.
+	// about is the subject of evidence that does not name it itself.
 	about string
 	// policy is that of its key.
 	policy string
-	// linked is how much had been forgotten of links when those of this manifest
-	// were known to be there; see judge.relink. Nil: it has none.
+	// linked counts how many links had been forgotten when those of this manifest were
+	// known to be there; see judge.relink. Nil: it has none.
 	linked *atomic.Int64
 }
 
-// forBlob is what follows from a decision for a blob that the manifest lists: may is what
-// it may be as evidence.
+// forBlob is the permit of a blob that the manifest lists. may are the kinds that it may
+// have as evidence.
 func (d *permit) forBlob(size int64, may kinds.Set) permit {
 	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning, Reason: d.Reason}
 }
@@ -95,9 +93,9 @@ func (d *permit) report(image, digest string) verify.Report {
 	return to
 }
 
-// linkKey names a digest that manifests of a repository list. There is no policy in
-// it: who lists what does not change with that, so a pull under way goes on when the
-// policy is replaced.
+// linkKey names a digest that manifests of a repository list. It names no policy: listing
+// does not depend on the policy, so a pull under way continues after the policy is
+// replaced.
 type linkKey struct {
 	repo, digest string
 	as           role
@@ -105,25 +103,24 @@ type linkKey struct {
 
 func (k linkKey) parts() []string { return []string{"gate link", k.repo, k.digest, string(k.as)} }
 
-// link is what may vouch for a digest. It decides nothing: each parent is judged
-// when it is needed.
+// link is what may vouch for a digest. It decides nothing: each parent is judged when it is
+// needed.
 type link struct {
-	// Parents are manifests that list the digest, or that it is evidence about, the
-	// latest first, but evidence after images.
+	// Parents are manifests that list the digest, or that it is evidence about: images
+	// before evidence, the latest first.
 	Parents []string `json:"parents"`
 	// Evidence: no image is among them.
 	Evidence bool `json:"evidence,omitempty"`
-	// Kinds are what evidence has said that a blob may be, also such evidence as had to
-	// make room among the parents for an attacker's.
+	// Kinds are those that evidence gave a blob, also evidence that had to make room among
+	// the parents.
 	Kinds kinds.Set `json:"kinds,omitempty"`
 }
 
-// maxParents bounds what is remembered of manifests that share a blob.
+// maxParents bounds the remembered manifests that share a blob.
 const maxParents = 4
 
-// decisions are those that are known: permits, and the links between digests that they
-// were reached by. The durations, and the store that processes share, are the
-// verifier's.
+// decisions are permits, and the links between digests that they were reached by. The
+// durations and the shared store are the verifier's.
 type decisions struct {
 	now     clock
 	rules   evidenceRules
@@ -135,17 +132,16 @@ type decisions struct {
 	changing sync.Mutex
 }
 
-// The shelves of decisions.permits and decisions.links. No flood of refused names drives
-// out what is good, and no evidence: an attacker who can push can attach as much as there
-// is room for.
+// The shelves of decisions.permits and decisions.links. A flood of denied names displaces
+// nothing good, and neither does evidence: an attacker who can push can attach any amount.
 const (
 	imageShelf = iota
 	evidenceShelf
 	refusedShelf // of permits alone
 )
 
-// decisionBytes is what a decision weighs at least, and all of them on average at most:
-// there are no more than Config.MaxDecisions, and their memory is bounded.
+// decisionBytes is the least weight of a decision, and the greatest on average: memory is
+// bounded by Config.MaxDecisions.
 const decisionBytes = 512
 
 func newDecisions(c *Config) *decisions {
@@ -197,8 +193,8 @@ func (l link) weight() int64 {
 	return max(decisionBytes, each+parent*int64(len(l.Parents)))
 }
 
-// get returns a decision that can be used now, and here: another gate may have reached
-// it, which keeps its decisions for longer, or takes more for evidence.
+// get returns a decision that can be used now, and here: another gate may have reached it,
+// which keeps decisions for longer or has other rules of evidence.
 func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey) (permit, bool) {
 	known, ok := ds.permits.Get(key)
 	if !ok {
@@ -211,7 +207,7 @@ func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey)
 	return known, ok && ds.hold(v, known)
 }
 
-// added puts what was recalled where there is nothing yet, and returns what is there.
+// added puts a recalled value where nothing is yet, and returns what is there.
 func added[K comparable, V any](ds *decisions, to *lru.Cache[K, V], key K, recalled V, on int) V {
 	ds.changing.Lock()
 	defer ds.changing.Unlock()
@@ -238,16 +234,16 @@ func (ds *decisions) put(key permitKey, d permit) {
 	ds.permits.PutOn(d.shelf(), key, d)
 }
 
-// ttl is how long what follows from a decision is kept. It is looked at again
-// once the decision has ended. A slow pull still finds what its blobs rest on then.
+// ttl is how long what follows from a decision is kept. It is checked again after the
+// decision has ended: a slow pull still finds what its blobs rest on.
 func (ds *decisions) ttl(v *verify.Verifier, d *permit) time.Duration {
 	allowed, _ := v.TTLs()
 	return d.Until.Sub(ds.now()) + allowed
 }
 
-// putBlob keeps what a blob rests on. What images list is not changed by evidence
-// that lists it too: who can attach that could have it taken for evidence, or for
-// something of another size.
+// putBlob keeps what a blob rests on. Evidence that lists a blob of an image changes
+// nothing about it: an attacker who attaches evidence could otherwise have it taken for
+// evidence, or for something of another size.
 func (ds *decisions) putBlob(v *verify.Verifier, key permitKey, d permit) {
 	ds.changing.Lock()
 	defer ds.changing.Unlock()
@@ -274,9 +270,9 @@ func (ds *decisions) link(ctx context.Context, v *verify.Verifier, key linkKey) 
 	return known
 }
 
-// addLink remembers that a manifest, which rests on a decision, lists a digest, and lets
-// other gates find it for a while. Evidence never goes before images: an attacker who
-// attaches it could drive them out. may is what a blob may be as evidence.
+// addLink remembers that a manifest, which rests on a decision, lists a digest, and shares
+// that with other gates for a while. Evidence never goes before images: an attacker could
+// displace them. may are the kinds that a blob may have as evidence.
 func (ds *decisions) addLink(ctx context.Context, v *verify.Verifier, key linkKey, parent string, of *permit, may kinds.Set) {
 	if known, changed := ds.changeLink(key, parent, of.Evidence, may); changed {
 		remember(ctx, v, key.parts(), known, ds.ttl(v, of))
@@ -293,7 +289,7 @@ func (ds *decisions) changeLink(key linkKey, parent string, evidence bool, may k
 	return known, changed
 }
 
-// with is a link with one more parent; false: it changes nothing.
+// with is a link with one more parent; false: nothing changes.
 func (l link) with(parent string, known, evidence bool, may kinds.Set) (link, bool) {
 	may |= l.Kinds
 	others := slices.DeleteFunc(slices.Clone(l.Parents), func(other string) bool { return other == parent })
@@ -309,14 +305,14 @@ func (l link) with(parent string, known, evidence bool, may kinds.Set) (link, bo
 	return l, true
 }
 
-// linkedAt makes the linked of a permit. -1: its links may not be there.
+// linkedAt makes the linked of a permit. -1: its links may be missing.
 func linkedAt(forgotten int64) *atomic.Int64 {
 	n := new(atomic.Int64)
 	n.Store(forgotten)
 	return n
 }
 
-// mayBe says what each blob may be that evidence lists; nil: it is not evidence.
+// mayBe says which kinds each blob of evidence may have; nil: the manifest is not evidence.
 func (ds *decisions) mayBe(m *manifest, evidence bool) map[v1.Hash]kinds.Set {
 	if !evidence {
 		return nil
@@ -324,7 +320,7 @@ func (ds *decisions) mayBe(m *manifest, evidence bool) map[v1.Hash]kinds.Set {
 	return ds.rules.kindsOf(m.doc)
 }
 
-// keep keeps what was decided about a manifest, and what follows for what it lists.
+// keep keeps a decision about a manifest, and what follows for what it lists.
 func (ds *decisions) keep(ctx context.Context, v *verify.Verifier, key permitKey, m *manifest, d *permit) {
 	if !d.Allowed {
 		ds.put(key, *d)
@@ -349,8 +345,8 @@ func (ds *decisions) keep(ctx context.Context, v *verify.Verifier, key permitKey
 	}
 }
 
-// relink makes sure that what a manifest lists is known to be listed by it: links
-// may have been forgotten before the decision that they rest on.
+// relink ensures that the links of what a manifest lists are known: links may be forgotten
+// before the decision that they rest on.
 func (ds *decisions) relink(ctx context.Context, v *verify.Verifier, repo string, m *manifest, d permit) {
 	if d.linked == nil {
 		return
@@ -369,8 +365,8 @@ func (ds *decisions) relink(ctx context.Context, v *verify.Verifier, repo string
 	}
 }
 
-// recall reads what processes share under a name. An old entry that was put back is no
-// more than it was: what ends says so itself, and what it is about is part of its name.
+// recall reads what processes share under a name. A store may return an old value: the
+// value says when it ends, and its name says what it is about.
 func recall[T any](ctx context.Context, v *verify.Verifier, about []string) (value T, ok bool) {
 	shared := v.Shared()
 	if shared == nil {
@@ -384,7 +380,7 @@ func recall[T any](ctx context.Context, v *verify.Verifier, about []string) (val
 	return value, true
 }
 
-// remember lets other processes find a value for a while.
+// remember shares a value with other processes for a while.
 func remember[T any](ctx context.Context, v *verify.Verifier, about []string, value T, keep time.Duration) {
 	shared := v.Shared()
 	if shared == nil || keep <= 0 {

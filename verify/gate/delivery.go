@@ -13,11 +13,11 @@ import (
 // delivery is a blob on its way to one client.
 type delivery struct {
 	*exchange
-	// allowed is what the blob rests on.
+	// allowed is the permit of the blob.
 	allowed permit
 }
 
-// blob answers with a blob that a manifest lists which passes.
+// blob answers with a blob that a passing manifest lists.
 func (x *exchange) blob() error {
 	allowed, err := x.allowedBlob()
 	if err != nil {
@@ -206,7 +206,7 @@ func (d *delivery) shared(s span, key downloadKey) error {
 	return nil
 }
 
-// restAlone goes on where a download has failed, and a part of it was sent.
+// restAlone continues after a download failed and a part of it was sent.
 func (d *delivery) restAlone(l *download, rest span) {
 	body, err := d.p.from.Blob(d.ctx, d.p.digest(d.l.ref), d.allowed.Size)
 	if err != nil {
@@ -216,7 +216,7 @@ func (d *delivery) restAlone(l *download, rest span) {
 	d.rest(&continued{r: body, from: l.file, left: rest.from}, rest)
 }
 
-// rest sends what follows on what was sent already.
+// rest sends what follows the part that was sent.
 func (d *delivery) rest(body io.Reader, s span) {
 	if err := d.stream(body, s); err != nil {
 		d.mismatch(err)

@@ -19,8 +19,8 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
-// downloads are the blobs that are being fetched. All who want one at the same time
-// read from one file while it grows.
+// downloads are the blobs that are being fetched. Concurrent clients of a blob read one
+// file while it grows.
 type downloads struct {
 	store   *store.Store // nil: none
 	tempDir string
@@ -43,15 +43,15 @@ type downloads struct {
 	large atomic.Int64
 }
 
-// downloadKey names a download. An upstream that is slow holds up no client of another
-// one, and a manifest that lies about a size no client that has the true one.
+// downloadKey names a download. A slow upstream delays no client of another upstream. A
+// manifest that lies about a size delays no client of a manifest with the true one.
 type downloadKey struct {
 	address name.Registry
 	digest  string
 	// size is what a manifest says; unknownSize: what it is, up to MaxEvidenceBytes.
 	size int64
-	// by are those who may join: who reads the same repository with the same
-	// credentials. Zero: all.
+	// by limits who may join: requests for the same repository with the same credentials.
+	// Zero: all.
 	by pull
 }
 
@@ -59,8 +59,8 @@ type downloadKey struct {
 // other.
 const unknownSize = -1
 
-// download is a blob on its way from an upstream to a file. The registry's client
-// hashes it: until that has seen the whole blob, the last byte is withheld.
+// download is a blob on its way from an upstream to a file. The registry's client hashes
+// it, and the last byte is withheld until the whole blob has its digest.
 type download struct {
 	all    *downloads
 	key    downloadKey
@@ -171,8 +171,7 @@ func (l *download) left(whole bool) {
 	l.leaveKept()
 }
 
-// leaveKept leaves a download, or keeps it in place of its user: there may be others who
-// want another part.
+// leaveKept leaves a download, or keeps it for clients that want another part.
 func (l *download) leaveKept() {
 	l.mu.Lock()
 	keep := l.partly && l.done && l.err == nil && !l.stored && !l.kept
@@ -286,7 +285,7 @@ func (l *download) end() bool {
 }
 
 // errUnwanted says that a download had no client for long.
-var errUnwanted = errors.New("it has no client any more")
+var errUnwanted = errors.New("its clients have left")
 
 // keep moves a complete file into the store, and reports whether it is there.
 func (d *downloads) keep(ctx context.Context, l *download) bool {

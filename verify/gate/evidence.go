@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
@@ -18,50 +17,53 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// evidenceRules are the positive definition of what passes without being judged. Every
-// path asks them: manifests by tag and by digest, lists of referrers, blobs.
+// evidenceRules define what passes without being judged, by what it is. Every path uses
+// them: manifests by tag and by digest, lists of referrers, blobs.
 type evidenceRules struct {
-	// more are further media types of layers: of JSON objects.
+	// more are further media types of layers, of JSON objects and of text.
 	more []string
 	// maxBytes bounds each blob.
 	maxBytes int64
 }
 
-// maxEvidenceLayers bounds what one manifest of evidence lists. All of it is remembered.
-// cosign keeps all signatures of an image in one manifest.
+// maxEvidenceLayers bounds the layers of one manifest of evidence, which are all
+// remembered. cosign keeps all signatures of an image in one manifest.
 const maxEvidenceLayers = 1000
 
-// name tells rules apart from those of other gates, and of other versions of this one.
+// name identifies rules among those of other gates, and of other versions of this one.
 func (e evidenceRules) name() string {
 	sum := sha256.New()
 	for _, known := range slices.Sorted(slices.Values(e.more)) {
 		_, _ = fmt.Fprintf(sum, "%q\n", known) // a hash does not fail
 	}
-	_, _ = fmt.Fprintf(sum, "kinds 1 %d %d", e.maxBytes, maxEvidenceLayers)
+	_, _ = fmt.Fprintf(sum, "kinds 2 %d %d", e.maxBytes, maxEvidenceLayers)
 	return hexOf(sum.Sum(nil))
 }
 
-// ofLayer says what a layer of a media type may be; 0: evidence has no such layers.
+// ofLayer says which kinds a layer of a media type may have; 0: evidence has no such
+// layers.
 func (e evidenceRules) ofLayer(mediaType string) kinds.Set {
-	if known := evidence.KindsOfLayer(mediaType); known != 0 {
+	known := evidence.KindsOfLayer(mediaType)
+	if evidence.IsImageType(mediaType) || !slices.ContainsFunc(e.more, func(more string) bool {
+		prefix, open := strings.CutSuffix(more, "*")
+		return mediaType == more || open && known == 0 && strings.HasPrefix(mediaType, prefix)
+	}) {
 		return known
 	}
-	if !evidence.IsImageType(mediaType) && slices.ContainsFunc(e.more, func(more string) bool {
-		prefix, open := strings.CutSuffix(more, "*")
-		return mediaType == more || open && strings.HasPrefix(mediaType, prefix)
-	}) {
-		return kinds.JSON
-	}
-	return 0
+	return known | kinds.JSON | kinds.Text
 }
 
-// admit reports whether a manifest can be nothing but evidence:
-//   - its members are those that the OCI specification names for a manifest;
-//   - it has at least one layer, and its config and layers are of kinds that evidence has;
+// admit reports whether a manifest can only be evidence:
+//   - its members are those that the OCI specification names for a manifest, and its
+//     artifact type is not that of an image;
+//   - it has a layer, and its config and layers have media types of evidence;
 //   - each is small enough, for no platform and at no other address;
-//   - what stands in the manifest itself in place of a blob is of the blob's kind.
+//   - content in the manifest itself is of the kind of its media type.
 func (e evidenceRules) admit(m *manifest) bool {
 	d := m.doc
+	if evidence.IsImageConfig(d.ArtifactType) || len(d.ArtifactType) > maxMediaType {
+		return false
+	}
 	if d.IsIndex || len(d.Layers) == 0 || len(d.Layers) > maxEvidenceLayers || !e.admitsPart(*d.Config, evidence.KindsOfConfig(string(d.Config.MediaType))) {
 		return false
 	}
@@ -87,7 +89,7 @@ func (e evidenceRules) admitsPart(d v1.Descriptor, may kinds.Set) bool {
 	return isItself(d) && is(d.Data, may)
 }
 
-// isItself reports whether the content that stands in a descriptor is what it describes.
+// isItself reports whether the content in a descriptor is what the descriptor describes.
 func isItself(d v1.Descriptor) bool {
 	if len(d.Data) == 0 {
 		return true
@@ -101,9 +103,9 @@ func is(content []byte, may kinds.Set) bool {
 	return err == nil && what&may != 0
 }
 
-// annotations are those of evidence that may pass. Clients take what some say for more
-// than a remark: containerd where it finds content and how to mount it, and readers of
-// ours the content itself, which must be evidence as any other.
+// annotations are those of evidence that may pass. Clients act on some: containerd on where
+// to find and how to mount content, and readers of Hallmark on the content itself, which
+// must be evidence as any other.
 func (e evidenceRules) annotations(all map[string]string) map[string]string {
 	kept := maps.Clone(all)
 	maps.DeleteFunc(kept, func(name, value string) bool {
@@ -113,7 +115,7 @@ func (e evidenceRules) annotations(all map[string]string) map[string]string {
 	return kept
 }
 
-// admitsContent looks at the content that registry.AnnotationContent repeats.
+// admitsContent judges the content that registry.AnnotationContent repeats.
 func (e evidenceRules) admitsContent(text string) bool {
 	words := strings.Split(text, " ")
 	if len(words) != 4 {
@@ -123,27 +125,41 @@ func (e evidenceRules) admitsContent(text string) bool {
 	return err == nil && is(content, e.ofLayer(words[2]))
 }
 
-// entry is what a list of referrers says here of an entry of the upstream's; false: the
-// entry cannot be one of evidence.
-func (e evidenceRules) entry(d v1.Descriptor) (v1.Descriptor, bool) {
-	if d.MediaType != types.OCIManifestSchema1 && d.MediaType != types.DockerManifestSchema2 || d.Platform != nil || evidence.IsImageConfig(d.ArtifactType) {
-		return v1.Descriptor{}, false
+// refers reports whether a manifest passes for its subject: it can only be evidence, and
+// its config is not an image's.
+func (e evidenceRules) refers(m *manifest) bool {
+	if m.doc.Subject == nil || m.doc.Config == nil || evidence.IsImageConfig(string(m.doc.Config.MediaType)) {
+		return false
 	}
-	entry := v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: d.ArtifactType, Annotations: e.annotations(d.Annotations)}
+	subject := m.doc.Subject.Digest.String()
+	return subject != m.digest && checkDigest(subject) == nil && e.admit(m)
+}
+
+// entryOf is the entry of a manifest in a list of referrers.
+// Source: OCI Distribution Specification v1.1, "Listing Referrers".
+func (e evidenceRules) entryOf(m *manifest) v1.Descriptor {
+	entry := m.descriptor()
+	entry.ArtifactType, entry.Annotations = m.doc.ArtifactType, e.annotations(m.doc.Annotations)
+	if entry.ArtifactType == "" && m.doc.Config != nil {
+		entry.ArtifactType = string(m.doc.Config.MediaType)
+	}
+	if len(entry.ArtifactType) > maxMediaType {
+		entry.ArtifactType = ""
+	}
 	if lengthOf(entry) > maxEntry {
 		entry.Annotations = nil
 	}
-	return entry, len(entry.ArtifactType) <= maxMediaType
+	return entry
 }
 
-// Bounds of an entry of a list that the gate writes: with more annotations it has none,
-// and a longer media type is none (RFC 6838, section 4.2).
+// Bounds of an entry in the gate's list. Beyond maxEntry it has no annotations. A longer
+// media type is not one (RFC 6838, section 4.2).
 const (
 	maxEntry     = 8 << 10
 	maxMediaType = 255
 )
 
-// kindsOf says what each blob may be that a manifest of evidence lists.
+// kindsOf says which kinds each blob of a manifest of evidence may have.
 func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
 	may := map[v1.Hash]kinds.Set{d.Config.Digest: evidence.KindsOfConfig(string(d.Config.MediaType))}
 	for _, l := range d.Layers {
@@ -152,8 +168,8 @@ func (e evidenceRules) kindsOf(d *oci.Document) map[v1.Hash]kinds.Set {
 	return may
 }
 
-// evidenceTag reads cosign's tags, and the fallback tag of the referrers API, and
-// returns the digest that they are about.
+// evidenceTag reads cosign's tags and the fallback tag of the referrers API, and returns
+// the digest that they are about.
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
 func evidenceTag(tag string) (subject, suffix string, ok bool) {
 	rest, ok := strings.CutPrefix(tag, "sha256-")

@@ -9,9 +9,9 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/limit"
 )
 
-// evidence answers with a blob that only evidence lists. All of it is read, hashed and
-// looked at before any of it is sent. Its size is its own: a manifest that lies about
-// that hides nothing from who asks for another one's.
+// evidence answers with a blob that only evidence lists. The whole blob is read, hashed and
+// inspected before any of it is sent. Its size is its own: a manifest that lies about the
+// size hides nothing from a client of another manifest.
 func (d *delivery) evidence() error {
 	if known, ok := d.g.forms.seen.Get(d.l.ref); ok {
 		if err := d.isEvidence(known); err != nil {
@@ -62,8 +62,7 @@ type heldBlob struct {
 	leave func(whole bool)
 }
 
-// isEvidence refuses what is of no kind that a manifest which passes says it is. The
-// blob has the size that was seen.
+// isEvidence refuses a blob that has none of the kinds which manifests that pass give it.
 func (d *delivery) isEvidence(seen form) error {
 	d.allowed.Size = seen.size
 	if seen.kinds&d.allowed.Kinds != 0 {
@@ -111,7 +110,7 @@ func (d *delivery) whole() (*heldBlob, error) {
 	}
 }
 
-// maxInMemory bounds evidence that is read where files cannot be written: each client may
+// maxInMemory bounds evidence that is read while files cannot be written: each client may
 // cost as much.
 const maxInMemory = 32 << 10
 

@@ -14,25 +14,24 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// forms says what contents are that were attached as evidence.
+// forms remember the kinds of content that was attached as evidence.
 type forms struct {
 	seen    *lru.Cache[string, form]
 	looking singleflight.Group[string, form]
 }
 
-// form is what some content was seen to be.
+// form is what some content is.
 type form struct {
 	kinds kinds.Set
 	size  int64
 }
 
-// maxForms bounds what is remembered of that.
+// maxForms bounds how many are remembered.
 const maxForms = 10_000
 
 func newForms() *forms { return &forms{seen: lru.New[string, form](nil, maxForms)} }
 
-// of looks at content, once for all who want it, and makes sure that it is what its
-// digest says.
+// of inspects content, once for concurrent requests, and checks its digest.
 func (f *forms) of(ctx context.Context, digest string, content *io.SectionReader) (form, error) {
 	if known, ok := f.seen.Get(digest); ok {
 		return known, nil
@@ -54,8 +53,63 @@ func (f *forms) of(ctx context.Context, digest string, content *io.SectionReader
 	})
 }
 
-// inTurns is content that is looked at while a processor may be used (see budget.Work),
-// and that lets others go first now and then.
+// ofBlob is of for a blob of an upstream, which is read once for concurrent requests. Of
+// more bytes than most it has no kind.
+func (f *forms) ofBlob(ctx context.Context, p pull, digest string, most int64) (form, error) {
+	if known, ok := f.seen.Get(digest); ok {
+		return known, nil
+	}
+	return f.looking.Do(ctx, p.digest(digest).String(), func(ctx context.Context) (form, error) {
+		body, err := p.from.Blob(ctx, p.digest(digest), -1)
+		if err != nil {
+			return form{}, err
+		}
+		defer func() { _ = body.Close() }() // read to its end, or failed already
+		content := &arriving{ctx: ctx, r: io.LimitReader(body, most+1)}
+		defer content.end()
+		what, err := kinds.Of(content)
+		switch {
+		case err != nil:
+			return form{}, err
+		case content.read > most:
+			return form{size: content.read}, nil
+		}
+		seen := form{what, content.read}
+		f.seen.Put(digest, seen)
+		return seen, nil
+	})
+}
+
+// arriving is content that is inspected while it arrives. A processor is held between two
+// reads, and not while the upstream is waited for.
+type arriving struct {
+	ctx   context.Context
+	r     io.Reader
+	read  int64
+	leave func() // nil: no processor is held
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	a.end()
+	n, err := a.r.Read(p)
+	a.read += int64(n)
+	leave, busy := budget.Work(a.ctx)
+	if busy != nil {
+		return 0, busy
+	}
+	a.leave = leave
+	return n, err
+}
+
+func (a *arriving) end() {
+	if a.leave != nil {
+		a.leave()
+		a.leave = nil
+	}
+}
+
+// inTurns is content that is inspected while a processor may be used (see budget.Work). It
+// lets other work go first now and then.
 type inTurns struct {
 	ctx   context.Context
 	r     io.Reader
@@ -63,7 +117,7 @@ type inTurns struct {
 	leave func() // nil: it is not its turn
 }
 
-// turn is how much is looked at in one turn: some milliseconds' worth.
+// turn is how much is inspected in one turn: some milliseconds' worth.
 const turn = 256 << 10
 
 func (t *inTurns) Read(p []byte) (int, error) {
@@ -91,7 +145,7 @@ func (t *inTurns) end() {
 }
 
 func noEvidence() *refusal {
-	r := refuse(http.StatusForbidden, codeDenied, "the blob is not let through: it was attached as evidence, and is an archive, a program or anything else but what its media type allows")
+	r := refuse(http.StatusForbidden, codeDenied, "the blob is denied: it was attached as evidence, and its content is not of the kind that its media type names")
 	r.reason = "not-evidence"
 	return r
 }

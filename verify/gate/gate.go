@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// gate is what Handler and Transport are two faces of: parts that each do one thing for
-// a request, whose steps exchange.answer names.
+// gate is what Handler and Transport share: parts that each do one thing for a request,
+// whose steps exchange.answer names.
 type gate struct {
 	c         Config
 	patience  patience
@@ -42,7 +42,7 @@ func newGate(c Config) *gate {
 	g.judge = &judge{
 		source: c.Verifier, now: now, patience: soon, decisions: newDecisions(&c), manifests: g.manifests, upstreams: g.upstreams,
 	}
-	g.lists = &lists{recent: recent, rules: g.judge.decisions.rules, maxBytes: c.MaxListBytes, patience: soon}
+	g.lists = &lists{recent: recent, referrers: newReferrers(g.judge, g.access, g.forms), maxBytes: c.MaxListBytes, patience: soon}
 	g.blobs = &blobs{judge: g.judge, recent: recent, open: c.InsecureOpenBlobs}
 	g.downloads = &downloads{
 		store: c.Store, tempDir: c.TempDir, maxKept: c.MaxSpoolBytes, maxEvidence: c.MaxEvidenceBytes,
@@ -54,8 +54,8 @@ func newGate(c Config) *gate {
 // clock is Config.Now.
 type clock func() time.Time
 
-// term is how long something that was said holds. It has a beginning, too: what was
-// said while the clock was ahead would hold for as long as it was.
+// term is how long an answer is used. It has a beginning: an answer of a time when the
+// clock was ahead would otherwise be used too long.
 type term struct{ from, until time.Time }
 
 // term begins now.
@@ -77,8 +77,8 @@ func (p patience) whole(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeoutCause(ctx, time.Duration(p), errLate)
 }
 
-// asking is a context for asking an upstream. Where there is a last word, half of the
-// time is left to judge by that.
+// asking is a context for asking an upstream. If an earlier answer is known, half of the
+// time is left to judge by it.
 func (p patience) asking(ctx context.Context, lastWord bool) (context.Context, context.CancelFunc) {
 	if !lastWord {
 		return ctx, func() {}

@@ -31,7 +31,7 @@ type upstream struct {
 	operator *origin
 }
 
-// NewHandler makes the gate as an http.Handler.
+// NewHandler makes the gate as an http.Handler. Errors wrap ErrConfig.
 func NewHandler(c Config) (*Handler, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -42,7 +42,7 @@ func NewHandler(c Config) (*Handler, error) {
 		return nil, err
 	}
 	if len(upstreams) == 0 {
-		return nil, fmt.Errorf("%w: there is no upstream", ErrConfig)
+		return nil, fmt.Errorf("%w: Upstreams is empty", ErrConfig)
 	}
 	client, err := remote.New(c.Client)
 	if err != nil {
@@ -56,7 +56,7 @@ func NewHandler(c Config) (*Handler, error) {
 	return &Handler{gate: g, upstreams: upstreams, client: client, personal: newOrigins()}, nil
 }
 
-// ServeHTTP answers the pull API; see the package documentation.
+// ServeHTTP serves the pull API; see the package documentation.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	leave, refused := h.gate.limits.enter(clientOf(addressOf(r)))
 	if refused != nil {
@@ -76,13 +76,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// target says what a request is about.
+// target is what a request is about.
 func (h *Handler) target(r *http.Request) (location, pull, *refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return location{}, pull{}, refuse(http.StatusMethodNotAllowed, codeUnsupported, "this gate is for pulling: only GET and HEAD are answered")
 	}
 	if r.URL.IsAbs() {
-		return location{}, pull{}, refuse(http.StatusBadRequest, codeUnsupported, "this is no forward proxy; ask for a path")
+		return location{}, pull{}, refuse(http.StatusBadRequest, codeUnsupported, "this is not a forward proxy; ask for a path")
 	}
 	l, refused := locate(r.URL)
 	if refused != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// hashing fails in place of io.EOF where what was read is not what its digest says.
+// hashing returns an error instead of io.EOF if the content does not have its digest.
 type hashing struct {
 	r      io.Reader
 	want   string

@@ -13,7 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// judge says which manifests pass.
+// judge decides which manifests pass.
 type judge struct {
 	source    verify.Source
 	now       clock
@@ -30,9 +30,9 @@ type judgeKey struct {
 	key  permitKey
 }
 
-// ruledOut is an error where the policy denies what is asked for whatever there is. It
-// comes before all else: such a request costs the upstream nothing, and its answer tells
-// nothing of what the upstream has.
+// ruledOut returns an error if the policy denies the request whatever exists. It comes
+// first: such a request costs the upstream nothing, and its response tells nothing about
+// the upstream.
 func (j *judge) ruledOut(ctx context.Context, p pull, l location) error {
 	v, err := j.source.Verifier(ctx)
 	if err != nil {
@@ -51,8 +51,7 @@ func (j *judge) ruledOut(ctx context.Context, p pull, l location) error {
 	return nil
 }
 
-// forbidden is the denial of a digest that the policy denies whatever it is; nil: it
-// does not.
+// forbidden is the denial of a digest that the policy denies; nil: the policy does not.
 func forbidden(v *verify.Verifier, p pull, digest string) *verify.Error {
 	reason, denied := v.Denies(digest)
 	if !denied {
@@ -64,18 +63,18 @@ func forbidden(v *verify.Verifier, p pull, digest string) *verify.Error {
 	}
 }
 
-// decide says whether a manifest passes now: by a decision that still holds (cached), or
-// by judging it, once for all who ask. A permit that is returned without an error is
-// allowed, or denied; errors are not decisions.
+// decide says whether a manifest passes now, by a cached decision, or by judging it once
+// for concurrent requests. The permit allows or denies. An error is not a decision.
 //
-// A manifest passes only if the policy does not deny its digest. What it brings along
-// must be what it describes, and no manifest that the policy denies. Then one of these
-// has to hold, looked for in this order (see walk):
+// The decision, in this order:
 //
-//   - a manifest that lists it passes;
-//   - it is evidence (see evidenceRules) and its subject passes; what a tag other
-//     than those of evidence names must pass by itself, though (see byItself);
-//   - the verifier allows it.
+//   - the policy denies the digest: denied;
+//   - it carries content that is not what its descriptor says, or that the policy denies:
+//     denied;
+//   - a manifest that passes lists it: allowed;
+//   - it is evidence (see evidenceRules) and its subject passes: allowed. A manifest that a
+//     tag names must be allowed as an image as well (see byItself);
+//   - otherwise the verifier decides.
 func (j *judge) decide(ctx context.Context, p pull, digest string) (decided permit, cached bool, err error) {
 	v, err := j.source.Verifier(ctx)
 	if err != nil {
@@ -89,9 +88,8 @@ func (j *judge) decide(ctx context.Context, p pull, digest string) (decided perm
 	return decided, cached, err
 }
 
-// byItself judges a manifest as an image even if it would pass as evidence. A tag names
-// what its user wants to run, and that evidence may pass says nothing about that. What
-// it lists passes with it, and not as evidence.
+// byItself judges a manifest as an image even if it would pass as evidence: a tag names
+// what its user wants to run. What the manifest lists passes with it, not as evidence.
 func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, error) {
 	v, err := j.source.Verifier(ctx)
 	if err != nil {
@@ -115,7 +113,7 @@ func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, er
 	return decided, err
 }
 
-// once reaches a decision for all who ask for it with the same credentials.
+// once reaches a decision for all concurrent requests with the same credentials.
 func (j *judge) once(ctx context.Context, v *verify.Verifier, p pull, key permitKey, reach func(context.Context) (permit, error)) (permit, error) {
 	return j.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
 		if known, ok := j.decisions.get(ctx, v, key); ok && known.depth == 0 {
@@ -127,9 +125,8 @@ func (j *judge) once(ctx context.Context, v *verify.Verifier, p pull, key permit
 	})
 }
 
-// keep keeps a decision, and what follows from it for what the manifest lists. The
-// manifest is read for it again, mostly from memory: many judgements that take long must
-// not hold one each.
+// keep keeps a decision, and what follows for what the manifest lists. The manifest is read
+// again, mostly from memory: many slow judgements must not hold one each.
 func (j *judge) keep(ctx context.Context, v *verify.Verifier, p pull, key permitKey, decided *permit) error {
 	if !decided.Allowed {
 		j.decisions.keep(ctx, v, key, nil, decided)
@@ -169,7 +166,7 @@ func (j *judge) verified(ctx context.Context, v *verify.Verifier, p pull, digest
 }
 
 func (j *judge) denied(v *verify.Verifier, e *verify.Error) *permit {
-	// What was seen is in no answer, and may be much.
+	// No response shows the evidence, which may be large.
 	kept := *e
 	kept.Evidence = nil
 	_, lasts := v.TTLs()
@@ -197,7 +194,7 @@ func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
 	return d
 }
 
-// asEvidence lets a manifest pass that a tag of evidence has named. Nil: it does not.
+// asEvidence lets a manifest pass that a tag of evidence named. Nil: it does not pass.
 func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above permit, parent string) (*permit, error) {
 	m, err := j.manifests.byDigest(ctx, p, digest)
 	if err != nil || !j.decisions.rules.admit(m) {
@@ -216,8 +213,8 @@ func (j *judge) evidenceOf(above permit, subject string) *permit {
 	}
 }
 
-// permitEvidence lets evidence pass by digest too, and its blobs, by the policy that its
-// subject passes by: another one may hold by now.
+// permitEvidence lets evidence and its blobs pass by digest too, by the policy that its
+// subject passed by. Another policy may be in use by now.
 func (j *judge) permitEvidence(ctx context.Context, v *verify.Verifier, p pull, m *manifest, d *permit) {
 	key := permitKey{d.policy, p.repo.Name(), m.digest, asManifest}
 	if known, ok := j.decisions.get(ctx, v, key); ok && known.Allowed {
@@ -227,7 +224,7 @@ func (j *judge) permitEvidence(ctx context.Context, v *verify.Verifier, p pull, 
 	j.keepAllowed(ctx, v, key, m, d)
 }
 
-// taggedEvidence lets what a tag of evidence names pass, if it is evidence about the
+// taggedEvidence lets the manifest of a tag of evidence pass if it is evidence about the
 // tag's subject. A nil permit: it is not.
 func (j *judge) taggedEvidence(ctx context.Context, p pull, digest, subject string, above permit, asked string) (*manifest, *permit, error) {
 	m, err := j.manifests.byDigest(ctx, p, digest)
@@ -248,8 +245,8 @@ func (j *judge) taggedEvidence(ctx context.Context, p pull, digest, subject stri
 	return m, decided, err
 }
 
-// permitList lets a list that the gate has written pass by digest, for a subject that
-// passes. Other gates find by the digest what it is about.
+// permitList lets a list that the gate wrote pass by digest, for a subject that passes.
+// Other gates find the subject by the digest.
 func (j *judge) permitList(ctx context.Context, p pull, list *manifest, subject string, above permit) {
 	v, err := j.source.Verifier(ctx)
 	if err != nil {
@@ -269,16 +266,16 @@ func (j *judge) listsOf(ctx context.Context, p pull, digest string) []string {
 	return j.decisions.link(ctx, v, linkKey{p.repo.Name(), digest, asList}).Parents
 }
 
-// relink makes sure of the links of a manifest that passes by a decision that was known.
+// relink ensures the links of a manifest that passes by a cached decision.
 func (j *judge) relink(ctx context.Context, p pull, m *manifest, d permit) {
 	if v, err := j.source.Verifier(ctx); err == nil { // the next request meets the same error
 		j.decisions.relink(ctx, v, p.repo.Name(), m, d)
 	}
 }
 
-// carried denies a manifest for what it brings along in descriptors' data: content that
-// is not what they describe, or manifests that the policy denies. Clients take that
-// content in place of asking for it. Nil: that denies nothing.
+// carried denies a manifest for content in its descriptors (data): content of another
+// digest, or manifests that the policy denies. Clients use that content instead of asking
+// for it. Nil: nothing to deny.
 func (j *judge) carried(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
 	m, err := j.manifests.byDigest(ctx, p, digest)
 	if err != nil {

@@ -4,27 +4,25 @@ import (
 	"context"
 	"errors"
 
-	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// maxNesting bounds how many manifests may vouch for one another: what vouches from
-// farther away does not count.
+// maxNesting bounds how many manifests may vouch for one another. A voucher farther away
+// does not count.
 const maxNesting = 5
 
-// walk decides about one manifest by what vouches for it: manifests that list it, and
-// what it is evidence about. Each of them has to pass itself, so they are decided first,
-// and what vouches for those before.
+// walk decides about one manifest by its vouchers: manifests that list it, and the subject
+// that it is evidence about. Each voucher must pass itself, and is decided first.
 type walk struct {
 	j *judge
 	v *verify.Verifier
 	p pull
-	// policy is v's Generation as it was at first: what is decided while trust changes is
-	// no decision of the new trust.
+	// policy is v's Generation at the beginning: a decision made while trust changes is not
+	// one of the new trust.
 	policy string
-	// path leads from what was asked for to what is decided now. It is never longer than
-	// maxNesting+2: one step more where an index has to be judged again.
+	// path leads from the requested manifest to the one that is decided now. Its length is
+	// at most maxNesting+2: one more if an index must be judged again.
 	path []*step
 }
 
@@ -32,33 +30,33 @@ type walk struct {
 type step struct {
 	digest string
 	begun  bool
-	// parents have listed it, and were not asked yet. Then its subject is asked.
+	// parents list it, and were not asked yet. Its subject is asked after them.
 	parents []string
 	subject bool // it was asked
 	asked   voucher
-	// far: something was too far away to count.
+	// far: a voucher was too far away to count.
 	far bool
 }
 
-// voucher is what may vouch for a step.
+// voucher may vouch for a step.
 type voucher struct {
 	digest string
 	// subject: the step is evidence about it; otherwise it lists the step.
 	subject bool
-	// again: its decision was no use, and it was judged once more.
+	// again: its decision could not be used, and it was judged again.
 	again bool
 }
 
-// answer is what was decided about a voucher.
+// answer is the decision about a voucher.
 type answer struct {
 	permit
 	err error
 }
 
 var (
-	// errFar says that what would vouch is too far away to count.
+	// errFar says that a voucher is too far away to count.
 	errFar = errors.New("what vouches for it is too far away")
-	// errAgain says that a voucher has to be judged again.
+	// errAgain says that a voucher must be judged again.
 	errAgain = errors.New("its decision is no use here")
 )
 
@@ -66,8 +64,8 @@ func (w *walk) key(digest string) permitKey {
 	return permitKey{w.policy, w.p.repo.Name(), digest, asManifest}
 }
 
-// run decides about a manifest. Each turn of its loop either asks one voucher, which is
-// then decided before, or ends one step. No step asks more than maxParents+1 vouchers.
+// run decides about a manifest. Each turn of its loop asks one voucher, which is then
+// decided first, or ends one step. No step asks more than maxParents+1 vouchers.
 func (w *walk) run(ctx context.Context, digest string) (permit, error) {
 	w.path = append(w.path, &step{digest: digest})
 	var told *answer // about what the step has asked
@@ -91,7 +89,7 @@ func (w *walk) run(ctx context.Context, digest string) (permit, error) {
 	}
 }
 
-// keep keeps what was decided about a step.
+// keep keeps the decision about a step.
 func (w *walk) keep(ctx context.Context, s *step, decided *permit) error {
 	if s.far && !decided.Allowed {
 		decided.depth = len(w.path) - 1
@@ -99,12 +97,12 @@ func (w *walk) keep(ctx context.Context, s *step, decided *permit) error {
 	return w.j.keep(ctx, w.v, w.p, w.key(s.digest), decided)
 }
 
-// next goes on with a step: ask is what has to be decided before; otherwise the step is
-// decided, or has failed. The decision, in this order:
+// next continues a step: ask is the voucher that must be decided first. Otherwise the step
+// is decided, or has failed. The decision, in this order:
 //
-//   - it brings along what must not pass: denied;
-//   - one of its vouchers passes, and lets it pass, or denies it as one of its children;
-//   - the verifier's.
+//   - the manifest carries content that must not pass: denied;
+//   - a voucher passes, and lets it pass, or denies it as one of its children;
+//   - the verifier decides.
 func (w *walk) next(ctx context.Context, s *step, told *answer) (ask string, decided *permit, err error) {
 	if !s.begun {
 		s.begun = true
@@ -142,7 +140,7 @@ func (w *walk) next(ctx context.Context, s *step, told *answer) (ask string, dec
 	}
 }
 
-// known is a decision that needs no judging, for the next step: the policy denies the
+// known is a decision about the next step that needs no judging: the policy denies the
 // digest, it was decided before, or it is too far away.
 func (w *walk) known(ctx context.Context, digest string) (permit, bool) {
 	depth := len(w.path)
@@ -158,7 +156,7 @@ func (w *walk) known(ctx context.Context, digest string) (permit, bool) {
 	return permit{}, false
 }
 
-// voucher is the next that a step asks: its parents, and then its subject.
+// voucher is the next one that a step asks: its parents, and then its subject.
 func (w *walk) voucher(ctx context.Context, s *step) (more bool, err error) {
 	for len(s.parents) > 0 {
 		s.asked, s.parents = voucher{digest: s.parents[0]}, s.parents[1:]
@@ -174,15 +172,15 @@ func (w *walk) voucher(ctx context.Context, s *step) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if m.doc.Subject == nil || m.doc.Config != nil && evidence.IsImageConfig(string(m.doc.Config.MediaType)) || !w.j.decisions.rules.admit(m) {
+	if !w.j.decisions.rules.refers(m) {
 		return false, nil
 	}
 	s.asked = voucher{digest: m.doc.Subject.Digest.String(), subject: true}
-	return checkDigest(s.asked.digest) == nil && s.asked.digest != s.digest, nil
+	return true, nil
 }
 
-// vouched decides a step by the answer about what it has asked. Nil: that does not let
-// it through.
+// vouched decides a step by the answer of its voucher. Nil: the voucher does not let it
+// pass.
 func (w *walk) vouched(ctx context.Context, s *step, told *answer) (*permit, error) {
 	switch {
 	case told.err != nil:
@@ -227,7 +225,7 @@ func (w *walk) vouched(ctx context.Context, s *step, told *answer) (*permit, err
 	return d, nil
 }
 
-// child asks the verifier about what an index lists.
+// child asks the verifier about a manifest that an index lists.
 func (w *walk) child(ctx context.Context, s *step, index *verify.Result) (*verify.Result, error) {
 	if index == nil {
 		return nil, verify.ErrResult
@@ -235,7 +233,7 @@ func (w *walk) child(ctx context.Context, s *step, index *verify.Result) (*verif
 	return w.v.Child(ctx, w.p.from, index, w.p.digest(s.digest))
 }
 
-// gone makes of a parent that is not there any more one that decides nothing.
+// gone turns the error of a parent that has been deleted into no decision.
 func gone(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -13,33 +14,37 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// lists are the lists of what refers to manifests that pass, as indexes: what the
-// referrers API answers, and the fallback tag holds. Whichever of the two the upstream
-// has, clients find both here. A list is the gate's own: an entry has what
-// evidenceRules.entry leaves of it, and no content of its own.
+// lists are the lists of referrers of manifests that pass, as indexes. They answer the
+// referrers API and the fallback tag, whichever of the two the upstream has. The gate
+// writes each entry.
 // Source: OCI Distribution Specification v1.1, "Listing Referrers".
 type lists struct {
-	recent   *recent
-	rules    evidenceRules
-	maxBytes int64
-	patience patience
-	listing  singleflight.Group[readKey, *manifest]
+	recent    *recent
+	referrers *referrers
+	maxBytes  int64
+	patience  patience
+	making    singleflight.Group[readKey, *manifest]
 }
 
-// of returns the list for a subject, as the upstream said within Config.TagTTL.
-func (l *lists) of(ctx context.Context, p pull, subject string) (*manifest, error) {
-	key := readKey{p.from, p.repo.Name() + " referrers " + subject}
+// of returns the list for a subject, as the upstream gave it within Config.TagTTL. above is
+// the permit of the subject.
+func (l *lists) of(ctx context.Context, p pull, subject string, above permit) (*manifest, error) {
+	v, err := l.referrers.judge.source.Verifier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := readKey{p.from, p.repo.Name() + " referrers " + subject + " by " + v.Generation()}
 	last, known, holds := l.recent.get(key)
 	if holds {
 		return last.list, nil
 	}
 	asking, cancel := l.patience.asking(ctx, known)
 	defer cancel()
-	list, err := l.listing.Do(asking, key, func(ctx context.Context) (*manifest, error) {
+	list, err := l.making.Do(asking, key, func(ctx context.Context) (*manifest, error) {
 		if now, _, holds := l.recent.get(key); holds {
 			return now.list, nil // read between the look above and now
 		}
-		list, err := l.read(ctx, p, subject)
+		list, err := l.read(ctx, &listing{referrers: l.referrers, v: v, p: p, subject: subject, nested: above.Evidence})
 		if err == nil {
 			l.recent.note(key, said{list: list})
 		}
@@ -51,42 +56,84 @@ func (l *lists) of(ctx context.Context, p pull, subject string) (*manifest, erro
 	return list, err
 }
 
-// read reads a list of referrers, as long as it may be.
-func (l *lists) read(ctx context.Context, p pull, subject string) (*manifest, error) {
+// read makes a list of the upstream's, within its bounds.
+func (l *lists) read(ctx context.Context, of *listing) (*manifest, error) {
 	ctx, cancel := l.patience.whole(ctx)
 	defer cancel()
 	ctx, end := budget.Session(ctx)
 	defer end()
-	all, size, seen := []v1.Descriptor{}, int64(0), make(map[v1.Hash]bool)
-	for listed, err := range p.from.Referrers(ctx, p.digest(subject)) {
+	claimed, err := l.claimed(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	all, size := []v1.Descriptor{}, int64(0)
+	for some := range slices.Chunk(claimed, maxRead) {
+		entries, err := of.passing(ctx, some)
 		if err != nil {
 			return nil, err
 		}
-		d, ok := l.rules.entry(listed)
-		if !ok || seen[d.Digest] {
-			continue
-		}
-		seen[d.Digest] = true
-		if size > maxAnnotated { // many small entries are better than few with annotations
-			d.Annotations = nil
-		}
-		if size += lengthOf(d); size > l.maxBytes {
-			return nil, &registry.Error{
-				Op: "list referrers of", Ref: p.digest(subject).String(), Kind: registry.ErrTooLarge,
-				Detail: fmt.Sprintf("the list has more than the %d bytes of Config.MaxListBytes", l.maxBytes),
+		for _, d := range entries {
+			if size > maxAnnotated { // many small entries are better than few with annotations
+				d.Annotations = nil
 			}
-		}
-		if size > budget.Free {
-			if err := budget.Large(ctx); err != nil {
-				return nil, err
+			if size += lengthOf(d); size > l.maxBytes {
+				return nil, l.tooLong(of)
 			}
+			all = append(all, d)
 		}
-		all = append(all, d)
+		if err := large(ctx, size); err != nil {
+			return nil, err
+		}
 	}
 	return indexOf(ctx, all)
 }
 
-// maxAnnotated is how long a list may be before entries go without annotations.
+// maxRead is how many referrers are read before their entries are counted: each may have
+// maxEntry bytes.
+const maxRead = 64
+
+// claimed are the digests that the upstream lists, each once.
+func (l *lists) claimed(ctx context.Context, of *listing) ([]string, error) {
+	var all []string
+	size, seen := int64(0), make(map[v1.Hash]bool)
+	for d, err := range of.p.from.Referrers(ctx, of.p.digest(of.subject)) {
+		switch {
+		case err != nil:
+			return nil, err
+		case seen[d.Digest] || checkDigest(d.Digest.String()) != nil:
+			continue
+		}
+		seen[d.Digest] = true
+		all = append(all, d.Digest.String())
+		if size > maxAnnotated {
+			d.Annotations = nil
+		}
+		if size += lengthOf(d); size > l.maxBytes {
+			return nil, l.tooLong(of)
+		}
+		if err := large(ctx, size); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// large waits until so many bytes may be held.
+func large(ctx context.Context, size int64) error {
+	if size <= budget.Free {
+		return nil
+	}
+	return budget.Large(ctx)
+}
+
+func (l *lists) tooLong(of *listing) error {
+	return &registry.Error{
+		Op: "list referrers of", Ref: of.p.digest(of.subject).String(), Kind: registry.ErrTooLarge,
+		Detail: fmt.Sprintf("the list has more than the %d bytes of Config.MaxListBytes", l.maxBytes),
+	}
+}
+
+// maxAnnotated is the length of a list after which entries have no annotations.
 const maxAnnotated = 1 << 20
 
 // lengthOf is about how many bytes an entry of a list has.
@@ -116,13 +163,12 @@ func indexOf(ctx context.Context, all []v1.Descriptor) (*manifest, error) {
 	return newManifest(ctx, m)
 }
 
-// filtered leaves the entries of one artifact type. It is made once for all who ask at
-// the same time.
+// filtered keeps the entries of one artifact type. It is made once for concurrent requests.
 func (l *lists) filtered(ctx context.Context, list *manifest, artifactType string) (*manifest, error) {
 	if len(list.bytes) <= budget.Free {
 		return ofType(ctx, list, artifactType)
 	}
-	return l.listing.Do(ctx, readKey{nil, list.digest + " of " + artifactType}, func(ctx context.Context) (*manifest, error) {
+	return l.making.Do(ctx, readKey{nil, list.digest + " of " + artifactType}, func(ctx context.Context) (*manifest, error) {
 		ctx, end := budget.Session(ctx)
 		defer end()
 		if err := budget.Large(ctx); err != nil {

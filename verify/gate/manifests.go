@@ -21,15 +21,15 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
-// manifest is a manifest or index that hashes to its digest, parsed.
+// manifest is a parsed manifest or index that has its digest.
 type manifest struct {
 	bytes     []byte
 	digest    string
 	mediaType string
 	doc       *oci.Document
-	// weighs is what it takes in memory, about.
+	// weighs is about how much memory it takes.
 	weighs int64
-	// passes is set once it was let through, and is kept with others that were.
+	// passes is set once it passed. It is then kept with others that passed.
 	passes atomic.Bool
 }
 
@@ -40,8 +40,8 @@ func (m *manifest) descriptor() v1.Descriptor {
 
 func (m *manifest) weight() int64 { return m.weighs }
 
-// weigh counts what was parsed, too: of a few bytes of JSON there is a descriptor, a
-// platform and a map. The text is there twice.
+// weigh counts what was parsed too: a few bytes of JSON become a descriptor, a platform and
+// a map. The text is held twice.
 func weigh(m *manifest) int64 {
 	const manifest, descriptor, platform, annotations, entry, text = 1024, 300, 150, 350, 50, 16
 	n := int64(manifest + 2*len(m.bytes) + entry*len(m.doc.Annotations))
@@ -57,7 +57,7 @@ func weigh(m *manifest) int64 {
 	return n
 }
 
-// newManifest checks what a reader gave.
+// newManifest checks and parses what a reader returned.
 func newManifest(ctx context.Context, m registry.Manifest) (*manifest, error) {
 	doc, err := parse(ctx, string(m.Descriptor.MediaType), m.Bytes)
 	if ctx.Err() != nil {
@@ -86,7 +86,7 @@ func parse(ctx context.Context, mediaType string, text []byte) (*oci.Document, e
 }
 
 // manifests are those that the gate has read, from memory, Config.Store or an upstream.
-// Nothing about them is a decision.
+// They are no decisions.
 type manifests struct {
 	held    *lru.Cache[string, *manifest]
 	store   *store.Store // nil: none
@@ -94,14 +94,14 @@ type manifests struct {
 	logger  *slog.Logger
 }
 
-// The shelves of manifests.held. Those that were let through have one of their own: what
-// is refused, or is evidence, drives out nothing good.
+// The shelves of manifests.held. Manifests that passed have their own: what is denied, or
+// is evidence, displaces nothing good.
 const (
 	passedShelf = iota
 	readShelf
 )
 
-// minUnjudged is room for what one judgement reads: nothing of it is read twice.
+// minUnjudged is room for what one judgement reads: none of it is read twice.
 const minUnjudged = 1 << 20
 
 func newManifests(c *Config) *manifests {
@@ -157,16 +157,16 @@ func (ms *manifests) here(ctx context.Context, digest string) (*manifest, bool) 
 	return m, m != nil
 }
 
-// keep keeps a manifest in memory that was not judged. One that was let through, in
-// whatever repository, stays where it is.
+// keep keeps a manifest in memory that was not judged. One that passed, in any repository,
+// stays on its shelf.
 func (ms *manifests) keep(m *manifest) {
 	if known, ok := ms.held.Get(m.digest); !ok || !known.passes.Load() {
 		ms.held.PutOn(readShelf, m.digest, m)
 	}
 }
 
-// pass keeps a manifest with the others that were let through. Evidence stays where it
-// is: an attacker who can push can attach any amount of it.
+// pass keeps a manifest with others that passed. Evidence stays on its shelf: an attacker
+// who can push can attach any amount.
 func (ms *manifests) pass(m *manifest, evidence bool) {
 	if evidence || m.passes.Load() || m.passes.Swap(true) {
 		return
@@ -174,8 +174,7 @@ func (ms *manifests) pass(m *manifest, evidence bool) {
 	ms.held.PutOn(passedShelf, m.digest, m)
 }
 
-// save puts a manifest that passes into the store. That it cannot be stored does not
-// refuse it.
+// save puts a manifest that passes into the store. A failure to store does not deny it.
 func (ms *manifests) save(ctx context.Context, m *manifest, evidence bool) {
 	if ms.store == nil {
 		return
@@ -185,8 +184,7 @@ func (ms *manifests) save(ctx context.Context, m *manifest, evidence bool) {
 	}
 }
 
-// stored reads a manifest from the store; nil: it is not there, or is not what
-// its name says.
+// stored reads a manifest from the store; nil: it is absent, or has another digest.
 func (ms *manifests) stored(ctx context.Context, digest string) *manifest {
 	if ms.store == nil {
 		return nil
@@ -248,7 +246,7 @@ func blobsOf(m *manifest) []v1.Descriptor {
 	return append([]v1.Descriptor{*m.doc.Config}, m.doc.Layers...)
 }
 
-// listedBy yields what a manifest lists, and as what.
+// listedBy yields what a manifest lists, with the role of each.
 func listedBy(m *manifest) func(yield func(v1.Descriptor, role) bool) {
 	return func(yield func(v1.Descriptor, role) bool) {
 		for _, child := range m.doc.Manifests {

@@ -20,26 +20,25 @@ const (
 	// EventAllowed and EventDenied are decisions about manifests.
 	EventAllowed = "allowed"
 	EventDenied  = "denied"
-	// EventRefused is any other answer that is an error.
+	// EventRefused is any other response that is an error.
 	EventRefused = "refused"
-	// EventMismatch is content of an upstream that was not what its digest says.
+	// EventMismatch is content of an upstream that does not have its digest.
 	EventMismatch = "mismatch"
 )
 
-// Event is something that the gate has decided or found. As JSON it is a line of
-// the audit log, which verify.ResultSchema describes.
+// Event is a decision, a refusal or a mismatch. As JSON it is a line of the audit log,
+// which verify.ResultSchema describes.
 type Event struct {
 	Time time.Time `json:"time"`
 	// Kind is one of the constants.
 	Kind string `json:"event"`
-	// Report is the decision. Status is undecided where there is none: then Reason is
-	// a word of this package, and Causes are what is behind it, in full: they may name
-	// addresses, and no client is told. What passes with something else, as evidence
-	// or in an index, has the status of that. The report has no Keys, Requirements,
-	// Statements, Evidence, DeniedChildren and Index: the digest can be verified again.
+	// Report is the decision. Without a decision, Status is undecided and Reason is a word
+	// of this package. Causes are then the whole errors, which may name internal addresses
+	// and are not sent to clients. What passes because of another manifest, as evidence or
+	// in an index, has the status of that one. Keys, Requirements, Statements, Evidence,
+	// DeniedChildren and Index are left out: the digest can be verified again.
 	verify.Report
-	// Request is what the client asked for, and was told. Zero: the event is about no
-	// single request.
+	// Request is the request and its response. Zero: the event is about no single request.
 	Request verify.Request `json:"request,omitzero"`
 }
 
@@ -47,17 +46,17 @@ type Event struct {
 type Download struct {
 	Image, Digest string
 	Size          int64
-	Err           error // nil: it was what its digest says
+	Err           error // nil: it has its digest
 }
 
-// Observer is told what happens, while it happens: it must be quick, and safe for
-// concurrent use. Metrics and tracing hang on it.
+// Observer is called while a request is served. Its methods must be quick and safe for
+// concurrent use. Metrics and tracing implement it.
 type Observer interface {
 	Event(ctx context.Context, e Event)
 	Download(ctx context.Context, d Download)
 }
 
-// reporter tells the operator what happens: by the log, the audit log and the observer.
+// reporter tells the operator what happens, by log, audit log and observer.
 type reporter struct {
 	now      clock
 	logger   *slog.Logger
@@ -67,7 +66,7 @@ type reporter struct {
 	audit io.Writer // nil: none
 }
 
-// event logs an event, writes it down and tells the observer.
+// event logs an event, writes its line and calls the observer.
 func (r *reporter) event(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch {
@@ -112,7 +111,7 @@ func (r *reporter) write(e Event) error {
 	return err
 }
 
-// fetched tells of a download's end.
+// fetched reports the end of a download.
 func (r *reporter) fetched(ctx context.Context, l *download, err error) {
 	image := l.p.digest(l.digest).String()
 	if r.observer != nil {
@@ -123,23 +122,23 @@ func (r *reporter) fetched(ctx context.Context, l *download, err error) {
 	}
 }
 
-// mismatched reports content that is not what its digest says.
+// mismatched reports content that does not have its digest.
 func mismatched(image, digest string, err error) verify.Report {
 	said := registry.SafeText(err.Error(), maxMessage)
 	return verify.Report{Image: image, Status: verify.StatusUndecided, Digest: digest, Reason: "digest-mismatch", Detail: said, Causes: []string{said}}
 }
 
-// survive calls what may call an embedder's code, in a goroutine of the gate's own.
+// survive calls an embedder's code in a goroutine of the gate.
 func (r *reporter) survive(ctx context.Context, f func()) {
 	err := panics.Caught(func() error { f(); return nil })
 	if err == nil {
 		return
 	}
-	// Where it is the logger that panics, there is no other way to tell.
+	// If the logger panics, no other way to report exists.
 	_ = panics.Caught(func() error { r.panicked(ctx, err); return nil })
 }
 
-// panicked keeps what only the operator is told.
+// panicked logs a panic, whose text only the operator may see.
 func (r *reporter) panicked(ctx context.Context, err error) {
 	var caught *panics.Error
 	if errors.As(err, &caught) {

@@ -32,27 +32,25 @@ const (
 	codeRange        = "SIZE_INVALID"
 )
 
-// refusal is an answer that is an error. It is an error itself: work that is shared can
-// return it.
+// refusal is a response that is an error. It is an error itself: shared work can return it.
 type refusal struct {
 	status  int
 	code    string
 	message string
 	// detail is added for machines; nil: nothing.
 	detail any
-	// retryAfter is told to the client; zero: nothing.
+	// retryAfter is sent to the client; zero: nothing.
 	retryAfter time.Duration
-	// reason is the policy's, or a word of ours, for the log.
+	// reason is the policy's, or a word of this package, for the log.
 	reason string
-	// cause is all that is known of an error, for the log alone.
+	// cause is the whole error, for the log alone.
 	cause string
-	// denied is the decision; nil: no verifier has decided. cached tells that
-	// it had been reached before.
+	// denied is the decision; nil: no verifier decided. cached: it was reached before.
 	denied *verify.Error
 	cached bool
-	// credentials tells that an upstream has refused some. Others may help.
+	// credentials: an upstream refused some, and others may help.
 	credentials bool
-	// challenge asks for credentials: what the WWW-Authenticate headers say.
+	// challenge is the WWW-Authenticate headers that ask for credentials.
 	challenge []string
 }
 
@@ -65,14 +63,14 @@ func (r *refusal) Error() string { return r.code + ": " + r.message }
 // maxMessage bounds the sentence that clients show.
 const maxMessage = 1200
 
-// denial explains a negative decision: what, why, and what to do.
+// denial explains a denial: the image, the reason, and what is missing.
 func denial(e *verify.Error, asked string) *refusal {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s", asked)
 	if digest := e.Digest.DigestStr(); digest != "" && !strings.Contains(asked, digest) {
 		fmt.Fprintf(&b, " (%s)", digest)
 	}
-	fmt.Fprintf(&b, " is not let through: %s: %s", e.Reason, e.Detail)
+	fmt.Fprintf(&b, " is denied: %s: %s", e.Reason, e.Detail)
 	for i, u := range e.Unmet {
 		if i == 0 && u.Reason == e.Reason {
 			continue // it was said
@@ -89,7 +87,7 @@ func denial(e *verify.Error, asked string) *refusal {
 	return r
 }
 
-// report is the refusal for the audit log. What was seen is left out.
+// report is the refusal for the audit log, without evidence.
 func (r *refusal) report(image string) verify.Report {
 	to := verify.Report{Image: image, Status: verify.StatusUndecided, Reason: verify.Reason(r.reason)}
 	switch e := r.denied; {
@@ -106,9 +104,8 @@ func (r *refusal) report(image string) verify.Report {
 	return to
 }
 
-// failure maps an error of reading or judging: none of them is a decision. The client is
-// told what kind of error it is; all of it, which may name addresses inside the
-// operator's network, is for the log.
+// failure maps an error of reading or judging. None of these errors is a decision. The
+// client is told its kind; the log has all of it, which may name internal addresses.
 func failure(err error, code string) *refusal {
 	var r *refusal
 	if errors.As(err, &r) {
@@ -124,11 +121,11 @@ func failureOf(err error, code string) *refusal {
 	var e *registry.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errLate):
-		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now: that takes longer than it may")
+		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "it cannot be judged now: the judgement took longer than Config.JudgeTimeout allows")
 		r.reason, r.retryAfter = "too-slow", retryLater
 		return r
 	case errors.As(err, &undecided) && errors.As(err, &e):
-		return unavailable(e, "it cannot be judged now: "+told(e))
+		return unavailable(e, "it cannot be judged now: "+told(e)+": "+safe(e.Op+" "+e.Ref))
 	case errors.Is(err, context.Canceled):
 		r := refuse(http.StatusServiceUnavailable, codeUnavailable, "the request was given up")
 		r.reason = "canceled"
@@ -141,9 +138,9 @@ func failureOf(err error, code string) *refusal {
 	return r
 }
 
-// told is what a client is told of an upstream's error: a sentence for its kind, and the
-// HTTP status and the code of the specification that the upstream has answered with. No
-// other text of an upstream, a resolver or a connection is repeated.
+// told is the sentence that a client gets about an upstream's error: its kind, HTTP status
+// and the specification's code. No other text of an upstream, resolver or connection is
+// repeated.
 func told(e *registry.Error) string {
 	said := "the upstream registry " + toldOf(e.Kind)
 	if e.Status == 0 {
@@ -191,7 +188,7 @@ func toldOf(kind registry.Kind) string {
 	return "cannot be reached, or failed"
 }
 
-// retryLater is told where the upstream names no time.
+// retryLater is sent if the upstream names no time.
 const retryLater = 5 * time.Second
 
 func safe(s string) string { return registry.SafeText(s, maxMessage/2) }
@@ -239,7 +236,7 @@ func unavailable(e *registry.Error, message string) *refusal {
 	return r
 }
 
-// write answers with the refusal.
+// write sends the refusal.
 func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
 	message := r.message
 	if help != "" && r.status == http.StatusForbidden {
@@ -277,11 +274,10 @@ func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
 // maxPhrase bounds a status line: some clients read no longer ones.
 const maxPhrase = 400
 
-// inStatusLine answers HEAD with the sentence as the reason phrase of the status
-// line, and reports whether it could. An answer to HEAD has no body, and
-// containerd, which resolves by HEAD, shows its user nothing but that line. It
-// takes the connection, as net/http writes phrases of its own, and closes it.
-// HTTP/2 has no reason phrases.
+// inStatusLine answers HEAD with the sentence in the status line, and reports whether it
+// could. A response to HEAD has no body, and containerd, which resolves by HEAD, shows its
+// user only that line. net/http writes its own phrases, so the connection is taken over,
+// and closed. HTTP/2 has no reason phrases.
 // Source: RFC 9112, section 4.
 func inStatusLine(w http.ResponseWriter, req *http.Request, status int, sentence string) bool {
 	if req.ProtoMajor != 1 || req.ProtoMinor != 1 {

@@ -15,7 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// outlet is what all replies share: clients that are slow hold little memory.
+// outlet is what all responses share: slow clients hold little memory.
 type outlet struct {
 	// timeout is Config.WriteTimeout.
 	timeout time.Duration
@@ -23,12 +23,11 @@ type outlet struct {
 	logger  *slog.Logger
 	// buffers are small: there may be thousands in use.
 	buffers *sync.Pool
-	// files hold large answers that are on their way, by their digests, once for all who
-	// take them.
+	// files hold large responses under way, by digest, once for all clients.
 	files singleflight.Group[string, *os.File]
 }
 
-// reply is the answer to one request.
+// reply is the response to one request.
 type reply struct {
 	out *outlet
 	w   http.ResponseWriter
@@ -41,7 +40,7 @@ var (
 	octets     = []string{"application/octet-stream"}
 )
 
-// smallBuffer is the most that is held for a client while it takes its answer.
+// smallBuffer is the most that is held for a client while it takes its response.
 const smallBuffer = 32 << 10
 
 // piece is how much is sent within one WriteTimeout.
@@ -54,8 +53,8 @@ func pool(size int) *sync.Pool {
 
 func (a *reply) isHead() bool { return a.r.Method == http.MethodHead }
 
-// begin begins the answer, for which the client has time from now on: a deadline that
-// the server has set began with the request.
+// begin begins the response, for which the client has time from now on: a deadline of the
+// server began with the request.
 func (a *reply) begin(status int) {
 	a.deadline()
 	a.w.WriteHeader(status)
@@ -67,17 +66,16 @@ func (a *reply) deadline() {
 	_ = http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(a.out.timeout))
 }
 
-// waits gives the client all the time there is while the gate itself waits: with HTTP/2 a
-// deadline ends the answer also while nothing is sent. deadline comes before more is.
+// waits gives the client unlimited time while the gate itself waits: with HTTP/2 a deadline
+// ends a response even while nothing is sent. deadline is set again before more is sent.
 func (a *reply) waits() {
 	_ = http.NewResponseController(a.w).SetWriteDeadline(time.Time{})
 }
 
-// abort ends the connection in the middle, which tells the client that it does not have
-// all.
+// abort closes the connection, which tells the client that the content is incomplete.
 func (a *reply) abort() { panic(http.ErrAbortHandler) }
 
-// warn marks what passes only because its rule does not enforce.
+// warn marks content that passes only because its rule warns.
 // Source: OCI Distribution Specification v1.1, "Warnings".
 func (a *reply) warn(warning string) {
 	if warning != "" {
@@ -86,7 +84,7 @@ func (a *reply) warn(warning string) {
 	}
 }
 
-// ascii leaves out what no header holds.
+// ascii leaves out what a header cannot hold.
 func ascii(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r > 0x7e || r < ' ' {
@@ -106,7 +104,7 @@ func (a *reply) send(ctx context.Context, digest string, content []byte) {
 	size := int64(len(content))
 	file, release, err := a.out.files.Hold(context.WithoutCancel(ctx), digest, func(context.Context) (*os.File, error) { return spooled(a.out.tempDir, content) }, discard)
 	if err != nil { // as with blobs, a disk that is full does not end pulls
-		a.out.logger.WarnContext(ctx, "a large answer cannot be put into a file", "error", err)
+		a.out.logger.WarnContext(ctx, "response not written to a temporary file; sending it from memory", "error", err)
 		_, _ = a.w.Write(content)
 		return
 	}

@@ -18,18 +18,18 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	reply
 	g     *gate
 	l     location
 	p     pull
 	began time.Time
-	// ctx is the request's, on whose client's behalf upstreams are asked.
+	// ctx is the request's. Upstreams are asked for its client.
 	ctx context.Context
 }
 
-// exchange begins the answer to a request.
+// exchange begins the response to a request.
 func (g *gate) exchange(w http.ResponseWriter, r *http.Request, l location, p pull) *exchange {
 	return &exchange{reply: reply{g.outlet, w, r}, g: g, l: l, p: p, began: g.c.Now(), ctx: r.Context()}
 }
@@ -43,24 +43,24 @@ func (x *exchange) serve() {
 	}
 }
 
-// answer goes through the steps of a request, in this order. It ends in content that
-// passes, or in an error (see failure):
+// answer performs the steps of a request, in this order. It ends in content that passes, or
+// in an error (see failure):
 //
-//  1. The policy forbids the repository, or denies the digest: refused, and no upstream
-//     is asked.
-//  2. A blob is sent while a manifest passes that lists it (see blobs.decide); a list of
-//     tags as the upstream gives it.
-//  3. The digest that has to pass is found. For a tag it is what its upstream says; for
-//     referrers and for the tags of evidence, the digest that they are about.
-//  4. These credentials may not read it: the upstream's answer.
+//  1. The policy denies the repository or the digest: denied, and no upstream is asked.
+//  2. A blob is sent while a manifest that passes lists it (see blobs.decide). A list of
+//     tags is sent as the upstream gives it.
+//  3. The digest that must pass is found. For a tag, the upstream says; for referrers and
+//     for tags of evidence, it is the digest that they are about.
+//  4. The credentials may not read it: the upstream's answer.
 //  5. It is decided (see judge.decide): denied, undecided, or allowed.
-//  6. What a tag names, and passes as evidence, has to pass by itself as well.
-//  7. Allowed: the bytes that were judged are sent; for referrers and the fallback tag
-//     the gate's list; for cosign's tags what they name, if it is evidence.
-//  8. Not found: for referrers an empty list, to who may read the repository; otherwise
-//     the error.
-//  9. Not found, or refused, and a digest: if it is that of a list that a gate has
-//     written, whose subject passes, the list; otherwise the error.
+//  6. A manifest that a tag names, and that passes as evidence, must be allowed as an image
+//     too.
+//  7. Allowed: the judged bytes are sent. For referrers and the fallback tag, the gate's
+//     list; for cosign's tags, the evidence that they name.
+//  8. Not found: for referrers an empty list, to clients that may read the repository;
+//     otherwise the error.
+//  9. Not found or denied, and asked by digest: the digest may be that of a list that a
+//     gate wrote for a subject that passes. Then the list; otherwise the error.
 func (x *exchange) answer() error {
 	if err := x.g.judge.ruledOut(x.ctx, x.p, x.l); err != nil {
 		return err
@@ -98,21 +98,21 @@ func (x *exchange) answer() error {
 	return x.image(about.digest, decided, cached)
 }
 
-// target is the digest that has to pass.
+// target is the digest that must pass.
 type target struct {
 	digest string
-	// asked is how refusals call it.
+	// asked is the image as refusals name it.
 	asked string
-	// byTag: a tag names it that is not one of evidence.
+	// byTag: a tag names it that is not a tag of evidence.
 	byTag bool
-	// suffix tells the tags of evidence apart; empty: it is none.
+	// suffix tells the tags of evidence apart; empty: not a tag of evidence.
 	suffix string
 }
 
-// fallbackSuffix stands for that of the fallback tag, which has none.
+// fallbackSuffix stands for the fallback tag, which has no suffix.
 const fallbackSuffix = "referrers"
 
-// digest finds the digest that has to pass.
+// digest finds the digest that must pass.
 func (x *exchange) digest() (target, error) {
 	about := target{digest: x.l.ref, asked: x.l.image(x.p.repo)}
 	if x.l.at == atReferrers {
@@ -132,8 +132,8 @@ func (x *exchange) digest() (target, error) {
 	return about, err
 }
 
-// passes is the decision about a manifest that these credentials may read. One that does
-// not pass is an error.
+// passes is the decision about a manifest that the credentials may read. A denial is an
+// error.
 func (x *exchange) passes(digest, asked string) (decided permit, cached bool, err error) {
 	if err = x.g.access.mayRead(x.ctx, x.p, digest); err == nil {
 		decided, cached, err = x.g.judge.decide(x.ctx, x.p, digest)
@@ -146,7 +146,7 @@ func (x *exchange) passes(digest, asked string) (decided permit, cached bool, er
 	return decided, cached, err
 }
 
-// byItself is passes for what a tag names that is evidence.
+// byItself is passes for evidence that a tag names.
 func (x *exchange) byItself(digest string) (permit, error) {
 	decided, err := x.g.judge.byItself(x.ctx, x.p, digest)
 	if err == nil && !decided.Allowed {
@@ -177,7 +177,7 @@ func (x *exchange) image(digest string, decided permit, cached bool) error {
 
 // fallbackTag serves the list of referrers as the manifest of a tag.
 func (x *exchange) fallbackTag(subject string, above permit) error {
-	list, err := x.g.lists.of(x.ctx, x.p, subject)
+	list, err := x.g.lists.of(x.ctx, x.p, subject, above)
 	if err != nil {
 		return err
 	}
@@ -192,9 +192,9 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	return x.manifest(list, above.Warning)
 }
 
-// ownList serves a list that a gate has written, by its digest, where that was not found
-// or does not pass. Another gate may have written it, or it had to make room in memory.
-// failed is the answer where it is not such a list any more.
+// ownList sends a list that a gate wrote, asked by its digest, after that was not found or
+// denied. Another gate may have written it, or memory was short. failed is the answer if
+// the digest is not that of such a list now.
 func (x *exchange) ownList(failed error) error {
 	var no *refusal
 	if !errors.Is(failed, registry.ErrNotFound) && !errors.As(failed, &no) {
@@ -205,7 +205,7 @@ func (x *exchange) ownList(failed error) error {
 		if err != nil {
 			continue
 		}
-		list, err := x.g.lists.of(x.ctx, x.p, subject)
+		list, err := x.g.lists.of(x.ctx, x.p, subject, above)
 		if err == nil && list.digest == x.l.ref {
 			return x.manifest(list, above.Warning)
 		}
@@ -213,7 +213,7 @@ func (x *exchange) ownList(failed error) error {
 	return failed
 }
 
-// cosignTag serves what a tag of cosign's names, if it is evidence.
+// cosignTag sends the evidence that a tag of cosign's names.
 func (x *exchange) cosignTag(subject string, above permit) error {
 	digest, err := x.g.tags.resolve(x.ctx, x.p, x.l.ref)
 	if err == nil {
@@ -227,14 +227,14 @@ func (x *exchange) cosignTag(subject string, above permit) error {
 		return err
 	}
 	if decided == nil {
-		r := refuse(http.StatusForbidden, codeDenied, "%s is not let through: it is no evidence about %s", x.l.image(x.p.repo), subject)
+		r := refuse(http.StatusForbidden, codeDenied, "%s is denied: it is not evidence about %s", x.l.image(x.p.repo), subject)
 		r.reason = "not-evidence"
 		return r
 	}
 	return x.manifest(m, above.Warning)
 }
 
-// referrers answers the referrers API about a subject that was decided about.
+// referrers answers the referrers API about a subject that was decided.
 func (x *exchange) referrers(subject string, above permit, err error) error {
 	var list *manifest
 	switch {
@@ -245,7 +245,7 @@ func (x *exchange) referrers(subject string, above permit, err error) error {
 			list, err = indexOf(x.ctx, []v1.Descriptor{})
 		}
 	case err == nil:
-		list, err = x.g.lists.of(x.ctx, x.p, subject)
+		list, err = x.g.lists.of(x.ctx, x.p, subject, above)
 	}
 	if err != nil {
 		return err
@@ -270,8 +270,7 @@ func (x *exchange) event(kind string) Event {
 	return e
 }
 
-// pathOf is a request's path, as far as it is fit to be written down: credentials and
-// queries are not.
+// pathOf is a request's path, made safe to log: without credentials and query.
 func pathOf(r *http.Request) string {
 	path := r.URL.EscapedPath()
 	if r.URL.Host != "" {
@@ -280,7 +279,7 @@ func pathOf(r *http.Request) string {
 	return registry.SafeText(path, 300)
 }
 
-// mismatch tells of content that is not what its digest says.
+// mismatch reports content that does not have its digest.
 func (x *exchange) mismatch(err error) {
 	if isMismatch(err) {
 		e := x.event(EventMismatch)
@@ -289,8 +288,7 @@ func (x *exchange) mismatch(err error) {
 	}
 }
 
-// refuse answers with an error, and puts its sentence where the operator looks:
-// not every client shows it.
+// refuse answers with an error, and logs its sentence: not every client shows it.
 func (x *exchange) refuse(r *refusal) {
 	if x.p.from != nil {
 		x.challenge(r)
@@ -312,8 +310,8 @@ func (x *exchange) refuse(r *refusal) {
 	r.write(x.w, x.r, x.g.c.Help)
 }
 
-// challenge asks for other credentials where an upstream wants some and the client can
-// give them; otherwise the operator has to.
+// challenge asks the client for other credentials if an upstream wants some and the client
+// can give them. Otherwise the operator must.
 func (x *exchange) challenge(r *refusal) {
 	switch {
 	case !r.credentials:
@@ -327,13 +325,13 @@ func (x *exchange) challenge(r *refusal) {
 	}
 }
 
-// hidden is a text about an image without the address of its registry: clients know that
-// by its name; where it is reached is the operator's business.
+// hidden is a text about an image without the address of its registry, which is the
+// operator's business. Clients know the registry by its name.
 func (x *exchange) hidden(text string) string {
 	return strings.ReplaceAll(text, x.p.from.address.Name(), x.p.repo.RegistryStr())
 }
 
-// manifest answers with a manifest's bytes: those that were judged.
+// manifest sends a manifest's bytes: those that were judged.
 func (x *exchange) manifest(m *manifest, warning string) error {
 	if !accepts(x.r.Header.Values("Accept"), m.mediaType) {
 		return refuse(http.StatusNotFound, codeManifest, "%s is a %s, which the request's Accept header leaves out", x.l.image(x.p.repo), m.mediaType)
@@ -366,8 +364,8 @@ func (x *exchange) ping() {
 	_, _ = x.w.Write([]byte("{}")) // the client has gone
 }
 
-// accepts reports whether a client takes a media type. Quality values are not
-// looked at: there is one thing that can be sent.
+// accepts reports whether a client accepts a media type. Quality values do not matter: only
+// one representation exists.
 func accepts(accept []string, mediaType string) bool {
 	if len(accept) == 0 {
 		return true

@@ -13,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
@@ -204,10 +201,9 @@ func TestALargeManifestIsReadFromTheStoreWithinTheBudget(t *testing.T) {
 
 func TestLongAnnotationsAreLeftOutOfAListOfReferrers(t *testing.T) {
 	for n, kept := range map[int]bool{100: true, maxEntry: false} {
-		long := v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 1, Annotations: map[string]string{"long": strings.Repeat("x", n)}}
-		entry, is := evidenceRules{}.entry(long)
-		if !is || (len(entry.Annotations) == 1) != kept {
-			t.Errorf("%d: %v, %d annotations", n, is, len(entry.Annotations))
+		m := &manifest{digest: digestOf("x"), mediaType: oci.MediaTypeManifest, doc: &oci.Document{Annotations: map[string]string{"long": strings.Repeat("x", n)}}}
+		if entry := (evidenceRules{}).entryOf(m); (len(entry.Annotations) == 1) != kept {
+			t.Errorf("%d: %d annotations", n, len(entry.Annotations))
 		}
 	}
 }

@@ -20,9 +20,8 @@ type tags struct {
 	logger    *slog.Logger
 }
 
-// resolve says which digest a tag names, as the upstream said within Config.TagTTL.
-// Where the upstream cannot be reached, its last word holds: what it named is verified
-// as anything else.
+// resolve says which digest a tag names, as the upstream said within Config.TagTTL. While
+// the upstream is down, the last known digest is used, and still verified.
 func (t *tags) resolve(ctx context.Context, p pull, tag string) (string, error) {
 	key := readKey{p.from, p.repo.Name() + ":" + tag}
 	last, known, holds := t.recent.get(key)
@@ -52,15 +51,14 @@ func (t *tags) resolve(ctx context.Context, p pull, tag string) (string, error) 
 		return m.digest, nil
 	}
 	if known && last.missing == nil && ctx.Err() == nil && (down(err) || asking.Err() != nil) {
-		t.logger.WarnContext(ctx, "upstream cannot be reached; its last word holds", "tag", p.repo.Tag(tag).String(), "digest", last.digest)
+		t.logger.WarnContext(ctx, "upstream unreachable; using the last known digest", "tag", p.repo.Tag(tag).String(), "digest", last.digest)
 		return last.digest, nil
 	}
 	return "", err
 }
 
-// read reads what a tag names now. Where the manifest that it named last is here, the
-// upstream is asked by HEAD first, which costs it less, and which those that count
-// pulls do not count.
+// read resolves a tag. If the manifest that it named last is held, the upstream is asked by
+// HEAD first: HEAD costs less, and registries that count pulls do not count it.
 func (t *tags) read(ctx context.Context, p pull, tag, last string) (*manifest, error) {
 	if m, ok := t.manifests.here(ctx, last); ok {
 		now, err := p.from.Resolve(ctx, p.repo.Tag(tag))
@@ -74,19 +72,19 @@ func (t *tags) read(ctx context.Context, p pull, tag, last string) (*manifest, e
 	return t.manifests.fetch(ctx, p, p.repo.Tag(tag))
 }
 
-// answered reports whether an upstream has said something, other than to ask later.
+// answered reports whether an upstream gave an answer other than to ask later.
 func answered(err error) bool {
 	var e *registry.Error
 	return errors.As(err, &e) && e.Status != 0 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusServiceUnavailable
 }
 
-// down reports whether an upstream could not answer, as opposed to what it said.
+// down reports whether an upstream could not answer.
 func down(err error) bool {
 	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrStalled)
 }
 
-// recent is what upstreams said a moment ago: what tags name, lists of referrers, and
-// what is not there.
+// recent is what upstreams said recently: what tags name, lists of referrers, and what is
+// absent.
 type recent struct {
 	now clock
 	// found and missing are Config.TagTTL and Config.MissingTTL.
@@ -94,18 +92,18 @@ type recent struct {
 	held           *lru.Cache[readKey, said]
 }
 
-// said is an upstream's answer, and how long it is taken for granted.
+// said is an upstream's answer, and how long it is used.
 type said struct {
 	term
 	digest string
-	// list is a list of referrers in place of a tag's digest.
+	// list is a list of referrers; nil: the answer is about a tag.
 	list *manifest
-	// missing is the upstream's answer where there is nothing.
+	// missing is the upstream's answer about something absent.
 	missing error
 }
 
-// The shelves of recent.held. Of what is not there less is remembered: an attacker can
-// ask for any number of names.
+// The shelves of recent.held. Absent names have less room: an attacker can ask for any
+// number.
 const (
 	foundShelf = iota
 	missingShelf
@@ -128,7 +126,7 @@ func newRecent(c *Config) *recent {
 	return &recent{now: c.Now, found: c.TagTTL, missing: c.MissingTTL, held: lru.New[readKey](said.weight, maxSaidBytes, maxMissingBytes)}
 }
 
-// get returns the last answer, and whether it is taken for granted yet.
+// get returns the last answer, and whether it may still be used.
 func (r *recent) get(key readKey) (s said, known, holds bool) {
 	s, known = r.held.Get(key)
 	return s, known, known && s.holds(r.now())

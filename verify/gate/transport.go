@@ -15,44 +15,47 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// Transport is the gate as an http.RoundTripper: a client that is given it reads
-// only what passes. It is safe for concurrent use.
+// Transport is the gate as an http.RoundTripper: its client reads only what passes. It is
+// safe for concurrent use.
 //
-// Judged are GET and HEAD requests for manifests, blobs and referrers below /v2/,
-// of whatever host. A refusal is an HTTP response (403 and so on) with an OCI error
-// body, which clients turn into their own errors. For the judgement, and for the
-// content, the registry is asked with the Authorization header of the request, or,
-// where it does not take that, without credentials, and with no others. Where
-// that is not enough, the answer is 401 with what the registry asks for in this
-// repository: the client can log in then. Redirects are followed here, where the
-// client never sees them, and not into private networks, unless the registry
-// itself is in one. (With Config.Client.Transport that is so for addresses that are
-// named by number; what a host's name resolves to is for that transport to look at.)
+// GET and HEAD requests for manifests, blobs and referrers below /v2/ are judged, for any
+// host. A denial is an HTTP response with an OCI error body, which clients turn into their
+// own errors.
 //
-// Passed on unchanged, and never judged, is what brings in no content of an image:
-// requests with other methods (pushes), the ping /v2/, lists of tags, the
-// catalogue, uploads, and token services: paths outside of /v2/, and those of one
-// word below it. A client that fetches images by other paths than those of the
-// specification is not protected.
+// Credentials:
+//
+//   - Registries get the Authorization header of the request, or none if they refuse it,
+//     and no others.
+//   - If that is not enough, the response is 401 with the registry's challenge for the
+//     repository.
+//
+// Redirects are followed by the Transport, and not into private networks, unless the
+// registry itself is in one. With Config.Client.Transport only numeric addresses are
+// checked: that transport must check the addresses of names.
+//
+// Passed on unchanged, and never judged, is what fetches no content of an image: other
+// methods (pushes), the ping /v2/, lists of tags, the catalogue, uploads, and token
+// services (paths outside /v2/, and those of one segment below it). A client that fetches
+// images by other paths is not protected.
 type Transport struct {
 	gate *gate
 	base http.RoundTripper
-	// foreign sends to hosts that a registry has chosen. Nil: base does.
+	// foreign sends to hosts that a registry chose. Nil: base does.
 	foreign http.RoundTripper
 	by      *origins
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// NewTransport makes the gate as an http.RoundTripper. Config.Client.Transport
-// sends the requests; nil: one that is safe for registries.
+// NewTransport makes the gate as an http.RoundTripper. Config.Client.Transport sends the
+// requests; nil: one that is safe for registries. Errors wrap ErrConfig.
 func NewTransport(c Config) (*Transport, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if c.Credentials != Operator || len(c.Upstreams) > 0 || c.Select != nil {
-		return nil, fmt.Errorf("%w: a transport has no Upstreams, Select or Credentials: requests say where they go", ErrConfig)
+		return nil, fmt.Errorf("%w: Upstreams, Select and Credentials must be empty for a Transport, whose requests name the registry", ErrConfig)
 	}
 	t := &Transport{base: c.Client.Transport, by: newOrigins()}
 	if t.base == nil {
@@ -81,20 +84,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if refused == nil {
 		p, refused = t.target(req, l)
 	}
-	// What a RoundTripper is given it must close.
+	// A RoundTripper must close the body.
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
 	return t.answer(req, l, p, refused)
 }
 
-// judged reports whether a request can bring in content of an image.
+// judged reports whether a request can fetch content of an image.
 func judged(req *http.Request) bool {
 	if req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return false
 	}
-	// The path as it will be read elsewhere, decoded: what is hidden by encoding, or
-	// stands where it is sent in place of the path, is judged, and refused for it.
+	// A path that encoding hides, or that URL.Opaque replaces, is judged, which refuses it.
 	path := req.URL.Path
 	if req.URL.Opaque != "" || req.URL.EscapedPath() != path && strings.HasPrefix(path, "/v2/") {
 		return true
@@ -108,9 +110,8 @@ func judged(req *http.Request) bool {
 	return !strings.HasPrefix(path, "/v2/") || !isUpload(path)
 }
 
-// isUpload reports whether a path is that of an upload's session, which brings in
-// nothing. It is read from its end: "blobs/uploads" may also be a part of a
-// repository's name.
+// isUpload reports whether a path is that of an upload session, which fetches no content.
+// It is read from its end: "blobs/uploads" may also be part of a repository's name.
 // Source: OCI Distribution Specification v1.1, "Pushing blobs".
 func isUpload(path string) bool {
 	front, session := cutLast(strings.TrimPrefix(path, "/v2/"))
@@ -136,9 +137,8 @@ func (t *Transport) target(req *http.Request, l location) (pull, *refusal) {
 	return pull{repo, from}, nil
 }
 
-// origin is where a repository is read with the authorization of a request. Each
-// repository has its own: registries ask for other credentials for each, which would
-// otherwise be guessed from what another one's was.
+// origin reads a repository with the authorization of a request. Each repository has its
+// own: registries ask for different credentials for each.
 func (t *Transport) origin(req *http.Request, repo name.Repository) (*origin, error) {
 	authorization := req.Header.Get("Authorization")
 	return t.by.of(func() (*origin, error) { return t.open(req.URL, repo, authorization) }, req.URL.Scheme, repo.Name(), authorization)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -410,6 +412,27 @@ func TestEvidenceUnderATagIsNotThereForWhoMayNotReadIt(t *testing.T) {
 		}
 		if r := s.get(path, basic("ken")...); r.status != http.StatusForbidden || bytes.Contains(r.body, []byte("layers")) {
 			t.Errorf("%s, for other credentials: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
+// A place of evidence that the upstream does not give is no decision, unless another place has
+// what is needed. The client is told which place it is.
+func TestAPlaceThatCannotBeReadIsNoDecision(t *testing.T) {
+	for status, want := range map[int]int{
+		http.StatusForbidden: http.StatusBadGateway, http.StatusUnauthorized: http.StatusBadGateway, http.StatusTooManyRequests: http.StatusTooManyRequests,
+		http.StatusInternalServerError: http.StatusBadGateway, http.StatusServiceUnavailable: http.StatusServiceUnavailable,
+	} {
+		s := newScene(t, registrytest.Options{}, nil)
+		for _, image := range []name.Digest{s.signed, s.unsigned} {
+			s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindManifest, Ref: tagOf(image.DigestStr(), ".sig"), Do: registrytest.Status(status)})
+		}
+		s.passes("signed") // by a bundle
+		for range 2 {
+			r := s.get(manifestPath + "unsigned")
+			if r.status != want || r.header.Get("Retry-After") == "" || !strings.Contains(r.message(), tagOf(s.unsigned.DigestStr(), ".sig")) || strings.Contains(r.message(), "127.0.0.1") {
+				t.Errorf("%d: %d %s", status, r.status, r.body)
+			}
 		}
 	}
 }

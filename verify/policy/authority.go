@@ -7,47 +7,46 @@ import (
 	"time"
 )
 
-// Authority says who has signed by other means than keys, such as certificates and the
-// authorities behind them. Packages beside package verify provide them. A program links those
-// that it wants, and names them in ParseOptions.Authorities and verify.Options. An Authority
-// is safe for concurrent use.
+// Authority recognises signers by other means than keys, such as certificates. A program
+// links the packages of the authorities that it wants, and names them in
+// ParseOptions.Authorities and verify.Options.Authorities. An Authority is safe for
+// concurrent use.
 type Authority interface {
-	// Matcher checks the settings of an Identity, and returns what recognises it. It
-	// returns an error for settings that would match everybody, and for unknown names.
+	// Matcher checks the settings of an Identity and returns what recognises its signers.
+	// It returns an error for settings that match every signer, and for unknown names.
 	Matcher(settings map[string]any) (Matcher, error)
 }
 
-// ChangingAuthority is an Authority whose trust changes while the process runs, as
-// where a trust root is renewed.
+// ChangingAuthority is an Authority whose trust changes while the process runs, for example
+// when a trust root is renewed.
 type ChangingAuthority interface {
 	Authority
-	// Generation tells what is trusted now from what was trusted before, in every
-	// process alike: a digest of the trust root, say. Decisions that were kept for
-	// another one are not used. It is asked for each decision, and is quick.
+	// Generation identifies what is trusted now, such as the digest of the trust root. It
+	// is equal in every process that trusts the same. Decisions kept for another Generation
+	// are not used. It is called for each decision, and must be quick.
 	Generation() string
 }
 
 // Matcher recognises the signatures of an Identity. It is safe for concurrent use.
 type Matcher interface {
-	// ID tells it from all others, and is the same for the same settings in every
-	// process: distinct IDs are what thresholds count.
+	// ID identifies the Matcher. It is equal for equal settings in every process.
+	// Thresholds count distinct IDs.
 	ID() string
-	// Signed returns who has made a signature over exactly e.Message, where the identity
-	// stands for that principal. Otherwise the error says why the signature does not
-	// count. Signed must not use a network: attackers can attach evidence, and must not
-	// cause requests by it.
+	// Signed returns the principal who made a signature over exactly e.Message, if the
+	// identity describes that principal. Otherwise the error says why the signature does
+	// not count. Signed must not use a network: attackers can attach evidence, and must not
+	// cause requests.
 	Signed(ctx context.Context, e SignedEvidence) (Recognized, error)
 }
 
-// Recognized is a principal whom a Matcher has recognised.
+// Recognized is a principal that a Matcher recognised.
 type Recognized struct {
-	// Principal tells the principal from all others that the same Authority can
-	// recognise, such as issuer and subject of a certificate. It is the same for every
-	// Matcher and every certificate of the principal: a threshold counts it once, and
-	// where it signs in two roles that are to be separate (Rule.SeparateDuties), it counts
-	// in neither. Empty is an error.
+	// Principal identifies the principal among all that the Authority can recognise, such
+	// as issuer and subject of a certificate. It is equal for every Matcher and every
+	// certificate of the principal: a threshold counts a principal once, and
+	// Rule.SeparateDuties compares principals. Empty is an error.
 	Principal string
-	// Until is when this ends to hold by itself; zero is never.
+	// Until is when the recognition ends. Zero: no end.
 	Until time.Time
 	// SignedAt is when the signature existed at the latest, by what the Authority trusts for
 	// times. Zero: that is not known.
@@ -57,18 +56,17 @@ type Recognized struct {
 	Claims map[string]string
 }
 
-// SignedEvidence is a piece of evidence that offers a certificate, or, for a TimeMatcher,
-// one that a key has signed.
+// SignedEvidence is a piece of evidence with a certificate or, for a TimeMatcher, one that
+// a key signed.
 type SignedEvidence struct {
-	// MediaType and Annotations are those of the layer, Content is the layer: a
-	// Sigstore bundle, a DSSE envelope or a simple signing payload. An attacker
-	// may have written all of it.
+	// MediaType and Annotations are those of the layer. Content is the layer: a Sigstore
+	// bundle, a DSSE envelope or a simple signing payload. An attacker may have written all
+	// of it.
 	MediaType   string
 	Annotations map[string]string
 	Content     []byte
-	// Message is what the signature must cover, and Signatures are the ones that
-	// were found. Once Signed has returned nil, what stands in Message is
-	// believed, and nothing else of the evidence.
+	// Message is what the signature must cover, Signatures are those that were found. After
+	// Signed returns nil, Message is trusted, and nothing else of the evidence.
 	Message    []byte
 	Signatures [][]byte
 	// Now is the time of the judgement.
@@ -85,20 +83,19 @@ type SignedEvidence struct {
 // authorities or transparency logs.
 type TimeAuthority interface {
 	Authority
-	// TimeMatcher checks the settings of an entry of Policy.Timestamps, and returns what
-	// recognises its timestamps. It returns an error for settings that would believe
-	// everybody, and for unknown names.
+	// TimeMatcher checks the settings of an entry of Policy.Timestamps and returns what
+	// recognises its timestamps. It returns an error for settings that trust every clock,
+	// and for unknown names.
 	TimeMatcher(settings map[string]any) (TimeMatcher, error)
 }
 
-// TimeMatcher recognises statements of time by one authority. It is safe for concurrent use.
+// TimeMatcher recognises the timestamps of one authority. It is safe for concurrent use.
 type TimeMatcher interface {
-	// ID tells it from all others, and is the same for the same settings in every
-	// process.
+	// ID identifies the TimeMatcher. It is equal for equal settings in every process.
 	ID() string
-	// Seen returns a time at which all of e.Signatures existed, as the authority says.
-	// Otherwise the error says why there is none. What others can write, the signer
-	// included, must not count. Seen must not use a network. A trusted key has made
+	// Seen returns a time at which all of e.Signatures existed, by the authority's word.
+	// Otherwise the error says why no such time is known. A claim that the signer or an
+	// attacker can write must not count. Seen must not use a network. A trusted key made
 	// e.Signatures.
 	Seen(ctx context.Context, e SignedEvidence) (time.Time, error)
 }
@@ -128,8 +125,8 @@ func (c *checking) findIdentities() error {
 	return nil
 }
 
-// findTimes asks the authorities for the matchers of the policy's timestamps, and notes
-// which authorities change.
+// findTimes asks the authorities for the policy's timestamps, and notes which authorities
+// change.
 func (c *checking) findTimes() error {
 	p, seen := &c.Policy, make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
@@ -140,7 +137,7 @@ func (c *checking) findTimes() error {
 		}
 		times, ok := authority.(TimeAuthority)
 		if !ok {
-			return faultf(path+".authority", "names %.100q, which knows nobody who vouches for times", t.Authority)
+			return faultf(path+".authority", "names %.100q, which does not say when signatures existed", t.Authority)
 		}
 		m, err := times.TimeMatcher(t.Settings)
 		if err != nil {
@@ -160,7 +157,7 @@ func notLinked(path, authority string) error {
 	return faultf(path+".authority", "names %.100q, whose package is not linked into this program", authority)
 }
 
-// findChanging notes which of the authorities that the policy names change.
+// findChanging notes which of the named authorities change.
 func (c *checking) findChanging() {
 	named := make(map[string]bool)
 	for _, i := range c.Policy.Identities {

@@ -25,26 +25,25 @@ const (
 	defaultSkew     = 5 * time.Minute
 )
 
-// Checked is a policy that has passed all checks, with what its names lead to.
+// Checked is a policy that passed all checks, with its names resolved.
 type Checked struct {
-	// Policy is a copy that later changes to the policy do not reach. Its keys are parsed,
-	// and ClockSkew and Role.Threshold are what they stand for where they were left out.
+	// Policy is a copy: later changes to the original have no effect. Its keys are parsed,
+	// and ClockSkew and Role.Threshold have their defaults.
 	Policy Policy
 	// Matchers are those of Policy.Identities, Times those of Policy.Timestamps, by name.
 	Matchers map[string]Matcher
 	Times    map[string]TimeMatcher
-	// Changing are the authorities of both whose trust may change, in the order of their
+	// Changing are the named authorities whose trust may change, in the order of their
 	// names.
 	Changing []ChangingAuthority
-	// Digest identifies the policy, "sha256:…": two policies that mean the same text for
-	// text have the same.
+	// Digest identifies the policy, "sha256:…". Equal policies have equal digests.
 	Digest string
 
 	patterns *pattern.Set
 }
 
-// RuleFor finds the rule about a repository: its index in Policy.Rules, and that of its
-// patterns which decides.
+// RuleFor finds the rule for a repository: its index in Policy.Rules, and the pattern that
+// decides.
 func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok bool) {
 	entry, ok := c.patterns.Match(repo)
 	if !ok {
@@ -53,19 +52,18 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 	return entry.Rule, entry.Pattern.String(), true
 }
 
-// Check checks a policy by the authorities that are linked, and refuses with ErrInvalid
-// policies that cannot be intended:
+// Check checks a policy with the authorities that are linked. It refuses with ErrInvalid
+// what cannot be intended:
 //
-//   - without keys, roles or rules, unless every rule denies;
-//   - a zero PublicKey, one key under two names, or twice in a role;
+//   - no keys, roles or rules, unless every rule denies;
+//   - a zero PublicKey, one key under two names, or one key twice in a role;
 //   - a threshold below 1 or above the number of distinct keys;
 //   - a rule that requires nothing;
-//   - a name that leads nowhere;
-//   - a pattern that can never match, and patterns of two rules where neither is the
-//     more specific one;
-//   - provenance without builder IDs, scans without a severity, summaries without a
-//     verifier;
-//   - a key in two roles where duties are to be separate.
+//   - a name that the policy does not define;
+//   - a pattern that can never match; two rules whose patterns match one repository while
+//     neither is more specific;
+//   - provenance without builder IDs, scans without a severity, VSAs without a verifier;
+//   - one key in two roles of a rule with separateDuties.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
@@ -74,12 +72,12 @@ func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	return c, nil
 }
 
-// checking is a policy that is being checked. Errors are of type *fault.
+// checking is a policy under check. Errors are of type *fault.
 type checking struct {
 	*Checked
 	linked map[string]Authority
-	// leaves is how many the rule has that is being checked, and roles are the names of
-	// its roles, each once.
+	// leaves counts the requirements of the current rule, roles are the names of its roles,
+	// each once.
 	leaves int
 	roles  []string
 	// layouts are those of all rules.
@@ -106,7 +104,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	return c.Checked, nil
 }
 
-// own copies what the policy has but for requirements, which are copied as they are checked.
+// own copies the policy. Requirements are copied when they are checked.
 func (c *checking) own() {
 	p := &c.Policy
 	p.Keys, p.Roles, p.Identities, p.Timestamps = maps.Clone(p.Keys), maps.Clone(p.Roles), maps.Clone(p.Identities), maps.Clone(p.Timestamps)
@@ -132,8 +130,8 @@ func (c *checking) parseKeys() error {
 	return nil
 }
 
-// deniesAll reports whether the policy is a freeze: every rule denies, and files need
-// nothing that they could have. It needs no key.
+// deniesAll reports whether the policy is a freeze: every rule denies, and so does the
+// absence of Files. A freeze needs no key.
 func (p *Policy) deniesAll() bool {
 	return len(p.Rules) > 0 && p.Files == nil && !slices.ContainsFunc(p.Rules, func(r Rule) bool { return !r.Deny })
 }
@@ -141,7 +139,7 @@ func (p *Policy) deniesAll() bool {
 func (c *checking) checkKeys() error {
 	p := &c.Policy
 	if len(p.Keys)+len(p.Identities) == 0 && !p.deniesAll() {
-		return faultf("keys", "has no key: a policy that trusts nobody allows nothing; to deny everything, give rules that all deny")
+		return faultf("keys", "is empty: a policy that trusts no key allows nothing; to deny everything, write only rules that deny")
 	}
 	if len(p.Keys) > maxKeys {
 		return faultf("keys", "has more than %d keys", maxKeys)
@@ -151,13 +149,13 @@ func (c *checking) checkKeys() error {
 		k, path := p.Keys[name], "keys."+name
 		switch {
 		case k.Public.key == nil:
-			return faultf(path, "has no key; use NewPublicKey, ParsePublicKey or LoadPublicKey, and for a file Load")
+			return faultf(path, "has no key: set PEM or Public, or read the policy with Load")
 		case !k.NotBefore.IsZero() && !k.NotAfter.IsZero() && !k.NotBefore.Before(k.NotAfter):
-			return faultf(path, "never counts: notAfter is not after notBefore")
+			return faultf(path, "can never count: notAfter is not after notBefore")
 		case k.StandsBefore && k.Revoked.IsZero():
-			return faultf(path+".standsBefore", "is about a key that is revoked, and this one is not")
+			return faultf(path+".standsBefore", "needs revoked: the key is not revoked")
 		case k.StandsBefore && len(p.Timestamps) == 0:
-			return faultf(path+".standsBefore", "needs timestamps: nobody says when a signature was there")
+			return faultf(path+".standsBefore", "needs timestamps: without them, no signature has a trusted time")
 		}
 		if k.Public.Name == "" {
 			k.Public.Name = name
@@ -174,7 +172,7 @@ func (c *checking) checkKeys() error {
 func (c *checking) checkRoles() error {
 	p := &c.Policy
 	if len(p.Roles) == 0 && !p.deniesAll() {
-		return faultf("roles", "has no role")
+		return faultf("roles", "is empty: write at least one role")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
 		if err := c.checkRole(p.Roles[name], "roles."+name); err != nil {
@@ -184,8 +182,8 @@ func (c *checking) checkRoles() error {
 	return nil
 }
 
-// checkRole counts revoked keys too: a policy that revokes a key must not be refused for
-// it, or the policy before would go on to trust the key.
+// checkRole counts revoked keys too. Otherwise a policy that revokes a key could be
+// refused, and the policy before it would stay in use and trust the key.
 func (c *checking) checkRole(r Role, path string) error {
 	ids := make(map[string]bool)
 	for i, key := range r.Keys {
@@ -212,7 +210,7 @@ func (c *checking) checkRole(r Role, path string) error {
 	}
 	switch all := len(ids); {
 	case all == 0:
-		return faultf(path, "has no keys")
+		return faultf(path, "is empty: give it keys or identities")
 	case r.Threshold == 0 && all == 1 && !r.noDefault:
 	case r.Threshold < 1 || r.Threshold > all:
 		return faultf(path, "has threshold %d with %d distinct keys; say how many of them must sign", r.Threshold, all)
@@ -251,7 +249,7 @@ func isDigest(s string) bool {
 	return found && err == nil && len(raw) == 32 && strings.ToLower(s) == s
 }
 
-// fillIn writes down defaults.
+// fillIn sets defaults.
 func (c *checking) fillIn() {
 	p := &c.Policy
 	if p.ClockSkew == 0 {
@@ -265,8 +263,8 @@ func (c *checking) fillIn() {
 	}
 }
 
-// sum identifies the policy by its content: encoding/json sorts maps, and the
-// keys stand in for the files that they were read from.
+// sum identifies the policy by its content: encoding/json sorts maps, and keys stand for
+// the files that they were read from.
 func (c *checking) sum() error {
 	type key struct {
 		ID                           string

@@ -14,8 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
 
-// kindOf is what an attestation requirement is about, by the conditions that its
-// type has.
+// kindOf is a group of predicate types with the same conditions.
 type kindOf int
 
 const (
@@ -29,10 +28,10 @@ const (
 	kindLayout
 )
 
-// typeName is how a policy calls both versions of SLSA provenance.
+// typeName is the policy's name of both versions of SLSA provenance.
 const typeName = "slsaprovenance"
 
-// layoutName is how a policy calls an in-toto layout.
+// layoutName is the policy's name of an in-toto layout.
 const layoutName = "intoto"
 
 // PredicateTypes are the URIs of the predicate types that meet the requirement; see
@@ -55,7 +54,7 @@ func (a *AttestationRequirement) PredicateTypes() []string {
 }
 
 // AsksForLinks reports whether the requirement is about in-toto links, which LayoutEnvelope
-// says how to judge.
+// judges.
 func (a *AttestationRequirement) AsksForLinks() bool { return a.Type == layoutName }
 
 func (a *AttestationRequirement) kind() kindOf {
@@ -80,14 +79,14 @@ func (a *AttestationRequirement) kind() kindOf {
 	return kindOther
 }
 
-// check refuses a requirement that cannot mean what it says.
+// check refuses a requirement that cannot be intended.
 func (a *AttestationRequirement) check() error {
 	kind, uris := a.kind(), a.PredicateTypes()
 	switch {
 	case a.Type == "" || uris == nil:
 		return fmt.Errorf("needs a type: a short name such as %s, vuln, spdx or cyclonedx, or an absolute URI", typeName)
 	case slices.Contains(uris, intoto.PredicateSignature):
-		return fmt.Errorf("has the type of signatures, which are no attestations: require a signature")
+		return fmt.Errorf("has the predicate type of signatures; write a signature requirement instead")
 	}
 	if err := a.emptyLists(); err != nil {
 		return err
@@ -112,7 +111,7 @@ func (a *AttestationRequirement) check() error {
 	switch kind {
 	case kindOther:
 		if !a.AcceptAnyContent {
-			return fmt.Errorf("has the type %.200s, which has no conditions: whatever such a statement says would meet it; write acceptAnyContent: true if that is meant", a.Type)
+			return fmt.Errorf("has the type %.200s, which has no conditions: any content would meet it; write acceptAnyContent: true to allow that", a.Type)
 		}
 	case kindProvenance:
 		return a.ProvenanceConditions.check()
@@ -129,14 +128,14 @@ func (a *AttestationRequirement) check() error {
 			return fmt.Errorf("needs layout: the file of a signed in-toto layout")
 		}
 		if _, err := steplayout.Read(a.LayoutEnvelope); err != nil {
-			return fmt.Errorf("has no usable layout: %w", err)
+			return fmt.Errorf("has an unusable layout: %w", err)
 		}
 	}
 	return nil
 }
 
-// emptyLists refuses lists that are given and empty. They would mean that anything
-// is accepted; the author of an empty list may mean that nothing is.
+// emptyLists refuses lists that are present and empty. They would accept anything, while
+// their author may mean to accept nothing.
 func (a *AttestationRequirement) emptyLists() error {
 	return emptyLists(map[string]bool{
 		"builder": isEmpty(a.Builder), "source": isEmpty(a.Source), "ref": isEmpty(a.Ref), "commit": isEmpty(a.Commit), "buildType": isEmpty(a.BuildType),
@@ -146,12 +145,12 @@ func (a *AttestationRequirement) emptyLists() error {
 	})
 }
 
-// isEmpty reports whether a list is given, with nothing in it.
+// isEmpty reports whether a list is present and empty.
 func isEmpty[T any](list []T) bool { return list != nil && len(list) == 0 }
 
 func emptyLists(empty map[string]bool) error {
 	if names := setNames(empty); len(names) > 0 {
-		return fmt.Errorf("has nothing in %s: leave it out for any, or say what is accepted", strings.Join(names, " and "))
+		return fmt.Errorf("has an empty %s: leave it out to accept any, or list what is accepted", strings.Join(names, " and "))
 	}
 	return nil
 }
@@ -167,11 +166,11 @@ func setNames(fields map[string]bool) (names []string) {
 	return names
 }
 
-// checkURIs refuses what no URI in a statement could be equal to.
+// checkURIs refuses text that no URI in a statement can equal.
 func checkURIs(field string, all []string) error {
 	for _, u := range all {
 		if !isURI(u) {
-			return fmt.Errorf("has in %s %.200q, which is no absolute URI", field, u)
+			return fmt.Errorf("has in %s %.200q, which is not an absolute URI", field, u)
 		}
 	}
 	return nil
@@ -200,8 +199,8 @@ func (q *DocumentConditions) setForTests() []string {
 	return setNames(map[string]bool{"result": q.Result != nil})
 }
 
-// checkBills refuses what could never deny anything. A % at the end of a package URL
-// begins no escape: it is found where a bill has it too.
+// checkBills refuses conditions that could never deny. A % at the end of a package URL
+// begins no escape: it matches a bill with the same text.
 func (q *DocumentConditions) checkBills() error {
 	for _, p := range q.DenyPackages {
 		switch name := strings.TrimSpace(p); {
@@ -215,7 +214,7 @@ func (q *DocumentConditions) checkBills() error {
 	}
 	for _, l := range q.DenyLicenses {
 		if !license.IsIdentifier(l) {
-			return fmt.Errorf("has in denyLicenses %.100q, which is no SPDX identifier; those that end in + are written without", l)
+			return fmt.Errorf("has in denyLicenses %.100q, which is not an SPDX identifier; write identifiers without a trailing +", l)
 		}
 	}
 	return nil
@@ -240,7 +239,7 @@ func (q *ProvenanceConditions) set() []string {
 
 func (q *ProvenanceConditions) check() error {
 	if len(q.Builder) == 0 {
-		return fmt.Errorf("needs builder: provenance by whatever builder says nothing")
+		return fmt.Errorf("needs builder: the builder IDs whose provenance is trusted")
 	}
 	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source} {
 		if err := checkURIs(field, list); err != nil {
@@ -290,7 +289,7 @@ func isCommit(text string) bool {
 	return (len(text) == 40 || len(text) == 64) && strings.Trim(text, "0123456789abcdef") == ""
 }
 
-// SeverityNone is what maxSeverity is called where nothing is accepted.
+// SeverityNone is the maxSeverity that accepts no finding.
 const SeverityNone = "none"
 
 func (q *ScanConditions) set() []string {
@@ -321,14 +320,14 @@ func (q *VSAConditions) set() []string {
 
 func (q *VSAConditions) check() error {
 	if len(q.Verifier) == 0 {
-		return fmt.Errorf("needs verifier: a summary by whatever verifier says nothing")
+		return fmt.Errorf("needs verifier: the verifier IDs whose summaries are trusted")
 	}
 	if err := checkURIs("verifier", q.Verifier); err != nil {
 		return err
 	}
 	for _, level := range q.VerifiedLevels {
 		if strings.HasPrefix(level, "SLSA_") && !isLevel(level) {
-			return fmt.Errorf("has in verifiedLevels %.100q, which no summary reaches; want one as in SLSA_BUILD_LEVEL_3", level)
+			return fmt.Errorf("has in verifiedLevels %.100q, which is not a level such as SLSA_BUILD_LEVEL_3", level)
 		}
 	}
 	if q.PolicyDigest != "" && !isDigest(q.PolicyDigest) {
@@ -343,11 +342,11 @@ func isLevel(text string) bool {
 	return ok
 }
 
-// check refuses a requirement that cannot mean what it says.
+// check refuses a requirement that cannot be intended.
 func (q *ConfigRequirement) check() error {
 	if !q.NonRoot && !q.NoSecrets && !q.NoPrivilegedPorts && q.CreatedWithin == 0 && len(q.BaseImages) == 0 && len(q.Platforms) == 0 &&
 		len(q.Labels) == 0 && len(q.Annotations) == 0 && q.MinVersion == "" {
-		return fmt.Errorf("asks for nothing")
+		return fmt.Errorf("is empty: set at least one condition")
 	}
 	if err := emptyLists(map[string]bool{"baseImages": isEmpty(q.BaseImages), "platforms": isEmpty(q.Platforms)}); err != nil {
 		return err
@@ -366,7 +365,7 @@ func (q *ConfigRequirement) check() error {
 		return fmt.Errorf("has baseImages that cannot be compared with one another: %w", err)
 	}
 	if _, ok := semver.Compare(q.MinVersion, "0.0.0"); q.MinVersion != "" && !ok {
-		return fmt.Errorf("has minVersion %.100q, which is no semantic version such as 1.2.3", q.MinVersion)
+		return fmt.Errorf("has minVersion %.100q, which is not a semantic version such as 1.2.3", q.MinVersion)
 	}
 	return nil
 }

@@ -1,27 +1,46 @@
-// Package policy is the language in which images are allowed: keys, roles, rules,
-// requirements and their conditions. Package verify judges by it.
+// Package policy is the language that says which images are allowed: keys, roles, rules,
+// requirements and conditions. It reads no registry. Package verify judges by it.
 //
 //	p, err := policy.Load("policy.yaml", policy.ParseOptions{})
 //
-// A [Policy] holds keys, roles (groups of keys, where several may have to act together)
-// and rules. [Parse] and [Load] read it from strict YAML or JSON, and name line and column
-// of a mistake; Go programs may fill in the struct. [Signatures] makes the policy of a few
-// keys for everything. [Schema] is for editors. A [FileSource] watches a file.
+// A policy file is strict YAML or JSON:
 //
-// # Rules
+//	version: 1
+//	keys:
+//	  release: {file: release.pub}
+//	roles:
+//	  release: {keys: [release]}
+//	rules:
+//	  - images: [registry.example/team/**]
+//	    require:
+//	      - signature: {by: release}
 //
-// A rule is about the repositories that its patterns match: a registry's host and path
-// segments, in which * is one whole segment and ** any number of them, at the end at least
-// one. registry.example/team/** does not match registry.example/team-evil/app. Names are
-// normalised first: nginx is index.docker.io/library/nginx. The most specific pattern
-// decides. Two rules are refused if neither is more specific for some repository. No rule,
-// no permission. A policy whose rules all deny is a freeze. It needs no key.
+// [Parse] and [Load] read a policy; an error names line and column of the mistake. A Go
+// program can fill in a [Policy] instead, or use [Signatures] for a few keys that sign
+// everything. [Policy.Check] refuses policies that cannot be intended. A [FileSource]
+// reads its file again when the file changes. [Schema] is a JSON Schema for editors.
+//
+// # Patterns
+//
+// A rule applies to the repositories that its patterns match. A pattern is a registry's
+// host and path segments:
+//
+//   - * is one whole segment.
+//   - ** is any number of segments; at the end of a pattern, at least one.
+//   - registry.example/team/** does not match registry.example/team-evil/app.
+//   - Names are normalised first: nginx is index.docker.io/library/nginx.
+//
+// The most specific pattern decides. Two rules are refused if some repository matches
+// both and neither is more specific. A repository without a rule is denied. A policy
+// whose rules all deny is a freeze, and needs no key.
 //
 // # Plug-ins
 //
-// An [Authority] recognises signers by other means than keys, a [TimeAuthority] says when a
-// signature existed. Programs link those that they want, and name them in ParseOptions and
-// in the options of package verify. A policy that names another one is refused.
+// An [Authority] recognises signers by other means than keys. A [TimeAuthority] says when
+// a signature existed. A program links the authorities that it wants, and names them in
+// ParseOptions and verify.Options. A policy that names any other authority is refused.
 //
-// This package reads no registry.
+// # Errors
+//
+// Every refused policy is [ErrInvalid], and every unusable key is [ErrKey].
 package policy

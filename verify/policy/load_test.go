@@ -27,13 +27,13 @@ func TestAttack_T1_T2_T3_T4_T7_RefusedWithTheirPosition(t *testing.T) {
 		"unknown field":           {change("images:", "image:"), "line 11, column 5", "image"},
 		"field twice":             {change("version: 1", "version: 1\nversion: 1"), "line 2, column 1", "twice"},
 		"anchor":                  {change("keys:\n", "keys: &k\n"), "line 2", "anchors"},
-		"no keys":                 {change("  a: {file: a.pub}\n  b: {file: b.pub}\n  c: {file: c.pub}\n", "  {}\n"), "line 2", "no key"},
+		"no keys":                 {change("  a: {file: a.pub}\n  b: {file: b.pub}\n  c: {file: c.pub}\n", "  {}\n"), "line 2", "trusts no key"},
 		"dangling key":            {change("[a, b]", "[a, x]"), "line 8, column 20", `"x"`},
 		"T4: key twice in a role": {change("[a, b]", "[a, a]"), "line 8, column 20", "second time"},
 		"T4: threshold above":     {change("threshold: 2", "threshold: 3"), "line 8, column 3", "threshold 3"},
 		"T4: threshold negative":  {change("threshold: 2", "threshold: -1"), "line 8, column 3", "threshold -1"},
 		"T4: threshold missing":   {change(", threshold: 2", ""), "line 8, column 3", "threshold 0"},
-		"empty role":              {change("{keys: [c]}", "{keys: []}"), "line 9, column 3", "no keys"},
+		"empty role":              {change("{keys: [c]}", "{keys: []}"), "line 9, column 3", "is empty"},
 		"key without anything":    {change("c: {file: c.pub}", "c: {}"), "line 5, column 3", "pem or file"},
 		"key with both":           {change("c: {file: c.pub}", "c: {file: c.pub, pem: x}"), "line 5, column 3", "pem or file"},
 		"F3: key outside":         {change("file: c.pub", "file: ../c.pub"), "line 5, column 3", "policy's directory"},
@@ -66,9 +66,9 @@ func TestAttack_T1_T2_T3_T4_T7_RefusedWithTheirPosition(t *testing.T) {
 		"clock skew":              {policyText + "clockSkew: 48h\n", "line 14", "24h"},
 		"duration":                {policyText + "clockSkew: soon\n", "line 14", "duration"},
 		"files by unknown":        {policyText + "files: {by: unknown}\n", "line 14", "unknown"},
-		"no roles":                {without(policyText, "roles"), "line 1, column 1", "no role"},
+		"no roles":                {without(policyText, "roles"), "line 1, column 1", "roles is empty"},
 		"serial":                  {policyText + "serial: -1\n", "line 14", "is -1"},
-		"require with a reason":   {change("    require:", "    reason: x\n    require:"), "line 12", "denial"},
+		"require with a reason":   {change("    require:", "    reason: x\n    require:"), "line 12", "deny: true"},
 		"nesting":                 {change("signature: {by: release}", strings.Repeat("allOf: [{", 9)+"signature: {by: release}"+strings.Repeat("}]", 9)), "line 13", "deeper than 8"},
 		"more than can be needed": {change("      - signature: {by: release}\n", strings.Repeat("      - signature: {by: release}\n", 1001)), "line 1013, column 9", "1000 requirements"},
 	} {
@@ -101,7 +101,7 @@ func TestAttack_T1_SettingsThatSayNothingOrCannotBeMetAreRefused(t *testing.T) {
 		"known parameters alone":          {require: provenance(", knownParameters: [a]"), says: "onlyKnownParameters"},
 		"known and absent":                {require: provenance(", onlyKnownParameters: true, knownParameters: [a], absentParameters: [a]"), says: "known and to be absent"},
 		"a level that no builder reaches": {require: provenance(", minLevel: 3"), more: "builders: {\"https://other.example\": 3}\n", says: "none of its builders"},
-		"a signature as attestation":      {require: "attestation: {type: \"" + intoto.PredicateSignature + "\", by: builder}", says: "require a signature"},
+		"a signature as attestation":      {require: "attestation: {type: \"" + intoto.PredicateSignature + "\", by: builder}", says: "predicate type of signatures"},
 		"a level that no summary reaches": {require: "attestation: {type: vsa, by: builder, verifier: [\"https://v.example\"], verifiedLevels: [SLSA_LEVEL_3x]}", says: "SLSA_BUILD_LEVEL_3"},
 		"bills of a type that is none":    {require: "attestation: {type: \"https://cyclonedx.org/bom/1.6\", by: builder, denyPackages: [x]}", says: "denyPackages"},
 		"SPDX of a type that is none":     {require: "attestation: {type: \"https://spdx.dev/Document-2.3\", by: builder, denyLicenses: [MIT]}", says: "denyLicenses"},
@@ -157,7 +157,7 @@ func TestALayoutFileThatIsNoneIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "layout.json"), []byte(`{"payload":""}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := policy.Load(path, policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "no usable layout") || !strings.Contains(err.Error(), "line 13") {
+	if _, err := policy.Load(path, policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "unusable layout") || !strings.Contains(err.Error(), "line 13") {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,119 +7,121 @@ import (
 	"time"
 )
 
-// ErrInvalid is the error of every policy that is refused. Where the policy was
-// read from a file, the text begins with line and column.
+// ErrInvalid is wrapped by the error of every policy that is refused. For a policy from a
+// file, the error names line and column.
 var ErrInvalid = errors.New("unusable policy")
 
-// Policy says what an image needs before it may be used. It is written as Go values, or
-// read by Parse and Load. Check refuses the zero Policy. In a file each field has the
-// name in its tag, lower case first.
+// Policy says what images, and files, need before they may be used.
+//
+// Parse and Load read one; Go code can fill one in. Check refuses the zero Policy. In a file,
+// a field has the name in its tag.
 type Policy struct {
-	// Version is that of the policy's form. It must be 1. Zero: refused.
+	// Version is the version of the policy's form, 1. Required.
 	Version int `json:"version"`
-	// Serial counts a policy's versions up: a source takes no lower one after a
-	// higher one. Zero: versions are not told apart.
+	// Serial counts the versions of a policy. A FileSource refuses a serial lower than the
+	// last one it used. Zero: versions are not compared.
 	Serial int64 `json:"serial,omitempty"`
-	// Expires is when the policy stops to allow anything. Zero: never.
+	// Expires is when the policy ends to allow anything. Zero: never.
 	Expires time.Time `json:"expires,omitzero"`
-	// Keys are those that the policy speaks of, by names of its own. The same key
-	// under two names is refused. Empty: refused where there are no Identities, unless
-	// every rule denies.
+	// Keys are the trusted public keys, by name. The same key under two names is refused.
+	// Empty: refused, unless the policy has Identities or every rule denies.
 	Keys map[string]Key `json:"keys,omitempty"`
-	// Roles are groups of keys. Several of a role must act together where the role
-	// says so. Empty: refused, unless every rule denies.
+	// Roles are groups of keys and identities, by name. A role says how many of them must
+	// sign. Empty: refused, unless every rule denies.
 	Roles map[string]Role `json:"roles,omitempty"`
-	// Identities are signers whom authorities recognise, by names of its own that
-	// no key has. A policy that names an authority whose package is not linked
-	// (Options.Authorities) is refused. Empty: none.
+	// Identities describe signers with certificates, by name. A name of a key is refused,
+	// and so is an authority that the program does not link. Empty: none.
 	Identities map[string]Identity `json:"identities,omitempty"`
-	// Timestamps are authorities trusted to say when a signature existed, by names that
-	// the policy chooses; see Key.StandsBefore. Empty: none.
+	// Timestamps are authorities trusted to say when a signature existed, by name; see
+	// Key.StandsBefore. Empty: none.
 	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
-	// Builders maps the builder IDs of provenance to the SLSA build level that
-	// they are trusted to reach, 1 to 4. Empty: level says nothing.
+	// Builders are the SLSA build levels, 1 to 4, that builder IDs are trusted to reach.
+	// Empty: no builder is trusted to reach a level.
 	Builders map[string]int `json:"builders,omitempty"`
-	// DenyDigests are never allowed, whatever else a rule says. An index is denied
-	// where all images that it lists are, and those in its indexes. Where only some
-	// are it is allowed, and Result.DeniedChildren names them: ask Verifier.Child or
-	// Platform about the one that is to run. With denyDigests an index is read for
-	// each decision; where it cannot be, there is none. Files are denied by their
-	// SHA-256, too. Empty: none.
+	// DenyDigests are digests that are denied whatever a rule says. A file is denied by its
+	// SHA-256. An index is denied if all its images are. If only some are, the index is
+	// allowed, and Result.DeniedChildren names them. An index is read for each decision; if
+	// it cannot be read, no decision is reached. Empty: none.
 	DenyDigests []DeniedDigest `json:"denyDigests,omitempty"`
-	// ClockSkew is how far clocks may be apart: a time that far in the future
-	// counts as now. Zero: five minutes.
+	// ClockSkew is how far clocks may differ, at most 24h. A time this far in the future
+	// counts as now. Zero: 5m.
 	ClockSkew Duration `json:"clockSkew,omitempty"`
-	// Files says whose signatures files need, for Verifier.Blob. SameRepository is
-	// refused. Nil: every file is denied.
+	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
+	// Absent: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
-	// Rules say what images need. The one with the most specific pattern
-	// decides; an image that no rule is about is denied. At least one. A policy
-	// whose rules all deny is a freeze: it needs neither keys nor roles, and must have
-	// no Files.
+	// Rules say what images need. The rule with the most specific pattern decides. An image
+	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
+	// keys nor roles, and must not have Files. Required, at least one.
 	Rules []Rule `json:"rules"`
 }
 
-// Key is a public key with the time in which it counts. Exactly one of
-// PEM, File and Public is given.
+// Key is a public key and the time in which it counts. Exactly one of PEM and File is set.
+//
+// Go code may set Public instead.
 type Key struct {
-	// PEM is the text of the key.
+	// PEM is the text of the key, as PKIX or PKCS#1. Empty: File is set.
 	PEM string `json:"pem,omitempty"`
-	// File names a file that holds it, from the directory of the policy.
+	// File is the file of the key, in the directory of the policy or below. Empty: PEM is
+	// set.
 	File string `json:"file,omitempty"`
-	// NotBefore and NotAfter are from when, and until just before when, the key
-	// counts. Zero: no bound. As no signature tells when it was made, the time of
-	// the judgement is what must lie between them.
+	// NotBefore is when the key begins to count. A key is judged at verification time,
+	// because a signature carries no trusted time. Zero: no bound.
 	NotBefore time.Time `json:"notBefore,omitzero"`
-	NotAfter  time.Time `json:"notAfter,omitzero"`
-	// Revoked is when the key was revoked. Zero: it is not. A key that is
-	// revoked does not count, also not before this time: an attacker who has it can
-	// write any time.
+	// NotAfter is when the key ends to count, at verification time. Zero: no bound.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+	// Revoked is when the key was revoked. A revoked key does not count, not even before
+	// this time: an attacker who has the key can write any time. Zero: not revoked.
 	Revoked time.Time `json:"revoked,omitzero"`
-	// StandsBefore keeps a signature of an image valid if one of Policy.Timestamps has
-	// seen it before Revoked. Set Revoked to when an attacker can first have had the
-	// key. Signatures of files are never kept valid. False: none is.
+	// StandsBefore keeps signatures of images valid that one of Timestamps shows to have
+	// existed before Revoked. Set Revoked to when an attacker can first have had the key.
+	// Signatures of files are never kept valid. False: no signature is kept valid.
 	StandsBefore bool `json:"standsBefore,omitempty"`
 
-	// Public is the key itself, for policies in Go. Zero: see PEM and File.
+	// Public is the key itself, for policies in Go. Zero: PEM or File is set.
 	Public PublicKey `json:"-"`
 }
 
-// Identity describes signers whom an Authority recognises.
+// Identity describes signers that an authority recognises by their certificates.
 type Identity struct {
-	// Authority is its name in Options.Authorities. Required.
+	// Authority is the name of an authority that the program links
+	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings say who it is, in the authority's own terms.
+	// Settings describe the signers in the authority's terms. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
-	// Revoked is when it was revoked: then it never counts. Zero: it is not.
+	// Revoked is when the identity was revoked. A revoked identity never counts. Zero: not
+	// revoked.
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
 // Timestamps is an authority trusted to say when a signature existed.
 type Timestamps struct {
-	// Authority is its name in Options.Authorities, a TimeAuthority. Required.
+	// Authority is the name of a time authority that the program links
+	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings say who it is, in the authority's own terms.
+	// Settings describe the clocks in the authority's terms. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
 }
 
-// Role is a group of keys and identities.
+// Role is a group of keys and identities. It needs at least one of either.
 type Role struct {
-	// Keys are names of Policy.Keys, Identities of Policy.Identities. At least
-	// one in all.
-	Keys       []string `json:"keys,omitempty"`
+	// Keys are names of the policy's keys. Empty: none.
+	Keys []string `json:"keys,omitempty"`
+	// Identities are names of the policy's identities. Empty: none.
 	Identities []string `json:"identities,omitempty"`
-	// Threshold is how many distinct ones of them must have signed the same
-	// thing. Zero: 1 where the role has one; otherwise it must be given.
+	// Threshold is how many distinct members must sign the same thing. Zero: 1 for a role
+	// with one member; refused for others.
 	Threshold int `json:"threshold,omitempty"`
 
+	// noDefault: a zero Threshold is refused.
 	noDefault bool // Threshold is what it is
 }
 
-// DeniedDigest is an image that must not be used.
+// DeniedDigest is a digest that must not be used.
 type DeniedDigest struct {
-	// Digest is that of a manifest or index, "sha256:…".
+	// Digest is that of a manifest, an index or a file: sha256: and 64 lower-case hex
+	// digits. Required.
 	Digest string `json:"digest"`
-	// Reason is told to each caller that asks.
+	// Reason is shown in each denial. Required.
 	Reason string `json:"reason"`
 }
 
@@ -130,68 +132,72 @@ type Mode string
 const (
 	// ModeEnforce denies what does not meet the rule.
 	ModeEnforce Mode = "enforce"
-	// ModeWarn judges and allows. Result.Warning then holds what would have been the
-	// denial.
+	// ModeWarn judges and allows. Result.Warning is the denial that enforce would have
+	// returned.
 	ModeWarn Mode = "warn"
 )
 
-// Rule says what some images need.
+// Rule says what the images of some repositories need.
 type Rule struct {
-	// Images are patterns of repositories: a registry's host and path segments,
-	// in which * is one segment and ** any number; see package documentation.
-	// At least one.
+	// Images are patterns of repositories: a registry's host and path segments. * is one
+	// segment, ** any number of segments; see the package documentation. Required, at least
+	// one.
 	Images []string `json:"images"`
-	// Deny refuses the images, for Reason. False: Require decides.
-	Deny   bool   `json:"deny,omitempty"`
+	// Deny denies the images, for Reason. False: Require decides.
+	Deny bool `json:"deny,omitempty"`
+	// Reason is shown in each denial of a rule that denies. Required with Deny, refused
+	// without.
 	Reason string `json:"reason,omitempty"`
-	// Mode is how Require is applied. Empty: ModeEnforce.
+	// Mode is how Require is applied: enforce denies, warn allows and reports. Empty:
+	// enforce.
 	Mode Mode `json:"mode,omitempty"`
-	// SeparateDuties keeps apart the roles that Require names, VEXBy included. A key
-	// that stands in two of them is refused when the policy is loaded. A principal that
-	// identities of two of them recognise counts in neither, by whatever certificates.
-	// Where identities stand in two of the roles, their evidence counts only once all
-	// evidence was read, and not where some could not be. An attacker who hides
-	// evidence can let a principal count in one of the roles, and never in two. False:
-	// one key may act in two roles.
+	// SeparateDuties keeps the roles that Require names apart, VEXBy included. A key in two
+	// of them is refused when the policy is loaded. A principal that identities recognise
+	// in two of them counts in neither, by any certificate. Such evidence counts only after
+	// all evidence was read, and not if some could not be read. False: one key may act in
+	// two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
-	// Require must all be met. At least one, unless Deny.
+	// Require are requirements that must all be met. Required without Deny, refused with
+	// it.
 	Require []Requirement `json:"require,omitempty"`
 }
 
-// Requirement is one condition. Exactly one field is set.
+// Requirement is one requirement. Exactly one field is set.
 type Requirement struct {
-	// Signature asks for signatures of the image.
+	// Signature requires signatures of the image. Absent: another field is set.
 	Signature *SignatureRequirement `json:"signature,omitempty"`
-	// Attestation asks for a statement about the image.
+	// Attestation requires a statement about the image. Absent: another field is set.
 	Attestation *AttestationRequirement `json:"attestation,omitempty"`
-	// Config asks something of the image itself.
+	// Config requires properties of the image itself. Absent: another field is set.
 	Config *ConfigRequirement `json:"config,omitempty"`
-	// AnyOf is met by one of these, AllOf by all of them. At least one.
+	// AnyOf requires one of these requirements. Absent: another field is set.
 	AnyOf []Requirement `json:"anyOf,omitempty"`
+	// AllOf requires all of these requirements. Absent: another field is set.
 	AllOf []Requirement `json:"allOf,omitempty"`
 }
 
-// SignatureRequirement is met by image signatures of as many distinct keys of a
-// role as its threshold says.
+// SignatureRequirement is met by image signatures of as many distinct members of a role as
+// its threshold says.
 type SignatureRequirement struct {
-	// By is the role. Required.
+	// By is the name of the role. Required.
 	By string `json:"by"`
-	// Annotations must all stand in a signature for it to count. Empty: none.
+	// Annotations are annotations that a signature must have signed, with these values.
+	// Empty: none.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// SameRepository makes a signature count only where it names the repository
-	// that is asked about. Bundles name none: only simple signing payloads count
-	// then. False: a signature counts wherever it was copied to.
+	// SameRepository counts only signatures that name the image's repository. Bundles name
+	// none: only simple signing payloads count. False: a signature counts in each
+	// repository that it was copied to.
 	SameRepository bool `json:"sameRepository,omitempty"`
 }
 
-// Duration is a time.Duration that is written as in "168h" or "5m".
+// Duration is a time.Duration that is written as 168h or 5m.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil || parsed <= 0 {
-		return fmt.Errorf("%.40q is no duration such as 168h or 5m", text)
+		return fmt.Errorf("%.40q is not a duration such as 168h or 5m", text)
 	}
 	*d = Duration(parsed)
 	return nil
@@ -200,21 +206,20 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// Signatures is the policy of one role and one rule for all images: so many of
-// these keys must have signed.
+// Signatures is a policy of one role and one rule for all images: Threshold of the Keys
+// must have signed.
 type Signatures struct {
-	// Keys are trusted. At least one; the same key twice is refused, under
-	// whatever name.
+	// Keys are trusted. The same key twice is refused, under any name. At least one.
 	Keys []PublicKey
-	// Threshold is how many distinct keys must have signed: 1 to len(Keys). It
-	// has no default.
+	// Threshold is how many distinct keys must have signed: 1 to len(Keys). It has no
+	// default.
 	Threshold int
 	// Annotations and SameRepository are as in SignatureRequirement.
 	Annotations    map[string]string
 	SameRepository bool
 }
 
-// Policy returns it as a Policy. A file is judged by the same keys.
+// Policy returns s as a Policy. Files are judged by the same keys.
 func (s Signatures) Policy() *Policy {
 	const role = "signers"
 	p := &Policy{Version: 1, Keys: make(map[string]Key, len(s.Keys)), Roles: map[string]Role{}}

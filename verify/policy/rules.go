@@ -11,7 +11,7 @@ import (
 func (c *checking) checkRules() error {
 	rules := c.Policy.Rules
 	if len(rules) == 0 {
-		return faultf("rules", "has no rule: nothing would be allowed")
+		return faultf("rules", "is empty: a policy without rules allows nothing")
 	}
 	if len(rules) > maxRules {
 		return faultf("rules", "has more than %d rules", maxRules)
@@ -45,19 +45,19 @@ func (c *checking) checkRule(r *Rule, path string) error {
 	r.Images = slices.Clone(r.Images)
 	switch {
 	case len(r.Images) == 0:
-		return faultf(path, "needs images: the repositories that it is about")
+		return faultf(path, "needs images: the patterns of the repositories that it applies to")
 	case r.Mode != "" && r.Mode != ModeEnforce && r.Mode != ModeWarn:
 		return faultf(path+".mode", "is %.40q, want %s or %s", r.Mode, ModeEnforce, ModeWarn)
 	case r.Deny && (len(r.Require) > 0 || r.Mode == ModeWarn || r.SeparateDuties):
-		return faultf(path, "denies, so that it cannot require anything, warn or separate duties")
+		return faultf(path, "denies, and cannot have require, mode: warn or separateDuties as well")
 	case r.Deny && r.Reason == "":
-		return faultf(path, "denies and needs a reason, for whoever asks")
+		return faultf(path, "denies and needs a reason")
 	case r.Deny:
 		return nil
 	case r.Reason != "":
-		return faultf(path+".reason", "is that of a denial; with require there is none")
+		return faultf(path+".reason", "is only for rules with deny: true")
 	case len(r.Require) == 0:
-		return faultf(path, "requires nothing; say what is needed, or deny")
+		return faultf(path, "requires nothing; write require, or deny: true")
 	}
 	c.leaves, c.roles = 0, nil
 	if err := c.checkList(&r.Require, path+".require", 0); err != nil {
@@ -69,12 +69,12 @@ func (c *checking) checkRule(r *Rule, path string) error {
 	return nil
 }
 
-// checkSeparate refuses a key in two roles that are to be separate.
+// checkSeparate refuses one key in two separate roles.
 func (c *checking) checkSeparate(path string) error {
 	for i, a := range c.roles {
 		for _, b := range c.roles[:i] {
 			if key := c.inBoth(a, b); key != "" {
-				return faultf(path, "is not kept: the key %s is in the roles %s and %s", key, b, a)
+				return faultf(path, "is violated: the key %s is in the roles %s and %s", key, b, a)
 			}
 		}
 	}
@@ -93,8 +93,8 @@ func (c *checking) members(role string) map[string]bool {
 	return ids
 }
 
-// inBoth is the name of the first key, or else identity, that is in both of two roles; ""
-// where there is none.
+// inBoth is the name of the first key, or else identity, in both of two roles; "" if none
+// is.
 func (c *checking) inBoth(a, b string) string {
 	r, other := c.Policy.Roles[a], c.members(b)
 	keys, identities := slices.Sorted(slices.Values(r.Keys)), slices.Sorted(slices.Values(r.Identities))
@@ -113,7 +113,7 @@ func (c *checking) inBoth(a, b string) string {
 
 func (c *checking) checkList(list *[]Requirement, path string, depth int) error {
 	if len(*list) == 0 {
-		return faultf(path, "is empty: it would be met by nothing, or by everything")
+		return faultf(path, "is empty: write at least one requirement")
 	}
 	*list = slices.Clone(*list)
 	for i := range *list {
@@ -124,7 +124,7 @@ func (c *checking) checkList(list *[]Requirement, path string, depth int) error 
 	return nil
 }
 
-// checkRequirement makes a requirement the policy's own, and checks it.
+// checkRequirement copies a requirement into the policy, and checks it.
 func (c *checking) checkRequirement(q *Requirement, path string, depth int) error {
 	*q = q.own()
 	set := 0
@@ -179,12 +179,12 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 	}
 	c.layouts = append(c.layouts, a.LayoutEnvelope)
 	if r := c.Policy.Roles[a.By]; len(r.Keys) < max(r.Threshold, 1) {
-		return faultf(path, "needs %d owners of its layout, and the role %s has %d keys: identities own no layout", max(r.Threshold, 1), a.By, len(r.Keys))
+		return faultf(path, "needs %d keys that own its layout, and the role %s has %d: identities cannot own a layout", max(r.Threshold, 1), a.By, len(r.Keys))
 	}
 	return nil
 }
 
-// checkRoleOf checks that a role exists which a requirement names.
+// checkRoleOf checks that the role of a requirement exists.
 func (c *checking) checkRoleOf(path, role string) error {
 	if role == "" {
 		return faultf(path, "needs by: the role whose keys count")
@@ -215,10 +215,10 @@ func (c *checking) checkFiles() error {
 	}
 	p.Files = files.Signature
 	if p.Files.SameRepository {
-		return faultf("files.sameRepository", "is about images: files are in no repository")
+		return faultf("files.sameRepository", "is refused for files, which are not in a repository")
 	}
 	if len(p.Roles[p.Files.By].Identities) > 0 {
-		return faultf("files.by", "names the role %s, which has identities; those count for images only", p.Files.By)
+		return faultf("files.by", "names the role %s, which has identities; identities count only for images", p.Files.By)
 	}
 	return nil
 }

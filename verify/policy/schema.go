@@ -6,9 +6,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 )
 
-// Schema is the JSON Schema (2020-12) of policy files, for editors. It says
-// less than Parse checks: names that lead nowhere, patterns, and what does
-// not go together are not told by it.
+// Schema is the JSON Schema (2020-12) of policy files, for editors. Parse checks more than
+// the schema says: names, patterns, and fields that exclude one another.
 func Schema() ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
 		reflect.TypeFor[Mode]():     {"type": "string", "enum": []any{string(ModeEnforce), string(ModeWarn)}},

@@ -166,7 +166,7 @@ func (s *FileSource) look() {
 	}
 	s.named, s.seen = named, sum
 	if s.err = err; err != nil {
-		s.o.Logger.Error("policy refused; keeping the last good one", "path", s.path, "error", err)
+		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
 		return
 	}
 	s.held, s.serial = p, p.Policy.Serial

@@ -411,7 +411,7 @@ func TestClientsPull(t *testing.T) {
 	})
 }
 
-const denial = "no-signature: no signature is attached to it"
+const denial = "no-signature: no signature is attached"
 
 // deny answers every request for a manifest as a registry does that says why.
 func deny(t testing.TB) registrytest.Fault {

@@ -13,7 +13,7 @@ import (
 // Set is a set of kinds.
 type Set uint32
 
-// The kinds. All but JOSE, COSE and SPDXText are JSON objects (RFC 8259).
+// The kinds. All but JOSE, COSE, SPDXText and Text are JSON objects (RFC 8259).
 const (
 	// JSON is any object: documents such as bills of materials and reports have many
 	// shapes and versions, and an object is all that a gate needs of them.
@@ -41,6 +41,9 @@ const (
 	// COSE is a COSE_Sign1 message (RFC 9052, section 4.2) over a JSON object, as the
 	// Notary Project writes it.
 	COSE
+	// Text is UTF-8 text without control characters. It is not empty, an archive or a script
+	// that names its interpreter. All kinds but COSE are text as well.
+	Text
 )
 
 // Of reads content to its end and says what kinds it has; 0: none. An error is the

@@ -39,6 +39,12 @@ func jose(payload string) string {
 
 func of(t testing.TB, content string) kinds.Set {
 	t.Helper()
+	return ofAll(t, content) &^ kinds.Text
+}
+
+// ofAll is of with the kind that most have.
+func ofAll(t testing.TB, content string) kinds.Set {
+	t.Helper()
 	set, err := kinds.Of(strings.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +241,7 @@ func FuzzOf(f *testing.F) {
 		if err != nil || slow != set {
 			t.Fatalf("read byte by byte: %b, %v; want %b", slow, err, set)
 		}
-		object := set&^(kinds.COSE|kinds.SPDXText) != 0
+		object := set&^(kinds.COSE|kinds.SPDXText|kinds.Text) != 0
 		if object && (set&kinds.JSON == 0 || !json.Valid(content)) {
 			t.Fatalf("%b is no JSON", set)
 		}
@@ -244,4 +250,19 @@ func FuzzOf(f *testing.F) {
 			t.Fatal("an object is none")
 		}
 	})
+}
+
+func TestAttack_P16_TextIsNoArchiveScriptOrProgram(t *testing.T) {
+	octal := func(sum int) string { return fmt.Sprintf("%06o  ", sum) }
+	for content, want := range map[string]bool{
+		"hello\n": true, "[1]": true, "<x/>": true, "größe: 1\n\f": true, "{}": true, spdxText: true, bundle: true, "070": true,
+		"": false, "#!/bin/sh\n": false, "\n #!/bin/sh\n": false, "\ufeff#!/bin/sh\n": false, "!<arch>\n": false, "!<thin>\n": false,
+		"070701" + strings.Repeat("0", 104): false, "070707" + strings.Repeat("0", 70): false,
+		"\x7fELF": false, "MZ\x90\x00": false, "\x1f\x8b\x08": false, "PK\x03\x04": false, "a\x00b": false, "a\xffb": false, "\xc3": false, "\x1b[31m": false,
+		printableTar("bin/sh", "evil", "", octal): false, strings.Repeat(" ", 512) + printableTar("bin/sh", "evil", "", octal): false,
+	} {
+		if got := ofAll(t, content)&kinds.Text != 0; got != want {
+			t.Errorf("%.40q is text: %t, want %t", content, got, want)
+		}
+	}
 }

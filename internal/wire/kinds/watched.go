@@ -2,6 +2,7 @@ package kinds
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,10 +22,19 @@ type watched struct {
 	block [tarBlock]byte
 	at    int
 	began bool // the first block has been seen
+	head  []byte
 }
+
+// maxHead is how much is kept of the beginning.
+const maxHead = 16
+
+// printable are the beginnings of scripts, of archives that may be text (ar and cpio) and of
+// programs (ELF).
+var printable = []string{"#!", "!<arch>", "!<thin>", "070701", "070702", "070707", "\x7fELF"}
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
+	w.head = append(w.head, p[:min(n, maxHead-len(w.head))]...)
 	w.text(p[:n])
 	w.blocks(p[:n])
 	return n, err
@@ -32,10 +42,22 @@ func (w *watched) Read(p []byte) (int, error) {
 
 // allow leaves of some kinds those that the content really is.
 func (w *watched) allow(kinds Set) Set {
-	if w.archive || w.notText && kinds&^COSE != 0 || w.parts > 0 && kinds&^COSE != 0 {
+	text := !w.notText && w.parts == 0
+	switch {
+	case w.archive || !text && kinds&^COSE != 0:
 		return 0
+	case text && w.plain():
+		return kinds | Text
 	}
 	return kinds
+}
+
+// plain reports whether text is not empty, and begins neither as a script nor as an archive.
+func (w *watched) plain() bool {
+	begins := func(magic string) bool {
+		return strings.HasPrefix(strings.TrimLeft(string(w.head), " \t\r\n\f\ufeff"), magic)
+	}
+	return len(w.head) > 0 && !slices.ContainsFunc(printable, begins)
 }
 
 // text looks for what no text holds.

@@ -21,15 +21,15 @@ func (s *Store) Fits(size int64, in Part) bool {
 	return size <= s.o.MaxBytes
 }
 
-// Has reports whether there is content of a digest, without looking at it.
+// Has reports whether content of a digest exists, without reading it.
 func (s *Store) Has(digest string) bool { return s.held.Has(hexOf(digest)) }
 
-// AlwaysVerify is Options.AlwaysVerify: the reader of content has to hash it.
+// AlwaysVerify is Options.AlwaysVerify: the reader of content must hash it.
 func (s *Store) AlwaysVerify() bool { return s.o.AlwaysVerify }
 
-// Get opens content that is what its digest says, as far as Options has it looked at.
-// What is used as Images is an image's from then on; content of both parts is found as
-// Evidence. The caller closes the file.
+// Get opens content, after hashing it as Options require. Content used as Images belongs to
+// images from then on. Content of both parts is found as Evidence. The caller closes the
+// file.
 func (s *Store) Get(ctx context.Context, digest string, as Part) (f *os.File, size int64, ok bool) {
 	hex := hexOf(digest)
 	known, ok := s.use(hex, as)
@@ -53,8 +53,8 @@ func (s *Store) Get(ctx context.Context, digest string, as Part) (f *os.File, si
 	return f, now.size, true
 }
 
-// use notes that content is used. What is evidence and an image's is the image's from
-// then on.
+// use notes that content is used. Evidence that an image uses belongs to images from then
+// on.
 func (s *Store) use(hex string, as Part) (stored, bool) {
 	promoted := false
 	f, ok := s.held.Change(hex, func(f stored) (stored, int) {
@@ -81,7 +81,7 @@ var (
 	errChanged = errors.New("the file has changed since it was opened")
 )
 
-// file opens a file. A pipe in its place holds up no caller.
+// file opens a file. A pipe in its place blocks no caller.
 func (s *Store) file(hex string) (*os.File, fingerprint, error) {
 	f, err := s.root.OpenFile(s.name(hex), os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Store) file(hex string) (*os.File, fingerprint, error) {
 	return f, fingerprintOf(info), nil
 }
 
-// verify hashes a file, once for all who want it now: it may be large.
+// verify hashes a file, once for concurrent callers: it may be large.
 func (s *Store) verify(ctx context.Context, hex string, now fingerprint) error {
 	seen, err := s.looking.Do(ctx, hex, func(ctx context.Context) (fingerprint, error) { return s.look(ctx, hex) })
 	if err == nil && seen != now {
@@ -107,7 +107,7 @@ func (s *Store) verify(ctx context.Context, hex string, now fingerprint) error {
 	return err
 }
 
-// look hashes a file, unless another caller has, and says what it was then.
+// look hashes a file, unless another caller did, and returns its fingerprint.
 func (s *Store) look(ctx context.Context, name string) (fingerprint, error) {
 	f, now, err := s.file(name)
 	if err != nil {
@@ -151,17 +151,16 @@ func (s *Store) Drop(digest string) {
 	_ = s.root.Remove(s.name(hex)) // what stays is hashed before it is served
 }
 
-// Create makes a file to write to. Commit keeps it; the caller removes it otherwise,
-// and closes it.
+// Create makes a file to write to. Commit keeps it. Otherwise the caller removes it. The
+// caller closes it.
 func (s *Store) Create() (*os.File, error) {
 	return s.root.OpenFile(tempDir+"/blob-"+rand.Text(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// temporary is the name in the store's directory of a file that Create has made.
+// temporary is the name of a file of Create, in the store's directory.
 func temporary(f *os.File) string { return tempDir + "/" + filepath.Base(f.Name()) }
 
-// Commit takes over a file of Create whose content the caller has hashed while it was
-// written.
+// Commit keeps a file of Create. The caller hashed its content while writing it.
 func (s *Store) Commit(f *os.File, digest string, in Part) error {
 	hex := hexOf(digest)
 	if known, ok := s.use(hex, Evidence); ok && known.in == Images {
@@ -187,8 +186,8 @@ func (s *Store) Commit(f *os.File, digest string, in Part) error {
 	return nil
 }
 
-// Put stores content that the caller has hashed. Content that is there, or is too large
-// for its part, is left alone.
+// Put stores content that the caller hashed. Content that exists, or is too large for its
+// part, is left alone.
 func (s *Store) Put(digest string, content []byte, in Part) error {
 	if _, ok := s.use(hexOf(digest), in); ok || !s.Fits(int64(len(content)), in) {
 		return nil

@@ -1,7 +1,17 @@
-// Package store keeps the content that a gate serves, on disk, by its digest.
+// Package store keeps the content that a gate serves on disk, by digest, and verifies it
+// before it is served.
 //
-// Nothing in a store is a decision: a gate serves content of it only where a decision
+//	s, err := store.Open("/var/lib/gate", store.Options{})
+//	defer s.Close()
+//	h, err := gate.NewHandler(gate.Config{Store: s, ...})
+//
+// A store holds no decisions. A gate serves content from a store only while a decision
 // about that content holds.
+//
+//   - A file under a digest's name had that digest when it was written, and is hashed
+//     before its first use by a process.
+//   - Options.MaxBytes bounds the store. Content that was used longest ago is deleted first.
+//   - One Store at a time uses a directory.
 //
 // Source: OCI Image Format Specification v1.1, image-layout.md.
 package store
@@ -24,30 +34,29 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 )
 
-// Options say how content is kept. The zero value is usable.
+// Options configure a Store. The zero value is usable.
 type Options struct {
-	// MaxBytes bounds what is kept; what was used longest ago goes first. Evidence has
-	// a quarter of it at most, and makes room for other evidence: an attacker who can
-	// push can attach any amount. Zero: 64 GiB. A file that is being served stays until
-	// that ends.
+	// MaxBytes bounds the content. The least recently used is deleted first. Evidence has
+	// at most a quarter, and makes room only for other evidence: an attacker who can push
+	// can attach any amount. A file that is being served stays until that ends. Zero: 64
+	// GiB.
 	MaxBytes int64
-	// AlwaysVerify hashes content each time it is read, and not only before its
-	// first use by this process and after its file has changed: for disks that
-	// others can write to. False: the kernel copies, which is faster.
+	// AlwaysVerify hashes content each time it is read: for disks that others can write to.
+	// False: content is hashed before its first use by this process and after its file
+	// changed, and the kernel copies it, which is faster.
 	AlwaysVerify bool
 }
 
-// Store keeps manifests and blobs on disk by their digest, as an OCI image layout
-// does. One Store at a time may use a directory, which it locks until Close or the
-// end of the process. It is safe for concurrent use.
+// Store keeps manifests and blobs on disk by digest, as an OCI image layout does. It is
+// safe for concurrent use. One Store at a time may use a directory, which it locks until
+// Close or the end of the process.
 //
-// Content is written to a temporary file, hashed, synced and renamed: what bears a
-// digest's name has had that digest. What a crash leaves behind is deleted when the
-// directory is opened.
+// Content is written to a temporary file, hashed, synced and renamed: a file under a
+// digest's name had that digest. What a crash leaves behind is deleted when the directory
+// is opened.
 //
-// A Store stays in the directory that it has opened, wherever that is moved to, and
-// follows no symbolic link out of it. Another directory under its name is never looked
-// at.
+// A Store stays in the directory that it opened, even if that is moved, and follows no
+// symbolic link out of it.
 type Store struct {
 	dir  string
 	root *os.Root // dir as it was opened
@@ -63,29 +72,28 @@ type Store struct {
 	looking singleflight.Group[string, fingerprint]
 }
 
-// Part is a part of a store with an order of its own: evidence drives no image out.
+// Part is a part of a store. Evidence displaces no image.
 type Part int
 
 // The parts of a store.
 const (
 	Images Part = iota
-	// Evidence has a quarter of Options.MaxBytes at most.
+	// Evidence has at most a quarter of Options.MaxBytes.
 	Evidence
 )
 
-// evidenceShare of a store is the most that evidence has of it.
+// evidenceShare: evidence has at most one part in so many.
 const evidenceShare = 4
 
 // stored is a file of the store.
 type stored struct {
 	size int64
 	in   Part
-	// seen is what the file was when it was last hashed; zero: not by this
-	// process.
+	// seen is the file's fingerprint when it was last hashed; zero: not by this process.
 	seen fingerprint
 }
 
-// fingerprint changes when a file does, unless its writer takes care that it does not.
+// fingerprint changes when a file does, unless its writer prevents that.
 type fingerprint struct {
 	size     int64
 	modified time.Time
@@ -93,8 +101,8 @@ type fingerprint struct {
 
 func fingerprintOf(i fs.FileInfo) fingerprint { return fingerprint{i.Size(), i.ModTime()} }
 
-// The owner's right to write tells after a restart what is evidence. Where files have no
-// such rights, what was evidence counts as an image's from then on.
+// The owner's right to write tells after a restart what is evidence. On systems without
+// such rights, evidence counts as an image's after a restart.
 const (
 	imageMode    fs.FileMode = 0o600
 	evidenceMode fs.FileMode = 0o400
@@ -115,19 +123,20 @@ const (
 )
 
 var (
-	// ErrInUse is the error of Open where a Store, of this process or of another, has
-	// the directory open. Close that, or give each gate a directory of its own.
+	// ErrInUse is the error of Open if another Store, of this or another process, has the
+	// directory open. Close that Store, or use a directory for each gate.
 	ErrInUse = errors.New("the store is in use")
-	// ErrForeign is the error of Open where the directory, or a part of it, belongs to
-	// another user, who could change what is served.
+	// ErrForeign is the error of Open if the directory, or a part of it, belongs to another
+	// user, who could change what is served.
 	ErrForeign = errors.New("the store belongs to another user")
 )
 
-// Open opens a directory, which is made where it is missing, and locks it. Where
-// its mode lets others write to it, that is changed; where it cannot be, it is an
-// error. Other errors are ErrInUse, ErrForeign, and those of files. Nothing is deleted
-// before the directory is locked. The lock is the system's: it ends with the process,
-// and leaves nothing behind that must be removed.
+// Open opens and locks a directory, and makes it if it is missing. Errors are ErrInUse,
+// ErrForeign, and those of files.
+//
+//   - A mode that lets others write is changed; if that fails, it is an error.
+//   - Nothing is deleted before the directory is locked.
+//   - The lock is the system's: it ends with the process and leaves nothing to remove.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 30
@@ -145,8 +154,8 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close lets another Store open the directory. Call it once no gate uses the store:
-// then content is neither found nor kept. Content that is being served is served to
+// Close lets another Store open the directory. Call it when no gate uses the store:
+// afterwards content is neither found nor kept. Content that is being served is served to
 // its end. Closing again does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
@@ -195,7 +204,7 @@ func (s *Store) enter() (err error) {
 	return nil
 }
 
-// own makes a directory of the store, which no other user may change.
+// own makes a directory that no other user may change.
 func (s *Store) own(dir string) error {
 	if err := s.root.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -238,7 +247,7 @@ func (s *Store) prepare() error {
 	return err
 }
 
-// scan finds what is there, the oldest first.
+// scan finds the content, oldest first.
 func (s *Store) scan() error {
 	entries, err := fs.ReadDir(s.root.FS(), blobsDir)
 	if err != nil {
