@@ -1,5 +1,8 @@
-// Package signer checks signers: which key each has, that each key signs once, and
-// that each returns its key's signature over the message.
+// Package signer checks signers and the signatures that they return.
+//
+//   - [Check] takes each key once.
+//   - [Checked.SignChecked] returns a signature only if the signer's key made it over
+//     the message.
 package signer
 
 import (
