@@ -72,13 +72,13 @@ func TestAttack_T8_AdviceOnAKeyFileIsThatOfItsCause(t *testing.T) {
 	for name, file := range map[string]struct {
 		text, sign, verify string // what is said; empty: it is a key
 	}{
-		"public.pub":  {public, "next: give the other file of the pair, the private key", ""},
-		"private.key": {private, "", "next: give the public key of the pair; print it with: openssl pkey -in PATH -pubout"},
-		"cert.pem":    {certificate, "next: give the private key that belongs to the certificate", "next: print its public key with: openssl x509 -in PATH -pubkey -noout"},
+		"public.pub":  {public, "hint: give the other file of the pair, the private key", ""},
+		"private.key": {private, "", "hint: give the public key of the pair; print it with: openssl pkey -in PATH -pubout"},
+		"cert.pem":    {certificate, "hint: give the private key that belongs to the certificate", "hint: print its public key with: openssl x509 -in PATH -pubkey -noout"},
 		"weak.key":    {weakPrivate, "RSA key of 1024 bits; want 2048 to 4096", "print it with: openssl pkey -in PATH -pubout"},
 		"ssh.key":     {"ssh-rsa AAAA a@b\n", "this is an OpenSSH key", "ssh-keygen -e -m PKCS8 -f PATH"},
 		"empty.key":   {"", "the file is empty", "the file is empty"},
-		"key.jwk":     {`{"kty":"EC"}`, "this is a JSON Web Key", "next: ask the key's owner for the public key in PEM"},
+		"key.jwk":     {`{"kty":"EC"}`, "this is a JSON Web Key", "hint: ask the key's owner for the public key in PEM"},
 		"key.der":     {string(pkcs8), "openssl pkey -inform DER -in PATH -out NEW.key", "a private key in DER"},
 	} {
 		path := writeFile(t, filepath.Join(dir, name), []byte(file.text))
