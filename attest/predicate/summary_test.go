@@ -49,7 +49,7 @@ func TestSummaries(t *testing.T) {
 	}
 }
 
-// Most members matter to nobody who verifies. A summary leaves out what it cannot read,
+// Most members matter to no verifier. A summary leaves out what it cannot read,
 // and gives no alarm.
 func TestSummariesOfWhatIsNotValidShowWhatIsThere(t *testing.T) {
 	for _, c := range []struct{ typ, text, want string }{

@@ -83,7 +83,7 @@ func shallow(text []byte) strictjson.Value {
 	return v
 }
 
-// within follows a path of members into a value, any part of which may be opaque.
+// within follows a path of members into a value. Any part may be opaque.
 func within(v strictjson.Value, path ...string) strictjson.Value {
 	for _, name := range path {
 		if v.Opaque() {

@@ -290,7 +290,7 @@ func typed[T checked](c *checks, _ string, root strictjson.Value) (any, error) {
 	return value, c.err
 }
 
-// decodePart stores a part of a predicate, any value of which may be opaque.
+// decodePart stores a part of a predicate. Any value may be opaque.
 func (c *checks) decodePart(name string, part strictjson.Value, into any) error {
 	if !part.Exists() {
 		return nil
