@@ -254,5 +254,6 @@ func oneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return usageError("--%s %q: use one of %s", flag, value, strings.Join(allowed, ", "))
+	named := slices.DeleteFunc(allowed, func(v string) bool { return v == "" }) // the default
+	return usageError("--%s %q: use one of %s", flag, value, strings.Join(named, ", "))
 }
