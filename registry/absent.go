@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -70,7 +71,9 @@ type answer struct {
 }
 
 // varying are parts of an answer that differ from request to request: times and IDs.
-var varying = regexp.MustCompile(`[0-9a-fA-F][0-9a-fA-F:.T-]{7,}|[0-9]+`)
+var varying = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[0-9a-fA-F][0-9a-fA-F:.T-]{7,}|[0-9]+`)
+})
 
 func answerOf(err error, about name.Tag) answer {
 	e, ok := errors.AsType[*Error](err)
@@ -78,7 +81,7 @@ func answerOf(err error, about name.Tag) answer {
 		return answer{}
 	}
 	without := strings.ReplaceAll(e.Detail, about.TagStr(), "")
-	return answer{e.Status, e.Kind, e.Code, varying.ReplaceAllString(without, "")}
+	return answer{e.Status, e.Kind, e.Code, varying().ReplaceAllString(without, "")}
 }
 
 // provesReading stores a manifest by its digest and reads it back. A user who may not

@@ -42,7 +42,7 @@ func over(t *testing.T, r *registrytest.Registry) *world {
 }
 
 // Each place may be one that cannot be read.
-func TestImage_APlaceThatCannotBeReadDeniesNothingThatOthersSatisfy(t *testing.T) {
+func TestImage_APlaceThatCannotBeReadDeniesNothing(t *testing.T) {
 	for label, do := range map[string]registrytest.Effect{
 		"401": registrytest.Status(401), "403": registrytest.Status(403), "424": registrytest.Status(424), "500": registrytest.Status(500),
 		"a page": registrytest.Reply(registrytest.Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")}),
