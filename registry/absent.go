@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -68,32 +70,10 @@ type answer struct {
 	code, text string
 }
 
-// withoutTimesAndIDs leaves out what differs from request to request: digits, and eight or
-// more characters of which times and hexadecimal IDs are made.
-func withoutTimesAndIDs(text string) string {
-	const ofTimesAndIDs = "0123456789abcdefABCDEF:.T-"
-	var b strings.Builder
-	for text != "" {
-		rest := strings.TrimLeft(text, ofTimesAndIDs)
-		if run := text[:len(text)-len(rest)]; len(run) < 8 {
-			b.WriteString(strings.Map(withoutDigits, run))
-		}
-		n := strings.IndexAny(rest, ofTimesAndIDs)
-		if n < 0 {
-			n = len(rest)
-		}
-		b.WriteString(rest[:n])
-		text = rest[n:]
-	}
-	return b.String()
-}
-
-func withoutDigits(r rune) rune {
-	if r >= '0' && r <= '9' {
-		return -1
-	}
-	return r
-}
+// varying are parts of an answer that differ from request to request: times and IDs.
+var varying = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[0-9a-fA-F][0-9a-fA-F:.T-]{7,}|[0-9]+`)
+})
 
 func answerOf(err error, about name.Tag) answer {
 	e, ok := errors.AsType[*Error](err)
@@ -101,7 +81,7 @@ func answerOf(err error, about name.Tag) answer {
 		return answer{}
 	}
 	without := strings.ReplaceAll(e.Detail, about.TagStr(), "")
-	return answer{e.Status, e.Kind, e.Code, withoutTimesAndIDs(without)}
+	return answer{e.Status, e.Kind, e.Code, varying().ReplaceAllString(without, "")}
 }
 
 // provesReading stores a manifest by its digest and reads it back. A user who may not

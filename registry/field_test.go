@@ -211,7 +211,7 @@ func TestAttack_E12_ARefusedTagIsNeverAbsentForReaders(t *testing.T) {
 	wantError(t, "detaching", registry.Detach(t.Context(), h.client, h.image, item), registry.ErrDenied)
 }
 
-func TestReferrers_ThatAreRefusedComeFromTheFallbackTagWithAnError(t *testing.T) {
+func TestReferrers_ThatAreRefusedComeFromTheFallbackTag(t *testing.T) {
 	h := product(t, "Harbor 2.7")
 	attach(t, h.client, h.image, bundleItem("b"))
 	n, err := lastReferrer(h.client, h)

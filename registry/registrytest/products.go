@@ -36,10 +36,11 @@ func (p Product) New() *Registry {
 
 // Products returns the registries that are imitated.
 func Products() []Product {
-	return slices.Concat(productsWithoutReferrers(), productsWithReferrers(), productsWithImmutableTags())
+	return slices.Concat(productsThatRefuse(), productsWithoutReferrers(), productsWithReferrers(), productsWithImmutableTags())
 }
 
-func productsWithoutReferrers() []Product {
+// productsThatRefuse answer about what they lack as if it could not be read.
+func productsThatRefuse() []Product {
 	return []Product{{
 		Name:     "GitLab",
 		Deviates: "lists no referrers; answers the tag sha256-HEX with the manifest sha256:HEX",
@@ -60,7 +61,11 @@ func productsWithoutReferrers() []Product {
 		faults: []func(*Registry) Fault{func(*Registry) Fault {
 			return Fault{Kind: KindReferrers, Do: refusing(&refusal{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "unauthorized"})}
 		}},
-	}, {
+	}}
+}
+
+func productsWithoutReferrers() []Product {
+	return []Product{{
 		Name:     "GHCR",
 		Deviates: "lists no referrers: redirects to a page that does not exist",
 		Source:   "https://github.com/project-zot/zot/issues/4060",

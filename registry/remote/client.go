@@ -46,10 +46,10 @@ type Options struct {
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.
 	RetryDelay time.Duration
-	// MaxRetryDelay caps a wait. If a registry asks for a longer one, by Retry-After or
-	// by its RateLimit headers, requests to it fail with ErrRateLimited, and
-	// Error.RetryAfter says how long it is. Other requests of this client to the
-	// registry wait, or fail, for up to a minute too. Default 10 s.
+	// MaxRetryDelay caps a wait. A registry asks for one by Retry-After or its RateLimit
+	// headers. All requests of the client to the registry wait then, for up to a minute.
+	// If the wait is longer than MaxRetryDelay, they fail with ErrRateLimited, and
+	// Error.RetryAfter has the wait. Default 10 s.
 	MaxRetryDelay time.Duration
 
 	// MaxInFlight is how many requests wait for an answer at once, including its
@@ -87,7 +87,7 @@ type Options struct {
 	//   - by HTTPS from end to end, its host on another port and its parent domains;
 	//   - for Docker Hub, auth.docker.io.
 	//
-	// It asks other token services without credentials.
+	// It asks other token services without credentials. Empty: no further hosts.
 	TokenRealms map[string][]string
 	// TLSHosts are loopback registries (host:port, or host for all of its ports)
 	// that speak HTTPS. Empty: all registries on localhost and loopback addresses

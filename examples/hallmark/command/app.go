@@ -249,11 +249,11 @@ func splitPair(pair string) (key, value string, ok bool) {
 	return key, value, ok && key != ""
 }
 
-// oneOf checks the value of a flag. "" is allowed where the flag may be left out.
+// oneOf checks the value of a flag.
 func oneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	named := slices.DeleteFunc(allowed, func(a string) bool { return a == "" })
+	named := slices.DeleteFunc(allowed, func(v string) bool { return v == "" }) // the default
 	return usageError("--%s %q: use one of %s", flag, value, strings.Join(named, ", "))
 }

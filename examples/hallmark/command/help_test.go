@@ -120,8 +120,8 @@ func TestAdviceNamesTheRegistryThatWasAsked(t *testing.T) {
 			Err: fmt.Errorf("x: %w", &registry.Error{Kind: registry.ErrUnauthorized, Host: "registry.example"})}, "docker login registry.example", "docker.io"},
 		"one of many": {&verify.UndecidedError{Causes: []error{errors.New("x"), &registry.Error{Kind: registry.ErrDenied, Host: "registry.example"}}}, "docker login registry.example", "docker.io"},
 		"Docker Hub":  {&registry.Error{Kind: registry.ErrUnauthorized, Host: "index.docker.io"}, "docker login docker.io", "index"},
-		"not known":   {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "registry.example:5000"}, "docker login HOST", "."},
-		"a digest":    {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "sha256:" + strings.Repeat("a", 64)}, "docker login HOST", "."},
+		"not known":   {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "registry.example:5000"}, "docker login HOST", "docker.io"},
+		"a digest":    {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "sha256:" + strings.Repeat("a", 64)}, "docker login HOST", "docker.io"},
 	} {
 		if got := adviceOn(c.err); !strings.Contains(got, c.want) || strings.Contains(got, c.lack) {
 			t.Errorf("%s: %q, want %q and not %q", label, got, c.want, c.lack)

@@ -89,7 +89,8 @@ JSON is one list with an object for each IMAGE, in the order of the arguments:
   keys (id, name, evidence, annotations, seenAt),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
-  deniedChildren (digest, platform, reason), index (the same fields again);
+  deniedChildren (digest, platform, reason), requests (how many were sent to
+  registries), index (the same fields again);
   of files: file, sha256, size
 
 The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`,

@@ -33,8 +33,8 @@ const EmptyConfig = "{}"
 var ErrMalformed = errors.New("malformed manifest")
 
 // ErrUnsupported says that the media type is not that of an OCI or Docker schema 2
-// manifest or index, such as Docker's schema 1, or that a manifest is named by another
-// digest than sha256.
+// manifest or index, such as Docker's schema 1. It also says that a manifest is named by
+// another digest than sha256.
 var ErrUnsupported = errors.New("unsupported manifest")
 
 // Document is a manifest (Config, Layers) or an index (Manifests).
