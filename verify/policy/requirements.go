@@ -56,8 +56,8 @@ type ProvenanceConditions struct {
 	// Ref are refs of the source, what stands behind the @ of its URI, such as
 	// refs/heads/main. Empty: any.
 	Ref []string `json:"ref,omitempty"`
-	// Commit are commits of the source (its digest gitCommit, or else sha1), in
-	// hex. Empty: any.
+	// Commit are commits of the source in hex: its digest gitCommit, or else sha1, or
+	// else sha256 of 40 digits, as GitLab's runner writes it. Empty: any.
 	Commit []string `json:"commit,omitempty"`
 	// BuildType are compared as text: builders write URIs and other names. Empty: any.
 	BuildType []string `json:"buildType,omitempty"`
