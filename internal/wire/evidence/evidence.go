@@ -1,6 +1,7 @@
-// Package evidence opens, describes and writes what is attached to an image, in every
-// format: what is signed, by whom it may be, and, once a signature has been checked,
-// what it says.
+// Package evidence opens, describes and writes the evidence of an image, in every format.
+//
+// It finds what is signed, and which keys may have signed it. After a signature was
+// checked, it reads what the evidence says.
 //
 // It judges nothing. A caller takes an Opened, checks Signatures over Signed with
 // a trusted key, and only then reads Content.
@@ -25,8 +26,8 @@ import (
 // ErrMalformed is wrapped where evidence is not what its media type says.
 var ErrMalformed = errors.New("malformed evidence")
 
-// ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's. Open returns the Opened with it.
+// ErrNotByKey says that evidence offers a certificate. No key that is given can then be
+// the signer's. Open returns the Opened with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrTooMuch says that checking the signatures of one piece would take too much.
