@@ -143,7 +143,7 @@ func (a attestation) judgeFindings(all []found, c *circumstances) (until time.Ti
 	if len(bad) > shown {
 		text += fmt.Sprintf(" and %d more", len(bad)-shown)
 	}
-	return time.Time{}, problemf(ReasonVulnerable, "it has %s, the policy accepts at most %s", text, a.MaxSeverity)
+	return time.Time{}, problemf(ReasonVulnerable, "it has %s", text)
 }
 
 func (a attestation) tolerates(s predicate.Severity) bool {

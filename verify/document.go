@@ -69,15 +69,9 @@ func (d *document) isBill() bool {
 
 // openBill also looks into what cosign wraps bills of materials in.
 func (d *document) openBill(text []byte) error {
-	if len(text) == 0 {
-		return errors.New("the statement has no predicate")
-	}
 	root, err := strictjson.ParseOthers(text, keptOfDocument)
-	if err != nil {
-		return err
-	}
 	inner, wrapped := intoto.Wrapped(root)
-	if !wrapped {
+	if err != nil || !wrapped {
 		d.root, err = parseObject(text)
 		return err
 	}

@@ -84,8 +84,8 @@ func fieldDocuments() map[string]struct {
 		"buildkit-0.31-v02": {"slsaprovenance", "", refusals{
 			"builder: [https://ci.example/builder]": verify.ReasonBuilder, "builder: [https://mobyproject.org/buildkit@v1]": verify.ReasonBuilder,
 		}},
-		"buildkit-0.32-v1": {"slsaprovenance", "builder: [https://ci.example/builder], source: [git+https://github.example/team/app.git], ref: [refs/heads/main]" + commit + mayAgain, refusals{
-			"builder: [https://ci.example/builder], source: [git+https://github.example/team/app]": verify.ReasonSource, "builder: [https://ci.example/builder], absentParameters: [request]": verify.ReasonParameters,
+		"buildkit-0.32-v1": {"slsaprovenance", "builder: [https://ci.example/builder], source: [https://github.example/team/app.git], ref: [refs/heads/main]" + commit + mayAgain, refusals{
+			"builder: [https://ci.example/builder], source: [https://github.example/team/other.git]": verify.ReasonSource, "builder: [https://ci.example/builder], ref: [refs/heads/dev]": verify.ReasonSource, "builder: [https://ci.example/builder], absentParameters: [request]": verify.ReasonParameters,
 		}},
 		"witness-collection":       {"https://witness.testifysec.com/attestation-collection/v0.1", any, nil},
 		"ko-spdx":                  {"spdx", `denyPackages: ["pkg:golang/example.com/other"], denyLicenses: [MIT]`, refusals{`denyPackages: ["pkg:golang/example.com/app"]`: verify.ReasonDeniedPackage}},

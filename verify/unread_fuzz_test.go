@@ -126,6 +126,14 @@ func TestAttack_E23_OtherMembersMayBeAnything(t *testing.T) {
 	}
 }
 
+func TestJudge_AStatementWithoutAPredicateMeetsNothing(t *testing.T) {
+	for _, c := range meetingCases() {
+		if _, p := (attestation{&c.q}).judge(&statement{c.uri, nil}, &circumstances{}); p == nil || p.reason != ReasonPredicate || !strings.Contains(p.detail, "no predicate") {
+			t.Errorf("%s: %+v", c.q.Type, p)
+		}
+	}
+}
+
 // FuzzUnreadMembers puts any JSON where no condition reads.
 func FuzzUnreadMembers(f *testing.F) {
 	for n := range meetingCases() {

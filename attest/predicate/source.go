@@ -35,7 +35,7 @@ var buildKitTypes = map[string]bool{
 // does not make it one: packages can have it too.
 //
 //   - In a build by BuildKit, the external parameter configSource is the source, if it
-//     has a uri.
+//     has a uri. BuildKit writes git repositories as https://git.example/app.git#REF.
 //   - In all builds, dependencies are sources if [AnnotationBuildSource] says so or
 //     leaves it open.
 //   - If neither names a source, every git repository among the dependencies may be it.
@@ -45,7 +45,7 @@ func (p Provenance) Sources() []GitSource {
 	var all sources
 	if buildKitTypes[def.BuildType] {
 		uri, digest, readable := configSource(def.ExternalParameters)
-		if !readable || uri != "" && !all.addGit(uri, digest) {
+		if !readable || uri != "" && !all.addContext(uri, digest) {
 			return nil // an archive, for one
 		}
 	}
@@ -71,14 +71,14 @@ func (p Provenance) Sources() []GitSource {
 //
 //   - If the configSource of the invocation has a uri, it is the source, and no other
 //     resource is. It may be of any scheme, except in builds by BuildKit, where a URI
-//     without "git+" may be an archive.
+//     that does not end in ".git" or begin with "git+" may be an archive.
 //   - Otherwise every git repository among the materials may be the source, except in
 //     builds by BuildKit. [Provenance.Sources] says what a git repository is.
 func (p Provenance02) Sources() []GitSource {
 	var all sources
 	if i := p.Invocation; i != nil && i.ConfigSource != nil && i.ConfigSource.URI != "" {
 		if buildKitTypes[p.BuildType] {
-			all.addGit(i.ConfigSource.URI, i.ConfigSource.Digest)
+			all.addContext(i.ConfigSource.URI, i.ConfigSource.Digest)
 		} else {
 			all.add(i.ConfigSource.URI, i.ConfigSource.Digest)
 		}
@@ -121,6 +121,24 @@ func (s *sources) addGit(uri string, digest map[string]string) bool {
 		return false
 	}
 	s.add(uri, digest)
+	return true
+}
+
+// addContext adds the context of a build by BuildKit if it is a git repository, and
+// reports whether it is. BuildKit takes URLs that end in ".git" for repositories, and
+// records the commit of those.
+//
+// Source: BuildKit's docs/attestations/slsa-definitions.md, "configSource".
+func (s *sources) addContext(uri string, digest map[string]string) bool {
+	if s.addGit(uri, digest) {
+		return true
+	}
+	repository, ref, _ := strings.Cut(uri, "#")
+	commit := commitOf(digest)
+	if !strings.HasSuffix(repository, ".git") || commit == "" {
+		return false
+	}
+	*s = append(*s, GitSource{URI: repository, Ref: ref, Commit: commit})
 	return true
 }
 

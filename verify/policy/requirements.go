@@ -55,8 +55,8 @@ type ProvenanceConditions struct {
 	// Ref are refs of the source, the part of its URI after the @, such as refs/heads/main.
 	// Empty: any ref.
 	Ref []string `json:"ref,omitempty"`
-	// Commit are commits of the source in hex: its digest gitCommit, or else sha1. Empty:
-	// any commit.
+	// Commit are commits of the source in hex: its digest gitCommit, or else sha1, or else
+	// sha256 of 40 digits, as GitLab's runner writes it. Empty: any commit.
 	Commit []string `json:"commit,omitempty"`
 	// BuildType are build types, compared as text: builders write URIs and other names.
 	// Empty: any build type.
