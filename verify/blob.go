@@ -22,8 +22,8 @@ const (
 	// maxBundleBytes bounds one bundle, maxBundles how many are looked at.
 	maxBundleBytes = 32 << 20
 	maxBundles     = 1000
-	// maxHeldBlob is up to what size a pure Ed25519 signature over a blob can
-	// be verified, which needs all of it in memory.
+	// maxHeldBlob is up to what size a blob can be verified by a certificate or by a pure
+	// Ed25519 signature: all of it must be in memory.
 	maxHeldBlob = 64 << 20
 )
 
@@ -41,12 +41,13 @@ type BlobResult struct {
 // to v0.3). It reads blob to its end; only what the caller reads a second time
 // may differ from what was verified, so compare SHA256 or keep the bytes.
 //
-// A bundle counts if and only if it is well-formed, offers a key, and either
-// holds a signature of a trusted key over the bytes, which are not those that a
+// A bundle counts if and only if it is well-formed, and either
+// holds a signature of a trusted key or identity over the bytes, which are not those that a
 // signature about an image covers, or a statement signed by
 // one whose predicate type says that it is a signature and one of whose
-// subjects is the file's digest; if the key is in the role of Policy.Files and
-// neither revoked nor outside of its time; and if the key has not counted before.
+// subjects is the file's digest; if the signer is in the role of Policy.Files and
+// neither revoked nor outside of its time; and if the signer has not counted before.
+// A file of more than 64 MiB cannot be verified by an identity's signature over its bytes.
 // The annotations that are asked for must stand in the statement; a signature
 // over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, with all
 // bundles looked at or, as ReasonTooMuchEvidence, with as many as may be or after
@@ -58,7 +59,7 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
 	}
-	f := fileDecision{v: v, message: m, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
+	f := fileDecision{v: v, message: m, held: size <= maxHeldBlob, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
 	if denied := f.denied(); denied != nil {
 		return nil, f.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
@@ -88,6 +89,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 type fileDecision struct {
 	v       *Verifier
 	message *sigkey.Message
+	held    bool   // all of it is at hand, not its digests alone
 	sum     string // SHA-256, hex
 	now     time.Time
 	log     ledger
@@ -105,7 +107,7 @@ func (f *fileDecision) denied() *problem {
 //
 //   - gather: the context has ended: its error.
 //   - gather: there are too many bundles, or one is too large: no more is looked at.
-//   - open: it is not well-formed, or offers a certificate: it is recorded.
+//   - open: it is not well-formed: it is recorded.
 //   - check: no more checks may be made: it is recorded, and no more is looked at.
 //   - check: no key of the policy has signed it, or none that counts now: it is recorded.
 //   - check: it is not about the file: it is recorded.
@@ -126,7 +128,8 @@ func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome,
 			f.log.overflow = fmt.Errorf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)
 			break
 		}
-		p := &piece{from: origin{format: registry.FormatBundle}, work: &work}
+		p := &piece{from: origin{format: registry.FormatBundle}, work: &work, item: registry.Item{Payload: text}}
+		p.item.Layer.MediaType = bundle.MediaTypeV03
 		if why := f.open(c, p, text); why != nil {
 			f.log.note(p.from, "", nil, why.reason, why.detail)
 			continue
@@ -148,15 +151,13 @@ func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome,
 // open reads a bundle, and says why its signatures cannot be checked; nil: they can.
 func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	opened, err := evidence.Open(bundle.MediaTypeV03, nil, text)
-	switch {
-	case opened != nil && opened.Certificate:
-		return &problem{ReasonCertificate, evidence.ErrNotByKey.Error()}
-	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
+	overBytes := errors.Is(err, evidence.ErrOverBytes)
+	if err != nil && !overBytes && !errors.Is(err, evidence.ErrNotByKey) {
 		return &problem{openReason(err), err.Error()}
 	}
-	p.search = search{policy: c.policy, asked: c.rule.asked, opened: opened}
+	p.search, p.certificate = search{policy: c.policy, asked: c.rule.asked, opened: opened}, opened.Certificate
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
-	if err == nil {
+	if !overBytes {
 		return nil
 	}
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
@@ -164,6 +165,9 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	}
 	if opened.SHA256 != nil && !bytes.Equal(opened.SHA256, f.message.Sum(crypto.SHA256)) {
 		p.stranger = &problem{ReasonWrongSubject, "it is about a file with another digest"}
+	}
+	if opened.Certificate && !f.held {
+		return problemf(ReasonCertificate, "a file of more than %d bytes cannot be verified by a certificate", maxHeldBlob)
 	}
 	opened.Signed, p.bytewise = f.message, true
 	return nil

@@ -64,7 +64,8 @@ const (
 	ReasonRevokedKey     Reason = "revoked-key"
 	ReasonExpiredKey     Reason = "expired-key"
 	ReasonKeyNotYetValid Reason = "key-not-yet-valid"
-	// ReasonCertificate: it is signed with a certificate; the policy has keys.
+	// ReasonCertificate: it is signed with a certificate, and no identity of the policy
+	// recognises it.
 	ReasonCertificate Reason = "signed-with-certificate"
 	// ReasonWrongSubject: it is about another digest.
 	ReasonWrongSubject Reason = "wrong-subject"

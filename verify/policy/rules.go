@@ -217,8 +217,5 @@ func (c *checking) checkFiles() error {
 	if p.Files.SameRepository {
 		return faultf("files.sameRepository", "is about images: files are in no repository")
 	}
-	if len(p.Roles[p.Files.By].Identities) > 0 {
-		return faultf("files.by", "names the role %s, which has identities; those count for images only", p.Files.By)
-	}
 	return nil
 }
