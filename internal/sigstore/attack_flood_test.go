@@ -105,9 +105,10 @@ func TestBundlesThatTheirVersionForbidsAreRefused(t *testing.T) {
 			b.Chain("0.2")
 			set(b.Material()["x509CertificateChain"], "certificates", []any{})
 		},
-		"no signature": func(_ *world, b *sigstoretest.Bundle) { set(b.JSON["messageSignature"], "signature", "") },
-		"no body":      func(_ *world, b *sigstoretest.Bundle) { b.Entry(0)["canonicalizedBody"] = "" },
-		"no kind":      func(_ *world, b *sigstoretest.Bundle) { delete(b.Entry(0), "kindVersion") },
+		"no signature":  func(_ *world, b *sigstoretest.Bundle) { set(b.JSON["messageSignature"], "signature", "") },
+		"no body":       func(_ *world, b *sigstoretest.Bundle) { b.Entry(0)["canonicalizedBody"] = "" },
+		"an empty kind": func(_ *world, b *sigstoretest.Bundle) { set(b.Entry(0)["kindVersion"], "kind", "") },
+		"no kind":       func(_ *world, b *sigstoretest.Bundle) { delete(b.Entry(0), "kindVersion") },
 		"a digest of another size": func(_ *world, b *sigstoretest.Bundle) {
 			set(b.JSON["messageSignature"].(sigstoretest.Object)["messageDigest"], "digest", "AAAA")
 		},

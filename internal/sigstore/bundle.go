@@ -206,6 +206,9 @@ func (r *bundleReader) entry(v strictjson.Value, version int) (e Entry) {
 	}
 	if kind := v.Get("kindVersion"); r.object(kind, "kindVersion", "kind", "version") {
 		e.Kind, e.Version = r.text(kind.Get("kind"), "kind"), r.text(kind.Get("version"), "version")
+		if e.Kind == "" || e.Version == "" {
+			r.fail("kindVersion without kind or version")
+		}
 	}
 	if promise := v.Get("inclusionPromise"); given(promise) && r.object(promise, "inclusionPromise", "signedEntryTimestamp") {
 		e.Promise = r.bytes(promise.Get("signedEntryTimestamp"), "signedEntryTimestamp")

@@ -82,7 +82,7 @@ func TestDecisionsByCertificates(t *testing.T) {
 	again := signed(w.Instance, workflowOf(strings.Replace(workflow, "v1", "v2", 1), source))
 
 	res, err := w.decide("release", good)
-	if err != nil || len(res.Keys) != 1 || res.Keys[0].Name != "release" || !res.Keys[0].SeenAt.Equal(w.Now.Add(2*time.Minute)) {
+	if err != nil || len(res.Keys) != 1 || res.Keys[0].Name != "release" || !res.Keys[0].SeenAt.Equal(w.Now.Add(2*time.Minute)) || res.Keys[0].Claims["sourceRepository"] != source {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if res, err = w.decide("both", good, signed(w.Instance, jane)); err != nil || len(res.Keys) != 2 {
