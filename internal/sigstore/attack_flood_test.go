@@ -105,7 +105,10 @@ func TestBundlesThatTheirVersionForbidsAreRefused(t *testing.T) {
 			b.Chain("0.2")
 			set(b.Material()["x509CertificateChain"], "certificates", []any{})
 		},
-		"no signature":  func(_ *world, b *sigstoretest.Bundle) { set(b.JSON["messageSignature"], "signature", "") },
+		"no signature": func(_ *world, b *sigstoretest.Bundle) { set(b.JSON["messageSignature"], "signature", "") },
+		"no digest": func(_ *world, b *sigstoretest.Bundle) {
+			delete(b.JSON["messageSignature"].(sigstoretest.Object), "messageDigest")
+		},
 		"no body":       func(_ *world, b *sigstoretest.Bundle) { b.Entry(0)["canonicalizedBody"] = "" },
 		"an empty kind": func(_ *world, b *sigstoretest.Bundle) { set(b.Entry(0)["kindVersion"], "kind", "") },
 		"no kind":       func(_ *world, b *sigstoretest.Bundle) { delete(b.Entry(0), "kindVersion") },

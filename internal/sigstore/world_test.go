@@ -56,7 +56,7 @@ func evidenceOf(b *sigstore.Bundle) *sigstore.Evidence {
 	if b.Envelope != nil {
 		e.Message, e.Signature = &sigkey.Message{Bytes: b.Envelope.PAE()}, b.Envelope.Signatures[0]
 	} else {
-		e.Message, e.Signature = &sigkey.Message{Bytes: artifact}, b.Message.Signature
+		e.Message, e.Signature, e.Claimed = &sigkey.Message{Bytes: artifact}, b.Message.Signature, b.Message
 	}
 	return e
 }

@@ -87,9 +87,7 @@ func (o *opened) bundle(e policy.SignedEvidence) (*opened, []byte, error) {
 	if b.Envelope != nil {
 		return o, b.Certificate, isOf(b.Envelope, b.Envelope.Signatures[0], e)
 	}
-	if claimed := b.Message.Digest; claimed != nil && !bytes.Equal(claimed, o.evidence.Message.Sum(b.Message.Hash)) {
-		return nil, nil, errOtherContent
-	}
+	o.evidence.Claimed = b.Message
 	return o, b.Certificate, isOf(nil, b.Message.Signature, e)
 }
 
