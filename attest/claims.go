@@ -13,12 +13,12 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Claim is an attestation as it is attached. Nobody has verified it: whoever can
+// Claim is an attestation as it is attached. It is not verified: an attacker who can
 // write to the repository may have made it up.
 type Claim struct {
 	// Item is where it was found, and its bytes.
 	Item registry.Item
-	// Statement is what it says. Its Predicate is a part of the envelope.
+	// Statement is its content. Statement.Predicate shares memory with Envelope.
 	Statement *Statement
 	// Names is true where the statement names the image among its subjects.
 	Names bool
@@ -28,13 +28,12 @@ type Claim struct {
 	Signatures int
 }
 
-// Claims lists the attestations that are attached to subject: statements of any
-// predicate type but that of image signatures, in bundles and in cosign's .att
-// tag, whoever has signed them and with whatever. Nothing is verified; use
-// package verify to learn what counts.
+// Claims lists the attestations that are attached to subject, in bundles and in cosign's
+// .att tag, by any signer. Image signatures are not among them. Nothing is verified;
+// package verify says which of them count.
 //
-// An error beside a Claim says that this one piece, or place, could not be read
-// or is malformed; the sequence goes on, as that of registry.Evidence does.
+// An error beside a Claim says that this one piece of evidence, or this one place, could
+// not be read or is malformed. The sequence goes on, as that of registry.Evidence does.
 func Claims(ctx context.Context, r registry.Reader, subject name.Digest, limits registry.Limits) iter.Seq2[Claim, error] {
 	return func(yield func(Claim, error) bool) {
 		hash, err := registry.HashOf(subject)
@@ -60,8 +59,7 @@ func Claims(ctx context.Context, r registry.Reader, subject name.Digest, limits 
 	}
 }
 
-// open reads the claim's item. It leaves Statement nil where the item is a
-// signature.
+// open reads the claim's item. Statement stays nil where the item is a signature.
 func (c *Claim) open(digest intoto.Digester) error {
 	opened, err := evidence.Open(string(c.Item.Layer.MediaType), c.Item.Layer.Annotations, c.Item.Payload)
 	switch {

@@ -206,7 +206,7 @@ func (i domainIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (po
 			return known, nil
 		}
 	}
-	return policy.Recognized{}, errors.New("nobody of the domain")
+	return policy.Recognized{}, errors.New("no person of the domain")
 }
 
 const overlappingPolicy = `version: 1
@@ -343,7 +343,7 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 	linked := map[string]policy.Authority{"house": newHouseCA(t)}
 	a := newPerson(t)
 	for name, x := range map[string]struct{ old, new, says string }{
-		"settings of nobody":   {"settings: {address: jane@house.example}", "settings: {}", "want address"},
+		"settings of no one":   {"settings: {address: jane@house.example}", "settings: {}", "want address"},
 		"unknown setting":      {"address: jane@house.example", "address: j, regex: '.*'", "want address"},
 		"authority not linked": {"authority: house", "authority: fulcio", "not linked"},
 		"no authority":         {"authority: house, ", "", "authority"},
@@ -406,7 +406,7 @@ func TestExplanationsNameIdentities(t *testing.T) {
 	}
 }
 
-// Whoever pushes certificates must not be able to have so many identities asked
+// A writer who pushes certificates must not be able to have so many identities asked
 // that those which count are not.
 func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
 	w, ca, a, jane := newWorld(t), newHouseCA(t), newPerson(t), newPerson(t)
@@ -417,7 +417,7 @@ func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
 	text := strings.Replace(identityPolicy, "roles:\n", many.String()+"roles:\n", 1)
 	ends := time.Now().Add(time.Hour)
 	for range 20 {
-		w.attach(w.image, w.certified(newHouseCA(t).issue(t, jane, "nobody@house.example", ends), jane))
+		w.attach(w.image, w.certified(newHouseCA(t).issue(t, jane, "mallory@house.example", ends), jane))
 	}
 	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", ends), jane))
 	if _, err := w.judgedBy(ca, text, a); err != nil {
@@ -456,14 +456,14 @@ func layoutOf(t *testing.T, w *world, ca *houseCA, role string) (v *verify.Verif
 	return v, payload, err
 }
 
-// Links count by their functionaries, whoever attached them, and by what.
+// Links count by their functionaries; who attached them, and how, does not matter.
 func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 	w, ca, carrier := newWorld(t), newHouseCA(t), newPerson(t)
 	v, payload, err := layoutOf(t, w, ca, "owner")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := ca.issue(t, carrier, "nobody@house.example", time.Now().Add(time.Hour))
+	cert := ca.issue(t, carrier, "mallory@house.example", time.Now().Add(time.Hour))
 	byCertificate := bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"` + base64.StdEncoding.EncodeToString(cert) + `"}},"dsseEnvelope":` +
 		string(envelope(t, dsse.PayloadTypeInToto, payload, carrier)) + `}`)
 	for _, item := range []registry.Item{bundleItem(t, dsse.PayloadTypeInToto, payload, carrier), byCertificate} {

@@ -117,7 +117,11 @@ func (c *checking) unsigned(p *piece) {
 	default:
 		why = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
 	}
-	c.log.note(p.from, "", nil, why.reason, why.detail)
+	detail := why.detail
+	if misfit := p.misfit(); misfit != "" {
+		detail += ": " + misfit
+	}
+	c.log.note(p.from, "", nil, why.reason, detail)
 	c.offer(p)
 }
 

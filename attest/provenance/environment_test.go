@@ -21,7 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 // environment reads a documented environment.
 func environment(t testing.TB, system string) map[string]string {
@@ -247,7 +247,7 @@ func TestTheDocumentOfBuildTypesNamesEveryParameter(t *testing.T) {
 		t.Helper()
 		document, anchor, _ := strings.Cut(buildType, "#")
 		if !strings.HasSuffix(document, "attest/provenance/buildtypes.md") {
-			return // a build type that somebody else documents
+			return // a build type that another project documents
 		}
 		body := sections[anchor]
 		if body == "" {

@@ -140,7 +140,7 @@ func TestShallowParsingChecksAllAndKeepsLittle(t *testing.T) {
 	}
 }
 
-// large fills the one %s of a text so that it is no longer a small document.
+// large fills the one %s of a text to make it a large document.
 func large(format string) string { return fmt.Sprintf(format, strings.Repeat("x", 8<<10)) }
 
 func TestWholeHasWhatShallowParsingDidNotKeep(t *testing.T) {
@@ -219,7 +219,7 @@ func FuzzDecode(f *testing.F) {
 		if strictjson.Decode(v, &got, strictjson.DecodeOptions{RefuseUnknown: true}) != nil {
 			return
 		}
-		// What has passed has no name in another case, so that encoding/json
+		// What has passed has no name in another case, and encoding/json
 		// reads the same.
 		var want outer
 		if json.Unmarshal(text, &want) != nil {
@@ -259,5 +259,20 @@ func TestDecodePassesOverMembersByTheirPath(t *testing.T) {
 	delete(passed, "a.b")
 	if err := strictjson.Decode(v, &into, strictjson.DecodeOptions{PassOver: func(path string) bool { return passed[path] }}); err == nil {
 		t.Error("a.b is no string")
+	}
+}
+
+func TestDecodePassesUnfitMembersOver(t *testing.T) {
+	var got outer
+	text := `{"text":7,"yes":true,"small":1000,"when":"","strings":{"a":"b","c":[]},"inners":[7,{"name":"n"},{"name":1}],"pointer":{"name":[]},"any":[1e999,"x"],"raw":1}`
+	if err := decodeText(text, &got, strictjson.DecodeOptions{PassUnfit: true}); err != nil {
+		t.Fatal(err)
+	}
+	want := outer{Yes: true, Strings: map[string]string{"a": "b", "c": ""}, Inners: []inner{{}, {"n"}, {}}, Pointer: &inner{}, Any: []any{nil, "x"}, Raw: json.RawMessage("1")}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if err := decodeText(`[]`, &got, strictjson.DecodeOptions{PassUnfit: true}); !errors.Is(err, strictjson.ErrType) {
+		t.Errorf("a document of another type: %v", err)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, at location) {
-	if no := checkDigest(at.ref); no != nil {
+	if no := checkBlobDigest(at.ref); no != nil {
 		refuse(w, no)
 		return
 	}
@@ -127,8 +129,8 @@ func (r *Registry) startUpload(w http.ResponseWriter, req *http.Request, at loca
 
 func blobPath(repo, digest string) string { return "/v2/" + repo + "/blobs/" + digest }
 
-// stateParam is part of each upload's URL, as other registries have it, so that
-// a client which does not keep the query is found out.
+// stateParam is part of each upload's URL, as in other registries. It finds clients that
+// do not keep the query.
 const stateParam = "_state"
 
 // progress tells how much of an upload has come, and where to go on.
@@ -188,10 +190,10 @@ func (r *Registry) storeUpload(w http.ResponseWriter, req *http.Request, at loca
 
 // pushBlob stores a blob as a registry does, after checking it. It keeps data.
 func (r *Registry) pushBlob(repo, digest string, data []byte) *refusal {
-	if no := checkDigest(digest); no != nil {
+	if no := checkBlobDigest(digest); no != nil {
 		return no
 	}
-	if digestOf(data) != digest {
+	if !oci.Holds(hashOf(digest), data) {
 		return errDigestMismatch
 	}
 	r.content.putBlob(repo, digest, data)

@@ -19,7 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// errNothing says that there is nothing to download.
+// errNothing is the error for an image without the evidence that is asked for.
 var errNothing = errors.New("nothing to download")
 
 type downloadFlags struct {
@@ -32,13 +32,13 @@ func (a *app) downloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "download",
 		Short: "Print the evidence attached to an image",
-		Long: `Print what is attached to an image, as it is attached. Nothing is judged: that is
-for verify. With --key only what one of these keys has signed is printed;
-without, whoever can push there may have put it there.`,
+		Long: `Print the evidence attached to an image. Nothing is judged; use 'hallmark verify' for
+that. With --key, only evidence that one of these keys has signed is printed. Without
+--key, everyone who can push to the repository can attach what is printed.`,
 		Example: "  hallmark download sbom --key builder.pub registry.example/team/app:v1",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("download what? use attestation, signature or sbom")
+			return usageError("a subcommand is missing: attestation, signature or sbom")
 		},
 	}
 	cmd.AddCommand(a.downloadAttestationCommand(), a.downloadSignatureCommand(), a.downloadSBOMCommand())
@@ -53,9 +53,9 @@ func (a *app) downloadAttestationCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "attestation IMAGE",
-		Short: "Print attestations: a DSSE envelope on each line",
-		Long: `Print the attestations of an image: a DSSE envelope (JSON) on each line, as cosign
-does; with --predicate, only what each one says.`,
+		Short: "Print attestations, one DSSE envelope a line",
+		Long: `Print the attestations of an image, one DSSE envelope (JSON) a line, as cosign does.
+With --predicate, print the predicates alone.`,
 		Example: "  hallmark download attestation --type slsaprovenance1 --key builder.pub --predicate registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,13 +63,13 @@ does; with --predicate, only what each one says.`,
 		},
 	}
 	f.key(cmd)
-	cmd.Flags().StringVar(&f.kind, "type", "", "only this `TYPE`: a name that 'hallmark attest --help' lists, or a URI")
+	cmd.Flags().StringVar(&f.kind, "type", "", "print only this `TYPE`: a name that 'hallmark attest --help' lists, or a URI")
 	cmd.Flags().BoolVar(&f.predicate, "predicate", false, "print the predicates alone")
 	suggest(cmd, "type", typeNames()...)
 	return cmd
 }
 
-// claims gathers the attestations of an image that fit the flags.
+// claims returns the attestations of an image that fit the flags.
 func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits func(uri string) bool) ([]attest.Claim, error) {
 	p, digest, keys, err := a.toDownload(ctx, f, image)
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 			a.console.say("hallmark: left out: %v", err)
 			complete = complete && !incomplete(err)
 		case !claim.Names:
-			a.console.say("hallmark: left out: %s is about another digest", claim.Item.Manifest.Digest)
+			a.console.say("hallmark: left out: %s states something about another digest", claim.Item.Manifest.Digest)
 		case fits(claim.Statement.PredicateType):
 			signed, err := signedByAny(ctx, claim.Item, keys)
 			if err != nil {
@@ -103,7 +103,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 	return all, nil
 }
 
-// toDownload finds what is to be downloaded from where.
+// toDownload resolves the image and loads the keys.
 func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []policy.PublicKey, error) {
 	p, err := a.locate(image, existing)
 	if err != nil {
@@ -120,14 +120,13 @@ func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (pl
 	return p, digest, keys, err
 }
 
-// incomplete reports whether an error of registry.Evidence means that there may be
-// more than was seen.
+// incomplete reports whether an error of registry.Evidence hides further evidence.
 func incomplete(err error) bool {
 	return registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany)
 }
 
-// signedByAny reports whether one of the keys has signed an item; without keys
-// everything passes. An error is the context's.
+// signedByAny reports whether one of the keys has signed an item. Without keys, every item
+// passes. It returns an error only if the context ends.
 func signedByAny(ctx context.Context, item registry.Item, keys []policy.PublicKey) (bool, error) {
 	for _, k := range keys {
 		if made, err := verify.SignedBy(ctx, item, k); made || err != nil {
@@ -162,7 +161,7 @@ func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image s
 		}
 	}
 	if err == nil && len(claims) == 0 {
-		return fmt.Errorf("%w: no attestation on %s fits", errNothing, image)
+		return fmt.Errorf("%w: %s has no attestation that fits", errNothing, image)
 	}
 	return err
 }
@@ -171,15 +170,15 @@ func (a *app) downloadSBOMCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "sbom IMAGE",
-		Short: "Print the bill of materials that is attested, byte for byte",
-		Long: `Print the software bill of materials that is attested of an image, byte for byte
-as it was signed. Where there are several, choose with --type and --key.`,
+		Short: "Print the attested bill of materials, byte for byte",
+		Long: `Print the software bill of materials that is attested for an image, byte for byte as
+it was signed. If there are several, choose one with --type and --key.`,
 		Example: "  hallmark download sbom --key builder.pub --type cyclonedx registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.downloadSBOM(cmd.Context(), f, args[0]) },
 	}
 	f.key(cmd)
-	cmd.Flags().StringVar(&f.kind, "type", "", "only this kind: spdx or cyclonedx")
+	cmd.Flags().StringVar(&f.kind, "type", "", "print only this kind: spdx or cyclonedx")
 	suggest(cmd, "type", "spdx", "cyclonedx")
 	return cmd
 }
@@ -200,7 +199,7 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	claims = distinct(claims)
 	switch len(claims) {
 	case 0:
-		return fmt.Errorf("%w: no bill of materials on %s fits", errNothing, image)
+		return fmt.Errorf("%w: %s has no bill of materials that fits", errNothing, image)
 	case 1:
 		return a.out.raw(claims[0].Statement.Predicate, a.stdoutIsTerminal)
 	}
@@ -210,8 +209,8 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	return usageError("%d different bills of materials are attached: choose with --type and --key", len(claims))
 }
 
-// distinct drops claims that say the same: a document that is attached in two
-// formats, or signed by two, is one.
+// distinct drops claims with the same predicate. A document is often attached in two
+// formats, or signed by two keys.
 func distinct(claims []attest.Claim) []attest.Claim {
 	var all []attest.Claim
 	for _, c := range claims {
@@ -223,7 +222,7 @@ func distinct(claims []attest.Claim) []attest.Claim {
 	return all
 }
 
-// downloadedSignature is a line of download signature, as cosign prints it.
+// downloadedSignature is one line of download signature, with cosign's field names.
 type downloadedSignature struct {
 	Base64Signature string
 	Payload         string
@@ -233,9 +232,9 @@ func (a *app) downloadSignatureCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "signature IMAGE",
-		Short: "Print signatures: a JSON object on each line",
-		Long: `Print the signatures of an image, a JSON object on each line: a Sigstore bundle, or
-for what stands under the .sig tag Base64Signature and Payload, as cosign does.`,
+		Short: "Print signatures, one JSON object a line",
+		Long: `Print the signatures of an image, one JSON object a line: a Sigstore bundle, or
+Base64Signature and Payload for a signature under the .sig tag, as cosign does.`,
 		Example: "  hallmark download signature --key release.pub registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -288,12 +287,12 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 	case !complete:
 		return errUndecided
 	case printed == 0:
-		return fmt.Errorf("%w: no signature on %s fits", errNothing, image)
+		return fmt.Errorf("%w: %s has no signature that fits", errNothing, image)
 	}
 	return nil
 }
 
-// annotationSignature holds the signature under the .sig tag.
+// annotationSignature is the annotation that holds a signature under the .sig tag.
 //
 // Source: cosign specs/SIGNATURE_SPEC.md.
 const annotationSignature = "dev.cosignproject.cosign/signature"

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
@@ -95,7 +96,7 @@ func (q request) verifyKey(root *sigstore.Root, b *sigstore.Bundle, e *sigstore.
 	if err != nil {
 		return err
 	}
-	key, err := sigkey.ParsePEM(text)
+	key, err := keyfile.ParsePublic(text)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
-// Package evidence opens, describes and writes what is attached to an image, in every
-// format: what is signed, by whom it may be, and, once a signature has been checked,
-// what it says.
+// Package evidence opens, describes and writes the evidence of an image, in every format.
+//
+// It finds what is signed, and which keys may have signed it. After a signature was
+// checked, it reads what the evidence says.
 //
 // It judges nothing. A caller takes an Opened, checks Signatures over Signed with
 // a trusted key, and only then reads Content.
@@ -9,6 +10,7 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 
@@ -24,8 +26,8 @@ import (
 // ErrMalformed is wrapped where evidence is not what its media type says.
 var ErrMalformed = errors.New("malformed evidence")
 
-// ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's. Open returns the Opened with it.
+// ErrNotByKey says that evidence offers a certificate. No key that is given can then be
+// the signer's. Open returns the Opened with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrTooMuch says that checking the signatures of one piece would take too much.
@@ -49,8 +51,9 @@ type Opened struct {
 	Hint string
 	// Certificate says that a certificate is offered in place of a key.
 	Certificate bool
-	// SHA256 is the digest that a bundle about a file claims for it; nil: none.
-	SHA256 []byte
+	// Digest is what a bundle about a file claims to be its digest by Hash; nil: none.
+	Digest []byte
+	Hash   crypto.Hash
 	// Envelope is the text of the DSSE envelope; nil in other formats.
 	Envelope []byte
 	// payload is the part of Signed that Content reads; the same bytes.
@@ -105,14 +108,19 @@ func openEnvelope(annotations map[string]string, data []byte) (*Opened, error) {
 	return fromEnvelope(e, Opened{Certificate: certified(annotations), Envelope: root.Raw()})
 }
 
-func openBundle(data []byte) (*Opened, error) {
-	b, err := bundle.Parse(data)
+func openBundle(data []byte) (*Opened, error) { return fromBundle(bundle.Parse(data)) }
+
+// OpenFile opens a signature of a file: a bundle, cosign's older bundle, or a
+// detached signature.
+func OpenFile(data []byte) (*Opened, error) { return fromBundle(bundle.ParseFile(data)) }
+
+func fromBundle(b *bundle.Bundle, err error) (*Opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	c := Opened{Hint: b.Hint, Certificate: b.Certificate, Envelope: b.EnvelopeText}
-	if b.Envelope == nil {
-		c.Signatures, c.SHA256 = [][]byte{b.Message.Signature}, b.Message.SHA256
+	if m := b.Message; b.Envelope == nil {
+		c.Signatures, c.Digest, c.Hash = [][]byte{m.Signature}, m.Digest, m.Hash
 		return &c, ErrOverBytes
 	}
 	return fromEnvelope(b.Envelope, c)

@@ -32,9 +32,10 @@ const EmptyConfig = "{}"
 // ErrMalformed is wrapped by every error of Parse but ErrUnsupported.
 var ErrMalformed = errors.New("malformed manifest")
 
-// ErrUnsupported says that the media type is no manifest or index of this day:
-// Docker's schema 1, or something else entirely.
-var ErrUnsupported = errors.New("unsupported manifest media type")
+// ErrUnsupported says that the media type is not that of an OCI or Docker schema 2
+// manifest or index, such as Docker's schema 1, or that a manifest is named by another
+// digest than sha256.
+var ErrUnsupported = errors.New("unsupported manifest")
 
 // Document is a manifest (Config, Layers) or an index (Manifests).
 type Document struct {
@@ -155,9 +156,8 @@ func ParseFallback(contentType string, data []byte) ([]v1.Descriptor, error) {
 	return ParseReferrers(data)
 }
 
-// ParseReferrers reads a referrers list, which is an index. Each entry is there
-// because of what somebody has pushed, so that one that is malformed is left out
-// and hides no other; the list itself is the registry's.
+// ParseReferrers reads a referrers list, which is an index. Any client that pushes causes
+// an entry, so a malformed entry is left out and hides no other.
 func ParseReferrers(data []byte) ([]v1.Descriptor, error) {
 	var list struct {
 		Manifests []json.RawMessage `json:"manifests"`
@@ -255,8 +255,11 @@ func descriptor(v strictjson.Value) (d v1.Descriptor, err error) {
 		return d, fmt.Errorf("%w: a descriptor without a size", ErrMalformed)
 	}
 	digest, _ := v.Get("digest").Str()
-	if d.Digest, err = v1.NewHash(digest); err != nil || d.Digest.Algorithm != "sha256" {
-		return d, fmt.Errorf("%w: digest %.100q is not a sha256 digest", ErrMalformed, digest)
+	if d.Digest, err = v1.NewHash(digest); err != nil {
+		return d, fmt.Errorf("%w: digest %.200q is neither a sha256 nor a sha512 digest", ErrMalformed, digest)
+	}
+	if d.Digest.Algorithm != "sha256" && (IsManifestType(mt) || d.Digest.Algorithm != "sha512") {
+		return d, fmt.Errorf("%w: digest %.200q of a manifest; blobs alone may have another than sha256", ErrUnsupported, digest)
 	}
 	if d.ArtifactType, err = optionalString(v, "artifactType"); err != nil {
 		return d, err

@@ -144,9 +144,9 @@ members:
 	return nil
 }
 
-// Resembles reports whether somebody could take data for a payload: it names a
-// manifest's digest where payloads do, as readers see that are less strict than
-// Parse (names in another case, given twice, or beside others).
+// Resembles reports whether a less strict reader than Parse could take data for a payload.
+// Such data names a manifest's digest where payloads do, perhaps in another case, twice, or
+// beside other names.
 func Resembles(data []byte) bool {
 	var p struct {
 		Critical struct {
