@@ -56,7 +56,8 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 			continue
 		}
 		vouched := *i
-		vouched.notAfter, vouched.who, vouched.signedAt = known.Until, i.authority+" "+known.Principal, known.SignedAt
+		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Principal
+		vouched.signedAt, vouched.claims = known.SignedAt, known.Claims
 		if vouched.revoked {
 			return []*trustedKey{&vouched}, nil, nil
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -20,8 +21,8 @@ import (
 const (
 	maxSignatureBytes = 32 << 20 // of one signature of a file, with what holds it
 	maxSignatures     = 1000
-	// maxHeldBlob is the largest blob over which pure Ed25519 signatures are verified.
-	// They need all of it in memory.
+	// maxHeldBlob is the largest blob over which pure Ed25519 signatures, and those by
+	// certificates, are verified. They need all of it in memory.
 	maxHeldBlob = 64 << 20
 )
 
@@ -49,7 +50,7 @@ type BlobResult struct {
 // A signature counts if
 //
 //   - a key of the policy made it, in the role of Policy.Files, that is valid now and
-//     not revoked; one key counts once,
+//     not revoked, or an identity recognises its signer; each counts once,
 //   - over the bytes: no signature about an image covers the same bytes, and the
 //     messageDigest, if there is one, is the file's; only SHA-256, SHA-384 and SHA-512
 //     are read,
@@ -57,7 +58,8 @@ type BlobResult struct {
 //     file's digest, and it holds the annotations that the policy asks for. A signature
 //     over the bytes has none.
 //
-// A bundle with a certificate does not count.
+// An identity recognises signatures in bundles with certificates, as the policy's
+// authorities read them.
 //
 // Blob returns a *BlobResult if as many distinct keys have signed as the threshold
 // says. Otherwise it returns an *Error:
@@ -70,13 +72,13 @@ type BlobResult struct {
 //     than 20,000 checks, see Image
 //
 // If blob cannot be read, or the context ends first, Blob returns that error. A pure
-// Ed25519 signature does not verify over more than 64 MiB.
+// Ed25519 signature, or one by a certificate, does not verify over more than 64 MiB.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
 	}
-	f := fileDecision{v: v, message: m, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
+	f := fileDecision{v: v, message: m, held: size <= maxHeldBlob, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
 	if denied := f.denied(); denied != nil {
 		return nil, f.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
@@ -106,6 +108,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 type fileDecision struct {
 	v       *Verifier
 	message *sigkey.Message
+	held    bool   // all of it is at hand, not its digests alone
 	sum     string // SHA-256, hex
 	now     time.Time
 	log     ledger
@@ -123,7 +126,7 @@ func (f *fileDecision) denied() *problem {
 //
 //   - gather: the context has ended: its error.
 //   - gather: there are too many signatures, or one is too large: the rest is not read.
-//   - open: the signature is malformed, or offers a certificate: it is recorded.
+//   - open: the signature is malformed: it is recorded.
 //   - check: no more checks may be made: it is recorded, and the rest is not read.
 //   - check: no key of the policy has made it, or none that counts now: it is recorded.
 //   - check: it is not about the file: it is recorded.
@@ -144,7 +147,8 @@ func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outco
 			f.log.overflow = fmt.Errorf("more than %d signatures, or one of more than %d bytes", maxSignatures, maxSignatureBytes)
 			break
 		}
-		p := &piece{from: origin{format: registry.FormatBundle}, work: &work}
+		p := &piece{from: origin{format: registry.FormatBundle}, work: &work, item: registry.Item{Payload: text}}
+		p.item.Layer.MediaType = bundle.MediaTypeV03
 		if why := f.open(c, p, text); why != nil {
 			f.log.note(p.from, "", nil, why.reason, why.detail)
 			continue
@@ -166,15 +170,13 @@ func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outco
 // open reads a signature, and says why it cannot be checked; nil: it can.
 func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	opened, err := evidence.OpenFile(text)
-	switch {
-	case opened != nil && opened.Certificate:
-		return &problem{ReasonCertificate, evidence.ErrNotByKey.Error()}
-	case err != nil && !errors.Is(err, evidence.ErrOverBytes):
+	overBytes := errors.Is(err, evidence.ErrOverBytes)
+	if err != nil && !overBytes && !errors.Is(err, evidence.ErrNotByKey) {
 		return &problem{openReason(err), err.Error()}
 	}
-	p.search = search{policy: c.policy, asked: c.rule.asked, opened: opened}
+	p.search, p.certificate = search{policy: c.policy, asked: c.rule.asked, opened: opened}, opened.Certificate
 	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
-	if err == nil {
+	if !overBytes {
 		return nil
 	}
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
@@ -182,6 +184,9 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	}
 	if opened.Digest != nil && !bytes.Equal(opened.Digest, f.message.Sum(opened.Hash)) {
 		return problemf(ReasonWrongSubject, "it is about a file with another %s digest", opened.Hash)
+	}
+	if opened.Certificate && !f.held {
+		return problemf(ReasonCertificate, "a file of more than %d bytes cannot be verified by a certificate", maxHeldBlob)
 	}
 	opened.Signed, p.bytewise = f.message, true
 	return nil

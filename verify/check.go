@@ -144,7 +144,7 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 			if seen.IsZero() {
 				seen = key.signedAt
 			}
-			f.by, f.seenAt = signatory{key.ID(), key.Name, key.who, key.notAfter}, seen
+			f.by, f.seenAt, f.claims = signatory{key.ID(), key.Name, key.who, key.notAfter}, seen, key.claims
 			yield(f)
 		}
 	}

@@ -42,10 +42,11 @@ type trustedKey struct {
 	Name                string
 	id                  string
 	key                 *sigkey.Key
-	identity            policy.Matcher // nil: the key
-	authority           string         // of identity
-	who                 string         // whom identity has recognised in a piece of evidence
-	signedAt            time.Time      // when whom identity has recognised had signed it
+	identity            policy.Matcher    // nil: the key
+	authority           string            // of identity
+	who                 string            // whom identity has recognised in a piece of evidence
+	signedAt            time.Time         // when whom identity has recognised had signed it
+	claims              map[string]string // by identity's authority
 	notBefore, notAfter time.Time
 	revoked             bool
 	revokedAt           time.Time // of a key

@@ -32,7 +32,8 @@ type contents interface {
 type fact struct {
 	from        origin
 	by          signatory
-	seenAt      time.Time // when a clock saw the signature, where that matters
+	seenAt      time.Time         // when the signature existed at the latest, where that is known
+	claims      map[string]string // by the authority that has recognised the signer
 	annotations map[string]string
 	repository  string     // that a simple signing payload names
 	statement   *statement // nil: a signature
@@ -277,7 +278,7 @@ type tally struct {
 
 // add counts a signatory, and reports whether the count grew.
 func (t *tally) add(f fact) bool {
-	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt}
+	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt, Claims: f.claims}
 	if f.by.principal == "" {
 		if slices.ContainsFunc(t.counted, func(o Principal) bool { return o.ID == signer.ID }) {
 			return false

@@ -101,6 +101,9 @@ type Principal struct {
 	// Policy.Timestamps, where that mattered, or by the one that recognised the identity.
 	// Zero: that is not known.
 	SeenAt time.Time `json:"seenAt,omitzero"`
+	// Claims are what the authority that recognised the identity vouches for beside it, such
+	// as issuer and source repository, by the authority's own names. Nil for a key.
+	Claims map[string]string `json:"claims,omitempty"`
 }
 
 // Evidence is one piece of evidence that was read. Its text may come from an attacker, and

@@ -106,8 +106,12 @@ func TestBundlesThatTheirVersionForbidsAreRefused(t *testing.T) {
 			set(b.Material()["x509CertificateChain"], "certificates", []any{})
 		},
 		"no signature": func(_ *world, b *sigstoretest.Bundle) { set(b.JSON["messageSignature"], "signature", "") },
-		"no body":      func(_ *world, b *sigstoretest.Bundle) { b.Entry(0)["canonicalizedBody"] = "" },
-		"no kind":      func(_ *world, b *sigstoretest.Bundle) { delete(b.Entry(0), "kindVersion") },
+		"no digest": func(_ *world, b *sigstoretest.Bundle) {
+			delete(b.JSON["messageSignature"].(sigstoretest.Object), "messageDigest")
+		},
+		"no body":       func(_ *world, b *sigstoretest.Bundle) { b.Entry(0)["canonicalizedBody"] = "" },
+		"an empty kind": func(_ *world, b *sigstoretest.Bundle) { set(b.Entry(0)["kindVersion"], "kind", "") },
+		"no kind":       func(_ *world, b *sigstoretest.Bundle) { delete(b.Entry(0), "kindVersion") },
 		"a digest of another size": func(_ *world, b *sigstoretest.Bundle) {
 			set(b.JSON["messageSignature"].(sigstoretest.Object)["messageDigest"], "digest", "AAAA")
 		},

@@ -14,7 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigstore/sigstoretest"
 )
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigstore/sigstoretest"
 )
 
-// real is a published trust root.
-func real(t *testing.T, name string) []byte {
+// published is a trust root.
+func published(t *testing.T, name string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../dev/conformance/testdata/roots", name))
 	if err != nil {
@@ -27,7 +27,7 @@ func TestPublishedRootsAreRead(t *testing.T) {
 	for name, want := range map[string][4]int{
 		"public-good.json": {2, 2, 2, 1}, "staging.json": {5, 5, 2, 2}, "github.json": {0, 0, 6, 6},
 	} {
-		r, err := sigstore.ParseRoot(real(t, name))
+		r, err := sigstore.ParseRoot(published(t, name))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -39,7 +39,7 @@ func TestPublishedRootsAreRead(t *testing.T) {
 }
 
 func TestRootsOnLinesAndInTrustConfigurationsAreRead(t *testing.T) {
-	compact := func(name string) []byte { return bytes.Join(bytes.Fields(real(t, name)), nil) }
+	compact := func(name string) []byte { return bytes.Join(bytes.Fields(published(t, name)), nil) }
 	lines := bytes.Join([][]byte{compact("public-good.json"), compact("github.json"), nil}, []byte("\n"))
 	roots, err := sigstore.ParseRoots(lines)
 	if err != nil || len(roots) != 2 || !roots[1].HasAuthority("fulcio.githubapp.com") || roots[0].HasAuthority("fulcio.githubapp.com") {

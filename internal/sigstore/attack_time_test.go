@@ -42,6 +42,10 @@ func TestAttack_T17_TimesMustAllFitAndDiffer(t *testing.T) {
 			w.demands.Times = 2
 			w.refuses(w.signed().Record(w.Rekor1, "hashedrekord 0.0.1", sigstoretest.Record{At: w.Now.Add(3 * time.Minute)}), sigstore.ErrTime)
 		},
+		"one log entry twice": func(w *world) {
+			b := w.signed()
+			w.refuses(b.AddEntry(b.Entry(0)), sigstore.ErrMalformed)
+		},
 		"one authority twice": func(w *world) {
 			w.demands.Times, w.demands.Timestamps = 2, true
 			w.refuses(w.signed().Stamp(w.TSA).Stamp(w.TSA), sigstore.ErrTime)

@@ -66,8 +66,8 @@ type Bundle struct {
 
 // MessageSignature is a signature over the bytes of an artifact.
 type MessageSignature struct {
-	// Hash and Digest are what the bundle claims of the artifact, which is not
-	// authenticated. Digest is nil where it claims nothing.
+	// Hash and Digest are what the bundle claims of the artifact. They are not
+	// authenticated, and must be the artifact's.
 	Hash      crypto.Hash
 	Digest    []byte
 	Signature []byte
@@ -206,6 +206,9 @@ func (r *bundleReader) entry(v strictjson.Value, version int) (e Entry) {
 	}
 	if kind := v.Get("kindVersion"); r.object(kind, "kindVersion", "kind", "version") {
 		e.Kind, e.Version = r.text(kind.Get("kind"), "kind"), r.text(kind.Get("version"), "version")
+		if e.Kind == "" || e.Version == "" {
+			r.fail("kindVersion without kind or version")
+		}
 	}
 	if promise := v.Get("inclusionPromise"); given(promise) && r.object(promise, "inclusionPromise", "signedEntryTimestamp") {
 		e.Promise = r.bytes(promise.Get("signedEntryTimestamp"), "signedEntryTimestamp")
@@ -251,7 +254,9 @@ func (r *bundleReader) envelope(v strictjson.Value) *dsse.Envelope {
 		return nil
 	}
 	for s := range v.Get("signatures").Elems() {
-		r.object(s, "a signature", "sig", "keyid")
+		if r.object(s, "a signature", "sig", "keyid") {
+			r.text(s.Get("keyid"), "keyid") // a hint, on which nothing rests
+		}
 	}
 	if len(e.Signatures) != 1 || len(e.Signatures[0]) == 0 {
 		r.fail("the envelope of a bundle holds exactly one signature")
@@ -270,9 +275,7 @@ func (r *bundleReader) message(v strictjson.Value) *MessageSignature {
 	if len(m.Signature) == 0 {
 		r.fail("messageSignature without a signature")
 	}
-	if digest := v.Get("messageDigest"); given(digest) {
-		m.Hash, m.Digest = r.digest(digest, "messageDigest")
-	}
+	m.Hash, m.Digest = r.digest(v.Get("messageDigest"), "messageDigest")
 	return m
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 )
 
-// ErrMismatch says that a log entry is about something else than the signature.
-var ErrMismatch = errors.New("log entry of something else")
+// ErrMismatch says that a log entry or a bundle is about something else than the signature.
+var ErrMismatch = errors.New("about something else")
 
 // body is what an entry says was logged, in whatever form.
 type body struct {
@@ -217,9 +217,9 @@ func (b *body) matches(e *Evidence, signer []byte) error {
 		sum, known := e.sum(d)
 		switch {
 		case !known:
-			return fmt.Errorf("%w: its digest is by %v, which cannot be compared", ErrMismatch, d.hash)
+			return fmt.Errorf("%w: the digest of the log entry is by %v, which cannot be compared", ErrMismatch, d.hash)
 		case !bytes.Equal(sum, d.sum):
-			return fmt.Errorf("%w: the digest differs", ErrMismatch)
+			return fmt.Errorf("%w: the digest of the log entry differs", ErrMismatch)
 		}
 	}
 	if b.envelope != nil {
@@ -229,12 +229,12 @@ func (b *body) matches(e *Evidence, signer []byte) error {
 		switch {
 		case len(s.signature) == 0 || !bytes.Equal(s.signature, e.Signature):
 		case signer != nil && !bytes.Equal(s.key, signer):
-			return fmt.Errorf("%w: the certificate or key differs", ErrMismatch)
+			return fmt.Errorf("%w: the certificate or key of the log entry differs", ErrMismatch)
 		default:
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the signature differs", ErrMismatch)
+	return fmt.Errorf("%w: the signature of the log entry differs", ErrMismatch)
 }
 
 // matchesText is matches for bodies that hold a digest in place of signatures.
@@ -243,9 +243,9 @@ func (b *body) matchesText(e *Evidence, signer []byte) error {
 	h.Write(e.EnvelopeText)
 	switch {
 	case e.Envelope == nil || !bytes.Equal(h.Sum(nil), b.envelope.sum):
-		return fmt.Errorf("%w: the digest of the envelope differs", ErrMismatch)
+		return fmt.Errorf("%w: the digest of the envelope in the log entry differs", ErrMismatch)
 	case signer != nil && !bytes.Equal(b.key, signer):
-		return fmt.Errorf("%w: the certificate or key differs", ErrMismatch)
+		return fmt.Errorf("%w: the certificate or key of the log entry differs", ErrMismatch)
 	}
 	return nil
 }

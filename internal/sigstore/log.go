@@ -61,6 +61,11 @@ func (r recorded) fits(t time.Time) bool {
 	return false
 }
 
+// isSame reports whether another entry is this one of the same log.
+func (e *Entry) isSame(other Entry) bool {
+	return e.LogIndex == other.LogIndex && bytes.Equal(e.LogID, other.LogID)
+}
+
 // verifyEntry verifies that a log of the root has recorded the signature.
 func (r *Root) verifyEntry(e *Entry, evidence *Evidence, signer []byte) (recorded, error) {
 	logs := r.logs[string(e.LogID)]

@@ -130,7 +130,7 @@ func (r *Root) signersOf(t *token) (all []stamper) {
 		switch {
 		case a.signer == nil:
 			open = append(open, a)
-		case t.names(a.signer):
+		case t.names(a.signer) && !t.contradicts(a.signer):
 			all = append(all, stamper{issuer{a, 0}, a.signer})
 		}
 	}
@@ -164,6 +164,14 @@ func checkStamper(c *x509.Certificate) error {
 		return fmt.Errorf("the certificate %q is not for timestamps alone", c.Subject)
 	}
 	return nil
+}
+
+// contradicts reports whether the token holds another certificate in place of its signer's.
+func (t *token) contradicts(signer *x509.Certificate) bool {
+	return slices.ContainsFunc(t.embedded, func(der []byte) bool {
+		c, err := x509.ParseCertificate(der)
+		return err != nil || t.names(c) && !bytes.Equal(c.Raw, signer.Raw)
+	})
 }
 
 // hasCriticalUse reports whether software that does not know the certificate's use must

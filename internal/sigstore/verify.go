@@ -1,6 +1,7 @@
 package sigstore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -22,6 +23,8 @@ type Evidence struct {
 	Message *sigkey.Message
 	Hash    crypto.Hash
 	Digest  []byte
+	// Claimed is what a bundle says of the message, which must be so. Nil: nothing.
+	Claimed *MessageSignature
 	// Signature covers Message.
 	Signature []byte
 	// Envelope is the one whose encoding Message is, and EnvelopeText its text. Nil: the
@@ -107,6 +110,11 @@ func (r *Root) VerifyTimes(e *Evidence, d Demands, now time.Time) (*Verified, er
 func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
 	if len(e.Entries) > MaxEntries || len(e.Timestamps) > MaxTimestamps {
 		return nil, nil, fmt.Errorf("%w: %d log entries and %d timestamps, the limits are %d and %d", ErrMalformed, len(e.Entries), len(e.Timestamps), MaxEntries, MaxTimestamps)
+	}
+	if c := e.Claimed; c != nil {
+		if sum, known := e.sum(logged{hash: c.Hash}); !known || !bytes.Equal(sum, c.Digest) {
+			return nil, nil, fmt.Errorf("%w: the digest that the bundle claims differs", ErrMismatch)
+		}
 	}
 	entries, err := r.recorded(e, signer, d)
 	if err != nil {
@@ -195,6 +203,9 @@ func withinLogs(entries []recorded, known []time.Time) error {
 func (r *Root) recorded(e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
 	logs := make(map[string]bool)
 	for i := range e.Entries {
+		if slices.ContainsFunc(e.Entries[:i], e.Entries[i].isSame) {
+			return nil, fmt.Errorf("%w: one log entry is there twice", ErrMalformed)
+		}
 		entry, err := r.verifyEntry(&e.Entries[i], e, signer)
 		switch {
 		case errors.Is(err, errUnknownLog):

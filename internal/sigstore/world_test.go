@@ -24,7 +24,7 @@ var (
 // world is an instance with a signer.
 type world struct {
 	*sigstoretest.Instance
-	t      *testing.T
+	t      testing.TB
 	signer *sigstoretest.Signer
 	// judgedAt is when a bundle is judged, an hour after it was made.
 	judgedAt time.Time
@@ -32,7 +32,7 @@ type world struct {
 	root     sigstoretest.Object // nil: the instance's
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	i := sigstoretest.New(t, sigstoretest.Options{})
 	return &world{Instance: i, t: t, signer: i.Issue(leafOf()), judgedAt: i.Now.Add(time.Hour), demands: strictest}
@@ -56,7 +56,7 @@ func evidenceOf(b *sigstore.Bundle) *sigstore.Evidence {
 	if b.Envelope != nil {
 		e.Message, e.Signature = &sigkey.Message{Bytes: b.Envelope.PAE()}, b.Envelope.Signatures[0]
 	} else {
-		e.Message, e.Signature = &sigkey.Message{Bytes: artifact}, b.Message.Signature
+		e.Message, e.Signature, e.Claimed = &sigkey.Message{Bytes: artifact}, b.Message.Signature, b.Message
 	}
 	return e
 }

@@ -217,8 +217,5 @@ func (c *checking) checkFiles() error {
 	if p.Files.SameRepository {
 		return faultf("files.sameRepository", "is refused for files, which are not in a repository")
 	}
-	if len(p.Roles[p.Files.By].Identities) > 0 {
-		return faultf("files.by", "names the role %s, which has identities; identities count only for images", p.Files.By)
-	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package sigstore_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,6 +30,7 @@ identities:
 roles:
   release: {identities: [release]}
   both: {identities: [release, jane], threshold: 2}
+files: {by: BY}
 rules:
   - images: [registry.example/acme/**]
     require:
@@ -39,11 +43,11 @@ func imageStatement(digest name.Digest) []byte {
 		strings.TrimPrefix(digest.DigestStr(), "sha256:"))
 }
 
-// decide judges the image by bundles.
-func (w *world) decide(by string, bundles ...[]byte) (*verify.Result, error) {
+// verifier judges by a policy whose requirements are of the role.
+func (w *world) verifier(by string) *verify.Verifier {
 	w.t.Helper()
 	linked := map[string]policy.Authority{"sigstore": w.authority}
-	p, err := policy.Parse([]byte(strings.Replace(decisionPolicy, "BY", by, 1)), policy.ParseOptions{Authorities: linked})
+	p, err := policy.Parse([]byte(strings.ReplaceAll(decisionPolicy, "BY", by)), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -51,11 +55,17 @@ func (w *world) decide(by string, bundles ...[]byte) (*verify.Result, error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return v
+}
+
+// decide judges the image by bundles.
+func (w *world) decide(by string, bundles ...[]byte) (*verify.Result, error) {
+	w.t.Helper()
 	digest, err := name.NewDigest(image)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return v.Bundles(w.t.Context(), digest, bundles...)
+	return w.verifier(by).Bundles(w.t.Context(), digest, bundles...)
 }
 
 func TestDecisionsByCertificates(t *testing.T) {
@@ -72,7 +82,7 @@ func TestDecisionsByCertificates(t *testing.T) {
 	again := signed(w.Instance, workflowOf(strings.Replace(workflow, "v1", "v2", 1), source))
 
 	res, err := w.decide("release", good)
-	if err != nil || len(res.Keys) != 1 || res.Keys[0].Name != "release" || !res.Keys[0].SeenAt.Equal(w.Now.Add(2*time.Minute)) {
+	if err != nil || len(res.Keys) != 1 || res.Keys[0].Name != "release" || !res.Keys[0].SeenAt.Equal(w.Now.Add(2*time.Minute)) || res.Keys[0].Claims["sourceRepository"] != source {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if res, err = w.decide("both", good, signed(w.Instance, jane)); err != nil || len(res.Keys) != 2 {
@@ -91,6 +101,39 @@ func TestDecisionsByCertificates(t *testing.T) {
 		}
 		var denied *verify.Error
 		if res, err := w.decide(by, bundles...); res != nil || !errors.As(err, &denied) {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+}
+
+func TestDecisionsAboutFilesByCertificates(t *testing.T) {
+	w := newWorld(t)
+	file := []byte("a file")
+	by := func(l sigstoretest.Leaf, content []byte) []byte {
+		return w.Issue(l).SignMessage(content).Log(w.Rekor1, "hashedrekord 0.0.1").Text()
+	}
+	good := by(workflowOf(workflow, source), file)
+	sum := sha256.Sum256(file)
+	statement := w.Issue(workflowOf(workflow, source)).SignStatement(fmt.Appendf(nil,
+		`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"%x"}}],"predicateType":"https://sigstore.dev/cosign/sign/v1"}`, sum))
+	for name, bundle := range map[string][]byte{"over bytes": good, "a statement": statement.Log(w.Rekor1, "dsse 0.0.1").Text()} {
+		res, err := w.verifier("release").Blob(t.Context(), bytes.NewReader(file), bundle)
+		if err != nil || len(res.Keys) != 1 || res.Keys[0].Name != "release" {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+	jane := sigstoretest.Leaf{Email: "jane@acme.example", Issuer: "https://login.acme.example"}
+	claimsAnother := strings.Replace(string(good), base64.StdEncoding.EncodeToString(sum[:])+`"},"signature`, strings.Repeat("A", 43)+`="},"signature`, 1)
+	for name, bundle := range map[string][]byte{
+		"another file":             by(workflowOf(workflow, source), []byte("another")),
+		"another identity":         by(jane, file),
+		"a digest that it has not": []byte(claimsAnother),
+	} {
+		var denied *verify.Error
+		if bytes.Equal(bundle, good) {
+			t.Errorf("%s: nothing was changed", name)
+		}
+		if res, err := w.verifier("release").Blob(t.Context(), bytes.NewReader(file), bundle); res != nil || !errors.As(err, &denied) {
 			t.Errorf("%s: %+v, %v", name, res, err)
 		}
 	}

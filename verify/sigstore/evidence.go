@@ -84,20 +84,18 @@ func (o *opened) bundle(e policy.SignedEvidence) (*opened, []byte, error) {
 	}
 	o.evidence.Entries, o.evidence.Timestamps = b.Entries, b.Timestamps
 	o.evidence.Envelope, o.evidence.EnvelopeText = b.Envelope, b.EnvelopeText
-	signature := []byte(nil)
 	if b.Envelope != nil {
-		signature = b.Envelope.Signatures[0]
-	} else {
-		signature = b.Message.Signature
+		return o, b.Certificate, isOf(b.Envelope, b.Envelope.Signatures[0], e)
 	}
-	return o, b.Certificate, o.isOf(b.Envelope, signature, e)
+	o.evidence.Claimed = b.Message
+	return o, b.Certificate, isOf(nil, b.Message.Signature, e)
 }
 
 var errOtherContent = errors.New("the evidence holds something else than what is to be verified")
 
 // isOf checks that the signature, and the envelope where there is one, are those whose
 // message the caller believes.
-func (o *opened) isOf(envelope *dsse.Envelope, signature []byte, e policy.SignedEvidence) error {
+func isOf(envelope *dsse.Envelope, signature []byte, e policy.SignedEvidence) error {
 	if !bytes.Equal(signature, e.Signatures[0]) || envelope != nil && !bytes.Equal(envelope.PAE(), e.Message) {
 		return errOtherContent
 	}
@@ -115,7 +113,7 @@ func (o *opened) envelope(e policy.SignedEvidence) error {
 		return err
 	}
 	o.evidence.Envelope, o.evidence.EnvelopeText = envelope, e.Content
-	return o.isOf(envelope, envelope.Signatures[0], e)
+	return isOf(envelope, envelope.Signatures[0], e)
 }
 
 // verifyOnce verifies the evidence by the instance.

@@ -37,6 +37,21 @@
 // [Instance.SHA256]. Witnesses of checkpoints do not count. Certificates are not revoked:
 // they are valid for minutes.
 //
+// # Differences from sigstore-go
+//
+// Mutants of the conformance suite's bundles are judged by both. This package refuses more:
+//
+//   - JSON members that are unknown, repeated or written in another case, and numbers and
+//     base64 with a second spelling;
+//   - a kindVersion, root hash, tree size or, in Rekor v2, log index beside a log entry
+//     that contradicts the entry or its checkpoint;
+//   - a checkpoint whose signature is under another name than its origin;
+//   - a log entry whose hash is by another algorithm than a digest that is given alone;
+//   - a trust root whose chains are out of order, have name constraints, or lack the start
+//     of a validity.
+//
+// It accepts a keyid beside the signature of an envelope, which is a hint.
+//
 // # Formats
 //
 // Bundles of version 0.1 to 0.3, cosign's layer annotations; log entries hashedrekord
