@@ -307,7 +307,7 @@ func TestALayoutDoesNothingForWhoHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for use, f := range uses(l, m) {
-		if use == "remove" { // which is done at once, where nobody has the lock
+		if use == "remove" { // which is done at once, where the lock is free
 			continue
 		}
 		if err := f(ctx); !errors.Is(err, context.Canceled) {

@@ -71,8 +71,8 @@ func (f *indexFile) read(op string) (*index, error) {
 	return x, nil
 }
 
-// find returns the entry that a tag names: the one whose name is the tag, or
-// else the one whose full name ends with it or that implies it.
+// find returns the entry that a tag names. An entry whose name is the tag comes first.
+// Otherwise it is the entry whose full name ends with the tag, or that implies the tag.
 func (f *indexFile) find(op string, x *index, tag string) (v1.Descriptor, error) {
 	all := x.matching(func(e entry) bool { return e.desc.Annotations[refNameAnnotation] == tag })
 	if len(all) == 0 {
@@ -307,8 +307,8 @@ func (e entry) withoutName() (entry, error) {
 	return e, err
 }
 
-// relist returns the entries of an index.json in which tag names d and nothing
-// else, or d is listed if tag is ""; nil where that is so already.
+// relist returns the entries of an index.json in which tag names d and nothing else. An
+// empty tag lists d without a name. It returns nil where the index needs no change.
 func (x *index) relist(tag string, d v1.Descriptor, subjectOf func(v1.Hash) (v1.Hash, error)) ([]entry, error) {
 	added, err := newEntry(d, tag)
 	if err != nil {

@@ -155,7 +155,7 @@ func wantKind(t testing.TB, err error, kind registry.Kind) {
 	}
 	var typed *registry.Error
 	if err != nil && !errors.As(err, &typed) {
-		t.Errorf("error %v is no *registry.Error", err)
+		t.Errorf("error %v is not a *registry.Error", err)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestLayoutOfUnknownShapeIsRefused(t *testing.T) {
 		"version number":    {`{"imageLayoutVersion":1}`, goodIndex, registry.ErrMalformed},
 		"duplicate version": {`{"imageLayoutVersion":"1.0.0","imageLayoutVersion":"1.0.0"}`, goodIndex, registry.ErrMalformed},
 		"index is manifest": {goodLayout, `{"schemaVersion":2,"config":{},"layers":[]}`, registry.ErrMalformed},
-		"index is no JSON":  {goodLayout, `{"schemaVersion":2,"manifests":[`, registry.ErrMalformed},
+		"index is not JSON": {goodLayout, `{"schemaVersion":2,"manifests":[`, registry.ErrMalformed},
 		"sha512 entry": {goodLayout, `{"schemaVersion":2,"manifests":[{"mediaType":"` + ociManifest +
 			`","size":1,"digest":"sha512:` + strings.Repeat("0", 128) + `"}]}`, registry.ErrMalformed},
 		"path for a digest": {goodLayout, `{"schemaVersion":2,"manifests":[{"mediaType":"` + ociManifest +
@@ -303,7 +303,7 @@ func TestLayoutOfCosignSaveHasItsEvidence(t *testing.T) {
 			t.Errorf("tags are %v, %v", tags, err)
 		}
 	}
-	writeIndex(t, dir, kind("image", image), kind("imageIndex", sigs), kind("sigs", sigs)) // of which one?
+	writeIndex(t, dir, kind("image", image), kind("imageIndex", sigs), kind("sigs", sigs)) // one of two
 	if tags, err := l.Tags(t.Context()); err != nil || len(tags) > 0 {
 		t.Errorf("tags are %v, %v", tags, err)
 	}

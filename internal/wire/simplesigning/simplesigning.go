@@ -115,7 +115,7 @@ func Parse(data []byte) (*Payload, error) {
 	switch optional.Kind() {
 	case strictjson.Object, strictjson.Null, strictjson.Missing:
 	default:
-		return nil, fmt.Errorf("%w: optional is no object", ErrMalformed)
+		return nil, fmt.Errorf("%w: optional is not an object", ErrMalformed)
 	}
 	for k, v := range optional.Members() {
 		if s, ok := v.Str(); ok {
@@ -144,9 +144,9 @@ members:
 	return nil
 }
 
-// Resembles reports whether somebody could take data for a payload: it names a
-// manifest's digest where payloads do, as readers see that are less strict than
-// Parse (names in another case, given twice, or beside others).
+// Resembles reports whether a reader could take data for a payload. It looks for a
+// manifest's digest where payloads name it. Readers less strict than Parse also find
+// names in another case, given twice, or beside others.
 func Resembles(data []byte) bool {
 	var p struct {
 		Critical struct {
