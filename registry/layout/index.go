@@ -37,6 +37,8 @@ const (
 	cosignAtts  = "dev.cosignproject.cosign/atts"
 )
 
+var cosignKinds = []string{cosignImage, cosignIndex, cosignSigs, cosignAtts}
+
 // indexFile is index.json on disk, and as it was last read.
 type indexFile struct {
 	dir        *directory
@@ -283,25 +285,30 @@ func newEntry(d v1.Descriptor, tag string) (entry, error) {
 
 // withoutName returns the entry without the annotations that name it.
 func (e entry) withoutName() (entry, error) {
+	left := make(map[string]string)
+	for k, v := range e.desc.Annotations {
+		if k != refNameAnnotation && k != containerdAnnotation && k != cosignKind {
+			left[k] = v
+		}
+	}
+	return e.annotated(left)
+}
+
+// annotated returns the entry with these annotations.
+func (e entry) annotated(annotations map[string]string) (entry, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(e.raw, &fields); err != nil {
 		return e, err
 	}
-	left := make(map[string]string)
-	for k, v := range e.desc.Annotations {
-		if k != refNameAnnotation && k != containerdAnnotation {
-			left[k] = v
-		}
-	}
 	delete(fields, "annotations")
-	if len(left) > 0 {
-		raw, err := json.Marshal(left)
+	if len(annotations) > 0 {
+		raw, err := json.Marshal(annotations)
 		if err != nil {
 			return e, err
 		}
 		fields["annotations"] = raw
 	}
-	e.desc.Annotations = left
+	e.desc.Annotations = annotations
 	var err error
 	e.raw, err = json.Marshal(fields)
 	return e, err

@@ -32,6 +32,10 @@ type Options struct {
 	MaxIndexSize int64
 	// MaxEntries bounds the number of entries of index.json. Zero: 20,000.
 	MaxEntries int
+	// MaxScannedFiles and MaxScannedBytes bound the files of blobs/ that are looked at
+	// for referrers, where "cosign save" wrote the layout. Zero: 20,000 and 256 MiB.
+	MaxScannedFiles int
+	MaxScannedBytes int64
 	// LockTimeout is how long a write waits for other processes that write to
 	// the layout. Zero: one minute.
 	LockTimeout time.Duration
@@ -43,6 +47,8 @@ func (o Options) withDefaults() Options {
 	o.MaxBlobSize = cmp.Or(o.MaxBlobSize, 4<<30)
 	o.MaxIndexSize = cmp.Or(o.MaxIndexSize, 16<<20)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 20_000)
+	o.MaxScannedFiles = cmp.Or(o.MaxScannedFiles, 20_000)
+	o.MaxScannedBytes = cmp.Or(o.MaxScannedBytes, 256<<20)
 	o.LockTimeout = cmp.Or(o.LockTimeout, time.Minute)
 	return o
 }
@@ -70,7 +76,9 @@ func (o Options) withDefaults() Options {
 // resolves.
 //
 // Referrers are the entries of index.json whose manifest has the subject, and what the
-// fallback tag sha256-<hex> lists.
+// fallback tag sha256-<hex> lists. Writers keep that tag, by which regctl and other tools
+// find referrers, and mark the first image for "cosign load". In a layout that "cosign
+// save" wrote, manifests in blobs/ that index.json does not list are referrers too.
 //
 // # Security and durability
 //

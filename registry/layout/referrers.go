@@ -39,8 +39,16 @@ func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		more, err := l.listed(ctx, x, h, once)
 		if more {
+			for _, e := range x.entries {
+				seen[e.desc.Digest] = true // what the layout itself says of it counts
+			}
 			var unread error
 			more, unread = l.fallback(x, h, once)
+			err = cmp.Or(err, unread)
+		}
+		if more {
+			var unread error
+			more, unread = l.scanned(ctx, x, h, once)
 			err = cmp.Or(err, unread)
 		}
 		if more && err != nil {
