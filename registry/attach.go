@@ -19,9 +19,10 @@ import (
 
 // Attach adds one piece of evidence to subject, in the format that item.Format
 // says, and returns the digest of the manifest that carries it. Of item it uses
-// Format, Payload, Layer.MediaType, Layer.Annotations and ManifestAnnotations; a
-// payload too large to be held may be given by Open, and then Layer.Digest and
-// Layer.Size describe it.
+// Format, Payload, Layer.MediaType, Layer.Annotations, ManifestAnnotations and
+// Repository. A payload too large to be held may be given by Open; then Layer.Digest and
+// Layer.Size describe it. With Repository, tags, manifests and blobs are written there.
+// The subject itself is read from its own repository, and need not be in the other.
 //
 //   - FormatBundle: a manifest whose subject is subject, pushed by digest
 //     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
@@ -41,7 +42,7 @@ import (
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	at, err := attach(ctx, s, subject, item)
 	if err == nil {
-		err = confirm(ctx, s, subject, item, at)
+		err = confirm(ctx, s, EvidenceIn(item.Repository, subject), item, at)
 	}
 	return at, err
 }
@@ -55,7 +56,7 @@ func attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.
 	case FormatBundle:
 		return attachReferrer(ctx, s, subject, item)
 	case FormatSimpleSigning, FormatEnvelope:
-		tag, err := tagOfFormat(subject, item.Format)
+		tag, err := tagOfFormat(EvidenceIn(item.Repository, subject), item.Format)
 		if err != nil {
 			return name.Digest{}, err
 		}
@@ -82,9 +83,10 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 		return name.Digest{}, err
 	}
 	var about v1.Descriptor
+	place := EvidenceIn(item.Repository, subject)
 	err = together(ctx,
-		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), []byte(oci.EmptyConfig)) },
-		func(ctx context.Context) error { return pushPayload(ctx, s, subject.Context(), item) },
+		func(ctx context.Context) error { return pushBytes(ctx, s, place.Context(), []byte(oci.EmptyConfig)) },
+		func(ctx context.Context) error { return pushPayload(ctx, s, place.Context(), item) },
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
@@ -97,7 +99,7 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 	m := referrerManifest(about, layerOf(item), annotations)
 	entry := m.Descriptor
 	entry.ArtifactType, entry.Annotations = string(item.Layer.MediaType), annotations
-	return pushReferrer(ctx, s, subject, m, entry)
+	return pushReferrer(ctx, s, place, m, entry)
 }
 
 // pushReferrer stores a manifest that has a subject, and lists it under the

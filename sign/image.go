@@ -45,6 +45,10 @@ type ImageOptions struct {
 	// lists. What else an index lists, of other media types, is not signed by
 	// itself. False: the digest alone.
 	Recursive bool
+	// EvidenceRepository is the repository that signatures are written to: cosign's
+	// COSIGN_REPOSITORY. Verifiers must be told of it, see policy.Rule. Zero: the
+	// subject's.
+	EvidenceRepository name.Repository
 	// MaxManifests bounds Recursive. Zero: 1000.
 	MaxManifests int
 	// Limits bound the evidence that is read, in the places that signatures are
@@ -335,7 +339,8 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 	if limits.MaxPayloadBytes <= 0 {
 		limits.MaxPayloadBytes = maxOwnBytes
 	}
-	for item, err := range registry.Evidence(ctx, j.store, subject, limits, j.places()...) {
+	at := registry.EvidenceIn(j.o.EvidenceRepository, subject)
+	for item, err := range registry.Evidence(ctx, j.store, at, limits, j.places()...) {
 		switch {
 		case err == nil:
 		case registry.Unreadable(err), errors.Is(err, registry.ErrTooMany) && j.o.Limits != (registry.Limits{}):
@@ -345,7 +350,7 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 		}
 		for _, s := range j.signers {
 			if j.isOurs(item, subject, s) {
-				have[wanted{s, item.Format}.id()] = subject.Context().Digest(item.Manifest.Digest.String())
+				have[wanted{s, item.Format}.id()] = at.Context().Digest(item.Manifest.Digest.String())
 			}
 		}
 	}
@@ -410,6 +415,7 @@ func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Dige
 	}
 	return registry.Attach(ctx, j.store, subject, registry.Item{
 		Format: w.format, Layer: made.Layer, ManifestAnnotations: made.ManifestAnnotations, Payload: made.Payload, Open: made.Open,
+		Repository: j.o.EvidenceRepository,
 	})
 }
 

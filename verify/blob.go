@@ -185,6 +185,7 @@ func (f *fileDecision) refuse(o outcome, bundles int) *Error {
 	switch {
 	case f.log.overflow != nil:
 		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(f.log.overflow.Error(), maxDetail)
+		e.Limit = registry.LimitOf(f.log.overflow)
 	case e.Reason == ReasonThreshold:
 	case bundles > 0:
 		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"

@@ -16,8 +16,9 @@ type CacheKey struct {
 	// Policy is Verifier.PolicyDigest: a decision of one policy never serves
 	// another.
 	Policy string
-	// Trust is that of the authorities behind the policy's identities, now; empty
-	// where none of them changes (ChangingAuthority).
+	// Trust is that of the authorities behind the policy's identities, now, and names
+	// Options.EvidenceRepository. Empty: no authority changes (ChangingAuthority), and
+	// that is not set.
 	Trust string
 	// Repository is the full name of the repository asked about, Digest that of
 	// the manifest. Which store was read is no part of it: what evidence allows, it

@@ -52,20 +52,24 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 	}
 }
 
-// Platform is Child for the one manifest that a verified index lists for a
-// platform, itself or in an index that it lists for the platform or for none. OS and
-// architecture must be equal, and so must the variant and the OS version where platform
-// names them. Platforms are compared as containerd does: x86_64 is amd64, case says
-// nothing, and an entry without an OS may be for any.
+// Platform is Child for the one manifest that a verified index lists for a platform, itself
+// or in an index that it lists for the platform or for none.
+//
+// Platforms are compared as containerd does, in normal forms: x86_64 is amd64, arm64 is
+// arm64/v8, arm is arm/v7, and case says nothing. An entry for exactly the platform goes
+// before those for other variants, where none is named. Versions of Windows are compared by
+// build, those of other systems not at all. An entry that does not say all of its platform
+// may be for any.
 //
 // The decision is that of Child, but for: no entry fits, *Error with
-// ReasonNoPlatform; entries with different digests fit, so that clients could
+// ReasonNoPlatform; entries with different digests fit, so clients could
 // choose either, ReasonAmbiguousPlatform.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
-	w := platformWalk{v: v, r: r, platform: platform}
+	w := platformWalk{v: v, r: r, platform: oci.AskedPlatform(platform)}
 	if err := w.walk(ctx, index); err != nil {
 		return nil, err
 	}
+	w.preferExact()
 	deny := func(reason Reason, detail string) (*Result, error) {
 		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
 	}
@@ -133,7 +137,16 @@ func (w *platformWalk) fits(d v1.Descriptor) bool {
 	if d.Platform == nil {
 		return d.MediaType.IsIndex()
 	}
-	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful && (w.platform.OSVersion == "" || d.Platform.OSVersion == w.platform.OSVersion)
+	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful
+}
+
+// preferExact leaves out entries for other variants, such as arm64/v9 for arm64, where one
+// is for exactly the platform.
+func (w *platformWalk) preferExact() {
+	fit := func(l listedFor) oci.Fit { return oci.FitOf(l.entry.Platform, w.platform) }
+	if slices.ContainsFunc(w.found, func(l listedFor) bool { return fit(l) == oci.FitExact }) {
+		w.found = slices.DeleteFunc(w.found, func(l listedFor) bool { return fit(l) == oci.FitVariant })
+	}
 }
 
 // add notes an entry that fits; an index that it is for is returned to be read.

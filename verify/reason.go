@@ -16,7 +16,7 @@ const (
 	// asks for. Have the others sign.
 	ReasonThreshold Reason = "threshold-not-met"
 	// ReasonTooMuchEvidence: a limit was reached before enough signatures were
-	// seen. Remove what does not belong there, or raise Options.Limits.
+	// seen. Remove what does not belong there, or raise the limit, see Error.Limit.
 	ReasonTooMuchEvidence Reason = "too-much-evidence"
 	// ReasonNoRule: no rule of the policy is about the repository. Add one, or
 	// use an image of another repository.
@@ -82,7 +82,9 @@ const (
 	ReasonMissing Reason = "missing"
 	// ReasonDigestMismatch: the store returned other bytes than its digest says.
 	ReasonDigestMismatch Reason = "digest-mismatch"
-	// ReasonTooLarge: it exceeds a limit, or the size that it was listed with.
+	// ReasonTooLarge: it exceeds a limit, or the size that it was listed with. Of an
+	// Error: what may be the evidence that is missing exceeds Limits.MaxPayloadBytes,
+	// and was not read. Raise that, see Error.Limit.
 	ReasonTooLarge Reason = "too-large"
 	// ReasonUnreadable: it could not be read now.
 	ReasonUnreadable Reason = "unreadable"

@@ -71,6 +71,8 @@ type Unmet struct {
 	// Reason says why it is not met, Detail explains, for people.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
+	// Limit is the limit that kept evidence for it from being read. Nil: none did.
+	Limit *registry.ReachedLimit `json:"limit,omitempty"`
 }
 
 // Statement is an attestation that counted: a key of the requirement's role has
@@ -122,6 +124,8 @@ type Evidence struct {
 	// attestation: it says of itself that it is no signature. Nothing rests on that
 	// but how a denial is put.
 	attestation bool
+	// unread: a limit kept it from being read.
+	unread bool
 }
 
 // Error is a negative decision. Its JSON is a Report.
@@ -140,6 +144,9 @@ type Error struct {
 	// that decided; empty where there is none.
 	PolicyDigest string
 	Rule         string
+	// Limit is the limit that was reached, for ReasonTooLarge and
+	// ReasonTooMuchEvidence. Nil: none, or one that no setting raises.
+	Limit *registry.ReachedLimit
 	// Unmet are the requirements that are not met; empty where none was reached.
 	Unmet []Unmet
 	// Evidence is everything that was looked at, in order; beyond 2000 pieces only

@@ -12,11 +12,19 @@ import (
 // SignedBy reports whether a key has made one of the signatures of an item, whatever
 // the item says and about whichever image. It is for programs that show evidence, beside
 // registry.Describe, and is not a judgement: only Image and its siblings say whether
-// evidence counts. An error is the context's.
+// evidence counts. Of an item without a Payload, what Open gives is read, in memory that
+// does not grow with it. An error is the context's, or that of Open's reader.
 func SignedBy(ctx context.Context, item registry.Item, key policy.PublicKey) (bool, error) {
 	signer, err := sigkey.New(key.Public())
 	if err != nil {
 		return false, nil // the zero PublicKey, which has signed nothing
+	}
+	if item.Payload == nil && item.Open != nil {
+		large, err := evidence.OpenLarge(string(item.Layer.MediaType), item.Open)
+		if err != nil {
+			return false, ctx.Err() // no key can be known to have made its signatures
+		}
+		return large.MadeBy(ctx, signer)
 	}
 	opened, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil {

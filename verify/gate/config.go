@@ -26,6 +26,11 @@ type Config struct {
 	// what they rest on was judged. Where its Cache is a verify.SharedCache, gates share
 	// there what they allow. A gate uses those about evidence only of gates with the same
 	// EvidenceTypes and MaxEvidenceBytes. Required.
+	//
+	// Evidence may be kept apart from images: policy.Rule.EvidenceRepository, or
+	// Options.EvidenceRepository for all rules, names where. The gate reads it there as
+	// it reads images, in any registry. Clients' own credentials go to the upstream
+	// alone. What that repository holds passes only by a rule about itself.
 	Verifier verify.Source
 	// Upstreams are the registries behind the gate. At least one for New; not
 	// used by NewTransport.

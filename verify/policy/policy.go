@@ -49,6 +49,9 @@ type Policy struct {
 	// ClockSkew is how far clocks may be apart: a time that far in the future
 	// counts as now. Zero: five minutes.
 	ClockSkew Duration `json:"clockSkew,omitempty"`
+	// Limits bound the evidence that is read for one image. Nil: the defaults of
+	// registry.Limits.
+	Limits *Limits `json:"limits,omitempty"`
 	// Files says whose signatures files need, for Verifier.Blob. SameRepository is
 	// refused. Nil: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
@@ -115,6 +118,43 @@ type Role struct {
 	noDefault bool // Threshold is what it is
 }
 
+// Limits bound the evidence that is read for one image, see registry.Limits. What a
+// program sets in verify.Options goes before. For each field, zero means the default.
+type Limits struct {
+	// MaxItems is how many pieces of evidence of one place are read.
+	MaxItems int `json:"maxItems,omitempty"`
+	// MaxReferrers is how many entries of the list of referrers are looked at.
+	MaxReferrers int `json:"maxReferrers,omitempty"`
+	// MaxPayloadBytes bounds one piece of evidence. At most 1 GiB.
+	MaxPayloadBytes int64 `json:"maxPayloadBytes,omitempty"`
+	// MaxTotalBytes bounds all pieces of one place together.
+	MaxTotalBytes int64 `json:"maxTotalBytes,omitempty"`
+}
+
+// maxPayloadBytes is up to what size documents can be read.
+const maxPayloadBytes = 1 << 30
+
+// check refuses limits that cannot be meant.
+func (l *Limits) check() error {
+	if l == nil {
+		return nil
+	}
+	for _, x := range []struct {
+		name  string
+		value int64
+	}{
+		{"maxItems", int64(l.MaxItems)}, {"maxReferrers", int64(l.MaxReferrers)}, {"maxPayloadBytes", l.MaxPayloadBytes}, {"maxTotalBytes", l.MaxTotalBytes},
+	} {
+		if x.value < 0 {
+			return faultf("limits."+x.name, "is %d, want 1 or more", x.value)
+		}
+	}
+	if l.MaxPayloadBytes > maxPayloadBytes {
+		return faultf("limits.maxPayloadBytes", "is %d, want at most %d", l.MaxPayloadBytes, maxPayloadBytes)
+	}
+	return nil
+}
+
 // DeniedDigest is an image that must not be used.
 type DeniedDigest struct {
 	// Digest is that of a manifest or index, "sha256:…".
@@ -154,6 +194,12 @@ type Rule struct {
 	// evidence can let a principal count in one of the roles, and never in two. False:
 	// one key may act in two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
+	// EvidenceRepository is the repository that holds the evidence about the images, as
+	// REGISTRY/REPOSITORY: cosign's COSIGN_REPOSITORY. All signatures, attestations and
+	// referrers are read there, and none beside the image. Evidence is found by the
+	// image's digest, so one repository can hold that of many images. A layout on disk
+	// is one repository, and holds its own evidence. Empty: the image's repository.
+	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Require must all be met. At least one, unless Deny.
 	Require []Requirement `json:"require,omitempty"`
 }
@@ -212,6 +258,8 @@ type Signatures struct {
 	// Annotations and SameRepository are as in SignatureRequirement.
 	Annotations    map[string]string
 	SameRepository bool
+	// EvidenceRepository is as in Rule.
+	EvidenceRepository string
 }
 
 // Policy returns it as a Policy. A file is judged by the same keys.
@@ -228,6 +276,6 @@ func (s Signatures) Policy() *Policy {
 	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}
 	images := *p.Files
 	images.SameRepository = s.SameRepository
-	p.Rules = []Rule{{Images: []string{"**"}, Require: []Requirement{{Signature: &images}}}}
+	p.Rules = []Rule{{Images: []string{"**"}, EvidenceRepository: s.EvidenceRepository, Require: []Requirement{{Signature: &images}}}}
 	return p
 }

@@ -49,8 +49,9 @@ type supersededEvidence struct {
 // attestFlags say how what is attested is attached.
 type attestFlags struct {
 	keyFlags
-	format  string
-	replace bool
+	format   string
+	replace  bool
+	evidence evidencePlace
 }
 
 // attestFormats are the values of --format.
@@ -65,6 +66,7 @@ func (f *attestFlags) define(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
 	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, att or both")
 	flags.BoolVar(&f.replace, "replace", false, "remove what the same keys have attested before with the same type")
+	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "att", "both")
 }
@@ -178,6 +180,11 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 			return err
 		}
 	}
+	o := attest.Options{Formats: attestFormats[f.format], Replace: f.replace}
+	var err error
+	if o.EvidenceRepository, err = f.evidence.toWrite(places); err != nil {
+		return err
+	}
 	digests, signers, err := a.prepare(ctx, places, f.keyFlags)
 	if err != nil {
 		return err
@@ -188,7 +195,7 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 	for i, at := range places {
 		a.console.progress("attesting: %d of %d images", i, len(places))
 		var done *attest.Attached
-		done, err = attest.Image(ctx, at.store, digests[i], p, attest.Options{Formats: attestFormats[f.format], Replace: f.replace}, signers...)
+		done, err = attest.Image(ctx, at.store, digests[i], p, o, signers...)
 		if err != nil {
 			break // what was attested before is told all the same
 		}
@@ -217,7 +224,8 @@ func (a *app) printAttested(all []attestedImage) error {
 	for _, image := range all {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
-				a.console.say("hallmark: the attestation has %s; verifiers pass over what is larger than %s unless told otherwise", size(x.Size), size(verifiersLimit))
+				a.console.say("hallmark: warning: the attestation has %d bytes, and verifiers read %d by default", x.Size, int64(verifiersLimit))
+				a.console.say("next: %s", limitAdvice(&registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
 			}
 		}
 	}
@@ -245,5 +253,5 @@ func (a *app) printAttested(all []attestedImage) error {
 	return nil
 }
 
-// verifiersLimit is registry.Limits.MaxPayloadBytes where nobody sets it.
+// verifiersLimit is the default of registry.Limits.MaxPayloadBytes.
 const verifiersLimit = 32 << 20

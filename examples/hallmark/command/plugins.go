@@ -65,8 +65,9 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
-// verifierOf makes a verifier of the policy in a file.
-func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
+// verifierOf makes a verifier of the policy in a file. The authorities of o are those that
+// are linked.
+func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, error) {
 	named := false
 	linked := make(map[string]policy.Authority)
 	for name, plugin := range projectAuthorities {
@@ -80,7 +81,8 @@ func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(given, verify.Options{Authorities: linked})
+	o.Authorities = linked
+	return verify.New(given, o)
 }
 
 // signer opens a key of --key that a plug-in has; nil: it is a file.

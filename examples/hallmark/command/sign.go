@@ -65,6 +65,7 @@ type signFlags struct {
 	format      string
 	recursive   bool
 	annotations []string
+	evidence    evidencePlace
 }
 
 // signFormats are the values of --format.
@@ -84,7 +85,8 @@ it back and verify it. A signature that is there already is kept; signing again
 adds nothing.
 
 Formats: bundle is what cosign v3 reads, sig (the tag sha256-....sig) what podman,
-skopeo and older cosign read. The password of an encrypted key comes from
+skopeo and older cosign read. cosign 2.6.5 refuses an image that carries a bundle beside
+a .sig tag, unless it has a trusted root: sign for it with --format sig alone. The password of an encrypted key comes from
 --password-file, from ` + passwordVariable + ` (for all keys), or from a prompt for each.
 
 JSON is one list with an object for each IMAGE: image, digest, signatures
@@ -99,6 +101,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, sig or both")
 	flags.BoolVar(&f.recursive, "recursive", false, "sign every manifest that an index lists, too")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` along (repeatable)")
+	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "sig", "both")
 	return cmd
@@ -118,12 +121,17 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 			return err
 		}
 	}
+	evidence, err := f.evidence.toWrite(places)
+	if err != nil {
+		return err
+	}
 	digests, signers, err := a.prepare(ctx, places, f.keyFlags)
 	if err != nil {
 		return err
 	}
 	o := sign.ImageOptions{
-		Formats: signFormats[f.format], Annotations: annotations, Recursive: f.recursive,
+		EvidenceRepository: evidence,
+		Formats:            signFormats[f.format], Annotations: annotations, Recursive: f.recursive,
 		Progress: func(done, total int) { a.console.progress("signing: %d of %d manifests", done, total) },
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)

@@ -51,6 +51,8 @@ type verifyFlags struct {
 	policyFlags
 	policyFile     string
 	sameRepository bool
+	evidence       evidencePlace
+	limits         evidenceLimits
 	platform       string
 	explain        bool
 }
@@ -68,6 +70,9 @@ time.
 An attestation is no signature. Evidence that does not count is ignored, and
 listed with the reason: for a denied image always, otherwise with --explain.
 
+Evidence may be kept apart from images. --evidence-repository names where, for rules
+of the policy that name no other place.
+
 --platform picks the manifest of one platform out of a signed index, and prints
 its digest: who signed the index signed the digests in it. Without it, an index is
 denied where the policy's denyDigests names every image in it; where it names only
@@ -80,7 +85,7 @@ like options. --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE in the order of the arguments:
 image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
-validUntil, reason, detail, hint, causes (of undecided), requirements (requirement,
+validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided), requirements (requirement,
 title, by, keys), unmet (requirement, title, reason, detail), keys (id, name, evidence,
 annotations, seenAt), statements (predicateType, keyId, evidence), evidence (place,
 format, manifest, keyId, requirement, reason, detail), deniedChildren (digest, platform,
@@ -98,6 +103,8 @@ gate has the same fields. Their schema: hallmark policy schema --of result.`,
 	f.flags(cmd)
 	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository (bundles name none)")
+	f.evidence.flag(cmd, "read")
+	f.limits.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for verified images too")
 	return cmd
@@ -123,29 +130,37 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 
 // verifier is made of the policy, or of the keys.
 func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
+	o := verify.Options{Limits: f.limits.Limits}
+	var err error
+	if o.EvidenceRepository, err = f.evidence.parse(); err != nil {
+		return nil, err
+	}
+	if err := f.limits.check(); err != nil {
+		return nil, err
+	}
 	if f.policyFile == "" {
 		signatures, err := f.policy()
 		if err != nil {
 			return nil, err
 		}
 		signatures.SameRepository = f.sameRepository
-		return verify.New(signatures.Policy(), verify.Options{})
+		return verify.New(signatures.Policy(), o)
 	}
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	return p.verifierOf(f.policyFile)
+	return p.verifierOf(f.policyFile, o)
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
 	if text == "" {
 		return nil, nil
 	}
-	p, err := v1.ParsePlatform(text)
-	if err != nil || p.OS == "" || p.Architecture == "" {
-		return nil, usageError("--platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	p, err := registry.ParsePlatform(text)
+	if err != nil {
+		return nil, usageError("--platform: %w", err)
 	}
-	return p, nil
+	return &p, nil
 }
 
 // worst is the decision about all: what is undecided weighs most, since then the
@@ -215,7 +230,7 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 // reportOn is the report on an image, with a hint and the digest where it is found.
 func reportOn(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
-	r.Hint = reasonAdvice[r.Reason]
+	r.Hint = cmp.Or(limitAdvice(r.Limit), reasonAdvice[r.Reason])
 	if r.Status == verify.StatusUndecided {
 		r.Hint = adviceOn(err)
 	}
