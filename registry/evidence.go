@@ -303,7 +303,7 @@ func (g *gatherer) tooMany(detail string) *Error {
 }
 
 // reached is tooMany for a field of Limits that holds a value.
-func (g *gatherer) reached(field string, value, needed int64, detail string) error {
+func reached(g *gatherer, field string, value, needed int64, detail string) error {
 	e := g.tooMany(fmt.Sprintf("%s; Limits.%s is %d", detail, field, value))
 	e.Limit = &ReachedLimit{Name: field, Value: value, Needed: needed}
 	return e
@@ -410,8 +410,9 @@ func (g *gatherer) readLayer(ctx, reading context.Context, layer v1.Descriptor) 
 	return caught("read blob", text(ref), func() ([]byte, error) { return ReadBlob(reading, g.r, ref, layer.Size) })
 }
 
-// opening returns what opens a layer, with the context of Evidence.
-func (g *gatherer) opening(ctx context.Context, layer v1.Descriptor) func() (io.ReadCloser, error) {
+// opening returns what opens a layer, with the context that Evidence was given.
+func opening(g *gatherer, layer v1.Descriptor) func() (io.ReadCloser, error) {
+	ctx := g.caller
 	ref := g.subject.Context().Digest(layer.Digest.String())
 	return func() (io.ReadCloser, error) {
 		body, err := caught("read blob", text(ref), func() (io.ReadCloser, error) { return g.r.Blob(ctx, ref, layer.Size) })

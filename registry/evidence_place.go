@@ -147,12 +147,12 @@ func (p *gathering) charge(f *found) error {
 	evidence := f.item.Format != "" && f.item.Format != FormatOther
 	if evidence && !(f.share && asked.MaxItems <= 0) {
 		if p.items++; p.items > limits.MaxItems {
-			return p.g.reached("MaxItems", int64(limits.MaxItems), 0, string(p.name)+": more pieces of evidence")
+			return reached(p.g, "MaxItems", int64(limits.MaxItems), 0, string(p.name)+": more pieces of evidence")
 		}
 	}
 	if n := f.bytes(); n > smallBytes || asked.MaxTotalBytes > 0 {
 		if p.bytes += n; p.bytes > limits.MaxTotalBytes {
-			return p.g.reached("MaxTotalBytes", limits.MaxTotalBytes, p.bytes, string(p.name)+": more bytes of evidence")
+			return reached(p.g, "MaxTotalBytes", limits.MaxTotalBytes, p.bytes, string(p.name)+": more bytes of evidence")
 		}
 	}
 	return nil
@@ -286,7 +286,7 @@ func (p *gathering) piece(item Item, share bool) bool {
 		return p.send(&found{item: item, share: share})
 	}
 	if open := p.g.limits.OpenAbove; open > 0 && item.Layer.Size > open && item.Layer.Size <= p.g.limits.MaxPayloadBytes && item.Format != FormatStatement {
-		item.Open = p.g.opening(p.g.caller, item.Layer)
+		item.Open = opening(p.g, item.Layer)
 		return p.send(&found{item: item, share: share})
 	}
 	if p.last == nil || !oci.SameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {

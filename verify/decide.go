@@ -122,7 +122,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 
 // gather yields the evidence, each piece once.
 func (d *decision) gather(ctx context.Context) func(yield func(*piece) bool) {
-	g := &gathering{ctx: ctx, r: d.r, image: d.v.evidenceAt(d.rule, d.image), limits: d.v.o.Limits, places: d.rule.places, log: &d.log}
+	g := &gathering{ctx: ctx, r: d.r, image: d.v.o.evidenceAt(d.rule, d.image), limits: d.v.o.Limits, places: d.rule.places, log: &d.log}
 	if d.hasGiven {
 		return g.given(d.given)
 	}

@@ -58,7 +58,7 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	case e.Mode == "":
 		e.Mode = policy.ModeEnforce
 	}
-	if at := v.evidenceAt(r, repo.Digest("")).Context(); at != repo {
+	if at := v.o.evidenceAt(r, repo.Digest("")).Context(); at != repo {
 		e.EvidenceRepository = at.Name()
 	}
 	for _, n := range r.root.children {

@@ -115,28 +115,28 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 // what the authorities behind the policy's identities trust now. A caller
 // who keeps decisions apart from Options.Cache keeps none for another Generation.
 func (v *Verifier) Generation() string {
-	if trust := v.trust(); trust != "" {
+	if trust := v.o.trust(v.policy); trust != "" {
 		return v.policy.digest + " " + trust
 	}
 	return v.policy.digest
 }
 
 // trust is what decisions rest on beside the policy and evidence.
-func (v *Verifier) trust() string {
-	trust := v.policy.trust()
-	if v.o.EvidenceRepository != (name.Repository{}) {
-		trust += " evidence in " + v.o.EvidenceRepository.Name()
+func (o Options) trust(p *compiled) string {
+	trust := p.trust()
+	if o.EvidenceRepository != (name.Repository{}) {
+		trust += " evidence in " + o.EvidenceRepository.Name()
 	}
 	return trust
 }
 
 // evidenceAt is the image in the repository that holds the evidence about it. What the
 // registry says never changes where that is.
-func (v *Verifier) evidenceAt(r *rule, image name.Digest) name.Digest {
+func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 	if r.evidenceIn != (name.Repository{}) {
 		return registry.EvidenceIn(r.evidenceIn, image)
 	}
-	return registry.EvidenceIn(v.o.EvidenceRepository, image)
+	return registry.EvidenceIn(o.EvidenceRepository, image)
 }
 
 // Image judges the digest that ref names. A tag is resolved once; what it
@@ -211,7 +211,7 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	if _, err := registry.HashOf(digest); err != nil {
 		return nil, err
 	}
-	key := CacheKey{Policy: v.policy.digest, Trust: v.trust(), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
+	key := CacheKey{Policy: v.policy.digest, Trust: v.o.trust(v.policy), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
 		return inquiry{v: v, r: r, reference: digest.String(), image: digest}.answer(ctx)
 	})

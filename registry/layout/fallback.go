@@ -21,9 +21,10 @@ import (
 // maxFallbackBytes is how large such a list may grow; a longer one is not written.
 const maxFallbackBytes = 4 << 20
 
-// withFallback returns entries in which the fallback tag of subject lists a manifest that
-// index.json lists, or, with gone, lists it no longer. old is the list that is replaced.
-func (l *Layout) withFallback(ctx context.Context, op string, entries []entry, subject, manifest v1.Hash, gone bool) (_ []entry, old v1.Hash, err error) {
+// withFallback returns entries in which the fallback tag of a subject lists a manifest, or,
+// once it is gone, lists it no longer. old is the list that is replaced.
+func (b *blobs) withFallback(ctx context.Context, op string, entries []entry, c change) (_ []entry, old v1.Hash, err error) {
+	subject, gone := c.subject, c.gone
 	tag := oci.DigestTag(subject)
 	at := slices.IndexFunc(entries, func(e entry) bool { return e.desc.Annotations[refNameAnnotation] == tag })
 	var list []v1.Descriptor
@@ -31,7 +32,7 @@ func (l *Layout) withFallback(ctx context.Context, op string, entries []entry, s
 		return entries, old, nil
 	}
 	if at >= 0 {
-		data, err := l.blobs.read(op, entries[at].desc.Digest)
+		data, err := b.read(op, entries[at].desc.Digest)
 		if err != nil && registry.Unreadable(err) {
 			return nil, old, err
 		}
@@ -42,10 +43,10 @@ func (l *Layout) withFallback(ctx context.Context, op string, entries []entry, s
 			return entries, old, nil // the tag holds something else
 		}
 		old = entries[at].desc.Digest
-	} else if list, err = l.referrersIn(entries, subject); err != nil {
+	} else if list, err = b.referrersIn(entries, subject); err != nil {
 		return nil, old, err
 	}
-	if list, err = l.changed(list, manifest, gone); err != nil {
+	if list, err = b.changed(list, c.manifest, gone); err != nil {
 		return nil, old, err
 	}
 	m, err := fallbackList(list)
@@ -59,7 +60,7 @@ func (l *Layout) withFallback(ctx context.Context, op string, entries []entry, s
 	if len(list) == 0 {
 		return kept, old, nil
 	}
-	if err := l.blobs.put(ctx, op, m.Descriptor.Digest, m.Descriptor.Size, bytes.NewReader(m.Bytes)); err != nil {
+	if err := b.put(ctx, op, m.Descriptor.Digest, m.Descriptor.Size, bytes.NewReader(m.Bytes)); err != nil {
 		return nil, old, err
 	}
 	added, err := newEntry(m.Descriptor, tag)
@@ -67,13 +68,13 @@ func (l *Layout) withFallback(ctx context.Context, op string, entries []entry, s
 }
 
 // changed is a list of referrers with a manifest, or without it.
-func (l *Layout) changed(list []v1.Descriptor, manifest v1.Hash, gone bool) ([]v1.Descriptor, error) {
+func (b *blobs) changed(list []v1.Descriptor, manifest v1.Hash, gone bool) ([]v1.Descriptor, error) {
 	same := func(d v1.Descriptor) bool { return d.Digest == manifest }
 	list = slices.Clone(list)
 	if gone {
 		return slices.DeleteFunc(list, same), nil
 	}
-	d, err := l.blobs.referrer(manifest)
+	d, err := b.referrer(manifest)
 	if at := slices.IndexFunc(list, same); at >= 0 {
 		list[at] = plainEntry(d)
 	} else {
@@ -83,14 +84,14 @@ func (l *Layout) changed(list []v1.Descriptor, manifest v1.Hash, gone bool) ([]v
 }
 
 // referrersIn are the entries that refer to subject.
-func (l *Layout) referrersIn(entries []entry, subject v1.Hash) (list []v1.Descriptor, err error) {
+func (b *blobs) referrersIn(entries []entry, subject v1.Hash) (list []v1.Descriptor, err error) {
 	seen := make(map[v1.Hash]bool)
 	for _, e := range entries {
-		if of, err := l.blobs.subjectOf(e.desc.Digest); err != nil || of != subject || seen[e.desc.Digest] {
+		if of, err := b.subjectOf(e.desc.Digest); err != nil || of != subject || seen[e.desc.Digest] {
 			continue
 		}
 		seen[e.desc.Digest] = true
-		d, err := l.blobs.referrer(e.desc.Digest)
+		d, err := b.referrer(e.desc.Digest)
 		if err != nil {
 			return nil, err
 		}

@@ -32,9 +32,10 @@ type Options struct {
 	MaxIndexSize int64
 	// MaxEntries bounds the number of entries of index.json. Zero: 20,000.
 	MaxEntries int
-	// MaxScannedFiles and MaxScannedBytes bound the files of blobs/ that are looked at
-	// for referrers, where "cosign save" wrote the layout. Zero: 20,000 and 256 MiB.
+	// MaxScannedFiles bounds the files of blobs/ that are looked at for referrers, where
+	// "cosign save" wrote the layout. Zero: 20,000.
 	MaxScannedFiles int
+	// MaxScannedBytes bounds the bytes of those files. Zero: 256 MiB.
 	MaxScannedBytes int64
 	// LockTimeout is how long a write waits for other processes that write to
 	// the layout. Zero: one minute.

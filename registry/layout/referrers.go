@@ -48,7 +48,7 @@ func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		if more {
 			var unread error
-			more, unread = l.scanned(ctx, x, h, once)
+			more, unread = blobScan{l, x}.referrers(ctx, h, once)
 			err = cmp.Or(err, unread)
 		}
 		if more && err != nil {

@@ -28,22 +28,29 @@ func (e entry) isSavedImage() bool {
 	return !named && (kind == cosignImage || kind == cosignIndex)
 }
 
-// scanned yields the referrers of a subject that lie in blobs/ and that index.json does
+// blobScan looks for referrers in blobs/.
+type blobScan struct {
+	layout *Layout
+	index  *index
+}
+
+// referrers yields the referrers of a subject that lie in blobs/ and that index.json does
 // not list, where "cosign save" wrote the layout. Anything may lie there: what is not a
 // manifest, or has other bytes than its name says, is passed over. It returns whether the
 // caller wants more, and the first error that may hide a referrer.
-func (l *Layout) scanned(ctx context.Context, x *index, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
-	if !x.savedByCosign() {
+func (s blobScan) referrers(ctx context.Context, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
+	l := s.layout
+	if !s.index.savedByCosign() {
 		return true, nil
 	}
-	files, unread := l.unlisted(x)
+	files, unread := s.unlisted()
 	left := l.o.MaxScannedBytes
 	for _, f := range files {
 		if err := l.dir.live(ctx, "list referrers", subject.String()); err != nil {
 			return true, err
 		}
 		if left -= f.size; left < 0 {
-			return true, cmp.Or(unread, l.tooManyBlobs(fmt.Sprintf("those that index.json does not list have more than %d bytes", l.o.MaxScannedBytes)))
+			return true, cmp.Or(unread, s.tooMany(fmt.Sprintf("those that index.json does not list have more than %d bytes", l.o.MaxScannedBytes)))
 		}
 		of, err := l.blobs.subjectOf(f.digest)
 		if err == nil && of != subject {
@@ -73,14 +80,15 @@ type blobFile struct {
 
 // unlisted are the files that may be manifests and that index.json does not list, the
 // smallest first. An error says that there are more.
-func (l *Layout) unlisted(x *index) (files []blobFile, err error) {
+func (s blobScan) unlisted() (files []blobFile, err error) {
+	l := s.layout
 	dir, err := l.dir.root.Open(blobsDir)
 	if err != nil {
 		return nil, l.dir.fileError("list referrers", blobsDir, err)
 	}
 	defer func() { _ = dir.Close() }() // only read from
-	listed := make(map[v1.Hash]bool, len(x.entries))
-	for _, e := range x.entries {
+	listed := make(map[v1.Hash]bool, len(s.index.entries))
+	for _, e := range s.index.entries {
 		listed[e.desc.Digest] = true
 	}
 	entries, err := dir.ReadDir(l.o.MaxScannedFiles + 1)
@@ -89,7 +97,7 @@ func (l *Layout) unlisted(x *index) (files []blobFile, err error) {
 	}
 	err = nil
 	if len(entries) > l.o.MaxScannedFiles {
-		entries, err = entries[:l.o.MaxScannedFiles], l.tooManyBlobs(fmt.Sprintf("there are more than %d", l.o.MaxScannedFiles))
+		entries, err = entries[:l.o.MaxScannedFiles], s.tooMany(fmt.Sprintf("there are more than %d", l.o.MaxScannedFiles))
 	}
 	for _, e := range entries {
 		h, wrong := v1.NewHash("sha256:" + e.Name())
@@ -106,6 +114,6 @@ func (l *Layout) unlisted(x *index) (files []blobFile, err error) {
 	return files, err
 }
 
-func (l *Layout) tooManyBlobs(detail string) error {
-	return l.dir.fail("list referrers", blobsDir, registry.ErrTooMany, "blobs may be referrers, and not all were looked at: "+detail, nil)
+func (s blobScan) tooMany(detail string) error {
+	return s.layout.dir.fail("list referrers", blobsDir, registry.ErrTooMany, "blobs may be referrers, and not all were looked at: "+detail, nil)
 }

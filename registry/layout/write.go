@@ -126,19 +126,12 @@ func (l *Layout) RemoveManifest(ctx context.Context, ref name.Digest) error {
 	}
 	if !listsDigest(x.entries, h) {
 		if subject != (v1.Hash{}) && x.savedByCosign() {
-			return l.removeBlob(op, h) // or it would be found again
+			return l.blobs.remove(op, h) // or it would be found again
 		}
 		return l.dir.fail(op, h.String(), registry.ErrNotFound, "index.json does not list it", nil)
 	}
 	kept := slices.DeleteFunc(slices.Clone(x.entries), func(e entry) bool { return e.desc.Digest == h })
-	return l.rewrite(ctx, op, x, kept, change{subject: subject, manifest: h, gone: true})
-}
-
-func (l *Layout) removeBlob(op string, h v1.Hash) error {
-	if err := l.dir.root.Remove(blobPath(h)); err != nil {
-		return l.dir.fileError(op, h.String(), err)
-	}
-	return nil
+	return l.index.rewrite(ctx, op, x, kept, change{subject: subject, manifest: h, gone: true})
 }
 
 // pushTarget returns the tag to push to, or "" for a push by digest.
@@ -187,7 +180,7 @@ func (l *Layout) list(ctx context.Context, op, tag string, d v1.Descriptor, o re
 	if entries == nil {
 		entries = x.entries
 	}
-	return l.rewrite(ctx, op, x, entries, change{subject: subject, manifest: d.Digest})
+	return l.index.rewrite(ctx, op, x, entries, change{subject: subject, manifest: d.Digest})
 }
 
 // change is what becomes of a referrer: it is listed, or gone. subject is zero for a
@@ -198,11 +191,11 @@ type change struct {
 }
 
 // rewrite writes index.json with other entries, and what other tools look for in it.
-func (l *Layout) rewrite(ctx context.Context, op string, x *index, entries []entry, c change) error {
+func (f *indexFile) rewrite(ctx context.Context, op string, x *index, entries []entry, c change) error {
 	var replaced v1.Hash
 	var err error
 	if c.subject != (v1.Hash{}) {
-		if entries, replaced, err = l.withFallback(ctx, op, entries, c.subject, c.manifest, c.gone); err != nil {
+		if entries, replaced, err = f.blobs.withFallback(ctx, op, entries, c); err != nil {
 			return err
 		}
 	}
@@ -213,11 +206,11 @@ func (l *Layout) rewrite(ctx context.Context, op string, x *index, entries []ent
 	if data, err := next.encode(); err == nil && bytes.Equal(data, x.data) {
 		return nil
 	}
-	if err := l.index.write(op, next); err != nil {
+	if err := f.write(op, next); err != nil {
 		return err
 	}
 	if replaced != (v1.Hash{}) && !listsDigest(entries, replaced) {
-		_ = l.removeBlob(op, replaced) // a list that no tag names does no harm
+		_ = f.blobs.remove(op, replaced) // a list that no tag names does no harm
 	}
 	return nil
 }

@@ -119,15 +119,17 @@ type Role struct {
 }
 
 // Limits bound the evidence that is read for one image, see registry.Limits. What a
-// program sets in verify.Options goes before. For each field, zero means the default.
+// program sets in verify.Options goes before.
 type Limits struct {
-	// MaxItems is how many pieces of evidence of one place are read.
+	// MaxItems is how many pieces of evidence of one place are read. Zero: 10,000.
 	MaxItems int `json:"maxItems,omitempty"`
-	// MaxReferrers is how many entries of the list of referrers are looked at.
+	// MaxReferrers is how many entries of the list of referrers are looked at. Zero:
+	// 10,000.
 	MaxReferrers int `json:"maxReferrers,omitempty"`
-	// MaxPayloadBytes bounds one piece of evidence. At most 1 GiB.
+	// MaxPayloadBytes bounds one piece of evidence. At most 1 GiB. Zero: 32 MiB.
 	MaxPayloadBytes int64 `json:"maxPayloadBytes,omitempty"`
-	// MaxTotalBytes bounds all pieces of one place together.
+	// MaxTotalBytes bounds all pieces of one place together. Zero: 128 MiB, or four times
+	// MaxPayloadBytes if that is more.
 	MaxTotalBytes int64 `json:"maxTotalBytes,omitempty"`
 }
 

@@ -225,7 +225,7 @@ func (a *app) printAttested(all []attestedImage) error {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
 				a.console.say("hallmark: warning: the attestation has %d bytes, and verifiers read %d by default", x.Size, int64(verifiersLimit))
-				a.console.say("next: %s", limitAdvice(&registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
+				a.console.say("next: %s", limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
 			}
 		}
 	}

@@ -82,7 +82,7 @@ const heldBytes = 1 << 20
 // claims calls use with each attestation of an image that fits the flags, and end after
 // all, if everything was read. A claim can be read until use has returned, or, where use
 // asks to keep it, until end has.
-func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits func(uri string) bool, use func(*attest.Claim) (keep bool, err error), end ...func() error) error {
+func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits func(uri string) bool, use func(*attest.Claim) (keep bool, err error), end func() error) error {
 	from, err := a.toDownload(ctx, f, image)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 			return err
 		case err != nil:
 			a.console.say("hallmark: left out: %v", err)
-			if advice := limitAdvice(registry.LimitOf(err)); advice != "" {
+			if advice := limitAdvice("the same command", registry.LimitOf(err)); advice != "" {
 				a.console.say("next: %s", advice)
 			}
 			complete = complete && !incomplete(err)
@@ -119,12 +119,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 	if !complete {
 		return errUndecided
 	}
-	for _, f := range end {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return end()
 }
 
 // errFailed is wrapped by errors that end a download.
@@ -213,17 +208,18 @@ func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image s
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	printed := 0
-	err := a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
+	return a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
 		printed++
 		if f.predicate {
 			return false, a.out.jsonLine(c.WritePredicate)
 		}
 		return false, a.out.jsonLine(c.WriteEnvelope)
+	}, func() error {
+		if printed == 0 {
+			return fmt.Errorf("%w: no attestation on %s fits", errNothing, image)
+		}
+		return nil
 	})
-	if err == nil && printed == 0 {
-		return fmt.Errorf("%w: no attestation on %s fits", errNothing, image)
-	}
-	return err
 }
 
 func (a *app) downloadSBOMCommand() *cobra.Command {
@@ -257,7 +253,7 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	var all []string
 	known := make(map[[sha256.Size]byte]bool)
 	var only func(io.Writer) error
-	err := a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
+	return a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
 		sum := sha256.New()
 		if err := c.WritePredicate(sum); err != nil {
 			return false, err
@@ -274,21 +270,17 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 		}
 		return false, nil
 	}, func() error {
-		if len(all) != 1 {
-			return nil
+		switch len(all) {
+		case 0:
+			return fmt.Errorf("%w: no bill of materials on %s fits", errNothing, image)
+		case 1:
+			return a.out.raw(only, a.stdoutIsTerminal)
 		}
-		return a.out.raw(only, a.stdoutIsTerminal)
+		for _, text := range all {
+			a.console.say("hallmark: %s", text)
+		}
+		return usageError("%d different bills of materials are attached: choose with --type and --key", len(all))
 	})
-	if err != nil || len(all) == 1 {
-		return err
-	}
-	if len(all) == 0 {
-		return fmt.Errorf("%w: no bill of materials on %s fits", errNothing, image)
-	}
-	for _, text := range all {
-		a.console.say("hallmark: %s", text)
-	}
-	return usageError("%d different bills of materials are attached: choose with --type and --key", len(all))
 }
 
 // downloadedSignature is a line of download signature, as cosign prints it.

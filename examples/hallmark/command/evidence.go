@@ -81,12 +81,12 @@ func raised(limit *registry.ReachedLimit) (flag string, value int64) {
 	return limitFlags[limit.Name].flag, value
 }
 
-// limitAdvice says how to raise a limit that was reached; empty: no setting does.
-func limitAdvice(limit *registry.ReachedLimit) string {
+// limitAdvice says how a command raises a limit that was reached; empty: no setting does.
+func limitAdvice(command string, limit *registry.ReachedLimit) string {
 	if limit == nil || limitFlags[limit.Name].flag == "" {
 		return ""
 	}
 	flag, value := raised(limit)
-	return fmt.Sprintf("if the evidence is meant to be there, run the same command with --%s %d; a policy or the settings of a gate: limits: {%s: %d}",
-		flag, value, limitFlags[limit.Name].field, value)
+	return fmt.Sprintf("if the evidence is meant to be there, run %s with --%s %d; in a policy or a gate's settings write limits: {%s: %d}",
+		command, flag, value, limitFlags[limit.Name].field, value)
 }

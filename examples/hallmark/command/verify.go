@@ -230,7 +230,7 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 // reportOn is the report on an image, with a hint and the digest where it is found.
 func reportOn(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
-	r.Hint = cmp.Or(limitAdvice(r.Limit), reasonAdvice[r.Reason])
+	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
 	if r.Status == verify.StatusUndecided {
 		r.Hint = adviceOn(err)
 	}
