@@ -2,6 +2,7 @@ package attest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,7 +23,8 @@ import (
 type Options struct {
 	// Formats are written for each signer: registry.FormatBundle and
 	// registry.FormatEnvelope (cosign's .att tag, which cosign before v2.6
-	// reads; its statements are of the form v0.1). Empty: the bundle alone.
+	// reads; its statements are of the form v0.1). Empty: the bundle alone, or the
+	// .att tag alone where the registry can hold no bundles (registry.ErrNoBundles).
 	Formats []registry.Format
 	// Replace removes what the same signers have attested about this digest
 	// before with the same predicate type, in any format, once the new
@@ -114,12 +116,8 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Pred
 		}
 	}
 	result := &Attached{Digest: subject, PredicateType: j.statement.PredicateType}
-	for _, format := range j.o.Formats {
-		made, err := j.write(ctx, format)
-		if err != nil {
-			return nil, err
-		}
-		result.Attestations = append(result.Attestations, made...)
+	if result.Attestations, err = j.writeAll(ctx); err != nil {
+		return nil, err
 	}
 	if result.Superseded, err = j.remove(ctx, superseded); err != nil {
 		return nil, err
@@ -150,9 +148,6 @@ func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, s
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Formats) == 0 {
-		o.Formats = []registry.Format{registry.FormatBundle}
-	}
 	for i, f := range o.Formats {
 		if f != registry.FormatBundle && f != registry.FormatEnvelope || slices.Contains(o.Formats[:i], f) {
 			return nil, fmt.Errorf("%w: format %.40q is unknown for attestations, or given twice", ErrOptions, f)
@@ -173,6 +168,25 @@ func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, s
 		return nil, fmt.Errorf("%w: %s makes a statement an image's signature; use package sign", ErrOptions, intoto.PredicateSignature)
 	}
 	return &job{store: store, subject: subject, hash: hash, o: o, signers: checked, statement: statement}, nil
+}
+
+// writeAll attaches the statement in all formats.
+func (j *job) writeAll(ctx context.Context) (all []Attestation, err error) {
+	if len(j.o.Formats) == 0 {
+		made, err := j.write(ctx, registry.FormatBundle)
+		if errors.Is(err, registry.ErrNoBundles) {
+			return j.write(ctx, registry.FormatEnvelope)
+		}
+		return made, err
+	}
+	for _, format := range j.o.Formats {
+		made, err := j.write(ctx, format)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, made...)
+	}
+	return all, nil
 }
 
 // write attaches the statement in one format, signed by each signer.

@@ -17,50 +17,59 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Attach adds one piece of evidence to subject, in the format that item.Format
-// says, and returns the digest of the manifest that carries it. Of item it uses
-// Format, Payload, Layer.MediaType, Layer.Annotations, ManifestAnnotations and
-// Repository. A payload too large to be held may be given by Open; then Layer.Digest and
-// Layer.Size describe it. With Repository, tags, manifests and blobs are written there.
-// The subject itself is read from its own repository, and need not be in the other.
+// Attach adds one piece of evidence to subject, and returns the digest of the
+// manifest that carries it. The format of item says how it is stored:
 //
-//   - FormatBundle: a manifest whose subject is subject, pushed by digest
-//     (FORMATS: sigstore bundle as an OCI 1.1 referrer). Where the store does
-//     not index subjects the fallback tag is updated too.
+//   - FormatBundle: a manifest with subject as its subject, pushed by digest. If the
+//     store does not index subjects, the fallback tag is updated too.
 //   - FormatSimpleSigning, FormatEnvelope: one more layer under cosign's tag
-//     sha256-<hex>.sig or .att. A manifest there that says it is about another
-//     image is made one about this.
+//     sha256-<hex>.sig or .att. If the manifest there names another subject, its
+//     subject is removed.
 //
-// Concurrent writers lose nothing: tags are changed under a condition where the
-// store knows conditions, read back, merged again and written again. A tag that would
-// grow beyond 4 MiB, which readers do not take, is ErrTooLarge and stays as it is.
+// Attach uses the fields Format, Payload, Layer.MediaType, Layer.Annotations,
+// ManifestAnnotations and Repository of item. With Repository, tags, manifests and blobs
+// are written there; the subject is read from its own repository. A payload that is too large for memory is given by
+// Open; then Layer.Digest and Layer.Size describe it.
+//
+// Concurrent writers lose nothing. Attach changes a tag under a condition where the
+// store knows conditions, reads it back, and merges and writes again where an entry
+// is missing. A tag that would grow beyond 4 MiB, which readers refuse, is
+// ErrTooLarge and stays as it is.
 //
 // Attach reads back what it has written, as a reader of evidence would: the list or
-// tag that names it, and its content, which is not held. A registry may list what it
-// has taken a moment later, so Attach looks again for about a second. What could not be
-// confirmed is ErrNotConfirmed: nothing may rest on it yet; attach it again.
+// tag that names it, and its content. A registry may list new content late, so Attach
+// looks again for about a second, and pushes a manifest again that is not listed.
+// ErrNotConfirmed says that it did not find what it wrote: do not rely on it, and attach
+// it again.
+//
+// Some registries refuse to read tags that do not exist. Attach takes a refusal for "not
+// found" if a random tag gets the same answer and content of the repository can be read
+// back. ErrNoBundles says that the registry can hold no bundles for subject, and
+// ErrImmutable that it does not let the tag be changed.
 func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
-	at, err := attach(ctx, s, subject, item)
-	if err == nil {
-		err = confirm(ctx, s, EvidenceIn(item.Repository, subject), item, at)
-	}
-	return at, err
-}
-
-// attach writes the item.
-func attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
 	if _, err := HashOf(subject); err != nil {
 		return name.Digest{}, err
 	}
 	switch item.Format {
 	case FormatBundle:
-		return attachReferrer(ctx, s, subject, item)
+		r, err := newReferrer(ctx, s, subject, item)
+		if err != nil {
+			return name.Digest{}, err
+		}
+		if err := r.attach(ctx); err != nil {
+			return r.stored, err
+		}
+		return r.at(), confirm(ctx, s, r.subject, item, r.at(), r.again)
 	case FormatSimpleSigning, FormatEnvelope:
 		tag, err := tagOfFormat(EvidenceIn(item.Repository, subject), item.Format)
 		if err != nil {
 			return name.Digest{}, err
 		}
-		return attachLayer(ctx, s, subject, tag, item)
+		at, err := attachLayer(ctx, s, subject, tag, item)
+		if err == nil {
+			err = confirm(ctx, s, EvidenceIn(item.Repository, subject), item, at, nil)
+		}
+		return at, err
 	}
 	return name.Digest{}, &Error{Op: "attach to", Ref: SafeText(subject.String(), maxErrorText), Kind: ErrUnsupported,
 		Detail: fmt.Sprintf("format %.40q cannot be written", item.Format)}
@@ -77,10 +86,22 @@ type wireManifest struct {
 	ArtifactType  string            `json:"artifactType,omitempty"`
 }
 
-func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (name.Digest, error) {
+// referrer is a manifest of evidence that refers to subject, which is written with the
+// repository that holds the evidence.
+type referrer struct {
+	s       Store
+	subject name.Digest
+	m       Manifest
+	entry   v1.Descriptor // by which lists name it
+	stored  name.Digest   // zero until it was stored
+	lost    int           // how often it was stored, and not listed
+}
+
+// newReferrer stores the content of a referrer, and makes its manifest.
+func newReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (*referrer, error) {
 	digest, err := HashOf(subject)
 	if err != nil {
-		return name.Digest{}, err
+		return nil, err
 	}
 	var about v1.Descriptor
 	place := EvidenceIn(item.Repository, subject)
@@ -90,40 +111,58 @@ func attachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
-		return name.Digest{}, err
+		return nil, err
 	}
 	if about.Digest != digest {
-		return name.Digest{}, &Error{Op: "attach to", Ref: text(subject), Kind: ErrDigestMismatch, Detail: "the store says that it is " + about.Digest.String()}
+		return nil, &Error{Op: "attach to", Ref: text(subject), Kind: ErrDigestMismatch, Detail: "the store says that it is " + about.Digest.String()}
 	}
 	annotations := withContent(about, item)
-	m := referrerManifest(about, layerOf(item), annotations)
-	entry := m.Descriptor
-	entry.ArtifactType, entry.Annotations = string(item.Layer.MediaType), annotations
-	return pushReferrer(ctx, s, place, m, entry)
+	r := &referrer{s: s, subject: place, m: referrerManifest(about, layerOf(item), annotations)}
+	r.entry = r.m.Descriptor
+	r.entry.ArtifactType, r.entry.Annotations = string(item.Layer.MediaType), annotations
+	return r, nil
 }
 
-// pushReferrer stores a manifest that has a subject, and lists it under the
-// fallback tag where the store does not index subjects. A store that may be such
-// a one is asked for the tag while the manifest is sent.
-func pushReferrer(ctx context.Context, s Store, subject name.Digest, m Manifest, entry v1.Descriptor) (name.Digest, error) {
-	at := subject.Context().Digest(m.Descriptor.Digest.String())
-	var stored name.Digest
-	push := func(ctx context.Context) (unlisted bool, err error) {
-		report, err := s.PushManifest(ctx, at, m, PushOptions{})
-		if err == nil {
-			stored = at
-		}
-		return !report.SubjectIndexed, err
+func (r *referrer) at() name.Digest {
+	return r.subject.Context().Digest(r.m.Descriptor.Digest.String())
+}
+
+// attach stores the manifest, and lists it under the fallback tag where the store does
+// not index subjects. The tag is read while the manifest is sent if the store may need it.
+func (r *referrer) attach(ctx context.Context) error {
+	if r.mayBeUnlisted() {
+		return addToFallback(ctx, r.s, r.subject, r.push, r.entry)
 	}
-	if w, ok := s.(TagWriter); ok && w.MayLackReferrers(subject.Context()) {
-		err := addToFallback(ctx, s, subject, push, entry)
-		return stored, err
-	}
-	unlisted, err := push(ctx)
+	unlisted, err := r.push(ctx)
 	if err == nil && unlisted {
-		err = addToFallback(ctx, s, subject, nil, entry)
+		err = addToFallback(ctx, r.s, r.subject, nil, r.entry)
 	}
-	return stored, err
+	return err
+}
+
+func (r *referrer) push(ctx context.Context) (unlisted bool, err error) {
+	report, err := r.s.PushManifest(ctx, r.at(), r.m, PushOptions{})
+	if err == nil {
+		r.stored = r.at()
+	}
+	return !report.SubjectIndexed, err
+}
+
+// again attaches a referrer that the store has taken and does not list: registries lose
+// some that are pushed at the same time, and some say that they index subjects and do
+// not (sigstore/sigstore-js#1183).
+func (r *referrer) again(ctx context.Context) error {
+	if r.lost++; r.lost > 1 && r.mayBeUnlisted() {
+		return addToFallback(ctx, r.s, r.subject, nil, r.entry)
+	}
+	return r.attach(ctx)
+}
+
+func (r *referrer) mayBeUnlisted() bool { return mayLackReferrers(r.s, r.subject.Context()) }
+
+func mayLackReferrers(s Store, repo name.Repository) bool {
+	w, ok := s.(TagWriter)
+	return ok && w.MayLackReferrers(repo)
 }
 
 // layerOf describes the item's payload.
@@ -177,15 +216,15 @@ func attachLayer(ctx context.Context, s Store, subject name.Digest, tag name.Tag
 
 // addLayers adds layers to a tag that holds evidence about subject.
 func addLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, add []v1.Descriptor) (name.Digest, error) {
-	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
-		return withLayers(ctx, s, subject, tag, doc, add)
-	})
+	c := &tagChange{s: s, tag: tag, adds: true, merge: func(held heldTag) (*Manifest, error) {
+		return withLayers(ctx, s, subject, tag, held.doc, add)
+	}}
+	return c.run(ctx)
 }
 
-// withLayers is what a tag with evidence about subject has to hold so that the
-// layers are in it too, or nil where they are. A manifest that says it is about
-// another was put there by mistake or malice, and nobody reads evidence from it:
-// what it says is dropped.
+// withLayers returns what a tag with evidence about subject must hold to have the
+// layers too; nil: it has them. Readers ignore a manifest that names another subject, by
+// mistake or malice, and withLayers drops that subject.
 func withLayers(ctx context.Context, s Store, subject v1.Hash, tag name.Tag, doc *oci.Document, add []v1.Descriptor) (*Manifest, error) {
 	if doc == nil {
 		return withConfig(ctx, s, tag.Context(), wireManifest{Layers: union(nil, add)})
@@ -216,9 +255,9 @@ func withConfig(ctx context.Context, s Store, repo name.Repository, w wireManife
 	return &m, nil
 }
 
-// inlineWithin drops what is repeated inside a manifest beyond so many bytes in
-// all: a tag's manifest gathers all that is attached this way, and must stay small
-// enough for registries.
+// inlineWithin keeps as much inline data as fits into most bytes. The manifest of a
+// tag gathers all that is attached this way, and must stay small enough for
+// registries.
 func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	layers = slices.Clone(layers)
 	for i := range layers {
@@ -229,8 +268,8 @@ func inlineWithin(layers []v1.Descriptor, most int) []v1.Descriptor {
 	return layers
 }
 
-// union is a tag's layers with those that it lacks, each once: an attacker may have
-// named one so often that there is no room for more.
+// union returns a tag's layers and those that it lacks, each once. An attacker may
+// have repeated a layer until the tag was full.
 func union(have, add []v1.Descriptor) []v1.Descriptor {
 	all := make([]v1.Descriptor, 0, len(have)+len(add))
 	known := make(map[layerID]bool, len(have)+len(add))
@@ -268,8 +307,8 @@ func sameEntry(a, b v1.Descriptor) bool {
 	return sameLayer(a, b) && a.ArtifactType == b.ArtifactType
 }
 
-// relisted is a list of referrers with entries that it lacks. Readers go by the
-// first entry of a digest: one that differs, by mistake or malice, is replaced.
+// relisted returns a list of referrers and the entries that it lacks. Readers use the
+// first entry of a digest, so an entry that differs, by mistake or malice, is replaced.
 func relisted(have, entries []v1.Descriptor) []v1.Descriptor {
 	missing := make(map[v1.Hash]v1.Descriptor, len(entries))
 	for _, e := range entries {
@@ -329,35 +368,43 @@ type wireIndex struct {
 }
 
 // addToFallback adds referrers to the index under the fallback tag (OCI
-// Distribution Specification v1.1, "Referrers Tag Schema"). first is as in
-// changeTagAfter.
+// Distribution Specification v1.1, "Referrers Tag Schema"). first is as in tagChange.
 func addToFallback(ctx context.Context, s Store, subject name.Digest, first func(context.Context) (bool, error), entries ...v1.Descriptor) error {
 	digest, err := HashOf(subject)
 	if err != nil {
 		return err
 	}
 	tag := subject.Context().Tag(oci.DigestTag(digest))
-	_, err = changeTagAfter(ctx, s, tag, first, func(doc *oci.Document) (*Manifest, error) {
-		w := wireIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex}
-		if doc != nil {
-			if !doc.IsIndex {
-				return nil, occupied(tag)
-			}
-			w.Manifests, w.Annotations = doc.Manifests, doc.Annotations
+	c := &tagChange{s: s, tag: tag, first: first, adds: true, merge: func(held heldTag) (*Manifest, error) {
+		switch {
+		case held.Descriptor.Digest == digest:
+			return nil, noBundles(tag)
+		case !held.holdsReferrers(digest):
+			return nil, occupied(tag)
 		}
-		w.Manifests = listedWithin(relisted(w.Manifests, entries), maxListedInFallback)
-		if doc != nil && slices.EqualFunc(doc.Manifests, w.Manifests, sameEntry) {
-			return nil, nil
-		}
-		m := written(w.MediaType, w)
-		return &m, nil
-	})
+		return withEntries(held.doc, entries), nil
+	}}
+	_, err = c.run(ctx)
 	return err
 }
 
-// occupied says that a tag which belongs to evidence holds something else.
-// Overwriting it could destroy what somebody needs.
+// withEntries returns the index of a fallback tag with entries; nil: doc has them.
+func withEntries(doc *oci.Document, entries []v1.Descriptor) *Manifest {
+	w := wireIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex}
+	if doc != nil {
+		w.Manifests, w.Annotations = doc.Manifests, doc.Annotations
+	}
+	w.Manifests = listedWithin(relisted(w.Manifests, entries), maxListedInFallback)
+	if doc != nil && slices.EqualFunc(doc.Manifests, w.Manifests, sameEntry) {
+		return nil
+	}
+	m := written(w.MediaType, w)
+	return &m
+}
+
+// occupied says that a tag which belongs to evidence holds something else, which is
+// not overwritten.
 func occupied(tag name.Tag) error {
 	return &Error{Op: "attach under", Ref: SafeText(tag.String(), maxErrorText), Kind: ErrMalformed,
-		Detail: "the tag holds something other than evidence; remove it, then attach again"}
+		Detail: "the tag holds something other than evidence, and is not overwritten"}
 }

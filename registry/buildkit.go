@@ -23,39 +23,45 @@ const (
 )
 
 // IndexEvidence gathers the statements that BuildKit lists in an index beside the
-// images that they are about: SBOMs and provenance, in attestation manifests. It
-// yields one Item for each in-toto layer, of PlaceIndex and FormatStatement;
-// Describes is the image's manifest, Payload the statement, and the annotation
-// in-toto.io/predicate-type of Layer, where there is one, its predicate type.
-// Layers of other media types are FormatOther, and are not fetched; their "urls"
-// never are.
+// images: SBOMs and provenance, in attestation manifests. It yields one Item of
+// PlaceIndex and FormatStatement for each in-toto layer:
+//
+//   - Describes is the manifest of the image that the statement is about.
+//   - Payload is the statement.
+//   - The annotation in-toto.io/predicate-type of Layer is the predicate type.
+//
+// Layers of other media types are FormatOther, and are not fetched. URLs in
+// descriptors are never fetched.
 //
 // # What they are worth
 //
-// Nobody signs these statements. The index holds the digest of the attestation
-// manifest and that of the statement, so that a statement is worth exactly as
-// much as what signs the index, and never more: whoever could sign the index
-// could have written anything into it. An image by itself, without an index that
-// was verified, has no such statements.
+// These statements are unsigned. The index holds their digests, so a statement is
+// worth as much as the signature of the index, and never more. An image without a
+// verified index has no such statements.
 //
-// Verified: the index against its digest; each attestation manifest against
-// digest, size and media type of its entry; each statement against its digest
-// and size, that it is an in-toto statement (v1 or v0.1) with a subject whose
-// sha256 is Describes, and that its predicate type is the layer's annotation;
-// that Describes is listed in the index as something else than an attestation;
-// that the attestation manifest's own subject, which older versions of BuildKit
-// do not write, is Describes. Not verified: any signature, the predicate, and
-// subjects' digests of other algorithms.
+// Verified:
+//
+//   - the index, against its digest;
+//   - each attestation manifest, against digest, size and media type of its entry;
+//   - its subject, if it has one: it is Describes;
+//   - each statement, against its digest and size;
+//   - its form: an in-toto statement (v1 or v0.1) with a subject whose sha256 is
+//     Describes, and with the predicate type of the annotation;
+//   - Describes: the index lists it, and not as an attestation.
+//
+// Not verified: any signature, the predicate, and digests of other algorithms.
 //
 // # Errors
 //
-// An error beside an Item says that this entry or this one statement could not
-// be read, or contradicts what is said above (ErrMalformed); the sequence goes
-// on. Describes is zero where the entry itself is wrong. Entries of other reference types are ignored, as BuildKit demands, and
-// repetitions of an entry are read once. That the index cannot be read or is
-// malformed, or has more entries than Limits.MaxReferrers, is the only element
-// of the sequence; other limits, and a context that ends, are its last. A
-// manifest that is no index lists nothing, and yields nothing.
+// An error beside an Item says that this entry or statement could not be read, or
+// fails a check of the list above (ErrMalformed). The sequence goes on. Describes is
+// zero where the entry itself is wrong.
+//
+// The only element of the sequence is an error if the index cannot be read, is
+// malformed, or has more entries than Limits.MaxReferrers. Other limits, and the end
+// of the context, are its last element. A manifest that is not an index yields
+// nothing. Entries of other reference types are ignored, as BuildKit demands, and
+// repeated entries are read once.
 func IndexEvidence(ctx context.Context, r Reader, index name.Digest, limits Limits) iter.Seq2[Item, error] {
 	return gather(ctx, r, index, limits, func(ctx context.Context, g *gatherer) []*gathering {
 		return []*gathering{g.start(ctx, PlaceIndex, (*gathering).index)}
@@ -155,8 +161,8 @@ func isAttestation(entry v1.Descriptor) bool {
 	return entry.Annotations[referenceType] == referenceIsAttestation
 }
 
-// imagesOf are the manifests that an attestation may be about. One that is also
-// listed as an attestation is none: nobody could tell what it is.
+// imagesOf returns the manifests that an attestation may be about. A manifest that is
+// also listed as an attestation is not one of them: it is ambiguous.
 func imagesOf(index *oci.Document) map[v1.Hash]bool {
 	images := make(map[v1.Hash]bool)
 	for _, entry := range index.Manifests {

@@ -18,8 +18,9 @@ import (
 
 // confirm reads back what attach has written: item is what it was given, and at
 // what it returned. It returns nil once subject's evidence lists the item in its
-// place and its content has been read in full, which a reader verifies.
-func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+// place and its content has been read in full, which a reader verifies. again, unless it
+// is nil, attaches it once more where the list lacks it.
+func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest, again func(context.Context) error) error {
 	for wait := 100 * time.Millisecond; ; wait *= 3 {
 		err := confirmOnce(ctx, r, subject, item, at)
 		passing := errors.Is(err, ErrNotConfirmed) || errors.Is(err, ErrNotFound)
@@ -34,8 +35,16 @@ func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
+		if again != nil && errors.Is(err, errNotListed) {
+			if err := again(ctx); err != nil {
+				return err
+			}
+		}
 	}
 }
+
+// errNotListed is why a referrer is not confirmed that a store has taken.
+var errNotListed = errors.New("it is not listed")
 
 func confirmOnce(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
 	digest, err := HashOf(subject)
@@ -131,7 +140,11 @@ func confirmReferrer(ctx context.Context, r Reader, subject, at name.Digest) (v1
 			return d, unconfirmed(subject, "the store lists "+at.DigestStr()+" as something else, "+SafeText(d.ArtifactType, 100))
 		}
 	}
-	return v1.Descriptor{}, unconfirmed(subject, "the store does not list "+at.DigestStr()+" among its referrers")
+	return v1.Descriptor{}, unlisted(subject, "the store does not list "+at.DigestStr()+" among its referrers")
+}
+
+func unlisted(ref name.Reference, detail string) error {
+	return &Error{Op: "confirm", Ref: text(ref), Kind: ErrNotConfirmed, Detail: detail, Err: errNotListed}
 }
 
 func unconfirmed(ref name.Reference, detail string) error {

@@ -29,11 +29,11 @@ type CopyOptions struct {
 	MaxManifests int
 	// MaxEvidence bounds the manifests that carry evidence. Zero: 10,000.
 	MaxEvidence int
-	// MaxEvidenceBlob bounds one blob of evidence, in bytes. Larger ones are
-	// passed over with their manifest. Zero: 1 GiB.
+	// MaxEvidenceBlob bounds one blob of evidence, in bytes. A manifest with a
+	// larger blob is skipped, with an event. Zero: 1 GiB.
 	MaxEvidenceBlob int64
-	// Progress is told what happens, by one call at a time; it must be quick,
-	// since copying waits for it, and must not wait for the copy. Nil: events are dropped.
+	// Progress gets each event, one call at a time. Copying waits for it, so it
+	// must be quick, and must not wait for the copy. Nil: events are dropped.
 	Progress func(CopyEvent)
 }
 
@@ -60,8 +60,8 @@ const (
 	CopyMounted CopyAction = "mounted"
 	// CopyMerged: its layers were added to those of a tag at the destination.
 	CopyMerged CopyAction = "merged"
-	// CopyIgnored: it was not copied, for the reason that Detail says: a layer
-	// that is to be had elsewhere, or evidence that is none.
+	// CopyIgnored: it was not copied. Detail says why: it is a layer that need not
+	// be in a registry, or garbage among the evidence.
 	CopyIgnored CopyAction = "ignored"
 )
 
@@ -69,14 +69,13 @@ const (
 type CopyEvent struct {
 	// Action says what happened.
 	Action CopyAction
-	// Content describes to what, as far as it is known; of what was found by a
-	// tag that could not be read, nothing is.
+	// Content describes to what. It is zero for a tag that could not be read.
 	Content v1.Descriptor
 	// Detail explains, as text that is safe to print. Often empty.
 	Detail string
-	// Done and Total count what has been dealt with, and what is known by now
-	// to be dealt with: manifests and blobs, and the bytes in them. Total grows
-	// while more is found; Done stays behind it where evidence was ignored.
+	// Done and Total count manifests and blobs, and their bytes: those that are
+	// finished, and those known so far. Total grows while Copy finds more. Done
+	// stays below Total if evidence was ignored.
 	Done, Total CopyCount
 }
 
@@ -86,45 +85,56 @@ type CopyCount struct {
 	Bytes int64
 }
 
-// Copy copies an image, or an index with all that it lists, with its blobs and
-// all of its evidence, and returns its digest at the destination. Manifests and
-// blobs are copied byte for byte: every digest stays and every signature holds. src and dst are registries or layouts in any combination. If to is a
-// digest it must be that of the image, and no tag is set.
+// Copy copies an image, or an index with all that it lists, and all of its evidence,
+// and returns the digest at the destination. Manifests and blobs are copied byte for
+// byte: every digest stays, and every signature holds. src and dst are registries or
+// layouts in any combination. If to is a digest, it must be that of the image, and no
+// tag is set.
 //
-// The evidence of a manifest is what Evidence reads, and more: its referrers of
-// every type, and the tags sha256-<hex>.sig, .att and .sbom. Copied is that of
-// the image, of each manifest listed in it, and of those referrers themselves.
-// What the destination has is never dropped: lists are merged, and so are the
-// layers of a .sig or .att tag; another .sbom tag is kept. Where the destination
-// does not index referrers, the fallback tag is kept up to date.
+// # Evidence
 //
-// The order is blobs, what is listed, the image by its digest, its evidence, and
-// last, once all of it has been read back, the tag. A copy that was interrupted
-// thus leaves the tag as it was, and another attempt sends only what is missing:
-// each blob and manifest is asked for first.
+// Copied are the referrers of every type and the tags sha256-<hex>.sig, .att and
+// .sbom: of the image, of each manifest listed in it, and of those referrers.
 //
-// What a registry says about a push is not believed. Read back and compared are:
+// What the destination has is never dropped. Lists of referrers are merged, and so
+// are the layers of a .sig or .att tag; a different .sbom tag is kept. If the
+// destination does not index subjects, Copy keeps the fallback tag up to date.
+//
+// An attacker who may push to the source may have left garbage among the evidence:
+// entries that lead nowhere, manifests about other subjects, damaged blobs. Copy skips
+// it, with an event. Copy fails if evidence or its list could not be read (see
+// [Unreadable]), or if the destination refuses it: it loses nothing in silence.
+//
+// # Order
+//
+// Copy writes blobs, then the manifests that an index lists, the image by its digest,
+// and its evidence. It reads all of that back, and writes the tag last. An interrupted
+// copy leaves the tag as it was. Another attempt sends only what is missing.
+//
+// # Reading back
+//
+// Copy compares what the destination returns with what it wrote:
+//
 //   - each manifest, the layers under the tags .sig and .att, and the tag itself;
-//   - the list of referrers of each manifest that got one;
+//   - the list of referrers of each manifest that got one: manifests that a registry has
+//     taken and does not list are pushed again, one by one;
 //   - blobs of evidence up to 32 MiB, and every blob up to 64 KiB, in full.
 //
-// A larger blob that was sent is opened, and not read to its end: clients verify
-// it. One that the destination said it has is not asked for again.
+// A larger blob that was sent is opened, and not read to its end: clients verify it.
+// A larger blob that the destination already has is not read.
 //
-// An attacker who may push to the source may have left rubbish among the evidence:
-// entries that lead nowhere, manifests about something else, blobs that are not
-// what they should be. It is passed over, with an event. But where evidence, or
-// the list of it, could not be read (see Unreadable), and where the destination
-// refuses it, the copy fails: nothing is lost in silence.
+// Layers that need not be in a registry, because of their media type or "urls", are
+// copied if the source has them. Their URLs are never fetched.
 //
-// Layers that need not be in a registry (of a non-distributable media type, or
-// with "urls") are copied if the source has them; their urls are never asked.
+// # Errors
 //
-// Verified: every byte against the digest that leads to it. Not verified: any
-// signature. Errors are those of the stores, ErrMalformed where a manifest is not
-// what its descriptor says, ErrTooMany and ErrTooLarge beyond the limits,
-// ErrNotConfirmed where the destination does not give back what was written to it:
-// the error names what.
+// Every byte is verified against its digest; signatures are not verified. Besides the
+// errors of the stores, Copy returns:
+//
+//   - ErrMalformed: a manifest is not what its descriptor says.
+//   - ErrTooMany, ErrTooLarge: a limit of CopyOptions was reached.
+//   - ErrNotConfirmed: the destination does not return what was written; the error
+//     names it.
 func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to name.Reference, o CopyOptions) (name.Digest, error) {
 	if o.NoEvidence && o.EvidenceOnly {
 		return name.Digest{}, &Error{Op: "copy", Ref: safe(from.Identifier()), Kind: ErrReference,
@@ -228,7 +238,11 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 func (c *copier) readBack(ctx context.Context) error {
 	for subject, l := range c.lists.all {
 		if len(l.copied) > 0 {
-			c.written(check{subject, "the list of referrers", func(ctx context.Context) error { return c.lists.confirm(ctx, subject, l) }})
+			c.written(check{
+				about: subject, what: "the list of referrers",
+				look:  func(ctx context.Context) error { return c.lists.confirm(ctx, subject, l) },
+				again: func(ctx context.Context) error { return c.lists.again(ctx, subject, l) },
+			})
 		}
 	}
 	return readBack(ctx, c.checks, c.o.Concurrency)

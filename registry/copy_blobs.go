@@ -127,10 +127,14 @@ func (c *copyBlobs) transfer(ctx context.Context, d v1.Descriptor, whole bool) e
 
 func (c *copyBlobs) has(ctx context.Context, at name.Digest, d v1.Descriptor, whole bool) (bool, error) {
 	if !whole {
-		return c.dst.HasBlob(ctx, at)
+		there, err := c.dst.HasBlob(ctx, at)
+		if Refused(err) {
+			err = nil // it may be absent: sending it will tell
+		}
+		return there, err
 	}
 	err := confirmBlob(ctx, c.dst, c.to, d)
-	if Unreadable(err) {
+	if Unreadable(err) && !Refused(err) {
 		return false, err
 	}
 	return err == nil, nil // absent, or damaged: to be sent

@@ -227,7 +227,7 @@ func (c *copyContent) storeManifest(ctx context.Context, t *tree) error {
 func (c *copyContent) hasManifest(ctx context.Context, t *tree) (bool, error) {
 	_, err := slotted(ctx, c.copyRun, func() (struct{}, error) { return struct{}{}, confirmManifest(ctx, c.dst, c.to, t.Descriptor) })
 	switch {
-	case Unreadable(err) && !errors.Is(err, ErrNotConfirmed):
+	case Unreadable(err) && !Refused(err) && !errors.Is(err, ErrNotConfirmed):
 		return false, err
 	case err != nil:
 		return false, nil // absent, or damaged: to be written

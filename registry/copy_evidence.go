@@ -232,7 +232,7 @@ func (c *copyEvidence) putTag(ctx context.Context, subject v1.Hash, tag name.Tag
 	case err == nil && now.Descriptor.Digest == t.Descriptor.Digest:
 		c.progress.end(CopyPresent, t.Descriptor, "")
 		return nil
-	case Unreadable(err):
+	case Unreadable(err) && !seemsAbsent(ctx, c.dst, tag, err):
 		return err
 	case len(t.doc.Layers) == 0:
 		c.progress.end(CopyIgnored, t.Descriptor, "it holds no evidence")
@@ -241,18 +241,18 @@ func (c *copyEvidence) putTag(ctx context.Context, subject v1.Hash, tag name.Tag
 	// Others may write the tag at the same time. A first write is one like any
 	// other: it is looked at again, and both sides' layers count.
 	action := CopyMerged
-	_, err = changeTag(ctx, c.dst, tag, func(doc *oci.Document) (*Manifest, error) {
-		if doc == nil && whole {
+	change := &tagChange{s: c.dst, tag: tag, adds: true, merge: func(held heldTag) (*Manifest, error) {
+		if held.doc == nil && whole {
 			action = CopyDone
 			return &t.Manifest, nil
 		}
-		next, err := withLayers(ctx, c.dst, subject, tag, doc, t.doc.Layers)
+		next, err := withLayers(ctx, c.dst, subject, tag, held.doc, t.doc.Layers)
 		if next != nil {
 			action = CopyMerged
 		}
 		return next, err
-	})
-	if err != nil {
+	}}
+	if _, err := change.run(ctx); err != nil {
 		return err
 	}
 	c.written(layersCheck(c.dst, tag, subject, t.doc.Layers))
@@ -274,7 +274,12 @@ func (c *copyEvidence) storeSBOM(ctx context.Context, tag string, t *tree, whole
 		c.progress.end(CopyPresent, t.Descriptor, "")
 		return there, nil
 	case Unreadable(err):
-		return nil, err
+		if !seemsAbsent(ctx, c.dst, at, err) {
+			return nil, err
+		}
+		if provesReading(ctx, c.dst, c.to, t.Manifest) != nil {
+			return nil, err
+		}
 	case !errors.Is(err, ErrNotFound):
 		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
 		return nil, nil

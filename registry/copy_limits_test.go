@@ -15,7 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
-// wide is an index, and a referrer of subject, that lists indexes, each of which
+// wide is an index, and a referrer of subject, that lists indexes; each of them
 // lists many manifests that are nowhere.
 type wide struct {
 	registry.Store

@@ -25,6 +25,8 @@ type destinationList struct {
 	have    map[v1.Hash]v1.Descriptor // nil until it was asked
 	missing []v1.Descriptor           // pushed, and not listed yet
 	copied  []copiedReferrer          // pushed, and to be listed in the end
+	lost    []v1.Hash                 // of those, not listed when it was looked at last
+	pushed  int                       // how often those that were lost were pushed again
 }
 
 // copiedReferrer is a referrer as it has to be listed. A registry may list the
@@ -70,7 +72,7 @@ func (c *copyLists) ask(ctx context.Context, subject v1.Hash) (map[v1.Hash]v1.De
 	list, err := slotted(ctx, c.copyRun, func() ([]v1.Descriptor, error) {
 		return collectReferrers(ctx, c.dst, c.to.Digest(subject.String()), c.o.MaxEvidence)
 	})
-	if Unreadable(err) {
+	if Unreadable(err) && !Refused(err) {
 		return nil, err
 	}
 	// What is not a list holds nothing; writing to it will say what is wrong.
@@ -142,8 +144,39 @@ func (c *copyLists) confirm(ctx context.Context, subject v1.Hash, l *destination
 		}
 	}
 	missing := make([]string, 0, len(left))
+	l.lost = nil
 	for h := range left {
 		missing = append(missing, h.String())
+		l.lost = append(l.lost, h)
 	}
 	return unconfirmed(at, fmt.Sprintf("it does not list %s, nor %d others", slices.Min(missing), len(missing)-1))
+}
+
+// again pushes the referrers that were lost, one after another: registries lose some
+// that are pushed at the same time. One that says that it indexes subjects, and lists
+// none, gets a fallback tag in the end.
+func (c *copyLists) again(ctx context.Context, subject v1.Hash, l *destinationList) error {
+	l.pushed++
+	var entries []v1.Descriptor
+	for _, h := range l.lost {
+		m, err := c.readSource(ctx, c.from.Digest(h.String()))
+		if err != nil {
+			return err
+		}
+		doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
+		if err != nil {
+			return err
+		}
+		report, err := c.dst.PushManifest(ctx, c.to.Digest(h.String()), m, PushOptions{})
+		if err != nil {
+			return err
+		}
+		if !report.SubjectIndexed || l.pushed > 1 && mayLackReferrers(c.dst, c.to) {
+			entries = append(entries, oci.Listed(m.Descriptor, doc))
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	return addToFallback(ctx, c.dst, c.to.Digest(subject.String()), nil, entries...)
 }

@@ -130,7 +130,7 @@ func repoOf(s any) name.Repository {
 	return testRepo
 }
 
-// located is a store of which one repository is used.
+// located is one repository of a store.
 type located struct {
 	*remote.Client
 	repo name.Repository

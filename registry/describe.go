@@ -14,33 +14,33 @@ import (
 // maxDescribed is how many subjects of one piece of evidence are described.
 const maxDescribed = 20
 
-// Description is a piece of evidence as it presents itself, for people. All of it is
-// claimed, and nothing is verified: anyone who can push to the repository may have
-// written it. Decide nothing by it; that is the job of package verify.
+// Description is what a piece of evidence says about itself, for people. Nothing in it
+// is verified: anyone who can push to the repository may have written it. Base no
+// decision on it; package verify decides.
 type Description struct {
 	// Kind is "signature", "attestation", "signature of bytes" (about a file), "unsigned
 	// sbom" (of the .sbom tag) or "other".
 	Kind   string `json:"kind"`
 	Format Format `json:"format,omitempty"`
 	Place  Place  `json:"place"`
-	// Manifest is the digest of the manifest that carries it, and ArtifactType
-	// that manifest's; MediaType is the layer's.
+	// Manifest and ArtifactType are those of the manifest that carries it, MediaType
+	// is that of the layer.
 	Manifest     string `json:"manifest,omitempty"`
 	ArtifactType string `json:"artifactType,omitempty"`
 	MediaType    string `json:"mediaType,omitempty"`
-	// Signer is who it says has signed it.
+	// Signer is who claims to have signed it.
 	Signer SignerHint `json:"signer,omitzero"`
-	// PredicateType is that of a statement, and Predicate the exact text of what an
-	// attestation says.
+	// PredicateType is that of a statement. Predicate is the exact text of an
+	// attestation's predicate.
 	PredicateType string `json:"predicateType,omitempty"`
 	Predicate     []byte `json:"-"`
-	// Subjects are the digests that it is about, those of 20 subjects at most, and
-	// SubjectMatches is true where the manifest asked about is one of all.
+	// Subjects are the digests of its first 20 subjects. SubjectMatches is true if
+	// the manifest asked about is any of its subjects.
 	Subjects       []string `json:"subjects,omitempty"`
 	SubjectMatches bool     `json:"subjectMatches"`
 	// Repository is the one that a simple signing payload names.
 	Repository string `json:"repository,omitempty"`
-	// Annotations are those that were signed along.
+	// Annotations are those that the signature covers.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// Created is the time that its manifest states, which is not signed.
 	Created string `json:"created,omitempty"`
@@ -48,9 +48,9 @@ type Description struct {
 	Error string `json:"error,omitempty"`
 }
 
-// SignerHint is who a piece of evidence says has signed it.
+// SignerHint is who claims to have signed a piece of evidence.
 type SignerHint struct {
-	// KeyID is the key's ID in hex, or Hint what stands in place of one.
+	// KeyID is the key's ID in hex. Hint is the text in its place, if it is not an ID.
 	KeyID string `json:"keyId,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 	// Certificate is true where a certificate is offered instead of a key; its
@@ -60,11 +60,12 @@ type SignerHint struct {
 	Issuer      string   `json:"issuer,omitempty"`
 }
 
-// Describe says what an item of Evidence, or IndexEvidence, says about itself. It is
-// more lenient than judging: what can be read of malformed evidence is described, and
-// Error says what is wrong. subject is the manifest that the item was found with; where
-// it is zero, SubjectMatches is false. An item that came with an error has no content,
-// and is described as far as it is known.
+// Describe returns what an item of Evidence or IndexEvidence says about itself. subject
+// is the manifest that the item was found with; if it is zero, SubjectMatches is false.
+//
+// Describe is more lenient than package verify. It describes the readable parts of
+// malformed evidence, and Error says what is wrong. An item that came with an error has
+// no content; Describe returns its place and manifest.
 func Describe(item Item, subject Manifest) Description {
 	d := Description{
 		Kind: "other", Format: item.Format, Place: item.Place,

@@ -11,20 +11,18 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Detach removes one piece of evidence, as Evidence has found it, from subject.
-// What else is attached stays:
+// Detach removes one piece of evidence, as Evidence returned it, from subject. Other
+// evidence stays. What Detach removes depends on the place:
 //
-//   - in PlaceReferrers, its entry in the fallback tag, where there is one, and
-//     then its manifest, if that is about subject: whoever can push may list any
-//     manifest, such as that of another image. Where other layers are in the same
-//     manifest the error is ErrUnsupported;
-//   - in PlaceSignatureTag and PlaceAttestationTag, its layer in the tag's
-//     manifest. The blob is left to the store's garbage collection. A manifest
-//     that the tag held before is removed if it is listed as a referrer.
+//   - PlaceReferrers: its entry in the fallback tag, and its manifest if that names
+//     subject. An attacker may list any manifest, so others are not removed. If the
+//     manifest has other layers too, the error is ErrUnsupported.
+//   - PlaceSignatureTag, PlaceAttestationTag: its layer in the tag's manifest. The
+//     store's garbage collection removes the blob. The manifest that the tag held
+//     before is removed if it is listed as a referrer.
 //
-// It looks again before it says that it is done. Where the store still lists the
-// evidence, because it cannot or may not remove manifests, the error tells why
-// (ErrUnsupported, ErrDenied and others); nothing is lost then.
+// Detach reads back. If the store still lists the evidence, because it cannot or may
+// not remove manifests, the error says why (ErrUnsupported, ErrDenied and others).
 func Detach(ctx context.Context, s Store, subject name.Digest, item Item) error {
 	if _, err := HashOf(subject); err != nil {
 		return err
@@ -64,7 +62,7 @@ func detachReferrer(ctx context.Context, s Store, subject name.Digest, item Item
 		}
 	}
 	if refused == nil { // a registry may list it for a moment longer
-		return readBack(ctx, []check{{referrer, "the removal of the referrer", func(ctx context.Context) error {
+		return readBack(ctx, []check{{about: referrer, what: "the removal of the referrer", look: func(ctx context.Context) error {
 			listed, err := lists(ctx, s, subject, referrer)
 			if err == nil && listed {
 				err = detachError(subject, ErrNotConfirmed, "the store says that "+referrer.String()+" is removed, and lists it")
@@ -101,9 +99,9 @@ func readReferrer(ctx context.Context, s Store, subject name.Digest, referrer v1
 	return doc, nil
 }
 
-// carriesOthers reports whether a manifest has more layers than the item stands
-// for: one of FormatOther stands for all that are not read, and one without a layer
-// for the whole manifest.
+// carriesOthers reports whether a manifest has layers that the item does not stand for.
+// An item of FormatOther stands for all layers that are not read, and an item without a
+// layer for the whole manifest.
 func carriesOthers(doc *oci.Document, item Item) bool {
 	if item.Layer.Digest == (v1.Hash{}) {
 		return false
@@ -132,8 +130,9 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 	if err != nil {
 		return err
 	}
-	_, err = changeTag(ctx, s, subject.Context().Tag(oci.DigestTag(digest)), func(doc *oci.Document) (*Manifest, error) {
-		if doc == nil || !doc.IsIndex {
+	c := &tagChange{s: s, tag: subject.Context().Tag(oci.DigestTag(digest)), merge: func(held heldTag) (*Manifest, error) {
+		doc := held.doc
+		if doc == nil || !doc.IsIndex || held.Descriptor.Digest == digest {
 			return nil, nil
 		}
 		kept := slices.DeleteFunc(slices.Clone(doc.Manifests), func(d v1.Descriptor) bool { return d.Digest == referrer })
@@ -145,7 +144,8 @@ func removeFromFallback(ctx context.Context, s Store, subject name.Digest, refer
 			Manifests: append([]v1.Descriptor{}, kept...),
 		})
 		return &m, nil
-	})
+	}}
+	_, err = c.run(ctx)
 	return err
 }
 
@@ -169,7 +169,8 @@ func detachLayer(ctx context.Context, s Store, subject name.Digest, f Format, it
 
 // removeLayer removes a layer from a tag, and returns what the tag holds now.
 func removeLayer(ctx context.Context, s Store, tag name.Tag, layer v1.Descriptor) (name.Digest, error) {
-	return changeTag(ctx, s, tag, func(doc *oci.Document) (*Manifest, error) {
+	c := &tagChange{s: s, tag: tag, merge: func(held heldTag) (*Manifest, error) {
+		doc := held.doc
 		if doc == nil || doc.IsIndex {
 			return nil, nil
 		}
@@ -182,5 +183,6 @@ func removeLayer(ctx context.Context, s Store, tag name.Tag, layer v1.Descriptor
 		return withConfig(ctx, s, tag.Context(), wireManifest{
 			Layers: append([]v1.Descriptor{}, kept...), Annotations: doc.Annotations, Subject: doc.Subject, ArtifactType: doc.ArtifactType,
 		})
-	})
+	}}
+	return c.run(ctx)
 }

@@ -165,7 +165,7 @@ func TestAttachReadsBackWhatWasAttached(t *testing.T) {
 	})
 }
 
-// failingAt is a store of which one call fails.
+// failingAt is a store that fails one call.
 func failingAt(s registry.Store, call string, err error) registry.Store {
 	return &wrapped{Store: s, before: func(c string, _ name.Reference) error {
 		if c == call {

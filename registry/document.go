@@ -6,7 +6,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// Document is what a manifest (Config, Layers) or an index (Manifests) says.
+// Document is the content of a manifest (Config, Layers) or an index (Manifests).
 type Document struct {
 	MediaType    string
 	IsIndex      bool
@@ -15,13 +15,13 @@ type Document struct {
 	Config    *v1.Descriptor
 	Layers    []v1.Descriptor
 	Manifests []v1.Descriptor
-	// Subject is what evidence is about. Nil: the manifest does not say.
+	// Subject is the manifest that this one refers to. Nil: it has none.
 	Subject     *v1.Descriptor
 	Annotations map[string]string
 }
 
-// Parse reads the manifest strictly: what two readers could take for different things
-// is ErrMalformed.
+// Parse reads the manifest strictly. A manifest that two readers could understand in
+// different ways is ErrMalformed.
 func (m Manifest) Parse() (*Document, error) {
 	doc, err := oci.Parse(string(m.Descriptor.MediaType), m.Bytes)
 	if err != nil {
@@ -30,8 +30,7 @@ func (m Manifest) Parse() (*Document, error) {
 	return (*Document)(doc), nil
 }
 
-// ParseDescriptor reads the JSON text of a descriptor strictly, as Manifest.Parse does
-// those in manifests.
+// ParseDescriptor reads the JSON text of a descriptor as strictly as Manifest.Parse.
 func ParseDescriptor(text []byte) (v1.Descriptor, error) {
 	d, err := oci.ParseDescriptor(text)
 	if err != nil {

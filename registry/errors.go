@@ -24,7 +24,7 @@ const (
 	// ErrReference: the reference, repository name, digest or layout path is
 	// malformed. Correct it; asking again will not help.
 	ErrReference Kind = "bad reference"
-	// ErrNotFound: the store answered, and says that there is no such thing.
+	// ErrNotFound: the store answered that the content does not exist.
 	ErrNotFound Kind = "not found"
 	// ErrUnauthorized: no or wrong credentials. Log in to the registry.
 	ErrUnauthorized Kind = "authentication required"
@@ -47,13 +47,19 @@ const (
 	// ErrUnsupported: a digest algorithm, media type or operation that is not
 	// implemented by the store or by this package.
 	ErrUnsupported Kind = "unsupported"
-	// ErrConflict: a condition of PushOptions did not hold.
-	ErrConflict Kind = "changed meanwhile"
-	// ErrInsecure: refused because it would send content or credentials in the
-	// clear or to another place than the registry.
+	// ErrConflict: a condition of PushOptions did not hold. Read again, and retry.
+	ErrConflict Kind = "conflict"
+	// ErrImmutable: the registry does not let the tag be changed. Exempt the tags
+	// sha256-* from its rule for immutable tags, or choose another tag.
+	ErrImmutable Kind = "immutable tag"
+	// ErrNoBundles: the registry can hold no list of referrers for the image, and so
+	// no bundles. Use the formats that cosign's tags hold.
+	ErrNoBundles Kind = "cannot hold bundles"
+	// ErrInsecure: the request would send content or credentials in the clear, or
+	// to another host than the registry. It was not sent.
 	ErrInsecure Kind = "refused as insecure"
-	// ErrNotConfirmed: what was written could not be read back; it may or may
-	// not be there. Error.Detail says what was not confirmed.
+	// ErrNotConfirmed: what was written could not be read back, and may not be
+	// there. Error.Detail says what was not confirmed. Run the operation again.
 	ErrNotConfirmed Kind = "not confirmed"
 )
 
@@ -61,12 +67,16 @@ const (
 type Error struct {
 	// Op is the operation, such as "resolve" or "push blob".
 	Op string
-	// Ref is what it was about, as text that is safe to print.
+	// Ref is the reference that it was about, as text that is safe to print.
 	Ref string
-	// Kind classifies it.
+	// Kind is the class of the error.
 	Kind Kind
+	// Host is the registry that was asked, or empty.
+	Host string
 	// Status is the HTTP status, or 0.
 	Status int
+	// Code is the first OCI error code of the answer, such as "TAG_INVALID", or empty.
+	Code string
 	// RetryAfter is how long the registry asked to wait, at most a day, or 0.
 	RetryAfter time.Duration
 	// Detail explains, as text that is safe to print: without control
@@ -149,10 +159,28 @@ func KindOf(err error) Kind {
 	return ErrUnavailable
 }
 
-// caught returns what f returns, where f calls what was plugged in (a Reader, a
-// keychain, a transport) in a goroutine of this package's: a panic there is an error
-// of what was asked for, as it would be in the caller's goroutine had it been asked
-// there.
+// HostOf returns the registry that an error is about, or an empty text: the outermost
+// Error.Host in its tree.
+func HostOf(err error) string {
+	if e, ok := err.(*Error); ok && e.Host != "" {
+		return e.Host
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return HostOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if host := HostOf(cause); host != "" {
+				return host
+			}
+		}
+	}
+	return ""
+}
+
+// caught returns what f returns. f runs in a goroutine of this package and calls
+// code that was plugged in: a Reader, a keychain, a transport. Its panic becomes an
+// error of the operation.
 func caught[T any](op, ref string, f func() (T, error)) (v T, err error) {
 	err = panics.Caught(func() (err error) {
 		v, err = f()
@@ -161,7 +189,7 @@ func caught[T any](op, ref string, f func() (T, error)) (v T, err error) {
 	return v, asError(op, ref, err)
 }
 
-// asError makes an error of this package of a panic that was caught.
+// asError turns a panic that was caught into an error of this package.
 func asError(op, ref string, err error) error {
 	if _, ok := err.(*panics.Error); ok {
 		return &Error{Op: op, Ref: ref, Kind: ErrUnavailable, Err: err}
@@ -177,7 +205,7 @@ func safe(s string) string { return SafeText(s, maxErrorText) }
 // text is a reference as errors show it.
 func text(ref fmt.Stringer) string { return safe(ref.String()) }
 
-// SafeText makes text from outside fit to be shown on a terminal or in a log:
-// control and formatting characters and invalid UTF-8 become visible escapes,
-// and what exceeds max bytes is cut.
+// SafeText returns text from outside in a form that is safe on a terminal or in a log.
+// Control characters, formatting characters and invalid UTF-8 become visible escapes.
+// Text beyond limit bytes is cut.
 func SafeText(s string, limit int) string { return safetext.Of(s, limit) }

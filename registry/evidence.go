@@ -27,7 +27,7 @@ import (
 // Format is the wire format of one piece of evidence.
 type Format string
 
-// The formats. What each is called in the wild stands behind it.
+// The formats, with the tools that write them.
 const (
 	// FormatBundle is a Sigstore bundle (cosign v3; sigstore bundle v0.1 to v0.3).
 	FormatBundle Format = "bundle"
@@ -36,11 +36,11 @@ const (
 	FormatSimpleSigning Format = "simple-signing"
 	// FormatEnvelope is a bare DSSE envelope (cosign attest, v1 and v2).
 	FormatEnvelope Format = "dsse-envelope"
-	// FormatStatement is an in-toto statement that nobody has signed (BuildKit).
-	// IndexEvidence alone yields it.
+	// FormatStatement is an unsigned in-toto statement (BuildKit). Only
+	// IndexEvidence yields it.
 	FormatStatement Format = "statement"
 	// FormatOther is a referrer that this package does not read, or the first
-	// such layer of a manifest: there may be many, and nothing is made of them.
+	// such layer of a manifest. It is not fetched.
 	FormatOther Format = "other"
 )
 
@@ -63,8 +63,8 @@ const (
 	PlaceIndex Place = "index entry"
 )
 
-// Item is one piece of evidence, as found. Nothing about it is trusted: its
-// bytes hash to their digests, and its manifest names the subject, no more.
+// Item is one piece of evidence, as found. Its bytes hash to their digests, and its
+// manifest names the subject. Nothing else about it is verified.
 type Item struct {
 	// Place and Format say where it was found and how it is to be read.
 	Place  Place
@@ -90,14 +90,13 @@ type Item struct {
 	Repository name.Repository
 }
 
-// Limits bound what Evidence and IndexEvidence read. For each field, zero means
-// the default. Each place has limits of its own: what fills one takes nothing from
-// the others.
+// Limits bound what Evidence and IndexEvidence read. For each field, zero means the
+// default. Each place has its own limits: garbage in one place takes nothing from the
+// others.
 type Limits struct {
-	// MaxItems is how many pieces of evidence of one place are read, whether
-	// reading them succeeds or not. Default 10,000. Where it is zero, up to four
-	// pieces of each referrer, of 64 KiB in all, are read besides: one referrer
-	// hides no other.
+	// MaxItems is how many pieces of evidence of one place are read, including
+	// those that cannot be read. Default 10,000. By default, four pieces of each
+	// referrer, of 64 KiB in all, do not count: one referrer hides no other.
 	MaxItems int
 	// MaxReferrers is how many entries of the referrers list, or of the index,
 	// are looked at, evidence or not. Default 10,000.
@@ -117,7 +116,7 @@ type Limits struct {
 	Concurrency int
 }
 
-// WithDefaults returns the limits that hold: each that is zero by its default.
+// WithDefaults returns the limits with the default in place of each zero.
 func (l Limits) WithDefaults() Limits {
 	set := func(v *int, d int) {
 		if *v <= 0 {
@@ -136,11 +135,11 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Unreadable reports whether an error of Evidence (or of any Store) says that
-// something could not be read, so that asking again may give another answer.
-// Where it is false, the store has answered: there is no such thing, or it is
-// not what it must be. An HTTP status other than 404, redirects without end and a
-// web page in place of content are no such answer, whatever the error's kind.
+// Unreadable reports whether an error of Evidence, or of any Store, says that content
+// could not be read: asking again may give another answer. It is false for nil, and
+// where the store has answered that the content does not exist or is not what it must
+// be. An HTTP status other than 404, a redirect loop and a web page in place of content
+// are not answers, whatever the error's kind.
 func Unreadable(err error) bool {
 	if errors.Is(err, errUnanswered) {
 		return true
@@ -155,32 +154,35 @@ func Unreadable(err error) bool {
 	return err != nil
 }
 
-// Evidence gathers what is attached to subject in the places given (those of others
-// are found otherwise: IndexEvidence); none: the .sig tag, the .att tag, and the
-// referrers, bundles and others. The places are probed at the same time and what
-// they list is fetched in parallel, so the round trips in sequence are those of one
-// item. The tags come first: what they hold can be there one round trip earlier.
+// Evidence gathers what is attached to subject. Without places it looks at
+// PlaceSignatureTag, PlaceAttestationTag and PlaceReferrers, at the same time, and
+// fetches what they list in parallel. IndexEvidence reads PlaceIndex.
 //
-// The order is that of the places, whatever arrives first. Within a place, it keeps
-// what an attacker attaches from hiding what is good:
+// Verified: payloads against the digest in their manifest, manifests against the
+// digest in the list, and their subject against subject. Not verified: any signature,
+// and that the lists are complete.
 //
-//   - Of a manifest, the smallest piece comes first. Pieces that are equal in
-//     digest, size, media type and annotations are one; pieces of one digest are
-//     fetched once.
-//   - Referrers come in the order of their list. Manifests and payloads of more
-//     than 64 KiB come last, the smallest first, and so does what is more than
-//     four pieces, or 64 KiB, of one manifest.
+// # Order
 //
-// An error beside an Item says that this place (Format is then empty) or this
-// one piece could not be read or is malformed; the sequence goes on. Use
-// Unreadable to tell the two apart. What is absent is not reported. ErrTooMany
-// beside an empty Format says that a limit was reached: it is the last element of
-// its place, and the other places go on. A context that ends is the last of the
-// sequence. Breaking off the iteration cancels what is under way.
+// Items come place by place, in the order of places; the tags come first by default.
+// Within a place, the order keeps an attacker from hiding good evidence:
 //
-// Verified: payloads against the digest in their manifest, manifests against
-// the digest in the list, and their subject against subject. Not verified: any
-// signature, and that the lists are complete.
+//   - In a manifest, the smallest piece comes first. Pieces that are equal in digest,
+//     size, media type and annotations count once. Each digest is fetched once.
+//   - Referrers come in the order of their list, with up to four pieces and 64 KiB of
+//     each.
+//   - The rest of each referrer comes last, and so do manifests and payloads of more
+//     than 64 KiB. The smallest of them come first.
+//
+// # Errors
+//
+// An error beside an Item is about that piece, or about the whole place if Format is
+// empty. Use [Unreadable] to tell "could not be read" from "malformed". The sequence
+// goes on. Absent tags and empty lists are not reported.
+//
+// ErrTooMany with an empty Format says that a limit was reached. It is the last element
+// of its place, and the other places go on. If the context ends, its error is the last
+// element. Breaking off the iteration cancels open requests.
 func Evidence(ctx context.Context, r Reader, subject name.Digest, limits Limits, places ...Place) iter.Seq2[Item, error] {
 	return gather(ctx, r, subject, limits, func(ctx context.Context, g *gatherer) []*gathering {
 		if len(places) == 0 {
@@ -227,9 +229,9 @@ const (
 	parallelParsing   = 2
 )
 
-// grace is how long what is under way may take to end by itself once nobody wants
-// it any more: a request that is cancelled costs its connection. Requests that
-// were sent side by side are answered at about the same time.
+// grace is how long open requests may take to end by themselves after the caller has
+// stopped reading. A cancelled request costs its connection, and requests that were
+// sent together are answered at about the same time.
 const grace = 5 * time.Millisecond
 
 // end waits for what is under way.
@@ -250,8 +252,8 @@ type gatherer struct {
 	limits, asked Limits
 	// caller is the context that was given.
 	caller context.Context
-	// reading is the context of requests. It ends a little later than that of
-	// the rest, which ends when nobody reads on.
+	// reading is the context of requests. It ends by grace later than the context of
+	// the iteration.
 	reading context.Context
 	slots   chan struct{}
 	holds   holds // what payloads have of a budget before their turn
@@ -369,9 +371,8 @@ func (g *gatherer) malformed(ref name.Reference, detail string) error {
 	return &Error{Op: "read evidence", Ref: SafeText(ref.String(), maxErrorText), Kind: ErrMalformed, Detail: SafeText(detail, maxErrorText)}
 }
 
-// formatOf is how a layer is read that was found in a place. What is signed refers by
-// itself to what it is about, and is not read from an index, which alone gives meaning
-// to what is not signed.
+// formatOf returns how a layer found in a place is read. Unsigned statements are read
+// only from an index, which vouches for them, and signed evidence only elsewhere.
 func formatOf(place Place, layerMediaType string) Format {
 	f := Format(evidence.FormatOf(layerMediaType))
 	if f == "" || place == PlaceSBOMTag || (f == FormatStatement) != (place == PlaceIndex) {
@@ -455,9 +456,8 @@ func inline(d v1.Descriptor) bool {
 	return oci.Digest(d.Data) == d.Digest
 }
 
-// ReadBlob reads a whole blob of a known size, and checks it against its
-// digest, whatever the Reader did. A blob of another size is ErrTooLarge or
-// ErrDigestMismatch.
+// ReadBlob reads a whole blob of a known size and checks it against its digest, also
+// if the Reader does not. A blob of another size is ErrTooLarge or ErrDigestMismatch.
 func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byte, error) {
 	want, err := HashOf(ref)
 	if err != nil {
@@ -484,9 +484,8 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 	return data, nil
 }
 
-// ReadManifest reads a manifest and computes its digest and size from its bytes,
-// whatever the Reader did; where ref is a digest, other bytes are
-// ErrDigestMismatch.
+// ReadManifest reads a manifest and computes its digest and size from its bytes, also
+// if the Reader does not. If ref is a digest, other bytes are ErrDigestMismatch.
 func ReadManifest(ctx context.Context, r Reader, ref name.Reference) (Manifest, error) {
 	m, err := r.Manifest(ctx, ref)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// What an attacker attaches must not keep what is good from being looked at, so
-// each manifest of a list has a share that nothing else can use up.
+// An attacker must not keep good evidence from being read, so each manifest of a list
+// has a share of its own.
 const (
 	// smallBytes is up to what size a manifest or a payload is looked at in its
 	// turn, whatever else there is.
@@ -352,7 +352,7 @@ func (p *gathering) release(f *fetch) {
 	}
 }
 
-// take sends the share of a manifest, and puts off the rest of it.
+// take sends the share of a manifest, and defers the rest of it.
 func (p *gathering) take(c carrier) bool {
 	pieces, other := piecesOf(c.in, c.doc)
 	left := int64(smallBytes)

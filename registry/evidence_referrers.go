@@ -118,9 +118,9 @@ func (g *gatherer) readSmall(ctx context.Context, c carrier) carrier {
 	return g.open(c)
 }
 
-// largeSize is the size of a manifest that is large; 0: it is small, as far as one
-// can tell. An attacker may have written the list, so the store is asked where an
-// entry says that it is large, and everywhere once one was seen to lie.
+// largeSize returns the size of a large manifest, or 0 for one that seems small. An
+// attacker may have written the list. The store is asked about entries that claim to
+// be large, and about all entries once one has lied.
 func (g *gatherer) largeSize(ctx context.Context, c carrier) int64 {
 	size := c.in.Manifest.Size
 	small := g.smallManifest(ctx)

@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// What is read through a Reader of somebody else's is checked here once more.
+// What is read through a Reader of another package is checked here once more.
 func TestAReaderThatChecksNothingIsChecked(t *testing.T) {
 	good := blobDescriptor("", []byte("content"))
 	at := testRepo.Digest(good.Digest.String())

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/registry/remote"
@@ -128,7 +129,7 @@ func TestRoundTripsDoNotGrowWithTheEvidence(t *testing.T) {
 		attach(t, h.client, h.image, bundleItem(fmt.Sprint(i, large)))
 	}
 	h.ResetRequests()
-	h.Inject(registrytest.Fault{Do: registrytest.Delay(latency)}) // so that what could overlap does
+	h.Inject(registrytest.Fault{Do: registrytest.Delay(latency)}) // whatever can overlap does
 	words, errs := gather(context.Background(), h.client, h.image, registry.Limits{Concurrency: 64})
 	if len(words) != 20 || len(errs) > 0 {
 		t.Fatal(words, errs)
@@ -140,7 +141,7 @@ func TestRoundTripsDoNotGrowWithTheEvidence(t *testing.T) {
 	}
 }
 
-// inSequence is the length of the longest chain of requests of which each began
+// inSequence is the length of the longest chain of requests that each began
 // after the one before had ended.
 func inSequence(all []registrytest.Request) int {
 	depth, deepest := make([]int, len(all)), 0
@@ -365,6 +366,7 @@ func (h *heavy) Manifest(ctx context.Context, ref name.Reference) (registry.Mani
 }
 
 func TestAttack_E9_TheManifestsOfEvidenceAreBoundedInAll(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	within, beyond := newHeavy(t, 32), newHeavy(t, 100)
 	if _, errs := gather(context.Background(), within, within.subject, registry.Limits{}); len(errs) > 0 {
 		t.Errorf("128 MiB: %v", errs)
@@ -403,14 +405,18 @@ func TestAttack_E19_AFallbackTagOfAnythingIsBoundedAndIgnored(t *testing.T) {
 	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	tag := "sha256-" + imageHash(h).Hex
 	inner := h.Put("team/app", "", indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[]}`))
-	for what, list := range map[string]string{
-		"an index of indexes": fmt.Sprintf(`[{"mediaType":%q,"size":1,"digest":%q}]`, indexType, inner),
-		"the image itself":    fmt.Sprintf(`[{"mediaType":%q,"size":1,"digest":%q}]`, manifestType, h.image.DigestStr()),
-		"nothing there":       fmt.Sprintf(`[{"mediaType":%q,"size":1,"digest":%q}]`, manifestType, hashOf("gone")),
+	for what, c := range map[string]struct {
+		entry string
+		told  int
+	}{
+		"an index of indexes": {fmt.Sprintf(`{"mediaType":%q,"size":1,"digest":%q}`, indexType, inner), 1},
+		"the image itself":    {fmt.Sprintf(`{"mediaType":%q,"size":1,"digest":%q}`, manifestType, h.image.DigestStr()), 0},
+		"a platform":          {fmt.Sprintf(`{"mediaType":%q,"size":1,"digest":%q,"platform":{"os":"linux","architecture":"amd64"}}`, manifestType, hashOf("child")), 0},
+		"nothing there":       {fmt.Sprintf(`{"mediaType":%q,"size":1,"digest":%q}`, manifestType, hashOf("gone")), 1},
 	} {
-		h.Put("team/app", tag, indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":`+list+`}`))
+		h.Put("team/app", tag, indexType, []byte(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[`+c.entry+`]}`))
 		words, errs := gather(context.Background(), h.client, h.image, registry.Limits{})
-		if len(words) != 0 || len(errs) != 1 || registry.Unreadable(errs[0]) {
+		if len(words) != 0 || len(errs) != c.told || c.told > 0 && registry.Unreadable(errs[0]) {
 			t.Errorf("%s: %v %v", what, words, errs)
 		}
 	}
@@ -582,9 +588,18 @@ func TestAttachOverwritesNothingThatIsNoEvidence(t *testing.T) {
 	index := []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[]}`)
 	h.Put("team/app", "sha256-"+imageHash(h).Hex, mediaType, image)
 	h.Put("team/app", "sha256-"+imageHash(h).Hex+".sig", indexType, index)
-	for _, item := range []registry.Item{bundleItem("b"), simpleItem("s")} {
-		if _, err := registry.Attach(context.Background(), h.client, h.image, item); !errors.Is(err, registry.ErrMalformed) {
-			t.Errorf("%s: %v, want ErrMalformed", item.Format, err)
+	if _, err := registry.Attach(context.Background(), h.client, h.image, bundleItem("b")); !errors.Is(err, registry.ErrNoBundles) {
+		t.Errorf("the tag holds the image: %v, want ErrNoBundles", err)
+	}
+	if _, err := registry.Attach(context.Background(), h.client, h.image, simpleItem("s")); !errors.Is(err, registry.ErrMalformed) {
+		t.Errorf("the tag holds an index: %v, want ErrMalformed", err)
+	}
+	platforms := []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[{"mediaType":"` + manifestType + `","size":1,"digest":"` + hashOf("child").String() + `","platform":{"os":"linux","architecture":"amd64"}}]}`)
+	for _, other := range [][]byte{platforms, []byte(strings.Replace(string(image), "{", "{ ", 1))} {
+		held := map[bool]string{true: indexType, false: mediaType}[strings.Contains(string(other), "manifests")]
+		h.Put("team/app", "sha256-"+imageHash(h).Hex, held, other)
+		if _, err := registry.Attach(context.Background(), h.client, h.image, bundleItem("b")); !errors.Is(err, registry.ErrMalformed) {
+			t.Errorf("the tag holds another image: %v, want ErrMalformed", err)
 		}
 	}
 	if _, err := registry.Attach(context.Background(), h.client, h.image, registry.Item{Format: registry.FormatOther}); !errors.Is(err, registry.ErrUnsupported) {

@@ -1,9 +1,17 @@
 package registry
 
-import "github.com/hallmark-oci/hallmark/internal/wire/evidence"
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
+)
 
 // Confirm is what Attach does last, for tests that change what is there in between.
-var Confirm = confirm
+func Confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at name.Digest) error {
+	return confirm(ctx, r, subject, item, at, nil)
+}
 
 // Bounds of what Attach repeats.
 const (

@@ -12,13 +12,14 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// AnnotationContent is set by Attach on small evidence: the annotations of a
-// manifest stand in the referrers list (OCI Distribution Specification v1.1,
-// "Listing Referrers"), so that whoever reads the list can put the manifest
-// together from its entry, and need not fetch it. Its value is four words: the
-// media type and the size of the subject, the media type of the payload, and the
-// payload in base64. Readers that do not know it lose nothing: the payload is
-// where it always is.
+// AnnotationContent is an annotation that Attach sets on small evidence. Registries
+// repeat the annotations of a manifest in the referrers list (OCI Distribution
+// Specification v1.1, "Listing Referrers"). From this one, a reader of the list
+// assembles the manifest without fetching it.
+//
+// The value has four words: the media type and size of the subject, the media type of
+// the payload, and the payload in base64. Readers that do not know the annotation
+// fetch the payload as always.
 const AnnotationContent = "io.github.hallmark-oci.content"
 
 // maxListedBytes is up to what size Attach repeats a payload in the list: a
@@ -60,9 +61,8 @@ func withContent(subject v1.Descriptor, item Item) map[string]string {
 	return annotations
 }
 
-// fromEntry puts a manifest together from its entry in the list. What comes out
-// hashes to the digest in the entry, so that it is the manifest itself; false:
-// it has to be fetched.
+// fromEntry assembles a manifest from its entry in the list. True: it hashes to the
+// digest in the entry, and so is the manifest itself. False: it must be fetched.
 func fromEntry(subject v1.Hash, entry v1.Descriptor) (Manifest, bool) {
 	text, there := entry.Annotations[AnnotationContent]
 	if !there {

@@ -21,9 +21,8 @@ func written(mediaType string, document any) Manifest {
 	return describe(mediaType, data)
 }
 
-// HashOf returns the digest that ref names. ref comes from name.NewDigest or
-// ParseReference, but a name.Digest can hold any algorithm: only sha256 with 64
-// lower-case hex digits is supported.
+// HashOf returns the digest that ref names. A name.Digest can hold any algorithm; only
+// sha256 with 64 lower-case hex digits is supported. Other digests are ErrReference.
 func HashOf(ref name.Digest) (v1.Hash, error) {
 	h, err := v1.NewHash(ref.DigestStr())
 	if err != nil || h.Algorithm != "sha256" {

@@ -28,7 +28,7 @@ func noAnswers() map[string]registrytest.Effect {
 	return all
 }
 
-// wantUnread expects an error that tells nobody that there is no such thing.
+// wantUnread expects an error that does not claim that there is no such thing.
 func wantUnread(t *testing.T, label string, err error) {
 	t.Helper()
 	if !registry.Unreadable(err) {
@@ -159,7 +159,7 @@ func TestAttack_E12_APageOfTheListThatIsNotThereIsAnError(t *testing.T) {
 	}
 }
 
-// What somebody has pushed is no answer of the registry's: it is passed over.
+// Pushed content is not an answer of the registry's: it is passed over.
 func TestAttack_E19_ATagThatTheRegistryVouchesForIsContent(t *testing.T) {
 	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	h.Put("team/app", "sha256-"+imageHash(h).Hex, "text/html", []byte("<html>"))

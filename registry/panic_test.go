@@ -35,7 +35,7 @@ func TestAReaderThatPanicsIsAnErrorOfItsPlace(t *testing.T) {
 	store := h.Store()
 	for label, c := range map[string]struct {
 		hooks registrytest.Hooks
-		good  int // pieces that are read all the same
+		good  int // pieces that are still read
 	}{
 		"referrers": {registrytest.Hooks{Referrers: func(context.Context, name.Digest) iter.Seq2[v1.Descriptor, error] { panic("unforeseen") }}, 1},
 		"in the list": {registrytest.Hooks{Referrers: func(context.Context, name.Digest) iter.Seq2[v1.Descriptor, error] {

@@ -77,7 +77,7 @@ func TestAttack_S2_ConfirmDoesNotTakeWhatIsAboutAnotherImage(t *testing.T) {
 	wantKind(t, registry.Confirm(context.Background(), h.client, h.image, item, at), registry.ErrNotConfirmed)
 }
 
-// lying is a list of referrers that calls them something that nobody reads.
+// lying is a list of referrers that calls them something that no program reads.
 func lying(digests ...string) []byte {
 	var list []string
 	for _, d := range digests {

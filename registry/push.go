@@ -24,11 +24,12 @@ type Pushable interface {
 	RawManifest() ([]byte, error)
 }
 
-// Push stores an image, or an index with all that it lists, by digest: blobs
-// first, children before what lists them. It sets no tag: clients that
-// pull by tag do not get it yet; see sign.PushAndSign and Writer.PushManifest.
-// Blobs that the store has are not sent again. Where w is a Reader too, what was
-// sent is read back, as Copy does: what does not come back is ErrNotConfirmed.
+// Push stores an image, or an index with all that it lists, by digest: blobs first,
+// and children before the index. Blobs that the store has are not sent again.
+//
+// Push sets no tag, so clients that pull by tag do not get the image yet. See
+// sign.PushAndSign and Writer.PushManifest. If w is a Reader too, Push reads back what
+// it has sent, as Copy does; ErrNotConfirmed says that the store did not return it.
 func Push(ctx context.Context, w Writer, repo name.Repository, content Pushable) (name.Digest, error) {
 	p := &pushing{Writer: w}
 	at, err := push(ctx, p, repo, content, 0)

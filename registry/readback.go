@@ -29,11 +29,14 @@ type check struct {
 	about v1.Hash
 	what  string
 	look  func(context.Context) error
+	// again writes it once more, after look has not found it. Nil: look alone is
+	// called again.
+	again func(context.Context) error
 }
 
-// readBack looks at everything that was written as a reader would, side by side.
-// A store may give a moment later what it has taken: it looks again for about a
-// second at what is missing. An error names the first that is.
+// readBack reads everything that was written, as a reader would, in parallel. A store
+// may return new content late, so readBack looks again for about a second. An error
+// names the first missing piece.
 func readBack(ctx context.Context, checks []check, parallel int) error {
 	for wait := 100 * time.Millisecond; ; wait *= 3 {
 		missing, err := lookAt(ctx, checks, parallel)
@@ -42,6 +45,14 @@ func readBack(ctx context.Context, checks []check, parallel int) error {
 		}
 		if err := pause.For(ctx, wait); err != nil {
 			return err
+		}
+		for _, c := range missing {
+			if c.again == nil {
+				continue
+			}
+			if err := c.again(ctx); err != nil { // one by one: what was lost was written at the same time
+				return lost(c, err)
+			}
 		}
 		checks = missing
 	}
@@ -81,8 +92,7 @@ func lost(c check, err error) error {
 
 // manifestCheck reads a manifest back by its digest.
 func manifestCheck(r Reader, repo name.Repository, d v1.Descriptor) check {
-	what := "the manifest"
-	return check{d.Digest, what, func(ctx context.Context) error { return confirmManifest(ctx, r, repo, d) }}
+	return check{about: d.Digest, what: "the manifest", look: func(ctx context.Context) error { return confirmManifest(ctx, r, repo, d) }}
 }
 
 func confirmManifest(ctx context.Context, r Reader, repo name.Repository, d v1.Descriptor) error {
@@ -99,7 +109,7 @@ func confirmManifest(ctx context.Context, r Reader, repo name.Repository, d v1.D
 
 // blobCheck reads a blob back: all of it, or, where it is large, the first byte.
 func blobCheck(r Reader, repo name.Repository, d v1.Descriptor, whole bool) check {
-	return check{d.Digest, "the blob", func(ctx context.Context) error {
+	return check{about: d.Digest, what: "the blob", look: func(ctx context.Context) error {
 		if whole {
 			return confirmBlob(ctx, r, repo, d)
 		}
@@ -117,10 +127,10 @@ func confirmBeginning(ctx context.Context, r Reader, repo name.Repository, d v1.
 	return err
 }
 
-// ConfirmTag reads a tag back after it was written: nil says that it leads to the
-// digest, by what the store says about it and by the bytes that it gives. As a
-// registry may move a tag a moment later, it looks again for about a second. The
-// error is otherwise ErrNotConfirmed, and says where the tag leads.
+// ConfirmTag reads a tag back after it was written. It returns nil if the tag leads to
+// the digest, both by the store's description and by the bytes that it returns. A
+// registry may move a tag late, so ConfirmTag looks again for about a second. Otherwise
+// the error is ErrNotConfirmed, and says where the tag leads.
 func ConfirmTag(ctx context.Context, r Reader, tag name.Tag, digest v1.Hash) error {
 	return readBack(ctx, []check{tagCheck(r, tag, digest)}, 1)
 }
@@ -132,8 +142,7 @@ func tagCheck(r Reader, tag name.Tag, digest v1.Hash) check {
 		}
 		return nil
 	}
-	what := "the tag " + safe(tag.TagStr())
-	return check{digest, what, func(ctx context.Context) error {
+	return check{about: digest, what: "the tag " + safe(tag.TagStr()), look: func(ctx context.Context) error {
 		return together(ctx,
 			func(ctx context.Context) error {
 				d, err := r.Resolve(ctx, tag)
@@ -172,7 +181,7 @@ func layersCheck(r Reader, tag name.Tag, subject v1.Hash, layers []v1.Descriptor
 	for i, l := range layers {
 		wanted[i] = sumOf(l)
 	}
-	return check{subject, "the tag " + tag.TagStr(), func(ctx context.Context) error {
+	return check{about: subject, what: "the tag " + tag.TagStr(), look: func(ctx context.Context) error {
 		m, err := ReadManifest(ctx, r, tag)
 		if err != nil {
 			return err

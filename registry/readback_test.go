@@ -95,7 +95,6 @@ func losses(t testing.TB, s *scene) map[string]loss {
 		all["tag of "+part] = loss{f, ""}
 	}
 	all["no list"] = loss{registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers()}, "with"}
-	all["only claimed"] = loss{registrytest.Fault{Method: http.MethodPut, Kind: registrytest.KindManifest, Do: registrytest.ClaimSubject()}, "without"}
 	return all
 }
 
@@ -125,7 +124,7 @@ func trustingRegistry(t testing.TB, noReferrers bool) (*registrytest.Registry, *
 	return r, &located{newClient(t), mustRepo(registrytest.Start(t, r) + "/team/app")}
 }
 
-// The copies wait more than they work, so that they run all at once.
+// The copies wait more than they work, so they run all at once.
 func TestAttack_S9_ACopyNoticesWhatARegistryLoses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -16,10 +16,10 @@ const maxReference = 1024
 // maxRepository bounds a repository's name, as go-containerregistry does.
 const maxRepository = 255
 
-// ParseReference reads a reference to an image in a registry: REPO:TAG or
-// REPO@DIGEST, where REPO may leave out the registry (Docker Hub) and the tag
-// defaults to latest, as docker and podman read it. With both a tag and a
-// digest, the digest counts. Anything else is ErrReference.
+// ParseReference parses a reference to an image in a registry, as docker and podman
+// do: REPO:TAG or REPO@DIGEST. A REPO without a registry is at Docker Hub, and the tag
+// defaults to latest. If there are both a tag and a digest, the digest counts. Other
+// text is ErrReference.
 func ParseReference(s string) (name.Reference, error) {
 	fail := func(why string) (name.Reference, error) {
 		return nil, &Error{Op: "read reference", Ref: SafeText(s, 200), Kind: ErrReference, Detail: why}

@@ -1,17 +1,35 @@
-// Package registry reads and writes container images and the evidence about
+// Package registry reads and writes container images and the evidence attached to
 // them: signatures, attestations and other referrers.
 //
-// A [Store] is one place that holds manifests and blobs. [remote.Client] is a Store
-// over any OCI registry; [layout.Layout] is a Store over an OCI image layout on disk.
-// [Evidence] gathers everything that is attached to one digest, in every format
-// in use; [Attach] adds to it; [Copy] moves an image with all of its evidence.
+// A [Store] holds manifests and blobs. Package registry/remote has a Store for OCI
+// registries, and package registry/layout one for image layouts on disk.
+//
+//	client, err := remote.New(remote.Options{})
+//	ref, err := registry.ParseReference("registry.example/team/app:v1")
+//	desc, err := client.Resolve(ctx, ref)
+//	subject := ref.Context().Digest(desc.Digest.String())
+//	for item, err := range registry.Evidence(ctx, client, subject, registry.Limits{}) {
+//		// item.Format, item.Payload
+//	}
+//
+// The functions work on any Store:
+//
+//   - [Evidence] gathers what is attached to a digest, in every format in use.
+//   - [IndexEvidence] gathers the unsigned statements that BuildKit lists in an index.
+//   - [Attach] adds one piece of evidence, and [Detach] removes one.
+//   - [Copy] copies an image with all of its evidence.
+//   - [Push] stores an image or index made with go-containerregistry.
 //
 // # What is verified
 //
-// Bytes are verified against the digest they were asked by, and descriptors
-// against the bytes they describe. Nothing in this package verifies a
-// signature: what it returns is what the store claims is attached. Judging it
-// is the job of package verify.
+// Bytes are verified against the digest that they were asked by, and descriptors
+// against the bytes that they describe. This package verifies no signatures: it
+// returns what the store claims is attached. Package verify judges it.
+//
+// # Errors
+//
+// Every error of a Store is an [*Error] with a [Kind]. Use errors.Is to ask for a
+// kind, and [Unreadable] to tell "the answer is no" from "there was no answer".
 //
 // # Sources
 //
@@ -53,8 +71,8 @@ type Manifest struct {
 // Conformance is tested by registrytest.TestReader.
 type Reader interface {
 	// Resolve returns the descriptor (MediaType, Digest, Size) that ref names
-	// now. For a tag the answer rests on the store's word alone; for a digest
-	// the Digest returned equals the one asked for.
+	// now. For a tag, the store alone vouches for the answer. For a digest, the
+	// Digest returned equals the one asked for.
 	Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error)
 
 	// Manifest returns the manifest or index that ref names, by tag or digest.
@@ -62,17 +80,17 @@ type Reader interface {
 	// digest, that is the digest asked for.
 	Manifest(ctx context.Context, ref name.Reference) (Manifest, error)
 
-	// Blob opens a blob. The reader returned yields at most size bytes and,
-	// in place of io.EOF, fails with ErrDigestMismatch (or ErrTooLarge) where
-	// the content is not exactly the blob asked for; a caller that has seen
-	// io.EOF has read verified bytes. A negative size means that it is not
-	// known: then the implementation's own bound holds. The caller closes it.
+	// Blob opens a blob, which the caller closes. The reader returned yields at
+	// most size bytes. Where the content is not exactly the blob asked for, it
+	// fails with ErrDigestMismatch or ErrTooLarge in place of io.EOF. A caller
+	// that has seen io.EOF has read verified bytes. A negative size means that
+	// it is not known: then the implementation's own bound holds.
 	Blob(ctx context.Context, ref name.Digest, size int64) (io.ReadCloser, error)
 
 	// Referrers lists the descriptors of the manifests whose subject is the
-	// given digest, from the referrers API or the fallback tag. None is not an
-	// error. The list is what the store claims: it may omit, invent or repeat.
-	// An error ends the sequence, and means that the list is incomplete.
+	// given digest, from the referrers API or the fallback tag. An empty list is
+	// not an error. The store may omit, invent or repeat entries. An error ends
+	// the sequence, and means that the list is incomplete.
 	Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error]
 }
 
@@ -109,22 +127,21 @@ type PushOptions struct {
 	// IfAbsent makes the push fail with ErrConflict where the tag exists.
 	// False: no such condition. The same caveat as for IfMatch holds.
 	IfAbsent bool
-	// Once makes a store not try again by itself what has failed in a way that
-	// may pass: what is pushed rests on what the tag held a moment before.
-	// False: it may.
+	// Once makes the store send the push a single time, even if it fails in a way
+	// that may pass. Use it where the content depends on what the tag held a moment
+	// before. False: the store may retry.
 	Once bool
 }
 
 // PushReport is what the store said about a push that it accepted.
 type PushReport struct {
-	// SubjectIndexed is true where the store lists the pushed manifest as a
-	// referrer of its subject by itself (a registry says so with the
-	// OCI-Subject header). False: the fallback tag must be kept by the caller;
-	// Attach and Copy do.
+	// SubjectIndexed is true where the store itself lists the pushed manifest as
+	// a referrer of its subject. A registry says so with the OCI-Subject header.
+	// False: the caller must keep the fallback tag, as Attach and Copy do.
 	SubjectIndexed bool
-	// Atomic is true where the store guarantees that IfMatch and IfAbsent were
-	// honoured: no change of another writer was overwritten. A registry cannot
-	// say so; stores in this process can.
+	// Atomic is true where the store guarantees that it honoured IfMatch and
+	// IfAbsent, and so overwrote no change of another writer. Stores in this
+	// process can guarantee that; registries cannot.
 	Atomic bool
 }
 

@@ -53,7 +53,7 @@ func TestAttack_R11_ACopyWhoseSignaturesAreOverwrittenNotices(t *testing.T) {
 	}
 }
 
-// The first PUT of the tag is answered with "later"; meanwhile another writes it.
+// The first PUT of the tag is answered with "later" while another writer writes it.
 func TestAttack_R11_AWriteThatIsTriedAgainOverwritesNothing(t *testing.T) {
 	for label, o := range map[string]registrytest.Options{"plain": {NoReferrers: true}, "conditional": {NoReferrers: true, Conditional: true}} {
 		t.Run(label, func(t *testing.T) {

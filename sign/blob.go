@@ -14,23 +14,26 @@ import (
 )
 
 // maxHeldBlob is the largest blob that is held in memory, for signers that
-// must see the whole message: pure Ed25519, and those from outside.
-// What is larger is no simple signing payload, so that it need not be looked at
-// for one.
+// must see the whole message: pure Ed25519, and signers not made by New. A larger
+// blob cannot be a simple signing payload.
 const maxHeldBlob = simplesigning.MaxSize
 
-// Blob signs the bytes of a file and returns a Sigstore bundle v0.3 (JSON, with
-// a messageSignature over the bytes, as cosign sign-blob writes it), which
-// verify.Verifier.Blob and cosign verify-blob check.
+// Blob signs the bytes of a file. It returns a Sigstore bundle v0.3 in JSON with
+// a messageSignature, which verify.Verifier.Blob and cosign verify-blob read.
+// The messageDigest in the bundle is the digest that was signed; for pure Ed25519
+// it is the SHA-256.
 //
-// A file that is a simple signing payload, or begins as what is signed of a DSSE
-// envelope does, is refused (ErrOptions): its signature would be one about an
-// image, and whoever may have files signed must not sign images. Beyond 64 MiB
-// only the beginning is looked at: a payload of that size counts as none in this
-// library.
+// ECDSA, RSA and Ed25519ph signers from New and Load stream a blob of any size.
+// Other signers take at most 64 MiB.
 //
-// ECDSA, RSA and Ed25519ph signers from New stream a blob of any size; others
-// take up to 64 MiB (ErrOptions beyond).
+// Blob returns ErrOptions if
+//
+//   - the signer takes no blob of that size,
+//   - the blob is what an image signature covers: a simple signing payload, or the
+//     encoding of a DSSE envelope. Its signature would also be one of an image, and
+//     who may sign files must not sign images.
+//
+// Other errors are ErrSigner, ErrKey, those of blob and of the context.
 func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
 	checked, err := checkSigners([]Signer{by})
 	if err != nil {
@@ -47,13 +50,20 @@ func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
 		return nil, err
 	}
 	if evidence.IsSigned(m.Start(), m.Bytes) {
-		return nil, fmt.Errorf("%w: the file is what a signature about an image covers, and its signature would be one; sign the image", ErrOptions)
+		return nil, fmt.Errorf("%w: the file is what an image signature covers; sign the image", ErrOptions)
 	}
 	sig, err := signHashed(ctx, s, m, size)
 	if err != nil {
 		return nil, err
 	}
-	return bundle.NewMessage(s.Key.Hint(), m.Sum(crypto.SHA256), sig)
+	hash, err := s.Key.SignedHash(m, sig)
+	if err != nil {
+		return nil, err
+	}
+	if hash == 0 {
+		hash = crypto.SHA256
+	}
+	return bundle.NewMessage(s.Key.Hint(), hash, m.Sum(hash), sig)
 }
 
 func signHashed(ctx context.Context, s signer.Checked, m *sigkey.Message, size int64) ([]byte, error) {

@@ -66,7 +66,7 @@ func TestWhatIsNotTheSameSignatureIsNotTakenForIt(t *testing.T) {
 	}
 }
 
-// Garbage that anybody can attach keeps nobody from signing.
+// Garbage that any writer can attach keeps no signer from signing.
 func TestGarbageDoesNotKeepASignatureFromBeingMade(t *testing.T) {
 	store, repo := newStore(t)
 	subject, by := pushRandom(t, store, repo), newSigner(t)

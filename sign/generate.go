@@ -18,10 +18,11 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// Algorithm names a type and size of key for Generate.
+// Algorithm is a type and size of key, for Generate.
 type Algorithm string
 
 // The algorithms.
@@ -35,24 +36,23 @@ const (
 	RSA4096   Algorithm = "rsa-4096"
 )
 
-// Algorithms lists what Generate can make.
+// Algorithms returns the algorithms that Generate accepts.
 func Algorithms() []Algorithm {
 	return []Algorithm{ECDSAP256, ECDSAP384, ECDSAP521, Ed25519, RSA2048, RSA3072, RSA4096}
 }
 
-// KeyOptions say what key pair Generate makes and where it is written.
+// KeyOptions choose the key pair that Generate makes and the files it writes.
 type KeyOptions struct {
-	// Algorithm is the type of key. Empty: ECDSAP256, which every tool verifies.
+	// Algorithm is the type of key. Empty: ECDSAP256, which every verifier supports.
 	Algorithm Algorithm
-	// Password encrypts the private key (scrypt and NaCl secretbox, as cosign
-	// does). Empty: ErrPassword, unless InsecureEmptyPassword is set.
+	// Password encrypts the private key with scrypt and NaCl secretbox, as cosign
+	// does. Empty: ErrPassword, unless InsecureEmptyPassword is set.
 	Password []byte
-	// PrivatePath is the file of the private key, written with mode 0600, and
-	// PublicPath that of the public key, mode 0644. Neither may exist. Empty:
-	// not written to a file; the key pair returned holds both.
+	// PrivatePath and PublicPath are the files to write, with modes 0600 and 0644.
+	// Neither may exist. Empty: no file; the KeyPair holds the text of both keys.
 	PrivatePath, PublicPath string
-	// InsecureEmptyPassword allows a private key that anybody who has the file
-	// can use. False: a password is needed.
+	// InsecureEmptyPassword allows a private key that everyone with the file can
+	// use. False: Password must not be empty.
 	InsecureEmptyPassword bool
 }
 
@@ -66,12 +66,17 @@ type KeyPair struct {
 	ID string
 }
 
-// Generate makes a key pair. Files are written whole or not at all, never over
-// existing ones (errors.Is fs.ErrExist), and the private one is gone again if
-// the public one could not be written.
+// Generate makes a key pair and writes it to the files that o names.
+//
+//   - An existing file is never overwritten: the error is fs.ErrExist.
+//   - Each file is written whole or not at all.
+//   - If the public key cannot be written, the private key's file is removed.
+//
+// Generate returns ErrPassword without a password, and ErrKey for an unknown
+// algorithm.
 func Generate(ctx context.Context, o KeyOptions) (*KeyPair, error) {
 	if len(o.Password) == 0 && !o.InsecureEmptyPassword {
-		return nil, fmt.Errorf("%w: a private key needs a password", ErrPassword)
+		return nil, fmt.Errorf("%w: a new private key needs a password", ErrPassword)
 	}
 	key, err := generate(o.Algorithm)
 	if err != nil {
@@ -135,7 +140,7 @@ func encode(key crypto.Signer, password []byte) (*KeyPair, error) {
 	}
 	return &KeyPair{
 		Signer: signer, ID: public.ID(), PublicPEM: public.PEM(),
-		PrivatePEM: pem.EncodeToMemory(&pem.Block{Type: pemSigstore, Bytes: sealed}),
+		PrivatePEM: pem.EncodeToMemory(&pem.Block{Type: keyfile.TypeSigstore, Bytes: sealed}),
 	}, nil
 }
 

@@ -30,74 +30,77 @@ const (
 	parallelParts   = 4
 )
 
-// ImageOptions say how an image is signed. The zero value signs one digest with
-// a bundle.
+// ImageOptions choose what Image signs and writes. The zero value signs one
+// digest and writes a bundle.
 type ImageOptions struct {
-	// Formats are written for each signer: registry.FormatBundle and
-	// registry.FormatSimpleSigning (cosign's .sig tag, which podman, skopeo and
-	// cosign before v2.6 read). Empty: the bundle alone.
+	// Formats are the formats to write for each signer: registry.FormatBundle,
+	// registry.FormatSimpleSigning or both. Simple signing is cosign's .sig tag, which
+	// podman, skopeo and cosign before v2.6 read. Empty: FormatBundle, or simple signing
+	// where the registry can hold no bundles (registry.ErrNoBundles).
 	Formats []registry.Format
-	// Annotations are signed along. A verifier can ask for them. What is not UTF-8
-	// is refused with ErrOptions. Empty: none.
+	// Annotations are signed with the digest. A policy can require them. Names and
+	// values must be UTF-8. Empty: none.
 	Annotations map[string]string
-	// Recursive signs every manifest that an index lists, and the indexes
-	// within it, before the index itself: no index is signed before all that it
-	// lists. What else an index lists, of other media types, is not signed by
-	// itself. False: the digest alone.
+	// Recursive also signs every image and index that an index lists, at most four
+	// levels deep. An index is signed after everything it lists. Descriptors of other
+	// media types are not signed on their own. False: the digest alone.
 	Recursive bool
 	// EvidenceRepository is the repository that signatures are written to: cosign's
 	// COSIGN_REPOSITORY. Verifiers must be told of it, see policy.Rule. Zero: the
 	// subject's.
 	EvidenceRepository name.Repository
-	// MaxManifests bounds Recursive. Zero: 1000.
+	// MaxManifests is how many manifests Recursive may sign. Zero: 1000.
 	MaxManifests int
-	// Limits bound the evidence that is read, in the places that signatures are
-	// written to. Zero: the defaults, and 1 MiB for MaxPayloadBytes. Limits that
-	// are set and reached are an error, ErrTooMany; beyond the defaults, a
-	// signature that is there may be added a second time.
+	// Limits bound the evidence that is read to find signatures that are there
+	// already. Zero: the defaults of package registry, and 1 MiB for
+	// MaxPayloadBytes. If a limit that is set here is reached, Image returns
+	// registry.ErrTooMany. If a default is reached, Image may add a signature a second
+	// time.
 	Limits registry.Limits
-	// Now gives the time written into org.opencontainers.image.created, which
-	// is not signed. Nil: time.Now.
+	// Now returns the time for the annotation org.opencontainers.image.created,
+	// which is not signed. Nil: time.Now.
 	Now func() time.Time
-	// Progress is called after each manifest has been signed, one call at a
-	// time. Nil: nobody is told.
+	// Progress is called after each manifest was signed, one call at a time.
+	// Nil: not called.
 	Progress func(done, total int)
 }
 
-// Signed says what was signed and where the signatures are.
+// Signed is the result of signing an image.
 type Signed struct {
-	// Digest is what was signed: pull and deploy this.
+	// Digest is the digest that was signed: pull and deploy this.
 	Digest name.Digest `json:"digest"`
 	// Signatures has one entry per manifest, signer and format.
 	Signatures []Signature `json:"signatures"`
 }
 
-// Signature is one signature that is known to be in the store.
+// Signature is one signature that was read back from the store.
 type Signature struct {
-	// Subject is the manifest that it is about.
+	// Subject is the manifest that was signed.
 	Subject name.Digest `json:"subject"`
 	// KeyID is the SHA-256 of the signer's SubjectPublicKeyInfo, in hex.
 	KeyID string `json:"keyId"`
-	// Format is how it is stored.
+	// Format is the format of the signature.
 	Format registry.Format `json:"format"`
-	// Evidence is the manifest that carries it.
+	// Evidence is the manifest that carries the signature.
 	Evidence name.Digest `json:"evidence"`
-	// Existed is true where the store held it already, so that nothing was
-	// added.
+	// Existed is true if the store held the signature already.
 	Existed bool `json:"existed"`
 }
 
-// Image signs subject with every signer, in every format asked for, attaches
-// the signatures beside it, reads them back and verifies them.
+// Image signs subject with every signer in every format, attaches the
+// signatures to it in the store, and reads them back.
 //
-// A signature of the same key and algorithm over the same digest with the same
-// annotations and in the same format that is there already is kept, and nothing
-// is added.
-// With an error, signatures may have been added for some of the manifests,
-// signers and formats; signing again completes them.
+// A signature that is there already is kept, and none is added, if it has the same
 //
-// Errors are ErrOptions, ErrSigner, ErrKey, those of registry.Attach, of the store and
-// of the context.
+//   - key and algorithm,
+//   - digest and annotations,
+//   - format.
+//
+// If Image returns an error, some signatures may have been added. Signing again
+// adds those that are missing.
+//
+// Errors are ErrOptions, ErrSigner, ErrKey, those of registry.Attach, of the
+// store and of the context.
 func Image(ctx context.Context, repo registry.Store, subject name.Digest, o ImageOptions, signers ...Signer) (*Signed, error) {
 	j, err := newJob(repo, o, signers)
 	if err != nil {
@@ -137,19 +140,16 @@ func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Formats) == 0 {
-		o.Formats = []registry.Format{registry.FormatBundle}
-	}
 	seen := make(map[registry.Format]bool)
 	for _, f := range o.Formats {
 		if f != registry.FormatBundle && f != registry.FormatSimpleSigning || seen[f] {
-			return nil, fmt.Errorf("%w: format %.40q is unknown for signatures, or given twice", ErrOptions, f)
+			return nil, fmt.Errorf("%w: format %.40q is not a signature's, or is given twice", ErrOptions, f)
 		}
 		seen[f] = true
 	}
 	for k, v := range o.Annotations {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return nil, fmt.Errorf("%w: annotation %.60q is not UTF-8, and would be signed as something else", ErrOptions, k)
+			return nil, fmt.Errorf("%w: annotation %.60q is not UTF-8", ErrOptions, k)
 		}
 	}
 	if o.MaxManifests <= 0 {
@@ -161,9 +161,8 @@ func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error
 	return &job{store: store, o: o, signers: checked}, nil
 }
 
-// levels lists an index and what it lists, each digest once: in the first level
-// what lists nothing, and in each further one what lists nothing but that of the
-// levels before.
+// levels returns an index and everything it lists, each digest once. The first
+// level lists nothing; each further level lists only digests of the levels before.
 func (j *job) levels(ctx context.Context, root name.Digest) ([][]name.Digest, error) {
 	w := walk{j: j, heights: make(map[string]int)}
 	if _, err := w.visit(ctx, root, 0); err != nil {
@@ -172,14 +171,15 @@ func (j *job) levels(ctx context.Context, root name.Digest) ([][]name.Digest, er
 	return w.levels, nil
 }
 
-// walk is a way through an index, depth first.
+// walk goes through an index, depth first.
 type walk struct {
 	j       *job
-	heights map[string]int // of what was met; until it has been left, 0
+	heights map[string]int // by digest; 0 until its children were visited
 	levels  [][]name.Digest
 }
 
-// visit puts d into its level after all that it lists, and returns the level.
+// visit puts d into its level, after everything that d lists, and returns the
+// level.
 func (w *walk) visit(ctx context.Context, d name.Digest, depth int) (height int, err error) {
 	if height, known := w.heights[d.DigestStr()]; known {
 		return height, w.check(depth + height)
@@ -210,7 +210,7 @@ func (w *walk) visit(ctx context.Context, d name.Digest, depth int) (height int,
 	return height, nil
 }
 
-// check fails where more was met than may be, or it lies too deep.
+// check returns an error if there are too many manifests, or depth is too great.
 func (w *walk) check(depth int) error {
 	if len(w.heights) > w.j.o.MaxManifests || depth > maxIndexDepth {
 		return w.tooMany()
@@ -222,7 +222,7 @@ func (w *walk) tooMany() error {
 	return fmt.Errorf("%w: the index lists more than %d manifests, or nests deeper than %d", ErrOptions, w.j.o.MaxManifests, maxIndexDepth)
 }
 
-// children are the manifests that an index lists, each once.
+// children returns the images and indexes that an index lists, each once.
 func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error) {
 	m, err := registry.ReadManifest(ctx, j.store, d)
 	if err != nil {
@@ -243,7 +243,7 @@ func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error
 	return children, nil
 }
 
-// level signs manifests side by side.
+// level signs manifests in parallel.
 func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]Signature, error) {
 	made, err := parallel.Map(ctx, parallelParts, subjects, func(ctx context.Context, subject name.Digest) (made []Signature, err error) {
 		err = caught(subject, func() (err error) {
@@ -257,7 +257,7 @@ func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]S
 	return slices.Concat(made...), err
 }
 
-// caught makes an error of a panic of the store, or of who is told of progress.
+// caught turns a panic of the store, or of Progress, into an error.
 func caught(subject name.Digest, f func() error) error {
 	err := panics.Caught(f)
 	if _, ok := err.(*panics.Error); ok {
@@ -276,7 +276,7 @@ func (j *job) progress(total int) {
 	j.o.Progress(j.done, total)
 }
 
-// wanted is one signature that is to be there in the end.
+// wanted is one signature that must be in the store in the end.
 type wanted struct {
 	signer signer.Checked
 	format registry.Format
@@ -286,13 +286,25 @@ func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, e
 	if _, err := registry.HashOf(subject); err != nil {
 		return nil, err
 	}
-	have, err := j.present(ctx, subject)
+	if len(j.o.Formats) > 0 {
+		return j.inFormats(ctx, subject, j.o.Formats)
+	}
+	all, err := j.inFormats(ctx, subject, []registry.Format{registry.FormatBundle})
+	if errors.Is(err, registry.ErrNoBundles) {
+		return j.inFormats(ctx, subject, []registry.Format{registry.FormatSimpleSigning})
+	}
+	return all, err
+}
+
+// inFormats signs a manifest in formats.
+func (j *job) inFormats(ctx context.Context, subject name.Digest, formats []registry.Format) ([]Signature, error) {
+	have, err := j.present(ctx, subject, formats)
 	if err != nil {
 		return nil, err
 	}
 	var all []Signature
 	for _, s := range j.signers {
-		for _, f := range j.o.Formats {
+		for _, f := range formats {
 			w := wanted{s, f}
 			at, existed := have[w.id()]
 			if !existed {
@@ -306,8 +318,8 @@ func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, e
 	return settled(all), nil
 }
 
-// settled gives all signatures under the .sig tag the manifest that carries them
-// now: each one that was added has replaced it.
+// settled sets the manifest of all signatures under the .sig tag to the last one:
+// each signature that is added there replaces the manifest.
 func settled(all []Signature) []Signature {
 	var last *Signature
 	for i, s := range all {
@@ -325,24 +337,27 @@ func settled(all []Signature) []Signature {
 
 func (w wanted) id() string { return string(w.format) + " " + w.signer.Key.ID() }
 
-// maxOwnBytes is how large a signature of an image may be for it to be looked at, by
-// default: what is larger takes time, and no signer has made it.
+// maxOwnBytes is the default for how large evidence may be to be read when looking
+// for signatures that are there already. No signer's signature is larger.
 const maxOwnBytes = 1 << 20
 
-// present finds the signatures of the signers' keys that the store holds where they
-// are to be written, by wanted.id, each with the manifest that carries it. Nothing
-// else in the store matters. What an attacker has attached keeps no signer from
-// signing: beyond the default limits, a signature may be there a second time.
-func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name.Digest, error) {
+// present finds the signers' own signatures in the places they are written to. It
+// returns the manifests that carry them, by wanted.id. An attacker who attaches
+// garbage must not keep a signer from signing: beyond the default limits, a
+// signature may be added a second time. A store that refuses to be read does not
+// keep it either: registry.Attach decides about that.
+func (j *job) present(ctx context.Context, subject name.Digest, formats []registry.Format) (map[string]name.Digest, error) {
 	have := make(map[string]name.Digest)
 	limits := j.o.Limits
 	if limits.MaxPayloadBytes <= 0 {
 		limits.MaxPayloadBytes = maxOwnBytes
 	}
 	at := registry.EvidenceIn(j.o.EvidenceRepository, subject)
-	for item, err := range registry.Evidence(ctx, j.store, at, limits, j.places()...) {
+	for item, err := range registry.Evidence(ctx, j.store, at, limits, placesOf(formats)...) {
 		switch {
 		case err == nil:
+		case item.Format == "" && registry.Refused(err):
+			continue
 		case registry.Unreadable(err), errors.Is(err, registry.ErrTooMany) && j.o.Limits != (registry.Limits{}):
 			return nil, fmt.Errorf("evidence already there: %w", err)
 		default:
@@ -357,9 +372,9 @@ func (j *job) present(ctx context.Context, subject name.Digest) (map[string]name
 	return have, nil
 }
 
-// places are those that signatures are written to.
-func (j *job) places() (all []registry.Place) {
-	for _, f := range j.o.Formats {
+// placesOf returns the places that signatures in formats are written to.
+func placesOf(formats []registry.Format) (all []registry.Place) {
+	for _, f := range formats {
 		if f == registry.FormatBundle {
 			all = append(all, registry.PlaceReferrers)
 		} else {
@@ -369,8 +384,8 @@ func (j *job) places() (all []registry.Place) {
 	return all
 }
 
-// isOurs reports whether an item is the very signature that the signer would
-// make now: verified, for this digest, name and annotations.
+// isOurs reports whether an item is the signature that the signer would make now:
+// verified, for this digest, name and annotations.
 func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) bool {
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatSimpleSigning {
 		return false
@@ -378,7 +393,7 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 	switch {
 	case item.Format == registry.FormatSimpleSigning && item.Place != registry.PlaceSignatureTag,
 		item.Format == registry.FormatBundle && item.Place != registry.PlaceReferrers:
-		return false // other readers do not look for it there
+		return false // other clients do not read it there
 	}
 	opened, err := evidence.Open(string(item.Layer.MediaType), item.Layer.Annotations, item.Payload)
 	if err != nil || opened.Hint != "" && opened.Hint != s.Key.Hint() ||
@@ -400,7 +415,7 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 	return st.Subjects[0].Digest["sha256"] == hexOf(subject) && maps.Equal(st.Subjects[0].Annotations, j.o.Annotations)
 }
 
-// hexOf is the digest's hex digits; the digest has been checked.
+// hexOf returns the hex digits of a digest that has been checked.
 func hexOf(d name.Digest) string { return d.DigestStr()[len("sha256:"):] }
 
 // add makes a signature and attaches it.
@@ -419,8 +434,8 @@ func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Dige
 	})
 }
 
-// bundle makes an image signature as cosign v3 does: a statement whose
-// predicate type says that it is a signature, in an envelope, in a bundle.
+// bundle makes an image signature as cosign v3 does: a statement of the predicate
+// type for signatures, in an envelope, in a bundle.
 func (j *job) bundle(ctx context.Context, subject name.Digest, s signer.Checked) (evidence.Written, error) {
 	statement := intoto.Statement{
 		Type: intoto.StatementV1, PredicateType: intoto.PredicateSignature, Predicate: []byte("{}"),

@@ -2,8 +2,6 @@ package sign
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,67 +11,101 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
-
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
-	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
 // Errors of Load and Generate, for errors.Is.
 var (
 	// ErrPassword: no password, an empty one, or the wrong one.
-	ErrPassword = errors.New("wrong or missing password")
-	// ErrPermissions: a private key lies in the clear where others can read it.
+	ErrPassword = keyfile.ErrPassword
+	// ErrPermissions: others can read a private key that is not encrypted.
 	ErrPermissions = errors.New("private key readable by others")
 )
 
-// PEM types of encrypted private keys (cosign v2, pkg/cosign/keys.go).
-const (
-	pemSigstore = "ENCRYPTED SIGSTORE PRIVATE KEY"
-	pemCosign   = "ENCRYPTED COSIGN PRIVATE KEY"
-)
+// KeyError says why a key, or the file that should hold one, is unusable. It wraps
+// ErrKey, and holds no part of the key. Its fields are
+//
+//   - Kind, a stable string for what was found:
+//     "empty", "file-size", "unknown-format", "damaged", "several",
+//     "private-key" or "public-key" (the other one of a pair),
+//     "certificate", "certificate-request", "pkcs7", "pkcs12", "der", "openssh",
+//     "openpgp", "jwk", "foreign-format", "encryption",
+//     and for keys themselves "no-key", "algorithm", "curve", "rsa-size",
+//     "rsa-exponent", "weak-point"
+//   - Detail, a description for people
+//   - Advice, what a person can do about it, or ""
+type KeyError = sigkey.Error
 
-// LoadOptions say how a key file is read.
+// LoadOptions set how a key file is read. The zero value reads files that are not
+// encrypted.
 type LoadOptions struct {
-	// Password is asked once, and only for a key that is encrypted. Nil: such
-	// keys are refused with ErrPassword.
+	// Password returns the password. It is called once, and only for an encrypted key
+	// that can be opened. Nil: ErrPassword for encrypted keys.
 	Password func(context.Context) ([]byte, error)
 	// Signer chooses the algorithm. Zero: the key's usual one.
 	Signer SignerOptions
-	// Logger is warned of doubtful circumstances, such as an encrypted key that
-	// others can read. Nil: no warnings.
+	// Logger logs warnings about the file: an encrypted key that others can read, and a
+	// symbolic link. Nil: no warnings.
 	Logger *slog.Logger
-	// InsecurePermissions accepts an unencrypted private key that others than
-	// its owner can read. False: ErrPermissions. Windows is not checked.
+	// InsecurePermissions accepts a private key that is not encrypted and that others
+	// than its owner can read. False: ErrPermissions. Windows is not checked.
 	InsecurePermissions bool
 }
 
-// Load reads a private key from a file: cosign's encrypted keys, and PEM of
-// PKCS#8, SEC 1 ("EC PRIVATE KEY") or PKCS#1 ("RSA PRIVATE KEY"). ref is a
-// path; URIs of key services belong to the opt-in packages below sign/kms.
-// Errors are ErrKey, ErrPassword, ErrPermissions or those of the file system.
-func Load(ctx context.Context, ref string, o LoadOptions) (Signer, error) {
-	if scheme, _, ok := strings.Cut(ref, "://"); ok {
-		return nil, fmt.Errorf("%w: %q is a key service, which Load does not speak: make a signer of it with its own package, and FromSigstore", ErrKey, scheme)
+// Load reads a private key from the PEM file at path, a regular file of at most 64
+// KiB. The file holds one key in one of these forms:
+//
+//   - PKCS#8 ("PRIVATE KEY"), SEC 1 ("EC PRIVATE KEY", with or without "EC PARAMETERS"
+//     before it), PKCS#1 ("RSA PRIVATE KEY")
+//   - cosign's encrypted key ("ENCRYPTED SIGSTORE PRIVATE KEY")
+//   - encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"): PBES2 with PBKDF2 or scrypt, and
+//     AES or triple DES in CBC mode
+//   - openssl's older encryption of SEC 1 and PKCS#1 ("DEK-Info: AES-256-CBC"), with
+//     AES or triple DES
+//
+// PBKDF2 may take 10 million iterations and scrypt 128 MiB. The text may have what
+// policy.ParsePublicKey allows.
+//
+// Errors are *KeyError, ErrPassword, ErrPermissions and those of the file system. A
+// URI of a key service is a *KeyError: make a signer with the package of that service.
+func Load(ctx context.Context, path string, o LoadOptions) (Signer, error) {
+	if scheme, _, ok := strings.Cut(path, "://"); ok {
+		return nil, sigkey.Errorf(sigkey.KindForeign, "%.40q is a key service, which Load does not speak", scheme).
+			Advise("make a signer with the package of the key service, and FromSigstore")
 	}
-	text, info, err := file.Read(ref, sigkey.MaxFileSize)
+	text, info, err := file.Read(path, keyfile.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
-	key, err := parsePrivate(ctx, text, o, func(encrypted bool) error { return checkMode(ref, info, encrypted, o) })
+	s, err := open(ctx, text, o, func(encrypted bool) error { return checkMode(path, info, encrypted, o) })
 	if err != nil {
-		return nil, fmt.Errorf("private key %s: %w", filepath.Base(ref), err)
+		return nil, fmt.Errorf("private key %s: %w", filepath.Base(path), sigkey.InFile(err, path))
 	}
-	return New(key, o.Signer)
+	return s, nil
 }
 
 // LoadPEM is Load for the text of a key file.
 func LoadPEM(ctx context.Context, text []byte, o LoadOptions) (Signer, error) {
-	if len(text) > sigkey.MaxFileSize {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrKey, sigkey.MaxFileSize)
+	return open(ctx, text, o, func(bool) error { return nil })
+}
+
+// open opens a key file. It calls allowed before it asks for a password.
+func open(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypted bool) error) (Signer, error) {
+	private, err := keyfile.ReadPrivate(text)
+	if err != nil {
+		return nil, err
 	}
-	key, err := parsePrivate(ctx, text, o, func(bool) error { return nil })
+	defer private.Clear()
+	if err := allowed(private.Encrypted()); err != nil {
+		return nil, err
+	}
+	var password func() ([]byte, error)
+	if o.Password != nil {
+		password = func() ([]byte, error) { return o.Password(ctx) }
+	}
+	key, err := private.Open(password)
 	if err != nil {
 		return nil, err
 	}
@@ -81,119 +113,18 @@ func LoadPEM(ctx context.Context, text []byte, o LoadOptions) (Signer, error) {
 }
 
 func checkMode(path string, info fs.FileInfo, encrypted bool, o LoadOptions) error {
-	open := runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
-	if open && !encrypted && !o.InsecurePermissions {
+	readable := runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
+	if readable && !encrypted && !o.InsecurePermissions {
 		return fmt.Errorf("%w: mode %04o; run chmod 600 on it", ErrPermissions, info.Mode().Perm())
 	}
 	if o.Logger == nil {
 		return nil
 	}
-	if open {
+	if readable {
 		o.Logger.Warn("private key is readable by others", "file", path, "mode", info.Mode().Perm().String())
 	}
 	if l, err := os.Lstat(path); err == nil && l.Mode()&fs.ModeSymlink != 0 {
 		o.Logger.Warn("private key is a symbolic link", "file", path)
-	}
-	return nil
-}
-
-func parsePrivate(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypted bool) error) (crypto.Signer, error) {
-	block, rest, err := sigkey.DecodePEM(text)
-	if err != nil {
-		return nil, err
-	}
-	// OpenSSL puts the curve's parameters before an EC key.
-	if block.Type == "EC PARAMETERS" {
-		if block, rest, err = sigkey.DecodePEM(rest); err != nil {
-			return nil, err
-		}
-	}
-	defer clear(block.Bytes)
-	if strings.TrimSpace(string(rest)) != "" {
-		return nil, fmt.Errorf("%w: something follows the first PEM block; give one key", ErrKey)
-	}
-	encrypted := block.Type == pemSigstore || block.Type == pemCosign
-	if err := allowed(encrypted); err != nil {
-		return nil, err
-	}
-	der := block.Bytes
-	if encrypted {
-		if der, err = decrypt(ctx, block.Bytes, o.Password); err != nil {
-			return nil, err
-		}
-		defer clear(der)
-		return parseDER("PRIVATE KEY", der)
-	}
-	return parseDER(block.Type, der)
-}
-
-func parseDER(pemType string, der []byte) (crypto.Signer, error) {
-	var key any
-	var err error
-	switch pemType {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(der)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(der)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(der)
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, fmt.Errorf("%w: encrypted PKCS#8 is not supported; decrypt it with openssl pkcs8 and import it with cosign import-key-pair", ErrKey)
-	case "PUBLIC KEY":
-		return nil, fmt.Errorf("%w: this is a public key; want the private key of the pair", ErrKey)
-	default:
-		return nil, fmt.Errorf("%w: PEM block %.40q is no private key", ErrKey, pemType)
-	}
-	if err != nil {
-		// The parser's error may quote what it read.
-		return nil, fmt.Errorf("%w: malformed %s", ErrKey, pemType)
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%w: a key of this type cannot sign", ErrKey)
-	}
-	return signer, nil
-}
-
-// decrypt opens cosign's encrypted keys. The parameters are checked first:
-// others than cosign's own would cost any amount of memory and time.
-func decrypt(ctx context.Context, data []byte, password func(context.Context) ([]byte, error)) ([]byte, error) {
-	if err := checkEncryption(data); err != nil {
-		return nil, err
-	}
-	if password == nil {
-		return nil, fmt.Errorf("%w: the key is encrypted", ErrPassword)
-	}
-	pw, err := password(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPassword, err)
-	}
-	der, err := encrypted.Decrypt(data, pw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the key does not open with it", ErrPassword)
-	}
-	return der, nil
-}
-
-func checkEncryption(data []byte) error {
-	root, err := strictjson.Parse(data)
-	if err != nil {
-		return fmt.Errorf("%w: encrypted key: %w", ErrKey, err)
-	}
-	kdf, cipher := root.Get("kdf"), root.Get("cipher")
-	if !kdf.Get("name").Is("scrypt") || !cipher.Get("name").Is("nacl/secretbox") {
-		return fmt.Errorf("%w: encrypted key: want scrypt and nacl/secretbox", ErrKey)
-	}
-	n, _ := kdf.Get("params").Get("N").Int()
-	r, _ := kdf.Get("params").Get("r").Int()
-	p, _ := kdf.Get("params").Get("p").Int()
-	switch n {
-	case 32768, 65536, 131072:
-	default:
-		return fmt.Errorf("%w: encrypted key: scrypt N=%d, want 32768, 65536 or 131072", ErrKey, n)
-	}
-	if r != 8 || p != 1 {
-		return fmt.Errorf("%w: encrypted key: scrypt r=%d p=%d, want r=8 p=1", ErrKey, r, p)
 	}
 	return nil
 }

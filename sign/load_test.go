@@ -22,11 +22,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -88,7 +90,7 @@ func TestGenerateAndLoadEveryAlgorithm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key, err := sigkey.ParsePEM(public)
+			key, err := keyfile.ParsePublic(public)
 			if err != nil || key.ID() != pair.ID {
 				t.Errorf("public key %v, %v; want %s", key, err, pair.ID)
 			}
@@ -263,10 +265,13 @@ func TestAttack_S3_PasswordsReachNoErrorOrLog(t *testing.T) {
 	}
 }
 
+// sealedOnce is an encrypted text. To derive its key takes seconds under the race detector.
+var sealedOnce = sync.OnceValues(func() ([]byte, error) { return encrypted.Encrypt([]byte("der"), []byte(secret)) })
+
 // encryptedWith returns a key file whose JSON has been changed.
 func encryptedWith(t testing.TB, change func(map[string]any)) []byte {
 	t.Helper()
-	sealed, err := encrypted.Encrypt([]byte("der"), []byte(secret))
+	sealed, err := sealedOnce()
 	if err != nil {
 		t.Fatal(err)
 	}

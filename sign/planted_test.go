@@ -54,7 +54,7 @@ func TestAttack_E4_SignatureIsNotHiddenInAForeignManifest(t *testing.T) {
 	}
 }
 
-// Who may push writes the tag anew, with the same layers as another media type.
+// A writer writes the tag again, with the same layers as another media type.
 func TestAttack_S2_ASignatureOfAnotherMediaTypeIsNotThere(t *testing.T) {
 	r := registrytest.New(registrytest.Options{})
 	store := r.Store()

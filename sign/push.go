@@ -8,10 +8,15 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// PushAndSign pushes an image, or an index with all that it lists, by digest,
-// signs it, reads both back, and only then sets the tag: no tag ever points at an
-// image that is not signed. The tag is read back too, see registry.ConfirmTag. With an error the tag is as it was; only
-// where setting it or reading it back failed may it lead to the signed image.
+// PushAndSign pushes an image, signs it, and then sets its tag. The tag never
+// points at an unsigned image. The steps are:
+//
+//  1. Push the image by digest, an index with everything it lists.
+//  2. Sign it, as Image does, and read the signatures back.
+//  3. Set the tag and read it back, see registry.ConfirmTag.
+//
+// If the first two steps fail, the tag is unchanged. If the third fails, the tag
+// is unchanged or points at the signed image.
 func PushAndSign(ctx context.Context, repo registry.Store, tag name.Tag, image registry.Pushable, o ImageOptions, signers ...Signer) (*Signed, error) {
 	if _, err := newJob(repo, o, signers); err != nil {
 		return nil, err // before anything is sent

@@ -49,7 +49,7 @@ func failingAt(step string, inner registry.Store, image name.Digest) registry.St
 func TestPushAndSignThatFailsIsNoSuccess(t *testing.T) {
 	for step, c := range map[string]struct {
 		want error
-		sent bool // the tag, so that it may be set
+		sent bool // the tag may be set
 	}{
 		"nothing":                        {nil, true},
 		"the image is not taken":         {registry.ErrUnavailable, false},

@@ -1,12 +1,39 @@
-// Package sign signs image digests, indexes with their children, and files.
+// Package sign signs container images and files.
 //
-// A [Signer] signs; [New] makes one of any crypto.Signer, [Load] of a key file,
-// [FromSigstore] of a sigstore signer such as a KMS key. [Image] attaches a
-// signature to a digest in a registry or layout, [PushAndSign] pushes an image
-// so that no tag ever points at it unsigned, [Blob] signs a file.
+// Signing an image takes a key and a digest:
 //
-// Every signature is verified with the signer's public key before it is
-// written, and read back from the store after it has been written.
+//	signer, err := sign.Load(ctx, "release.key", sign.LoadOptions{Password: password})
+//	...
+//	signed, err := sign.Image(ctx, store, digest, sign.ImageOptions{}, signer)
+//
+// # Signers
+//
+// A [Signer] holds one private key. There are three ways to get one:
+//
+//   - [Load] and [LoadPEM] read a key file, as cosign or openssl write it.
+//   - [New] takes any crypto.Signer.
+//   - [FromSigstore] takes a signer of the sigstore module, such as a KMS key.
+//
+// Keys are ECDSA P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits.
+// [Generate] makes a key pair.
+//
+// # What is signed
+//
+//   - [Image] signs the digest of a manifest, with ImageOptions.Recursive that of
+//     every manifest an index lists, and attaches the signature to it.
+//   - [PushAndSign] pushes an image, signs it, and only then sets its tag.
+//   - [Blob] signs the bytes of a file and returns a Sigstore bundle.
+//
+// Only digests are signed. Resolve a tag first, once, and sign its digest.
+//
+// # What is checked
+//
+//   - Before a signature is written, it is verified with the signer's public key.
+//   - After a signature was written to a store, it is read back.
+//   - A signature that is there already is kept, and none is added.
+//
+// All functions are safe for concurrent use. They return when the context ends,
+// even if a signer does not.
 package sign
 
 import (
@@ -27,22 +54,24 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/signer"
 )
 
-// Errors of this package, for errors.Is. Errors of the store are those of
-// package registry.
+// Errors of this package, for errors.Is. A store's errors are those of package
+// registry.
 var (
 	// ErrKey: a key is too weak, of an unsupported type, or malformed.
 	ErrKey = sigkey.ErrKey
 	// ErrSigner: a signer failed, or returned something other than its
 	// signature over the message.
 	ErrSigner = signer.ErrSigner
-	// ErrOptions: the call contradicts itself, or lacks something.
+	// ErrOptions: an argument is missing, or contradicts another one.
 	ErrOptions = errors.New("wrong use")
 )
 
-// Signer signs messages with one key. Sigstore's and go-securesystemslib's
-// DSSE signers fit. An implementation hashes as its key requires, is safe for
-// concurrent use, and should honour the context; where it does not, callers of
-// this package get their answer when the context ends all the same.
+// Signer signs messages with one key. The DSSE signers of go-securesystemslib
+// are Signers. An implementation
+//
+//   - hashes the message as its key requires,
+//   - is safe for concurrent use,
+//   - returns early when the context ends, if it can.
 type Signer interface {
 	// Sign returns the signature over message.
 	Sign(ctx context.Context, message []byte) ([]byte, error)
@@ -50,23 +79,25 @@ type Signer interface {
 	Public() crypto.PublicKey
 }
 
-// SignerOptions choose among the algorithms of one key. The zero value is what
-// most verifiers expect.
+// SignerOptions choose among the algorithms of one key. Most verifiers expect
+// the zero value.
 type SignerOptions struct {
-	// Hash is used with ECDSA. Zero: the curve's own, SHA-256, SHA-384 or
-	// SHA-512. cosign verifies signatures of P-384 and P-521 keys only with
-	// SHA-256, or when told with --signature-digest-algorithm.
+	// Hash is the hash that ECDSA signs: SHA-256, or the curve's own. Zero: the
+	// curve's own, which is SHA-256, SHA-384 or SHA-512. Without its flag
+	// --signature-digest-algorithm, cosign verifies P-384 and P-521 keys only over
+	// SHA-256.
 	Hash crypto.Hash
-	// PSS selects RSASSA-PSS. Zero: PKCS#1 v1.5, which cosign and
-	// containers/image expect. Both are with SHA-256.
+	// PSS selects RSASSA-PSS with SHA-256. False: PKCS#1 v1.5 with SHA-256, which
+	// cosign and containers/image verify.
 	PSS bool
-	// Prehash selects Ed25519ph, as cosign signs. Zero: pure Ed25519, which
+	// Prehash selects Ed25519ph, which cosign writes. False: pure Ed25519, which
 	// cosign, containers/image and in-toto verify.
 	Prehash bool
 }
 
-// New makes a Signer of a private key: ECDSA P-256, P-384 or P-521, Ed25519, or
-// RSA of 2048 to 4096 bits. Other keys and combinations are ErrKey.
+// New returns a Signer for a private key: ECDSA P-256, P-384 or P-521, Ed25519,
+// or RSA of 2048 to 4096 bits. It returns ErrKey for any other key, and for
+// options that do not fit the key.
 func New(key crypto.Signer, o SignerOptions) (Signer, error) {
 	if key == nil {
 		return nil, fmt.Errorf("%w: no private key", ErrKey)
@@ -117,13 +148,15 @@ func (s *keySigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return s.SignHashed(ctx, &sigkey.Message{Bytes: message})
 }
 
-// SignHashed signs a message of which the hash is enough.
+// SignHashed signs a message by its hash alone.
 func (s *keySigner) SignHashed(_ context.Context, m *sigkey.Message) ([]byte, error) {
 	return s.key.Sign(rand.Reader, m.Sum(s.opts.HashFunc()), s.opts)
 }
 
-// FromSigstore makes a Signer of a sigstore signer: a KMS or hardware key, or
-// a key that sigstore has loaded.
+// FromSigstore returns a Signer for a signer of the sigstore module: a key in a
+// key service, in hardware, or one that the module has loaded. It returns
+// ErrSigner if the signer does not tell its public key, and ErrKey if that key
+// is unusable.
 func FromSigstore(ctx context.Context, s signature.Signer) (Signer, error) {
 	public, err := s.PublicKey(options.WithContext(ctx))
 	if err != nil {
@@ -146,8 +179,7 @@ func (s sigstoreSigner) Sign(ctx context.Context, message []byte) ([]byte, error
 	return s.signer.SignMessage(bytes.NewReader(message), options.WithContext(ctx))
 }
 
-// checkSigners returns the signers with the identities of their keys, each key
-// once.
+// checkSigners returns the signers with their public keys, each key once.
 func checkSigners(signers []Signer) ([]signer.Checked, error) {
 	checked, err := signer.Check(signers)
 	if errors.Is(err, signer.ErrNone) {

@@ -8,7 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// judgedConfig judges an image of which the config is this text.
+// judgedConfig judges an image whose config is this text.
 func judgedConfig(t *testing.T, require, config string) error {
 	t.Helper()
 	w := newWorld(t)

@@ -58,7 +58,7 @@ func TestAttack_E22_BundlesThatNameACostlyKeyTakeNoTime(t *testing.T) {
 	}
 }
 
-// A check with RSA makes two operations, each of which takes longer than one with P-256.
+// A check with RSA makes two operations, and each takes longer than one with P-256.
 func TestAttack_E22_ChecksWithRSAAreChargedByWhatTheyTake(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 4096)
 	if err != nil {

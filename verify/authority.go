@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"strconv"
 	"strings"
 
+	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 )
 
@@ -35,11 +37,17 @@ const hashedPerCheck = 128 << 10
 func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 	var found []*trustedKey
 	why := []error{evidence.ErrNotByKey}
+	shown := p.signedEvidence(p.opened.Signatures, c.now)
+	shared := &sharedWork{ctx: c.ctx, left: &p.work.certificates, done: make(map[any]finished)}
+	shown.Once = shared.once
 	for i, err := range c.candidates(p) {
 		if err != nil {
 			return nil, nil, err
 		}
-		known, err := i.identity.Signed(c.ctx, p.signedEvidence(p.opened.Signatures, c.now))
+		known, err := i.identity.Signed(c.ctx, shown)
+		if shared.stopped != nil {
+			return nil, nil, shared.stopped
+		}
 		if err == nil && known.Principal == "" {
 			err = errors.New("the authority of " + i.Name + " does not say who it is")
 		}
@@ -48,7 +56,7 @@ func (c *checking) vouchers(p *piece) ([]*trustedKey, *problem, error) {
 			continue
 		}
 		vouched := *i
-		vouched.notAfter, vouched.who = known.Until, i.authority+" "+known.Principal
+		vouched.notAfter, vouched.who, vouched.signedAt = known.Until, i.authority+" "+known.Principal, known.SignedAt
 		if vouched.revoked {
 			return []*trustedKey{&vouched}, nil, nil
 		}
@@ -85,4 +93,41 @@ func (c *checking) candidates(p *piece) iter.Seq2[*trustedKey, error] {
 			}
 		}
 	}
+}
+
+// sharedWork is what identities have had done about a piece of evidence.
+type sharedWork struct {
+	ctx  context.Context
+	left *checks
+	done map[any]finished
+	// stopped: no more checks may be made, or the context has ended.
+	stopped error
+}
+
+type finished struct {
+	made any
+	err  error
+}
+
+// once is policy.SignedEvidence.Once.
+func (s *sharedWork) once(key any, effort int, work func() (any, error)) (any, error) {
+	if s.stopped != nil {
+		return nil, s.stopped
+	}
+	if f, done := s.done[key]; done {
+		return f.made, f.err
+	}
+	if !s.left.take(max(effort, 0)) {
+		s.stopped = errTooManyChecks()
+		return nil, s.stopped
+	}
+	leave, err := budget.Work(s.ctx)
+	if err != nil {
+		s.stopped = err
+		return nil, err
+	}
+	defer leave()
+	made, err := work()
+	s.done[key] = finished{made, err}
+	return made, err
 }

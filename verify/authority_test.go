@@ -206,7 +206,7 @@ func (i domainIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (po
 			return known, nil
 		}
 	}
-	return policy.Recognized{}, errors.New("nobody of the domain")
+	return policy.Recognized{}, errors.New("no person of the domain")
 }
 
 const overlappingPolicy = `version: 1
@@ -407,7 +407,7 @@ func TestExplanationsNameIdentities(t *testing.T) {
 	}
 }
 
-// Whoever pushes certificates must not be able to have so many identities asked
+// A writer who pushes certificates must not be able to have so many identities asked
 // that those which count are not.
 func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
 	w, ca, a, jane := newWorld(t), newHouseCA(t), newPerson(t), newPerson(t)
@@ -457,7 +457,7 @@ func layoutOf(t *testing.T, w *world, ca *houseCA, role string) (v *verify.Verif
 	return v, payload, err
 }
 
-// Links count by their functionaries, whoever attached them, and by what.
+// Links count by their functionaries; who attached them, and how, does not matter.
 func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 	w, ca, carrier := newWorld(t), newHouseCA(t), newPerson(t)
 	v, payload, err := layoutOf(t, w, ca, "owner")
@@ -479,5 +479,62 @@ func TestALayoutThatIdentitiesWouldHaveToOwnIsRefused(t *testing.T) {
 		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "owners") {
 			t.Errorf("%s: %v", role, err)
 		}
+	}
+}
+
+// thriftyCA has the certificates of the house verified once for all of its identities.
+type thriftyCA struct {
+	*houseCA
+	effort  int
+	checked *int
+}
+
+func (ca thriftyCA) Matcher(settings map[string]any) (policy.Matcher, error) {
+	m, err := ca.houseCA.Matcher(settings)
+	return thriftyIdentity{m, ca}, err
+}
+
+type thriftyIdentity struct {
+	policy.Matcher
+	ca thriftyCA
+}
+
+func (i thriftyIdentity) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
+	_, err := e.Once(i.ca, i.ca.effort, func() (any, error) {
+		*i.ca.checked++
+		return nil, nil
+	})
+	if err != nil {
+		return policy.Recognized{}, err
+	}
+	known, err := i.Matcher.Signed(ctx, e)
+	known.SignedAt = e.Now.Add(-time.Minute)
+	return known, err
+}
+
+func TestWorkForIdentitiesIsDoneOncePerEvidence(t *testing.T) {
+	w, a, jane := newWorld(t), newPerson(t), newPerson(t)
+	ca := thriftyCA{newHouseCA(t), 16, new(int)}
+	for range 2 {
+		w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Duration(2+*ca.checked)*time.Hour)), jane))
+	}
+	res, err := w.judgedBy(ca, strings.Replace(identityPolicy, "by: release", "by: pair", 1), a)
+	isDenied(t, res, err, verify.ReasonThreshold, verify.ReasonCounted, verify.ReasonRepeated)
+	if *ca.checked != 2 {
+		t.Errorf("%d checks for two pieces of evidence and two identities, want 2", *ca.checked)
+	}
+	if res, err = w.judgedBy(ca, identityPolicy, a); err != nil || len(res.Keys) != 1 || res.Keys[0].SeenAt.IsZero() {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+func TestAttack_T20_WorkForIdentitiesIsCharged(t *testing.T) {
+	w, a, jane := newWorld(t), newPerson(t), newPerson(t)
+	ca := thriftyCA{newHouseCA(t), 1 << 20, new(int)}
+	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour)), jane))
+	res, err := w.judgedBy(ca, identityPolicy, a)
+	isDenied(t, res, err, verify.ReasonTooMuchEvidence, verify.ReasonTooMuchEvidence)
+	if *ca.checked != 0 {
+		t.Errorf("%d checks that cost more than there are", *ca.checked)
 	}
 }

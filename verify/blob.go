@@ -13,47 +13,65 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
-	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
 const (
-	// maxBundleBytes bounds one bundle, maxBundles how many are looked at.
-	maxBundleBytes = 32 << 20
-	maxBundles     = 1000
-	// maxHeldBlob is up to what size a pure Ed25519 signature over a blob can
-	// be verified, which needs all of it in memory.
+	maxSignatureBytes = 32 << 20 // of one signature of a file, with what holds it
+	maxSignatures     = 1000
+	// maxHeldBlob is the largest blob over which pure Ed25519 signatures are verified.
+	// They need all of it in memory.
 	maxHeldBlob = 64 << 20
 )
 
 // BlobResult is a positive decision about a file. Its JSON is a Report.
 type BlobResult struct {
-	// SHA256 is the digest of what was read and verified, in hex, and Size its
-	// number of bytes.
+	// SHA256 is the digest of the bytes that were verified, in hex.
 	SHA256 string
-	Size   int64
+	// Size is their number.
+	Size int64
 	// Keys are the trusted keys that have signed, as many as the threshold.
 	Keys []Principal
 }
 
-// Blob judges a file by the Sigstore bundles that are given for it (JSON, v0.1
-// to v0.3). It reads blob to its end; only what the caller reads a second time
-// may differ from what was verified, so compare SHA256 or keep the bytes.
+// Blob judges a file by signatures that the caller gives. It reads blob to its end.
+// A file that is read a second time may have changed: compare SHA256, or keep the
+// bytes.
 //
-// A bundle counts if and only if it is well-formed, offers a key, and either
-// holds a signature of a trusted key over the bytes, which are not those that a
-// signature about an image covers, or a statement signed by
-// one whose predicate type says that it is a signature and one of whose
-// subjects is the file's digest; if the key is in the role of Policy.Files and
-// neither revoked nor outside of its time; and if the key has not counted before.
-// The annotations that are asked for must stand in the statement; a signature
-// over the bytes has none. Threshold distinct keys: *BlobResult. Fewer, with all
-// bundles looked at or, as ReasonTooMuchEvidence, with as many as may be or after
-// 20,000 checks of signatures (see Image); no Policy.Files; a policy that has
-// expired; or a file whose SHA-256 is among DenyDigests: *Error. The file cannot
-// be read, or the context ends before that is known: that error.
-func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) (*BlobResult, error) {
+// Each signature is one of:
+//
+//   - a Sigstore bundle in JSON, v0.1 to v0.3: over the bytes (messageSignature), or
+//     of a statement (dsseEnvelope)
+//   - cosign's older bundle, {"base64Signature": ...}
+//   - a detached signature over the bytes: raw, or in base64
+//
+// A signature counts if
+//
+//   - a key of the policy made it, in the role of Policy.Files, that is valid now and
+//     not revoked; one key counts once,
+//   - over the bytes: no signature about an image covers the same bytes, and the
+//     messageDigest, if there is one, is the file's; only SHA-256, SHA-384 and SHA-512
+//     are read,
+//   - of a statement: its predicate type is the one for signatures, a subject is the
+//     file's digest, and it holds the annotations that the policy asks for. A signature
+//     over the bytes has none.
+//
+// A bundle with a certificate does not count.
+//
+// Blob returns a *BlobResult if as many distinct keys have signed as the threshold
+// says. Otherwise it returns an *Error:
+//
+//   - ReasonNoRule: there is no Policy.Files
+//   - ReasonPolicyExpired
+//   - ReasonDeniedDigest: the file's SHA-256 is among DenyDigests
+//   - ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold
+//   - ReasonTooMuchEvidence: more than 1000 signatures, one above 32 MiB, or more
+//     than 20,000 checks, see Image
+//
+// If blob cannot be read, or the context ends first, Blob returns that error. A pure
+// Ed25519 signature does not verify over more than 64 MiB.
+func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
@@ -62,12 +80,12 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, bundles ...[]byte) 
 	if denied := f.denied(); denied != nil {
 		return nil, f.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
-	o, err := f.decide(ctx, bundles)
+	o, err := f.decide(ctx, signatures)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(o.unmet) > 0:
-		return nil, f.refuse(o, len(bundles))
+		return nil, f.refuse(o, len(signatures))
 	}
 	return &BlobResult{SHA256: f.sum, Size: size, Keys: o.keys}, nil
 }
@@ -93,7 +111,7 @@ type fileDecision struct {
 	log     ledger
 }
 
-// denied is the denial that holds whatever bundles there are.
+// denied returns the denial that holds for every signature.
 func (f *fileDecision) denied() *problem {
 	if f.v.policy.files == nil {
 		return problemf(ReasonNoRule, "the policy says nothing about files")
@@ -101,29 +119,29 @@ func (f *fileDecision) denied() *problem {
 	return f.v.deniesAll("sha256:"+f.sum, f.now)
 }
 
-// decide judges bundles in order. Its branches:
+// decide judges signatures in order. Its branches:
 //
 //   - gather: the context has ended: its error.
-//   - gather: there are too many bundles, or one is too large: no more is looked at.
-//   - open: it is not well-formed, or offers a certificate: it is recorded.
-//   - check: no more checks may be made: it is recorded, and no more is looked at.
-//   - check: no key of the policy has signed it, or none that counts now: it is recorded.
+//   - gather: there are too many signatures, or one is too large: the rest is not read.
+//   - open: the signature is malformed, or offers a certificate: it is recorded.
+//   - check: no more checks may be made: it is recorded, and the rest is not read.
+//   - check: no key of the policy has made it, or none that counts now: it is recorded.
 //   - check: it is not about the file: it is recorded.
-//   - judge: it is an attestation, or lacks annotations, or its signer is not in the role,
-//     or has counted: it is recorded.
-//   - judge: it counts, and there is enough: no more is looked at.
-func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome, err error) {
+//   - judge: it is an attestation, lacks annotations, or its signer is not in the role or
+//     has counted: it is recorded.
+//   - judge: it counts. If that is enough, the rest is not read.
+func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outcome, err error) {
 	files := f.v.policy.files
 	r := &rule{root: files, leaves: []*need{files}, asked: files.role.keys}
 	e := newEvaluation(r, newConditions(f.v.policy, name.Digest{}, f.now), &f.log)
 	c := &checking{ctx: ctx, policy: f.v.policy, rule: r, now: f.now, log: &f.log, subject: subject{"sha256:" + f.sum, f.digestBy}}
 	work := newWorkload(PlaceGiven, 0)
-	for i, text := range bundles {
+	for i, text := range signatures {
 		if ctx.Err() != nil {
 			return o, ctx.Err()
 		}
-		if i >= maxBundles || len(text) > maxBundleBytes {
-			f.log.overflow = fmt.Errorf("more than %d bundles, or one of more than %d bytes", maxBundles, maxBundleBytes)
+		if i >= maxSignatures || len(text) > maxSignatureBytes {
+			f.log.overflow = fmt.Errorf("more than %d signatures, or one of more than %d bytes", maxSignatures, maxSignatureBytes)
 			break
 		}
 		p := &piece{from: origin{format: registry.FormatBundle}, work: &work}
@@ -145,9 +163,9 @@ func (f *fileDecision) decide(ctx context.Context, bundles [][]byte) (o outcome,
 	return o, err
 }
 
-// open reads a bundle, and says why its signatures cannot be checked; nil: they can.
+// open reads a signature, and says why it cannot be checked; nil: it can.
 func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
-	opened, err := evidence.Open(bundle.MediaTypeV03, nil, text)
+	opened, err := evidence.OpenFile(text)
 	switch {
 	case opened != nil && opened.Certificate:
 		return &problem{ReasonCertificate, evidence.ErrNotByKey.Error()}
@@ -160,10 +178,10 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 		return nil
 	}
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
-		return &problem{ReasonWrongType, "the file is what a signature about an image covers: its signature says nothing about a file"}
+		return &problem{ReasonWrongType, "the file is what an image signature covers: its signature is not about a file"}
 	}
-	if opened.SHA256 != nil && !bytes.Equal(opened.SHA256, f.message.Sum(crypto.SHA256)) {
-		p.stranger = &problem{ReasonWrongSubject, "it is about a file with another digest"}
+	if opened.Digest != nil && !bytes.Equal(opened.Digest, f.message.Sum(opened.Hash)) {
+		return problemf(ReasonWrongSubject, "it is about a file with another %s digest", opened.Hash)
 	}
 	opened.Signed, p.bytewise = f.message, true
 	return nil
@@ -179,15 +197,15 @@ func (f *fileDecision) digestBy(algorithm string) (string, bool, error) {
 	return hex.EncodeToString(f.message.Sum(h)), true, nil
 }
 
-// refuse is the denial of a file that so many bundles were given for.
-func (f *fileDecision) refuse(o outcome, bundles int) *Error {
+// refuse returns the denial of a file for which so many signatures were given.
+func (f *fileDecision) refuse(o outcome, signatures int) *Error {
 	e := f.denial(o.unmet[0].Reason, o.unmet[0].Detail)
 	switch {
 	case f.log.overflow != nil:
 		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(f.log.overflow.Error(), maxDetail)
 		e.Limit = registry.LimitOf(f.log.overflow)
 	case e.Reason == ReasonThreshold:
-	case bundles > 0:
+	case signatures > 0:
 		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
 	default:
 		e.Reason, e.Detail = ReasonNoSignature, "no signature was given"

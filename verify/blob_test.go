@@ -129,7 +129,7 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // The signature of evidence is no signature of the file that its signed bytes
-// would be, and nobody is made to sign such a file.
+// would be, and no signer is made to sign such a file.
 func TestAttack_E3_WhatASignatureAboutAnImageCoversIsNoFile(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)

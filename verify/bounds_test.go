@@ -35,7 +35,7 @@ func TestAttack_E9_SignatureChecksOfOneJudgementAreBounded(t *testing.T) {
 	image := newWorld(t).image
 	text := statement(intoto.PredicateSignature, about(image))
 	forged := fmt.Sprintf(`{"sig":%q}`, base64.StdEncoding.EncodeToString([]byte("made by nobody")))
-	flood := piece{"64 signatures of nobody", ".att", registry.Item{
+	flood := piece{"64 signatures of no key", ".att", registry.Item{
 		Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
 		Payload: fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`, dsse.PayloadTypeInToto,
 			base64.StdEncoding.EncodeToString([]byte(text)), strings.Repeat(forged+",", dsse.MaxSignatures-1)+forged),
@@ -144,7 +144,7 @@ func TestAttack_I2_WhatAnIndexListsOverAndOverIsReadOnce(t *testing.T) {
 	}
 }
 
-// Nothing but a denial comes of a manifest's layers of other types, so that one
+// Nothing but a denial comes of a manifest's layers of other types: one
 // record says it.
 func TestAttack_E9_LayersOfOtherTypesAreRecordedOnce(t *testing.T) {
 	image := newWorld(t).image

@@ -12,26 +12,27 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// PlaceGiven is where evidence was found that Bundles was given.
+// PlaceGiven is the place of evidence that the caller gave to Bundles or Blob.
 const PlaceGiven registry.Place = "given"
 
-// Bundles judges subject by Sigstore bundles (JSON, v0.1 to v0.3) that the caller
-// holds, and by nothing else: no registry is asked, nothing is cached. That is for
-// admission controllers, offline checks and tests; the image itself may be
-// anywhere.
+// Bundles judges subject by the Sigstore bundles that the caller gives, in JSON of
+// v0.1 to v0.3. It asks no registry and caches nothing. It is for admission
+// controllers, offline checks and tests.
 //
-// The decision is that of Image, in the same order, with the bundles as the only
-// evidence. What rests on the image itself cannot be judged: a requirement about
-// its config, or a subject that is named by SHA-384 or SHA-512 alone, ends in an
-// *UndecidedError where it is needed. A bundle above Limits.MaxPayloadBytes is
-// ignored with ReasonTooLarge; more bundles than Limits.MaxItems, or more checks than
-// Image makes for one place, are ReasonTooMuchEvidence, unless those before are
-// enough.
+// The decision is that of Image with the bundles as the only evidence, except:
 //
-// DenyDigests are compared with the subject alone, not with what an index lists: judge
-// the manifest that is to run.
+//   - A requirement that needs the image itself is an *UndecidedError: one about its
+//     config, or a statement that names the subject by SHA-384 or SHA-512 alone.
+//   - DenyDigests are compared with the subject alone, not with what an index
+//     lists. Judge the manifest that will run.
 //
-// The bundles must not be changed until Bundles has returned.
+// Limits, as long as the bundles before do not satisfy the policy:
+//
+//   - A bundle above Limits.MaxPayloadBytes does not count: ReasonTooLarge.
+//   - More bundles than Limits.MaxItems, or more checks of signatures than Image makes
+//     for one place, are ReasonTooMuchEvidence.
+//
+// The caller must not change the bundles until Bundles has returned.
 func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...[]byte) (*Result, error) {
 	if _, err := registry.HashOf(subject); err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...
 
 var errNoRegistry = errors.New("the image itself is needed, and no registry was given")
 
-// noRegistry is a registry.Reader for judgements by what the caller holds.
+// noRegistry is a registry.Reader that has nothing.
 type noRegistry struct{}
 
 func (noRegistry) refuse(op string, ref name.Reference) error {

@@ -166,7 +166,7 @@ func TestAttack_P8_SharedStoreIsBelievedOnlyAsItWasPut(t *testing.T) {
 	isJudged("it has ended", process(t, p, store, clock))
 }
 
-// Whoever has the key may have written in another form, as programs of another
+// An owner of the key may have written in another form, as programs of another
 // version do: what is not understood is judged.
 func TestASharedValueThatIsNoDecisionIsJudged(t *testing.T) {
 	w := newWorld(t)
@@ -221,7 +221,7 @@ func TestADecisionThatCannotBeWrittenIsNotShared(t *testing.T) {
 	}
 }
 
-// Whoever keeps decisions for long does so for itself.
+// A process that keeps decisions for long does so for itself.
 func TestAttack_T5_DecisionIsUsedNoLongerThanItIsKept(t *testing.T) {
 	w, a, b, c := newWorld(t), newPerson(t), newPerson(t), newPerson(t)
 	p, at, store := loaded(t, policyText, a, b, c), time.Now(), &shelf{}

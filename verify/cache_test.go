@@ -56,7 +56,7 @@ func (c *counting) Referrers(ctx context.Context, subject name.Digest) iter.Seq2
 	}
 }
 
-// begun waits until somebody asks.
+// begun waits until a caller asks.
 func (c *counting) begun(t *testing.T) {
 	t.Helper()
 	for range 5000 {
@@ -65,7 +65,7 @@ func (c *counting) begun(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatal("nobody asks")
+	t.Fatal("no caller asks")
 }
 
 func TestDecisionsAreKeptNoLongerThanTheyMayBe(t *testing.T) {
@@ -442,7 +442,7 @@ func TestADenialForOneStoreIsNoneForAnother(t *testing.T) {
 		isDenied(t, res, err, verify.ReasonNoSignature)
 	}
 	for _, r := range []registry.Reader{wrapped{withHeaders{bare.store, nil}}, wrapped{withHeaders{bare.store, nil}}} {
-		res, err := v.Image(t.Context(), r, w.image) // nobody knows whether these are the same
+		res, err := v.Image(t.Context(), r, w.image) // whether these are the same is unknown
 		isDenied(t, res, err, verify.ReasonNoSignature)
 	}
 	has := &counting{Store: w.store}

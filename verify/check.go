@@ -117,7 +117,11 @@ func (c *checking) unsigned(p *piece) {
 	default:
 		why = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
 	}
-	c.log.note(p.from, "", nil, why.reason, why.detail)
+	detail := why.detail
+	if misfit := p.misfit(); misfit != "" {
+		detail += ": " + misfit
+	}
+	c.log.note(p.from, "", nil, why.reason, detail)
 	c.offer(p)
 }
 
@@ -137,6 +141,9 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 		case why != nil:
 			c.log.note(p.from, key.ID(), nil, why.reason, why.detail)
 		default:
+			if seen.IsZero() {
+				seen = key.signedAt
+			}
 			f.by, f.seenAt = signatory{key.ID(), key.Name, key.who, key.notAfter}, seen
 			yield(f)
 		}

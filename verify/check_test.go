@@ -73,7 +73,7 @@ func TestRevokedKeysAttestationsAreCheckedWithinTheBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	signatures := fmt.Sprintf(`{"sig":%q}`, base64.StdEncoding.EncodeToString(sig)) + strings.Repeat(`,{"sig":"AQI="}`, dsse.MaxSignatures-1)
-	flood := piece{"64 signatures of which one is the key's", ".att", registry.Item{
+	flood := piece{"64 signatures, one by the key", ".att", registry.Item{
 		Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
 		Payload: fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`, dsse.PayloadTypeInToto,
 			base64.StdEncoding.EncodeToString([]byte(text)), signatures),
@@ -205,7 +205,7 @@ func TestALayoutWhoseOwnersCountNoMoreIsMetByNothing(t *testing.T) {
 	}
 }
 
-// A layout that a program gives, and nobody can read, is met by no links.
+// An unreadable layout that a program gives is met by no links.
 func TestALayoutThatIsNoneIsRefused(t *testing.T) {
 	for _, text := range []string{`{"payload":"e30="}`, "{}", "x"} {
 		p := requiring(t, policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "intoto", By: "signers", LinkConditions: policy.LinkConditions{LayoutEnvelope: []byte(text)}}})

@@ -45,6 +45,7 @@ type trustedKey struct {
 	identity            policy.Matcher // nil: the key
 	authority           string         // of identity
 	who                 string         // whom identity has recognised in a piece of evidence
+	signedAt            time.Time      // when whom identity has recognised had signed it
 	notBefore, notAfter time.Time
 	revoked             bool
 	revokedAt           time.Time // of a key

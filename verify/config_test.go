@@ -211,7 +211,7 @@ func (panickingManifests) Manifest(context.Context, name.Reference) (registry.Ma
 	panic("a bug")
 }
 
-// What layers are called, and what is noted of them, is seen by whoever pulls.
+// What layers are called, and what is noted of them, is seen by everyone who pulls.
 func TestAttack_I7_SecretsInLayersNamesAreFound(t *testing.T) {
 	for label, c := range map[string]struct {
 		annotations map[string]string
@@ -251,7 +251,7 @@ func TestAttack_I7_SecretsInLayersNamesAreFound(t *testing.T) {
 	}
 }
 
-// Runtimes read configs without regard to case, so that what is spelt otherwise
+// Runtimes read configs without regard to case, so what is spelt otherwise
 // must not pass unseen.
 func TestAttack_I7_FieldsOfTheConfigInAnotherCaseAreRefused(t *testing.T) {
 	for label, c := range map[string]struct{ require, config string }{
@@ -293,7 +293,7 @@ func TestAConfigThatIsNoneMeetsNothing(t *testing.T) {
 	}
 }
 
-// Only what nobody can run is passed over: an entry for no platform that holds
+// Only what cannot run is passed over: an entry for no platform that holds
 // statements in place of layers.
 func TestAttack_I7_AnImageThatIsListedAsAnAttestationIsJudged(t *testing.T) {
 	text := strings.Replace(policyText, signatureRequired, configText, 1)

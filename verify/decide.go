@@ -78,7 +78,7 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 //   - record: all requirements are met: *Result; but for an index without an image that
 //     is not denied: *Error; that cannot be read: *UndecidedError.
 //   - record: the context has ended: its error.
-//   - record: no limit was reached, and something could not be read: *UndecidedError.
+//   - record: something could not be read: *UndecidedError.
 //   - record: otherwise *Error; where the rule only warns, *Result with it as Warning.
 func (d *decision) decide(ctx context.Context) (*Result, error) {
 	var denied *problem
@@ -207,7 +207,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 	case len(o.unmet) == 0:
 	case ctx.Err() != nil:
 		return nil, d.notVerified(ctx)
-	case d.log.gap() == ReasonUnreadable:
+	case len(d.log.unread) > 0:
 		return nil, d.undecided(d.log.unread)
 	default:
 		warning = d.denial(o.unmet[0].Reason, o.unmet[0].Detail)

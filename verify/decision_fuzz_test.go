@@ -14,7 +14,7 @@ import (
 )
 
 // sound fails the test where a decision is anything but a denial, no decision, or
-// what the good evidence alone gives: whoever changes evidence, in whatever way,
+// what the good evidence alone gives: an attacker who changes evidence, in whatever way,
 // cannot make it mean something else.
 func sound(t *testing.T, want, got *verify.Result, err error) {
 	t.Helper()
@@ -36,7 +36,7 @@ func sound(t *testing.T, want, got *verify.Result, err error) {
 	}
 }
 
-// seeds are pieces of evidence of which each is enough for one of the policies, and
+// seeds are pieces of evidence that are each enough for one of the policies, and
 // what the decision is then.
 func (c *cast) seeds(f *testing.F) (policies []*verify.Verifier, pieces []piece, results []*verify.Result) {
 	f.Helper()

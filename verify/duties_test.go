@@ -81,7 +81,7 @@ type duties struct {
 	*world
 	linked map[string]policy.Authority
 	ca     *houseCA
-	person person // whose key all certificates are about: it tells nobody apart
+	person person // whose key all certificates are about: it tells no persons apart
 }
 
 func newDuties(t *testing.T) *duties {
@@ -90,7 +90,7 @@ func newDuties(t *testing.T) *duties {
 	return &duties{newWorld(t), map[string]policy.Authority{"house": unitCA{ca}}, ca, newPerson(t)}
 }
 
-// signed is a statement by somebody, "jane build", or in several units "jane build+release".
+// signed is a statement by a person, "jane build", or in several units "jane build+release".
 func (d *duties) signed(by string, predicateType, predicate string, about name.Digest) []byte {
 	d.t.Helper()
 	who, units, _ := strings.Cut(by, " ")
@@ -213,7 +213,7 @@ func TestAttack_T7_PrincipalOfTwoAuthoritiesFillsOneRole(t *testing.T) {
 	}
 }
 
-// The same goes for whoever excuses what a scan has found.
+// The same goes for the person who excuses what a scan has found.
 func TestAttack_T7_ScannerExcusesNothingUnderSeparateDuties(t *testing.T) {
 	d := newDuties(t)
 	text := dutiesPolicy[:strings.Index(dutiesPolicy, "    require:")] + "    require:\n      - attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: releaser}\n"
@@ -241,7 +241,7 @@ func TestAttack_T7_ScannerExcusesNothingUnderSeparateDuties(t *testing.T) {
 	}
 }
 
-// Where a piece of evidence is missing, it may be the one that shows somebody in two
+// Where a piece of evidence is missing, it may be the one that shows a person in two
 // roles.
 func TestAttack_E12_MissingEvidenceFillsNoSeparateRole(t *testing.T) {
 	d := newDuties(t)
@@ -283,7 +283,7 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-// Whoever can push a copy of what somebody has signed for another image must not be
+// A writer who pushes a copy of what a person has signed for another image must not be
 // able to shut them out by that.
 func TestAttack_E2_CopiedSignatureShutsOutNoSeparateRole(t *testing.T) {
 	d := newDuties(t)
@@ -295,7 +295,7 @@ func TestAttack_E2_CopiedSignatureShutsOutNoSeparateRole(t *testing.T) {
 	}
 }
 
-// Keys are in one role each, as the policy is loaded, so that what they have signed
+// Keys are in one role each, as the policy is loaded, so what they have signed
 // waits for nothing.
 func TestKeysCountAtOnceWhereDutiesAreSeparate(t *testing.T) {
 	d, a, b := newDuties(t), newPerson(t), newPerson(t)

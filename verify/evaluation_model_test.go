@@ -181,7 +181,7 @@ func (m smallModel) pairOf(identity int, p shownPiece) pair {
 	return x
 }
 
-// maySign: duties are not separate, or all was read and nobody by this name, or by one
+// maySign: duties are not separate, or all was read and no person by this name, or by one
 // that is the same principal's, has signed in both roles.
 func (m smallModel) maySign(name int, pieces []shownPiece, unread bool) bool {
 	if !m.rule.separate {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -316,7 +317,7 @@ func (w *smallWorld) each(t *testing.T, rules []smallRule, pieces []shownPiece) 
 	var verdicts [3]atomic.Int64
 	var workers sync.WaitGroup
 	stride := int64(1)
-	if raceEnabled {
+	if race.Enabled {
 		stride = 6 // an evaluation shares nothing: the run without the detector has all rules
 	}
 	for range runtime.GOMAXPROCS(0) {

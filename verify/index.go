@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/httpcount"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
@@ -37,13 +38,14 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 	if err != nil {
 		return nil, err
 	}
+	ctx, requests := httpcount.Count(ctx)
 	entries, err := v.entries(ctx, r, index)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range entries {
 		if d.Digest == want && child.Context().Name() == index.Digest.Context().Name() {
-			return v.vouched(ctx, r, index, d)
+			return counted(v.vouched(ctx, r, index, d))(requests)
 		}
 	}
 	return nil, &Error{
@@ -65,6 +67,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 // ReasonNoPlatform; entries with different digests fit, so clients could
 // choose either, ReasonAmbiguousPlatform.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
+	ctx, requests := httpcount.Count(ctx)
 	w := platformWalk{v: v, r: r, platform: oci.AskedPlatform(platform)}
 	if err := w.walk(ctx, index); err != nil {
 		return nil, err
@@ -81,7 +84,17 @@ func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Resul
 	case w.found[0].denied != nil:
 		return nil, w.found[0].denied
 	}
-	return v.vouched(ctx, r, w.found[0].index, w.found[0].entry)
+	return counted(v.vouched(ctx, r, w.found[0].index, w.found[0].entry))(requests)
+}
+
+// counted adds to a result the number of requests that were sent for it.
+func counted(r *Result, err error) func(*httpcount.Counter) (*Result, error) {
+	return func(requests *httpcount.Counter) (*Result, error) {
+		if err == nil {
+			r.Requests = requests.Sent()
+		}
+		return r, err
+	}
 }
 
 // maxPlatformIndexes bounds the indexes that are read for one platform.

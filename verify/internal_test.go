@@ -22,7 +22,7 @@ func FuzzParseImage(f *testing.F) {
 		}
 		q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(1), MinVersion: "1.0.0"}}
 		if _, p := q.judge(v, v.created(), 0); p == nil && v.Config.User == "" {
-			t.Fatal("nobody runs it")
+			t.Fatal("no caller runs it")
 		}
 	})
 }

@@ -77,7 +77,7 @@ func (l *ledger) miss(from origin, err error) {
 	switch {
 	case registry.Unreadable(err):
 		reason = ReasonUnreadable
-		l.unread = append(l.unread, err)
+		l.unread = append(l.unread, fmt.Errorf("%s: %w", from.place, err))
 	case errors.Is(err, registry.ErrTooMany):
 		reason = ReasonTooMuchEvidence
 		l.overflow = err

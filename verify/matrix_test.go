@@ -77,7 +77,7 @@ func TestEachRequirementThatIsBrokenIsTheOneThatIsTold(t *testing.T) {
 		if strings.Contains(s.text, recently) {
 			all = append(all, broken{i + 1, "stale", verify.ReasonStale}, broken{i + 1, "from the future", verify.ReasonFuture})
 		}
-		if s.uri != "https://example.com/own" { // whose form nobody knows
+		if s.uri != "https://example.com/own" { // whose form is unknown
 			all = append(all, broken{i + 1, "malformed", verify.ReasonPredicate})
 		}
 	}

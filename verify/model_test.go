@@ -89,7 +89,7 @@ func (w *modelWorld) addGarbage(t *testing.T) {
 	}
 }
 
-// add adds every form of what somebody may sign about an image.
+// add adds every form of what a key may sign about an image.
 func (w *modelWorld) add(t *testing.T, who int, p person, image name.Digest, counts bool) {
 	t.Helper()
 	signature := statement(intoto.PredicateSignature, about(image))

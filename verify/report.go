@@ -68,6 +68,8 @@ type Report struct {
 	Evidence []Evidence `json:"evidence,omitzero"`
 	// DeniedChildren are the manifests that an index lists and the policy denies.
 	DeniedChildren []DeniedChild `json:"deniedChildren,omitempty"`
+	// Requests is how many requests were sent to registries for the decision.
+	Requests int `json:"requests,omitempty"`
 	// Index is the decision about the index that vouches for Digest.
 	Index *Report `json:"index,omitempty"`
 }
@@ -81,7 +83,7 @@ func ReportOf(image string, res *Result, err error) Report {
 	r := Report{
 		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule,
 		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
-		Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren,
+		Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
 	}
 	if image == "" {
 		r.Image = res.Reference
@@ -122,13 +124,13 @@ func failed(r Report, err error) Report {
 		r.Status, r.Digest, r.SHA256, r.Policy, r.Rule = StatusDenied, digestText(denied.Digest), denied.SHA256, denied.PolicyDigest, denied.Rule
 		r.Reason, r.Detail, r.Unmet, r.Evidence = denied.Reason, denied.Detail, denied.Unmet, written(denied.Evidence)
 		r.Limit = denied.Limit
-		asked = denied.Reference
+		asked, r.Requests = denied.Reference, denied.Requests
 	case errors.As(err, &undecided):
 		r.Status, r.Detail, r.Digest, r.Evidence = StatusUndecided, err.Error(), digestText(undecided.Digest), written(undecided.Evidence)
 		for _, c := range undecided.Causes {
 			r.Causes = append(r.Causes, c.Error())
 		}
-		asked = undecided.Reference
+		asked, r.Requests = undecided.Reference, undecided.Requests
 	default:
 		r.Status, r.Detail, r.Causes = StatusUndecided, err.Error(), []string{err.Error()}
 	}

@@ -45,6 +45,9 @@ type Result struct {
 	// Index is the decision about the index that vouches for this manifest;
 	// nil where the manifest itself is signed.
 	Index *Result
+	// Requests is how many requests were sent to registries for this call. Decisions
+	// from a cache, and work that another caller had begun, cost none.
+	Requests int
 
 	by *Verifier
 	// shared: a SharedCache has read it, and by is whoever asked.
@@ -97,8 +100,9 @@ type Principal struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Annotations are those that were signed along.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// SeenAt is when somebody whom the policy believes (Policy.Timestamps) has seen
-	// the signature; zero where that did not matter.
+	// SeenAt is when the signature existed at the latest: by an authority of
+	// Policy.Timestamps, where that mattered, or by the one that recognised the identity.
+	// Zero: that is not known.
 	SeenAt time.Time `json:"seenAt,omitzero"`
 }
 
@@ -152,6 +156,8 @@ type Error struct {
 	// Evidence is everything that was looked at, in order; beyond 2000 pieces only
 	// what has counted.
 	Evidence []Evidence
+	// Requests is as in Result.
+	Requests int
 }
 
 // Error says what was denied and why, and of each kind of evidence how much was
@@ -210,8 +216,10 @@ type UndecidedError struct {
 	// Evidence is everything that was looked at, in order; beyond 2000 pieces only
 	// what has counted.
 	Evidence []Evidence
-	// Causes are the errors of what could not be read.
+	// Causes are the errors of what could not be read. Each names its place.
 	Causes []error
+	// Requests is as in Result.
+	Requests int
 }
 
 // Error says what could not be decided and why.

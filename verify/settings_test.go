@@ -51,7 +51,7 @@ func TestLaterChangesToAPolicyDoNotReachItsVerifier(t *testing.T) {
 	isDenied(t, res, err, verify.ReasonBuilder)
 }
 
-// Whoever pushes signatures that name no key must not be able to have so many keys
+// A writer who pushes signatures that name no key must not be able to have so many keys
 // tried that those which count are not.
 func TestAttack_E9_KeysThatCannotCountUseUpNoChecks(t *testing.T) {
 	w := newWorld(t)

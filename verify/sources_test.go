@@ -37,7 +37,7 @@ func buildKitRun(t *testing.T, configSource, dependencies string) provenance.Fac
 	return f
 }
 
-// ciJob is what the environment says, of which pairs are names and values.
+// ciJob is what the environment says: pairs of names and values.
 func ciJob(t *testing.T, pairs ...string) provenance.Facts {
 	t.Helper()
 	env := make(map[string]string)
@@ -102,7 +102,7 @@ func TestAttack_E16_ARepositoryThatWasNotBuiltIsNoSource(t *testing.T) {
 		conditions string
 		facts      []provenance.Facts
 	}{
-		// BuildKit sorts sources from git by URL, so that what is ADDed comes first.
+		// BuildKit sorts sources from git by URL, so what is ADDed comes first.
 		"ADD beside the context":              {goodConditions, []provenance.Facts{buildKitRun(t, evilContext, goodContext+","+evilContext)}},
 		"ADD, local context":                  {goodConditions, []provenance.Facts{buildKitRun(t, localContext, goodContext)}},
 		"ADD, local context, own build type":  {goodConditions, []provenance.Facts{own, buildKitRun(t, localContext, goodContext)}},

@@ -108,7 +108,7 @@ func TestAttack_T5_OfARevokedKeyOnlyThatStandsWhichWasSeenBefore(t *testing.T) {
 		"another signature's":       {stampPolicy, func([]byte) string { return n.stamp(before, []byte("another")) }, false},
 		"another notary's":          {stampPolicy, func(s []byte) string { return newNotary(t).stamp(before, s) }, false},
 		"none":                      {stampPolicy, func([]byte) string { return "" }, false},
-		"nobody has asked":          {strings.Replace(stampPolicy, ", standsBefore: true", "", 1), func(s []byte) string { return n.stamp(before, s) }, false},
+		"no key asks":               {strings.Replace(stampPolicy, ", standsBefore: true", "", 1), func(s []byte) string { return n.stamp(before, s) }, false},
 		"the key has ended as well": {strings.Replace(stampPolicy, "standsBefore: true", "standsBefore: true, notAfter: 2026-06-01T00:00:00Z", 1), func(s []byte) string { return n.stamp(before, s) }, false},
 	} {
 		t.Run(label, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestAttack_T5_OfARevokedKeyOnlyThatStandsWhichWasSeenBefore(t *testing.T) {
 	}
 }
 
-// Whoever attaches a signature that was made since hides no earlier one.
+// A signature that was made since hides no earlier one.
 func TestAttack_T5_LaterSignaturesOfARevokedKeyHideNoEarlierOne(t *testing.T) {
 	n, a := newNotary(t), newPerson(t)
 	w := newWorld(t)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/httpcount"
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -200,6 +201,7 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //     met, and Unmet lists all of them. Where the rule only warns: Result, with
 //     the *Error as its Warning.
 func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Reference) (*Result, error) {
+	ctx, requests := httpcount.Count(ctx)
 	digest, isDigest := ref.(name.Digest)
 	if !isDigest {
 		desc, err := r.Resolve(ctx, ref)
@@ -215,27 +217,28 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
 		return inquiry{v: v, r: r, reference: digest.String(), image: digest}.answer(ctx)
 	})
-	return asked(result, err, ref.String(), digest)
+	return asked(result, err, ref.String(), digest, requests.Sent())
 }
 
 // asked gives a decision, which others may share, the reference that this caller
-// asked about, and the digest as this caller writes its repository.
-func asked(result *Result, err error, reference string, digest name.Digest) (*Result, error) {
+// asked about, the digest as this caller writes its repository, and the number of
+// requests that were sent for this caller.
+func asked(result *Result, err error, reference string, digest name.Digest, requests int) (*Result, error) {
 	switch e := err.(type) {
 	case *Error:
 		own := *e
-		own.Reference, own.Digest = reference, digest
+		own.Reference, own.Digest, own.Requests = reference, digest, requests
 		return nil, &own
 	case *UndecidedError:
 		own := *e
-		own.Reference, own.Digest = reference, digest
+		own.Reference, own.Digest, own.Requests = reference, digest, requests
 		return nil, &own
 	}
 	if err != nil {
 		return nil, err
 	}
 	own := *result
-	own.Reference, own.Digest = reference, digest
+	own.Reference, own.Digest, own.Requests = reference, digest, requests
 	if w := result.Warning; w != nil {
 		warning := *w
 		warning.Reference, warning.Digest = reference, digest

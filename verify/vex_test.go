@@ -126,7 +126,7 @@ func orders(n int) [][]int {
 	return all
 }
 
-// A doubt that cannot be dated, or of which nobody knows what it is about, is not
+// A doubt that cannot be dated, or whose subject is unknown, is not
 // passed over for an older excuse.
 func TestAttack_E12_DoubtsThatAreNotUnderstoodAreDoubts(t *testing.T) {
 	x := newVEXWorld(t, "")

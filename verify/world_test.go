@@ -27,7 +27,7 @@ import (
 
 var both = sign.ImageOptions{Formats: []registry.Format{registry.FormatBundle, registry.FormatSimpleSigning}}
 
-// world is a store with one image, and two keys of which the first is trusted.
+// world is a store with one image, and two keys; the first is trusted.
 type world struct {
 	t       *testing.T
 	store   registry.Store

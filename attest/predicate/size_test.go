@@ -11,6 +11,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 )
 
 // repeated makes a document of at least size bytes out of a head, an element that is
@@ -43,10 +44,11 @@ const spdxHead = `{"spdxVersion":"SPDX-2.3","dataLicense":"CC0-1.0","SPDXID":"SP
 	`"documentNamespace":"https://sbom.example/app","creationInfo":{"creators":["Tool: t"],"created":"2026-03-01T10:05:00Z"},`
 
 func TestDocumentsOf100MBAreNotCopied(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
-	const size = 100 << 20 / sizeDivisor
+	const size = 100 << 20
 	for _, c := range []struct {
 		typ, head, element, tail string
 		count                    func(any) int
@@ -95,6 +97,7 @@ func TestDocumentsOf100MBAreNotCopied(t *testing.T) {
 // Lists of findings and statements are read one by one: more of them than a JSON
 // document may have values are no problem.
 func TestListsAreNotBoundedByTheNumberOfValues(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
@@ -119,6 +122,7 @@ func TestListsAreNotBoundedByTheNumberOfValues(t *testing.T) {
 
 // What must be kept in memory as values is bounded in their number.
 func TestAttack_E6_PredicatesOfTooManyValuesAreRefused(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	data, _ := repeated(8<<20, `{"builder":{"id":"x:y"},"buildType":"x:y","materials":[`, `{"uri":"x:%d"}`, `]}`)
 	_, err := predicate.Parse("slsaprovenance02", data)
 	if !errors.Is(err, predicate.ErrInvalid) || !strings.Contains(err.Error(), "values") {

@@ -212,11 +212,11 @@ func TestDockerfileImagesMustBeResolved(t *testing.T) {
 		resolve func(context.Context, string) (string, error)
 		want    error
 	}{
-		"nobody resolves": {nil, attest.ErrOptions},
-		"it fails":        {func(context.Context, string) (string, error) { return "", failed }, failed},
-		"to nothing":      {func(context.Context, string) (string, error) { return "", nil }, provenance.ErrOrigin},
-		"to a tag":        {func(context.Context, string) (string, error) { return "latest", nil }, provenance.ErrOrigin},
-		"to upper case":   {func(context.Context, string) (string, error) { return strings.ToUpper(digestOf("a")), nil }, provenance.ErrOrigin},
+		"no resolver":   {nil, attest.ErrOptions},
+		"it fails":      {func(context.Context, string) (string, error) { return "", failed }, failed},
+		"to nothing":    {func(context.Context, string) (string, error) { return "", nil }, provenance.ErrOrigin},
+		"to a tag":      {func(context.Context, string) (string, error) { return "latest", nil }, provenance.ErrOrigin},
+		"to upper case": {func(context.Context, string) (string, error) { return strings.ToUpper(digestOf("a")), nil }, provenance.ErrOrigin},
 	} {
 		if _, err := provenance.Dockerfile(t.Context(), []byte("FROM a"), provenance.DockerfileOptions{Resolve: c.resolve}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -247,7 +247,7 @@ func TestTheDocumentOfBuildTypesNamesEveryParameter(t *testing.T) {
 		t.Helper()
 		document, anchor, _ := strings.Cut(buildType, "#")
 		if !strings.HasSuffix(document, "attest/provenance/buildtypes.md") {
-			return // a build type that somebody else documents
+			return // a build type that another project documents
 		}
 		body := sections[anchor]
 		if body == "" {

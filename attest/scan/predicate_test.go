@@ -14,7 +14,7 @@ import (
 
 var scanSubject = attest.Subject{Name: "app", Digest: map[string]string{"sha256": scannedManifest[len("sha256:"):]}}
 
-// Whoever reads the predicate must count what the report counts.
+// A reader of the predicate must count what the report counts.
 func TestPredicatesOfAScanCountWhatTheReportCounts(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	o := scan.Options{Scanner: scan.Tool{URI: "https://scanner.example"}, DB: scan.DB{LastUpdate: at}, FinishedOn: at}
@@ -105,7 +105,7 @@ func TestOneKnownTimeStandsForBoth(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	if vulns.Scanner.DB != nil {
-		t.Errorf("a database of which nothing is known: %+v", vulns.Scanner.DB)
+		t.Errorf("an unknown database: %+v", vulns.Scanner.DB)
 	}
 }
 

@@ -17,7 +17,7 @@ func sarifRun(rules, run string) string {
 }
 
 func TestAttack_E6_SARIFIsReadInBoundedTime(t *testing.T) {
-	var rules strings.Builder // more than eight, so that the map hashes
+	var rules strings.Builder // more than eight, which makes the map hash
 	for i := range 20 {
 		fmt.Fprintf(&rules, `,{"id":"r%d"}`, i)
 	}

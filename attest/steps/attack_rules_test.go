@@ -138,7 +138,7 @@ func TestAttack_T10_ArtifactsThatNoRuleMatches(t *testing.T) {
 	o.InsecureAllowUnmatched = true
 	b.accepts(open, [][]byte{signLink(t, sneaked, b.alice), links[1], links[2], links[3]}, o)
 
-	// SignLayout writes the last rule, so that others refuse it as well.
+	// SignLayout writes the last rule, and others refuse it as well.
 	b.refuses(steps.ReasonRule, b.signedLayout(), [][]byte{signLink(t, sneaked, b.alice), links[1], links[2], links[3]}, o)
 }
 
@@ -149,7 +149,7 @@ func TestAttack_T10_RulesAreEnforced(t *testing.T) {
 		step   string
 	}{
 		"compiled from other sources":   {func(b *build) { b.compile.Materials["src/main.go"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "compile"},
-		"a material that nobody wrote":  {func(b *build) { b.compile.Materials["src/evil.go"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "compile"},
+		"a material of no step":         {func(b *build) { b.compile.Materials["src/evil.go"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "compile"},
 		"a product that is not allowed": {func(b *build) { b.compile.Products["src/evil.go"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "compile"},
 		"sources changed on the way":    {func(b *build) { b.compile.Products["src/main.go"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "compile"},
 		"another binary in the image":   {func(b *build) { b.assemble.Materials["root/app"] = steps.Digests{"sha256": sum("evil")} }, steps.ReasonRule, "assemble"},

@@ -291,7 +291,7 @@ func TestAttack_T10_InspectionRunsNoCommand(t *testing.T) {
 		t.Fatal("a command ran")
 	}
 
-	// in-toto-golang runs it, so that the test could have failed.
+	// in-toto-golang runs it, so the test could have failed.
 	links := b.links()
 	must(t, inTotoVerify(t, layout, []person{b.owner}, map[string][]byte{
 		linkFile("write", b.alice): links[0], linkFile("compile", b.bob): links[1],

@@ -15,7 +15,7 @@ import (
 func TestLinksTravelAsAnAttestationByteForByte(t *testing.T) {
 	b := newBuild(t)
 	links, layout := b.links(), b.signedLayout()
-	links[1] = []byte(strings.Replace(string(links[1]), `"payloadType":`, `"payloadType" :`+"\n ", 1)) // as somebody else writes it
+	links[1] = []byte(strings.Replace(string(links[1]), `"payloadType":`, `"payloadType" :`+"\n ", 1)) // as another program writes it
 	statement, err := attest.NewStatement(steps.LinkPredicate{Links: links, Layout: layout}, attest.Subject{Digest: map[string]string{"sha256": b.image.Hex}})
 	must(t, err)
 	envelope, err := attest.Envelope(context.Background(), statement, newPerson(t, "p256").signer)

@@ -1,5 +1,4 @@
-// Command build is a complete integration of Hallmark as a build system would
-// write it, with no setup and no network:
+// Command build shows how a build system integrates Hallmark, with no setup and no network.
 //
 //	go run ./examples/build
 //

@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +28,7 @@ import (
 type scene struct {
 	hosted           *registrytest.Registry
 	repo             name.Repository
+	signer           sign.Signer
 	signed, unsigned name.Digest
 	policy           string
 }
@@ -34,17 +40,21 @@ func newScene(t *testing.T) *scene {
 	var err error
 	s.repo, err = name.NewRepository(registrytest.Start(t, s.hosted) + "/team/app")
 	must(t, err)
-	pair, err := sign.Generate(ctx, sign.KeyOptions{InsecureEmptyPassword: true})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	s.signer, err = sign.New(key, sign.SignerOptions{})
+	must(t, err)
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	must(t, err)
 	s.signed, err = registrytest.PushImage(ctx, s.hosted.Store(), s.repo.Tag("signed"), registrytest.ImageOptions{Seed: "signed"})
 	must(t, err)
 	s.unsigned, err = registrytest.PushImage(ctx, s.hosted.Store(), s.repo.Tag("unsigned"), registrytest.ImageOptions{Seed: "unsigned"})
 	must(t, err)
-	_, err = sign.Image(ctx, s.hosted.Store(), s.signed, sign.ImageOptions{}, pair.Signer)
+	_, err = sign.Image(ctx, s.hosted.Store(), s.signed, sign.ImageOptions{}, s.signer)
 	must(t, err)
 	dir := t.TempDir()
 	s.policy = filepath.Join(dir, "policy.yaml")
-	must(t, os.WriteFile(filepath.Join(dir, "release.pub"), pair.PublicPEM, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "release.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0o600))
 	s.write(t, "")
 	return s
 }

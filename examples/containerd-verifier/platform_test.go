@@ -18,18 +18,12 @@ import (
 // platforms is a scene whose images are in indexes.
 type platforms struct {
 	*scene
-	signer sign.Signer
-	n      int
+	n int
 }
 
 func newPlatforms(t *testing.T) *platforms {
 	t.Helper()
-	s := &platforms{scene: newScene(t)}
-	pair, err := sign.Generate(t.Context(), sign.KeyOptions{InsecureEmptyPassword: true})
-	must(t, err)
-	s.signer = pair.Signer
-	must(t, os.WriteFile(strings.TrimSuffix(s.policy, "policy.yaml")+"release.pub", pair.PublicPEM, 0o600))
-	return s
+	return &platforms{scene: newScene(t)}
 }
 
 // entry stores an image, and describes it for a platform; "": for none.

@@ -1,6 +1,7 @@
-// Command hallmark signs container images and files, verifies them, and shows
-// and copies the evidence about them. Its commands are those of package command,
-// without plug-ins.
+// Command hallmark signs, attests and verifies container images and files.
+//
+// Run "hallmark --help" for its commands. They are those of package command, without
+// plug-ins.
 package main
 
 import (

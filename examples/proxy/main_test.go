@@ -387,9 +387,9 @@ func TestAttack_P11_ConnectionsAreBounded(t *testing.T) {
 	}
 	must(t, first.Close())
 	if !answered(late, long) {
-		t.Error("a place that is free is given to nobody")
+		t.Error("a free place is not given away")
 	}
-	// All places are taken; the server ends all the same.
+	// All places are taken; the server still ends.
 	began := time.Now()
 	must(t, r.stop())
 	if took := time.Since(began); took > long {

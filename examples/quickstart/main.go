@@ -1,11 +1,15 @@
-// Command quickstart shows Hallmark's main job from end to end, with no setup
-// and no network: it starts a registry on loopback, pushes an image for two
-// platforms, signs it, verifies it, copies it with its evidence to a directory
-// and verifies it there; then it plays the attacker and shows each denial.
+// Command quickstart shows Hallmark's main job from push to denial, with no setup and no
+// network.
 //
 //	go run ./examples/quickstart
 //
-// It exits with 0 only where every step, and every attack, went as it should.
+// It starts a registry on loopback, and then:
+//
+//   - pushes an image for two platforms, signs it, and verifies it
+//   - copies it with its evidence to a directory, and verifies it there
+//   - plays the attacker, and shows each denial
+//
+// It exits with 0 only if every step succeeded and every attack was denied.
 package main
 
 import (
@@ -118,7 +122,7 @@ func (s *story) makeKeys(ctx context.Context) (err error) {
 		return err
 	}
 	trusted.Name = "release.pub"
-	s.say("   release.key is encrypted and stays with whoever releases; release.pub goes to whoever pulls.")
+	s.say("   release.key is encrypted and stays with the team that releases; release.pub goes to everyone who pulls.")
 	s.say("   key ID %s…, derived from the key itself", s.keys.ID[:16])
 	s.verifier, err = verify.New(policy.Signatures{Keys: []policy.PublicKey{trusted}, Threshold: 1}.Policy(), verify.Options{})
 	return err
@@ -178,7 +182,7 @@ func (s *story) copyToDisk(ctx context.Context) error {
 }
 
 func (s *story) replaceImage(ctx context.Context) error {
-	s.title("Attack: somebody who can write to the registry moves the tag to another image")
+	s.title("Attack: a writer to the registry moves the tag to another image")
 	evil, err := s.pushEvil(ctx, "replaced")
 	if err != nil {
 		return err
@@ -205,7 +209,7 @@ func (s *story) moveSignature(ctx context.Context) error {
 
 func (s *story) signWithWrongKey(ctx context.Context) error {
 	s.title("Attack: they sign their image with a key of their own")
-	evil, err := s.pushEvil(ctx, "signed by somebody else")
+	evil, err := s.pushEvil(ctx, "signed by another key")
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package netguard keeps requests to hosts of somebody else's choosing, such as those
-// that a registry redirects to, out of private networks.
+// Package netguard keeps requests out of private networks if another party has chosen
+// their host, such as a registry that redirects.
 package netguard
 
 import (
@@ -21,9 +21,9 @@ type Error struct{ Address string }
 // Error implements error.
 func (e *Error) Error() string { return fmt.Sprintf("%s is a private address", e.Address) }
 
-// Transport sends what a proxy carries as the transport does that it guards: there
-// the address dialled is the proxy's own, and the proxy decides what may be reached.
-// All else it dials itself, at no private address.
+// Transport sends requests, and dials no private address. Requests that go through a
+// proxy are sent by the guarded transport: it dials the proxy, which decides what may be
+// reached.
 type Transport struct{ proxied, direct *http.Transport }
 
 const dialTimeout = 10 * time.Second
@@ -47,8 +47,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections closes those of its own.
 func (t *Transport) CloseIdleConnections() { t.direct.CloseIdleConnections() }
 
-// Direct reports whether the environment names no proxy for a URL, so that the peer
-// of a connection is the host of the URL.
+// Direct reports whether the environment names no proxy for a URL. Then the peer of a
+// connection is the host of the URL.
 func Direct(u *url.URL) bool {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	return proxy == nil && err == nil
@@ -67,9 +67,8 @@ func WatchPeer(ctx context.Context, found func()) context.Context {
 	}})
 }
 
-// refusePrivate looks at the address that a name has resolved to, at the last
-// moment before it is dialled, so that no second answer of the name server can
-// differ from the one that was checked.
+// refusePrivate checks the address that a name has resolved to immediately before it is
+// dialled. A second answer of the name server cannot differ from the one checked.
 func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) error {
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil || IsPrivate(addr.Addr()) {

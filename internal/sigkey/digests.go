@@ -6,10 +6,9 @@ import (
 	"io"
 )
 
-// HashAll reads r to its end, hashing it by all algorithms that keys need, and
-// returns the message and its size. Up to keep bytes stay at hand, for pure
-// Ed25519, which has to see the message itself; of a longer message only the
-// hashes remain.
+// HashAll reads r to its end and returns the message and its size. It computes all
+// hashes that keys need. A message of at most keep bytes is kept for pure Ed25519,
+// which needs the bytes. Of a longer one, only the hashes and the start are kept.
 func HashAll(r io.Reader, keep int64) (*Message, int64, error) {
 	s256, s384, s512 := sha256.New(), sha512.New384(), sha512.New()
 	kept := &head{limit: keep}
@@ -27,7 +26,7 @@ func HashAll(r io.Reader, keep int64) (*Message, int64, error) {
 
 const startBytes = 16
 
-// head keeps what is written to it until it is more than the limit.
+// head keeps what is written to it, as long as that is within the limit.
 type head struct {
 	data  []byte
 	start []byte

@@ -1,13 +1,13 @@
-// Package sigkey holds public keys that signatures are verified with.
+// Package sigkey verifies signatures with public keys.
 //
-// The key decides the algorithms, never the evidence: a key verifies with the
-// short fixed list of its type (see Key.Verify), and nothing in a signature,
-// an envelope or an annotation can widen it.
+// The key decides the algorithms, never the evidence: each type of key verifies
+// with a short fixed list (see [Key.Verify]). Nothing in a signature, an envelope or
+// an annotation can widen it.
 package sigkey
 
 import (
-	"bytes"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Bounds of keys and of the files that hold them.
@@ -30,17 +29,13 @@ const (
 	MaxRSABits = 4096
 	// MinRSAExponent refuses e=1, which verifies anything, and small exponents.
 	MinRSAExponent = 65537
-	// MaxFileSize bounds a key file.
-	MaxFileSize = 64 << 10
 )
 
-// ErrKey is wrapped by every error about a key.
-var ErrKey = errors.New("unusable key")
-
-// ErrSignature says that a signature is not one of the key over the message.
+// ErrSignature is returned for a signature that is not the key's over the message.
 var ErrSignature = errors.New("signature does not verify")
 
-// Key is a public key that is strong enough to be trusted.
+// Key is a public key of a type and size that may be trusted. It is safe for
+// concurrent use.
 type Key struct {
 	public crypto.PublicKey
 	sum    [sha256.Size]byte
@@ -49,7 +44,7 @@ type Key struct {
 	name   string
 }
 
-// New checks a public key and derives its identifiers.
+// New returns a Key for a public key, or an *Error.
 func New(public crypto.PublicKey) (*Key, error) {
 	name, err := check(public)
 	if err != nil {
@@ -66,42 +61,56 @@ func New(public crypto.PublicKey) (*Key, error) {
 	}, nil
 }
 
+// check returns the key's name.
 func check(public crypto.PublicKey) (string, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+		case nil:
+			return "", Errorf(KindCurve, "an ECDSA key without a curve")
 		default:
-			return "", fmt.Errorf("%w: ECDSA curve is not P-256, P-384 or P-521", ErrKey)
+			return "", Errorf(KindCurve, "an ECDSA key on the curve %.40s; use P-256, P-384 or P-521", k.Curve.Params().Name)
 		}
 		if _, err := k.ECDH(); err != nil {
-			return "", fmt.Errorf("%w: the point is not on curve %s", ErrKey, k.Curve.Params().Name)
+			return "", Errorf(KindWeak, "the point is not on the curve %s", k.Curve.Params().Name)
 		}
 		return "ECDSA " + k.Curve.Params().Name, nil
 	case ed25519.PublicKey:
 		if len(k) != ed25519.PublicKeySize {
-			return "", fmt.Errorf("%w: Ed25519 key of %d bytes", ErrKey, len(k))
+			return "", Errorf(KindDamaged, "an Ed25519 key of %d bytes; want %d", len(k), ed25519.PublicKeySize)
 		}
 		if hasSmallOrder(k) {
-			return "", fmt.Errorf("%w: Ed25519 point of small order, for which anybody can sign", ErrKey)
+			return "", Errorf(KindWeak, "an Ed25519 point of small order, for which anyone can sign")
 		}
 		return "Ed25519", nil
 	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < MinRSABits || n > MaxRSABits {
-			return "", fmt.Errorf("%w: RSA key of %d bits, want %d to %d", ErrKey, n, MinRSABits, MaxRSABits)
+		if err := CheckRSASize(k.N.BitLen()); err != nil {
+			return "", err
 		}
 		if k.E < MinRSAExponent || k.E%2 == 0 {
-			return "", fmt.Errorf("%w: RSA exponent %d, want an odd one of at least %d", ErrKey, k.E, MinRSAExponent)
+			return "", Errorf(KindExponent, "an RSA key with the exponent %d; want an odd one of at least %d", k.E, MinRSAExponent)
 		}
 		return fmt.Sprintf("RSA-%d", k.N.BitLen()), nil
+	case *ecdh.PublicKey:
+		return "", Errorf(KindAlgorithm, "an %s key, which cannot sign; use ECDSA P-256, P-384 or P-521, Ed25519 or RSA", k.Curve())
 	case nil:
-		return "", fmt.Errorf("%w: no key", ErrKey)
+		return "", Errorf(KindNone, "there is no key")
 	}
-	return "", fmt.Errorf("%w: type %T; use ECDSA P-256/384/521, Ed25519 or RSA", ErrKey, public)
+	return "", Errorf(KindAlgorithm, "a key of the type %T; use ECDSA P-256, P-384 or P-521, Ed25519 or RSA", public)
 }
 
-// smallOrder are the y coordinates of Ed25519's points of order 1, 2, 4 and 8, in
-// each encoding that decoders take: 0, 1, p-1, those of order 8, p and p+1.
+// CheckRSASize returns an error for RSA keys of a size that is not supported, and nil
+// for others.
+func CheckRSASize(bits int) *Error {
+	if bits < MinRSABits || bits > MaxRSABits {
+		return Errorf(KindRSASize, "an RSA key of %d bits; want %d to %d", bits, MinRSABits, MaxRSABits)
+	}
+	return nil
+}
+
+// smallOrder holds the y coordinates of Ed25519's points of order 1, 2, 4 and 8, in
+// each encoding that decoders accept: 0, 1, p-1, those of order 8, p and p+1.
 var smallOrder = func() (all [7][ed25519.PublicKeySize]byte) {
 	for i, text := range []string{
 		"0000000000000000000000000000000000000000000000000000000000000000",
@@ -123,54 +132,6 @@ func hasSmallOrder(k ed25519.PublicKey) bool {
 	return slices.Contains(smallOrder[:], y)
 }
 
-// DecodePEM returns the first PEM block of a text and what follows it. Text before
-// it is none of a key's; but a damaged block there, which pem.Decode skips, is an
-// error: of two keys, the second must not be taken for the first.
-func DecodePEM(text []byte) (block *pem.Block, rest []byte, err error) {
-	block, rest = pem.Decode(text)
-	if block == nil {
-		return nil, nil, fmt.Errorf("%w: no PEM block", ErrKey)
-	}
-	if bytes.Count(text[:len(text)-len(rest)], []byte("-----BEGIN")) != 1 {
-		clear(block.Bytes)
-		return nil, nil, fmt.Errorf("%w: the first PEM block is damaged", ErrKey)
-	}
-	return block, rest, nil
-}
-
-// ParsePEM reads exactly one public key from PEM text: "PUBLIC KEY" (PKIX, RFC
-// 5280) or "RSA PUBLIC KEY" (PKCS#1, RFC 8017).
-func ParsePEM(text []byte) (*Key, error) {
-	if len(text) > MaxFileSize {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrKey, MaxFileSize)
-	}
-	block, rest, err := DecodePEM(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w; want -----BEGIN PUBLIC KEY-----", err)
-	}
-	if more, _ := pem.Decode(rest); more != nil || strings.TrimSpace(string(rest)) != "" {
-		return nil, fmt.Errorf("%w: more than one PEM block; give each key on its own", ErrKey)
-	}
-	var public any
-	switch block.Type {
-	case "PUBLIC KEY":
-		public, err = x509.ParsePKIXPublicKey(block.Bytes)
-	case "RSA PUBLIC KEY":
-		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
-	case "CERTIFICATE":
-		return nil, fmt.Errorf("%w: this is a certificate; want its public key", ErrKey)
-	default:
-		if strings.Contains(block.Type, "PRIVATE KEY") {
-			return nil, fmt.Errorf("%w: this is a private key; want the public key of the pair", ErrKey)
-		}
-		return nil, fmt.Errorf("%w: PEM block %.40q; want PUBLIC KEY", ErrKey, block.Type)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	return New(public)
-}
-
 // PEM returns the key as PKIX PEM text.
 func (k *Key) PEM() []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.public)
@@ -180,37 +141,37 @@ func (k *Key) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Public returns the key itself.
+// Public returns the public key.
 func (k *Key) Public() crypto.PublicKey { return k.public }
 
-// ID is the SHA-256 of the key's SubjectPublicKeyInfo, in hex.
+// ID returns the SHA-256 of the key's SubjectPublicKeyInfo, in hex.
 func (k *Key) ID() string { return k.id }
 
-// Hint is the same in base64, as bundles hold it in publicKey.hint.
+// Hint returns the ID in base64, as bundles hold it in publicKey.hint.
 func (k *Key) Hint() string { return k.hint }
 
-// Algorithm names the key's type and size.
+// Algorithm returns the key's type and size, such as "ECDSA P-256".
 func (k *Key) Algorithm() string { return k.name }
 
-// Message is what a signature covers. It keeps the hashes that keys have asked
-// for, so that many keys cost one hash each. Not safe for concurrent use.
+// Message is what a signature covers. It keeps each hash that a key has asked for:
+// many keys cost one hash each. It is not safe for concurrent use.
 type Message struct {
 	Bytes  []byte
 	sha256 []byte
 	sha384 []byte
 	sha512 []byte
-	hashed bool // Bytes are not at hand
-	start  []byte
-	room   [sha256.Size]byte
+	hashed bool              // Bytes were not kept
+	start  []byte            // if hashed
+	room   [sha256.Size]byte // for sha256
 }
 
-// Hashed is a message of which only the hashes are known, as of a large file:
-// all but pure Ed25519 signatures can be verified over it.
+// Hashed returns a message that is known by its hashes alone, such as a large file.
+// Every signature but pure Ed25519 can be verified over it.
 func Hashed(sha256, sha384, sha512 []byte) *Message {
 	return &Message{sha256: sha256, sha384: sha384, sha512: sha512, hashed: true}
 }
 
-// Start is how the message begins: 16 bytes at least, if it has as many.
+// Start returns at least the first 16 bytes of the message, or all of a shorter one.
 func (m *Message) Start() []byte {
 	if m.hashed {
 		return m.start
@@ -241,7 +202,7 @@ func (m *Message) Sum(h crypto.Hash) []byte {
 	return m.sha256
 }
 
-// NaturalHash is the hash that goes with a key by its size.
+// NaturalHash returns the hash that goes with a key by its size.
 func NaturalHash(public crypto.PublicKey) crypto.Hash {
 	if k, ok := public.(*ecdsa.PublicKey); ok {
 		switch k.Curve {
@@ -254,9 +215,9 @@ func NaturalHash(public crypto.PublicKey) crypto.Hash {
 	return crypto.SHA256
 }
 
-// Effort is about how long a check takes with the key, in checks with a P-256 key.
-// It counts that a check may have to try two hashes, or two kinds of padding;
-// BenchmarkVerify measures it.
+// Effort returns about how long a check with the key takes, in checks with a P-256
+// key. A check may have to try two hashes, or two kinds of padding. BenchmarkVerify
+// measures it.
 func (k *Key) Effort() int {
 	switch public := k.public.(type) {
 	case *ecdsa.PublicKey:
@@ -277,16 +238,15 @@ func (k *Key) Effort() int {
 	return 1
 }
 
-// Bytes that are hashed in about the time of one check with a P-256 key.
+// How many bytes are hashed in about the time of one check with a P-256 key.
 const (
 	sha256PerCheck = 128 << 10
 	sha512PerCheck = 32 << 10
 )
 
-// Toll is about what checking these signatures over a message costs with the key, in
-// checks with a P-256 key. Beside the checks it counts the bytes that are hashed:
-// those of a hash that the message lacks, once, and those of pure Ed25519, which
-// hashes the message for each signature.
+// Toll returns about how long it takes to check these signatures over a message with
+// the key, in checks with a P-256 key. It counts the bytes to hash, too: once for each
+// hash that the message lacks, and for each signature of pure Ed25519.
 func (k *Key) Toll(m *Message, signatures [][]byte) int {
 	toll := k.Effort() * len(signatures)
 	if m.hashed {
@@ -317,37 +277,43 @@ func (k *Key) Toll(m *Message, signatures [][]byte) int {
 	return toll
 }
 
-// Verify returns nil where sig is the key's signature over the message:
+// Verify returns nil if sig is the key's signature over the message, and otherwise
+// ErrSignature. It tries, in this order:
 //
-//   - ECDSA: ASN.1 signature over the curve's natural hash (SHA-256, SHA-384,
-//     SHA-512), then over SHA-256;
-//   - Ed25519: as Ed25519ph (RFC 8032, no context), then as pure Ed25519;
-//   - RSA: PKCS#1 v1.5 with SHA-256, then PSS with SHA-256.
-//
-// Anything else is ErrSignature.
+//   - ECDSA: over the curve's natural hash (SHA-256, SHA-384, SHA-512), then over
+//     SHA-256; see ecdsaDER for the encodings
+//   - Ed25519: as Ed25519ph (RFC 8032, no context), then as pure Ed25519
+//   - RSA: PKCS#1 v1.5 with SHA-256, then PSS with SHA-256
 func (k *Key) Verify(m *Message, sig []byte) error {
-	if len(sig) == 0 {
-		return ErrSignature
-	}
-	ok := false
-	switch pub := k.public.(type) {
-	case *ecdsa.PublicKey:
-		ok = k.verifyECDSA(pub, m, sig)
-	case ed25519.PublicKey:
-		ok = len(sig) == ed25519.SignatureSize && (verifyEd25519ph(pub, m, sig) || !m.hashed && ed25519.Verify(pub, m.Bytes, sig))
-	case *rsa.PublicKey:
-		sum := m.Sum(crypto.SHA256)
-		ok = len(sig) == pub.Size() && (rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum, sig) == nil ||
-			rsa.VerifyPSS(pub, crypto.SHA256, sum, sig, nil) == nil)
-	}
-	if !ok {
-		return ErrSignature
-	}
-	return nil
+	_, err := k.SignedHash(m, sig)
+	return err
 }
 
-// VerifyAs is Verify for the one algorithm that opts selects, as a crypto.Signer
-// of this key would sign with them.
+// SignedHash is Verify that returns the hash that was signed; 0 for pure Ed25519.
+func (k *Key) SignedHash(m *Message, sig []byte) (crypto.Hash, error) {
+	switch pub := k.public.(type) {
+	case *ecdsa.PublicKey:
+		return verifyECDSA(pub, m, sig)
+	case ed25519.PublicKey:
+		switch {
+		case len(sig) != ed25519.SignatureSize:
+		case verifyEd25519ph(pub, m, sig):
+			return crypto.SHA512, nil
+		case !m.hashed && ed25519.Verify(pub, m.Bytes, sig):
+			return 0, nil
+		}
+	case *rsa.PublicKey:
+		sum := m.Sum(crypto.SHA256)
+		if len(sig) == pub.Size() && (rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum, sig) == nil ||
+			rsa.VerifyPSS(pub, crypto.SHA256, sum, sig, nil) == nil) {
+			return crypto.SHA256, nil
+		}
+	}
+	return 0, ErrSignature
+}
+
+// VerifyAs is Verify for the one algorithm that opts selects, and for the encoding
+// that a crypto.Signer of this key writes with it.
 func (k *Key) VerifyAs(m *Message, sig []byte, opts crypto.SignerOpts) error {
 	ok := false
 	switch pub := k.public.(type) {
@@ -372,15 +338,19 @@ func (k *Key) VerifyAs(m *Message, sig []byte, opts crypto.SignerOpts) error {
 	return nil
 }
 
-func (k *Key) verifyECDSA(pub *ecdsa.PublicKey, m *Message, sig []byte) bool {
-	if sig[0] != 0x30 || len(sig) > 160 { // a DER sequence; P-521 needs at most 139 bytes
-		return false
+func verifyECDSA(pub *ecdsa.PublicKey, m *Message, sig []byte) (crypto.Hash, error) {
+	der := ecdsaDER(pub, sig)
+	if der == nil {
+		return 0, ErrSignature
 	}
 	natural := NaturalHash(pub)
-	if ecdsa.VerifyASN1(pub, m.Sum(natural), sig) {
-		return true
+	switch {
+	case ecdsa.VerifyASN1(pub, m.Sum(natural), der):
+		return natural, nil
+	case natural != crypto.SHA256 && ecdsa.VerifyASN1(pub, m.Sum(crypto.SHA256), der):
+		return crypto.SHA256, nil
 	}
-	return natural != crypto.SHA256 && ecdsa.VerifyASN1(pub, m.Sum(crypto.SHA256), sig)
+	return 0, ErrSignature
 }
 
 func verifyEd25519ph(pub ed25519.PublicKey, m *Message, sig []byte) bool {

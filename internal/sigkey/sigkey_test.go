@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
@@ -163,36 +162,6 @@ func TestAttack_E10_WeakKeysAreRefused(t *testing.T) {
 	}
 }
 
-func TestAttack_T8_OnlyOnePublicKeyIsAPublicKeyFile(t *testing.T) {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	good := keyOf(t, key).PEM()
-	private := must(x509.MarshalPKCS8PrivateKey(key))(t)
-	rsa2048 := must(rsa.GenerateKey(rand.Reader, 2048))(t)
-	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsa2048.PublicKey)})
-	for name, text := range map[string][]byte{"PKIX": good, "PKCS#1": pkcs1, "text around": append([]byte("comment\n"), good...)} {
-		if _, err := sigkey.ParsePEM(text); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for name, c := range map[string]struct{ text, says string }{
-		"private key":   {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), "private key"},
-		"encrypted":     {string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: private})), "private key"},
-		"certificate":   {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: private})), "certificate"},
-		"two keys":      {string(good) + string(good), "more than one"},
-		"trailing text": {string(good) + "garbage", "more than one"},
-		"DER":           {string(private), "no PEM"},
-		"empty":         {"", "no PEM"},
-		"garbage":       {string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("garbage")})), ""},
-		"other block":   {string(pem.EncodeToMemory(&pem.Block{Type: "CAT", Bytes: private})), "CAT"},
-		"100 MB":        {strings.Repeat("A", 100<<20), "more than"},
-	} {
-		_, err := sigkey.ParsePEM([]byte(c.text))
-		if !errors.Is(err, sigkey.ErrKey) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v; want ErrKey that says %q", name, err, c.says)
-		}
-	}
-}
-
 func TestKeyIDIsDerivedFromTheKeyAlone(t *testing.T) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 	k := keyOf(t, key)
@@ -200,27 +169,9 @@ func TestKeyIDIsDerivedFromTheKeyAlone(t *testing.T) {
 	if k.ID() != hex.EncodeToString(spki[:]) || k.Hint() != base64.StdEncoding.EncodeToString(spki[:]) {
 		t.Errorf("ID %s, hint %s: not those of %x", k.ID(), k.Hint(), spki)
 	}
-	again := must(sigkey.ParsePEM(k.PEM()))(t)
-	if again.ID() != k.ID() || again.Algorithm() != "ECDSA P-256" {
-		t.Errorf("PEM and back: %s %s", again.ID(), again.Algorithm())
+	if block, _ := pem.Decode(k.PEM()); block == nil || block.Type != "PUBLIC KEY" || sha256.Sum256(block.Bytes) != spki || k.Algorithm() != "ECDSA P-256" {
+		t.Errorf("PEM %s, algorithm %s", k.PEM(), k.Algorithm())
 	}
-}
-
-func FuzzParsePEM(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(keyOf(f, key).PEM())
-	f.Fuzz(func(t *testing.T, text []byte) {
-		k, err := sigkey.ParsePEM(text)
-		if err != nil {
-			return
-		}
-		if again, err := sigkey.ParsePEM(k.PEM()); err != nil || again.ID() != k.ID() {
-			t.Fatalf("PEM and back: %v", err)
-		}
-	})
 }
 
 // With a public key of small order, R = 1 and S = 0 is a signature over one message
@@ -255,24 +206,6 @@ func TestAttack_E10_AnEd25519KeyThatAnybodySignsForIsRefused(t *testing.T) {
 		if _, err := sigkey.New(ed25519.PublicKey(point)); !errors.Is(err, sigkey.ErrKey) {
 			t.Errorf("%s: %v, want ErrKey", text, err)
 		}
-	}
-}
-
-func TestAttack_T8_ADamagedFirstKeyIsNotPassedOver(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := sigkey.New(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	damaged := "-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----\n"
-	if _, err := sigkey.ParsePEM(append([]byte(damaged), k.PEM()...)); !errors.Is(err, sigkey.ErrKey) {
-		t.Errorf("%v, want ErrKey", err)
-	}
-	if _, err := sigkey.ParsePEM(append([]byte("a comment\n"), k.PEM()...)); err != nil {
-		t.Errorf("after a comment: %v", err)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package signer makes sure of signers: whose key each has, that each key signs
-// once, and that what comes back is its signature over the message.
+// Package signer checks signers: which key each has, that each key signs once, and
+// that each returns its key's signature over the message.
 package signer
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// ErrSigner says that a signer failed, or returned something other than its
+// ErrSigner is wrapped if a signer fails, or returns something other than its
 // signature over the message.
 var ErrSigner = errors.New("signer failed")
 
-// ErrNone says that a signer is missing.
+// ErrNone is returned if a signer is missing.
 var ErrNone = errors.New("no signer given")
 
 // Signer signs messages with one key, as sign.Signer does.
@@ -25,18 +25,20 @@ type Signer interface {
 	Public() crypto.PublicKey
 }
 
-// Chooser is a Signer that says by which algorithm of its key it signs.
+// Chooser is a Signer that tells which algorithm of its key it uses.
 type Chooser interface {
+	// SignerOpts returns the options by which crypto.Signer selects the algorithm.
 	SignerOpts() crypto.SignerOpts
 }
 
-// Checked is a signer with the identity of its key.
+// Checked is a signer with its public key.
 type Checked struct {
 	Signer
 	Key *sigkey.Key
 }
 
-// Check checks the signers' keys. A key that is given twice is kept once.
+// Check checks the signers' public keys. It drops a signer whose key is there
+// already.
 func Check[S Signer](signers []S) ([]Checked, error) {
 	if len(signers) == 0 {
 		return nil, ErrNone
@@ -59,8 +61,8 @@ func Check[S Signer](signers []S) ([]Checked, error) {
 	return checked, nil
 }
 
-// Made reports whether a signature is one that the signer could have made now:
-// of its key, and, as far as that can be known, by its algorithm.
+// Made reports whether the signer could have made a signature over m now: with its
+// key and, if it is a Chooser, with its algorithm.
 func (s Checked) Made(m *sigkey.Message, sig []byte) bool {
 	if c, ok := s.Signer.(Chooser); ok {
 		return s.Key.VerifyAs(m, sig, c.SignerOpts()) == nil
@@ -68,13 +70,14 @@ func (s Checked) Made(m *sigkey.Message, sig []byte) bool {
 	return s.Key.Verify(m, sig) == nil
 }
 
-// SignChecked returns a signature that has been verified, or an error once the
-// context has ended, even if the signer does not come back: hardware may block.
+// SignChecked returns a signature that has been verified, in the encoding that every
+// verifier reads. It returns the context's
+// error when the context ends, even if the signer blocks, as hardware may.
 func (s Checked) SignChecked(ctx context.Context, message []byte) ([]byte, error) {
 	return s.Await(ctx, &sigkey.Message{Bytes: message}, func() ([]byte, error) { return s.Sign(ctx, message) })
 }
 
-// Await is SignChecked for a signature over m that f makes.
+// Await is SignChecked for the signature over m that f returns.
 func (s Checked) Await(ctx context.Context, m *sigkey.Message, f func() ([]byte, error)) ([]byte, error) {
 	type answer struct {
 		sig []byte
@@ -97,8 +100,8 @@ func (s Checked) Await(ctx context.Context, m *sigkey.Message, f func() ([]byte,
 			return nil, fmt.Errorf("%w: key %s: %w", ErrSigner, s.Key.ID(), a.err)
 		}
 		if err := s.Key.Verify(m, a.sig); err != nil {
-			return nil, fmt.Errorf("%w: key %s: what it returned is not its signature over the message", ErrSigner, s.Key.ID())
+			return nil, fmt.Errorf("%w: key %s: it returned something other than its signature over the message", ErrSigner, s.Key.ID())
 		}
-		return a.sig, nil
+		return s.Key.Canonical(a.sig), nil
 	}
 }

@@ -140,7 +140,7 @@ func TestShallowParsingChecksAllAndKeepsLittle(t *testing.T) {
 	}
 }
 
-// large fills the one %s of a text so that it is no longer a small document.
+// large fills the one %s of a text to make it a large document.
 func large(format string) string { return fmt.Sprintf(format, strings.Repeat("x", 8<<10)) }
 
 func TestWholeHasWhatShallowParsingDidNotKeep(t *testing.T) {
@@ -219,7 +219,7 @@ func FuzzDecode(f *testing.F) {
 		if strictjson.Decode(v, &got, strictjson.DecodeOptions{RefuseUnknown: true}) != nil {
 			return
 		}
-		// What has passed has no name in another case, so that encoding/json
+		// What has passed has no name in another case, and encoding/json
 		// reads the same.
 		var want outer
 		if json.Unmarshal(text, &want) != nil {

@@ -93,7 +93,7 @@ func (s *Stream) Keep(most int) (text string, whole, base64 bool, err error) {
 }
 
 // Skip reads a value. For a string it reports whether that holds only digits of base64,
-// of either alphabet.
+// of either alphabet, and escaped line breaks.
 func (s *Stream) Skip() (base64 bool, err error) {
 	c, err := s.First()
 	switch {
@@ -225,7 +225,7 @@ func (s *Stream) string() (base64 bool, err error) {
 			if err != nil {
 				return false, err
 			}
-			base64 = base64 && escaped == '/'
+			base64 = base64 && (escaped == '/' || escaped == 'n' || escaped == 'r')
 		default:
 			base64 = base64 && isBase64(c)
 		}

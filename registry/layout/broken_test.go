@@ -110,7 +110,7 @@ func TestALayoutIsNotMadeWhereSomethingElseIs(t *testing.T) {
 	}
 }
 
-// A directory that bears a blob's name is no blob, and what is in it is nobody's to
+// A directory that bears a blob's name is not a blob, and what is in it is no program's to
 // delete.
 func TestADirectoryInThePlaceOfABlobIsRefused(t *testing.T) {
 	l, dir := newLayout(t)

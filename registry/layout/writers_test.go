@@ -113,7 +113,7 @@ func TestAttack_F2_KilledWriterLeavesOldOrNew(t *testing.T) {
 	}
 }
 
-// wantWhole fails unless every tag names an image all of which is there.
+// wantWhole fails unless every tag names an image that is there in full.
 func wantWhole(t testing.TB, l *layout.Layout) {
 	t.Helper()
 	tags, err := l.Tags(t.Context())

@@ -27,7 +27,7 @@ type TokenAuth struct {
 	Realm string
 	// Service names the registry in challenges. Empty: "registrytest".
 	Service string
-	// Users maps names to passwords. Empty: nobody can log in.
+	// Users maps names to passwords. Empty: no login succeeds.
 	Users map[string]string
 	// AnonymousPull lets everyone pull. False: a token is only for users.
 	AnonymousPull bool

@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkHandler measures what the registry itself costs over loopback HTTP,
-// so that it can be told from what a client under test costs.
+// to tell it from the cost of a client under test.
 func BenchmarkHandler(b *testing.B) {
 	r := registrytest.New(registrytest.Options{})
 	host := registrytest.Start(b, r)

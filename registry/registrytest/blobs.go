@@ -127,8 +127,8 @@ func (r *Registry) startUpload(w http.ResponseWriter, req *http.Request, at loca
 
 func blobPath(repo, digest string) string { return "/v2/" + repo + "/blobs/" + digest }
 
-// stateParam is part of each upload's URL, as other registries have it, so that
-// a client which does not keep the query is found out.
+// stateParam is part of each upload's URL, as in other registries. It finds clients that
+// do not keep the query.
 const stateParam = "_state"
 
 // progress tells how much of an upload has come, and where to go on.

@@ -61,9 +61,9 @@ func (o ImageOptions) types() imageTypes {
 	return imageTypes{types.OCIManifestSchema1, types.OCIConfigJSON, types.OCILayer}
 }
 
-// PushImage builds a small, real image (gzipped tar layers with a file, and a
-// config with the platform), and pushes it under ref, a tag or its digest.
-// It returns its digest.
+// PushImage builds a small, real image and pushes it under ref, a tag or its digest. The
+// image has gzipped tar layers with a file each, and a config with the platform.
+// PushImage returns its digest.
 func PushImage(ctx context.Context, s registry.Store, ref name.Reference, o ImageOptions) (name.Digest, error) {
 	d, err := pushImage(ctx, s, ref.Context(), ref, o.withDefaults())
 	return ref.Context().Digest(d.Digest.String()), err
@@ -180,10 +180,10 @@ func PushIndex(ctx context.Context, s registry.Store, ref name.Reference, platfo
 	return repo.Digest(d.Digest.String()), images, nil
 }
 
-// PushReferrer pushes a manifest with one layer that refers to subject, which
-// need not be there, and returns its descriptor as the referrers API lists it.
-// Unlike registry.Attach it takes any artifact type (it is that of the layer too)
-// and leaves the fallback tag alone.
+// PushReferrer pushes a manifest with one layer that refers to subject, and returns its
+// descriptor as the referrers API lists it. subject need not exist. Unlike
+// registry.Attach, PushReferrer takes any artifact type, which is that of the layer too,
+// and does not write the fallback tag.
 func PushReferrer(ctx context.Context, s registry.Store, subject name.Digest, artifactType string, payload []byte, annotations map[string]string) (v1.Descriptor, error) {
 	hash, err := registry.HashOf(subject)
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// TestCancellation cancels what do does at its first read or write, then, on
-// another store, at its second, and so on, until it is done before: each time it
-// must end with an error that is context.Canceled, or, if what was asked for was
-// there by then, without one. newStore makes a store with what do needs.
+// TestCancellation calls do several times, each time on a new store. It cancels call n at
+// its nth read or write, and stops when do makes fewer. Each call must succeed, or return
+// an error that is context.Canceled. newStore makes a store with the content that do
+// needs.
 //
-// It returns how many reads and writes there were.
+// TestCancellation returns how many reads and writes there were.
 func TestCancellation(t *testing.T, newStore func() registry.Store, do func(context.Context, registry.Store) error) int {
 	t.Helper()
 	for n := 1; ; n++ {

@@ -39,7 +39,7 @@ func testReadManifests(c *contract) {
 }
 
 func testAbsent(c *contract) {
-	c.push(c.repo.Tag("v1"), c.image("there", nil)) // so that the repository exists
+	c.push(c.repo.Tag("v1"), c.image("there", nil)) // which makes the repository exist
 	refs := []name.Reference{c.repo.Tag("v2"), c.absent()}
 	c.eachRead(c.ctx, c.absent(), refs, func(what string, err error) {
 		c.want(what, err, registry.ErrNotFound)
@@ -93,7 +93,7 @@ func testBlobSizes(c *contract) {
 }
 
 func testCloseEarly(c *contract) {
-	content := strings.Repeat("a blob that nobody reads to its end ", 10_000)
+	content := strings.Repeat("a blob that is not read to its end ", 10_000)
 	d := c.blob(content)
 	for range 20 { // more than a pool of connections may hold
 		body, err := c.s.Blob(c.ctx, c.at(d), d.Size)

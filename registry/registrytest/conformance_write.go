@@ -168,7 +168,7 @@ func testConditionsConcurrently(c *contract) {
 			}
 		})
 		if won.Load() == 0 {
-			c.Fatalf("round %d: nobody won", round)
+			c.Fatalf("round %d: no writer won", round)
 		}
 		if promised.Load() == 0 {
 			c.Skip("the store does not guarantee conditions")
@@ -183,7 +183,7 @@ func testConditionsConcurrently(c *contract) {
 	}
 }
 
-// without replaces a manifest, so that each writer would change something.
+// without replaces a manifest: each writer changes something.
 func without(all []registry.Manifest, digest v1.Hash, by registry.Manifest) []registry.Manifest {
 	for i, m := range all {
 		if m.Descriptor.Digest == digest {

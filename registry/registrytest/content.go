@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// content is what is stored. Stored bytes never change, so that they are served
-// without the lock.
+// content is what is stored. Stored bytes never change, so they are served without the
+// lock.
 type content struct {
 	configAsArtifactType bool
 
@@ -64,7 +64,7 @@ func digestOf(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// hashOf splits a digest, also one that nobody supports.
+// hashOf splits a digest of any algorithm.
 func hashOf(digest string) v1.Hash {
 	algorithm, hex, _ := strings.Cut(digest, ":")
 	return v1.Hash{Algorithm: algorithm, Hex: hex}
@@ -251,7 +251,7 @@ func (r *Registry) pushManifest(repo, ref, mediaType string, data []byte, check 
 	return digest, subject, nil
 }
 
-// parseFields fails where the data is no JSON object.
+// parseFields fails unless the data is a JSON object.
 func parseFields(data []byte) (fields manifestFields, ok bool) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(data, &object) != nil || object == nil {

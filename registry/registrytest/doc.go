@@ -1,23 +1,24 @@
-// Package registrytest is a container registry in memory that can be told to
-// misbehave, and a conformance test for stores of package registry.
+// Package registrytest is a container registry in memory for tests. It misbehaves on
+// command. The package also has a conformance test for stores of package registry.
 //
-// [New] makes a [Registry]: an [net/http.Handler] that serves the OCI
-// Distribution Specification v1.1 with the referrers API, uploads of every form,
-// mounts, tokens and credentials. [Start] serves it for a test, [Serve] for a program.
-// Registry.Store gives the same content without HTTP, for tests that need none.
+//	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
+//	repo, err := name.NewRepository(host + "/team/app")
+//
+// [New] makes a [Registry], an [net/http.Handler] that serves the OCI Distribution
+// Specification v1.1: the referrers API, every form of upload, mounts, tokens and
+// credentials. [Start] serves it for a test, [Serve] for a program. Registry.Store is
+// the same content without HTTP.
 //
 // # Content
 //
-// [PushImage], [PushIndex] and [PushReferrer] build small, real content through
-// any store. Registry.Put, PutBlobAs, SetTag and Delete change what is stored
-// behind everybody's back, as an attacker does who owns the registry: they
-// check nothing.
+// [PushImage], [PushIndex] and [PushReferrer] build small, real content through any
+// store. Registry.Put, PutBlobAs, SetTag and Delete change the content without any
+// check, like an attacker who owns the registry.
 //
 // # Faults
 //
-// Registry.Inject makes chosen requests go wrong. A [Fault] says which: by
-// method, kind of request, repository, reference, count or a function. Its
-// [Effect] says how:
+// Registry.Inject makes chosen requests go wrong. A [Fault] says which: by method, kind
+// of request, repository, reference, count or a function. Its [Effect] says how:
 //
 //   - wrong content: FlipByte, ReplaceBody, AlternateTag, Hide
 //   - wrong headers: SetHeader, DropHeader, WrongDigestHeader, ContentLength,
@@ -29,8 +30,8 @@
 //   - referrers: ReplaceReferrers, AddReferrers, ChangeReferrers, ClaimSubject,
 //     EndlessReferrers, NextPage, LoopPage
 //
-// Chain combines effects, and Rewrite and Reply make new ones. [Faulty] does the
-// same to a store in this process, method by method.
+// Chain combines effects, and Rewrite and Reply make new ones. [Faulty] replaces methods
+// of a store in this process.
 //
 // # Conformance
 //
@@ -39,6 +40,6 @@
 //
 // # Limits
 //
-// Everything is in memory and bounded by [Options]. The registry is for tests:
-// whoever reaches it owns it, unless Options demands credentials.
+// Everything is in memory and bounded by [Options]. The registry is for tests: all of
+// its clients may write, unless Options demands credentials.
 package registrytest

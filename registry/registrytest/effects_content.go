@@ -149,8 +149,8 @@ func ChangeReferrers(change func(d *v1.Descriptor) (keep bool)) Effect {
 	})
 }
 
-// ClaimSubject answers pushes of manifests that have a subject with OCI-Subject,
-// as if their referrers were listed by the referrers API, whether they are or not.
+// ClaimSubject answers pushes of manifests that have a subject with OCI-Subject, as if
+// the referrers API listed them.
 func ClaimSubject() Effect {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 )
 
@@ -282,6 +283,7 @@ func TestEffect_Endless(t *testing.T) {
 }
 
 func TestEffect_EndlessBeneathOtherEffectsIsBounded(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	const bound = 16 << 20
 	for name, do := range map[string]registrytest.Effect{
 		"rewrite": registrytest.FlipByte(), "header": registrytest.SetHeader("X-Y", "z"), "truncate": registrytest.Truncate(bound), "bomb": registrytest.GzipBomb(10),
@@ -304,6 +306,7 @@ func TestEffect_EndlessBeneathOtherEffectsIsBounded(t *testing.T) {
 }
 
 func TestEffect_GzipBomb(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	c, m := newFaulty(t, registrytest.GzipBomb(50<<20))
 	a := c.do(200, "GET", tagPath, "")
 	c.header(a, "Content-Encoding", "gzip")

@@ -11,8 +11,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Hooks replace methods of a store, so that one of them can lie. A field that is
-// nil leaves its method as it is. The functions must be safe for concurrent use.
+// Hooks replace methods of a store. A nil field leaves its method as it is. The
+// functions must be safe for concurrent use.
 type Hooks struct {
 	Resolve      func(ctx context.Context, ref name.Reference) (v1.Descriptor, error)
 	Manifest     func(ctx context.Context, ref name.Reference) (registry.Manifest, error)

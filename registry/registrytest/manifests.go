@@ -227,7 +227,7 @@ func readBody(req *http.Request, limit int64) ([]byte, *refusal) {
 	}
 	var body bytes.Buffer
 	if req.ContentLength > 0 {
-		body.Grow(int(req.ContentLength) + bytes.MinRead) // so that it is never copied
+		body.Grow(int(req.ContentLength) + bytes.MinRead) // which saves copies
 	}
 	n, err := body.ReadFrom(io.LimitReader(req.Body, limit+1))
 	switch {

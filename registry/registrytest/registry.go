@@ -135,6 +135,6 @@ func reply(w http.ResponseWriter, req *http.Request, status int, contentType str
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(status)
 	if req.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client has gone: nobody is left to tell
+		_, _ = w.Write(body) // the client has gone
 	}
 }

@@ -69,8 +69,8 @@ func (r *Registry) describe(req *http.Request) Request {
 	return info
 }
 
-// requestLog remembers requests from their beginning, so that a client that has
-// its answer finds its request here.
+// requestLog remembers requests from their beginning: a client that has its answer finds
+// its request here.
 type requestLog struct {
 	max int
 

@@ -183,8 +183,8 @@ func (s *session) given() *authn.AuthConfig {
 	return s.config
 }
 
-// resolve asks a keychain about a registry as a whole: about its repositories it
-// might say different things, of which the first would be used for all.
+// resolve asks a keychain about a registry as a whole. It might give different
+// credentials for each repository, and the first would be used for all.
 func resolve(ctx context.Context, k authn.Keychain, from name.Registry) (*authn.AuthConfig, error) {
 	who, err := authn.Resolve(ctx, k, from)
 	if err != nil {

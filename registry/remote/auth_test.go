@@ -111,6 +111,8 @@ func TestAttack_R4_CredentialsGoOnlyToTheOwnTokenService(t *testing.T) {
 		kind        registry.Kind
 		credentials bool
 	}{
+		"relative":         {"registry.example", "/token", remote.Options{}, registry.ErrNotFound, true},
+		"without a scheme": {"registry.example", "//evil.test/token", remote.Options{}, registry.ErrNotFound, false},
 		"own host":         {"registry.example", "https://registry.example/token", remote.Options{}, registry.ErrNotFound, true},
 		"parent domain":    {"registry.example", "https://example.com/token", remote.Options{}, registry.ErrNotFound, false},
 		"foreign":          {"registry.example", "https://evil.test/token", remote.Options{}, registry.ErrNotFound, false},
@@ -144,6 +146,20 @@ func TestAttack_R4_CredentialsGoOnlyToTheOwnTokenService(t *testing.T) {
 				t.Errorf("asked for the scope %q", scope)
 			}
 		})
+	}
+}
+
+// A person must learn which registry it was, and why logging in again does not help.
+func TestATokenServiceElsewhereIsNamedInTheError(t *testing.T) {
+	refusing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	for realm, want := range map[string]string{"https://sso.test/token": "sso.test is another host", "https://registry.example:5000/token": ""} {
+		net := onInternet{"https://sso.test": refusing, "https://registry.example": challenging(`Bearer realm="` + realm + `",service="s"`), "https://registry.example:5000": refusing}
+		client, tag := public(t, remote.Options{}, net)
+		_, err := client.Manifest(context.Background(), tag)
+		e := wantError(t, realm, err, registry.ErrUnauthorized)
+		if e.Host != "registry.example" || !strings.Contains(e.Detail, want) || want == "" && strings.Contains(e.Detail, "another host") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: host %q, %v", realm, e.Host, err)
+		}
 	}
 }
 

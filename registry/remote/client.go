@@ -21,16 +21,15 @@ import (
 // usable. For each number and duration, zero means the default.
 type Options struct {
 	// Keychain gives the credentials. It is asked once for each registry, not for
-	// each repository, and again after the registry or its token service refused
-	// what it gave. Nil: authn.DefaultKeychain, which reads what docker login,
-	// podman login and credential helpers have stored.
+	// each repository, and again after the registry or its token service has
+	// refused the credentials. Nil: authn.DefaultKeychain, which reads the
+	// credentials of docker login, podman login and credential helpers.
 	Keychain authn.Keychain
-	// Transport sends requests. Nil: one of the client's own, with TLS 1.2 or
-	// later, the system's roots or RootCAs, and the proxy that the environment
-	// names, as net/http does it. A transport given here must not follow
-	// redirects or decompress, and cannot be kept from dialling private
-	// addresses by host name (see MaxRedirects). With it, only a registry that
-	// is named by its address counts as having a private one.
+	// Transport sends requests. It must not follow redirects or decompress. The
+	// client cannot keep it from dialling private addresses by host name (see
+	// MaxRedirects). With it, only a registry that is named by its address counts
+	// as having a private one. Nil: a transport of the client's own, with TLS 1.2 or
+	// later, RootCAs, and the proxy of the environment, as in net/http.
 	Transport http.RoundTripper
 	// RootCAs verify registries' certificates. Nil: the system's. Not used with
 	// a Transport of the caller's.
@@ -40,28 +39,29 @@ type Options struct {
 	// Logger gets one debug record for each request, without secrets. Nil: none.
 	Logger *slog.Logger
 
-	// MaxAttempts is how often a request is tried that fails in a way which may
-	// pass: on 408, 429, 500 to 599 but for 501, and broken connections. A request
-	// is sent again only where that does no harm: a tag that is being changed is
-	// read again first (PushOptions.Once). Default 4.
+	// MaxAttempts is how often a request is sent if it fails in a way that may
+	// pass: with status 408, 429, or 500 to 599 other than 501, or by a broken
+	// connection. A push with PushOptions.Once is sent once. Default 4.
 	MaxAttempts int
 	// RetryDelay is waited before the second attempt, and twice as long before
 	// each further one, with jitter. Default 200 ms.
 	RetryDelay time.Duration
-	// MaxRetryDelay caps a wait. Where Retry-After asks for a longer one, the request
-	// is not sent again; Error.RetryAfter has it. Default 10 s.
+	// MaxRetryDelay caps a wait. If a registry asks for a longer one, by Retry-After or
+	// by its RateLimit headers, requests to it fail with ErrRateLimited, and
+	// Error.RetryAfter says how long it is. Other requests of this client to the
+	// registry wait, or fail, for up to a minute too. Default 10 s.
 	MaxRetryDelay time.Duration
 
-	// MaxInFlight is how many requests wait for an answer at once, small bodies (manifests,
-	// lists, tokens) included. Bodies that are being streamed do not count, nor, in a gate,
-	// those of more than 16 KiB, which its budget bounds. A gate (verify/gate) lets none of its
-	// clients have more than a quarter of them. Default 64.
+	// MaxInFlight is how many requests wait for an answer at once, including its
+	// small body (manifests, lists, tokens). Streamed bodies do not count. In a gate
+	// (verify/gate), bodies of more than 16 KiB do not count either: its budget bounds
+	// them. One client of a gate gets at most a quarter. Default 64.
 	MaxInFlight int
-	// Timeout bounds each attempt of a small request (manifests, lists, tokens)
-	// with its body, and the wait for the answer of a large one. Default 30 s.
+	// Timeout bounds each attempt of a small request (manifests, lists, tokens),
+	// with its body. For a large one it bounds the wait for the answer. Default 30 s.
 	Timeout time.Duration
-	// StallTimeout ends a download that delivers less than 16 KiB within it
-	// although a caller is waiting. Default 30 s.
+	// StallTimeout ends a download if less than 16 KiB arrive within it while a
+	// caller waits. Default 30 s.
 	StallTimeout time.Duration
 
 	// MaxManifestBytes bounds a manifest, and each page of a list. Default 4 MiB.
@@ -70,31 +70,33 @@ type Options struct {
 	MaxBlobBytes int64
 	// MaxReferrers bounds a referrers list. Default 10,000.
 	MaxReferrers int
-	// MaxReferrerPages bounds the pages of one that have no entry. Pages with entries
-	// are bounded by MaxReferrers, and all of them by 64 MiB times this. Default 100.
+	// MaxReferrerPages bounds the pages of a referrers list that have no entry.
+	// MaxReferrers bounds pages with entries, and 64 MiB times MaxReferrerPages
+	// bounds the bytes of all pages. Default 100.
 	MaxReferrerPages int
-	// MaxRedirects bounds the redirects of one request. They carry no
-	// credentials to another host, never lead from HTTPS to HTTP, and never to
-	// a loopback, private or link-local address unless the registry itself has
-	// one. Default 5.
+	// MaxRedirects bounds the redirects of one request. A redirect carries no
+	// credentials to another host, and never leads from HTTPS to HTTP. It leads to
+	// a loopback, private or link-local address only if the registry has such an
+	// address itself. Default 5.
 	MaxRedirects int
 
-	// TokenRealms lists, by registry, further hosts whose token service may be
-	// given the registry's credentials. By default that is the registry's own host and
-	// port; by HTTPS from end to end, also its host on another port and a parent
-	// domain of it; and Docker Hub's auth.docker.io. Other realms are asked
-	// without credentials.
+	// TokenRealms lists, by registry, further hosts whose token service may get
+	// the registry's credentials. The client always sends them to:
+	//
+	//   - the registry's own host and port;
+	//   - by HTTPS from end to end, its host on another port and its parent domains;
+	//   - for Docker Hub, auth.docker.io.
+	//
+	// It asks other token services without credentials.
 	TokenRealms map[string][]string
 	// TLSHosts are loopback registries (host:port, or host for all of its ports)
-	// that speak HTTPS. Empty: all registries on localhost and loopback addresses are spoken to by
-	// plain HTTP.
+	// that speak HTTPS. Empty: all registries on localhost and loopback addresses
+	// speak plain HTTP.
 	TLSHosts []string
-	// InsecurePlainHTTP are registries (host or host:port, as references name
-	// them) that are spoken to by plain HTTP although they are elsewhere: an attacker
-	// on the way can read credentials and change answers. An entry is about exactly
-	// that registry: "registry.example" is the one named without a port, which is
-	// then asked at port 80, and none of its neighbours on other ports. Empty:
-	// none. HTTPS never falls back to HTTP.
+	// InsecurePlainHTTP are other registries that speak plain HTTP (host or
+	// host:port, as references name them). An attacker on the network can read their
+	// credentials and change their answers. An entry is about exactly that registry:
+	// "registry.example" is port 80, and no other port. Empty: none.
 	InsecurePlainHTTP []string
 }
 
@@ -131,12 +133,8 @@ func number[T int | int64 | time.Duration](v *T, d T) {
 	}
 }
 
-// Client is a Store over any OCI registry. Make one for the life of a process:
-// it keeps connections, credentials and tokens, and asks for each of them once. It
-// is safe for concurrent use.
-//
-// Source: OCI Distribution Specification v1.1; Docker Registry v2 token
-// authentication.
+// Client is a registry.Store over OCI registries. It is safe for concurrent use. Make
+// one for the life of a process.
 type Client struct {
 	o     Options
 	hosts *hosts
@@ -174,16 +172,15 @@ func newClient(o Options, own, foreign http.RoundTripper) *Client {
 	return &Client{o: o, hosts: hosts, send: &sender{o: o, hosts: hosts, line: line, auth: auth}}
 }
 
-// WithKeychain is a Client with other credentials (nil: authn.DefaultKeychain) that shares
-// the connections of this one, and nothing else: it has its own tokens and its own
-// MaxInFlight.
+// WithKeychain returns a Client with other credentials (nil: authn.DefaultKeychain). It
+// shares the connections of c, and has its own tokens and its own MaxInFlight.
 func (c *Client) WithKeychain(k authn.Keychain) *Client {
 	o := c.o
 	o.Keychain = k
 	return newClient(o.withDefaults(), c.send.line.own, c.send.line.foreign)
 }
 
-// CloseIdleConnections closes the connections that wait for another request.
+// CloseIdleConnections closes connections that no request uses.
 func (c *Client) CloseIdleConnections() {
 	for _, t := range []http.RoundTripper{c.send.line.own, c.send.line.foreign} {
 		if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
@@ -207,8 +204,7 @@ func text(ref fmt.Stringer) string { return safe(ref.String()) }
 
 func safe(s string) string { return registry.SafeText(s, 512) }
 
-// RetryDelay implements TagWriter. It says how long to wait after some failed
-// attempts, and whether another may help: where the error may go away by itself, and
+// RetryDelay implements TagWriter. Another attempt may help if the error may pass, and
 // the registry does not ask for a longer wait than MaxRetryDelay.
 func (c *Client) RetryDelay(attempts int, err error) (time.Duration, bool) {
 	return c.send.retryDelay(attempts, err)

@@ -228,7 +228,7 @@ func parse(t testing.TB, s string) name.Reference {
 	return ref
 }
 
-// aliens are registries that somebody else wrote.
+// aliens are registries that other projects wrote.
 func aliens() map[string]http.Handler {
 	quiet := alien.Logger(log.New(io.Discard, "", 0))
 	return map[string]http.Handler{

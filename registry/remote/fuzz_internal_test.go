@@ -40,7 +40,7 @@ func FuzzNextLink(f *testing.F) {
 func FuzzErrorTextsAreFitToBePrinted(f *testing.F) {
 	f.Add([]byte(`{"errors":[{"code":"DENIED","message":"see https://u:p@host/x?sig=1"}]}`), "120")
 	f.Fuzz(func(t *testing.T, body []byte, after string) {
-		text := explanation(body)
+		_, text := explanation(body)
 		if !utf8.ValidString(text) || len(text) > 2*512 || strings.ContainsAny(text, "\x1b\n\r\u202e") {
 			t.Fatalf("%q", text)
 		}

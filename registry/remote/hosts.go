@@ -73,6 +73,7 @@ type host struct {
 	name   string
 	scheme string
 	auth   session
+	quota  quota
 	// referrers is set once the registry has shown that it has the referrers API.
 	referrers sharedFlag
 	// private is set once a connection showed that the registry has a private
@@ -151,9 +152,10 @@ func isLocal(h string) bool {
 	return endsInNumber(bare)
 }
 
-// endsInNumber reports whether a host that is not an address in its usual form
-// may still be read as one, such as 127.1 or 0x7f000001 (WHATWG URL
-// Standard, "ends in a number checker"). No name on the internet looks like this.
+// endsInNumber reports whether a host may be read as an address in an unusual form,
+// such as 127.1 or 0x7f000001. No name on the internet looks like this.
+//
+// Source: WHATWG URL Standard, "ends in a number checker".
 func endsInNumber(h string) bool {
 	last := h[strings.LastIndexByte(h, '.')+1:]
 	if hex, ok := strings.CutPrefix(last, "0x"); ok {
@@ -209,8 +211,9 @@ func (s *hosts) manifestRequest(op, method string, ref name.Reference) (*request
 		return nil, err
 	}
 	repo := ref.Context()
+	_, byDigest := ref.(name.Digest)
 	return &request{
-		op: op, ref: text(ref), repo: repo, method: method,
+		op: op, ref: text(ref), repo: repo, method: method, tag: !byDigest,
 		url: s.of(repo).url(repo, "manifests", id), header: http.Header{"Accept": manifestTypes},
 	}, nil
 }

@@ -21,8 +21,8 @@ var manifestTypes = []string{strings.Join([]string{
 	oci.MediaTypeManifest, oci.MediaTypeIndex, oci.MediaTypeDockerManifest, oci.MediaTypeDockerIndex,
 }, ", ")}
 
-// Resolve implements Reader with one HEAD request, or with Manifest where the
-// registry does not answer that one fully.
+// Resolve implements Reader with one HEAD request. If the answer is incomplete, it uses
+// Manifest.
 func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Descriptor, error) {
 	r, err := c.hosts.manifestRequest("resolve", http.MethodHead, ref)
 	if err != nil {
@@ -55,8 +55,8 @@ func contentType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// Manifest implements Reader. Where the registry names no media type, it is the
-// one that the manifest has by itself.
+// Manifest implements Reader. If the registry names no media type, the manifest's own
+// counts.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Manifest, error) {
 	r, err := c.hosts.manifestRequest("read manifest", http.MethodGet, ref)
 	if err != nil {
@@ -74,9 +74,9 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (registry.Man
 	return m, nil
 }
 
-// rawManifest reads what the registry holds as a manifest, which may be malformed
-// or of an unknown type. A page in its place, as of a proxy that wants credentials,
-// is not an answer: a registry sends a manifest's type, or names the digest.
+// rawManifest reads a manifest, which may be malformed or of an unknown type. A registry
+// sends a manifest's type, or names its digest. A page in its place, such as a login
+// page of a proxy, is not an answer.
 func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference) (registry.Manifest, error) {
 	a, err := c.send.do(ctx, r, c.o.MaxManifestBytes)
 	if err != nil {
@@ -101,8 +101,8 @@ func (c *Client) rawManifest(ctx context.Context, r *request, ref name.Reference
 	return m, mismatch
 }
 
-// strong is an entity tag that If-Match can hold for: never a weak one, such as a
-// proxy makes of it (RFC 9110, section 13.1.1).
+// strong returns an entity tag that If-Match can use, or none for a weak one, such as
+// proxies write (RFC 9110, section 13.1.1).
 func strong(etag string) string {
 	if strings.HasPrefix(etag, "W/") {
 		return ""
@@ -174,9 +174,8 @@ func (c *Client) PushManifest(ctx context.Context, ref name.Reference, m registr
 	return registry.PushReport{SubjectIndexed: doc.Subject != nil && subject == doc.Subject.Digest.String()}, nil
 }
 
-// RemoveManifest implements Remover. Where the registry does not let manifests be
-// removed the error is ErrUnsupported, where it does not let this user,
-// ErrDenied.
+// RemoveManifest implements Remover. The error is ErrUnsupported if the registry does
+// not remove manifests, and ErrDenied if it does not do so for this user.
 func (c *Client) RemoveManifest(ctx context.Context, ref name.Digest) error {
 	if _, err := registry.HashOf(ref); err != nil {
 		return err

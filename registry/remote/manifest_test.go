@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -263,16 +264,46 @@ func TestAPushThatIsAnsweredWronglyIsNoSuccess(t *testing.T) {
 		"not modified":        {registrytest.Status(304), registry.ErrMalformed},
 		"a method unknown":    {registrytest.Status(405), registry.ErrUnsupported},
 		"a changed condition": {registrytest.Status(412), registry.ErrConflict},
+		"a conflict":          {registrytest.Status(409), registry.ErrConflict},
 	} {
 		h := host(t, registrytest.Options{}, remote.Options{})
 		h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Do: c.do})
-		_, err := h.client.PushManifest(t.Context(), h.tag, testManifest(t, "other", nil), registry.PushOptions{})
+		_, err := h.client.PushManifest(t.Context(), h.tag, testManifest(t, "other", nil), registry.PushOptions{IfMatch: `"x"`})
 		wantError(t, what, err, c.want)
 	}
 }
 
+// Registries agree on no status for a tag that must not change, and answer with that of a
+// conflict where no condition was set.
+func TestARefusedPushSaysWhatTheRegistrySays(t *testing.T) {
+	for what, c := range map[string]struct {
+		status        int
+		code, message string
+		want          registry.Kind
+	}{
+		"Harbor":                      {412, "PRECONDITION", "Failed to process request due to 'app:v1' configured as immutable.", registry.ErrImmutable},
+		"ECR":                         {400, "TAG_INVALID", "The image tag 'v1' already exists in the 'app' repository", registry.ErrImmutable},
+		"Quay":                        {409, "TAG_IMMUTABLE", "", registry.ErrImmutable},
+		"Artifact Registry":           {400, "MANIFEST_INVALID", "cannot update tag v1. The repository has enabled tag immutability", registry.ErrImmutable},
+		"a rule, without a condition": {412, "PROJECTPOLICYVIOLATION", "vulnerable", registry.ErrDenied},
+		"not a conflict of ours":      {412, "DENIED", "", registry.ErrDenied},
+		"too many":                    {403, "TOOMANYREQUESTS", "slow down", registry.ErrRateLimited},
+		"unsupported":                 {403, "UNSUPPORTED", "", registry.ErrUnsupported},
+		"not a code":                  {403, "tag_invalid", "", registry.ErrDenied},
+	} {
+		h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 1})
+		body := fmt.Sprintf(`{"errors":[{"code":%q,"message":%q}]}`, c.code, c.message)
+		h.Inject(registrytest.Fault{Method: "PUT", Kind: registrytest.KindManifest, Do: registrytest.Reply(registrytest.Answer{Status: c.status, Body: []byte(body)})})
+		_, err := h.client.PushManifest(t.Context(), h.tag, testManifest(t, "other", nil), registry.PushOptions{})
+		e := wantError(t, what, err, c.want)
+		if e.Host != h.host || !strings.Contains(e.Detail, c.code) || c.code == strings.ToUpper(c.code) && e.Code != c.code {
+			t.Errorf("%s: host %q, code %q, detail %q", what, e.Host, e.Code, e.Detail)
+		}
+	}
+}
+
 // A transport of the caller's may not look at the context: what comes too late is
-// late all the same.
+// late even so.
 func TestABlobThatIsAnsweredTooLateIsNotRead(t *testing.T) {
 	late := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(50 * time.Millisecond)
@@ -288,7 +319,7 @@ func TestManifestsAreRemovedWhereTheRegistryAllowsIt(t *testing.T) {
 		do   registrytest.Effect
 		want registry.Kind
 	}{
-		"by nobody":       {registrytest.Status(405), registry.ErrUnsupported},
+		"by none":         {registrytest.Status(405), registry.ErrUnsupported},
 		"not by this one": {registrytest.Status(403), registry.ErrDenied},
 		"not there":       {registrytest.Hide(), registry.ErrNotFound},
 	} {

@@ -24,13 +24,17 @@ import (
 // errNoAPI says that a registry does not have the referrers API.
 var errNoAPI = errors.New("no referrers API")
 
-// Referrers implements Reader (distribution specification, "Listing
-// Referrers"). As long as the registry has not shown that it has the API, the
-// fallback tag is asked at the same time, and neither kind of registry costs
-// a round trip more. That it does not have the API is never remembered: a 404
-// may be about one repository alone. Once it has shown the API, any other answer
-// than a list or a 404 is an error. A fallback tag that holds something other
-// than an index lists nothing: an attacker who can push could have put it there.
+// Referrers implements Reader (distribution specification, "Listing Referrers"). Until
+// the registry has shown that it has the API, the fallback tag is read at the same time.
+// That a registry lacks the API is not remembered: a 404 may be about one repository.
+//
+// Once a registry has shown the API, answers other than a list or a 404 are errors.
+// Before, a refusal such as 401 or 403 is an error too, which comes after the entries of
+// the fallback tag.
+//
+// A fallback tag that does not hold an index lists nothing, since an attacker who can
+// push could have written it. Nor does one that holds the subject itself, as at GitLab,
+// or entries that are not referrers.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		r, h, err := c.hosts.blobRequest("list referrers of", http.MethodGet, subject)
@@ -41,32 +45,36 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		repo := subject.Context()
 		r.url = c.hosts.of(repo).url(repo, "referrers", h.String())
 		r.header, r.list = http.Header{"Accept": {oci.MediaTypeIndex}}, true
-		if err := c.referrers(ctx, r, repo.Tag(oci.DigestTag(h)), yield); err != nil {
+		others := func(d v1.Descriptor, err error) bool { return d.Digest == h || yield(d, err) }
+		if err := c.referrers(ctx, r, h, others); err != nil {
 			yield(v1.Descriptor{}, err)
 		}
 	}
 }
 
-func (c *Client) referrers(ctx context.Context, r *request, fallback name.Tag, yield func(v1.Descriptor, error) bool) error {
+func (c *Client) referrers(ctx context.Context, r *request, subject v1.Hash, yield func(v1.Descriptor, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	hasAPI := &c.hosts.of(r.repo).referrers
-	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, fallback) }
+	byTag := func() ([]v1.Descriptor, error) { return c.fallback(ctx, r.repo, subject) }
 	if !hasAPI.get() {
 		byTag = parallel.Start(byTag)
 	}
 	list := listing{send: c.send, hasAPI: hasAPI}
 	first, next, err := list.page(ctx, r)
-	if errors.Is(err, errNoAPI) {
-		all, err := byTag()
+	absent := errors.Is(err, errNoAPI)
+	if absent || registry.Refused(err) && !hasAPI.get() {
+		all, failed := byTag()
 		for _, d := range all {
 			if !yield(d, nil) {
 				return nil
 			}
 		}
-		return asError(r.op, r.ref, err)
+		if absent {
+			err = asError(r.op, r.ref, failed)
+		}
 	}
-	if err != nil {
+	if absent || err != nil {
 		return err
 	}
 	hasAPI.set()
@@ -142,7 +150,7 @@ func (l *listing) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.U
 	known := l.hasAPI.get()
 	r.accept = []int{http.StatusNotFound}
 	if !known {
-		r.accept = append(r.accept, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable)
+		r.accept = append(r.accept, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented)
 	}
 	var list []v1.Descriptor
 	r.consume = func(body io.Reader) (err error) {
@@ -150,6 +158,9 @@ func (l *listing) page(ctx context.Context, r *request) ([]v1.Descriptor, *url.U
 		return err
 	}
 	a, err := l.send.do(ctx, r, l.send.o.MaxManifestBytes)
+	if e, ok := errors.AsType[*registry.Error](err); ok && e.Code == "UNSUPPORTED" && !known {
+		return nil, nil, errNoAPI
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -206,9 +217,12 @@ func nextLink(headers []string) string {
 	return ""
 }
 
-// fallback lists what the fallback tag holds (distribution specification,
-// "Referrers Tag Schema"). An entry that is malformed hides no other.
-func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, error) {
+// fallback lists the referrers that the fallback tag holds (distribution specification,
+// "Referrers Tag Schema"). A malformed entry hides no other.
+//
+// Source: GitLab takes the tag for the subject's digest (oras-project/oras-go#1396).
+func (c *Client) fallback(ctx context.Context, repo name.Repository, subject v1.Hash) ([]v1.Descriptor, error) {
+	tag := repo.Tag(oci.DigestTag(subject))
 	r, err := c.hosts.manifestRequest("read manifest", http.MethodGet, tag)
 	if err != nil {
 		return nil, err
@@ -227,9 +241,10 @@ func (c *Client) fallback(ctx context.Context, tag name.Tag) ([]v1.Descriptor, e
 	}
 	defer leave()
 	list, err := oci.ParseFallback(string(m.Descriptor.MediaType), m.Bytes)
-	if err != nil {
+	if err != nil || m.Descriptor.Digest == subject {
 		return nil, nil // an attacker could have put it there
 	}
+	list = slices.DeleteFunc(list, func(d v1.Descriptor) bool { return !oci.MayRefer(d, subject) })
 	if len(list) > c.o.MaxReferrers {
 		return list[:c.o.MaxReferrers], &registry.Error{Op: "list referrers of", Ref: text(tag), Kind: registry.ErrTooMany}
 	}

@@ -137,7 +137,7 @@ func TestAttack_E19_AFallbackTagThatIsNoListListsNothing(t *testing.T) {
 	h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
 	tag := strings.Replace(h.image.DigestStr(), ":", "-", 1)
 	mediaType, image, _ := h.Manifest("team/app", "v1")
-	self := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","size":1,"digest":%q}]}`, h.image.DigestStr())
+	const list = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","size":1,"digest":%q}]}`
 	for name, c := range map[string]struct {
 		mediaType string
 		data      []byte
@@ -145,7 +145,8 @@ func TestAttack_E19_AFallbackTagThatIsNoListListsNothing(t *testing.T) {
 	}{
 		"an image":          {mediaType, image, 0},
 		"garbage":           {"application/vnd.oci.image.index.v1+json", []byte("garbage"), 0},
-		"a list of indexes": {"application/vnd.oci.image.index.v1+json", []byte(self), 1},
+		"a list of indexes": {"application/vnd.oci.image.index.v1+json", fmt.Appendf(nil, list, "sha256:"+strings.Repeat("a", 64)), 1},
+		"the image itself":  {"application/vnd.oci.image.index.v1+json", fmt.Appendf(nil, list, h.image.DigestStr()), 0},
 	} {
 		h.Put("team/app", tag, c.mediaType, c.data)
 		n := 0

@@ -50,6 +50,8 @@ type request struct {
 	stream bool
 	// list: the answer is a list, which is held while what it lists is read.
 	list bool
+	// tag: the request is about a tag.
+	tag bool
 	// consume reads the body of a list of referrers, of up to maxListBytes, in place of
 	// answer.body; nil: it does not.
 	consume func(body io.Reader) error
@@ -66,13 +68,13 @@ type request struct {
 }
 
 func (r *request) fail(kind registry.Kind, err error, detail string) error {
-	return &registry.Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err}
+	return &registry.Error{Op: r.op, Ref: r.ref, Host: r.repo.RegistryStr(), Kind: kind, Detail: detail, Err: err}
 }
 
 // stray is fail for a response that does not answer the request. It says nothing
 // about what was asked for.
 func (r *request) stray(kind registry.Kind, err error, detail string) error {
-	return &registry.Error{Op: r.op, Ref: r.ref, Kind: kind, Detail: detail, Err: err, Unanswered: true}
+	return &registry.Error{Op: r.op, Ref: r.ref, Host: r.repo.RegistryStr(), Kind: kind, Detail: detail, Err: err, Unanswered: true}
 }
 
 // answer is a response whose small body has been read.
@@ -145,22 +147,74 @@ func kindOfStatus(status int) registry.Kind {
 	return registry.ErrMalformed
 }
 
-// explanation reads the OCI error body (distribution specification, "Error
-// codes"). Anything else, such as a page of HTML, explains nothing.
-func explanation(body []byte) string {
+// kindOf returns the kind of an answer that is an error, by its status and by the OCI
+// error code and text, which say more where registries agree on no status.
+func (r *request) kindOf(status int, code, text string) registry.Kind {
+	writes := r.method == http.MethodPut && r.tag
+	conditional := r.header.Get("If-Match") != "" || r.header.Get("If-None-Match") != ""
+	switch {
+	case writes && status/100 == 4 && saysImmutable(code, text):
+		return registry.ErrImmutable
+	case code == "TOOMANYREQUESTS" && status/100 == 4:
+		return registry.ErrRateLimited
+	case code == "UNSUPPORTED" && status/100 == 4 && status != http.StatusNotFound:
+		return registry.ErrUnsupported
+	case status == http.StatusPreconditionFailed && !(writes && conditional):
+		return registry.ErrDenied // by a rule of the registry's: no condition was set
+	case status == http.StatusConflict && writes:
+		return registry.ErrConflict
+	}
+	return kindOfStatus(status)
+}
+
+// saysImmutable reports whether a registry refuses to change a tag that exists.
+//
+// Sources: Amazon ECR (TAG_INVALID, "cannot be overwritten because the repository is
+// immutable", moby/buildkit#3776); Harbor (PRECONDITION, "configured as immutable",
+// goharbor/harbor#17332); Quay and others (TAG_IMMUTABLE); Google Artifact Registry
+// ("has enabled tag immutability"); Sonatype Nexus ("does not allow updating assets").
+func saysImmutable(code, text string) bool {
+	switch code {
+	case "TAG_INVALID", "TAG_IMMUTABLE", "TAG_ALREADY_EXISTS", "IMMUTABLE":
+		return true
+	}
+	text = strings.ToLower(text)
+	for _, words := range []string{"immutab", "cannot be overwritten", "cannot overwrite", "not allow updating"} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// explanation reads the OCI error body (distribution specification, "Error codes"): its
+// first code, and all of it as text. Anything else, such as a page of HTML, explains
+// nothing.
+func explanation(body []byte) (code, text string) {
 	root, err := strictjson.Parse(body)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	var parts []string
 	for e := range root.Get("errors").Elems() {
-		code, _ := e.Get("code").Str()
+		named, _ := e.Get("code").Str()
 		message, _ := e.Get("message").Str()
-		if p := strings.TrimSpace(code + " " + message); p != "" && len(parts) < 4 {
+		if detail, ok := e.Get("detail").Str(); ok { // of Nexus
+			message += " " + detail
+		}
+		if code == "" && isCode(named) {
+			code = named
+		}
+		if p := strings.TrimSpace(named + " " + message); p != "" && len(parts) < 4 {
 			parts = append(parts, p)
 		}
 	}
-	return safe(redact(strings.Join(parts, "; ")))
+	return code, safe(redact(strings.Join(parts, "; ")))
+}
+
+// isCode reports whether a text has the form of an error code.
+func isCode(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == ""
 }
 
 // redact removes what may be secret from a registry's text: the credentials
@@ -238,11 +292,12 @@ func (r *request) read(ctx context.Context, resp *http.Response, maxBody int64) 
 // statusError explains an answer that is an error.
 func (r *request) statusError(resp *http.Response) error {
 	defer drain(resp)
-	e := &registry.Error{Op: r.op, Ref: r.ref, Status: resp.StatusCode, Kind: kindOfStatus(resp.StatusCode)}
+	e := &registry.Error{Op: r.op, Ref: r.ref, Host: r.repo.RegistryStr(), Status: resp.StatusCode}
 	if body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)); err == nil {
-		e.Detail = explanation(body)
+		e.Code, e.Detail = explanation(body)
 	}
-	e.RetryAfter = min(retryAfter(resp.Header.Get("Retry-After"), time.Now()), maxRetryAfter)
+	e.Kind = r.kindOf(e.Status, e.Code, e.Detail)
+	e.RetryAfter = retryAfterOf(resp, time.Now())
 	if e.Status == http.StatusUnauthorized {
 		return &unauthorized{e, resp.Header.Values("WWW-Authenticate")}
 	}

@@ -26,6 +26,9 @@ type sender struct {
 // typed error.
 func (s *sender) do(ctx context.Context, r *request, maxBody int64) (*answer, error) {
 	for attempt := 1; ; attempt++ {
+		if err := s.hosts.of(r.repo).quota.wait(ctx, r, s.o.MaxRetryDelay); err != nil {
+			return nil, err
+		}
 		a, err := s.attempt(ctx, r, maxBody)
 		if err == nil || r.body != nil || r.once {
 			return a, err

@@ -138,7 +138,7 @@ func TestWhatATokenServiceSaysIsToldAndHeeded(t *testing.T) {
 	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: registrytest.Status(503)})
 	_, err := h.client.Manifest(t.Context(), h.tag)
 	if e := wantError(t, "down", err, registry.ErrUnavailable); e.Status != 503 || errors.Is(err, context.Canceled) {
-		t.Errorf("nobody gave up: %v", err)
+		t.Errorf("no request gave up: %v", err)
 	}
 	h = host(t, registrytest.Options{Auth: auth}, remote.Options{})
 	h.Inject(registrytest.Fault{Kind: registrytest.KindToken, Do: registrytest.Status(429, "Retry-After", "5")})

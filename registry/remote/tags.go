@@ -16,15 +16,15 @@ import (
 
 // TagPage is a part of a repository's list of tags.
 type TagPage struct {
-	// Tags are well-formed, in the registry's order.
+	// Tags are well-formed tags, in the registry's order.
 	Tags []string
-	// More is true where the registry has more: ask for those after the last.
+	// More is true if the registry has tags after the last of these.
 	More bool
 }
 
-// Tags lists a repository's tags: at most limit of them (as many as the registry
-// likes where it is 0), those after the tag named last. What is not a tag is left
-// out. No repository is ErrNotFound.
+// Tags lists at most limit of a repository's tags: those after the tag named last. If
+// limit is 0, the registry decides how many. Malformed tags are left out. A repository
+// that does not exist is ErrNotFound.
 //
 // Source: OCI Distribution Specification v1.1, "Listing Tags".
 func (c *Client) Tags(ctx context.Context, repo name.Repository, limit int, last string) (TagPage, error) {

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// defaultTokenLife is a token's life where the service names none, and
-	// tokenLeeway how long before its end it is not used any more (Docker
-	// Registry v2 authentication, "Token response fields").
+	// defaultTokenLife is a token's life if the service names none (Docker Registry
+	// v2 authentication, "Token response fields"). A token is not used within
+	// tokenLeeway before its end.
 	defaultTokenLife = 60 * time.Second
 	maxTokenLife     = time.Hour
 	tokenLeeway      = 10 * time.Second
@@ -144,9 +144,21 @@ func (a *authorizer) fetchToken(ctx context.Context, h *host, r *request, ch *ch
 	req.url = realm
 	got, err := a.ask(ctx, h, req, header)
 	if err != nil {
-		return "", 0, err
+		return "", 0, withheld(err, realm, !trusted && (basic(config) != "" || config.IdentityToken != ""))
 	}
 	return parseToken(req, got.body)
+}
+
+// withheld says in the error of a token service that it did not get the credentials.
+func withheld(err error, realm *url.URL, credentials bool) error {
+	e, ok := errors.AsType[*registry.Error](err)
+	if !ok || !credentials || !refused(err) {
+		return err
+	}
+	told := *e
+	told.Detail = strings.TrimSuffix("its token service "+registry.SafeText(realm.Host, 100)+
+		" is another host, and got no credentials (Options.TokenRealms); it says: "+e.Detail, "; it says: ")
+	return &told
 }
 
 // ask sends a request to a token service. Where that fails in a way that may pass,
@@ -196,9 +208,12 @@ const (
 // only an anonymous question may go there.
 func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool, err error) {
 	fail := func(kind registry.Kind, why string) (*url.URL, bool, error) {
-		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Kind: kind, Detail: why}
+		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Host: h.name, Kind: kind, Detail: why}
 	}
 	u, err := url.Parse(ch.realm)
+	if err == nil && u.Scheme == "" && strings.HasPrefix(ch.realm, "/") {
+		u = (&url.URL{Scheme: h.scheme, Host: h.name}).ResolveReference(u)
+	}
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return fail(registry.ErrMalformed, "its token realm is not a URL: "+registry.SafeText(redact(ch.realm), 200))
 	}

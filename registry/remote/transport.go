@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/fair"
+	"github.com/hallmark-oci/hallmark/internal/httpcount"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -55,9 +56,9 @@ func newLine(o Options, own, foreign http.RoundTripper) *line {
 	return &line{own: own, foreign: foreign, slots: fair.NewPool(int64(o.MaxInFlight)), userAgent: []string{o.UserAgent}, logger: o.Logger}
 }
 
-// exchange sends a request and reads its answer, or where it leads. It has a place
-// among the requests in flight until a small body has been read, or is found to be so
-// large that a budget bounds it.
+// exchange sends a request, and reads its answer or the target of its redirect. Its
+// place among the requests in flight is free again once it has read a small body, or
+// found a large one, which a budget bounds.
 func (l *line) exchange(ctx context.Context, h *host, r *request, target *url.URL, local bool, authorization string, maxBody int64) (a *answer, location string, err error) {
 	leave, err := l.slots.Take(ctx, 1)
 	if err != nil {
@@ -94,11 +95,15 @@ func (l *line) roundTrip(ctx context.Context, h *host, r *request, target *url.U
 		body = r.open()
 	}
 	start := time.Now()
+	httpcount.Add(ctx)
 	sent := l.request(ctx, r, target, body, authorization)
 	resp, err := transport.RoundTrip(sent)
 	l.log(ctx, r, target, resp, err, start)
 	if err != nil {
 		return nil, r.transportError(ctx, err)
+	}
+	if local && resp != nil {
+		h.quota.learn(resp, time.Now())
 	}
 	return r.complete(resp, sent)
 }

@@ -119,7 +119,7 @@ func (r resolved) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // A name tells nothing before it is resolved: the error says that it was refused, and
-// not that it failed, so that nobody asks again.
+// not that it failed, and no client asks again.
 func TestARedirectToANameOfAPrivateAddressIsInsecure(t *testing.T) {
 	reached := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))

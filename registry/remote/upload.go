@@ -30,7 +30,7 @@ func (c *Client) PushBlob(ctx context.Context, ref name.Digest, size int64, open
 		return r.fail(registry.ErrReference, nil, "the size of a blob that is pushed must be known")
 	}
 	if size > smallBlob {
-		if there, err := c.HasBlob(ctx, ref); err != nil || there {
+		if there, err := c.HasBlob(ctx, ref); there || err != nil && !registry.Refused(err) {
 			return err
 		}
 	}

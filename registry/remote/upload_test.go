@@ -165,7 +165,7 @@ func TestAnEmptyBlobIsVerifiedToo(t *testing.T) {
 	wantError(t, "under another digest", err, registry.ErrDigestMismatch)
 }
 
-// slowly reads in small steps, so that an answer comes in the midst of them.
+// slowly reads in small steps; an answer comes in the midst of them.
 type slowly struct{ io.Reader }
 
 func (s slowly) Read(p []byte) (int, error) {
@@ -346,7 +346,7 @@ func TestAnUploadIsGivenUpWhileItWaitsForItsNextAttempt(t *testing.T) {
 	}
 }
 
-// A registry may answer before it has read all, and the source may hang then: nobody
+// A registry may answer before it has read all, and the source may hang then: no caller
 // waits for it longer than for an answer.
 func TestASourceThatHangsAfterTheAnswerHoldsUpNobody(t *testing.T) {
 	h := host(t, registrytest.Options{}, remote.Options{MaxAttempts: 1, Timeout: 100 * time.Millisecond})

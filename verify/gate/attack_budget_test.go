@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -43,7 +44,7 @@ func (u *upstreamOf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A client asks for an unsigned image whose evidence is large and slow, and goes away.
-// Other images, of which evidence is large too, are judged as before.
+// Other images with large evidence are judged as before.
 func TestAttack_P17_AClientThatGoesAwayLeavesTheBudgetAsItWas(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	tag := func(digest, suffix string) string { return strings.Replace(digest, ":", "-", 1) + suffix }
@@ -211,11 +212,9 @@ func (s *scene) configs(tag string, images, size int) {
 	s.hosted.Put("team/app", tag, indexType, text)
 }
 
-// The memory of configs that nobody has signed is bounded, as that of manifests is.
+// The memory of unsigned configs is bounded, as that of manifests is.
 func TestAttack_P17_ConfigsOfUnsignedImagesAreWithinTheBudget(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes other memory, and other time")
-	}
+	race.Skip(t, "memory and time are measured")
 	for name, c := range map[string]struct{ clients, images, size int }{"large": {1, 10, 5 << 19}, "many small": {8, 90, 15 << 10}} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, registrytest.Options{}, nil)
@@ -272,9 +271,7 @@ func TestAttack_P17_EvidenceOfOneImageHasItJudgedOnce(t *testing.T) {
 
 // What is read of an index to find denied children is within the budget, too.
 func TestAttack_P17_ChildrenOfUnsignedIndexesAreWithinTheBudget(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes other memory, and other time")
-	}
+	race.Skip(t, "memory and time are measured")
 	const clients = 20
 	s := newScene(t, registrytest.Options{}, nil)
 	index := func(tag string, entries ...string) piece {
@@ -320,9 +317,7 @@ func TestAttack_P17_ChildrenOfUnsignedIndexesAreWithinTheBudget(t *testing.T) {
 
 // A disk that clients have filled takes no memory in its place.
 func TestAttack_P17_EvidenceThatNoFileHoldsIsWithinTheBudget(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes other memory, and other time")
-	}
+	race.Skip(t, "memory and time are measured")
 	const blobs = 200
 	s := newScene(t, registrytest.Options{}, nil)
 	var layers []piece
@@ -366,9 +361,7 @@ func (u *unread) Write(p []byte) (int, error) {
 // Evidence that waits for cheaper evidence is within the budget, too: an attacker has
 // named a key of the policy in bundles that it has not signed.
 func TestAttack_P17_EvidenceThatWaitsIsWithinTheBudget(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes other memory, and other time")
-	}
+	race.Skip(t, "memory and time are measured")
 	const clients = 28
 	s := newScene(t, registrytest.Options{}, nil)
 	var bundle map[string]any
@@ -432,9 +425,7 @@ func TestAttack_P17_EvidenceThatWaitsIsWithinTheBudget(t *testing.T) {
 // An upstream that stalls holds up no judgement before another upstream, large ones
 // included.
 func TestAttack_P17_StalledUpstreamHoldsUpNoOtherJudgement(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes other memory, and other time")
-	}
+	race.Skip(t, "memory and time are measured")
 	s := newScene(t, registrytest.Options{}, nil)
 	for i := range 80 { // a list of more than 16 KiB, the good bundle somewhere in it
 		s.attach(s.signed.DigestStr(), i, s.blob("application/json", []byte("{}")))

@@ -75,7 +75,7 @@ func TestAttack_P19_TheStatusLineNamesNoAddress(t *testing.T) {
 	}
 }
 
-// Evidence that comes in drips, each of which is progress, ends with the judgement's
+// Evidence that comes in drips, each of them progress, ends with the judgement's
 // time, for all who wait for it.
 func TestAttack_E22_OneJudgementHasOneDeadline(t *testing.T) {
 	for _, kind := range []registrytest.Kind{registrytest.KindManifest, registrytest.KindReferrers} {

@@ -61,7 +61,7 @@ func TestAttack_P3_EvidenceListingAnImagesLayerChangesNothing(t *testing.T) {
 	if r := s.get(blobPath(layer)); r.status != http.StatusOK || int64(len(r.body)) != layer.Size {
 		t.Errorf("%d %s", r.status, r.body)
 	}
-	time.Sleep(lives + 10*time.Millisecond) // all has ended, and is looked at anew
+	time.Sleep(lives + 10*time.Millisecond) // all has ended, and is looked at again
 	if r := s.get(blobPath(layer)); r.status != http.StatusOK || int64(len(r.body)) != layer.Size {
 		t.Errorf("later: %d %s", r.status, r.body)
 	}
@@ -84,7 +84,7 @@ func TestAttack_P3_ALayerOfADeniedImagePassesForNoEvidence(t *testing.T) {
 	s.denied(blobPath(layer), "")
 }
 
-// What cannot be read in one way only is judged by nobody, and served to nobody.
+// What can be read in two ways is never judged, and never served.
 func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	_, text, _ := s.hosted.Manifest("team/app", "signed")
@@ -106,7 +106,7 @@ func TestAttack_E5_ManifestsThatCannotBeReadInOneWayAreRefused(t *testing.T) {
 	}
 }
 
-// Evidence that was moved so that two pieces vouch for one another neither passes
+// Evidence that was moved to let two pieces vouch for one another neither passes
 // for that nor makes anybody wait.
 func TestAttack_P3_EvidenceInACircleEndsWithItsSubject(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.TagTTL = time.Nanosecond }, verify.Options{AllowedTTL: 20 * time.Millisecond, DeniedTTL: time.Nanosecond})

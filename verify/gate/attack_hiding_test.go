@@ -144,7 +144,7 @@ func (s *scene) ownList() string {
 func TestAttack_E19_AFloodDrivesOutTheGatesList(t *testing.T) {
 	s := newScene(t, registrytest.Options{NoReferrers: true}, nil)
 	own := s.ownList()
-	for i := range 12 { // by whoever can push
+	for i := range 12 { // by a writer
 		text := manifestText(t, written{MediaType: configType, Digest: digestOf(t, []byte(itoa(i))), Size: 1}, []written{}, map[string]any{"annotations": map[string]string{"x": strings.Repeat("x", 1<<20) + itoa(i)}})
 		s.denied(manifestPath+s.hosted.Put("team/app", "", manifestType, text), "no-signature")
 	}

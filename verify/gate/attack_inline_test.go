@@ -27,7 +27,7 @@ func inlineImage(t *testing.T, more map[string]any) (manifest, layer []byte) {
 	return manifestText(t, within(t, configType, config), []written{within(t, gzippedType, layer)}, more), layer
 }
 
-// faces are the gate as a handler and as a transport, made anew.
+// faces are the gate as a handler and as a transport, each new.
 func (s *scene) faces(change func(*gate.Config)) map[string]func(string) reply {
 	host := registrytest.Start(s.t, s.hosted)
 	s.start(host, change)

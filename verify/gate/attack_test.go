@@ -66,7 +66,7 @@ func TestAttack_P1_PathsAreReadInOneWayOnly(t *testing.T) {
 			t.Errorf("%.60q: %d %.200s", request, status, body)
 		}
 	}
-	// A Host of somebody else's choosing changes nothing.
+	// A Host of the client's choosing changes nothing.
 	if status, _ := s.raw("GET /v2/team/app/manifests/unsigned HTTP/1.0\r\nHost: evil.example\r\n\r\n"); status != http.StatusForbidden {
 		t.Errorf("HTTP/1.0: %d", status)
 	}
@@ -135,7 +135,7 @@ func TestAttack_P6_AFloodOfUnknownNamesDrivesOutNothingGood(t *testing.T) {
 	s.hosted.ResetRequests()
 	s.passes("signed")
 	if n := len(s.hosted.Requests()); n != 0 {
-		t.Errorf("the good was judged anew: %v", s.hosted.Requests())
+		t.Errorf("the good was judged again: %v", s.hosted.Requests())
 	}
 }
 
@@ -498,7 +498,7 @@ func sharing(t testing.TB, in verify.DecisionStore, key string) *verify.SharedCa
 	return cache
 }
 
-// sharedDecisions is a store that somebody else may write to.
+// sharedDecisions is a store that an attacker may write to.
 type sharedDecisions struct {
 	mu  sync.Mutex
 	all map[string][]byte

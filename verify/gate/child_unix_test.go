@@ -126,7 +126,7 @@ func TestAttack_P10_KillWhileWritingLeavesNothingHalfWritten(t *testing.T) {
 	small := s.parts(s.signed)[1].Digest.String()
 	for round := range 8 {
 		url, kill := s.child(dir, upstream, "")
-		// Slower in each round, so that the kill meets another step.
+		// Slower in each round: the kill meets another step.
 		remove := s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Ref: layer, Do: registrytest.Drip(1<<20, time.Duration(round)*4*time.Millisecond)})
 		get := func(path string) ([]byte, int) {
 			resp, err := http.Get(url + path)

@@ -44,7 +44,7 @@ func (s *scene) tenants(repos map[string]string) http.Handler {
 }
 
 // copyEvidence puts the evidence about the signed image into another repository,
-// and not the image: whoever knows a digest can sign it.
+// and not the image: everyone who knows a digest can sign it.
 func (s *scene) copyEvidence(to string) {
 	s.t.Helper()
 	for d, err := range s.store.Referrers(s.t.Context(), s.signed) {
@@ -121,7 +121,7 @@ func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Do: registrytest.Status(http.StatusNotFound)})
 	time.Sleep(60 * time.Millisecond)
 	for _, path := range paths {
-		// Other content of the repository is still there, so that the credentials may read it.
+		// Other content of the repository is still there, and the credentials may read it.
 		if r := s.get("/v2/team/app/manifests/"+s.unsigned.DigestStr(), basic("jane")...); r.status != http.StatusForbidden {
 			t.Fatalf("%d %s", r.status, r.body)
 		}
@@ -131,7 +131,7 @@ func TestAttack_P7_AnUpstreamsWordAboutContentHoldsOnlyForAWhile(t *testing.T) {
 	}
 }
 
-// Whoever tries credentials does not fill the process with connections.
+// A client that tries credentials does not fill the process with connections.
 func TestAttack_P11_CredentialsShareTheirConnections(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	var opened atomic.Int64
@@ -211,7 +211,7 @@ func TestUpstreamsAnswerForARepositoryHoldsForMissingContent(t *testing.T) {
 }
 
 // What a tag named is no more a client's than what it asks for by digest: not once its
-// access was withdrawn, and not while nobody can say whether it was.
+// access was withdrawn, and not while that is unknown.
 func TestAttack_P7_WhatATagNamesIsGivenOnlyToWhoMayReadItNow(t *testing.T) {
 	for label, at := range map[string]struct {
 		status, want int

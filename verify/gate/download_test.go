@@ -172,7 +172,7 @@ func TestAttack_P9_OneRepositorysFailureIsNotAnothers(t *testing.T) {
 	}
 }
 
-// Whoever comes as a download ends, when the blob is in the store already, reads it
+// A client that comes as a download ends, when the blob is in the store already, reads it
 // there.
 func TestADownloadThatHasJustEndedIsNotBegunAgain(t *testing.T) {
 	s := storeScene(t, t.TempDir(), store.Options{})
@@ -195,7 +195,7 @@ func TestADownloadThatHasJustEndedIsNotBegunAgain(t *testing.T) {
 	}
 }
 
-// Without a store a file that is complete is shared as long as somebody reads it.
+// Without a store a file that is complete is shared as long as a client reads it.
 func TestACompleteDownloadIsSharedWhileSomebodyReadsIt(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	_, layer := s.bigImage("big", 32<<20)
@@ -221,7 +221,7 @@ type panicsAtDownloads struct{}
 func (panicsAtDownloads) Event(context.Context, gate.Event)       {}
 func (panicsAtDownloads) Download(context.Context, gate.Download) { panic("unforeseen") }
 
-// A download runs apart from the request that began it: there is nobody to catch what
+// A download runs apart from the request that began it: no caller catches what
 // an observer does.
 func TestAnObserverThatPanicsAtADownloadEndsNothing(t *testing.T) {
 	log := &lines{}

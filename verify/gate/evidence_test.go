@@ -26,7 +26,7 @@ const (
 	emptyType    = "application/vnd.oci.empty.v1+json"
 )
 
-// piece is a descriptor as whoever writes a manifest likes it.
+// piece is a descriptor as the writer of a manifest likes it.
 type piece struct {
 	MediaType string `json:"mediaType"`
 	Digest    string `json:"digest"`
@@ -118,7 +118,7 @@ func archives() map[string][]byte {
 }
 
 // Evidence about a good image lists the manifest, the config and the layer of an
-// unsigned one, so that all of that is "a blob that a manifest lists which passes".
+// unsigned one. All of that is then "a blob that a manifest lists which passes".
 func TestAttack_P3_EvidenceListingAnUnsignedImageOpensNothing(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	s.passes("signed")
@@ -314,7 +314,7 @@ func TestAttack_P3_OnlyEvidenceTheRulesAllowPasses(t *testing.T) {
 	s.events.mu.Lock()
 	defer s.events.mu.Unlock()
 	if last := s.events.all[len(s.events.all)-1]; last.Kind != gate.EventAllowed || !last.Request.Cached {
-		t.Errorf("it was judged anew: %+v", last)
+		t.Errorf("it was judged again: %+v", last)
 	}
 }
 

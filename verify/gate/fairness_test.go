@@ -93,7 +93,7 @@ func TestAttack_P11_AClientThatAsksForMuchHoldsUpNoOther(t *testing.T) {
 		}
 	}
 	if n := slow.waiting.Load(); n != 2 {
-		t.Errorf("%d requests of one client wait for an upstream of which it may have 2 of 8", n)
+		t.Errorf("%d requests of one client wait for an upstream; it may have 2 of 8", n)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestAttack_P11_ClientsOfIPv6AreBoundedByTheirNetwork(t *testing.T) {
 	wg.Wait()
 }
 
-// Work is shared with whoever asked first. Where that one's places are taken, by what
+// Work is shared with the client that asked first. Where that one's places are taken, by what
 // it asked for besides, those who came later lend theirs.
 func TestAttack_P11_WhoWaitsForAnothersWorkDoesNotWaitInItsQueue(t *testing.T) {
 	for _, kind := range []string{"manifest", "blob", "token"} {
@@ -143,7 +143,7 @@ func TestAttack_P11_WhoWaitsForAnothersWorkDoesNotWaitInItsQueue(t *testing.T) {
 			slow := &stalling{below: "/v2/slow/", rest: s.hosted}
 			s.start(registrytest.Start(t, slow), func(c *gate.Config) {
 				patient(c)
-				c.Client.MaxInFlight = 8 // of which each client has two
+				c.Client.MaxInFlight = 8 // each client has two
 				c.TagTTL = time.Millisecond
 			})
 			path, theirs := "/v2/team/app/manifests/signed", "/v2/team/app/manifests/signed"

@@ -67,12 +67,12 @@ func TestTheAuditLogHasALineForEachDecisionAndItsLossIsTold(t *testing.T) {
 	audit.fill()
 	s.denied("/v2/team/app/manifests/"+s.unsigned.DigestStr(), "no-signature")
 	if !strings.Contains(log.text(), "audit log cannot be written") {
-		t.Errorf("nobody is told that the audit log is full: %s", log.text())
+		t.Errorf("the log does not say that the audit log is full: %s", log.text())
 	}
 }
 
-// The directory of temporary files is gone: nobody can share a download, and each
-// client's content is hashed on its way all the same.
+// The directory of temporary files is gone: no clients can share a download, and each
+// client's content is still hashed on its way.
 func TestAttack_P10_WithoutTemporaryFilesContentIsVerified(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "temporary")
 	must(t, os.Mkdir(dir, 0o700))
@@ -105,7 +105,7 @@ func TestAttack_P10_WithoutTemporaryFilesContentIsVerified(t *testing.T) {
 }
 
 // A gate that starts again with the same store reads manifests from it, if they are
-// still what their names say, and judges anew.
+// still what their names say, and judges again.
 func TestManifestsAreReadFromTheStoreAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := newScene(t, registrytest.Options{}, func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{}) })

@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -244,9 +245,7 @@ func peaks(t *testing.T, url string, pid int) (resident, live int64) {
 }
 
 func TestAttack_P17_FloodsHoldWithinTheBudget(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector needs several times the memory")
-	}
+	race.Skip(t, "memory is measured")
 	s, byDigest := newScene(t, registrytest.Options{}, nil), listed()
 	blob := []byte(`{"payloadType":"application/vnd.in-toto+json","payload":"` + base64.StdEncoding.EncodeToString(make([]byte, 23<<20)) + `","signatures":[{"sig":"` + strings.Repeat("A", 96) + `"}]}`)
 	blobDigest := registryDigest(t, blob)

@@ -13,7 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// What is accepted of a path says the same when it is written anew.
+// What is accepted of a path says the same when it is written again.
 func FuzzLocate(f *testing.F) {
 	f.Add("/v2/team/app/manifests/../x")
 	f.Add("/v2/00000000../0/tags/list")
@@ -47,7 +47,7 @@ func FuzzLocate(f *testing.F) {
 }
 
 // What the transport leaves alone names no content, neither as it stands nor as
-// somebody might read it who cleans paths first.
+// a program might read it that cleans paths first.
 func FuzzJudged(f *testing.F) {
 	f.Add("/v2/team/blobs/uploads/app/manifests/v1")
 	for _, seed := range []string{

@@ -145,7 +145,7 @@ func TestAttack_P4_JudgedForTheRepositoryUnderTheCurrentPolicy(t *testing.T) {
 	if r := s.get(blobPath(layer)); r.status != http.StatusOK {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
-	// The same bytes elsewhere, where nobody has signed them.
+	// The same bytes elsewhere, where no key has signed them.
 	_, text, _ := s.hosted.Manifest("team/app", "signed")
 	s.hosted.Put("team/evil", "signed", "application/vnd.oci.image.manifest.v1+json", text)
 	s.denied("/v2/team/evil/manifests/"+s.signed.DigestStr(), "no-signature")

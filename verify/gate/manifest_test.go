@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
@@ -36,6 +37,7 @@ func TestAttack_P6_RefusedManifestsAndEvidenceDriveOutNoGoodOnes(t *testing.T) {
 
 // An index of 4 MiB can be parsed into several times as much.
 func TestAttack_P6_ManifestsCountByWhatTheyTakeInMemory(t *testing.T) {
+	race.Skip(t, "memory is measured")
 	const indexType = "application/vnd.oci.image.index.v1+json"
 	s := newScene(t, registrytest.Options{}, nil)
 	one := `{"mediaType":"","size":0,"digest":"sha256:` + strings.Repeat("a", 64) + `","platform":{},"annotations":{"":""}}`

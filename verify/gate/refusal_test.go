@@ -39,8 +39,8 @@ func TestARefusalInAStatusLineIsOneLineOfASCII(t *testing.T) {
 	}
 }
 
-// Neither HTTP/1.0 nor a writer that gives its connection away to nobody has a place
-// for the sentence: the answer to HEAD is a refusal all the same.
+// Neither HTTP/1.0 nor a writer that keeps its connection has a place
+// for the sentence: the answer to HEAD is still a refusal.
 func TestARefusalOfHEADNeedsNoStatusLineOfItsOwn(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
 	answer := s.bytesOf("HEAD /v2/team/app/manifests/unsigned HTTP/1.0\r\nHost: gate\r\n\r\n")

@@ -58,7 +58,7 @@ func TestAttack_P6_EvidenceDrivesNoImageOutOfTheStore(t *testing.T) {
 	}
 }
 
-// What evidence and an image have in common is the image's, whoever was first.
+// What evidence and an image have in common is the image's; which was first does not matter.
 func TestAttack_P6_EvidenceEvictsNoImageWhoseLayerItHas(t *testing.T) {
 	dir, o := t.TempDir(), store.Options{MaxBytes: 4 << 20}
 	s := storeScene(t, dir, o)

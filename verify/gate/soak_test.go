@@ -39,10 +39,10 @@ var soakFaults = []registrytest.Effect{
 // soak is many clients before one gate.
 type soak struct {
 	*scene
-	good, bad []string // paths, of which only the good may be served
+	good, bad []string // paths; only the good may be served
 }
 
-// Whatever the upstream does, whoever gives up half-way, and while the policy
+// Whatever the upstream does, whichever client gives up half-way, and while the policy
 // changes: nothing unverified is ever served, nothing arrives that is not what its
 // digest says, and once the upstream is well again all is as it should be.
 func TestAttack_P9_ASoakWithFaultsLetsNothingThrough(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -207,11 +208,11 @@ func TestAttack_P9_2000ColdPullsAreOneJudgementAndOneDownload(t *testing.T) {
 		_, layer := s.bigImage("big", size)
 		want, _ := s.hosted.Blob("team/app", layer)
 		s.hosted.ResetRequests()
-		// The upstream is slow, so that all are there before it has ended.
+		// The upstream is slow: all are there before it has ended.
 		s.hosted.Inject(registrytest.Fault{Kind: registrytest.KindBlob, Ref: layer, Do: registrytest.Delay(1500 * time.Millisecond)})
 		s.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 		pulls := 2000
-		if raceEnabled {
+		if race.Enabled {
 			pulls = 200
 		}
 		var wg sync.WaitGroup

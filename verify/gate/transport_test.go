@@ -74,7 +74,7 @@ func TestTransportGuardsAClientThatLogsIn(t *testing.T) {
 		// Content that is held is not given to clients without credentials, and tokens that
 		// have ended are asked for again.
 		if _, err := remote.Image(tag("signed"), remote.WithTransport(guarded)); err == nil {
-			t.Error("somebody without credentials got the image")
+			t.Error("a client without credentials got the image")
 		}
 		guardedRegistry.RevokeTokens()
 		if _, err := remote.Image(tag("signed"), options...); err != nil {
@@ -241,7 +241,7 @@ func goroutinesIn(function string) int {
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "\n"+"github.com/hallmark-oci/hallmark/verify/"+function)
 }
 
-// A RoundTripper returns a response or an error, and not both, of which net/http
+// A RoundTripper returns a response or an error, and not both: of these, net/http
 // would complain on the program's standard error.
 func TestATransportReturnsAResponseOrAnError(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
@@ -274,7 +274,7 @@ func TestATransportJudgesRegistriesOfTheRootsThatItTrusts(t *testing.T) {
 			t.Errorf("%s: %d %s, %v", ref, r.status, r.body, r.err)
 		}
 		if r := send(t, s.transport(host, nil), req); r.err == nil && r.status == http.StatusOK {
-			t.Errorf("%s: nobody trusts this certificate", ref)
+			t.Errorf("%s: this certificate is not trusted", ref)
 		}
 	}
 	if _, err := gate.NewTransport(gate.Config{}); !errors.Is(err, gate.ErrConfig) {

@@ -49,6 +49,12 @@ type Recognized struct {
 	Principal string
 	// Until is when this ends to hold by itself; zero is never.
 	Until time.Time
+	// SignedAt is when the signature existed at the latest, by what the Authority trusts for
+	// times. Zero: that is not known.
+	SignedAt time.Time
+	// Claims are what the Authority vouches for beside the principal, by names of its own,
+	// such as the source repository of a build. They are shown, and nothing rests on them.
+	Claims map[string]string
 }
 
 // SignedEvidence is a piece of evidence that offers a certificate, or, for a TimeMatcher,
@@ -67,6 +73,12 @@ type SignedEvidence struct {
 	Signatures [][]byte
 	// Now is the time of the judgement.
 	Now time.Time
+	// Once does work about this piece of evidence once, whatever the number of identities:
+	// the first call with a key does it, and later ones return the same. effort is what the
+	// work costs beside asking the Matcher, in checks of a P-256 signature. It is charged,
+	// and the work is not done where too much was. What the work returns is shared and
+	// must not be changed. Nil: nothing is kept; do the work.
+	Once func(key any, effort int, work func() (any, error)) (any, error)
 }
 
 // TimeAuthority is an Authority that also says when signatures existed, by timestamp

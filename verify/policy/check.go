@@ -129,7 +129,7 @@ func (c *checking) parseKeys() error {
 		}
 		var err error
 		if k.Public, err = ParsePublicKey([]byte(k.PEM)); err != nil {
-			return faultf("keys."+name, "is no usable public key: %w", err)
+			return faultf("keys."+name, "is not a usable public key: %w", err)
 		}
 		c.Policy.Keys[name] = k
 	}

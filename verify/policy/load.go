@@ -9,32 +9,37 @@ import (
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
 
-// maxPolicyBytes bounds a policy file, maxLayoutBytes an in-toto layout.
+// Bounds of a policy file and of an in-toto layout.
 const (
 	maxPolicyBytes = 4 << 20
 	maxLayoutBytes = 4 << 20
 )
 
-// ParseOptions say how Parse finds what a policy names.
+// ParseOptions tell Parse where to find what a policy names.
 type ParseOptions struct {
-	// ReadFile reads a file that the policy names, as it names it. Nil: a policy
-	// that names files is refused.
+	// ReadFile reads a file by the name that stands in the policy. Nil: a policy that
+	// names files is refused.
 	ReadFile func(name string, maxBytes int64) ([]byte, error)
-	// Authorities are those of Options. Nil: a policy that names identities is
+	// Authorities are those of verify.Options. Nil: a policy that names identities is
 	// refused.
 	Authorities map[string]Authority
 }
 
 // Parse reads a policy from strict YAML or JSON and checks it as Policy.Check does.
-// Unknown and repeated fields, anchors, aliases, tags, several documents, values
-// that are missing, names that lead nowhere, and all that Check refuses are
-// ErrInvalid, with line and column.
+// It reads the files that the policy names once; later changes to them have no
+// effect.
 //
-// Files that it names are read now: what changes in them later changes nothing.
+// Parse returns ErrInvalid, with line and column, for
+//
+//   - unknown and repeated fields, and fields without a value,
+//   - anchors, aliases, tags, and several documents,
+//   - names of roles, keys and files that do not exist,
+//   - everything that Policy.Check refuses.
 func Parse(data []byte, o ParseOptions) (*Policy, error) {
 	p, _, err := parse(data, o)
 	return p, err
@@ -59,8 +64,9 @@ func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
 	return p, checked, nil
 }
 
-// Load is Parse for a file. Files that it names are looked for in its
-// directory, and must lie there or below, unless ReadFile is given.
+// Load is Parse for a file. Without ParseOptions.ReadFile, the files that the
+// policy names must lie in its directory or below, and their names are relative to
+// that directory.
 func Load(path string, o ParseOptions) (*Policy, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
@@ -76,24 +82,24 @@ func Load(path string, o ParseOptions) (*Policy, error) {
 	return p, nil
 }
 
-// beside reads files from the directory of another one, and below it.
+// beside returns a function that reads files in the directory of path, or below.
 func beside(path string) func(string, int64) ([]byte, error) {
 	return func(name string, maxBytes int64) ([]byte, error) {
 		if !filepath.IsLocal(name) {
-			return nil, errors.New("it must lie beside the policy, or below")
+			return nil, errors.New("it must be in the policy's directory, or below")
 		}
 		text, _, err := file.Read(filepath.Join(filepath.Dir(path), name), maxBytes)
 		var pathError *os.PathError
 		if errors.As(err, &pathError) {
-			err = pathError.Err // the path is said already
+			err = pathError.Err // the caller names the path
 		}
 		return text, err
 	}
 }
 
-// fault is what is wrong with a policy, and where.
+// fault is an error at a place in a policy.
 type fault struct {
-	// path is that of strictyaml: "rules[0].images".
+	// path is in strictyaml's form: "rules[0].images".
 	path string
 	err  error
 }
@@ -111,7 +117,7 @@ func faultf(path, format string, args ...any) error {
 	return &fault{path, fmt.Errorf(format, args...)}
 }
 
-// positioned tells line and column of what is wrong.
+// positioned adds line and column to a fault.
 func positioned(doc *strictyaml.Document, err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
@@ -148,7 +154,7 @@ func readLayouts(path string, list []Requirement, o ParseOptions) error {
 			continue
 		}
 		if o.ReadFile == nil {
-			return faultf(at+".attestation.layout", "names a file, and files are not read here")
+			return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
 		}
 		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
 		if err != nil {
@@ -166,16 +172,16 @@ func (k *Key) read(o ParseOptions) error {
 		return errors.New("needs either pem or file")
 	case k.File != "":
 		if o.ReadFile == nil {
-			return errors.New("names a file, and files are not read here; give pem")
+			return errors.New("names a file, but ParseOptions.ReadFile is nil; give pem")
 		}
 		var err error
-		if text, err = o.ReadFile(k.File, sigkey.MaxFileSize); err != nil {
+		if text, err = o.ReadFile(k.File, keyfile.MaxSize); err != nil {
 			return fmt.Errorf("names the file %.200q: %w", k.File, err)
 		}
 	}
 	key, err := ParsePublicKey(text)
 	if err != nil {
-		return fmt.Errorf("is no usable public key: %w", err)
+		return fmt.Errorf("is not a usable public key: %w", sigkey.InFile(err, k.File))
 	}
 	k.Public = key
 	return nil

@@ -36,8 +36,8 @@ func TestAttack_T1_T2_T3_T4_T7_RefusedWithTheirPosition(t *testing.T) {
 		"empty role":              {change("{keys: [c]}", "{keys: []}"), "line 9, column 3", "no keys"},
 		"key without anything":    {change("c: {file: c.pub}", "c: {}"), "line 5, column 3", "pem or file"},
 		"key with both":           {change("c: {file: c.pub}", "c: {file: c.pub, pem: x}"), "line 5, column 3", "pem or file"},
-		"F3: key outside":         {change("file: c.pub", "file: ../c.pub"), "line 5, column 3", "beside"},
-		"F3: key absolute":        {change("file: c.pub", "file: /dev/zero"), "line 5, column 3", "beside"},
+		"F3: key outside":         {change("file: c.pub", "file: ../c.pub"), "line 5, column 3", "policy's directory"},
+		"F3: key absolute":        {change("file: c.pub", "file: /dev/zero"), "line 5, column 3", "policy's directory"},
 		"key file missing":        {change("file: c.pub", "file: d.pub"), "line 5, column 3", "no such file"},
 		"key malformed":           {change("{file: c.pub}", "{pem: nonsense}"), "line 5, column 3", "public key"},
 		"key twice":               {change("file: c.pub", "file: a.pub"), "line 5, column 3", "same key"},
@@ -146,7 +146,7 @@ func TestPoliciesThatNameFilesAreRefusedWhereNoneAreRead(t *testing.T) {
 		"a layout":              strings.Replace(text, signatureRequired, layout, 1),
 		"a layout among others": strings.Replace(text, signatureRequired, "allOf: [{signature: {by: release}}, {anyOf: [{"+layout+"}]}]", 1),
 	} {
-		if _, err := policy.Parse([]byte(text), policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "files are not read here") || !strings.Contains(err.Error(), "line ") {
+		if _, err := policy.Parse([]byte(text), policy.ParseOptions{}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "ReadFile is nil") || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: %v", label, err)
 		}
 	}

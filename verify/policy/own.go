@@ -7,8 +7,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// own is a copy of a leaf that its owner's later changes do not reach; the lists of
-// anyOf and allOf are copied as they are gone through.
+// own returns a copy of a leaf that shares nothing with q. The caller copies the
+// lists of anyOf and allOf.
 func (q Requirement) own() Requirement {
 	if q.Signature != nil {
 		s := *q.Signature

@@ -11,47 +11,53 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/panics"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
-// Source gives the policy that holds now. Policies come from files
-// (FileSource); other sources fit behind the same method.
+// Source returns the current policy. FileSource is the Source of a file.
 type Source interface {
-	// Policy returns the policy to use for one decision, or an error where none holds,
-	// which denies. It is safe for concurrent use and does not block for long: a source
-	// that fetches does so apart. While a policy holds, the same pointer is returned.
+	// Policy returns the policy for one decision. An error means that there is none,
+	// and denies. Policy
+	//
+	//   - is safe for concurrent use,
+	//   - does not block for long: a source that fetches does so in the background,
+	//   - returns the same pointer until the policy changes.
 	Policy(ctx context.Context) (*Checked, error)
 }
 
-// FileSourceOptions say how a policy file is watched. The zero value is usable.
+// FileSourceOptions set how a policy file is watched. The zero value is usable.
 type FileSourceOptions struct {
-	// Authorities are those that the policy may name. Nil: none.
+	// Authorities are the authorities that the policy may name. Nil: none.
 	Authorities map[string]Authority
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// Interval is how often the files are looked at, at most. Zero: two seconds.
+	// Interval is the shortest time between two looks at the files. Zero: 2 seconds.
 	Interval time.Duration
-	// Logger is told of new policies, and of files that are refused. Nil: none.
+	// Logger logs new policies and refused files. Nil: nothing is logged.
 	Logger *slog.Logger
 }
 
-// FileSource is a policy file that is loaded again when it, or a file that it
-// names, changes. It is safe for concurrent use.
+// FileSource is a policy file that is loaded again when the file changes, or a file
+// that it names. It is safe for concurrent use.
 //
-// A new policy is used as a whole or not at all. One that is refused, half-written, gone,
-// or of a lower Serial than the one before changes nothing: the last good policy is kept,
-// Err says why, and the logger is told. The same goes for an Authority or Logger that
-// panics; then the files are loaded again after Interval. A policy whose Expires has passed denies everything.
+// A new policy is used as a whole or not at all. The last good policy is kept, and
+// Err and the log tell why, if
+//
+//   - the new policy is refused, half-written or gone,
+//   - its Serial is lower than the last one's,
+//   - an Authority or the Logger panics; the files are loaded again after Interval.
+//
+// A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
 	o    FileSourceOptions
 
-	// looking is held by the one who looks at the files; all others go on with what
-	// holds.
+	// looking is held by the caller that looks at the files. The others use the
+	// policy that is held.
 	looking sync.Mutex
 	named   []string          // files that the policy named at the last look
-	seen    [sha256.Size]byte // what all of them held then
+	seen    [sha256.Size]byte // hash of all of them then
 	serial  int64
 
 	mu      sync.Mutex
@@ -60,9 +66,8 @@ type FileSource struct {
 	err     error
 }
 
-// NewFileSource loads a policy file and begins to watch it. The file must be good
-// at the start. Nothing runs in the background: the file is looked at when the
-// policy is asked for.
+// NewFileSource loads a policy file. It returns ErrInvalid if the file cannot be
+// used. Nothing runs in the background: Policy looks at the file.
 func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	if o.Interval <= 0 {
 		o.Interval = 2 * time.Second
@@ -82,15 +87,15 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	return s, s.err
 }
 
-// startAttempts is how often files are read at the start that change while they are read.
+// startAttempts is how often NewFileSource reads files that change while it reads.
 const startAttempts = 5
 
-// errChanging says that the files are being written to.
+// errChanging is the error about files that change while they are read.
 var errChanging = errors.New("the policy, or a file that it names, changed while it was read")
 
-// Policy implements Source. It never fails: the source had a good policy at its
-// start. The first caller after Interval looks at the files, and loads them where they have
-// changed; others do not wait for that.
+// Policy implements Source. It never returns an error: a FileSource starts with a
+// good policy. The first call after Interval looks at the files and loads them if
+// they have changed. Other calls do not wait for it.
 func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	if s.due() {
 		s.lookIfIdle()
@@ -100,8 +105,8 @@ func (s *FileSource) Policy(context.Context) (*Checked, error) {
 	return s.held, nil
 }
 
-// due reports whether the files are to be looked at again. A clock that jumps back
-// must not stop the watching.
+// due reports whether it is time to look at the files. A clock that jumps back must
+// not stop the watching.
 func (s *FileSource) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,16 +114,16 @@ func (s *FileSource) due() bool {
 	return since < 0 || since >= s.o.Interval
 }
 
-// Err says why the file, as it is now, does not hold; nil where it does.
+// Err returns why the file, as it is now, was refused. Nil: it is in use.
 func (s *FileSource) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// lookIfIdle looks at the files, unless another caller is at it. Authorities and the
-// Logger are others' code. Where one panics, the caller must get a policy, and watching
-// must go on. What was loaded is not known to hold: the next look loads it again.
+// lookIfIdle looks at the files, unless another caller does. If an Authority or the
+// Logger panics, the caller must still get a policy, and the next look loads the
+// files again.
 func (s *FileSource) lookIfIdle() {
 	if !s.looking.TryLock() {
 		return
@@ -131,15 +136,15 @@ func (s *FileSource) lookIfIdle() {
 	s.mu.Lock()
 	s.checked, s.seen, s.err = s.o.Now(), [sha256.Size]byte{}, err
 	s.mu.Unlock()
-	_ = panics.Caught(func() error { // the Logger may be the one that panics
+	_ = panics.Caught(func() error { // the Logger may be what panics
 		s.o.Logger.Error("the policy could not be loaded; keeping the last good one", "path", s.path, "error", err)
 		return nil
 	})
 }
 
-// look reads the files, and takes the policy over where they have changed. What
-// was read must be there still once all is read: a policy that was replaced in the
-// middle, with the keys of the one before, was never written.
+// look reads the files and uses the policy if they have changed. After reading, the
+// files must still be the same: a new policy with the keys of the old one was never
+// written.
 func (s *FileSource) look() {
 	now := s.o.Now()
 	if s.sum(s.named) == s.seen {
@@ -151,12 +156,12 @@ func (s *FileSource) look() {
 		return
 	}
 	p, named, sum, err := s.load()
-	changed := s.sum(named) != sum // others must not wait for files
+	changed := s.sum(named) != sum // before the lock: callers must not wait for files
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked = now
 	if changed {
-		s.err = errChanging // seen stays what it was: the next look loads again
+		s.err = errChanging // with seen unchanged, the next look loads again
 		return
 	}
 	s.named, s.seen = named, sum
@@ -168,8 +173,7 @@ func (s *FileSource) look() {
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
 }
 
-// load loads the files. sum is of all that was read, in the form of
-// FileSource.sum.
+// load loads the files. It returns their hash, as FileSource.sum computes it.
 func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -189,12 +193,12 @@ func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, 
 		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
 	}
 	if serial := p.Policy.Serial; serial < s.serial {
-		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, and serial %d has held", ErrInvalid, s.path, serial, s.serial)
+		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, lower than %d, which was in use", ErrInvalid, s.path, serial, s.serial)
 	}
 	return p, named, sum, nil
 }
 
-// sum is of the policy and the files that it names, as they are now.
+// sum returns a hash of the policy and the named files, as they are now.
 func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
@@ -208,10 +212,10 @@ func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// maxNamedBytes bounds a file that a policy names: the most that any may have.
-const maxNamedBytes = max(maxLayoutBytes, sigkey.MaxFileSize)
+// maxNamedBytes bounds every file that a policy names.
+const maxNamedBytes = max(maxLayoutBytes, keyfile.MaxSize)
 
-// note adds a file, or why it could not be read, to a sum.
+// note adds a file, or the error of reading it, to a hash.
 func note(all io.Writer, name string, content []byte, err error) {
 	_, _ = fmt.Fprintf(all, "\n%q %d %v\n", name, len(content), err) // a hash does not fail
 	_, _ = all.Write(content)

@@ -18,127 +18,154 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
+// A hint tells the user what to do next, in one sentence. A command of this program
+// ends it after ": ", or stands in single quotes; tests run each. Words in
+// capitals are filled in by fill, or stay for the user to fill in.
+//
+//	HOST    the registry that an error is about
+//	IMAGE   the image that was judged
+//	POLICY  the policy that it was judged by
+//	FILE    a file that only the user knows
+const hintLabel = "hint: "
+
 const onlyRegular = "name a regular file; pipes, devices and directories are not read"
 
-// errorAdvice says what a person can do about an error. The first entry that
-// errors.Is finds counts, so that causes stand before what wraps them.
+// errorAdvice has a hint for each kind of error. The first entry that errors.Is finds
+// counts, so causes stand above the errors that wrap them.
 var errorAdvice = []struct {
 	err  error
 	next string
 }{
-	{context.Canceled, "it was interrupted; run it again"},
-	{context.DeadlineExceeded, "raise --timeout, or look whether the registry answers"},
+	{context.Canceled, "the command was interrupted; run it again"},
+	{context.DeadlineExceeded, "raise --timeout, or check that the registry answers"},
 
-	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run it on a terminal"},
-	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; an empty one needs keygen --insecure-empty-password"},
+	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run the command on a terminal"},
+	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
-	{registry.ErrNotConfirmed, "nothing may rest on it yet: run the same command again; what is there already is kept"},
+	{registry.ErrNotConfirmed, "rely on nothing that was written; run the same command again, which keeps what is there"},
 	{errNoPlugin, "run the same command with " + fullProgram + " in place of hallmark"},
-	{policy.ErrInvalid, "of a file, see 'hallmark policy check'; of --key, give each public key once, and a --threshold of at most their number"},
+	{policy.ErrInvalid, "mend the policy and check it: hallmark policy check FILE"},
 	{sign.ErrSigner, "check the private key"},
-	{predicate.ErrInvalid, "check that --type is what the file holds; 'hallmark attest --help' lists the types"},
+	{predicate.ErrInvalid, "check that --type is what the file holds; the types are listed by: hallmark attest --help"},
 	{scan.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
-	{scan.ErrVersion, "use a version of the scanner that is known, or turn its output into SARIF"},
-	{scan.ErrInvalid, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated give what it does not say"},
+	{scan.ErrVersion, "use a known version of the scanner, or convert its output to SARIF"},
+	{scan.ErrInvalid, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated add what it lacks"},
 	{attest.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
 	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
 	{provenance.ErrForeignTree, "name the root of the work tree with --dir, or leave git out with --no-work-tree"},
-	{provenance.ErrTreeChanged, "look at what the command does to .git; a build must not rewrite where its source comes from"},
+	{provenance.ErrTreeChanged, "find out what the command does to .git; a build must not change its source's commit or remote"},
 	{provenance.ErrCommand, "run the command by itself to see why it fails"},
-	{errNothing, "'hallmark inspect' shows what is attached"},
+	{errNothing, "see what is attached: hallmark inspect IMAGE"},
 
-	{registry.ErrUnauthorized, "log in with: docker login HOST"},
-	{registry.ErrDenied, "ask for access to the repository, or log in as somebody else with: docker login HOST"},
-	{registry.ErrRateLimited, "wait, or log in for a higher limit with: docker login HOST"},
-	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, say so with --insecure-http HOST"},
+	{registry.ErrUnauthorized, "log in: docker login HOST"},
+	{registry.ErrDenied, "ask for access to the repository, or log in as another user: docker login HOST"},
+	{registry.ErrImmutable, "exempt the tags sha256-* from the registry's rule for immutable tags, or write to another tag"},
+	{registry.ErrNoBundles, "use --format sig to sign, and --format att to attest"},
+	{registry.ErrRateLimited, "wait, or log in for a higher limit: docker login HOST"},
+	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, add --insecure-http HOST"},
 	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:..., or oci:DIRECTORY[:tag]"},
-	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry also hides what one may not see"},
-	{registry.ErrUnavailable, "look whether the registry can be reached, and try again"},
-	{registry.ErrStalled, "look whether the registry can be reached, and try again"},
-	{registry.ErrConflict, "somebody else was writing: run the same command again"},
-	{registry.ErrTooMany, "remove what does not belong there; the limits hold against floods"},
-	{registry.ErrTooLarge, "remove what does not belong there; the limits hold against floods"},
-	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from where it came"},
-	{registry.ErrMalformed, "do not use it: push it again from where it came"},
+	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry may also hide what you may not see"},
+	{registry.ErrUnavailable, "check that the registry can be reached, and try again"},
+	{registry.ErrStalled, "check that the registry can be reached, and try again"},
+	{registry.ErrConflict, "another client may be writing: run the same command again"},
+	{registry.ErrTooMany, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
+	{registry.ErrTooLarge, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
+	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from its source"},
+	{registry.ErrMalformed, "do not use it; push it again from its source"},
 	{registry.ErrUnsupported, "convert the image to OCI or Docker schema 2, with sha256 digests"},
 
 	{errNotRegular, onlyRegular},
 	{fs.ErrInvalid, onlyRegular},
-	{fs.ErrExist, "nothing is overwritten: choose another name, or move it away"},
-	{fs.ErrNotExist, "check the path; if it is a key that is missing, 'hallmark keygen' makes a pair"},
-	{fs.ErrPermission, "check who may read and write it"},
-	{sign.ErrKey, "give the other file of the pair, or make a pair with 'hallmark keygen': sign takes the .key, verify the .pub"},
+	{fs.ErrExist, "nothing is overwritten: choose another name, or move the file away"},
+	{fs.ErrNotExist, "check the path; to make a key pair: hallmark keygen"},
+	{fs.ErrPermission, "check who may read and write the file"},
+	{sign.ErrKey, "to sign give the .key of a pair, to verify the .pub; to make a pair: hallmark keygen"},
 }
 
-// reasonAdvice says what a person can do about a denial.
+// reasonAdvice has a hint for each reason to deny an image.
 var reasonAdvice = map[verify.Reason]string{
-	verify.ReasonNoSignature:          "sign it with 'hallmark sign', or if it was copied, copy its signatures too with 'hallmark copy'",
-	verify.ReasonNoTrustedSignature:   "see who signed it with 'hallmark inspect'; give that key with --key only if you have it from its owner",
-	verify.ReasonThreshold:            "have the owners of the other keys sign it too",
-	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; 'hallmark inspect' shows it",
-	verify.ReasonNotListed:            "verify the digest that the index lists",
-	verify.ReasonNoRule:               "add a rule for the repository to the policy, or use an image of another one",
-	verify.ReasonPolicyExpired:        "renew the policy",
-	verify.ReasonDeniedByRule:         "use another image; the policy says why",
-	verify.ReasonDeniedDigest:         "use another version of the image; the policy says why",
-	verify.ReasonNoAttestation:        "have the attestation made with 'hallmark attest', or if the image was copied, copy its evidence too",
-	verify.ReasonPredicate:            "have the attestation made again",
-	verify.ReasonStale:                "have the attestation made again",
-	verify.ReasonFuture:               "set the clocks, here and where it was made",
-	verify.ReasonBuilder:              "build it with a builder that the policy names",
-	verify.ReasonSource:               "build it from the source that the policy names",
-	verify.ReasonBuildType:            "build it in a way that the policy allows",
-	verify.ReasonParameters:           "build it with the parameters that the policy allows",
-	verify.ReasonVulnerable:           "mend what was found, or accept it in the policy, with an end and a reason",
-	verify.ReasonUnreadScan:           "attest the scan as type vulns, with 'hallmark scan-report --predicate vulns'",
-	verify.ReasonDeniedPackage:        "build it without the package",
-	verify.ReasonDeniedLicense:        "build it without the package",
-	verify.ReasonTests:                "mend the tests, and have their result attested again",
-	verify.ReasonVerifier:             "have it verified by a verifier that the policy names",
+	verify.ReasonNoSignature:          "sign it, or copy it with its signatures from where it was signed: hallmark sign --key FILE IMAGE",
+	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only a key that its owner gave you: hallmark inspect IMAGE",
+	verify.ReasonThreshold:            "have the owners of the other keys sign it too: hallmark sign --key FILE IMAGE",
+	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE",
+	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
+	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
+	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",
+	verify.ReasonDeniedByRule:         "use another image; see why the policy denies it: hallmark policy explain POLICY IMAGE",
+	verify.ReasonDeniedDigest:         "use another version of the image; see what the policy says: hallmark policy explain POLICY IMAGE",
+	verify.ReasonNoAttestation:        "attest it, or copy it with its evidence: hallmark attest --key FILE --type TYPE --predicate FILE IMAGE",
+	verify.ReasonPredicate:            "have it attested again: hallmark attest --replace --key FILE --type TYPE --predicate FILE IMAGE",
+	verify.ReasonStale:                "have it attested again: hallmark attest --replace --key FILE --type TYPE --predicate FILE IMAGE",
+	verify.ReasonFuture:               "set the clock of this machine, and of the one that attested it",
+	verify.ReasonBuilder:              "build it with a builder that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonSource:               "build it from a source that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonBuildType:            "build it in a way that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonParameters:           "build it with parameters that the policy allows: hallmark policy explain POLICY IMAGE",
+	verify.ReasonVulnerable:           "mend what was found, or accept it in the policy with an end and a reason",
+	verify.ReasonUnreadScan:           "attest the scan as type vulns: hallmark scan-report --predicate vulns -o json FILE",
+	verify.ReasonDeniedPackage:        "build it without the package; see what is in it: hallmark download sbom IMAGE",
+	verify.ReasonDeniedLicense:        "build it without the package; see what is in it: hallmark download sbom IMAGE",
+	verify.ReasonTests:                "mend the tests, and have their new result attested",
+	verify.ReasonVerifier:             "have it verified by a verifier that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonResource:             "have it verified for this repository",
-	verify.ReasonVerificationFailed:   "ask its verifier why",
-	verify.ReasonVerifiedPolicy:       "have it verified against the policy that is asked for",
-	verify.ReasonLayout:               "have the steps recorded by those whom the layout names, and their links attached",
+	verify.ReasonVerificationFailed:   "ask the verifier why it failed",
+	verify.ReasonVerifiedPolicy:       "have it verified against a policy that this policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonLayout:               "have every step recorded by a key that the layout names, and attach its link",
 	verify.ReasonConfig:               "push the image again, with its config",
-	verify.ReasonRoot:                 "give the image another user than root",
-	verify.ReasonSecret:               "build the image without the secret, and revoke it",
-	verify.ReasonPort:                 "let the image listen on a port from 1024",
-	verify.ReasonCreated:              "build the image anew",
-	verify.ReasonBaseImage:            "build the image on a base that the policy allows, and annotate it",
-	verify.ReasonPlatform:             "use an image for an allowed platform",
-	verify.ReasonLabels:               "build the image with the labels and annotations that the policy asks for",
+	verify.ReasonRoot:                 "give the image a user other than root",
+	verify.ReasonSecret:               "build the image without the secret, and revoke the secret",
+	verify.ReasonPort:                 "let the image listen on port 1024 or above",
+	verify.ReasonCreated:              "build the image again",
+	verify.ReasonBaseImage:            "build the image on a base that the policy allows, and annotate it: hallmark policy explain POLICY IMAGE",
+	verify.ReasonPlatform:             "use an image for an allowed platform: hallmark policy explain POLICY IMAGE",
+	verify.ReasonLabels:               "build the image with the labels and annotations that the policy asks for: hallmark policy explain POLICY IMAGE",
 	verify.ReasonVersion:              "use a newer version of the image",
-	verify.ReasonNoTrustedAttestation: "have the role that the policy names attest it; 'hallmark inspect' shows who has",
+	verify.ReasonNoTrustedAttestation: "have a key of the role that the policy names attest it; see whose keys have: hallmark inspect IMAGE",
 	verify.ReasonNotIndex:             "leave --platform out: it is one image, not an index of several",
-	verify.ReasonNoPlatform:           "'hallmark inspect' shows the platforms that there are",
-	verify.ReasonAmbiguousPlatform:    "verify one of them by its digest",
+	verify.ReasonNoPlatform:           "see the platforms that the index lists: hallmark inspect IMAGE",
+	verify.ReasonAmbiguousPlatform:    "verify one of them by its digest: hallmark inspect IMAGE",
 }
 
-// reasonAdviceOnFile is the same for files.
+// reasonAdviceOnFile has a hint for each reason to deny a file.
 var reasonAdviceOnFile = map[verify.Reason]string{
-	verify.ReasonNoSignature:        "give the file's signature with --bundle",
-	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to who signed it",
+	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature",
+	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to its signer",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
 }
 
-// adviceOn says what to do about an error; empty where nobody can say.
+// adviceOn is the hint for an error, or empty.
 func adviceOn(err error) string {
+	if key := (*sign.KeyError)(nil); errors.As(err, &key) && key.Advice != "" {
+		return key.Advice
+	}
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
-			return strings.ReplaceAll(a.next, "HOST", hostOf(err))
+			return fill(a.next, "HOST", hostOf(err))
 		}
 	}
 	return ""
 }
 
-// hostOf finds the registry that an error of the store is about.
-func hostOf(err error) string {
-	var e *registry.Error
-	if errors.As(err, &e) {
-		if ref, err := name.ParseReference(e.Ref); err == nil {
-			return ref.Context().RegistryStr()
-		}
+// fill puts a value in place of a word of a hint. A value that a shell would read as more
+// than one word stays out, since hints are copied to shells.
+func fill(hint, word, value string) string {
+	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !plainInShell(r) }) {
+		return hint
 	}
-	return "HOST"
+	return strings.ReplaceAll(hint, word, value)
+}
+
+func plainInShell(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@:/._+-,", r)
+}
+
+// hostOf is the registry that an error is about, as docker login knows it, or empty: no
+// host is guessed.
+func hostOf(err error) string {
+	host := registry.HostOf(err)
+	if host == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return host
 }

@@ -14,18 +14,17 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
-// What the process returns. A command that does not verify returns exitOK or
-// exitUndecided.
+// The exit codes. A command that does not verify returns exitOK or exitUndecided.
 const (
 	exitOK        = 0
 	exitDenied    = 1
 	exitUndecided = 2
 )
 
-// Errors of commands that have printed why already.
+// Errors of commands that have already printed the cause.
 var (
 	errDenied    = errors.New("denied")
-	errUndecided = errors.New("not everything could be decided")
+	errUndecided = errors.New("not everything could be judged")
 )
 
 // errUsage is wrapped by every error about flags and arguments.
@@ -49,8 +48,8 @@ type app struct {
 
 	client *remote.Client // shared by all references
 
-	// helpRefused: there was a wish for help among the arguments of a command whose
-	// exit code 0 means that all of them were verified.
+	// helpRefused says that --help stood among the arguments of a command whose exit
+	// code 0 means that all arguments were verified.
 	helpRefused bool
 }
 
@@ -65,7 +64,7 @@ func (p *Program) run(ctx context.Context, args []string, h host) int {
 	root.SetErr(a.console)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil && a.helpRefused {
-		err = usageError("--help or -h stands among other arguments: nothing was verified; put -- before arguments that come from elsewhere")
+		err = usageError("--help or -h stands among other arguments, and nothing was verified: put -- before arguments from another source")
 	}
 	if flushed := a.out.flush(); flushed != nil && err == nil {
 		err = fmt.Errorf("the result could not be written: %w", flushed)
@@ -73,7 +72,7 @@ func (p *Program) run(ctx context.Context, args []string, h host) int {
 	return a.finish(cmd, err)
 }
 
-// finish prints an error that has not been printed yet.
+// finish prints an error that no command has printed, and returns the exit code.
 func (a *app) finish(cmd *cobra.Command, err error) int {
 	switch {
 	case err == nil:
@@ -95,9 +94,9 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 		}
 	}
 	if errors.Is(err, errUsage) {
-		a.console.say("next: run '%s --help'", cmd.CommandPath())
+		a.console.hint(cmd.CommandPath() + " --help")
 	} else if next := adviceOn(err); next != "" {
-		a.console.say("next: %s", next)
+		a.console.hint(next)
 	}
 	return exitUndecided
 }
@@ -110,40 +109,40 @@ func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hallmark",
 		Short: "Sign and attest container images and files, and verify them",
-		Long: `Sign container images and files, attest how they were built and what is known
-about them, and verify that what is about to run is exactly what was signed.
+		Long: `Sign container images and files, and attest how they were built and what is in them.
+Verify that the image about to run is exactly the one that was built and approved.
 
-An IMAGE is registry/repository:tag, registry/repository@sha256:..., or in an OCI
-image layout on disk: oci:DIRECTORY:tag, oci:DIRECTORY@sha256:..., or
-oci:DIRECTORY for the one image in it. Credentials are those of docker and podman.
+An IMAGE is one of:
+  registry/repository:tag, registry/repository@sha256:...
+  oci:DIRECTORY:tag, oci:DIRECTORY@sha256:...   an image in an OCI layout on disk
+  oci:DIRECTORY                                 the one image in the layout
 
-A tag is resolved once; the digest that is printed is what was signed or
-verified, and what to deploy.
+A tag is resolved once. The digest that is printed is what was signed or verified, and
+what to deploy. Registries get the credentials of docker and podman.
 
 Results go to stdout, messages to stderr. Exit codes:
-  0  done; of verify: every image is verified
-  1  verify, verify-blob: decided, and denied
-  2  could not be decided or done, or wrong use. With several images, 2 wins
-     over 1: as long as anything is undecided, the answer is not complete`,
+  0  done; verify: every image is verified
+  1  verify, verify-blob: judged, and denied
+  2  could not be judged or done, or wrong use; with several images, 2 wins over 1`,
 		Example: `  hallmark keygen
   hallmark sign --key hallmark.key registry.example/team/app:v1
   hallmark verify --key hallmark.pub registry.example/team/app:v1`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Without a command nothing has been verified: that must not exit 0.
+		// Without a command nothing was verified, so the exit code is not 0.
 		Args:              arguments(cobra.NoArgs),
-		RunE:              func(*cobra.Command, []string) error { return usageError("no command given") },
+		RunE:              func(*cobra.Command, []string) error { return usageError("a command is missing") },
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json")
-	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "speak plain HTTP to exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
-	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "speak HTTPS to this `HOST[:PORT]` although it is on loopback (repeatable)")
-	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that oci: layouts stand for, in signatures and for --same-repository (default layout.invalid/oci)")
-	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long; 0: ten minutes, and no such limit for copy and for the command that provenance runs")
-	flags.BoolVar(&a.verbose, "verbose", false, "tell on stderr what is being done")
-	flags.BoolVar(&a.noColour, "no-color", false, "print without colours and progress; so do NO_COLOR and TERM=dumb")
+	flags.StringVarP(&a.output, "output", "o", "text", "print results as text or json")
+	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "use plain HTTP for exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
+	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "use HTTPS for this `HOST[:PORT]` on loopback (repeatable)")
+	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that signatures name for images in oci: layouts (default layout.invalid/oci)")
+	flags.DurationVar(&a.timeout, "timeout", 0, "stop after this long; 0: ten minutes, and no limit for copy and for the command of provenance")
+	flags.BoolVar(&a.verbose, "verbose", false, "log requests and decisions on stderr")
+	flags.BoolVar(&a.noColour, "no-color", false, "print without colours and progress, as with NO_COLOR or TERM=dumb")
 	suggest(root, "output", "text", "json")
 	root.AddCommand(
 		a.keygenCommand(), a.signCommand(), a.verifyCommand(), a.inspectCommand(), a.copyCommand(),
@@ -153,13 +152,13 @@ Results go to stdout, messages to stderr. Exit codes:
 	return root
 }
 
-// begin settles what the global flags say, before any command.
+// begin applies the global flags before a command runs.
 func (a *app) begin() error {
 	if a.output != "text" && a.output != "json" {
 		return usageError("--output %q: use text or json", a.output)
 	}
 	if a.timeout < 0 {
-		return usageError("--timeout %s: use a positive duration", a.timeout)
+		return usageError("--timeout %s: use a duration above 0, such as 5m", a.timeout)
 	}
 	colours := a.mayUseColours()
 	a.out.colour = colours && a.stdoutIsTerminal
@@ -185,8 +184,8 @@ func (a *app) json() bool { return a.output == "json" }
 
 const defaultTimeout = 10 * time.Minute
 
-// within gives the context of a command the limit of --timeout, or fallback; 0
-// is none.
+// within limits the context of a command to --timeout, or to fallback. A fallback of 0
+// sets no limit.
 func (a *app) within(ctx context.Context, fallback time.Duration) (context.Context, context.CancelFunc) {
 	limit := a.timeout
 	if limit == 0 {
@@ -198,7 +197,7 @@ func (a *app) within(ctx context.Context, fallback time.Duration) (context.Conte
 	return context.WithTimeout(ctx, limit)
 }
 
-// arguments makes an error of cobra's about arguments one of wrong use.
+// arguments turns cobra's error about arguments into wrong use.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -208,8 +207,8 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// helpAlone gives help only where nothing else is asked for. With "xargs hallmark
-// verify", a -h in the list would otherwise exit with 0, and nothing be verified.
+// helpAlone prints help only if --help stands alone. In "xargs hallmark verify", a -h in
+// the list would otherwise exit with 0 and verify nothing.
 func (a *app) helpAlone(cmd *cobra.Command) {
 	help := cmd.HelpFunc()
 	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -221,7 +220,7 @@ func (a *app) helpAlone(cmd *cobra.Command) {
 	})
 }
 
-// suggest offers the values of a flag to the shell.
+// suggest completes the values of a flag in shells.
 func suggest(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
@@ -229,13 +228,13 @@ func suggest(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
-// parseAnnotations reads key=value pairs.
+// parseAnnotations reads KEY=VALUE pairs.
 func parseAnnotations(pairs []string) (map[string]string, error) {
 	annotations := make(map[string]string, len(pairs))
 	for _, pair := range pairs {
 		key, value, found := splitPair(pair)
 		if !found {
-			return nil, usageError("annotation %q: want key=value", pair)
+			return nil, usageError("annotation %q: want KEY=VALUE", pair)
 		}
 		if before, twice := annotations[key]; twice && before != value {
 			return nil, usageError("annotation %q is given twice, with different values", key)

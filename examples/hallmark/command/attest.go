@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ var attestFormats = map[string][]registry.Format{
 func (f *attestFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
-	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, att or both")
+	flags.StringVar(&f.format, "format", "", "what to write: bundle, att or both (default bundle, or att where the registry can hold no bundles)")
 	flags.BoolVar(&f.replace, "replace", false, "remove what the same keys have attested before with the same type")
 	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
@@ -170,7 +171,7 @@ func (a *app) readInput(path string, bound int64) ([]byte, error) {
 
 // attest states a predicate about images.
 func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
-	if err := oneOf("format", f.format, "bundle", "att", "both"); err != nil {
+	if err := oneOf("format", f.format, "", "bundle", "att", "both"); err != nil {
 		return err
 	}
 	places := make([]place, len(images))
@@ -197,7 +198,10 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 		var done *attest.Attached
 		done, err = attest.Image(ctx, at.store, digests[i], p, o, signers...)
 		if err != nil {
-			break // what was attested before is told all the same
+			break // what was attested before is told too
+		}
+		if f.format == "" && slices.ContainsFunc(done.Attestations, func(x attest.Attestation) bool { return x.Format == registry.FormatEnvelope }) {
+			a.console.say("hallmark: %s cannot hold bundles: attested by the tag sha256-....att", at.image)
 		}
 		all = append(all, shownAttached(at, done))
 	}
@@ -225,7 +229,7 @@ func (a *app) printAttested(all []attestedImage) error {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
 				a.console.say("hallmark: warning: the attestation has %d bytes, and verifiers read %d by default", x.Size, int64(verifiersLimit))
-				a.console.say("next: %s", limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
+				a.console.say("hint: %s", limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
 			}
 		}
 	}

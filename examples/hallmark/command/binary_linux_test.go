@@ -124,7 +124,7 @@ func TestPasswordIsNotEchoedAndAnInterruptRestoresTheEcho(t *testing.T) {
 
 func TestASecondInterruptKills(t *testing.T) {
 	path := binary(t)
-	reader, writer, err := os.Pipe() // that nobody reads: printing more than fits blocks
+	reader, writer, err := os.Pipe() // no test reads it, so printing more than fits blocks
 	must(t, err)
 	defer func() { _ = reader.Close() }() // the test is over
 	x := layoutTarget(t)
@@ -155,7 +155,7 @@ func TestASecondInterruptKills(t *testing.T) {
 }
 
 func TestAttack_S3_RecordedCommandCannotReadThePassword(t *testing.T) {
-	// Somebody who may not trace every process, as root may, has to be able to reach
+	// A user who may not trace every process, as root may, has to be able to reach
 	// all of this.
 	dir, err := os.MkdirTemp("", "hallmark-")
 	must(t, err)

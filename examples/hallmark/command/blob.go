@@ -1,11 +1,8 @@
 package command
 
-import (
-	"io"
-)
+import "io"
 
-// openBlob opens a regular file that is read once from start to end, with
-// progress.
+// openBlob opens a regular file for reading it once, with progress.
 func (a *app) openBlob(path, doing string) (io.Reader, func(), error) {
 	f, info, err := openFile(path)
 	if err != nil {

@@ -10,12 +10,11 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// console is the stream of messages, stderr: for people, never for results. On
-// a terminal it ends in a line of progress, which makes way for messages.
+// console is stderr: the stream of messages, never of results. On a terminal, its last
+// line shows progress. A message erases that line.
 type console struct {
 	w io.Writer
-	// live is false where there is no terminal that understands escapes: then
-	// progress is not shown.
+	// live says that a terminal understands escapes. Without it, progress is not shown.
 	live bool
 
 	mu    sync.Mutex
@@ -24,7 +23,7 @@ type console struct {
 }
 
 const (
-	// progressEvery keeps a fast copy from writing to a slow terminal all the time.
+	// progressEvery keeps a fast copy from flooding a slow terminal.
 	progressEvery = 100 * time.Millisecond
 	eraseLine     = "\r\x1b[K"
 )
@@ -39,10 +38,13 @@ func (c *console) Write(p []byte) (int, error) {
 
 // say writes a message of one line.
 func (c *console) say(format string, args ...any) {
-	_, _ = fmt.Fprintln(c, registry.SafeText(fmt.Sprintf(format, args...), maxLine)) // nobody is left to be told
+	_, _ = fmt.Fprintln(c, registry.SafeText(fmt.Sprintf(format, args...), maxLine)) // an error on stderr has no other place to be reported
 }
 
-// progress shows how far the work is. It is called often.
+// hint tells what to do next.
+func (c *console) hint(text string) { c.say("%s", hintLabel+text) }
+
+// progress shows how far the work is. It may be called often.
 func (c *console) progress(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +56,7 @@ func (c *console) progress(format string, args ...any) {
 	_, _ = fmt.Fprint(c.w, eraseLine+registry.SafeText(fmt.Sprintf(format, args...), maxProgress))
 }
 
-// before gives a writer to the same terminal for which progress makes way, too.
+// before wraps a writer to the same terminal: a write erases the line of progress first.
 func (c *console) before(w io.Writer) io.Writer {
 	return writerFunc(func(p []byte) (int, error) {
 		c.mu.Lock()
@@ -75,7 +77,7 @@ func (c *console) erase() {
 	}
 }
 
-// logger tells of warnings, and of everything when verbose.
+// logger logs warnings, and everything if verbose is set.
 func (c *console) logger(verbose bool) *slog.Logger {
 	level := slog.LevelWarn
 	if verbose {
@@ -92,8 +94,8 @@ func (c *console) logger(verbose bool) *slog.Logger {
 	}))
 }
 
-// prompt asks a person for something and waits for the answer, which is not
-// echoed, and neither is the end of its line.
+// prompt asks a question and waits for the answer. The terminal echoes neither the answer
+// nor the end of its line.
 func (c *console) prompt(text string, answer func() ([]byte, error)) ([]byte, error) {
 	_, _ = fmt.Fprint(c, registry.SafeText(text, maxLine)) // without it the terminal still waits
 	defer func() { _, _ = fmt.Fprintln(c) }()

@@ -16,12 +16,12 @@ type copyResult struct {
 	Destination string `json:"destination"`
 	// Digest is the image at the destination, with its repository.
 	Digest string `json:"digest"`
-	// Manifests are those of the image, Evidence those that carry evidence
-	// about it, and Blobs are those of both.
+	// Manifests counts the image's manifests, Evidence those of its evidence, and Blobs
+	// the blobs of both.
 	Manifests tally `json:"manifests"`
 	Evidence  tally `json:"evidence"`
 	Blobs     tally `json:"blobs"`
-	// Ignored tells what was passed over, and why.
+	// Ignored lists what was not copied, and why.
 	Ignored []ignored `json:"ignored"`
 }
 
@@ -43,11 +43,11 @@ func (a *app) copyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "copy SOURCE DESTINATION",
 		Short: "Copy an image with all of its evidence",
-		Long: `Copy an image, or an index with all that it lists, and everything attached to
-them: signatures, attestations and other referrers, so that it verifies at the
-destination as it did at the source. Digests stay the same. SOURCE and
-DESTINATION are registries or layouts (oci:DIRECTORY:TAG, made where there is none).
-The tag at the destination is set last; an interrupted copy can be run again.
+		Long: `Copy an image, or an index with everything it lists, and their signatures,
+attestations and other referrers. The copy has the same digest, and verifies as the
+source does. SOURCE and DESTINATION are in registries or layouts; a layout that does not
+exist is created. The destination's tag is set last, and an interrupted copy can be run
+again.
 
 Copying verifies digests, not signatures.
 
@@ -61,7 +61,7 @@ and merged; ignored (digest, detail).`,
 			return a.copy(cmd.Context(), args[0], args[1], noEvidence)
 		},
 	}
-	cmd.Flags().BoolVar(&noEvidence, "no-evidence", false, "leave signatures, attestations and other referrers behind")
+	cmd.Flags().BoolVar(&noEvidence, "no-evidence", false, "copy no signatures, attestations and other referrers")
 	return cmd
 }
 
@@ -94,8 +94,8 @@ func (a *app) copy(ctx context.Context, source, destination string, noEvidence b
 	return a.printCopy(r)
 }
 
-// count tells the image from its evidence by the order that registry.Copy
-// documents: the image's own manifest is the last of the image.
+// count separates the image from its evidence by the order of events: the image's own
+// manifest is its last, as registry.Copy documents.
 func (r *copyResult) count(events []registry.CopyEvent, image string) {
 	manifests := &r.Manifests
 	for _, e := range events {
@@ -138,17 +138,17 @@ func (a *app) printCopy(r copyResult) error {
 	n.add("evidence ", r.Evidence)
 	n.add("blobs    ", r.Blobs)
 	for _, i := range r.Ignored {
-		n.add(doubt.of("passed over"), i.Digest, i.Detail)
+		n.add(doubt.of("not copied"), i.Digest, i.Detail)
 	}
 	a.out.tree(n)
 	return nil
 }
 
-// String says what happened; what did not happen is left out.
+// String leaves out mounted and merged content if there is none.
 func (t tally) String() string {
-	text := fmt.Sprintf("%d copied, %d there already", t.Copied, t.Present)
+	text := fmt.Sprintf("%d copied, %d already there", t.Copied, t.Present)
 	if t.Mounted > 0 {
-		text += fmt.Sprintf(", %d taken from another repository of the registry", t.Mounted)
+		text += fmt.Sprintf(", %d mounted from another repository of the registry", t.Mounted)
 	}
 	if t.Merged > 0 {
 		text += fmt.Sprintf(", %d merged", t.Merged)
@@ -156,7 +156,7 @@ func (t tally) String() string {
 	return text
 }
 
-// size is a number of bytes for people.
+// size writes a number of bytes with a unit.
 func size(bytes int64) string {
 	const unit = 1000
 	if bytes < unit {

@@ -21,7 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// errNothing says that there is nothing to download.
+// errNothing is the error for an image without the evidence that is asked for.
 var errNothing = errors.New("nothing to download")
 
 type downloadFlags struct {
@@ -36,13 +36,13 @@ func (a *app) downloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "download",
 		Short: "Print the evidence attached to an image",
-		Long: `Print what is attached to an image, as it is attached. Nothing is judged: that is
-for verify. With --key only what one of these keys has signed is printed;
-without, whoever can push there may have put it there.`,
+		Long: `Print the evidence attached to an image. Nothing is judged; use 'hallmark verify' for
+that. With --key, only evidence that one of these keys has signed is printed. Without
+--key, everyone who can push to the repository can attach what is printed.`,
 		Example: "  hallmark download sbom --key builder.pub registry.example/team/app:v1",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("download what? use attestation, signature or sbom")
+			return usageError("a subcommand is missing: attestation, signature or sbom")
 		},
 	}
 	cmd.AddCommand(a.downloadAttestationCommand(), a.downloadSignatureCommand(), a.downloadSBOMCommand())
@@ -59,9 +59,9 @@ func (a *app) downloadAttestationCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "attestation IMAGE",
-		Short: "Print attestations: a DSSE envelope on each line",
-		Long: `Print the attestations of an image: a DSSE envelope (JSON) on each line, as cosign
-does; with --predicate, only what each one says.`,
+		Short: "Print attestations, one DSSE envelope a line",
+		Long: `Print the attestations of an image, one DSSE envelope (JSON) a line, as cosign does.
+With --predicate, print the predicates alone.`,
 		Example: "  hallmark download attestation --type slsaprovenance1 --key builder.pub --predicate registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +69,7 @@ does; with --predicate, only what each one says.`,
 		},
 	}
 	f.key(cmd)
-	cmd.Flags().StringVar(&f.kind, "type", "", "only this `TYPE`: a name that 'hallmark attest --help' lists, or a URI")
+	cmd.Flags().StringVar(&f.kind, "type", "", "print only this `TYPE`: a name that 'hallmark attest --help' lists, or a URI")
 	cmd.Flags().BoolVar(&f.predicate, "predicate", false, "print the predicates alone")
 	suggest(cmd, "type", typeNames()...)
 	return cmd
@@ -111,7 +111,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 		case err != nil:
 			a.console.say("hallmark: left out: %v", err)
 			if advice := limitAdvice("the same command", registry.LimitOf(err)); advice != "" {
-				a.console.say("next: %s", advice)
+				a.console.say("hint: %s", advice)
 			}
 			complete = complete && !incomplete(err)
 		}
@@ -130,7 +130,7 @@ func (d *download) use(ctx context.Context, claim *attest.Claim, fits func(uri s
 	keep := false
 	defer func() { kept.drop(keep) }()
 	if !claim.Names {
-		return fmt.Errorf("%s is about another digest", claim.Item.Manifest.Digest)
+		return fmt.Errorf("%s states something about another digest", claim.Item.Manifest.Digest)
 	}
 	if !fits(claim.Statement.PredicateType) {
 		return nil
@@ -154,6 +154,7 @@ type download struct {
 	keys     []policy.PublicKey
 }
 
+// toDownload resolves the image and loads the keys.
 func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (d download, err error) {
 	apart, err := f.evidence.parse()
 	if err != nil {
@@ -179,14 +180,13 @@ func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (d 
 	return d, err
 }
 
-// incomplete reports whether an error of registry.Evidence means that there may be
-// more than was seen.
+// incomplete reports whether an error of registry.Evidence hides further evidence.
 func incomplete(err error) bool {
 	return registry.Unreadable(err) || errors.Is(err, registry.ErrTooMany)
 }
 
-// signedByAny reports whether one of the keys has signed an item; without keys
-// everything passes. An error is the context's.
+// signedByAny reports whether one of the keys has signed an item. Without keys, every item
+// passes. It returns an error only if the context ends.
 func signedByAny(ctx context.Context, item registry.Item, keys []policy.PublicKey) (bool, error) {
 	for _, k := range keys {
 		if made, err := verify.SignedBy(ctx, item, k); made || err != nil {
@@ -216,7 +216,7 @@ func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image s
 		return false, a.out.jsonLine(c.WriteEnvelope)
 	}, func() error {
 		if printed == 0 {
-			return fmt.Errorf("%w: no attestation on %s fits", errNothing, image)
+			return fmt.Errorf("%w: %s has no attestation that fits", errNothing, image)
 		}
 		return nil
 	})
@@ -226,15 +226,15 @@ func (a *app) downloadSBOMCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "sbom IMAGE",
-		Short: "Print the bill of materials that is attested, byte for byte",
-		Long: `Print the software bill of materials that is attested of an image, byte for byte
-as it was signed. Where there are several, choose with --type and --key.`,
+		Short: "Print the attested bill of materials, byte for byte",
+		Long: `Print the software bill of materials that is attested for an image, byte for byte as
+it was signed. If there are several, choose one with --type and --key.`,
 		Example: "  hallmark download sbom --key builder.pub --type cyclonedx registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.downloadSBOM(cmd.Context(), f, args[0]) },
 	}
 	f.key(cmd)
-	cmd.Flags().StringVar(&f.kind, "type", "", "only this kind: spdx or cyclonedx")
+	cmd.Flags().StringVar(&f.kind, "type", "", "print only this kind: spdx or cyclonedx")
 	suggest(cmd, "type", "spdx", "cyclonedx")
 	return cmd
 }
@@ -272,7 +272,7 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	}, func() error {
 		switch len(all) {
 		case 0:
-			return fmt.Errorf("%w: no bill of materials on %s fits", errNothing, image)
+			return fmt.Errorf("%w: %s has no bill of materials that fits", errNothing, image)
 		case 1:
 			return a.out.raw(only, a.stdoutIsTerminal)
 		}
@@ -283,7 +283,7 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	})
 }
 
-// downloadedSignature is a line of download signature, as cosign prints it.
+// downloadedSignature is one line of download signature, with cosign's field names.
 type downloadedSignature struct {
 	Base64Signature string
 	Payload         string
@@ -293,9 +293,9 @@ func (a *app) downloadSignatureCommand() *cobra.Command {
 	var f downloadFlags
 	cmd := &cobra.Command{
 		Use:   "signature IMAGE",
-		Short: "Print signatures: a JSON object on each line",
-		Long: `Print the signatures of an image, a JSON object on each line: a Sigstore bundle, or
-for what stands under the .sig tag Base64Signature and Payload, as cosign does.`,
+		Short: "Print signatures, one JSON object a line",
+		Long: `Print the signatures of an image, one JSON object a line: a Sigstore bundle, or
+Base64Signature and Payload for a signature under the .sig tag, as cosign does.`,
 		Example: "  hallmark download signature --key release.pub registry.example/team/app:v1",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -348,12 +348,12 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 	case !complete:
 		return errUndecided
 	case printed == 0:
-		return fmt.Errorf("%w: no signature on %s fits", errNothing, image)
+		return fmt.Errorf("%w: %s has no signature that fits", errNothing, image)
 	}
 	return nil
 }
 
-// annotationSignature holds the signature under the .sig tag.
+// annotationSignature is the annotation that holds a signature under the .sig tag.
 //
 // Source: cosign specs/SIGNATURE_SPEC.md.
 const annotationSignature = "dev.cosignproject.cosign/signature"

@@ -9,15 +9,15 @@ import (
 	"path/filepath"
 )
 
-// errNotRegular says that a path leads to a directory, device, pipe or socket. The
-// library's errors about that are fs.ErrInvalid.
+// errNotRegular is the error for a directory, device, pipe or socket. The library
+// returns fs.ErrInvalid for these.
 var errNotRegular = errors.New("not a regular file")
 
-// errTooLarge says that a file, or stdin, holds more than is read of it.
+// errTooLarge is the error for a file, or stdin, above the limit.
 var errTooLarge = errors.New("content exceeds its size limit")
 
-// openFile opens a regular file. Pipes and devices, which could block or never end, are
-// refused before they are opened.
+// openFile opens a regular file. It refuses pipes and devices before opening them, since
+// they could block or never end.
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -30,7 +30,7 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, err
 }
 
-// readFile reads a regular file of at most so many bytes.
+// readFile reads a regular file of at most the given number of bytes.
 func readFile(path string, most int64) ([]byte, fs.FileInfo, error) {
 	f, info, err := openFile(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func readFile(path string, most int64) ([]byte, fs.FileInfo, error) {
 	return text, info, nil
 }
 
-// readAll reads at most so many bytes.
+// readAll returns errTooLarge for a reader that holds more than the given bytes.
 func readAll(r io.Reader, most int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(text)) > most {
@@ -53,7 +53,7 @@ func readAll(r io.Reader, most int64) ([]byte, error) {
 	return text, err
 }
 
-// createFile writes a file that must not exist yet: all of it, or nothing.
+// createFile writes a new file whole, or not at all.
 func createFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
@@ -67,6 +67,6 @@ func createFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	// A link, unlike a rename, fails where the name has been taken in between.
+	// A link, unlike a rename, fails if another process has taken the name.
 	return os.Link(tmp.Name(), path)
 }

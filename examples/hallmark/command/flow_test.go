@@ -25,7 +25,7 @@ func TestFromNewKeyToVerifiedCopy(t *testing.T) {
 		if keys.PrivateKey != prefix+".key" || keys.PublicKey != prefix+".pub" || len(keys.KeyID) != 64 {
 			t.Errorf("keygen: %+v", keys)
 		}
-		c.run("verify", "--key", keys.PublicKey, x.tag("v1")).exits(exitDenied).prints("denied", "no-signature", "next: sign it")
+		c.run("verify", "--key", keys.PublicKey, x.tag("v1")).exits(exitDenied).prints("denied", "no-signature", "hint: sign it")
 		c.must("sign", "--key", keys.PrivateKey, "--format", "both", "-a", "env=prod", x.tag("v1")).
 			prints("signed", x.at(digest), "from "+x.tag("v1"), "bundle", "simple-signing", keys.KeyID[:16], "added")
 		c.must("sign", "--key", keys.PrivateKey, "--format", "both", "-a", "env=prod", x.at(digest)).
@@ -73,11 +73,11 @@ func TestFilesAreSignedAndVerified(t *testing.T) {
 
 	c.must("sign-blob", blob, "--bundle", bundle, "--key", k.private).prints("signed", blob, bundle)
 	c.must("sign-blob", blob, "--bundle", second, "--key", other.private)
-	c.run("sign-blob", blob, "--bundle", bundle, "--key", k.private).exits(exitUndecided).says("exists", "next: nothing is overwritten")
+	c.run("sign-blob", blob, "--bundle", bundle, "--key", k.private).exits(exitUndecided).says("exists", "hint: nothing is overwritten")
 	c.must("verify-blob", blob, "--bundle", bundle, "--key", k.public).prints("verified", blob, "by "+k.public)
 	c.must("verify-blob", blob, "--bundle", bundle, "--bundle", second, "--key", k.public, "--key", other.public, "--threshold", "2")
 	c.run("verify-blob", blob, "--bundle", bundle, "--key", k.public, "--key", other.public, "--threshold", "2").
-		exits(exitDenied).prints("threshold-not-met", "next: ")
+		exits(exitDenied).prints("threshold-not-met", "hint: ")
 
 	var all []verify.Report
 	c.run("verify-blob", "-o", "json", blob, "--bundle", bundle, "--key", other.public).exits(exitDenied).decode(&all)
@@ -114,11 +114,11 @@ func TestSignTellsWhatItSignedBeforeItFailed(t *testing.T) {
 	first := x.push("first")
 	other := registryTarget(t, registrytest.Options{})
 	other.push("closed")
-	// It can be resolved, and written to by nobody.
+	// It can be resolved, and no user may write to it.
 	other.reg.Inject(registrytest.Fault{Method: "PUT", Do: registrytest.Status(403)})
 	other.reg.Inject(registrytest.Fault{Method: "POST", Do: registrytest.Status(403)})
 
-	c.run("sign", "--key", k.private, x.tag("first"), x.tag("none")).exits(exitUndecided).says("not found", "next: ")
+	c.run("sign", "--key", k.private, x.tag("first"), x.tag("none")).exits(exitUndecided).says("not found", "hint: ")
 	c.run("verify", "--key", k.public, x.tag("first")).exits(exitDenied)
 	o := c.run("sign", "--key", k.private, x.tag("first"), other.tag("closed")).exits(exitUndecided)
 	o.prints("signed", x.at(first)).says("access denied", "docker login 127.0.0.1:")
@@ -137,11 +137,11 @@ func TestCopyPassesOverRubbishAndSaysSo(t *testing.T) {
 	if r.Digest != to.at(digest) || r.Manifests != (tally{Copied: 1}) || len(r.Ignored) == 0 || r.Ignored[0].Detail == "" {
 		t.Errorf("%+v", r)
 	}
-	c.must("copy", from.tag("v1"), to.tag("v2")).prints("passed over")
-	c.run("copy", from.tag("none"), to.tag("v3")).exits(exitUndecided).says("not found", "next: ")
+	c.must("copy", from.tag("v1"), to.tag("v2")).prints("not copied")
+	c.run("copy", from.tag("none"), to.tag("v3")).exits(exitUndecided).says("not found", "hint: ")
 	c.run("copy", from.tag("v1"), to.image).exits(exitUndecided).says("say under which tag")
 	missing := filepath.Join(t.TempDir(), "none")
-	c.run("copy", "oci:"+missing+":v1", to.tag("v3")).exits(exitUndecided).says("next: ")
+	c.run("copy", "oci:"+missing+":v1", to.tag("v3")).exits(exitUndecided).says("hint: ")
 	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the source was made: %v", err)
 	}

@@ -71,7 +71,7 @@ func (c *cli) run(args ...string) outcome {
 					c.t.Errorf("hallmark %s: asks for one more secret", strings.Join(args, " "))
 					return nil, io.EOF
 				}
-				<-ctx.Done() // nobody types
+				<-ctx.Done() // the user types nothing
 				return nil, ctx.Err()
 			}
 			secret := c.secrets[0]

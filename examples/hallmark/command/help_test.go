@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -106,14 +108,29 @@ func TestThereIsAdviceOnEveryKindOfErrorAndEveryDenial(t *testing.T) {
 	if len(denials) < 8 || len(conditions) < 20 {
 		t.Errorf("only %d denials found: %v", len(denials), denials)
 	}
-	unauthorized := &registry.Error{Kind: registry.ErrUnauthorized, Ref: "registry.example:5000/team/app:v1"}
-	if got, want := adviceOn(unauthorized), "docker login registry.example:5000"; !strings.Contains(got, want) {
-		t.Errorf("%q lacks %q", got, want)
+}
+
+func TestAdviceNamesTheRegistryThatWasAsked(t *testing.T) {
+	for label, c := range map[string]struct {
+		err        error
+		want, lack string
+	}{
+		"host and port": {&registry.Error{Kind: registry.ErrUnauthorized, Host: "registry.example:5000"}, "docker login registry.example:5000", "docker.io"},
+		"wrapped": {&registry.Error{Kind: registry.ErrUnauthorized, Op: "copy", Ref: "sha256:" + strings.Repeat("a", 64),
+			Err: fmt.Errorf("x: %w", &registry.Error{Kind: registry.ErrUnauthorized, Host: "registry.example"})}, "docker login registry.example", "docker.io"},
+		"one of many": {&verify.UndecidedError{Causes: []error{errors.New("x"), &registry.Error{Kind: registry.ErrDenied, Host: "registry.example"}}}, "docker login registry.example", "docker.io"},
+		"Docker Hub":  {&registry.Error{Kind: registry.ErrUnauthorized, Host: "index.docker.io"}, "docker login docker.io", "index"},
+		"not known":   {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "registry.example:5000"}, "log in to the registry", "docker"},
+		"a digest":    {&registry.Error{Kind: registry.ErrUnauthorized, Ref: "sha256:" + strings.Repeat("a", 64)}, "log in to the registry", "docker"},
+	} {
+		if got := adviceOn(c.err); !strings.Contains(got, c.want) || strings.Contains(got, c.lack) {
+			t.Errorf("%s: %q, want %q and not %q", label, got, c.want, c.lack)
+		}
 	}
 }
 
-// constantsOf reads the values of string constants from a source file, so that
-// one added there needs advice here.
+// constantsOf reads the values of string constants from a source file: one that is added
+// there needs advice here.
 func constantsOf(t *testing.T, path, prefix string) (values []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)

@@ -8,14 +8,12 @@ import (
 	"golang.org/x/term"
 )
 
-// host is what the program uses of the process that it runs in. Tests give it
-// another.
+// host is what the program uses of its process. Tests replace it.
 type host struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
 
-	// Whether a person is at the other end of the streams.
 	stdinIsTerminal, stdoutIsTerminal, stderrIsTerminal bool
 	// readSecret reads a line from the terminal at stdin without echo.
 	readSecret func(context.Context) ([]byte, error)
@@ -32,10 +30,9 @@ func thisProcess() host {
 	}
 }
 
-// takePassword removes the password from the environment, since credential
-// helpers are child processes and inherit that, and returns a lookup that still
-// knows it. In the memory of this process it stays, where on Linux others could read
-// it as /proc/PID/environ.
+// takePassword removes the password from the environment, which credential helpers
+// inherit, and returns a lookup that still knows it. The password stays in this
+// process's memory; hideMemory keeps other processes from reading /proc/PID/environ.
 func takePassword() func(string) (string, bool) {
 	hideMemory()
 	password, set := os.LookupEnv(passwordVariable)
@@ -48,8 +45,7 @@ func takePassword() func(string) (string, bool) {
 	}
 }
 
-// readSecret leaves the terminal with its echo on when the context ends while it
-// waits.
+// readSecret turns the terminal's echo on again if the context ends while it waits.
 func readSecret(ctx context.Context) ([]byte, error) {
 	fd := int(os.Stdin.Fd())
 	before, err := term.GetState(fd)
@@ -69,7 +65,7 @@ func readSecret(ctx context.Context) ([]byte, error) {
 	case a := <-done:
 		return a.secret, a.err
 	case <-ctx.Done():
-		_ = term.Restore(fd, before) // nothing else can be done about it
+		_ = term.Restore(fd, before) // no error could be handled here
 		return nil, ctx.Err()
 	}
 }

@@ -36,19 +36,22 @@ other referrers, each with what it claims about its signer and its subject. What
 attaches as sha256-....sbom is shown too: it is not signed. Referrers of a kind that
 is not read are shown by their artifact type.
 
-What is shown is what the registry holds: anybody who can push there may have put
-it there. Without --key nothing is verified. With --key each signature that the
-key has made is marked; whether the image may be used is for verify to say.
+Everyone who can push to the registry can attach what is shown. Without --key nothing
+is verified. With --key, signatures by that key are marked. Whether the image may be
+used is decided by verify alone.
 
-Exit codes: 0 everything was read; 2 not.
+Exit codes: 0 everything was read; 2 something could not be read.
 
-JSON is one object: image, complete, digest, mediaType, size, artifactType,
-platform, attestationOf, statements (predicateType, predicate (name, value), error;
-unsigned, and worth what signs the index), error, manifests (the same fields again), evidence
-(kind, format, place, manifest, artifactType, mediaType, signer (keyId, hint,
-identities, issuer, certificate), predicateType, predicate (name, value),
-subjects, subjectMatches, repository, annotations, created, verifiedBy (id, name;
-never seenAt), error). Its schema: hallmark policy schema --of result.`,
+JSON is one object:
+  image, complete, digest, mediaType, size, artifactType, platform, attestationOf,
+  statements (predicateType, predicate (name, value), error), which are unsigned,
+  error, manifests (the same fields again),
+  evidence (kind, format, place, manifest, artifactType, mediaType,
+    signer (keyId, hint, identities, issuer, certificate), predicateType,
+    predicate (name, value), subjects, subjectMatches, repository, annotations,
+    created, verifiedBy (id, name; never seenAt), error)
+
+Print its schema with 'hallmark policy schema --of result'.`,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -57,7 +60,7 @@ never seenAt), error). Its schema: hallmark policy schema --of result.`,
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
 	f.evidence.flag(cmd, "show")
 	f.limits.flags(cmd)
-	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of what an index lists, too")
+	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of everything that an index lists, too")
 	return cmd
 }
 
@@ -93,7 +96,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 		a.out.tree(i.tree(result))
 	}
 	if err == nil && !i.complete {
-		a.console.say("hallmark: not everything could be read; there may be more than is shown")
+		a.console.say("hallmark: not everything could be read; more may be attached than is shown")
 		return errUndecided
 	}
 	return err
@@ -112,7 +115,7 @@ func loadKeys(paths []string) ([]policy.PublicKey, error) {
 	return keys, nil
 }
 
-// inspector reads one image.
+// inspector reads one image and its evidence.
 type inspector struct {
 	place     place
 	console   *console
@@ -158,8 +161,8 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ve
 	return view, nil
 }
 
-// statements reads what BuildKit has put into an index, by the manifest that
-// carries it.
+// statements reads the statements that BuildKit puts into an index, by the manifest that
+// carries them.
 func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex bool) (map[v1.Hash][]verify.UnsignedStatement, error) {
 	all := make(map[v1.Hash][]verify.UnsignedStatement)
 	if !isIndex {
@@ -182,8 +185,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 	return all, nil
 }
 
-// child shows what an index says about a manifest, and with --recursive the
-// manifest itself.
+// child shows what an index says about a manifest and, with --recursive, the manifest.
 func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (verify.InspectedManifest, error) {
 	view := verify.InspectedManifest{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
 	if i.recursive && isManifest(d) {
@@ -234,7 +236,7 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest r
 	return pieces, nil
 }
 
-// tree shows an inspection to people.
+// tree is an inspection as text.
 func (i *inspector) tree(r verify.Inspection) node {
 	root := node{words: words{r.Digest}}
 	if r.Image != r.Digest {

@@ -184,7 +184,7 @@ func TestInspectSaysWhenItIsIncomplete(t *testing.T) {
 	x.push("v1")
 	remove := x.reg.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(403)})
 	var i verify.Inspection
-	c.run("inspect", "-o", "json", x.tag("v1")).exits(exitUndecided).says("there may be more").decode(&i)
+	c.run("inspect", "-o", "json", x.tag("v1")).exits(exitUndecided).says("more may be attached").decode(&i)
 	if i.Complete || len(i.Evidence) != 1 || i.Evidence[0].Error == "" {
 		t.Errorf("%+v", i)
 	}

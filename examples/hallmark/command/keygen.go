@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// keygenResult is the JSON of keygen.
+// keygenResult is what keygen prints as JSON.
 type keygenResult struct {
 	PrivateKey string `json:"privateKey"`
 	PublicKey  string `json:"publicKey"`
@@ -34,7 +35,7 @@ func (a *app) keygenCommand() *cobra.Command {
 PREFIX.pub, the public key to hand out. Existing files are never overwritten.
 
 The password comes from --password-file, from ` + passwordVariable + `, or from a prompt.
-The files are those of cosign: either program signs and verifies with them.
+cosign reads and writes the same key files.
 
 JSON is one object: privateKey and publicKey (paths), keyId, algorithm.`,
 		Example: `  hallmark keygen
@@ -49,7 +50,7 @@ JSON is one object: privateKey and publicKey (paths), keyId, algorithm.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "hallmark", "write `PREFIX`.key and PREFIX.pub")
 	flags.StringVar(&f.algorithm, "algorithm", string(sign.ECDSAP256), "type of key")
-	flags.BoolVar(&f.emptyPassword, "insecure-empty-password", false, "leave the private key usable by whoever has the file")
+	flags.BoolVar(&f.emptyPassword, "insecure-empty-password", false, "let everyone who has the file use the private key")
 	f.passwords.flag(cmd)
 	suggest(cmd, "algorithm", algorithms...)
 	return cmd
@@ -61,7 +62,7 @@ func (a *app) keygen(ctx context.Context, f keygenFlags) error {
 		PrivatePath: f.out + ".key", PublicPath: f.out + ".pub",
 		InsecureEmptyPassword: f.emptyPassword,
 	}
-	// Before a person thinks of a password in vain.
+	// Before a person makes up a password.
 	for _, path := range []string{o.PrivatePath, o.PublicPath} {
 		if _, err := os.Lstat(path); err == nil {
 			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
@@ -78,7 +79,7 @@ func (a *app) keygen(ctx context.Context, f keygenFlags) error {
 		return err
 	}
 	if f.emptyPassword {
-		a.console.say("warning: whoever gets %s can sign with it", o.PrivatePath)
+		a.console.say("warning: everyone who gets %s can sign with it", o.PrivatePath)
 	}
 	return a.printKeys(keygenResult{o.PrivatePath, o.PublicPath, pair.ID, f.algorithm})
 }
@@ -90,6 +91,6 @@ func (a *app) printKeys(r keygenResult) error {
 	a.out.line("", words{"private key", r.PrivateKey})
 	a.out.line("", words{"public key ", r.PublicKey})
 	a.out.line("", words{"key ID     ", r.KeyID})
-	a.console.say("next: hallmark sign --key %s IMAGE, and hand out %s for: hallmark verify --key %s IMAGE", r.PrivateKey, r.PublicKey, r.PublicKey)
+	a.console.hint(fmt.Sprintf("hand out %s, and sign: hallmark sign --key %s IMAGE", r.PublicKey, r.PrivateKey))
 	return nil
 }

@@ -16,7 +16,7 @@ func TestKeygenNeverOverwritesAndAsksForNothingInVain(t *testing.T) {
 		c.terminal = true // a prompt would wait for a secret that is never typed
 		prefix := filepath.Join(t.TempDir(), "k")
 		writeFile(t, prefix+suffix, []byte("precious"))
-		c.run("keygen", "--out", prefix).exits(exitUndecided).says(prefix+suffix, "exists", "next: nothing is overwritten")
+		c.run("keygen", "--out", prefix).exits(exitUndecided).says(prefix+suffix, "exists", "hint: nothing is overwritten")
 		if text, err := os.ReadFile(prefix + suffix); err != nil || string(text) != "precious" {
 			t.Errorf("%s now holds %q, %v", suffix, text, err)
 		}
@@ -37,11 +37,11 @@ func TestPasswordIsTypedTwiceForANewKeyAndOnceToSign(t *testing.T) {
 	c.secrets = []string{""}
 	c.run("keygen", "--out", prefix).exits(exitUndecided).says("needs a password")
 	c.secrets = []string{"correct horse", "correct horse"}
-	c.must("keygen", "--out", prefix).says("Password for the new private key: ", "again: ", "next: hallmark sign --key "+prefix+".key")
+	c.must("keygen", "--out", prefix).says("Password for the new private key: ", "again: ", "hint: hand out "+prefix+".pub", "hallmark sign --key "+prefix+".key")
 	c.secrets = []string{"correct horse"}
 	c.must("sign", "--key", prefix+".key", x.tag("v1")).says("Password for " + prefix + ".key: ")
 	c.secrets = []string{"wrong"}
-	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("wrong or missing password", "next: check the password")
+	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("wrong or missing password", "hint: check the password")
 }
 
 func TestPasswordOfAFileComesBeforeThatOfTheEnvironment(t *testing.T) {
@@ -52,10 +52,10 @@ func TestPasswordOfAFileComesBeforeThatOfTheEnvironment(t *testing.T) {
 	c.env[passwordVariable] = "correct horse"
 	c.must("keygen", "--out", prefix)
 	c.env[passwordVariable] = "wrong"
-	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("next: check the password")
+	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("hint: check the password")
 	c.must("sign", "--key", prefix+".key", "--password-file", file, x.tag("v1"))
 	delete(c.env, passwordVariable)
-	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("no password given", "next: set "+passwordVariable)
+	c.run("sign", "--key", prefix+".key", x.tag("v1")).exits(exitUndecided).says("no password given", "hint: set "+passwordVariable)
 	if runtime.GOOS != "windows" {
 		must(t, os.Chmod(file, 0o644))
 		c.must("sign", "--key", prefix+".key", "--password-file", file, x.tag("v1")).says("others can read the password file")
@@ -68,7 +68,7 @@ func TestEmptyPasswordNeedsAnExplicitFlag(t *testing.T) {
 	prefix := filepath.Join(t.TempDir(), "k")
 	c.env[passwordVariable] = ""
 	c.run("keygen", "--out", prefix).exits(exitUndecided).says("needs a password", "--insecure-empty-password")
-	c.must("keygen", "--out", prefix, "--insecure-empty-password").says("warning: whoever gets")
+	c.must("keygen", "--out", prefix, "--insecure-empty-password").says("warning: everyone who gets")
 	c.must("sign", "--key", prefix+".key", x.tag("v1"))
 }
 
@@ -113,5 +113,5 @@ func TestInterruptEndsAPrompt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	c.ctx = ctx
-	c.run("keygen", "--out", filepath.Join(t.TempDir(), "k")).exits(exitUndecided).says("next: ")
+	c.run("keygen", "--out", filepath.Join(t.TempDir(), "k")).exits(exitUndecided).says("hint: ")
 }

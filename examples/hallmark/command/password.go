@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// passwordVariable holds the password of private keys. There is no flag for it:
-// arguments are visible to every process.
+// passwordVariable is the variable that holds the password of private keys. A flag
+// would show the password to every process.
 const passwordVariable = "HALLMARK_PASSWORD"
 
 // maxPassword bounds a password file, in bytes.
@@ -19,8 +19,8 @@ const maxPassword = 4096
 
 var errNoPassword = errors.New("no password given")
 
-// passwords finds the password of private keys: the file that a flag names,
-// then the environment, then the person at the terminal.
+// passwords finds the password of private keys in this order: the file of
+// --password-file, the environment, a prompt on the terminal.
 type passwords struct {
 	app  *app
 	file string
@@ -30,7 +30,7 @@ func (p *passwords) flag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.file, "password-file", "", "read the key's password from the first line of this `FILE`; default: "+passwordVariable+", or a prompt")
 }
 
-// existing returns the password of a key that there is. prompt says of which.
+// existing returns the password of an existing key.
 func (p *passwords) existing(ctx context.Context, prompt string) ([]byte, error) {
 	if password, found, err := p.given(); found || err != nil {
 		return password, err
@@ -38,7 +38,7 @@ func (p *passwords) existing(ctx context.Context, prompt string) ([]byte, error)
 	return p.ask(ctx, prompt)
 }
 
-// fresh returns the password for a new key, which a person types twice.
+// fresh returns the password for a new key. A prompt asks for it twice.
 func (p *passwords) fresh(ctx context.Context) ([]byte, error) {
 	if password, found, err := p.given(); found || err != nil {
 		return password, err
@@ -57,7 +57,7 @@ func (p *passwords) fresh(ctx context.Context) ([]byte, error) {
 	return first, nil
 }
 
-// given returns the password that a file or the environment holds.
+// given returns the password of the file or the environment, if there is one.
 func (p *passwords) given() (password []byte, found bool, err error) {
 	if p.file != "" {
 		password, err := p.fromFile()

@@ -10,7 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/layout"
 )
 
-// place is where an IMAGE argument leads.
+// place is what an IMAGE argument names: a reference in a store.
 type place struct {
 	// image is the argument itself.
 	image string
@@ -18,14 +18,14 @@ type place struct {
 	ref   name.Reference
 }
 
-// Whether a layout that is not there is made.
+// Values of locate's create: whether it creates a layout that does not exist.
 const (
 	existing = false
 	created  = true
 )
 
-// locate finds the store of an IMAGE. Registries share one client, so that
-// connections and credentials are made once; every layout is its own store.
+// locate finds the store of an IMAGE. All registries share one client, with its
+// connections and credentials. Each layout is a store of its own.
 func (a *app) locate(image string, create bool) (place, error) {
 	store, ref, err := layout.Locate(image, layout.LocateOptions{
 		Client: a.client,
@@ -34,8 +34,8 @@ func (a *app) locate(image string, create bool) (place, error) {
 	return place{image: image, store: store, ref: ref}, err
 }
 
-// at is how people write a digest that is in the same place: a layout's
-// references are made under a name that means nothing outside of it.
+// at is a digest in this place as the user writes it. The name that a layout gives its
+// references means nothing outside the layout.
 func (p place) at(d name.Digest) string {
 	if d.DigestStr() == "" {
 		return ""
@@ -46,7 +46,7 @@ func (p place) at(d name.Digest) string {
 	return p.directory() + "@" + d.DigestStr()
 }
 
-// located is at for the text of a digest with its repository.
+// located does the same with the text of a digest and its repository.
 func (p place) located(digest string) string {
 	if _, inLayout := p.store.(*layout.Layout); !inLayout || digest == "" {
 		return digest
@@ -65,10 +65,10 @@ func (p place) directory() string {
 
 // digestPart is the digest in the text of a reference.
 func digestPart(ref string) string {
-	return ref[strings.LastIndexByte(ref, '@')+1:] // a directory's name may hold one, too
+	return ref[strings.LastIndexByte(ref, '@')+1:] // the name of a directory may hold an @, too
 }
 
-// resolve asks once what the reference names now.
+// resolve returns the digest that the reference names now.
 func (p place) resolve(ctx context.Context) (name.Digest, error) {
 	if d, ok := p.ref.(name.Digest); ok {
 		return d, nil

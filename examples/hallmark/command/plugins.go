@@ -12,26 +12,26 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Plugins are what a program links beside the library. The zero value has none: keys
-// are files, and policies name keys alone.
+// Plugins are the opt-in packages that a program links. With the zero value, --key names
+// files and policies name keys.
 type Plugins struct {
-	// Authorities recognise the identities of policies, by the names that policies give
-	// the authorities; those that are a policy.TimeAuthority vouch for times too. Nil: a
-	// policy that names one is refused.
+	// Authorities recognise the identities of policies, by the authority's name in
+	// policies. One that is a policy.TimeAuthority also states times. Nil: a policy that
+	// names an authority is refused.
 	Authorities map[string]policy.Authority
-	// Signers open the private keys that --key names as SCHEME:..., by the scheme. Nil:
-	// --key names files.
+	// Signers open private keys that --key names as SCHEME:..., by the scheme. Nil: --key
+	// names files.
 	Signers map[string]OpenSigner
 }
 
 // OpenSigner opens the private key that a URI names.
 type OpenSigner func(ctx context.Context, uri string) (sign.Signer, error)
 
-// fullProgram is the program that links the plug-ins of the project.
+// fullProgram links all plug-ins of the project.
 const fullProgram = "hallmark-full"
 
-// The plug-ins of the project: authorities by their names in policies, signers by the
-// schemes of their keys.
+// The project's plug-ins: authorities by their names in policies, signers by the schemes
+// of their keys.
 var (
 	projectAuthorities = map[string]string{"sigstore": "verify/sigstore", "notation": "verify/notation"}
 	projectSigners     = map[string]string{
@@ -40,15 +40,15 @@ var (
 	}
 )
 
-// errNoPlugin says that the program lacks a plug-in.
+// errNoPlugin is the error for a plug-in that this program does not link.
 var errNoPlugin = errors.New("plug-in is not linked")
 
 func noPlugin(plugin string) error {
-	return fmt.Errorf("needs the plug-in %s, which %s has and this program has not: %w", plugin, fullProgram, errNoPlugin)
+	return fmt.Errorf("needs the plug-in %s, which %s links and this program does not: %w", plugin, fullProgram, errNoPlugin)
 }
 
-// absent stands for an authority of the project that the program lacks: a policy that
-// names it is refused with line and column, as for any other mistake.
+// absent stands for an authority that the program does not link. A policy that names it
+// is refused with line and column, as for any other mistake.
 type absent struct {
 	plugin string
 	named  *bool
@@ -65,8 +65,7 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
-// verifierOf makes a verifier of the policy in a file. The authorities of o are those that
-// are linked.
+// verifierOf judges by the policy in a file, with the authorities that are linked.
 func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, error) {
 	named := false
 	linked := make(map[string]policy.Authority)
@@ -85,7 +84,7 @@ func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, er
 	return verify.New(given, o)
 }
 
-// signer opens a key of --key that a plug-in has; nil: it is a file.
+// signer opens a key of --key by a plug-in. It returns nil for a file.
 func (p Plugins) signer(ctx context.Context, ref string) (sign.Signer, error) {
 	scheme, _, _ := strings.Cut(ref, ":")
 	if open := p.Signers[scheme]; open != nil {

@@ -11,21 +11,21 @@ import (
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Check policies, and say in words what they ask for",
-		Long: `Check policy files, and say in words what applies to an image. A policy is strict
-YAML or JSON: unknown and repeated fields, names that lead nowhere and rules that
-cannot mean what they say are refused with line and column.`,
+		Short: "Check policies, and explain what they require",
+		Long: `Check policy files, and explain what they require of an image. A policy is strict
+YAML or JSON. Unknown and repeated fields, names without a definition, and rules that
+cannot be intended are refused with line and column.`,
 		Example: "  hallmark policy check production.yaml",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("what about policies? use check, explain or schema")
+			return usageError("a subcommand is missing: check, explain or schema")
 		},
 	}
 	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand())
 	return cmd
 }
 
-// checkedPolicy is what policy check says of a file.
+// checkedPolicy is the JSON of policy check for one file.
 type checkedPolicy struct {
 	File   string `json:"file"`
 	Policy string `json:"policy"`
@@ -34,8 +34,8 @@ type checkedPolicy struct {
 func (a *app) policyCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE...",
-		Short: "Check policy files, with the files that they name",
-		Long: `Check policy files as verify would load them.
+		Short: "Check policy files, and the files that they name",
+		Long: `Check policy files and their key files, exactly as verify loads them.
 
 JSON is one list with an object for each FILE: file, policy (its digest).`,
 		Example: "  hallmark policy check examples/policy/*.yaml",
@@ -63,9 +63,9 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 func (a *app) policyExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE IMAGE",
-		Short: "Say in words what a policy asks of an image",
-		Long: `Say which rule of a policy applies to an image, and what it asks for. Nothing is
-read but the policy.
+		Short: "Explain what a policy requires of an image",
+		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
+not read.
 
 JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
 conditions, of (the same fields again)).`,
@@ -94,7 +94,7 @@ func explanationTree(e *verify.Explanation) node {
 	root := node{words: words{e.Repository}}
 	switch {
 	case e.Rule == "":
-		root.add(bad.of("denied"), "no rule is about it")
+		root.add(bad.of("denied"), "no rule matches it")
 	case e.Reason != "":
 		root.add(bad.of("denied"), "by the rule "+e.Rule, e.Reason)
 	default:
@@ -125,10 +125,10 @@ func (a *app) policySchemaCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of policy files, for editors",
-		Long: `Print the JSON Schema (2020-12) of policy files, or with --of result that of what
-verify, verify-blob and inspect print with -o json, and of the audit log of a gate.
+		Long: `Print the JSON Schema (2020-12) of policy files. With --of result, print the schema of
+the audit log of a gate and of what verify, verify-blob and inspect print with -o json.
 
-JSON is the schema, whatever --output says.`,
+JSON is the schema; --output changes nothing.`,
 		Example: "  hallmark policy schema > policy.schema.json",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -146,7 +146,7 @@ JSON is the schema, whatever --output says.`,
 			return a.out.raw(textOf(text), false)
 		},
 	}
-	cmd.Flags().StringVar(&of, "of", "policy", "of what: policy or result")
+	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy or result")
 	suggest(cmd, "of", "policy", "result")
 	return cmd
 }

@@ -51,7 +51,7 @@ func TestExamplePoliciesAreGood(t *testing.T) {
 	production := policyIn(t, "production.yaml", keys)
 	newCLI(t).must("policy", "explain", production, "registry.example/team/app:v1").
 		prints("registry.example/team/**", "enforce", "a signature by release", "builder: https://ci.example/builder", "nothing worse than medium found", "does not run as root")
-	newCLI(t).must("policy", "explain", production, "registry.example/team-evil/app").prints("denied", "no rule is about it")
+	newCLI(t).must("policy", "explain", production, "registry.example/team-evil/app").prints("denied", "no rule matches it")
 	registry := policyIn(t, "registry.yaml", keys)
 	newCLI(t).must("policy", "explain", registry, "registry.example/web/legacy").prints("denied", "retired")
 	newCLI(t).must("policy", "explain", registry, "registry.example/base/go").prints("2 of platform-a, platform-b")
@@ -147,7 +147,7 @@ func TestARuleThatWarnsIsVisible(t *testing.T) {
 	x.push("v1")
 	policy := policyIn(t, "registry.yaml", keys, "registry.example/incoming/**", "layout.invalid/oci")
 	newCLI(t).must("verify", "--policy", policy, x.tag("v1")).prints("warned", "no-signature")
-	newCLI(t).run("verify", "--policy", policy, "--key", keys["release"].public, x.tag("v1")).exits(exitUndecided).says("--policy says all")
+	newCLI(t).run("verify", "--policy", policy, "--key", keys["release"].public, x.tag("v1")).exits(exitUndecided).says("--policy decides alone")
 	newCLI(t).run("policy").exits(exitUndecided)
 	newCLI(t).run("policy", "schema", "--of", "nothing").exits(exitUndecided).says("--of")
 	newCLI(t).run("policy", "explain", policy, "::").exits(exitUndecided)

@@ -13,25 +13,24 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Bounds of what is shown in one piece: text from outside is cut, so that a
-// long annotation does not bury the rest.
+// Bounds of one piece of text. Longer text from outside is cut, since a long annotation
+// would hide the rest.
 const (
 	maxText     = 512
 	maxLine     = 4096
 	maxProgress = 79 // a line that wraps cannot be erased
 )
 
-// printer writes results to stdout. What it writes cannot act on a terminal,
-// whatever was in a manifest: text goes through registry.SafeText here, in one
-// place, and JSON through inertJSON.
+// printer writes results to stdout. What it writes cannot control a terminal, even if a
+// manifest holds escapes: text passes through registry.SafeText, JSON through inertJSON.
 type printer struct {
 	w      *bufio.Writer
-	colour bool // where a terminal shows it
+	colour bool
 }
 
 func newPrinter(w io.Writer) *printer { return &printer{w: bufio.NewWriter(w)} }
 
-// style is how a terminal shows a piece of text.
+// style is the parameter of the terminal escape that colours text.
 type style string
 
 const (
@@ -48,11 +47,11 @@ type styled struct {
 
 func (s style) of(format string, args ...any) styled { return styled{s, fmt.Sprintf(format, args...)} }
 
-// words are the parts of a line: strings, and styled ones. They are separated
-// by two spaces, and empty ones are left out.
+// words are the parts of a line: strings and styled strings. A line separates them by
+// two spaces and leaves out empty ones.
 type words []any
 
-// node is a line with those that explain it.
+// node is a line, and the lines that explain it.
 type node struct {
 	words    words
 	children []node
@@ -60,7 +59,7 @@ type node struct {
 
 func (n *node) add(w ...any) { n.children = append(n.children, node{words: w}) }
 
-// tree writes a node and all below it.
+// tree writes a node and its children.
 func (p *printer) tree(n node) {
 	p.line("", n.words)
 	p.branches("", n.children)
@@ -101,7 +100,7 @@ func (p *printer) line(indent string, line words) {
 	p.put("\n")
 }
 
-// put keeps its error in the bufio.Writer, which flush returns.
+// put leaves its error in the bufio.Writer; flush returns it.
 func (p *printer) put(s string) { _, _ = p.w.WriteString(s) }
 
 // document writes one JSON document.
@@ -189,13 +188,13 @@ func (p *printer) rune(r rune) (err error) {
 	return err
 }
 
-// flush reports whether everything could be written: a verdict that nobody
-// could read must not end as success.
+// flush returns the first error of a write. A decision that could not be printed must not
+// end as success.
 func (p *printer) flush() error { return p.w.Flush() }
 
-// inertJSON writes the characters that could act on a terminal, and that
-// encoding/json leaves as they are, as JSON's own escapes. A reader of the JSON
-// gets the same strings. They can only stand in strings: all else is ASCII.
+// inertJSON writes characters that could control a terminal as JSON escapes, which
+// encoding/json does for some of them only. A reader of the JSON gets the same strings:
+// outside of strings, JSON is ASCII.
 func inertJSON(text []byte) []byte {
 	var b bytes.Buffer
 	p := newPrinter(&b)

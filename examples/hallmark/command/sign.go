@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -10,28 +11,23 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// signedImage is what was signed; sign prints a JSON list of them, in the order
-// of its arguments.
+// signedImage is one signed image. sign prints a JSON list of them, in the order of
+// its arguments.
 type signedImage struct {
-	// Image is the argument.
-	Image string `json:"image"`
-	// Digest is what it named, and what was signed, with its repository.
-	Digest     string      `json:"digest"`
+	Image      string      `json:"image"`  // the argument
+	Digest     string      `json:"digest"` // what was signed, with its repository
 	Signatures []signature `json:"signatures"`
 }
 
 type signature struct {
-	// Subject is the manifest that it is about: the image, or a part of it.
-	Subject string `json:"subject"`
-	KeyID   string `json:"keyId"`
-	Format  string `json:"format"`
-	// Evidence is the manifest that carries it.
-	Evidence string `json:"evidence"`
-	// Existed is true where it was there already and nothing was added.
-	Existed bool `json:"existed"`
+	Subject  string `json:"subject"` // the manifest that was signed: the image, or a part of it
+	KeyID    string `json:"keyId"`
+	Format   string `json:"format"`
+	Evidence string `json:"evidence"` // the manifest that carries the signature
+	Existed  bool   `json:"existed"`  // it was there already
 }
 
-// keyFlags say what to sign with.
+// keyFlags are the flags for private keys.
 type keyFlags struct {
 	passwords passwords
 	keys      []string
@@ -80,14 +76,14 @@ func (a *app) signCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign --key FILE IMAGE...",
 		Short: "Sign images",
-		Long: `Sign the digest that each IMAGE names now, attach the signature beside it, read
-it back and verify it. A signature that is there already is kept; signing again
-adds nothing.
+		Long: `Sign the digest of each IMAGE, attach the signature to it, and read the signature
+back. Signing an image twice with one key adds nothing.
 
-Formats: bundle is what cosign v3 reads, sig (the tag sha256-....sig) what podman,
-skopeo and older cosign read. cosign 2.6.5 refuses an image that carries a bundle beside
-a .sig tag, unless it has a trusted root: sign for it with --format sig alone. The password of an encrypted key comes from
---password-file, from ` + passwordVariable + ` (for all keys), or from a prompt for each.
+Formats: cosign v3 reads bundle; podman, skopeo and older cosign read sig (the tag
+sha256-....sig). cosign 2.6.5 without a trusted root refuses an image that carries a
+bundle beside a .sig tag: write sig alone for it. The password of an encrypted key comes from --password-file, from
+` + passwordVariable + ` (for all keys), or from a prompt for each. Keys are PEM files of
+hallmark, cosign or openssl, encrypted or not.
 
 JSON is one list with an object for each IMAGE: image, digest, signatures
 (subject, keyId, format, evidence, existed).`,
@@ -98,9 +94,9 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
-	flags.StringVar(&f.format, "format", "bundle", "what to write: bundle, sig or both")
-	flags.BoolVar(&f.recursive, "recursive", false, "sign every manifest that an index lists, too")
-	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` along (repeatable)")
+	flags.StringVar(&f.format, "format", "", "what to write: bundle, sig or both (default bundle, or sig where the registry can hold no bundles)")
+	flags.BoolVar(&f.recursive, "recursive", false, "also sign every manifest that an index lists")
+	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")
 	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "sig", "both")
@@ -108,7 +104,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 }
 
 func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
-	if err := oneOf("format", f.format, "bundle", "sig", "both"); err != nil {
+	if err := oneOf("format", f.format, "", "bundle", "sig", "both"); err != nil {
 		return err
 	}
 	annotations, err := parseAnnotations(f.annotations)
@@ -140,7 +136,10 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 	for i, p := range places {
 		var signed signedImage
 		if signed, err = signImage(ctx, p, digests[i], o, signers); err != nil {
-			break // what was signed before is told all the same
+			break // the images before it were signed, and are printed
+		}
+		if f.format == "" && signed.has(registry.FormatSimpleSigning) {
+			a.console.say("hallmark: %s cannot hold bundles: signed by the tag sha256-....sig", p.image)
 		}
 		all = append(all, signed)
 	}
@@ -150,8 +149,13 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 	return err
 }
 
-// prepare resolves all images before any is signed, while the keys are
-// decrypted, which takes as long as several round trips.
+// has reports whether a signature is in a format.
+func (i signedImage) has(f registry.Format) bool {
+	return slices.ContainsFunc(i.Signatures, func(s signature) bool { return s.Format == string(f) })
+}
+
+// prepare resolves all images before any is signed. It decrypts the keys at the
+// same time, which takes as long as several round trips.
 func (a *app) prepare(ctx context.Context, places []place, keys keyFlags) ([]name.Digest, []sign.Signer, error) {
 	resolving, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()

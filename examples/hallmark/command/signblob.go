@@ -9,7 +9,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// signedBlob is the JSON of sign-blob.
+// signedBlob is what sign-blob prints as JSON.
 type signedBlob struct {
 	File   string `json:"file"`
 	Bundle string `json:"bundle"`
@@ -26,7 +26,7 @@ func (a *app) signBlobCommand() *cobra.Command {
 		Use:   "sign-blob FILE --bundle FILE --key FILE",
 		Short: "Sign a file",
 		Long: `Sign the bytes of FILE and write the signature to a bundle, which 'hallmark
-verify-blob' and 'cosign verify-blob' read. A file that exists is not overwritten.
+verify-blob' and 'cosign verify-blob' read. An existing bundle is not overwritten.
 
 JSON is one object: file, bundle.`,
 		Example: "  hallmark sign-blob app.tar.gz --bundle app.tar.gz.bundle --key release.key",

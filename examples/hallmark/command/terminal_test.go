@@ -182,7 +182,7 @@ func TestColoursAndProgressAreForTerminalsOnly(t *testing.T) {
 
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("nobody reads") }
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("the reader is gone") }
 
 func TestAVerdictThatCannotBeWrittenIsNoSuccess(t *testing.T) {
 	c, k, x := newCLI(t), newKey(t), layoutTarget(t)
@@ -209,7 +209,7 @@ func TestAttack_F3_FilesThatAreNoneAreRefused(t *testing.T) {
 			{"verify-blob", "--key", k.public, "--bundle", path, blob},
 			{"verify-blob", "--key", k.public, "--bundle", blob, path},
 		} {
-			c.run(args...).exits(exitUndecided).says("not a regular file", "next: name a regular file")
+			c.run(args...).exits(exitUndecided).says("not a regular file", "hint: name a regular file")
 		}
 	}
 	large := writeFile(t, filepath.Join(dir, "large"), make([]byte, 1<<20))

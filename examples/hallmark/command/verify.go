@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// policyFlags say whom to trust.
+// policyFlags name the trusted keys.
 type policyFlags struct {
 	keys        []string
 	threshold   int
@@ -26,14 +27,14 @@ type policyFlags struct {
 func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
-	flags.IntVar(&f.threshold, "threshold", 1, "how many of the keys must have signed")
+	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 }
 
 func (f *policyFlags) policy() (policy.Signatures, error) {
 	p := policy.Signatures{Threshold: f.threshold}
 	if len(f.keys) == 0 {
-		return p, usageError("--key is missing: name the public key of whom you trust, or of images a policy with --policy")
+		return p, usageError("--key is missing: name a public key that you trust; for images, --policy works too")
 	}
 	for _, path := range f.keys {
 		key, err := policy.LoadPublicKey(path)
@@ -62,35 +63,41 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --policy FILE | --key FILE [--key FILE --threshold N] IMAGE...",
 		Short: "Verify images by a policy, or that trusted keys have signed them",
-		Long: `Verify that each IMAGE meets what the policy in --policy requires of it, or that it
-has been signed by as many distinct keys of --key as --threshold says. The digest
-printed is what was verified: deploy that, not the tag, which may be moved at any
-time.
+		Long: `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
+of --key have signed it as --threshold says. Deploy the digest that is printed. The
+tag may move at any time.
 
-An attestation is no signature. Evidence that does not count is ignored, and
-listed with the reason: for a denied image always, otherwise with --explain.
+An attestation does not count as a signature. Evidence that does not count is ignored,
+and listed with the reason: always for a denied image, otherwise with --explain.
 
 Evidence may be kept apart from images. --evidence-repository names where, for rules
 of the policy that name no other place.
 
---platform picks the manifest of one platform out of a signed index, and prints
-its digest: who signed the index signed the digests in it. Without it, an index is
-denied where the policy's denyDigests names every image in it; where it names only
-some, the index is verified, and these are listed: they must not run.
+--platform selects one platform's manifest from a signed index, and prints its digest.
+Without it, an index is denied if the policy's denyDigests names every image in it. If
+denyDigests names some, the index is verified and these images are listed: they must
+not run.
 
-Exit codes: 0 all verified, or warned of by a rule that only warns; 1 decided, at
-least one denied; 2 at least one could not be decided, or wrong use. Nothing but 0
-allows anything. Put -- before images whose names come from elsewhere: they might look
-like options. --help beside other arguments is wrong use.
+Exit codes:
+  0  every image is verified, or its rule only warns; nothing else allows an image
+  1  every image was judged, and at least one is denied
+  2  at least one image could not be judged, or wrong use
 
-JSON is one list with an object for each IMAGE in the order of the arguments:
-image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
-validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided), requirements (requirement,
-title, by, keys), unmet (requirement, title, reason, detail), keys (id, name, evidence,
-annotations, seenAt), statements (predicateType, keyId, evidence), evidence (place,
-format, manifest, keyId, requirement, reason, detail), deniedChildren (digest, platform,
-reason), index (the same fields again); of files: file, sha256, size. The audit log of a
-gate has the same fields. Their schema: hallmark policy schema --of result.`,
+Put -- before images from another source, since their names could look like flags.
+--help beside other arguments is wrong use.
+
+JSON is one list with an object for each IMAGE, in the order of the arguments:
+  image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
+  validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
+  requirements (requirement, title, by, keys),
+  unmet (requirement, title, reason, detail),
+  keys (id, name, evidence, annotations, seenAt),
+  statements (predicateType, keyId, evidence),
+  evidence (place, format, manifest, keyId, requirement, reason, detail),
+  deniedChildren (digest, platform, reason), index (the same fields again);
+  of files: file, sha256, size
+
+The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
@@ -102,11 +109,11 @@ gate has the same fields. Their schema: hallmark policy schema --of result.`,
 	a.helpAlone(cmd)
 	f.flags(cmd)
 	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
-	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository (bundles name none)")
+	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository; bundles name none")
 	f.evidence.flag(cmd, "read")
 	f.limits.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
-	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for verified images too")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
 	return cmd
 }
 
@@ -115,7 +122,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if err != nil {
 		return err
 	}
-	b := batch{app: a, verifier: verifier, reports: make([]verify.Report, len(images))}
+	b := batch{app: a, verifier: verifier, policyFile: f.policyFile, reports: make([]verify.Report, len(images))}
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
@@ -128,7 +135,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	return worst(b.reports)
 }
 
-// verifier is made of the policy, or of the keys.
+// verifier judges by the policy, or by the keys.
 func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
 	o := verify.Options{Limits: f.limits.Limits}
 	var err error
@@ -144,12 +151,21 @@ func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
 			return nil, err
 		}
 		signatures.SameRepository = f.sameRepository
-		return verify.New(signatures.Policy(), o)
+		return verifierOfKeys(signatures, o)
 	}
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
-		return nil, usageError("--policy says all there is to say: leave out --key, --threshold, --annotation and --same-repository")
+		return nil, usageError("--policy decides alone: leave out --key, --threshold, --annotation and --same-repository")
 	}
 	return p.verifierOf(f.policyFile, o)
+}
+
+// verifierOfKeys judges by keys alone. What cannot be asked of them is wrong use of flags.
+func verifierOfKeys(s policy.Signatures, o verify.Options) (*verify.Verifier, error) {
+	v, err := verify.New(s.Policy(), o)
+	if errors.Is(err, policy.ErrInvalid) {
+		return nil, usageError("--key, --threshold: %w", err)
+	}
+	return v, err
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
@@ -163,8 +179,8 @@ func parsePlatform(text string) (*v1.Platform, error) {
 	return &p, nil
 }
 
-// worst is the decision about all: what is undecided weighs most, since then the
-// answer is not complete.
+// worst is the answer about all images. An undecided image weighs more than a denied
+// one, since the answer is then incomplete.
 func worst(all []verify.Report) error {
 	var answer error
 	for _, r := range all {
@@ -180,11 +196,12 @@ func worst(all []verify.Report) error {
 
 // batch judges all images of one command.
 type batch struct {
-	app      *app
-	verifier *verify.Verifier
-	platform *v1.Platform
-	reports  []verify.Report // in the order of the arguments
-	decided  int
+	app        *app
+	verifier   *verify.Verifier
+	policyFile string
+	platform   *v1.Platform
+	reports    []verify.Report // in the order of the arguments
+	decided    int
 }
 
 // run judges images that share a store together.
@@ -222,18 +239,19 @@ func (b *batch) run(ctx context.Context, images []string) {
 }
 
 func (b *batch) decide(i int, p place, result *verify.Result, err error) {
-	b.reports[i] = reportOn(p, result, err)
+	b.reports[i] = b.report(p, result, err)
 	b.decided++
 	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.reports))
 }
 
-// reportOn is the report on an image, with a hint and the digest where it is found.
-func reportOn(p place, result *verify.Result, err error) verify.Report {
+// report is the report on an image, with a hint and the digest as the user writes it.
+func (b *batch) report(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
 	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
 	if r.Status == verify.StatusUndecided {
 		r.Hint = adviceOn(err)
 	}
+	r.Hint = fill(fill(r.Hint, "POLICY", b.policyFile), "IMAGE", p.image)
 	for at := &r; at != nil; at = at.Index {
 		at.Image, at.Digest = p.image, p.located(at.Digest)
 	}
@@ -254,7 +272,7 @@ func (a *app) printReports(all []verify.Report, explain bool) error {
 	return nil
 }
 
-// summarize counts the decisions about many images, for people.
+// summarize counts the decisions about several images.
 func (a *app) summarize(all []verify.Report) {
 	if len(all) < 2 {
 		return
@@ -272,7 +290,7 @@ func (a *app) summarize(all []verify.Report) {
 	a.console.say("hallmark: %s", text)
 }
 
-// why tells which requirements were met and which were not.
+// why lists the requirements that were met and those that were not.
 func why(r verify.Report, explain bool) (nodes []node) {
 	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
@@ -301,7 +319,7 @@ func why(r verify.Report, explain bool) (nodes []node) {
 	return nodes
 }
 
-// from says what led to the digest, where that is not plain.
+// from names the index or the argument that led to the digest.
 func from(r verify.Report) string {
 	switch {
 	case r.Index != nil:
@@ -312,11 +330,11 @@ func from(r verify.Report) string {
 	return ""
 }
 
-// maxEvidenceShown keeps a flood of evidence from burying the decisions.
+// maxEvidenceShown keeps many pieces of evidence from hiding the decisions.
 const maxEvidenceShown = 50
 
-// printReport prints one line about an image or file and, where it is not
-// verified or explain is set, what the verdict rests on.
+// printReport prints one line about an image or file. Below it stands the evidence, if
+// explain is set or the status is not verified.
 func (a *app) printReport(r verify.Report, subject words, why []node, explain bool) {
 	n := node{words: append(words{styledStatus(r.Status)}, subject...), children: why}
 	if r.Status == verify.StatusVerified {
@@ -334,7 +352,7 @@ func (a *app) printReport(r verify.Report, subject words, why []node, explain bo
 		}
 	}
 	if r.Hint != "" {
-		n.add("next: " + r.Hint)
+		n.add(hintLabel + r.Hint)
 	}
 	a.out.tree(n)
 }
@@ -363,8 +381,7 @@ func evidenceNode(e verify.Evidence) node {
 	return node{words: append(words, e.Detail)}
 }
 
-// signers names keys as people know them, with enough of their IDs to tell them
-// apart.
+// signers lists the names of keys, each with the first part of its ID.
 func signers(keys []verify.Principal) string {
 	var names []string
 	for _, k := range keys {

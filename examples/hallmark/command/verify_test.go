@@ -55,7 +55,7 @@ func TestExitCodesTellVerifiedDeniedAndUndecidedApart(t *testing.T) {
 			c.run(append([]string{"verify", "--key", k.public}, test.images...)...).exits(test.code)
 		})
 	}
-	c.run("verify", "--key", other.public, x.tag("signed")).exits(exitDenied).prints("no-trusted-signature", "untrusted-key", "next: see who signed it")
+	c.run("verify", "--key", other.public, x.tag("signed")).exits(exitDenied).prints("no-trusted-signature", "untrusted-key", "hint: see who signed it")
 }
 
 func TestWrongUseExitsWithTwoAndSaysWhatToDo(t *testing.T) {
@@ -64,7 +64,7 @@ func TestWrongUseExitsWithTwoAndSaysWhatToDo(t *testing.T) {
 		args []string
 		says string
 	}{
-		{nil, "no command given"},
+		{nil, "a command is missing"},
 		{[]string{"verfy"}, `unknown command "verfy"`},
 		{[]string{"verify"}, "requires at least 1 arg"},
 		{[]string{"verify", "--kee"}, "unknown flag: --kee"},
@@ -73,10 +73,10 @@ func TestWrongUseExitsWithTwoAndSaysWhatToDo(t *testing.T) {
 		{[]string{"verify", "--key", k.public, "--threshold", "2", "a/b:c"}, "threshold 2 with 1"},
 		{[]string{"verify", "--key", k.public, "--key", k.public, "a/b:c"}, "the same key"},
 		{[]string{"verify", "--key", k.private, "a/b:c"}, "this is a private key"},
-		{[]string{"verify", "--key", k.public, "-a", "novalue", "a/b:c"}, "want key=value"},
+		{[]string{"verify", "--key", k.public, "-a", "novalue", "a/b:c"}, "want KEY=VALUE"},
 		{[]string{"verify", "--key", k.public, "--platform", "arm64", "a/b:c"}, "want OS/ARCH"},
 		{[]string{"verify", "--key", k.public, "-o", "yaml", "a/b:c"}, "use text or json"},
-		{[]string{"verify", "--key", k.public, "--timeout", "-1s", "a/b:c"}, "positive duration"},
+		{[]string{"verify", "--key", k.public, "--timeout", "-1s", "a/b:c"}, "a duration above 0"},
 		{[]string{"sign", "a/b:c"}, "--key is missing"},
 		{[]string{"sign", "--key", k.public, "a/b:c"}, "this is a public key"},
 		{[]string{"sign", "--key", k.private, "--format", "x", "a/b:c"}, "use one of bundle, sig, both"},
@@ -88,7 +88,7 @@ func TestWrongUseExitsWithTwoAndSaysWhatToDo(t *testing.T) {
 		{[]string{"verify", "--key", k.public, "--insecure-http", "http://x", "a/b:c"}, "--insecure-http"},
 	} {
 		o := c.run(test.args...)
-		o.exits(exitUndecided).says(test.says, "next: ")
+		o.exits(exitUndecided).says(test.says, "hint: ")
 		if o.stdout != "" || strings.Contains(o.stderr, "Usage:") || strings.Count(o.stderr, test.says) != 1 {
 			t.Errorf("%v: want one message and no more: %s%s", test.args, o.stdout, o.stderr)
 		}
@@ -101,7 +101,7 @@ func TestThresholdCountsDistinctKeys(t *testing.T) {
 		x.push("v1")
 		two := []string{"verify", "--key", a.public, "--key", b.public, "--threshold", "2", x.tag("v1")}
 		c.must("sign", "--key", a.private, "--format", "both", x.tag("v1"))
-		c.run(two...).exits(exitDenied).prints("threshold-not-met", "repeated-key", "next: have the owners of the other keys sign it too")
+		c.run(two...).exits(exitDenied).prints("threshold-not-met", "repeated-key", "hint: have the owners of the other keys sign it too")
 		c.must("sign", "--key", b.private, x.tag("v1"))
 		c.must(two...).prints(a.public, b.public)
 	})
@@ -132,8 +132,8 @@ func TestPlatformGivesTheDigestThatASignedIndexLists(t *testing.T) {
 			t.Errorf("%+v", all[0])
 		}
 		c.must("verify", "--key", k.public, "--platform", "linux/arm64", x.tag("v1")).prints(x.at(children[1]), "of index "+index.DigestStr())
-		c.run("verify", "--key", k.public, "--platform", "linux/s390x", x.tag("v1")).exits(exitDenied).prints("no-such-platform", "next: ")
-		c.run("verify", "--key", k.public, "--platform", "linux/arm64", x.tag("single")).exits(exitDenied).prints("not-an-index", "next: ")
+		c.run("verify", "--key", k.public, "--platform", "linux/s390x", x.tag("v1")).exits(exitDenied).prints("no-such-platform", "hint: ")
+		c.run("verify", "--key", k.public, "--platform", "linux/arm64", x.tag("single")).exits(exitDenied).prints("not-an-index", "hint: ")
 		c.run("verify", "--key", k.public, x.at(children[1])).exits(exitDenied)
 	})
 }
@@ -194,7 +194,7 @@ func TestWhatCannotBeReadIsUndecidedAndSaysWhatToDo(t *testing.T) {
 			x.push("v1")
 			x.reg.Inject(test.fault)
 			c := newCLI(t)
-			c.run("verify", "--key", k.public, x.tag("v1")).exits(exitUndecided).prints("undecided", test.says, "next: ")
+			c.run("verify", "--key", k.public, x.tag("v1")).exits(exitUndecided).prints("undecided", test.says, "hint: ")
 			c.run("inspect", x.tag("v1")).exits(exitUndecided)
 		})
 	}

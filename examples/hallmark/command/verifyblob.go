@@ -10,37 +10,46 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// maxBundle bounds a bundle file, in bytes.
-const maxBundle = 32 << 20
+// Bounds of the files that hold signatures, in bytes.
+const (
+	maxBundle    = 32 << 20
+	maxSignature = 64 << 10
+)
 
 type verifyBlobFlags struct {
 	policyFlags
-	bundles []string
-	explain bool
+	bundles    []string
+	signatures []string
+	explain    bool
 }
 
 func (a *app) verifyBlobCommand() *cobra.Command {
 	var f verifyBlobFlags
 	cmd := &cobra.Command{
-		Use:   "verify-blob FILE --bundle FILE --key FILE",
+		Use:   "verify-blob FILE (--bundle FILE | --signature FILE) --key FILE",
 		Short: "Verify that trusted keys have signed a file",
-		Long: `Verify that FILE has been signed by as many distinct trusted keys as
---threshold says, by the bundles that 'hallmark sign-blob' or 'cosign sign-blob
---bundle' wrote. Exit codes are those of verify.
+		Long: `Verify that as many distinct trusted keys have signed FILE as --threshold says.
+Exit codes are those of verify.
+
+--bundle takes what 'hallmark sign-blob' and 'cosign sign-blob --bundle' write, of any
+version. --signature takes a detached signature, in base64 or raw, as 'cosign
+sign-blob' and 'openssl dgst -sign' write it.
 
 JSON is one list with one object of the form that verify prints: file, status, sha256,
 size, policy, reason, detail, hint, unmet, keys (id, name, annotations), evidence (format,
 keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
+  hallmark verify-blob app.tar.gz --signature app.tar.gz.sig --key release.pub
   hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verifyBlob(cmd.Context(), f, args[0]) },
 	}
 	a.helpAlone(cmd)
 	f.flags(cmd)
-	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this `FILE` (repeatable)")
-	cmd.Flags().BoolVar(&f.explain, "explain", false, "list what was looked at for a verified file too")
+	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this bundle `FILE` (repeatable)")
+	cmd.Flags().StringArrayVar(&f.signatures, "signature", nil, "read a detached signature from this `FILE` (repeatable)")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the signatures of a verified file, too")
 	return cmd
 }
 
@@ -49,20 +58,13 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	if err != nil {
 		return err
 	}
-	verifier, err := verify.New(policy.Policy(), verify.Options{})
+	verifier, err := verifierOfKeys(policy, verify.Options{})
 	if err != nil {
 		return err
 	}
-	if len(f.bundles) == 0 {
-		return usageError("--bundle is missing: name the file that holds the signature")
-	}
-	var bundles [][]byte
-	for _, name := range f.bundles {
-		text, _, err := readFile(name, maxBundle)
-		if err != nil {
-			return fmt.Errorf("bundle: %w", err)
-		}
-		bundles = append(bundles, text)
+	signatures, err := f.read()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
@@ -71,8 +73,30 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 		return err
 	}
 	defer closeBlob()
-	result, err := verifier.Blob(ctx, blob, bundles...)
+	result, err := verifier.Blob(ctx, blob, signatures...)
 	return a.concludeBlob(path, result, err, f.explain)
+}
+
+// read reads the files of the signatures.
+func (f verifyBlobFlags) read() (signatures [][]byte, err error) {
+	if len(f.bundles)+len(f.signatures) == 0 {
+		return nil, usageError("--bundle is missing: name the file that holds the signature, or with --signature that of a detached one")
+	}
+	for _, name := range f.bundles {
+		text, _, err := readFile(name, maxBundle)
+		if err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+		signatures = append(signatures, text)
+	}
+	for _, name := range f.signatures {
+		text, _, err := readFile(name, maxSignature)
+		if err != nil {
+			return nil, fmt.Errorf("signature: %w", err)
+		}
+		signatures = append(signatures, text)
+	}
+	return signatures, nil
 }
 
 func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, explain bool) error {

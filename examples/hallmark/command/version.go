@@ -9,10 +9,10 @@ import (
 
 // versionResult is the JSON of version.
 type versionResult struct {
-	// Version is the module's version, "(devel)" or a pseudo-version where it
-	// was built from a work tree, or "unknown".
+	// Version is the module's version. A build from a work tree has "(devel)" or a
+	// pseudo-version, and a build without modules "unknown".
 	Version string `json:"version"`
-	// Revision is the commit, and Modified says that the work tree differed.
+	// Revision is the commit. Modified says that the work tree had other changes.
 	Revision string `json:"revision,omitempty"`
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
@@ -23,7 +23,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Long: `Print the version that was built, and by which Go for which platform.
+		Long: `Print the program's version, the Go version that built it, and its platform.
 
 JSON is one object: version, revision, modified, go, platform.`,
 		Example: "  hallmark version --output json",

@@ -81,7 +81,7 @@ func TestVerdictsFollowTheirGoals(t *testing.T) {
 		"less, missed":      {with(false, 20, 30), goal{times: 3, as: "peer"}, "MISSED"},
 		"costs":             {with(false, 11, 10), goal{costs: 1.15, as: "peer"}, "met"},
 		"costs, missed":     {with(false, 20, 10), goal{costs: 1.15, as: "peer"}, "MISSED"},
-		"as who is missing": {with(false, 20, 10), goal{costs: 1.15, as: "nobody"}, ""},
+		"as who is missing": {with(false, 20, 10), goal{costs: 1.15, as: "no peer"}, ""},
 	} {
 		table := &table{out: io.Discard}
 		table.add(test.r, test.g)

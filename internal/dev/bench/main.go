@@ -1,19 +1,17 @@
-// Command bench measures Hallmark beside its peers, in one run, on the same
-// images, before the same registries on loopback:
+// Command bench measures Hallmark beside its peers, on the same images and registries.
 //
 //	HALLMARK_TOOLS=$(.ci/tools) go run -C internal/dev/bench .
 //
-// Without HALLMARK_TOOLS it leaves out what needs the programs of cosign and
-// distribution. Peers that are libraries (cosign v2, sigstore-go, notation-go) are
-// linked by workers, each a process of its own (package work).
+// Without HALLMARK_TOOLS it leaves out the programs of cosign and distribution. Peers that
+// are libraries (cosign v2, sigstore-go, notation-go) are linked by workers, each a process
+// of its own (package work).
 //
-// Everything runs on this machine and shares its processors, so ratios in
-// one run are what counts. Each figure is the median of several rounds, with the
-// lowest and the highest. It says what is aimed at, and exits with 1 where a
-// target is missed by more than a tenth.
+// All processes share one machine, so only ratios within a run count. Each figure is the
+// median of several rounds, with the lowest and the highest. The exit code is 1 if a target
+// is missed by more than a tenth. README.md explains the table.
 //
-// "Round trips in sequence" are the longest chain of requests in which each began
-// when the one before had been answered, with a latency of 20 ms.
+// "Round trips in sequence" is the longest chain of requests in which each began when the
+// one before had been answered, with a latency of 20 ms.
 package main
 
 import (
@@ -43,7 +41,7 @@ func main() {
 	flag.BoolVar(&o.cold, "cold", false, "measure how long a first build takes, too (minutes)")
 	jsonPath := flag.String("json", "", "write the table as JSON to this file")
 	svgPath := flag.String("svg", "", "write the plot of cost against evidence to this file")
-	markdownPath := flag.String("markdown", "", "write the table as the README shows it to this file")
+	markdownPath := flag.String("markdown", "", "write the table in Markdown to this file")
 	report := flag.Bool("report", false, "exit with 0 whatever was measured")
 	flag.Parse()
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// markdown writes the table as the README shows it.
+// markdown writes the table as README.md in this directory shows it.
 func (t *table) markdown(w *os.File) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`, %s, %s:\n\n", t.Command, t.Date, t.Machine)

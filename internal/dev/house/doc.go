@@ -1,8 +1,14 @@
-// Package house holds no code. Its tests hold the project to its own rules:
-// what may stand at the top level, which package may import which, how much a
-// program that imports the library takes along and waits for, how much a package
-// exports, what a library package must not do and how its comments read, which attack
-// has which tests, and that the README shows code that works.
+// Package house tests that the project keeps its own rules.
 //
-// Where the project does not keep a rule yet, allowed.txt holds how far it is off.
+// Its tests cover:
+//
+//   - the top level, and which package imports which
+//   - the size of programs that import the library, its modules, and the time it starts in
+//   - the number of exported names and methods, and the length of functions
+//   - what library packages must not do: global state, environment, output
+//   - prose: marker words, long sentences, synopses, examples
+//   - documents: snippets, command lines, links, figures and settings that are named
+//   - the catalogue of attacks, and the tests of each entry
+//
+// allowed.txt lists how far the project is from rules that it does not keep yet.
 package house

@@ -13,7 +13,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
-	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -95,7 +95,7 @@ func (c cosignTool) verifyAttestation(t testing.TB, ref name.Reference, kind, pu
 // claimsBy lists the attestations on an image that the key has signed.
 func claimsBy(t testing.TB, s *scene, subject name.Digest, k key) []attest.Claim {
 	t.Helper()
-	trusted, err := sigkey.ParsePEM(k.pair.PublicPEM)
+	trusted, err := keyfile.ParsePublic(k.pair.PublicPEM)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,11 +152,13 @@ func sameJSON(t *testing.T, what string, got, want []byte) {
 	}
 }
 
-// The manifest that carries our bundle is cosign3's but for what the two may
-// choose: the time, the bundle's bytes and digest, "data", an annotation that lets
-// the list of referrers be enough, and a field in the config descriptor that the
-// specification does not have. What is signed says
-// the same.
+// The manifest of our bundle equals cosign3's, except for:
+//
+//   - the time, and the bundle's bytes and digest
+//   - "data", and an annotation that repeats the bundle in lists of referrers
+//   - a field in cosign's config descriptor that the specification does not have
+//
+// The signed statements are equal.
 func TestBundleManifestIsThatOfCosign(t *testing.T) {
 	release := newKey(t, "release", sign.ECDSAP256)
 	w := newTwins(t)

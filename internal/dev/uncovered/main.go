@@ -1,12 +1,12 @@
-// Command uncovered says which statements of the library no test reaches, and why:
+// Command uncovered lists the statements of the library that no test reaches, and why.
 //
 //	go test -coverpkg=… -coverprofile=cover.out ./…
 //	go run ./internal/dev/uncovered -packages … -floor 90 cover.out
 //
-// A block that does nothing but pass on the error of a call explains itself: the
-// call has not failed in a test. All others stand in explained.txt, with the reason.
-// It exits with 1 where a package has less than the floor, or where more blocks than
-// -most stand nowhere: which of two ways a race takes differs from run to run.
+// A block that only passes on the error of a call explains itself: the call has not failed
+// in a test. explained.txt lists all others, with the reason. The exit code is 1 if a
+// package is below the floor, or if more blocks than -most are unexplained. Some may be,
+// since the winner of a race differs from run to run.
 package main
 
 import (

@@ -1,13 +1,18 @@
-// Package b64 decodes base64 as evidence may hold it.
+// Package b64 decodes base64 as evidence may hold it, and encodes it.
 //
-// DSSE (envelope.md, "Base64") allows the standard and the URL-safe alphabet
-// (RFC 4648 sections 4 and 5); the JSON mapping of Protocol Buffers, by which
-// Sigstore bundles are written, allows either with or without padding. Line
-// breaks, mixed alphabets and non-zero trailing bits, which encoding/base64
-// partly lets pass, are refused: one text has one meaning.
+// Decode accepts
+//
+//   - the standard and the URL-safe alphabet (RFC 4648, sections 4 and 5), which DSSE
+//     allows (envelope.md, "Base64"), but not both in one text,
+//   - text with or without padding, as the JSON mapping of Protocol Buffers allows,
+//   - line breaks, CR and LF, anywhere, as common decoders do.
+//
+// It refuses everything else: blanks, other characters, bits that are set after the
+// last byte, and padding that is incomplete or not at the end.
 package b64
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -27,27 +32,32 @@ var (
 // Decode decodes text.
 func Decode(text []byte) ([]byte, error) { return AppendDecode(nil, text) }
 
-// DecodedLen is how many bytes text decodes to, if it is well-formed.
-func DecodedLen(text []byte) int {
-	n := len(text)
-	for n > 0 && len(text)-n < 2 && text[n-1] == '=' {
-		n--
+// DecodedLen returns how many bytes text decodes to, if it is well-formed.
+func DecodedLen(text []byte) int { return decodedLen(text, digits(text)) }
+
+// digits returns the number of characters without line breaks.
+func digits(text []byte) int {
+	return len(text) - bytes.Count(text, []byte{'\n'}) - bytes.Count(text, []byte{'\r'})
+}
+
+func decodedLen(text []byte, digits int) int {
+	padding := 0
+	for i := len(text) - 1; i >= 0 && padding < 2; i-- {
+		if c := text[i]; c == '=' {
+			padding++
+		} else if c != '\n' && c != '\r' {
+			break
+		}
 	}
+	n := digits - padding
 	return n/4*3 + max(n%4-1, 0)
 }
 
 // AppendDecode appends what text decodes to.
 func AppendDecode(to, text []byte) ([]byte, error) {
-	urlSafe := false
-	for _, c := range text {
-		switch c {
-		case '\r', '\n':
-			return nil, ErrMalformed
-		case '-', '_':
-			urlSafe = true
-		}
-	}
-	padded := len(text)%4 == 0
+	count := digits(text)
+	padded := count%4 == 0
+	urlSafe := bytes.IndexByte(text, '-') >= 0 || bytes.IndexByte(text, '_') >= 0
 	enc := rawStd
 	switch {
 	case urlSafe && padded:
@@ -57,10 +67,9 @@ func AppendDecode(to, text []byte) ([]byte, error) {
 	case padded:
 		enc = std
 	}
-	have := len(to)
-	to = slices.Grow(to, DecodedLen(text))
-	// Decode may use more than it returns, and what it uses must be there.
-	n, err := enc.Decode(to[have:have+DecodedLen(text)], text)
+	have, size := len(to), decodedLen(text, count)
+	to = slices.Grow(to, size)
+	n, err := enc.Decode(to[have:have+size], text)
 	if err != nil {
 		return nil, ErrMalformed
 	}
@@ -70,7 +79,7 @@ func AppendDecode(to, text []byte) ([]byte, error) {
 // Encode encodes data in the standard alphabet with padding.
 func Encode(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
 
-// EncodedLen is the length of n bytes once encoded.
+// EncodedLen returns the length of n bytes once encoded.
 func EncodedLen(n int) int { return base64.StdEncoding.EncodedLen(n) }
 
 // AppendEncode appends the encoding of data.
@@ -79,7 +88,7 @@ func AppendEncode(to, data []byte) []byte { return base64.StdEncoding.AppendEnco
 // step is how many bytes a reader encodes at a time; a multiple of 3.
 const step = 24 << 10
 
-// NewReader encodes data as it is read.
+// NewReader returns a reader of the encoding of data, which it encodes as it is read.
 func NewReader(data []byte) io.Reader { return &reader{rest: data} }
 
 type reader struct {

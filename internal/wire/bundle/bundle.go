@@ -9,6 +9,8 @@ package bundle
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +41,8 @@ var ErrMalformed = errors.New("malformed sigstore bundle")
 // Envelope and Message is set.
 type Bundle struct {
 	MediaType string
-	// Hint says which key is meant. It is not authenticated: use it to try the
-	// likeliest key first and for nothing else.
+	// Hint says which key is meant, in standard base64 if it is a key's hash. It is
+	// not authenticated: use it only to try the likeliest key first.
 	Hint string
 	// Certificate says that a certificate, not a key, is offered as material.
 	Certificate bool
@@ -52,9 +54,11 @@ type Bundle struct {
 
 // MessageSignature is a signature over the bytes of an artifact.
 type MessageSignature struct {
-	// SHA256 is the digest that the bundle claims for the artifact; nil where
-	// it names none or another algorithm. It is not authenticated.
-	SHA256    []byte
+	// Digest is what the bundle claims to be the artifact's digest by Hash. Nil: it
+	// claims none, or one by another algorithm than SHA-256, SHA-384 and SHA-512. It is
+	// not authenticated.
+	Digest    []byte
+	Hash      crypto.Hash
 	Signature []byte
 }
 
@@ -96,8 +100,17 @@ func (b *Bundle) material(v strictjson.Value) error {
 	if hasKey == b.Certificate {
 		return fmt.Errorf("%w: verificationMaterial wants either a publicKey or a certificate", ErrMalformed)
 	}
-	b.Hint, _ = key.Get("hint").Str()
+	hint, _ := key.Get("hint").Str()
+	b.Hint = canonicalHint(hint)
 	return nil
+}
+
+// canonicalHint writes a key's hash as we do; other hints stay as they are.
+func canonicalHint(hint string) string {
+	if sum, err := b64.Decode([]byte(hint)); err == nil && len(sum) == sha256.Size {
+		return b64.Encode(sum)
+	}
+	return hint
 }
 
 func (b *Bundle) envelope(v strictjson.Value) (err error) {
@@ -119,13 +132,33 @@ func (b *Bundle) message(v strictjson.Value) error {
 	}
 	b.Message = &MessageSignature{Signature: sig}
 	digest := v.Get("messageDigest")
-	if digest.Get("algorithm").Is("SHA2_256") {
-		text, _ := digest.Get("digest").StrBytes()
-		if b.Message.SHA256, err = b64.Decode(text); err != nil {
-			return fmt.Errorf("%w: messageDigest: %w", ErrMalformed, err)
-		}
+	if b.Message.Hash = hashOf(digest.Get("algorithm")); b.Message.Hash == 0 {
+		return nil
+	}
+	text, _ = digest.Get("digest").StrBytes()
+	if b.Message.Digest, err = b64.Decode(text); err != nil {
+		return fmt.Errorf("%w: messageDigest: %w", ErrMalformed, err)
 	}
 	return nil
+}
+
+// hashNames are the values of HashAlgorithm (sigstore_common.proto) that are
+// written here, each with its number, which Protocol Buffers' JSON mapping allows.
+var hashNames = []struct {
+	hash   crypto.Hash
+	name   string
+	number int64
+}{{crypto.SHA256, "SHA2_256", 1}, {crypto.SHA384, "SHA2_384", 2}, {crypto.SHA512, "SHA2_512", 3}}
+
+// hashOf returns the hash that is named; 0: none, or one that is not known.
+func hashOf(algorithm strictjson.Value) crypto.Hash {
+	number, isNumber := algorithm.Int()
+	for _, h := range hashNames {
+		if algorithm.Is(h.name) || isNumber && number == h.number {
+			return h.hash
+		}
+	}
+	return 0
 }
 
 // CertificateOf finds the signer's certificate (DER) in a bundle that offers one; nil:
@@ -191,10 +224,14 @@ func NewEnvelope(hint string, e *dsse.Envelope) (*dsse.Text, error) {
 	return envelope.Wrap(before, []byte("}")), nil
 }
 
-// NewMessage writes a v0.3 bundle of a signature over an artifact's bytes.
-func NewMessage(hint string, sha256, signature []byte) ([]byte, error) {
-	return json.Marshal(wireBundle{
-		MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}},
-		MessageSignature: &wireMessage{MessageDigest: wireDigest{"SHA2_256", sha256}, Signature: signature},
-	})
+// NewMessage writes a v0.3 bundle of a signature over an artifact's bytes, whose
+// digest by a hash is named.
+func NewMessage(hint string, hash crypto.Hash, digest, signature []byte) ([]byte, error) {
+	w := wireMessage{MessageDigest: wireDigest{Digest: digest}, Signature: signature}
+	for _, h := range hashNames {
+		if h.hash == hash {
+			w.MessageDigest.Algorithm = h.name
+		}
+	}
+	return json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}}, MessageSignature: &w})
 }

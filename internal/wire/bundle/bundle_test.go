@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestBundlesOfEveryVersionAreRead(t *testing.T) {
 		}
 	}
 	b, err := bundle.Parse([]byte(doc(v03, material, message)))
-	if err != nil || !bytes.Equal(b.Message.Signature, []byte{3, 4}) || !bytes.Equal(b.Message.SHA256, []byte{1, 2}) {
+	if err != nil || !bytes.Equal(b.Message.Signature, []byte{3, 4}) || !bytes.Equal(b.Message.Digest, []byte{1, 2}) || b.Message.Hash != crypto.SHA256 {
 		t.Errorf("message signature: %+v, %v", b, err)
 	}
 	b, err = bundle.Parse([]byte(doc(v03, `"verificationMaterial":{"certificate":{"rawBytes":"AQI="},"tlogEntries":[]}`, envelope)))
@@ -91,7 +92,7 @@ func FuzzParse(f *testing.F) {
 				out = written.Bytes()
 			}
 		} else {
-			out, err = bundle.NewMessage(b.Hint, b.Message.SHA256, b.Message.Signature)
+			out, err = bundle.NewMessage(b.Hint, b.Message.Hash, b.Message.Digest, b.Message.Signature)
 		}
 		if err != nil {
 			t.Fatal(err)

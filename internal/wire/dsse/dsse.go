@@ -1,4 +1,8 @@
-// Package dsse reads and writes DSSE envelopes.
+// Package dsse reads and writes DSSE envelopes: a payload, its type, and signatures
+// over both.
+//
+// Parse reads an envelope of at most 64 signatures. It verifies nothing. A signature
+// that is not base64 is kept as an empty one: it must not hide the good ones.
 //
 // Source: Dead Simple Signing Envelope v1.0, protocol.md and envelope.md.
 package dsse
@@ -25,8 +29,8 @@ const PayloadTypeInToto = "application/vnd.in-toto+json"
 // MaxSignatures bounds the signatures of one envelope.
 const MaxSignatures = 64
 
-// MaxSignedBytes bounds the signatures of one envelope times its payload, where
-// there are several: some keys hash the payload once for each.
+// MaxSignedBytes bounds the number of signatures times the size of the payload, if
+// there are several signatures. Some keys hash the payload for each signature.
 const MaxSignedBytes = 64 << 20
 
 // ErrMalformed is wrapped by every error of Parse.
@@ -35,22 +39,21 @@ var ErrMalformed = errors.New("malformed DSSE envelope")
 // ErrTooMuch is wrapped by Parse's error about more than MaxSignedBytes.
 var ErrTooMuch = errors.New("too many signatures over so large a payload")
 
-// Envelope is a payload with signatures over its pre-authentication encoding.
+// Envelope is a payload with signatures over its pre-authentication encoding (PAE).
 type Envelope struct {
 	PayloadType string
 	Payload     []byte
-	// Signatures are raw signatures. Key IDs are not kept: they are not
-	// authenticated, so nothing may rest on them.
+	// Signatures are raw signatures. Key IDs are not authenticated, and are not kept.
 	Signatures [][]byte
-	// pae is what is signed, which Payload is the end of; nil where the
-	// envelope was put together by hand.
+	// pae is what is signed; Payload is its end. Nil if New and Parse did not make the
+	// envelope.
 	pae []byte
-	// room is for Signatures where there is one, as most often.
+	// room saves an allocation for Signatures of length one.
 	room [1][]byte
 }
 
-// New makes an envelope without signatures whose payload is the given parts in
-// a row. They are copied once, into what is to be signed.
+// New returns an envelope without signatures. Its payload is a copy of the parts, one
+// after the other.
 func New(payloadType string, parts ...[]byte) *Envelope {
 	size := 0
 	for _, p := range parts {
@@ -69,7 +72,7 @@ func Parse(v strictjson.Value) (*Envelope, error) {
 	var e Envelope
 	var ok bool
 	if payloadType := v.Get("payloadType"); payloadType.Is(PayloadTypeInToto) {
-		e.PayloadType = PayloadTypeInToto // what is known is not copied
+		e.PayloadType = PayloadTypeInToto // without a copy
 	} else if e.PayloadType, ok = payloadType.Str(); !ok {
 		return nil, fmt.Errorf("%w: no payloadType", ErrMalformed)
 	}
@@ -88,16 +91,14 @@ func Parse(v strictjson.Value) (*Envelope, error) {
 	for s := range list.Elems() {
 		sig, err := decode(s.Get("sig"))
 		if err != nil {
-			// One garbage signature must not hide the good ones beside it.
-			sig = nil
+			sig = nil // it must not hide the good ones
 		}
 		e.Signatures = append(e.Signatures, sig)
 	}
 	return &e, nil
 }
 
-// decodePayload decodes straight into what is signed, so that a large payload is
-// held once.
+// decodePayload decodes straight into pae: a large payload is held once.
 func (e *Envelope) decodePayload(v strictjson.Value) error {
 	text, ok := v.StrBytes()
 	if !ok {
@@ -125,8 +126,8 @@ func decode(v strictjson.Value) ([]byte, error) {
 	return b64.Decode(text)
 }
 
-// PAE returns what is signed: the pre-authentication encoding of the payload. The
-// caller must not change it.
+// PAE returns the bytes that are signed: the pre-authentication encoding of the
+// payload. The caller must not change them.
 func (e *Envelope) PAE() []byte {
 	if e.pae != nil {
 		return e.pae
@@ -134,7 +135,7 @@ func (e *Envelope) PAE() []byte {
 	return PAE(e.PayloadType, e.Payload)
 }
 
-// PAE is the pre-authentication encoding of a payload and its type.
+// PAE returns the pre-authentication encoding of a payload and its type.
 func PAE(payloadType string, payload []byte) []byte {
 	out := make([]byte, 0, headerSize(payloadType)+len(payload))
 	return append(appendHeader(out, payloadType, len(payload)), payload...)
@@ -143,7 +144,7 @@ func PAE(payloadType string, payload []byte) []byte {
 // Header is the part of the pre-authentication encoding before a payload of so many bytes.
 func Header(payloadType string, size int) []byte { return appendHeader(nil, payloadType, size) }
 
-// headerSize is at least the size of what stands before the payload.
+// headerSize bounds the size of the header before the payload.
 func headerSize(payloadType string) int { return len("DSSEv1") + 2*21 + 2 + len(payloadType) }
 
 func appendHeader(out []byte, payloadType string, size int) []byte {
@@ -157,28 +158,28 @@ func appendHeader(out []byte, payloadType string, size int) []byte {
 }
 
 type wireSignature struct {
-	// KeyID is written empty in cosign's .att layers, and left out in bundles.
+	// KeyID is "" in cosign's .att layers and absent in bundles.
 	KeyID *string `json:"keyid,omitempty"`
 	Sig   string  `json:"sig"`
 }
 
-// Text is JSON text that holds a payload in base64. It is encoded as it is read,
-// so that a large payload is not held a second time.
+// Text is JSON text that holds a payload in base64. The payload is encoded as the text
+// is read: a large one is not held twice.
 type Text struct {
 	head, payload, tail []byte
 }
 
-// Size is the number of bytes that Open gives.
+// Size returns the number of bytes of the text.
 func (t *Text) Size() int64 {
 	return int64(len(t.head)+len(t.tail)) + int64(b64.EncodedLen(len(t.payload)))
 }
 
-// Open reads the text from its start.
+// Open returns a reader of the text.
 func (t *Text) Open() io.Reader {
 	return io.MultiReader(bytes.NewReader(t.head), b64.NewReader(t.payload), bytes.NewReader(t.tail))
 }
 
-// Bytes returns the whole text.
+// Bytes returns the text.
 func (t *Text) Bytes() []byte {
 	out := make([]byte, 0, t.Size())
 	out = append(out, t.head...)
@@ -186,16 +187,16 @@ func (t *Text) Bytes() []byte {
 	return append(out, t.tail...)
 }
 
-// Wrap returns the text with more around it.
+// Wrap returns the text between two others.
 func (t *Text) Wrap(before, after []byte) *Text {
 	return &Text{head: slices.Concat(before, t.head), payload: t.payload, tail: slices.Concat(t.tail, after)}
 }
 
-// Text writes the envelope as Sigstore bundles hold it, without keyid.
+// Text returns the envelope as Sigstore bundles hold it, without keyid.
 func (e *Envelope) Text() (*Text, error) { return e.text(nil) }
 
-// TextWithKeyID writes the envelope as cosign's .att layers hold it: with a keyid
-// that is empty.
+// TextWithKeyID returns the envelope as cosign's .att layers hold it, with the keyid
+// "".
 func (e *Envelope) TextWithKeyID() (*Text, error) { return e.text(new(string)) }
 
 func (e *Envelope) text(keyID *string) (*Text, error) {

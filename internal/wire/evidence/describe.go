@@ -3,12 +3,12 @@ package evidence
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -95,7 +95,7 @@ func (d *Description) readStatement(e *dsse.Envelope) (err error) {
 // signerOfHint turns a bundle's hint into a key ID where it is one: keys are shown by
 // their IDs elsewhere.
 func signerOfHint(hint string) Signer {
-	if sum, err := base64.StdEncoding.DecodeString(hint); err == nil && len(sum) == 32 {
+	if sum, err := b64.Decode([]byte(hint)); err == nil && len(sum) == 32 {
 		return Signer{KeyID: hex.EncodeToString(sum)}
 	}
 	return Signer{Hint: hint}

@@ -16,6 +16,7 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 
@@ -56,8 +57,9 @@ type Opened struct {
 	Hint string
 	// Certificate says that a certificate is offered in place of a key.
 	Certificate bool
-	// SHA256 is the digest that a bundle about a file claims for it; nil: none.
-	SHA256 []byte
+	// Digest is what a bundle about a file claims to be its digest by Hash; nil: none.
+	Digest []byte
+	Hash   crypto.Hash
 	// Envelope is the text of the DSSE envelope; nil in other formats.
 	Envelope []byte
 	// payload is the part of Signed that Content reads; the same bytes.
@@ -112,14 +114,19 @@ func openEnvelope(annotations map[string]string, data []byte) (*Opened, error) {
 	return fromEnvelope(e, Opened{Certificate: certified(annotations), Envelope: root.Raw()})
 }
 
-func openBundle(data []byte) (*Opened, error) {
-	b, err := bundle.Parse(data)
+func openBundle(data []byte) (*Opened, error) { return fromBundle(bundle.Parse(data)) }
+
+// OpenFile opens a signature of a file: a bundle, cosign's older bundle, or a
+// detached signature.
+func OpenFile(data []byte) (*Opened, error) { return fromBundle(bundle.ParseFile(data)) }
+
+func fromBundle(b *bundle.Bundle, err error) (*Opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	c := Opened{Hint: b.Hint, Certificate: b.Certificate, Envelope: b.EnvelopeText}
-	if b.Envelope == nil {
-		c.Signatures, c.SHA256 = [][]byte{b.Message.Signature}, b.Message.SHA256
+	if m := b.Message; b.Envelope == nil {
+		c.Signatures, c.Digest, c.Hash = [][]byte{m.Signature}, m.Digest, m.Hash
 		return &c, ErrOverBytes
 	}
 	return fromEnvelope(b.Envelope, c)

@@ -13,7 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/budget"
 )
 
-// Digest is the digest of bytes.
+// Digest returns the sha256 digest of bytes.
 func Digest(data []byte) v1.Hash {
 	sum := sha256.Sum256(data)
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
@@ -43,6 +43,14 @@ func Listed(d v1.Descriptor, doc *Document) v1.Descriptor {
 	return d
 }
 
+// MayRefer reports whether an entry of a fallback tag may be a referrer of subject. An
+// index that lists images has other entries: the platforms of an image, BuildKit's
+// attestations, and perhaps the subject.
+func MayRefer(entry v1.Descriptor, subject v1.Hash) bool {
+	return entry.Digest != subject && (entry.ArtifactType != "" || entry.Platform == nil) &&
+		entry.Annotations["vnd.docker.reference.type"] == ""
+}
+
 // DigestTag is a digest in the form of a tag: the fallback tag and, with a suffix,
 // one of cosign's tags.
 func DigestTag(h v1.Hash) string { return h.Algorithm + "-" + h.Hex }
@@ -54,7 +62,7 @@ const (
 	maxTagLength = 128
 )
 
-// IsTag reports whether a text is a tag.
+// IsTag reports whether s is a well-formed tag.
 //
 // Source: OCI Distribution Specification v1.1, "Pulling manifests".
 func IsTag(s string) bool {

@@ -21,9 +21,9 @@ const (
 	maxListKept = 4 << 20
 )
 
-// ReadReferrers is ParseReferrers for a list of any length, of which it keeps the first
-// entries, as many as most, with a bounded amount of annotations: what an attacker has written into annotations, which registries repeat in
-// the list, must not keep others' entries from being read.
+// ReadReferrers is ParseReferrers for a list of any length. It keeps the first entries,
+// at most most, with a bounded amount of annotations. Registries repeat annotations in
+// the list, and those of an attacker must not keep other entries from being read.
 func ReadReferrers(r io.Reader, most int) ([]v1.Descriptor, error) {
 	l := &listReader{s: strictjson.NewStream(bufio.NewReaderSize(r, 16<<10)), most: most, left: maxListKept}
 	err := l.s.Members(func(name string) error {

@@ -32,8 +32,8 @@ const EmptyConfig = "{}"
 // ErrMalformed is wrapped by every error of Parse but ErrUnsupported.
 var ErrMalformed = errors.New("malformed manifest")
 
-// ErrUnsupported says that the media type is no manifest or index of this day:
-// Docker's schema 1, or something else entirely.
+// ErrUnsupported says that the media type is not that of an OCI or Docker schema 2
+// manifest or index, such as Docker's schema 1.
 var ErrUnsupported = errors.New("unsupported manifest media type")
 
 // Document is a manifest (Config, Layers) or an index (Manifests).
@@ -155,9 +155,8 @@ func ParseFallback(contentType string, data []byte) ([]v1.Descriptor, error) {
 	return ParseReferrers(data)
 }
 
-// ParseReferrers reads a referrers list, which is an index. Each entry is there
-// because of what somebody has pushed, so that one that is malformed is left out
-// and hides no other; the list itself is the registry's.
+// ParseReferrers reads a referrers list, which is an index. Any client that pushes causes
+// an entry, so a malformed entry is left out and hides no other.
 func ParseReferrers(data []byte) ([]v1.Descriptor, error) {
 	var list struct {
 		Manifests []json.RawMessage `json:"manifests"`

@@ -16,6 +16,7 @@ import (
 
 	"github.com/in-toto/in-toto-golang/in_toto"
 
+	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
@@ -186,7 +187,7 @@ func keyOf(k in_toto.Key) (*sigkey.Key, error) {
 		}
 		return sigkey.New(ed25519.PublicKey(raw))
 	}
-	key, err := sigkey.ParsePEM([]byte(k.KeyVal.Public))
+	key, err := keyfile.ParsePublic([]byte(k.KeyVal.Public))
 	if err != nil {
 		return nil, err
 	}

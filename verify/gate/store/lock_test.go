@@ -104,7 +104,7 @@ func TestADirectoryThatHoldsSomethingElseIsNoStore(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.MkdirAll(filepath.Join(dir, in), 0o700))
 		if _, err := store.Open(dir, store.Options{}); err == nil {
-			t.Errorf("%s is a directory, and nobody was told", in)
+			t.Errorf("%s is a directory, and no error says it", in)
 		}
 	}
 }

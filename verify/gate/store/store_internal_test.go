@@ -57,7 +57,7 @@ func TestAHashThatNobodyWantsAnyMoreSaysNothing(t *testing.T) {
 	if _, err := store.look(t.Context(), hex); err != nil {
 		t.Error(err)
 	}
-	// It has been looked at: nobody reads it again.
+	// It has been looked at: it is not read again.
 	if _, err := store.look(gone, hex); err != nil {
 		t.Error(err)
 	}

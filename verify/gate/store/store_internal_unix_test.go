@@ -42,7 +42,7 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if opened {
-		t.Fatal("the limit holds for nobody")
+		t.Fatal("the limit holds for no caller")
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestAttack_P10_WhatCannotBeReadNowStaysInTheStore(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, opened := store.Get(gone, digest, Evidence); opened {
-		t.Error("somebody who has gone waits for a hash")
+		t.Error("a caller who has gone waits for a hash")
 	}
 	if _, err := os.Stat(pathOf(store, strings.TrimPrefix(digest, "sha256:"))); err != nil {
 		t.Errorf("what was stored is gone: %v", err)

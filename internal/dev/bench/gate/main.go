@@ -1,10 +1,11 @@
-// Command gate measures the gate beside distribution's pull-through cache, in one
-// run, before the same registry, with the same images:
+// Command gate measures the gate beside distribution's pull-through cache.
 //
 //	HALLMARK_TOOLS=$(.ci/tools) go run -C internal/dev/bench ./gate
 //
-// All run on this machine and share its processors, so ratios are what counts. It prints each measurement with its ratio to distribution's and what the
-// project aims at, and exits with 1 where that is missed by more than a tenth.
+// Both stand in front of the same registry, with the same images. All processes share one
+// machine, so only ratios count. It prints each measurement with its ratio to
+// distribution's and its target. The exit code is 1 if a target is missed by more than a
+// tenth.
 package main
 
 import (

@@ -50,14 +50,18 @@ func (b *bench) distribution(name, upstream string) (*process, error) {
 	return start(name, address, cmd)
 }
 
-// startGate starts the example's server, with a store.
+// startGate starts the example's server, with a store of its own.
 func (b *bench) startGate(binary, upstream string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
+	store, err := os.MkdirTemp(b.dir, "store-")
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(binary, "-listen", address, "-policy", b.images.policy, "-upstream", knownAs+"="+upstream,
-		"-store", filepath.Join(b.dir, "store"), "-log", "error")
+		"-store", store, "-log", "error")
 	cmd.Stderr = os.Stderr
 	return start("gate", address, cmd)
 }

@@ -1,8 +1,8 @@
-// Package work is what the benchmark and its workers say to one another: a worker
-// is a program that links one library, does the tasks that it is given, and says
-// what each has cost. A library of its own process costs what it costs alone.
+// Package work defines the messages between the benchmark and its workers.
 //
-// A task is a line of JSON on the worker's stdin, a report a line on its stdout.
+// A worker is a program that links one library, does tasks, and reports what each has cost.
+// Alone in its process, a library costs what it costs its users. A task is a line of JSON
+// on the worker's stdin, and a report is a line on its stdout.
 package work
 
 import (

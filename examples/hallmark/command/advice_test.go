@@ -1,0 +1,121 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hallmark-oci/hallmark/registry/registrytest"
+)
+
+// allHints are all hints of the tables.
+func allHints() (hints []string) {
+	for _, a := range errorAdvice {
+		hints = append(hints, a.next)
+	}
+	for _, hint := range reasonAdvice {
+		hints = append(hints, hint)
+	}
+	for _, hint := range reasonAdviceOnFile {
+		hints = append(hints, hint)
+	}
+	return hints
+}
+
+// What a hint says to run must be accepted: the command, its flags, and their number of
+// arguments.
+func TestHints_NameCommandsThatWork(t *testing.T) {
+	commands := 0
+	for _, hint := range allHints() {
+		for _, m := range regexp.MustCompile(`(?:: |')hallmark ([^']*)`).FindAllStringSubmatch(hint, -1) {
+			commands++
+			accepts(t, strings.Fields(m[1]))
+		}
+	}
+	if commands < 20 {
+		t.Errorf("only %d hints name a command", commands)
+	}
+}
+
+func accepts(t *testing.T, words []string) {
+	t.Helper()
+	cmd, rest, err := (&app{}).command().Find(words)
+	must(t, err)
+	if err := cmd.ParseFlags(rest); errors.Is(err, pflag.ErrHelp) {
+		return
+	} else if err != nil {
+		t.Errorf("hallmark %s: %v", strings.Join(words, " "), err)
+		return
+	}
+	if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+		t.Errorf("hallmark %s: %v", strings.Join(words, " "), err)
+	}
+}
+
+// Flags that a hint or an error names must belong to some command.
+func TestHints_NameFlagsThatExist(t *testing.T) {
+	flags := map[string]bool{"help": true}
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
+		}
+		for _, child := range c.Commands() {
+			visit(child)
+		}
+	}
+	visit((&app{}).command())
+	for _, hint := range allHints() {
+		for _, m := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(hint, -1) {
+			if !flags[m[1]] {
+				t.Errorf("%q names --%s, which no command has", hint, m[1])
+			}
+		}
+	}
+}
+
+// A hint that another file prints by itself would be in no test.
+func TestHints_HaveOnePlace(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	must(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		if !strings.HasSuffix(file, "_test.go") && file != "advice.go" && bytes.Contains(text, []byte(`"hint: `)) {
+			t.Errorf("%s prints a hint by itself: use console.hint or hintLabel", file)
+		}
+	}
+}
+
+func TestHints_NameTheImageAndThePolicy(t *testing.T) {
+	x := registryTarget(t, registrytest.Options{})
+	x.push("v1")
+	dir := t.TempDir()
+	k := newKey(t)
+	key, err := os.ReadFile(k.public)
+	must(t, err)
+	writeFile(t, filepath.Join(dir, "release.pub"), key)
+	file := writeFile(t, filepath.Join(dir, "policy.yaml"), []byte("version: 1\nkeys: {release: {file: release.pub}}\nroles: {release: {keys: [release]}}\n"+
+		"rules:\n  - images: [\"**\"]\n    require: [{signature: {by: release}}]\n  - images: ["+x.repo.Name()+"]\n    deny: true\n    reason: retired\n"))
+	c := newCLI(t)
+	c.run("verify", "--key", k.public, x.tag("v1")).exits(exitDenied).prints("hint: sign it", ": hallmark sign --key FILE "+x.tag("v1"))
+	c.run("verify", "--policy", file, x.tag("v1")).exits(exitDenied).prints("hallmark policy explain " + file + " " + x.tag("v1"))
+}
+
+func TestAttack_F4_HintsHoldNoShellSyntax(t *testing.T) {
+	for _, image := range []string{"oci:x; rm -rf y:v1", "oci:$(id):v1", "oci:a b", "oci:`id`", "oci:x'y", "oci:a\nb"} {
+		if got := fill("see: hallmark inspect IMAGE", "IMAGE", image); got != "see: hallmark inspect IMAGE" {
+			t.Errorf("%q: %q", image, got)
+		}
+	}
+	if got, want := fill("see: hallmark inspect IMAGE", "IMAGE", "oci:dir:v1"), "see: hallmark inspect oci:dir:v1"; got != want {
+		t.Errorf("%q", got)
+	}
+}

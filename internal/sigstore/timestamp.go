@@ -1,0 +1,237 @@
+package sigstore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha1"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+)
+
+// maxEmbedded bounds the certificates in a timestamp that are looked at.
+const maxEmbedded = 8
+
+var (
+	errTimestamp        = errors.New("malformed timestamp")
+	errUnknownAuthority = errors.New("the trust root does not have the timestamp authority")
+	errTimestampSigned  = errors.New("the timestamp is of another signature")
+	errTimestampBad     = errors.New("the signature of the timestamp does not verify")
+)
+
+// Object identifiers of CMS (RFC 5652), RFC 3161 and RFC 5035, as DER has them.
+const (
+	oidSignedData    = "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"         // 1.2.840.113549.1.7.2
+	oidTSTInfo       = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x04" // 1.2.840.113549.1.9.16.1.4
+	oidContentType   = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03"         // 1.2.840.113549.1.9.3
+	oidMessageDigest = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04"         // 1.2.840.113549.1.9.4
+	oidSigningCert   = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x0c" // 1.2.840.113549.1.9.16.2.12
+	oidSigningCertV2 = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x2f" // 1.2.840.113549.1.9.16.2.47
+)
+
+// hashOIDs are the digests that timestamps may use: SHA-256, SHA-384 and SHA-512.
+var hashOIDs = map[string]crypto.Hash{
+	"\x60\x86\x48\x01\x65\x03\x04\x02\x01": crypto.SHA256,
+	"\x60\x86\x48\x01\x65\x03\x04\x02\x02": crypto.SHA384,
+	"\x60\x86\x48\x01\x65\x03\x04\x02\x03": crypto.SHA512,
+}
+
+// signatureOIDs are the algorithms of signatures that name their digest; those that do
+// not use the signer's digest.
+var signatureOIDs = map[string]crypto.Hash{
+	"\x2a\x86\x48\xce\x3d\x04\x03\x02":     crypto.SHA256, // ecdsa-with-SHA256
+	"\x2a\x86\x48\xce\x3d\x04\x03\x03":     crypto.SHA384, // ecdsa-with-SHA384
+	"\x2a\x86\x48\xce\x3d\x04\x03\x04":     crypto.SHA512, // ecdsa-with-SHA512
+	"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b": crypto.SHA256, // sha256WithRSAEncryption
+	"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c": crypto.SHA384, // sha384WithRSAEncryption
+	"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d": crypto.SHA512, // sha512WithRSAEncryption
+	"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01": 0,             // rsaEncryption
+	"\x2a\x86\x48\xce\x3d\x02\x01":         0,             // id-ecPublicKey
+	"\x2b\x65\x70":                         0,             // Ed25519
+}
+
+// token is a time-stamp token. Its signature is not verified.
+type token struct {
+	imprint   logged // the digest of what existed
+	at        time.Time
+	content   []byte // what the attributes hold a digest of
+	embedded  [][]byte
+	issuer    []byte // of the signer's certificate, with serial; or keyID
+	serial    []byte
+	keyID     []byte
+	digest    crypto.Hash
+	hash      crypto.Hash // of the signature
+	signed    []byte      // the attributes, as they are signed
+	attribute map[string]element
+	signature []byte
+}
+
+// stamp is a verified time.
+type stamp struct {
+	by *authority
+	// signer is the key of the authority's certificate.
+	signer *x509.Certificate
+	at     time.Time
+}
+
+// verifyTimestamp verifies that an authority of the root has seen a signature.
+func (r *Root) verifyTimestamp(text, signature []byte) (stamp, error) {
+	t, err := parseTimestamp(text)
+	if err != nil {
+		return stamp{}, err
+	}
+	sum := t.imprint.hash.New()
+	sum.Write(signature)
+	if !bytes.Equal(sum.Sum(nil), t.imprint.sum) {
+		return stamp{}, errTimestampSigned
+	}
+	why := errUnknownAuthority
+	for _, by := range r.signersOf(t) {
+		if err := t.verify(by.signer); err != nil {
+			why = err
+			continue
+		}
+		if why = by.fits(t.at); why == nil {
+			return stamp{by.of, by.signer, t.at}, nil
+		}
+	}
+	return stamp{}, why
+}
+
+// stamper is a certificate that may have signed a timestamp.
+type stamper struct {
+	issuer
+	signer *x509.Certificate
+}
+
+// fits says why a time is none at which the signer's certificate, those above it and the
+// root's trust hold; nil: it is one.
+func (s stamper) fits(t time.Time) error {
+	chain := len(s.of.valid) == 0 || s.of.valid[s.at].holds(t) // a root may hold the signer alone
+	own := window{s.signer.NotBefore, s.signer.NotAfter}
+	if !chain || !own.holds(t) || !s.of.trusted.holds(t) {
+		return fmt.Errorf("the timestamp authority %s is not trusted at %s", s.of.uri, t.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// signersOf finds the certificates that may have signed a token: those of the root, and
+// those in the token that an authority without one has issued.
+func (r *Root) signersOf(t *token) (all []stamper) {
+	var open []*authority
+	for _, a := range r.stampers {
+		switch {
+		case a.signer == nil:
+			open = append(open, a)
+		case t.names(a.signer):
+			all = append(all, stamper{issuer{a, 0}, a.signer})
+		}
+	}
+	if len(open) == 0 {
+		return all
+	}
+	for _, der := range t.embedded {
+		c, err := x509.ParseCertificate(der)
+		if err != nil || !t.names(c) || checkStamper(c) != nil || !hasCriticalUse(c) {
+			continue
+		}
+		by, err := issuersOf(open, c)
+		if err != nil {
+			continue
+		}
+		for _, i := range by {
+			all = append(all, stamper{i, c})
+		}
+	}
+	return all
+}
+
+var extendedUseOID = asn1.ObjectIdentifier{2, 5, 29, 37}
+
+// checkStamper checks that a certificate is for timestamps and nothing else (RFC 3161,
+// section 2.3).
+func checkStamper(c *x509.Certificate) error {
+	only := len(c.ExtKeyUsage) == 1 && c.ExtKeyUsage[0] == x509.ExtKeyUsageTimeStamping && len(c.UnknownExtKeyUsage) == 0
+	signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageDigitalSignature != 0
+	if c.Version != 3 || c.IsCA || !only || !signs || len(c.UnhandledCriticalExtensions) > 0 {
+		return fmt.Errorf("the certificate %q is not for timestamps alone", c.Subject)
+	}
+	return nil
+}
+
+// hasCriticalUse reports whether software that does not know the certificate's use must
+// refuse it. The RFC demands that; a certificate that stands in a root may do without, as
+// GitHub's first one does.
+func hasCriticalUse(c *x509.Certificate) bool {
+	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(extendedUseOID) && e.Critical })
+}
+
+// names reports whether the token says that a certificate's key has signed it.
+func (t *token) names(c *x509.Certificate) bool {
+	if t.keyID != nil {
+		return bytes.Equal(t.keyID, c.SubjectKeyId)
+	}
+	serial, err := asn1.Marshal(c.SerialNumber)
+	return err == nil && bytes.Equal(t.issuer, c.RawIssuer) && bytes.Equal(t.serial, serial)
+}
+
+// verify verifies the token's signature by a certificate.
+func (t *token) verify(c *x509.Certificate) error {
+	if !t.bindsTo(c) {
+		return fmt.Errorf("the timestamp is bound to another certificate")
+	}
+	key, err := sigkey.New(c.PublicKey)
+	if err != nil {
+		return err
+	}
+	hash := t.hash
+	if _, pure := key.Public().(ed25519.PublicKey); pure {
+		hash = 0
+	}
+	if key.VerifyAs(&sigkey.Message{Bytes: t.signed}, t.signature, hash) != nil {
+		return errTimestampBad
+	}
+	return nil
+}
+
+// bindsTo reports whether the attributes that name the signer's certificate, where they
+// are there, name this one (RFC 5035, section 3).
+func (t *token) bindsTo(c *x509.Certificate) bool {
+	if a, there := t.attribute[oidSigningCertV2]; there {
+		hash := crypto.SHA256
+		id, ok := certID(a)
+		if alg, named := id.optional(tagSequence); named {
+			hash = hashOIDs[string(alg.inside().take(tagOID).content)]
+		}
+		want := id.take(tagOctets)
+		if !ok || id.err != nil || hash == 0 {
+			return false
+		}
+		sum := hash.New()
+		sum.Write(c.Raw)
+		return bytes.Equal(want.content, sum.Sum(nil))
+	}
+	if a, there := t.attribute[oidSigningCert]; there {
+		id, ok := certID(a)
+		want, sum := id.take(tagOctets), sha1.Sum(c.Raw)
+		return ok && id.err == nil && bytes.Equal(want.content, sum[:])
+	}
+	return true
+}
+
+// certID reads the first ESSCertID of an attribute's value.
+func certID(value element) (*cursor, bool) {
+	if value.tag != tagSequence {
+		return &cursor{}, false
+	}
+	list := value.inside().take(tagSequence)
+	id := list.inside().take(tagSequence)
+	return id.inside(), id.whole != nil
+}

@@ -1,0 +1,317 @@
+package sigstore
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
+)
+
+// Evidence is a signature with what it covers and what vouches for it.
+type Evidence struct {
+	// Message is what the signature covers. Nil: only its digest by Hash is known.
+	Message *sigkey.Message
+	Hash    crypto.Hash
+	Digest  []byte
+	// Signature covers Message.
+	Signature []byte
+	// Envelope is the one whose encoding Message is, and EnvelopeText its text. Nil: the
+	// signature covers an artifact's bytes.
+	Envelope     *dsse.Envelope
+	EnvelopeText []byte
+	Entries      []Entry
+	Timestamps   [][]byte
+}
+
+// Demands say what evidence needs. Keys count, not entries or names.
+type Demands struct {
+	// Logs, CTLogs and Times are how many logs must have recorded the signature, how
+	// many must have seen the certificate, and how many times must be known.
+	Logs, CTLogs, Times int
+	// Timestamps demands times of timestamp authorities: those of logs do not count.
+	Timestamps bool
+}
+
+// Verified is what is known of evidence once it is verified.
+type Verified struct {
+	// SignedAt is the earliest time, of those that count, at which the signature existed;
+	// zero: none is known.
+	SignedAt time.Time
+	// LogIndex is where a log has the signature; -1: no log has.
+	LogIndex int64
+}
+
+// clockSkew is how far clocks may be apart.
+const clockSkew = 5 * time.Minute
+
+// Errors of Verify.
+var (
+	// ErrTime says that no verified time fits, or that too few are known.
+	ErrTime = errors.New("signing time")
+	// ErrLog says that too few logs have the signature.
+	ErrLog = errors.New("transparency log")
+	// ErrChain says that no trusted authority has issued the certificate in time.
+	ErrChain = errors.New("certificate chain")
+)
+
+// VerifyLeaf verifies evidence that the key of a certificate has signed. It checks all
+// but who that is. now bounds what is in the future; zero: nothing does.
+func (r *Root) VerifyLeaf(leaf *Leaf, e *Evidence, d Demands, now time.Time) (*Verified, error) {
+	found, times, err := r.vouched(e, leaf.certificate.Raw, d, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.issued(leaf, times, d); err != nil {
+		return nil, err
+	}
+	if err := e.verify(leaf.Key); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// VerifyKey verifies evidence that a key has signed.
+func (r *Root) VerifyKey(key *sigkey.Key, e *Evidence, d Demands, now time.Time) (*Verified, error) {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	found, _, err := r.vouched(e, der, d, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.verify(key); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// VerifyTimes verifies when a signature existed. It checks neither the signature nor whose
+// it is.
+func (r *Root) VerifyTimes(e *Evidence, d Demands, now time.Time) (*Verified, error) {
+	found, _, err := r.vouched(e, nil, d, now)
+	return found, err
+}
+
+// vouched verifies what logs and timestamp authorities say of a signature, and returns
+// all times at which it existed.
+func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
+	if len(e.Entries) > MaxEntries || len(e.Timestamps) > MaxTimestamps {
+		return nil, nil, fmt.Errorf("%w: %d log entries and %d timestamps, the limits are %d and %d", ErrMalformed, len(e.Entries), len(e.Timestamps), MaxEntries, MaxTimestamps)
+	}
+	entries, err := r.recorded(e, signer, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, all := &Verified{LogIndex: -1}, &knownTimes{sources: make(map[string]bool)}
+	for _, entry := range entries {
+		found.LogIndex = entry.index
+		if !entry.at.IsZero() {
+			all.add(entry.at, entry.logs[0].key.Public(), !d.Timestamps)
+		}
+	}
+	why := error(nil)
+	for _, text := range e.Timestamps {
+		s, err := r.verifyTimestamp(text, e.Signature)
+		if err != nil {
+			why = err
+			continue
+		}
+		all.add(s.at, s.signer.PublicKey, true)
+	}
+	if len(all.sources) < d.Times {
+		return nil, nil, tooFewTimes(len(all.sources), d, entries, why)
+	}
+	for _, t := range all.all {
+		if !now.IsZero() && t.After(now.Add(clockSkew)) {
+			return nil, nil, fmt.Errorf("%w: %s is in the future", ErrTime, t.UTC().Format(time.RFC3339))
+		}
+	}
+	found.SignedAt = all.earliest
+	return found, all.all, withinLogs(entries, all.all)
+}
+
+// knownTimes are those at which a signature existed.
+type knownTimes struct {
+	all []time.Time
+	// sources are the keys that have said those that count, earliest is the first of them.
+	sources  map[string]bool
+	earliest time.Time
+}
+
+func (s *knownTimes) add(t time.Time, by crypto.PublicKey, counts bool) {
+	s.all = append(s.all, t)
+	der, err := x509.MarshalPKIXPublicKey(by)
+	if err != nil || !counts {
+		return
+	}
+	s.sources[string(der)] = true
+	if s.earliest.IsZero() || t.Before(s.earliest) {
+		s.earliest = t
+	}
+}
+
+func tooFewTimes(have int, d Demands, entries []recorded, why error) error {
+	kind := "times"
+	if d.Timestamps {
+		kind = "timestamps of authorities"
+	}
+	hint := ""
+	if len(entries) > 0 && why == nil && !d.Timestamps {
+		hint = "; a log entry without signed entry timestamp, as of Rekor v2, says no time: a timestamp by RFC 3161 is needed"
+	}
+	err := fmt.Errorf("%w: %d verified %s, want %d%s", ErrTime, have, kind, d.Times, hint)
+	if why != nil {
+		err = fmt.Errorf("%w: %w", err, why)
+	}
+	return err
+}
+
+// withinLogs checks entries that say no time by the earliest that is known otherwise.
+func withinLogs(entries []recorded, known []time.Time) error {
+	if len(known) == 0 {
+		return nil
+	}
+	t := slices.MinFunc(known, time.Time.Compare)
+	for _, entry := range entries {
+		if entry.at.IsZero() && !entry.fits(t) {
+			return fmt.Errorf("%w: the log is not trusted at %s", ErrLog, t.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// recorded verifies the log entries. Those of logs that the root does not have say
+// nothing; any other that does not verify is an error.
+func (r *Root) recorded(e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
+	logs := make(map[string]bool)
+	for i := range e.Entries {
+		entry, err := r.verifyEntry(&e.Entries[i], e, signer)
+		switch {
+		case errors.Is(err, errUnknownLog):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrLog, err)
+		}
+		logs[entry.logs[0].key.ID()] = true
+		all = append(all, entry)
+	}
+	if len(logs) < d.Logs {
+		return nil, fmt.Errorf("%w: %d logs of the trust root have recorded the signature, want %d", ErrLog, len(logs), d.Logs)
+	}
+	return all, nil
+}
+
+// issued verifies that an authority of the root has issued the certificate, and that
+// enough logs have seen it. The chain and the root's trust must hold at all of the times.
+func (r *Root) issued(leaf *Leaf, times []time.Time, d Demands) error {
+	c := leaf.certificate
+	if len(times) == 0 {
+		return fmt.Errorf("%w: none is known, and a certificate counts only at times", ErrTime)
+	}
+	for _, t := range times {
+		if !(window{c.NotBefore, c.NotAfter}).holds(t) {
+			return fmt.Errorf("%w: %s is not within the certificate's validity, %s to %s", ErrTime,
+				t.UTC().Format(time.RFC3339), c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	issuers, err := r.issuers(leaf)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChain, err)
+	}
+	why := fmt.Errorf("%w: no authority is trusted and valid at the signing time", ErrChain)
+	for _, i := range issuers {
+		if !i.by.fitsAll(times) {
+			continue
+		}
+		if i.logs >= d.CTLogs {
+			return nil
+		}
+		why = fmt.Errorf("%w: %d certificate transparency logs of the trust root have seen it, want %d", ErrChain, i.logs, d.CTLogs)
+	}
+	return why
+}
+
+func (i issuer) fitsAll(times []time.Time) bool {
+	for _, t := range times {
+		if !i.fits(t) {
+			return false
+		}
+	}
+	return true
+}
+
+// issuers verifies who has issued a certificate and which logs have seen it, once: what
+// has been verified is kept.
+func (r *Root) issuers(leaf *Leaf) ([]issued, error) {
+	if known, ok := r.leaves.Get(leaf.sum); ok {
+		return known, nil
+	}
+	by, err := issuersOf(r.authorities, leaf.certificate)
+	if err != nil {
+		return nil, err
+	}
+	var found []issued
+	logs := make(map[[sha256.Size]byte]int)
+	for _, i := range by {
+		key := sha256.Sum256(i.certificate().RawSubjectPublicKeyInfo)
+		n, known := logs[key]
+		if !known {
+			seen, err := r.seenBy(leaf.certificate, i.certificate())
+			if err != nil {
+				return nil, err
+			}
+			n = len(seen)
+			logs[key] = n
+		}
+		found = append(found, issued{i, n})
+	}
+	r.leaves.Put(leaf.sum, found)
+	return found, nil
+}
+
+// sum is the digest that a log entry must hold; false: it cannot be known.
+func (e *Evidence) sum(d logged) ([]byte, bool) {
+	switch {
+	case d.ofPayload && e.Envelope == nil:
+		return nil, false
+	case d.ofPayload:
+		h := d.hash.New()
+		h.Write(e.Envelope.Payload)
+		return h.Sum(nil), true
+	case e.Message != nil:
+		return e.Message.Sum(d.hash), true
+	}
+	return e.Digest, e.Hash == d.hash
+}
+
+// verify verifies the signature itself.
+func (e *Evidence) verify(key *sigkey.Key) error {
+	if e.Message != nil {
+		return key.Verify(e.Message, e.Signature)
+	}
+	ok := false
+	switch public := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		natural := e.Hash == sigkey.NaturalHash(public) || e.Hash == crypto.SHA256
+		ok = natural && len(e.Signature) <= 160 && ecdsa.VerifyASN1(public, e.Digest, e.Signature)
+	case *rsa.PublicKey:
+		ok = e.Hash == crypto.SHA256 && (rsa.VerifyPKCS1v15(public, e.Hash, e.Digest, e.Signature) == nil ||
+			rsa.VerifyPSS(public, e.Hash, e.Digest, e.Signature, nil) == nil)
+	case ed25519.PublicKey: // as Ed25519ph, which signs a digest
+		ok = e.Hash == crypto.SHA512 && ed25519.VerifyWithOptions(public, e.Digest, e.Signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
+	}
+	if !ok {
+		return sigkey.ErrSignature
+	}
+	return nil
+}

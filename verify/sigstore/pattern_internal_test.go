@@ -1,0 +1,57 @@
+package sigstore
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPatternsStandForWholeSegments(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"refs/tags/*", "refs/tags/v1", true},
+		{"refs/tags/*", "refs/tags/", false},
+		{"refs/tags/*", "refs/tags/v1/x", false},
+		{"refs/tags/**", "refs/tags/v1/x", true},
+		{"refs/tags/**", "refs/tags", false},
+		{"refs/**/x", "refs/x", true},
+		{"refs/**/x", "refs/a/b/x", true},
+		{"refs/**/x", "refs/a/b", false},
+		{"**", "", false},
+		{"**", "anything", true},
+		{"**", "a/../b", false},
+		{"**", "a@b", false},
+		{"**@**", "a@b", true},
+		{"**@**", "a@b@c", false},
+		{"*", "..", false},
+		{"*", "%2f", false},
+		{"a", "a@b@c", false},
+	} {
+		p, err := parsePattern(c.pattern)
+		if err != nil || p.matches(c.text) != c.want {
+			t.Errorf("%q, %q: %v, %v", c.pattern, c.text, !c.want, err)
+		}
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	f.Add("https://github.com/acme/**@refs/tags/*", "https://github.com/acme/app/x.yml@refs/tags/v1")
+	f.Fuzz(func(t *testing.T, text, subject string) {
+		p, err := parseURI(text)
+		if err != nil || !p.matches(subject) {
+			return
+		}
+		if strings.Count(subject, "@") > 1 {
+			t.Errorf("%q matches %q, which has more than one @", text, subject)
+		}
+		if p.parts != nil {
+			owner := strings.Join(p.parts[0][:4], "/")
+			if !strings.HasPrefix(subject, owner) {
+				t.Errorf("%q matches %q", text, subject)
+			}
+		} else if text != subject {
+			t.Errorf("%q matches %q", text, subject)
+		}
+	})
+}

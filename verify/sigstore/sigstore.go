@@ -1,0 +1,238 @@
+// Package sigstore recognises who has signed by certificates, as Sigstore issues them:
+// people and CI workflows that hold no keys.
+//
+//	instance := sigstore.Instance{RootFile: "trusted_root.json"}
+//	authority, err := sigstore.New(map[string]sigstore.Instance{"public-good": instance})
+//	linked := map[string]policy.Authority{"sigstore": authority}
+//	p, err := policy.Load("policy.yaml", policy.ParseOptions{Authorities: linked})
+//	v, err := verify.New(p, verify.Options{Authorities: linked})
+//
+// A policy then names identities:
+//
+//	identities:
+//	  release:
+//	    authority: sigstore
+//	    settings:
+//	      issuer: https://token.actions.githubusercontent.com
+//	      uri: https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*
+//
+// # What is verified
+//
+//   - The certificate is issued by an authority of the trust root, whose whole chain and
+//     trust hold at each verified time.
+//   - As many logs of certificates as are demanded have seen it.
+//   - As many transparency logs as are demanded have recorded the digest, the signature
+//     and the certificate, by their signed entry timestamps, and by inclusion proofs with
+//     checkpoints where there are any.
+//   - As many times as are demanded are known, by signed entry timestamps or timestamp
+//     authorities. All of them lie within the certificate's validity.
+//   - The identity matches. That is compared before any signature is checked.
+//
+// Distinct keys count, not entries or names. A log or authority that the root does not
+// have says nothing. What a log of the root says wrongly denies.
+//
+// # What is not verified
+//
+// No network is asked. A trust root that a newer one has replaced is not noticed; see
+// [Instance.SHA256]. Witnesses of checkpoints do not count. Certificates are not revoked:
+// they are valid for minutes.
+//
+// # Formats
+//
+// Bundles of version 0.1 to 0.3, cosign's layer annotations; log entries hashedrekord
+// 0.0.1, dsse 0.0.1, intoto 0.0.1 and 0.0.2 of Rekor v1, hashedrekord and dsse 0.0.2 of
+// Rekor v2; timestamps by RFC 3161 in DER or BER. A chain in a bundle is not trusted: only
+// the root's certificates are.
+package sigstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/sigstore"
+	"github.com/hallmark-oci/hallmark/verify/policy"
+)
+
+// ErrInvalid is wrapped by every error about an instance or about settings.
+var ErrInvalid = errors.New("unusable sigstore configuration")
+
+// maxDemanded bounds the logs and times that an instance can demand.
+const maxDemanded = 8
+
+// Instance is a Sigstore deployment: a trust root, and what evidence needs by it. The root
+// must hold what is demanded.
+type Instance struct {
+	// Root is the text of the trust root, RootFile names a file that holds it. Exactly one
+	// is given. The text is a TrustedRoot, a ClientTrustConfig, or several roots, one on
+	// each line, as GitHub writes them.
+	Root     []byte
+	RootFile string
+	// CertificateAuthority chooses one of several roots: the URI of one of its certificate
+	// authorities, such as "fulcio.githubapp.com". Empty: there is one root.
+	CertificateAuthority string
+	// SHA256 is the digest that the text must have, in hex. Empty: it may have any.
+	SHA256 string
+	// Logs is how many transparency logs must have recorded a signature. CTLogs is how many
+	// logs of certificates must have seen its certificate. Times is how many logs or
+	// authorities must say a time. Zero: one.
+	Logs, CTLogs, Times int
+	// WithoutLogs demands no transparency log, and WithoutCT no log of certificates: for
+	// instances that have none, such as GitHub's. False: see Logs and CTLogs.
+	WithoutLogs, WithoutCT bool
+	// RequireTimestamps counts times of timestamp authorities alone. False: the time of a
+	// signed entry timestamp of Rekor v1 counts, too.
+	RequireTimestamps bool
+}
+
+// Authority recognises signers by certificates. It is safe for concurrent use.
+type Authority struct {
+	instances map[string]*instance
+}
+
+var (
+	_ policy.ChangingAuthority = (*Authority)(nil)
+	_ policy.TimeAuthority     = (*Authority)(nil)
+)
+
+// instance is an Instance in use.
+type instance struct {
+	name    string
+	root    *sigstore.Root
+	sum     string // of the text of the root, in hex
+	demands sigstore.Demands
+}
+
+// New makes an authority of named instances. At least one.
+func New(instances map[string]Instance) (*Authority, error) {
+	if len(instances) == 0 {
+		return nil, fmt.Errorf("%w: no instance", ErrInvalid)
+	}
+	a := &Authority{instances: make(map[string]*instance)}
+	for _, name := range slices.Sorted(maps.Keys(instances)) {
+		made, err := newInstance(name, instances[name])
+		if err != nil {
+			return nil, fmt.Errorf("%w: instance %.100q: %w", ErrInvalid, name, err)
+		}
+		a.instances[name] = made
+	}
+	return a, nil
+}
+
+// Generation identifies the trust roots and what is demanded by them.
+func (a *Authority) Generation() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(a.instances)) {
+		i := a.instances[name]
+		all = append(all, fmt.Sprintf("%q %s %+v", name, i.sum, i.demands))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(all, "\n")))
+	return hex.EncodeToString(sum[:])
+}
+
+func newInstance(name string, o Instance) (*instance, error) {
+	text := o.Root
+	if (len(o.Root) > 0) == (o.RootFile != "") {
+		return nil, errors.New("want exactly one of Root and RootFile")
+	}
+	if o.RootFile != "" {
+		var err error
+		if text, _, err = file.Read(o.RootFile, sigstore.MaxRootSize); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(text)
+	i := &instance{name: name, sum: hex.EncodeToString(sum[:])}
+	if o.SHA256 != "" && o.SHA256 != i.sum {
+		return nil, fmt.Errorf("the trust root has the SHA-256 %s, want %.80q", i.sum, o.SHA256)
+	}
+	var err error
+	if i.root, err = choose(text, o.CertificateAuthority); err != nil {
+		return nil, err
+	}
+	if i.demands, err = o.demands(); err != nil {
+		return nil, err
+	}
+	return i, i.check()
+}
+
+// choose finds the root of a certificate authority among several.
+func choose(text []byte, uri string) (*sigstore.Root, error) {
+	roots, err := sigstore.ParseRoots(text)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []*sigstore.Root
+	for _, r := range roots {
+		if uri == "" || r.HasAuthority(uri) {
+			chosen = append(chosen, r)
+		}
+	}
+	if len(chosen) != 1 {
+		return nil, fmt.Errorf("%d of %d trust roots have the CertificateAuthority %.200q, want one", len(chosen), len(roots), uri)
+	}
+	return chosen[0], nil
+}
+
+func (o Instance) demands() (d sigstore.Demands, err error) {
+	number := func(field string, n int, without bool) int {
+		switch {
+		case n < 0 || n > maxDemanded:
+			err = fmt.Errorf("%s is %d, want 0 to %d", field, n, maxDemanded)
+		case without && n > 0:
+			err = fmt.Errorf("%s is %d, and it is to be demanded of none", field, n)
+		case without:
+			return 0
+		case n == 0:
+			return 1
+		}
+		return n
+	}
+	d = sigstore.Demands{
+		Logs: number("Logs", o.Logs, o.WithoutLogs), CTLogs: number("CTLogs", o.CTLogs, o.WithoutCT),
+		Times: number("Times", o.Times, false), Timestamps: o.RequireTimestamps,
+	}
+	return d, err
+}
+
+// check checks that the root holds what is demanded.
+func (i *instance) check() error {
+	d, times := i.demands, i.root.TimestampAuthorities()
+	if !d.Timestamps {
+		times += i.root.Logs()
+	}
+	for _, need := range []struct {
+		what       string
+		have, want int
+		hint       string
+	}{
+		{"certificate authorities", i.root.Authorities(), 1, ""},
+		{"transparency logs", i.root.Logs(), d.Logs, "; WithoutLogs demands none"},
+		{"logs of certificates", i.root.CTLogs(), d.CTLogs, "; WithoutCT demands none"},
+		{"authorities and logs that say times", times, d.Times, ""},
+	} {
+		if need.have < need.want {
+			return fmt.Errorf("the trust root has %d %s, want %d%s", need.have, need.what, need.want, need.hint)
+		}
+	}
+	return nil
+}
+
+// find finds the instance that settings name. Where there is one, they need not.
+func (a *Authority) find(name string) (*instance, error) {
+	if name == "" && len(a.instances) == 1 {
+		for _, i := range a.instances {
+			return i, nil
+		}
+	}
+	i := a.instances[name]
+	if i == nil {
+		return nil, fmt.Errorf("%w: instance is %.100q, want one of %q", ErrInvalid, name, slices.Sorted(maps.Keys(a.instances)))
+	}
+	return i, nil
+}
