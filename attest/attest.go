@@ -1,20 +1,36 @@
-// Package attest says, signed, how an image was built and what is known about
-// it.
+// Package attest signs statements about images and attaches them: how an image was
+// built, what it contains, what a scanner found.
 //
-// A [Predicate] is what is said; [NewStatement] binds it to subjects, the digests
-// that it is about; [Image] signs the statement and attaches it beside an image.
-// [Envelope] and [Bundle] sign a statement about anything else. [Claims] lists
-// what is attached to an image: claims, not facts, since nothing here verifies
-// them. That is the job of package verify.
+//	p, err := predicate.Parse("cyclonedx", bill)
+//	attached, err := attest.Image(ctx, store, digest, p, attest.Options{}, signer)
 //
-// Package predicate below this one has the predicates, package scan makes some of them from
-// scanners' reports. Package provenance makes SLSA provenance from real sources, package
-// steps records the steps of a build as in-toto links.
+// A [Predicate] is the content of a statement. The functions are:
+//
+//   - [NewStatement] binds a predicate to subjects, the digests that it is about.
+//   - [Image] signs a statement about an image and attaches it beside the image.
+//   - [Envelope] and [Bundle] sign a statement about anything else.
+//   - [Claims] lists the statements that are attached to an image.
+//   - [ParseStatement] reads one statement.
+//
+// Nothing here verifies a signature of others; package verify does. What Claims
+// returns may have been written by anyone who can write to the repository.
+//
+// Packages below this one make predicates:
+//
+//   - predicate holds their types,
+//   - scan reads the reports of vulnerability scanners,
+//   - provenance makes SLSA provenance from real sources,
+//   - steps records the steps of a build as in-toto links.
+//
+// # Limits
+//
+// A statement has 1 to [MaxSubjects] subjects and at most 128 MiB; see
+// Options.MaxBytes. A predicate nests at most 63 levels deep.
 //
 // # Concurrency
 //
-// All functions are safe for concurrent use. A predicate or statement must not
-// be changed while a function uses it.
+// All functions are safe for concurrent use. A caller must not change a predicate or
+// statement while a function uses it.
 //
 // # Sources
 //
@@ -40,9 +56,9 @@ import (
 // Errors of this package, for errors.Is. Errors of signers are those of package
 // sign, errors of the store those of package registry.
 var (
-	// ErrSubject: a statement is about nothing that can be identified.
+	// ErrSubject: a subject has no digest that could identify an artifact.
 	ErrSubject = errors.New("unusable subject")
-	// ErrStatement: a text is no in-toto statement.
+	// ErrStatement: a text is not an in-toto statement.
 	ErrStatement = errors.New("malformed statement")
 	// ErrOptions: the call contradicts itself, or lacks something.
 	ErrOptions = errors.New("wrong use")
@@ -50,59 +66,58 @@ var (
 	ErrTooLarge = errors.New("too large")
 )
 
-// Predicate is what a statement says about its subjects. It is written as
-// encoding/json marshals it, which must give an object, or as RawPredicate gives
-// it where it has that method.
+// Predicate is what a statement says about its subjects. Its text is that of
+// RawPredicate where it has this method, and otherwise that of encoding/json. The
+// text must be a JSON object.
 type Predicate interface {
 	// PredicateType is the absolute URI of its type.
 	PredicateType() string
 }
 
-// Validator is a Predicate that knows its specification. NewStatement asks it.
+// Validator is a Predicate that can check itself. NewStatement calls Validate.
 type Validator interface {
-	// Validate returns an error that is ErrInvalid and names what is wrong.
+	// Validate returns predicate.ErrInvalid, and names what is wrong.
 	Validate() error
 }
 
-// RawPredicate is a Predicate that is to be signed in exactly the text that it
-// has.
+// RawPredicate is a Predicate whose own text is signed, byte for byte.
 type RawPredicate interface {
-	// RawPredicate returns a JSON object. The caller does not change it.
+	// RawPredicate returns the text of a JSON object, which callers do not change.
 	RawPredicate() []byte
 }
 
 // Subject is one artifact that a statement is about.
 type Subject struct {
-	// Name tells it from other subjects for people; nothing rests on it.
+	// Name is for people. Nothing depends on it.
 	Name string `json:"name,omitempty"`
 	// Digest maps algorithms to lower-case hex: sha256, sha512, gitCommit and
 	// others (in-toto digest_set.md).
 	Digest map[string]string `json:"digest"`
-	// Annotations are more about the artifact. Empty: none.
+	// Annotations are further properties of the artifact. Empty: none.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Statement binds a predicate to subjects. It is neither signed nor verified.
 type Statement struct {
-	// Type is the version of the statement's own form.
+	// Type is the URI of the statement's version.
 	Type string `json:"_type"`
-	// Subjects are what it is about; at least one.
+	// Subjects are the artifacts that the statement is about; at least one.
 	Subjects []Subject `json:"subject"`
 	// PredicateType is an absolute URI.
 	PredicateType string `json:"predicateType"`
-	// Predicate is the exact text of a JSON object; in statements that others
-	// wrote it may be a string.
+	// Predicate is the exact text of a JSON object. In statements by other programs it
+	// may be a string.
 	Predicate json.RawMessage `json:"predicate"`
 }
 
 // MaxSubjects bounds the subjects of one statement.
 const MaxSubjects = intoto.MaxSubjects
 
-// NewStatement makes a statement (in-toto Statement v1). A predicate that can
-// validate itself must be valid. Errors are ErrInvalid and ErrSubject.
+// NewStatement makes a statement (in-toto Statement v1). A predicate that is a
+// [Validator] must be valid. Errors are predicate.ErrInvalid and [ErrSubject].
 func NewStatement(p Predicate, subjects ...Subject) (*Statement, error) {
 	if p == nil {
-		return nil, fmt.Errorf("%w: there is none", predicate.ErrInvalid)
+		return nil, fmt.Errorf("%w: no predicate is given", predicate.ErrInvalid)
 	}
 	if v, ok := p.(Validator); ok {
 		if err := v.Validate(); err != nil {
@@ -110,7 +125,7 @@ func NewStatement(p Predicate, subjects ...Subject) (*Statement, error) {
 		}
 	}
 	if u, err := url.Parse(p.PredicateType()); err != nil || !u.IsAbs() {
-		return nil, fmt.Errorf("%w: the type %.200q is no absolute URI", predicate.ErrInvalid, p.PredicateType())
+		return nil, fmt.Errorf("%w: the type is %.200q, want an absolute URI", predicate.ErrInvalid, p.PredicateType())
 	}
 	text, err := predicateText(p)
 	if err != nil {
@@ -143,7 +158,7 @@ func predicateText(p Predicate) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", predicate.ErrInvalid, err)
 	}
 	if v.Kind() != strictjson.Object {
-		return nil, fmt.Errorf("%w: it is no JSON object", predicate.ErrInvalid)
+		return nil, fmt.Errorf("%w: it is not a JSON object", predicate.ErrInvalid)
 	}
 	return v.Raw(), nil
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Claim is an attestation as it is attached. Nobody has verified it: whoever can
+// Claim is an attestation as it is attached. It is not verified: an attacker who can
 // write to the repository may have made it up.
 type Claim struct {
 	// Item is where it was found, and its bytes.
 	Item registry.Item
-	// Statement is what it says. Its Predicate is a part of the envelope; nil where Item
-	// has no Payload: WritePredicate has it.
+	// Statement is its content. Statement.Predicate shares memory with Envelope; it is nil
+	// where Item has no Payload, and WritePredicate writes it.
 	Statement *Statement
 	// Names is true where the statement names the image among its subjects.
 	Names bool
@@ -52,14 +52,13 @@ func (c *Claim) WriteEnvelope(w io.Writer) error {
 	return err
 }
 
-// Claims lists the attestations that are attached to subject: statements of any
-// predicate type but that of image signatures, in bundles and in cosign's .att
-// tag, whoever has signed them and with whatever. Nothing is verified; use
-// package verify to learn what counts.
+// Claims lists the attestations that are attached to subject, in bundles and in cosign's
+// .att tag, by any signer. Image signatures are not among them. Nothing is verified;
+// package verify says which of them count.
 //
-// An error beside a Claim says that this one piece, or place, could not be read
-// or is malformed; the sequence goes on, as that of registry.Evidence does. Attestations
-// above Limits.OpenAbove are read in memory that does not grow with them.
+// An error beside a Claim says that this one piece of evidence, or this one place, could
+// not be read or is malformed. The sequence goes on, as that of registry.Evidence does.
+// Attestations above Limits.OpenAbove are read in memory that does not grow with them.
 func Claims(ctx context.Context, r registry.Reader, subject name.Digest, limits registry.Limits) iter.Seq2[Claim, error] {
 	return func(yield func(Claim, error) bool) {
 		hash, err := registry.HashOf(subject)
@@ -114,8 +113,7 @@ func (c *Claim) openLarge(digest intoto.Digester) error {
 	return err
 }
 
-// open reads the claim's item. It leaves Statement nil where the item is a
-// signature.
+// open reads the claim's item. Statement stays nil where the item is a signature.
 func (c *Claim) open(digest intoto.Digester) error {
 	opened, err := evidence.Open(string(c.Item.Layer.MediaType), c.Item.Layer.Annotations, c.Item.Payload)
 	switch {

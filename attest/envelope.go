@@ -12,12 +12,12 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 )
 
-// defaultMaxBytes bounds a statement where the caller does not.
+// defaultMaxBytes is the limit where the caller gives none.
 const defaultMaxBytes = 128 << 20
 
-// ParseStatement reads the text of a statement, v1 or v0.1, strictly: what two
-// parsers could read differently is ErrStatement. Predicate is a part of text.
-// Nothing is verified.
+// ParseStatement reads the text of a statement, v1 or v0.1. JSON that two parsers could
+// read differently is ErrStatement. The result shares memory with text. Nothing is
+// verified.
 func ParseStatement(text []byte) (*Statement, error) {
 	s, err := intoto.Parse(text)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Statement) internal(version string) *intoto.Statement {
 	return out
 }
 
-// envelope is the statement, in the given version of its form, as yet unsigned.
+// envelope is the statement in the given version, not yet signed.
 func (s *Statement) envelope(version string, maxBytes int64) (*dsse.Envelope, error) {
 	if maxBytes <= 0 {
 		maxBytes = defaultMaxBytes
@@ -59,15 +59,15 @@ func (s *Statement) envelope(version string, maxBytes int64) (*dsse.Envelope, er
 		size += int64(len(p))
 	}
 	if size > maxBytes {
-		return nil, fmt.Errorf("%w: the statement has %d bytes, more than %d", ErrTooLarge, size, maxBytes)
+		return nil, fmt.Errorf("%w: the statement has %d bytes, and MaxBytes is %d", ErrTooLarge, size, maxBytes)
 	}
 	return dsse.New(dsse.PayloadTypeInToto, parts...), nil
 }
 
-// Envelope signs a statement and returns a DSSE envelope (JSON) with one
-// signature for each signer's key, for statements that are not attached to an
-// image. Every signature is verified before it is returned. The limit is 128
-// MiB. Errors are ErrOptions, ErrTooLarge, sign.ErrSigner and sign.ErrKey.
+// Envelope signs a statement that is not attached to an image. It returns a DSSE
+// envelope in JSON, with one signature for each signer's key. Every signature is
+// verified before it is returned. The limit is 128 MiB. Errors are [ErrOptions],
+// [ErrTooLarge], sign.ErrSigner and sign.ErrKey.
 func Envelope(ctx context.Context, s *Statement, signers ...sign.Signer) ([]byte, error) {
 	checked, err := checkSigners(signers)
 	if err != nil {
@@ -91,8 +91,8 @@ func Envelope(ctx context.Context, s *Statement, signers ...sign.Signer) ([]byte
 	return text.Bytes(), nil
 }
 
-// Bundle is Envelope for one signer, and returns a Sigstore bundle v0.3, as
-// cosign attest-blob writes it.
+// Bundle signs a statement as [Envelope] does, with one signer. It returns a Sigstore
+// bundle v0.3, as cosign attest-blob writes it.
 func Bundle(ctx context.Context, s *Statement, by sign.Signer) ([]byte, error) {
 	checked, err := checkSigners([]sign.Signer{by})
 	if err != nil {

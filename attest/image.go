@@ -21,17 +21,21 @@ import (
 // Options say how an image is attested. The zero value attaches one bundle for
 // each signer.
 type Options struct {
-	// Formats are written for each signer: registry.FormatBundle and
-	// registry.FormatEnvelope (cosign's .att tag, which cosign before v2.6
-	// reads; its statements are of the form v0.1). Empty: the bundle alone, or the
-	// .att tag alone where the registry can hold no bundles (registry.ErrNoBundles).
+	// Formats are written for each signer: registry.FormatBundle, and
+	// registry.FormatEnvelope for cosign before v2.6, which reads its .att tag and
+	// statements v0.1. Empty: the bundle alone, or the .att tag alone where the registry
+	// can hold no bundles (registry.ErrNoBundles).
 	Formats []registry.Format
-	// Replace removes what the same signers have attested about this digest
-	// before with the same predicate type, in any format, once the new
-	// attestation is there. What carries another signer's signature stays, and so
-	// does what is the new attestation, byte for byte. Where more is attached than
-	// Limits allow to be read, what was read is replaced, and Attached.Superseded
-	// says so. False: earlier attestations stay beside the new one.
+	// Replace removes earlier attestations by the same signers, about this digest and
+	// with this predicate type, in any format. They are removed once the new
+	// attestation is attached.
+	//
+	//   - An envelope with another signer's signature stays.
+	//   - An attestation that equals the new one byte for byte stays.
+	//   - Where Limits do not allow all evidence to be read, only what was read is
+	//     replaced, and Attached.Superseded says so.
+	//
+	// False: earlier attestations stay beside the new one.
 	Replace bool
 	// EvidenceRepository is the repository that attestations are written to, and that
 	// Replace removes them from: cosign's COSIGN_REPOSITORY. Verifiers must be told of
@@ -40,31 +44,31 @@ type Options struct {
 	// SubjectName is the name of the image in the statement. Empty: its
 	// repository, as cosign writes it.
 	SubjectName string
-	// Subjects are further ones that the statement is about. It is attached to
-	// the image only. Empty: none.
+	// Subjects are further subjects of the statement, which is attached to the image
+	// only. Empty: none.
 	Subjects []Subject
-	// MaxBytes bounds the statement. Zero: 128 MiB. Verifiers pass over
-	// evidence larger than their registry.Limits.MaxPayloadBytes, by default 32
-	// MiB; what is written is a third larger than the statement.
+	// MaxBytes is the limit of the statement. Zero: 128 MiB. The envelope is a third
+	// larger than the statement. Verifiers pass over evidence larger than their
+	// registry.Limits.MaxPayloadBytes, by default 32 MiB.
 	MaxBytes int64
 	// Limits bound the evidence that is read for Replace. Zero: the defaults.
 	Limits registry.Limits
-	// Now gives the time written into org.opencontainers.image.created, which
-	// is not signed. Nil: time.Now.
+	// Now gives the time for org.opencontainers.image.created, which is not signed.
+	// Nil: time.Now.
 	Now func() time.Time
 }
 
-// Attached says what was attested and where it is.
+// Attached is the result of Image: what was attested, and where it is.
 type Attached struct {
 	// Digest is the image that the statement is about.
 	Digest name.Digest `json:"digest"`
-	// PredicateType is what was said about it.
+	// PredicateType is the URI of the predicate's type.
 	PredicateType string `json:"predicateType"`
 	// Attestations has one entry for each signer and format.
 	Attestations []Attestation `json:"attestations"`
-	// Superseded lists what Options.Replace found, but for what is the new
-	// attestation itself: keys such as Ed25519 and RSA sign an unchanged statement
-	// with the same bytes.
+	// Superseded lists the earlier attestations that Options.Replace found. One that
+	// equals the new attestation is not listed: Ed25519 and RSA keys sign an unchanged
+	// statement with the same bytes.
 	Superseded []Superseded `json:"superseded,omitempty"`
 }
 
@@ -72,36 +76,36 @@ type Attached struct {
 type Attestation struct {
 	// KeyID is the SHA-256 of the signer's SubjectPublicKeyInfo, in hex.
 	KeyID string `json:"keyId"`
-	// Format is how it is stored, Evidence the manifest that carries it, and
-	// Size its bytes there.
+	// Format is how it is stored, Evidence the manifest that carries it, and Size the
+	// bytes of the layer.
 	Format   registry.Format `json:"format"`
 	Evidence name.Digest     `json:"evidence"`
 	Size     int64           `json:"size"`
 }
 
-// Superseded is an earlier attestation of one of the signers. One without KeyID says
-// of a place that there may be more in it.
+// Superseded is an earlier attestation of one of the signers. An entry without KeyID
+// stands for a place that may hold more than could be read; Reason says why.
 type Superseded struct {
 	KeyID    string          `json:"keyId"`
 	Format   registry.Format `json:"format"`
 	Evidence name.Digest     `json:"evidence"`
-	// Removed is true where it is no longer attached. Where it is false, Reason
-	// says why; verifiers still see it beside the new one.
+	// Removed is true where it is no longer attached. Otherwise Reason says why, and
+	// verifiers still see it beside the new one.
 	Removed bool   `json:"removed"`
 	Reason  string `json:"reason,omitempty"`
 }
 
-// Image states p about subject, signs the statement with every signer, attaches
-// it beside the image in every format asked for, and reads it back.
+// Image states p about subject, signs the statement with every signer, attaches it
+// beside the image in every format asked for, and reads it back.
 //
-// Each signer's attestation is a piece of evidence of its own, so that one
-// signer's can be replaced without the other's. Signatures are verified before
-// they are attached. Attesting twice attaches two statements; see
-// Options.Replace. A large predicate is held twice: as given, and as it is
-// signed.
+//   - Each signer's attestation is a separate piece of evidence. One can be replaced
+//     without the other.
+//   - Signatures are verified before they are attached.
+//   - Attesting twice attaches two statements; see Options.Replace.
+//   - A large predicate is held in memory twice: as given, and as it is signed.
 //
-// With an error, attestations may have been added for some of the signers and
-// formats. Errors are predicate.ErrInvalid, ErrSubject, ErrOptions, ErrTooLarge, those
+// After an error, attestations may be attached for some of the signers and formats.
+// Errors are predicate.ErrInvalid, [ErrSubject], [ErrOptions], [ErrTooLarge], and those
 // of package sign, of registry.Attach and of the context.
 func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Predicate, o Options, signers ...sign.Signer) (*Attached, error) {
 	j, err := newJob(repo, subject, p, o, signers)
@@ -123,7 +127,7 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, p Pred
 		return nil, err
 	}
 	for _, err := range unread {
-		result.Superseded = append(result.Superseded, Superseded{Reason: "there may be more than could be looked at: " + err.Error()})
+		result.Superseded = append(result.Superseded, Superseded{Reason: "there may be more than could be read: " + err.Error()})
 	}
 	return result, nil
 }
@@ -150,7 +154,7 @@ func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, s
 	}
 	for i, f := range o.Formats {
 		if f != registry.FormatBundle && f != registry.FormatEnvelope || slices.Contains(o.Formats[:i], f) {
-			return nil, fmt.Errorf("%w: format %.40q is unknown for attestations, or given twice", ErrOptions, f)
+			return nil, fmt.Errorf("%w: format %.40q is given twice, or attestations are not written in it", ErrOptions, f)
 		}
 	}
 	if o.SubjectName == "" {
@@ -165,7 +169,7 @@ func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, s
 		return nil, err
 	}
 	if statement.PredicateType == intoto.PredicateSignature {
-		return nil, fmt.Errorf("%w: %s makes a statement an image's signature; use package sign", ErrOptions, intoto.PredicateSignature)
+		return nil, fmt.Errorf("%w: the type %s is that of image signatures; use package sign", ErrOptions, intoto.PredicateSignature)
 	}
 	return &job{store: store, subject: subject, hash: hash, o: o, signers: checked, statement: statement}, nil
 }
@@ -229,7 +233,7 @@ func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation,
 	return made, nil
 }
 
-// item signs the envelope with one key and makes of it what is attached.
+// item signs the envelope with one key, and makes the item that is attached.
 func (j *job) item(ctx context.Context, format registry.Format, envelope *dsse.Envelope, by signer.Checked) (registry.Item, error) {
 	sig, err := by.SignChecked(ctx, envelope.PAE())
 	if err != nil {

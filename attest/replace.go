@@ -14,7 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// previous is an attestation that one of the signers has made before.
+// previous is an earlier attestation of one of the signers.
 type previous struct {
 	item registry.Item
 	by   signer.Checked
@@ -22,14 +22,14 @@ type previous struct {
 	shared bool
 }
 
-// previous finds what the signers have said about the image with the same
-// predicate type, by their verified signatures. What cannot be read is an error.
-// Where there is more than is read, what an attacker has attached keeps no signer
-// from attesting: the places that were not read to their end are unread.
+// previous finds the earlier attestations of the signers about the image, with the same
+// predicate type, by their verified signatures. Evidence that cannot be read is an
+// error. A place that holds more than the limits allow is listed in unread instead: an
+// attacker who floods the place must not keep a signer from attesting.
 func (j *job) previous(ctx context.Context) (found []previous, unread []error, err error) {
 	limits := j.o.Limits
 	if largest := 2 * max(j.o.MaxBytes, defaultMaxBytes); limits.MaxPayloadBytes == 0 {
-		// What Image has written before, Replace must be able to read.
+		// Replace must be able to read everything that Image writes.
 		limits.MaxPayloadBytes, limits.MaxTotalBytes = largest, max(limits.MaxTotalBytes, 4*largest)
 	}
 	for item, err := range registry.Evidence(ctx, j.store, j.evidenceAt(), limits, registry.PlaceAttestationTag, registry.PlaceReferrers) {
@@ -58,7 +58,7 @@ func (j *job) previous(ctx context.Context) (found []previous, unread []error, e
 // evidenceAt is the image in the repository that holds the evidence about it.
 func (j *job) evidenceAt() name.Digest { return registry.EvidenceIn(j.o.EvidenceRepository, j.subject) }
 
-// isPrevious reports whether an item is what one of the signers has said before. An
+// isPrevious reports whether an item is an earlier attestation of one of the signers. An
 // error says that the context has ended.
 func (j *job) isPrevious(ctx context.Context, item registry.Item) (_ previous, is bool, err error) {
 	if item.Format != registry.FormatBundle && item.Format != registry.FormatEnvelope {
@@ -89,17 +89,17 @@ func (j *job) isPrevious(ctx context.Context, item registry.Item) (_ previous, i
 // written is a piece of evidence that was attached just now.
 type written struct{ manifest, layer v1.Hash }
 
-// isWritten reports whether evidence that was there before is the new one itself:
-// by some keys a statement that has not changed is signed with the same bytes.
-// Manifests at a tag change with every layer, and there the layer tells.
+// isWritten reports whether earlier evidence is the new one: some keys sign an unchanged
+// statement with the same bytes. Manifests at a tag change with every layer, so there
+// the layer is compared.
 func (j *job) isWritten(item registry.Item) bool {
 	return slices.ContainsFunc(j.written, func(w written) bool {
 		return w.manifest == item.Manifest.Digest || item.Place != registry.PlaceReferrers && w.layer == item.Layer.Digest
 	})
 }
 
-// remove detaches what the new attestation supersedes. What cannot be removed
-// is reported and no error: the new attestation is there.
+// remove detaches the earlier attestations. One that cannot be removed is reported, and
+// is not an error: the new attestation is attached.
 func (j *job) remove(ctx context.Context, all []previous) (done []Superseded, err error) {
 	for _, e := range all {
 		if j.isWritten(e.item) {

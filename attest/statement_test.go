@@ -68,8 +68,8 @@ func TestStatementsByNobodyOrBeyondTheLimitAreNotSigned(t *testing.T) {
 		by   sign.Signer
 		want error
 	}{
-		"by somebody":      {small, by, nil},
-		"by nobody":        {small, nil, attest.ErrOptions},
+		"by a key":         {small, by, nil},
+		"by no key":        {small, nil, attest.ErrOptions},
 		"by who fails":     {small, failing, sign.ErrSigner},
 		"beyond the limit": {&large, by, attest.ErrTooLarge},
 	} {

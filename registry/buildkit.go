@@ -184,7 +184,7 @@ func (g *gatherer) describedBy(entry v1.Descriptor, images map[v1.Hash]bool) (v1
 	case mediaType != oci.MediaTypeManifest && mediaType != oci.MediaTypeDockerManifest:
 		return v1.Hash{}, g.malformed(ref, "an attestation of media type "+mediaType)
 	case entry.Platform == nil || entry.Platform.OS != platformOfNothing || entry.Platform.Architecture != platformOfNothing:
-		return v1.Hash{}, g.malformed(ref, "an attestation whose platform is not unknown/unknown, so that it might be run")
+		return v1.Hash{}, g.malformed(ref, "an attestation that might be run: its platform is not unknown/unknown")
 	case err != nil:
 		return v1.Hash{}, g.malformed(ref, "an attestation that does not say what it is about")
 	case !images[about]:

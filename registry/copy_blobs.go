@@ -2,7 +2,7 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
+
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -168,7 +168,10 @@ func (c *copyBlobs) blame(ctx context.Context, d v1.Descriptor, refused error) e
 		return sourceError{err}
 	}
 	defer func() { _ = body.Close() }() // only read from
-	sum := sha256.New()
+	sum, err := v1.Hasher(d.Digest.Algorithm)
+	if err != nil {
+		return err
+	}
 	n, err := io.Copy(sum, io.LimitReader(body, d.Size+1))
 	switch {
 	case err != nil:

@@ -453,13 +453,13 @@ func inline(d v1.Descriptor) bool {
 	if len(d.Data) == 0 || int64(len(d.Data)) != d.Size {
 		return false
 	}
-	return oci.Digest(d.Data) == d.Digest
+	return oci.Holds(d.Digest, d.Data)
 }
 
 // ReadBlob reads a whole blob of a known size and checks it against its digest, also
 // if the Reader does not. A blob of another size is ErrTooLarge or ErrDigestMismatch.
 func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byte, error) {
-	want, err := HashOf(ref)
+	want, err := BlobHashOf(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -478,7 +478,7 @@ func ReadBlob(ctx context.Context, r Reader, ref name.Digest, size int64) ([]byt
 	case err != nil:
 		return nil, err
 	}
-	if oci.Digest(data) != want {
+	if !oci.Holds(want, data) {
 		return nil, fail(ErrDigestMismatch, nil)
 	}
 	return data, nil

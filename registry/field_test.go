@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -341,4 +343,28 @@ func TestAttack_E12_AnEntryWithAPlatformKeepsNoBundleOut(t *testing.T) {
 	if words, _ := gather(context.Background(), h.client, h.image, registry.Limits{}); len(words) != 2 {
 		t.Errorf("%v", words)
 	}
+}
+
+// Every byte of a blob counts, whatever the algorithm of its digest.
+func TestCopy_BlobsMayHaveSHA512Digests(t *testing.T) {
+	from := host(t, registrytest.Options{}, remote.Options{})
+	layer, config := []byte("a layer"), []byte("{}")
+	sum := sha512.Sum512(layer)
+	digest := "sha512:" + hex.EncodeToString(sum[:])
+	must(t, from.client.PushBlob(t.Context(), from.repo.Digest(digest), int64(len(layer)), opener(layer)))
+	pushBlob(t, from.client, from.repo, config)
+	text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":%q},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":%d,"digest":%q}]}`,
+		manifestType, hashOf("{}"), len(layer), digest)
+	push(t, from.client, from.repo.Tag("sha512"), mustManifest(t, manifestType, []byte(text)))
+	dst, _ := newLayout(t)
+	_, err := registry.Copy(t.Context(), from.client, from.repo.Tag("sha512"), dst, dst.Tag("v1"), registry.CopyOptions{})
+	must(t, err)
+	got, err := registry.ReadBlob(t.Context(), dst, dst.Repository().Digest(digest), int64(len(layer)))
+	if err != nil || string(got) != string(layer) {
+		t.Errorf("%q, %v", got, err)
+	}
+	from.PutBlobAs("team/app", digest, []byte("A layer"))
+	other, _ := newLayout(t)
+	_, err = registry.Copy(t.Context(), from.client, from.repo.Tag("sha512"), other, other.Tag("v1"), registry.CopyOptions{})
+	wantError(t, "another layer", err, registry.ErrDigestMismatch)
 }

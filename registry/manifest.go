@@ -21,7 +21,18 @@ func written(mediaType string, document any) Manifest {
 	return describe(mediaType, data)
 }
 
-// HashOf returns the digest that ref names. A name.Digest can hold any algorithm; only
+// BlobHashOf returns the digest of the blob that ref names: sha256 or sha512, in
+// lower-case hex digits. Other digests are ErrReference.
+func BlobHashOf(ref name.Digest) (v1.Hash, error) {
+	h, err := v1.NewHash(ref.DigestStr())
+	if err != nil || h.Algorithm != "sha256" && h.Algorithm != "sha512" {
+		return v1.Hash{}, &Error{Op: "read digest of", Ref: text(ref), Kind: ErrReference,
+			Detail: "only sha256 and sha512 digests of blobs are supported, in lower-case hex digits"}
+	}
+	return h, nil
+}
+
+// HashOf returns the digest of the manifest that ref names. A name.Digest can hold any algorithm; only
 // sha256 with 64 lower-case hex digits is supported. Other digests are ErrReference.
 func HashOf(ref name.Digest) (v1.Hash, error) {
 	h, err := v1.NewHash(ref.DigestStr())

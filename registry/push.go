@@ -58,7 +58,7 @@ func (p *pushing) PushManifest(ctx context.Context, ref name.Reference, m Manife
 }
 
 func (p *pushing) PushBlob(ctx context.Context, ref name.Digest, size int64, open func() (io.ReadCloser, error)) error {
-	h, err := HashOf(ref)
+	h, err := BlobHashOf(ref)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,8 @@ type Writer interface {
 	// HasBlob reports whether the repository holds the blob.
 	HasBlob(ctx context.Context, ref name.Digest) (bool, error)
 
-	// PushBlob stores a blob of exactly size bytes that hash to ref's digest;
+	// PushBlob stores a blob of exactly size bytes that hash to ref's digest, which
+	// may be sha256 or sha512;
 	// other content is refused with ErrDigestMismatch and not stored. open is
 	// called once per attempt. Pushing what is already there is not an error.
 	PushBlob(ctx context.Context, ref name.Digest, size int64, open func() (io.ReadCloser, error)) error

@@ -27,13 +27,12 @@ var (
 // KeyError says why a key, or the file that should hold one, is unusable. It wraps
 // ErrKey, and holds no part of the key. Its fields are
 //
-//   - Kind, a stable string for what was found:
-//     "empty", "file-size", "unknown-format", "damaged", "several",
-//     "private-key" or "public-key" (the other one of a pair),
-//     "certificate", "certificate-request", "pkcs7", "pkcs12", "der", "openssh",
-//     "openpgp", "jwk", "foreign-format", "encryption",
-//     and for keys themselves "no-key", "algorithm", "curve", "rsa-size",
-//     "rsa-exponent", "weak-point"
+//   - Kind, a stable string for what was found.
+//     Files: "empty", "file-size", "unknown-format", "damaged", "several".
+//     The other key of a pair: "private-key", "public-key".
+//     Other formats: "certificate", "certificate-request", "pkcs7", "pkcs12", "der",
+//     "openssh", "openpgp", "jwk", "foreign-format", "encryption".
+//     Keys: "no-key", "algorithm", "curve", "rsa-size", "rsa-exponent", "weak-point".
 //   - Detail, a description for people
 //   - Advice, what a person can do about it, or ""
 type KeyError = sigkey.Error

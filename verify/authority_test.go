@@ -343,7 +343,7 @@ func TestAttack_T11_IdentitiesThatMatchAnybodyOrNobodyAreRefused(t *testing.T) {
 	linked := map[string]policy.Authority{"house": newHouseCA(t)}
 	a := newPerson(t)
 	for name, x := range map[string]struct{ old, new, says string }{
-		"settings of nobody":   {"settings: {address: jane@house.example}", "settings: {}", "want address"},
+		"settings of no one":   {"settings: {address: jane@house.example}", "settings: {}", "want address"},
 		"unknown setting":      {"address: jane@house.example", "address: j, regex: '.*'", "want address"},
 		"authority not linked": {"authority: house", "authority: fulcio", "not linked"},
 		"no authority":         {"authority: house, ", "", "authority"},
@@ -418,7 +418,7 @@ func TestAttack_E9_IdentitiesThatCannotCountUseUpNoChecks(t *testing.T) {
 	text := strings.Replace(identityPolicy, "roles:\n", many.String()+"roles:\n", 1)
 	ends := time.Now().Add(time.Hour)
 	for range 20 {
-		w.attach(w.image, w.certified(newHouseCA(t).issue(t, jane, "nobody@house.example", ends), jane))
+		w.attach(w.image, w.certified(newHouseCA(t).issue(t, jane, "mallory@house.example", ends), jane))
 	}
 	w.attach(w.image, w.certified(ca.issue(t, jane, "jane@house.example", ends), jane))
 	if _, err := w.judgedBy(ca, text, a); err != nil {
@@ -464,7 +464,7 @@ func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := ca.issue(t, carrier, "nobody@house.example", time.Now().Add(time.Hour))
+	cert := ca.issue(t, carrier, "mallory@house.example", time.Now().Add(time.Hour))
 	byCertificate := bundleOf(`{"mediaType":"` + bundleType + `","verificationMaterial":{"certificate":{"rawBytes":"` + base64.StdEncoding.EncodeToString(cert) + `"}},"dsseEnvelope":` +
 		string(envelope(t, dsse.PayloadTypeInToto, payload, carrier)) + `}`)
 	for _, item := range []registry.Item{bundleItem(t, dsse.PayloadTypeInToto, payload, carrier), byCertificate} {

@@ -89,7 +89,7 @@ func TestWhatIsNoSignatureOfAFileIsToldForWhatItIs(t *testing.T) {
 	certificate := func(bundle []byte) []byte {
 		return bytes.Replace(bundle, []byte(`"publicKey":{"hint":""}`), []byte(`"certificate":{"rawBytes":"AQI="}`), 1)
 	}
-	bytewise := overBytes([]byte(hello), []byte("made by nobody"), "")
+	bytewise := overBytes([]byte(hello), []byte("made by no key"), "")
 	stated := func(payloadType, payload string) []byte {
 		return bundleItem(t, payloadType, payload, people[0]).Payload
 	}
@@ -102,7 +102,7 @@ func TestWhatIsNoSignatureOfAFileIsToldForWhatItIs(t *testing.T) {
 		"another document":             {[]byte("{}"), verify.ReasonMalformed},
 		"by a certificate":             {certificate(bytewise), verify.ReasonCertificate},
 		"a statement by a certificate": {certificate(good), verify.ReasonCertificate},
-		"a signature of nobody":        {bytewise, verify.ReasonUntrustedKey},
+		"a signature of no key":        {bytewise, verify.ReasonUntrustedKey},
 		"a payload of another type":    {stated("application/vnd.example+json", statement(intoto.PredicateSignature, helloSubject)), verify.ReasonWrongType},
 		"signed, and no statement":     {stated(dsse.PayloadTypeInToto, "garbage"), verify.ReasonMalformed},
 		"signed, and an attestation":   {stated(dsse.PayloadTypeInToto, statement("https://slsa.dev/provenance/v1", helloSubject)), verify.ReasonWrongType},
@@ -186,8 +186,8 @@ func TestChecksOfAFilesSignaturesAreBounded(t *testing.T) {
 	stated := fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"publicKey":{}},"dsseEnvelope":{"payloadType":%q,"payload":%q,"signatures":[{"sig":"AQI="}]}}`,
 		bundleType, dsse.PayloadTypeInToto, base64.StdEncoding.EncodeToString([]byte(statement(intoto.PredicateSignature, helloSubject))))
 	for label, bundle := range map[string][]byte{
-		"of bytes, for no key":     overBytes([]byte(hello), []byte("made by nobody"), ""),
-		"of bytes, for that key":   overBytes([]byte(hello), []byte("made by nobody"), key.Hint()),
+		"of bytes, for no key":     overBytes([]byte(hello), []byte("made by no key"), ""),
+		"of bytes, for that key":   overBytes([]byte(hello), []byte("made by no key"), key.Hint()),
 		"of a statement, for none": stated,
 	} {
 		v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{by.key}, Threshold: 1}.Policy(), verify.Options{})

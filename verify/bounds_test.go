@@ -34,7 +34,7 @@ import (
 func TestAttack_E9_SignatureChecksOfOneJudgementAreBounded(t *testing.T) {
 	image := newWorld(t).image
 	text := statement(intoto.PredicateSignature, about(image))
-	forged := fmt.Sprintf(`{"sig":%q}`, base64.StdEncoding.EncodeToString([]byte("made by nobody")))
+	forged := fmt.Sprintf(`{"sig":%q}`, base64.StdEncoding.EncodeToString([]byte("made by no key")))
 	flood := piece{"64 signatures of no key", ".att", registry.Item{
 		Layer: v1.Descriptor{MediaType: "application/vnd.dsse.envelope.v1+json"},
 		Payload: fmt.Appendf(nil, `{"payloadType":%q,"payload":%q,"signatures":[%s]}`, dsse.PayloadTypeInToto,
@@ -267,7 +267,7 @@ func TestAttack_T10_ChecksOfLinksAreBounded(t *testing.T) {
 	if err := json.Unmarshal(l.link(l.stranger, nil), &e); err != nil {
 		t.Fatal(err)
 	}
-	forged := map[string]any{"keyid": "", "sig": base64.StdEncoding.EncodeToString([]byte("made by nobody"))}
+	forged := map[string]any{"keyid": "", "sig": base64.StdEncoding.EncodeToString([]byte("made by no key"))}
 	var signatures []any
 	for range dsse.MaxSignatures {
 		signatures = append(signatures, forged)

@@ -12,11 +12,11 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// judgeBill looks for packages and licences that are denied. What it cannot read
+// judgeBill looks for packages and licences that are denied. A part that cannot be read
 // could hold either, and is denied too.
-func (a attestation) judgeBill(document *predicate.Document) *problem {
+func (a attestation) judgeBill(d document) *problem {
 	if len(a.DenyPackages) > 0 {
-		all, err := readBill(document, billPackages)
+		all, err := readBill(d, billPackages)
 		if p := a.judgePackages(all); p != nil {
 			return p
 		}
@@ -25,7 +25,7 @@ func (a attestation) judgeBill(document *predicate.Document) *problem {
 		}
 	}
 	if len(a.DenyLicenses) > 0 {
-		all, err := readBill(document, billLicenses)
+		all, err := readBill(d, billLicenses)
 		if p := a.judgeLicenses(all); p != nil {
 			return p
 		}
@@ -65,18 +65,18 @@ type listed struct {
 	purls, licenses []string
 }
 
-// is reports whether the package has a name, or a package URL apart from version,
-// qualifiers and subpath.
+// is reports whether the package has this name, or this package URL apart from
+// version, qualifiers and subpath.
 func (p listed) is(denied string) bool {
 	return slices.Contains(p.names, denied) || slices.ContainsFunc(p.purls, func(u string) bool { return purl.Plain(u) == purl.Canonical(denied) })
 }
 
-// hasLicense reports whether an identifier stands anywhere in the package's licences.
+// hasLicense reports whether an identifier is anywhere in the package's licences.
 func (p listed) hasLicense(id string) bool {
 	return slices.ContainsFunc(p.licenses, func(text string) bool { return license.Holds(text, id) })
 }
 
-// billPart is what of a bill is read. The other part may be of any form.
+// billPart is the part of a bill that is read. The other part may be of any form.
 type billPart int
 
 const (
@@ -85,7 +85,7 @@ const (
 )
 
 // bill reads one part of an SPDX 2.x or CycloneDX document. It keeps the first error:
-// a member that is not of the type that its format gives it.
+// a member that does not have the type that its format gives it.
 //
 // Sources: SPDX 2.3, schemas/spdx-schema.json; CycloneDX 1.2 to 1.7,
 // schema/bom-1.N.schema.json.
@@ -95,15 +95,15 @@ type bill struct {
 	all  []listed
 }
 
-func readBill(document *predicate.Document, part billPart) ([]listed, error) {
-	if spdx, ok := document.Value().(*predicate.SPDX); ok && !strings.HasPrefix(spdx.Version, "2.") {
-		return nil, fmt.Errorf("it is SPDX %s; denyPackages and denyLicenses need SPDX 2 or CycloneDX", spdx.Version)
+// keptOfBill is how deep a bill is parsed at once: its lists. Elements are parsed one by
+// one, since a large image has more files than a document may have values.
+const keptOfBill = 2
+
+func readBill(d document, part billPart) ([]listed, error) {
+	if err := d.billVersion(); err != nil {
+		return nil, err
 	}
-	root, err := strictjson.ParseShallow(document.RawPredicate(), keptOfBill)
-	if err == nil && root.Kind() == strictjson.String { // as cosign attest --type spdx writes it
-		text, _ := root.StrBytes()
-		root, err = strictjson.ParseShallow(text, keptOfBill)
-	}
+	root, err := strictjson.Unfold(d.root, keptOfBill)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +112,26 @@ func readBill(document *predicate.Document, part billPart) ([]listed, error) {
 	return b.all, b.err
 }
 
-// keptOfBill is how deep a bill is parsed at once: its lists. What stands in a list is
-// parsed by itself, since a large image has more files than a document may have values.
-const keptOfBill = 2
+// billVersion refuses versions whose members for packages and licences are not known.
+func (d document) billVersion() error {
+	name, versions := "specVersion", []string{"1.2", "1.3", "1.4", "1.5", "1.6", "1.7"}
+	switch {
+	case d.tagValue:
+		return fmt.Errorf("it is SPDX in tag-value syntax; denyPackages and denyLicenses need JSON")
+	case d.is(predicate.TypeSPDX):
+		name, versions = "spdxVersion", []string{"SPDX-2.2", "SPDX-2.3"}
+	}
+	if version, _ := d.at(name).text(); !slices.Contains(versions, version) {
+		return fmt.Errorf("%s is %s; denyPackages and denyLicenses need one of %s", name, d.at(name).shown(), strings.Join(versions, ", "))
+	}
+	return nil
+}
 
 func (b *bill) document(root strictjson.Value) {
 	b.object("the document", root, "packages", "components", "services", "metadata")
+	if root.Get("Data").Exists() {
+		b.fail("the document", "has a second document in Data")
+	}
 	metadata := root.Get("metadata")
 	if metadata.Exists() {
 		b.object("metadata", metadata, "component")

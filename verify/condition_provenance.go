@@ -4,135 +4,115 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/uri"
 )
 
-// provenanceView is what both versions of provenance say.
-type provenanceView struct {
-	builder, buildType string
-	// sources are the repositories that the build was, or may have been, started
-	// from.
-	sources    []predicate.GitSource
-	parameters map[string]any
-	// unreadable says that there are parameters, in a form that has no names.
-	unreadable bool
-	finished   time.Time
+// provenance is SLSA provenance, with the paths at which its version has what
+// conditions read.
+//
+// Sources: SLSA v1.0, provenance.md; SLSA v0.2, provenance/v0.2.md.
+type provenance struct {
+	document
+	builder, buildType, parameters, started, finished string
+	// v02 says that the version is v0.2.
+	v02 bool
 }
 
-// viewProvenance reads what matters.
-func viewProvenance(v any) provenanceView {
-	switch p := v.(type) {
-	case *predicate.Provenance:
-		view := provenanceView{
-			builder: p.RunDetails.Builder.ID, buildType: p.BuildDefinition.BuildType, sources: p.Sources(), parameters: p.BuildDefinition.ExternalParameters,
+func newProvenance(d document) provenance {
+	if d.is(predicate.TypeProvenance02) {
+		return provenance{
+			document: d, v02: true, builder: "builder.id", buildType: "buildType", parameters: "invocation.parameters",
+			started: "metadata.buildStartedOn", finished: "metadata.buildFinishedOn",
 		}
-		if m := p.RunDetails.Metadata; m != nil && m.FinishedOn != nil {
-			view.finished = *m.FinishedOn
-		} else if m != nil && m.StartedOn != nil {
-			view.finished = *m.StartedOn
-		}
-		return view
-	case *predicate.Provenance02:
-		view := provenanceView{builder: p.Builder.ID, buildType: p.BuildType, sources: p.Sources()}
-		if m := p.Metadata; m != nil && m.BuildFinishedOn != nil {
-			view.finished = *m.BuildFinishedOn
-		} else if m != nil && m.BuildStartedOn != nil {
-			view.finished = *m.BuildStartedOn
-		}
-		if i := p.Invocation; i != nil {
-			var known bool
-			view.parameters, known = i.Parameters.(map[string]any)
-			view.unreadable = i.Parameters != nil && !known
-		}
-		return view
 	}
-	return provenanceView{}
-}
-
-// hidesParameters reports whether provenance v0.2 has null where the parameters are to
-// be. In v1 they are required, and null is none.
-func hidesParameters(v any, text []byte) bool {
-	if _, is := v.(*predicate.Provenance02); !is {
-		return false
+	return provenance{
+		document: d, builder: "runDetails.builder.id", buildType: "buildDefinition.buildType", parameters: "buildDefinition.externalParameters",
+		started: "runDetails.metadata.startedOn", finished: "runDetails.metadata.finishedOn",
 	}
-	root, err := strictjson.Parse(text)
-	invocation := root.Get("invocation")
-	return err != nil || invocation.Kind() == strictjson.Null || invocation.Get("parameters").Kind() == strictjson.Null
 }
 
-func (a attestation) judgeProvenance(v provenanceView, c *circumstances) *problem {
-	for _, x := range []struct {
-		reason Reason
-		name   string
-		want   []string
-		got    string
-	}{
-		{ReasonBuilder, "builder", a.Builder, v.builder},
-		{ReasonBuildType, "build type", a.BuildType, v.buildType},
+func (a attestation) judgeProvenance(d provenance, c *circumstances) (stated moment, p *problem) {
+	stated = d.at(d.finished).moment().or(d.at(d.started).moment())
+	for _, judge := range []func(provenance, *circumstances) *problem{
+		a.judgeBuilder, a.judgeBuildType, a.judgeSources, a.judgeParameters,
 	} {
-		if len(x.want) > 0 && !slices.Contains(x.want, x.got) {
-			return problemf(x.reason, "its %s is %q", x.name, x.got)
+		if p := judge(d, c); p != nil {
+			return stated, p
 		}
 	}
-	if p := a.judgeSources(v.sources); p != nil {
-		return p
+	if a.BuiltAfter.IsZero() {
+		return stated, nil
 	}
-	if level := c.builders[v.builder]; level < a.MinLevel {
-		return problemf(ReasonBuilder, "its builder %q is trusted to reach level %d, not %d", v.builder, level, a.MinLevel)
+	switch {
+	case stated.err != nil:
+		p = problemf(ReasonPredicate, "it does not say when it was built: %v", stated.err)
+	case stated.time.IsZero():
+		p = problemf(ReasonStale, "it does not say when it was built")
+	case !stated.time.After(a.BuiltAfter):
+		p = problemf(ReasonStale, "%s is %s, the policy wants a time after %s", stated.path, utc(stated.time), utc(a.BuiltAfter))
 	}
-	if !a.BuiltAfter.IsZero() && !v.finished.After(a.BuiltAfter) {
-		return problemf(ReasonStale, "it was not built after %s, or does not say when", a.BuiltAfter.UTC().Format(time.RFC3339))
-	}
-	if v.unreadable && (a.Parameters != nil || a.AbsentParameters != nil || a.OnlyKnownParameters) {
-		return problemf(ReasonParameters, "its external parameters are not an object, and have no names")
-	}
-	return a.judgeParameters(v.parameters)
+	return stated, p
 }
 
-// judgeSources wants the conditions to hold whichever of the sources is the one
-// that was built.
-func (a attestation) judgeSources(sources []predicate.GitSource) *problem {
-	if len(a.Source) == 0 && len(a.Ref) == 0 && len(a.Commit) == 0 {
-		return nil
+func (a attestation) judgeBuilder(d provenance, c *circumstances) *problem {
+	builder, err := d.at(d.builder).text()
+	if err == nil && builder != "" && !uri.IsAbsolute(builder) {
+		err = d.at(d.builder).wrong("an absolute URI")
 	}
-	if len(sources) == 0 {
-		return problemf(ReasonSource, "it does not say from which git repository it was built")
-	}
-	for _, s := range sources {
-		for _, x := range []struct {
-			name string
-			want []string
-			got  string
-		}{{"source", a.Source, s.URI}, {"ref", a.Ref, s.Ref}, {"commit", a.Commit, s.Commit}} {
-			switch {
-			case len(x.want) == 0 || slices.Contains(x.want, x.got):
-			case len(sources) > 1:
-				return problemf(ReasonSource, "it leaves open which of %d git sources was built, and the %s of one is %q", len(sources), x.name, x.got)
-			default:
-				return problemf(ReasonSource, "its %s is %q", x.name, x.got)
-			}
-		}
+	switch {
+	case err != nil:
+		return problemf(ReasonPredicate, "its builder cannot be read: %v", err)
+	case len(a.Builder) > 0 && !slices.Contains(a.Builder, builder):
+		return unwanted(ReasonBuilder, d.builder, builder, a.Builder)
+	case c.builders[builder] < a.MinLevel:
+		return problemf(ReasonBuilder, "%s is %q, which is trusted to reach level %d, the policy wants level %d", d.builder, builder, c.builders[builder], a.MinLevel)
 	}
 	return nil
 }
 
-func (a attestation) judgeParameters(have map[string]any) *problem {
-	wrong, all := "", true
-	for name, want := range a.Parameters {
-		got, there := have[name]
-		if (!there || !sameJSON(got, want)) && (all || name < wrong) {
-			wrong, all = name, false
-		}
+func (a attestation) judgeBuildType(d provenance, _ *circumstances) *problem {
+	if len(a.BuildType) == 0 {
+		return nil
 	}
-	if !all {
-		return problemf(ReasonParameters, "its external parameter %q is not what it must be", wrong)
+	buildType, err := d.at(d.buildType).text()
+	switch {
+	case err != nil:
+		return problemf(ReasonPredicate, "its build type cannot be read: %v", err)
+	case !slices.Contains(a.BuildType, buildType):
+		return unwanted(ReasonBuildType, d.buildType, buildType, a.BuildType)
+	}
+	return nil
+}
+
+// judgeParameters reads the names of the external parameters, and the values of those
+// that the policy gives a value.
+func (a attestation) judgeParameters(d provenance, _ *circumstances) *problem {
+	if a.Parameters == nil && a.AbsentParameters == nil && !a.OnlyKnownParameters {
+		return nil
+	}
+	have := make(map[string]strictjson.Value)
+	switch given := d.at(d.parameters); {
+	case d.v02 && given.err == nil && given.value.Kind() == strictjson.Missing:
+		// They may be left out, and then there are none.
+	case given.value.Kind() == strictjson.Object:
+		maps.Insert(have, given.value.Members())
+	case d.v02 && given.err == nil:
+		return problemf(ReasonParameters, "its external parameters have no names: %v", given.wrong("an object"))
+	default:
+		return problemf(ReasonPredicate, "its external parameters cannot be read: %v", given.wrong("an object"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Parameters)) {
+		got, there := have[name]
+		if !there || !sameJSON(got, a.Parameters[name]) {
+			return problemf(ReasonParameters, "its external parameter %q is %s, the policy wants another value", name, member{value: got}.shown())
+		}
 	}
 	for _, name := range a.AbsentParameters {
 		if _, there := have[name]; there {
-			return problemf(ReasonParameters, "it has the external parameter %q", name)
+			return problemf(ReasonParameters, "it has the external parameter %q, which the policy wants to be absent", name)
 		}
 	}
 	if !a.OnlyKnownParameters {
@@ -140,12 +120,19 @@ func (a attestation) judgeParameters(have map[string]any) *problem {
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if _, asked := a.Parameters[name]; !asked && !slices.Contains(a.KnownParameters, name) {
-			return problemf(ReasonParameters, "it has the external parameter %q, which is not known", name)
+			return problemf(ReasonParameters, "it has the external parameter %q, which the policy does not know", name)
 		}
 	}
 	return nil
 }
 
-// sameJSON compares values by what they mean in JSON: 1 and 1.0 are one number,
-// "1" is none.
-func sameJSON(a, b any) bool { return reflect.DeepEqual(strictjson.Plain(a), strictjson.Plain(b)) }
+// sameJSON compares a value with one of the policy by what both mean in JSON: 1 and
+// 1.0 are one number, and "1" is not a number. A value that cannot be read differs.
+func sameJSON(got strictjson.Value, want any) bool {
+	whole, err := got.Whole()
+	var value any
+	if err == nil {
+		err = strictjson.Decode(whole, &value, strictjson.DecodeOptions{})
+	}
+	return err == nil && reflect.DeepEqual(strictjson.Plain(value), strictjson.Plain(want))
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// conditions are those of the policy, as of one time, about one image or file. They are
-// the contents of an evaluation.
+// conditions are the conditions of the policy at one time, about one image or file. They
+// are the contents of an evaluation.
 type conditions struct{ circumstances }
 
 func newConditions(p *compiled, image name.Digest, now time.Time) *conditions {
@@ -22,11 +22,11 @@ func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 	}
 	q := leaf.signature
 	if q.SameRepository && !sameRepository(f.repository, c.image.Context()) {
-		return time.Time{}, problemf(ReasonWrongRepository, "it names the repository %q", f.repository)
+		return time.Time{}, unwanted(ReasonWrongRepository, "its repository", f.repository, []string{c.image.Context().Name()})
 	}
 	for k, want := range q.Annotations {
 		if got, there := f.annotations[k]; !there || got != want {
-			return time.Time{}, problemf(ReasonAnnotations, "it lacks %s=%s", k, want)
+			return time.Time{}, unwanted(ReasonAnnotations, "its annotation "+k, got, []string{want})
 		}
 	}
 	return time.Time{}, nil
@@ -36,8 +36,8 @@ func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]bo
 	return harmless(documents, leaf.attestation, c.now, c.skew)
 }
 
-// sameRepository compares a docker-reference, which may be a short name or
-// carry a tag, with the repository asked about.
+// sameRepository compares a docker-reference, which may be a short name or have a tag,
+// with a repository.
 func sameRepository(reference string, repo name.Repository) bool {
 	ref, err := name.ParseReference(reference)
 	return err == nil && ref.Context().Name() == repo.Name()

@@ -15,7 +15,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Annotations and labels that images have in common.
+// Annotations and labels that are the same in all images.
 //
 // Source: OCI Image Format Specification v1.1, annotations.md.
 const (
@@ -24,30 +24,30 @@ const (
 	versionKey    = "org.opencontainers.image.version"
 )
 
-// configuration judges images by a requirement about their config.
+// configuration judges images by the conditions of a requirement about their config.
 type configuration struct{ *policy.ConfigRequirement }
 
-// judge says whether an image meets the requirement; until is when it stops to.
+// judge says whether an image meets the requirement. until is when it stops to.
 func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (until time.Time, p *problem) {
 	if q.NonRoot && v.runsAsRoot() {
-		return until, problemf(ReasonRoot, "it runs as %q", v.Config.User)
+		return until, problemf(ReasonRoot, "config.User is %q, the policy wants another user than root", v.Config.User)
 	}
 	if q.NoSecrets {
 		if at := v.secretAt(); at != "" {
-			return until, problemf(ReasonSecret, "%s looks like one", at)
+			return until, problemf(ReasonSecret, "%s looks like a secret", at)
 		}
 	}
 	if port := v.privilegedPort(); q.NoPrivilegedPorts && port != "" {
-		return until, problemf(ReasonPort, "it exposes %q", port)
+		return until, problemf(ReasonPort, "it exposes the port %q, the policy wants 1024 or above", port)
 	}
 	if len(q.Platforms) > 0 && !q.allowsPlatform(v.is()) {
-		return until, problemf(ReasonPlatform, "it is for %q", v.platform())
+		return until, unwanted(ReasonPlatform, "its platform", v.platform(), q.Platforms)
 	}
 	if len(q.Platforms) > 0 && v.listedFor != nil && !sameMachine(v.is(), *v.listedFor) {
-		return until, problemf(ReasonPlatform, "it is for %q, and the index lists it for %q", v.platform(), v.listedFor.String())
+		return until, problemf(ReasonPlatform, "its platform is %q, and the index lists it as %q", v.platform(), v.listedFor.String())
 	}
 	if len(q.BaseImages) > 0 && !q.allowsBase(v) {
-		return until, problemf(ReasonBaseImage, "its base is %q, %q", v.annotations[baseNameKey], v.annotations[baseDigestKey])
+		return until, problemf(ReasonBaseImage, "its base image is %q with digest %q, which the policy does not list", v.annotations[baseNameKey], v.annotations[baseDigestKey])
 	}
 	if p := q.judgeLabels(v); p != nil {
 		return until, p
@@ -76,19 +76,19 @@ func sameMachine(a, b v1.Platform) bool {
 	return a.OS == b.OS && a.Architecture == b.Architecture
 }
 
-// judgeVersion judges the version in the manifest's annotations and the one in the
-// labels, which may be that of the base image: whichever is there must do.
+// judgeVersion judges the version in the manifest's annotations and the one in the labels,
+// which may come from the base image. Each that is there must be high enough.
 func (q configuration) judgeVersion(v *imageView) *problem {
 	stated := false
 	for _, of := range []map[string]string{v.annotations, v.Config.Labels} {
 		version, there := of[versionKey]
 		if order, ok := semver.Compare(version, q.MinVersion); there && (!ok || order < 0) {
-			return problemf(ReasonVersion, "its version is %q, less than %s", version, q.MinVersion)
+			return problemf(ReasonVersion, "%s is %q, the policy wants at least %s", versionKey, version, q.MinVersion)
 		}
 		stated = stated || there
 	}
 	if !stated {
-		return problemf(ReasonVersion, "it does not say its version")
+		return problemf(ReasonVersion, "it has no label or annotation %s", versionKey)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (q configuration) judgeLabels(v *imageView) *problem {
 	}{{"label", q.Labels, v.Config.Labels}, {"annotation", q.Annotations, v.annotations}} {
 		for _, key := range slices.Sorted(maps.Keys(x.want)) {
 			if got, there := x.have[key]; !there || got != x.want[key] {
-				return problemf(ReasonLabels, "its %s %q is %q", x.what, key, got)
+				return unwanted(ReasonLabels, "its "+x.what+" "+key, got, []string{x.want[key]})
 			}
 		}
 	}
@@ -116,17 +116,17 @@ func (q configuration) judgeCreated(v *imageView, now time.Time, skew time.Durat
 		return time.Time{}, problemf(ReasonCreated, "it does not say when it was created")
 	}
 	if created.After(now.Add(skew)) {
-		return time.Time{}, problemf(ReasonFuture, "it says that it was created at %s", created.UTC().Format(time.RFC3339))
+		return time.Time{}, problemf(ReasonFuture, "created is %s, in the future; the clock says %s", utc(created), utc(now))
 	}
 	ends := created.Add(time.Duration(q.CreatedWithin))
 	if !now.Before(ends) {
-		return time.Time{}, problemf(ReasonCreated, "it was created at %s", created.UTC().Format(time.RFC3339))
+		return time.Time{}, problemf(ReasonCreated, "created is %s, the policy wants it at most %s ago", utc(created), time.Duration(q.CreatedWithin))
 	}
 	return ends, nil
 }
 
-// allowsBase reports whether the base that the image names is allowed: by its
-// digest, or by a pattern of its repository.
+// allowsBase reports whether the policy lists the base image, by its digest or by a
+// pattern of its repository.
 func (q configuration) allowsBase(v *imageView) bool {
 	if digest := v.annotations[baseDigestKey]; digest != "" && slices.Contains(q.BaseImages, digest) {
 		return true
@@ -137,7 +137,7 @@ func (q configuration) allowsBase(v *imageView) bool {
 	}
 	set, err := pattern.SetOf(q.BaseImages)
 	if err != nil {
-		return false // the policy was checked
+		return false // cannot be: the policy was checked
 	}
 	_, ok := set.Match(ref.Context())
 	return ok

@@ -12,13 +12,13 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
-// imageView is what an image says about itself.
+// imageView are the facts that an image states about itself.
 //
 // Source: OCI Image Format Specification v1.1, config.md.
 type imageView struct {
 	annotations  map[string]string
-	layers       []map[string]string // their annotations, and the config's behind them
-	listedFor    *v1.Platform        // the platform that an index says; or nil
+	layers       []map[string]string // annotations of each layer, and of the config behind them
+	listedFor    *v1.Platform        // the platform in an index, or nil
 	OS           string              `json:"os"`
 	Architecture string              `json:"architecture"`
 	Variant      string              `json:"variant"`
@@ -59,7 +59,7 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if root.Kind() != strictjson.Object {
-		return nil, fmt.Errorf("config: it is no object")
+		return nil, fmt.Errorf("config: it is not an object")
 	}
 	view := &imageView{annotations: doc.Annotations}
 	for _, l := range doc.Layers {
@@ -68,7 +68,7 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 	if doc.Config != nil {
 		view.layers = append(view.layers, doc.Config.Annotations)
 	}
-	// Runtimes read the config without regard to the case of names.
+	// Runtimes read the config without regard to case.
 	if err := strictjson.Decode(root, view, strictjson.DecodeOptions{RefuseOtherCase: true}); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
@@ -83,8 +83,8 @@ func (v *imageView) platform() string {
 	return strings.TrimSuffix(v.OS+"/"+v.Architecture+"/"+v.Variant, "/")
 }
 
-// created is when the image says that it was created; zero where it says nothing
-// that could be so.
+// created is the time at which the image says it was created. It is zero where that is
+// not a time after 1970, which reproducible builds write.
 func (v *imageView) created() time.Time {
 	t, err := time.Parse(time.RFC3339, v.Created)
 	if err != nil || t.Unix() <= 0 {
@@ -93,8 +93,7 @@ func (v *imageView) created() time.Time {
 	return t
 }
 
-// privilegedPort is the first exposed port that is below 1024, or that cannot be
-// read.
+// privilegedPort is the first exposed port that is below 1024 or cannot be read, or "".
 func (v *imageView) privilegedPort() string {
 	var ports []string
 	for port := range v.Config.ExposedPorts {

@@ -9,26 +9,26 @@ import (
 	"sync"
 )
 
-// secretPatterns are what secrets are recognised by.
+// secretPatterns recognise secrets.
 type secretPatterns struct {
-	// names are what variables and labels that hold secrets are called, and passwords those
-	// of them whose value may be a short number, too.
+	// names are names of variables and labels that hold secrets. The value of passwords
+	// may also be a short number.
 	names, passwords *regexp.Regexp
-	// harmless are values that no secret has: empty, references, paths, placeholders, yes
-	// and no.
+	// harmless are values that are not secrets: empty, references, paths, placeholders,
+	// yes and no.
 	harmless *regexp.Regexp
-	// paths are names of variables that say where a secret is.
+	// paths are names of variables that hold the path of a secret.
 	paths *regexp.Regexp
-	// forms are those of well-known secrets, urls are URLs with a password in them.
+	// forms are the forms of well-known secrets, urls are URLs with a password.
 	forms, urls *regexp.Regexp
-	// files are what files with keys or credentials are called.
+	// files are names of files with keys or credentials.
 	files *regexp.Regexp
-	// options are --NAME VALUE or --NAME=VALUE in a command line, assignments NAME=VALUE
-	// in one of the history.
+	// options are --NAME VALUE or --NAME=VALUE in a command line. assignments are
+	// NAME=VALUE.
 	options, assignments *regexp.Regexp
 }
 
-// secrets compiles the patterns when they are needed first: most programs never do.
+// secrets compiles the patterns at their first use. Most programs never use them.
 var secrets = sync.OnceValue(func() *secretPatterns {
 	return &secretPatterns{
 		names:     regexp.MustCompile(`(?i)((^|[_.-])(passphrase|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]|$)|[_.-](pat|auth)$)`),
@@ -47,15 +47,18 @@ var secrets = sync.OnceValue(func() *secretPatterns {
 	}
 })
 
-// titleKey is what a layer that is a file is called (OCI Image Format
+// titleKey is the annotation with the name of a layer that is a file (OCI Image Format
 // Specification v1.1, annotations.md).
 const titleKey = "org.opencontainers.image.title"
 
-// secretAt says where the image holds what looks like a secret; "" where nothing
-// does. The secret itself is never told. What is looked at: the environment,
-// labels, annotations of the manifest and of its layers, layers that are called as
-// files that hold secrets, command lines, and the history, in which builders record
-// arguments and variables. Files in layers are not.
+// secretAt says where the image holds a text that looks like a secret, or returns "". It
+// never returns the secret. It looks at:
+//
+//   - the environment, labels, and annotations of the manifest and its layers,
+//   - layers with the name of a file that holds secrets,
+//   - command lines, and the history, in which builders record arguments and variables.
+//
+// It does not look into the files of layers.
 func (v *imageView) secretAt() string {
 	for _, p := range []processView{v.Config, v.Container} {
 		if at := p.secretAt(); at != "" {
@@ -102,7 +105,7 @@ func (p processView) secretAt() string {
 	return ""
 }
 
-// secretIn is the first name in a map under which there is a secret.
+// secretIn is the first name in a map whose value is a secret, or "".
 func secretIn(m map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if isSecret(name, m[name]) {

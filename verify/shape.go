@@ -9,7 +9,7 @@ import (
 )
 
 // shape reads members that must have the JSON type that their format gives them. It
-// keeps the first error: what a denying condition cannot read, it denies.
+// keeps the first error. A denying condition denies what it cannot read.
 type shape struct{ err error }
 
 func (s *shape) fail(at, format string, args ...any) {
@@ -18,11 +18,11 @@ func (s *shape) fail(at, format string, args ...any) {
 	}
 }
 
-// object refuses what is not an object, and members whose names differ from known
-// ones in case alone: other readers would take them for those.
+// object refuses a value that is not an object, and members whose names differ from
+// known ones in case alone. Other readers take those for the known ones.
 func (s *shape) object(at string, v strictjson.Value, known ...string) {
 	if v.Kind() != strictjson.Object {
-		s.fail(at, "is not an object")
+		s.fail(at, "is not an object, but %s", kindName(v))
 		return
 	}
 	for member := range v.Members() {
@@ -34,7 +34,7 @@ func (s *shape) object(at string, v strictjson.Value, known ...string) {
 	}
 }
 
-// licenses refuses members that sound like a licence where the format has none: other
+// licenses refuses members that sound like a licence where the format has none. Other
 // readers could take them for one.
 func (s *shape) licenses(at string, v strictjson.Value, known ...string) {
 	for member := range v.Members() {
@@ -45,7 +45,8 @@ func (s *shape) licenses(at string, v strictjson.Value, known ...string) {
 	}
 }
 
-// whole is a value with all that it holds, where the document was too large to keep it.
+// whole is a value with all that it holds, also where the document was too large to
+// keep it.
 func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
 	if !v.Opaque() {
 		return v
@@ -70,11 +71,11 @@ func (s *shape) each(at string, list strictjson.Value, read func(at string, elem
 		return
 	}
 	if list.Kind() != strictjson.Array {
-		s.fail(at, "is not a list")
+		s.fail(at, "is not a list, but %s", kindName(list))
 		return
 	}
 	i := 0
-	for element := range s.whole(at, list).Elems() {
+	for element := range unfolded(list).Elems() {
 		if s.err != nil {
 			return
 		}
@@ -91,9 +92,22 @@ func (s *shape) text(at string, v strictjson.Value) string {
 	case !v.Exists():
 		s.fail(at, "is missing")
 	case !ok:
-		s.fail(at, "is not a string")
+		s.fail(at, "is not a string, but %s", kindName(v))
 	case strings.TrimSpace(text) == "":
 		s.fail(at, "is empty")
 	}
 	return text
+}
+
+// given reports whether a value says anything: it is there, and not null.
+func (s *shape) given(v strictjson.Value) bool {
+	return v.Kind() != strictjson.Missing && v.Kind() != strictjson.Null
+}
+
+// maybeText reads a string that may be missing or empty.
+func (s *shape) maybeText(at string, v strictjson.Value) string {
+	if !v.Exists() || v.Is("") {
+		return ""
+	}
+	return s.text(at, v)
 }

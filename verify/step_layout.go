@@ -13,8 +13,8 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// stepLayouts checks whether the links that are attached complete the in-toto layouts of a
-// rule, and answers that to its evaluation.
+// stepLayouts checks whether the links that are attached complete the in-toto layouts of
+// a rule, and gives the answer to its evaluation.
 type stepLayouts struct {
 	*checking
 	answer func(leaf *need, until time.Time, p *problem)
@@ -25,11 +25,10 @@ type stepLayouts struct {
 type stepLinks struct {
 	all  [][]byte
 	have map[[sha256.Size]byte]bool
-	// judged is how many of them were judged, and waiting the evidence that has
-	// brought the others.
+	// judged counts the links that were judged. waiting is the evidence with the others.
 	judged  int
 	waiting []origin
-	// complete: they complete the layout. answered: it was said whether.
+	// complete: the links complete the layout. answered: the evaluation has an answer.
 	complete, answered bool
 }
 
@@ -45,12 +44,12 @@ func (l *stepLayouts) linksOf(leaf *need) *stepLinks {
 	return found
 }
 
-// take takes in-toto links out of a piece of evidence, where a requirement is about a
-// layout. Who signed the attestation only attached them. What counts are the
-// functionaries' own signatures, which steps.Verify checks.
+// take takes in-toto links out of a piece of evidence, if a requirement is about a
+// layout. The signer of the attestation only attached them. The functionaries' own
+// signatures count, and steps.Verify checks those.
 func (l *stepLayouts) take(p *piece) (taken bool) {
 	if p.item.Place == registry.PlaceSignatureTag || p.waited {
-		return false // it is misplaced, or was not taken before
+		return false // misplaced, or taken before
 	}
 	for _, leaf := range l.rule.leaves {
 		if !leaf.stepLayout || l.linksOf(leaf).complete {
@@ -79,11 +78,10 @@ func (l *stepLayouts) take(p *piece) (taken bool) {
 	return taken
 }
 
-// add takes those links of a piece of evidence that a functionary has signed,
-// each once: others must not take up room and time. The layout is judged with the
-// first ones, and then whenever there are twice as many as the last time, which
-// costs little more than judging it once. It returns false where no more may be
-// looked at.
+// add takes the links of a piece of evidence that a functionary has signed, each once.
+// Links of others must not take room and time. The layout is judged with the first
+// links, and again each time their number has doubled, which costs little more than
+// judging it once. add returns false when the limit of checks is reached.
 func (l *stepLayouts) add(leaf *need, p *piece, links [][]byte) bool {
 	found := l.linksOf(leaf)
 	left := &p.work.links
@@ -113,7 +111,7 @@ func (l *stepLayouts) add(leaf *need, p *piece, links [][]byte) bool {
 		}
 	}
 	if len(found.all) == before {
-		l.deny(leaf, p, "it has no link that a functionary has signed, but for such as were found before")
+		l.deny(leaf, p, "it has no new link that a functionary has signed")
 		return true
 	}
 	found.waiting = append(found.waiting, p.from)
@@ -123,8 +121,8 @@ func (l *stepLayouts) add(leaf *need, p *piece, links [][]byte) bool {
 	return true
 }
 
-// deny notes why the links of a piece of evidence do not count. That is the answer as
-// long as there is no other.
+// deny notes why the links of a piece of evidence do not count. Without another answer,
+// that is the answer.
 func (l *stepLayouts) deny(leaf *need, p *piece, detail string) {
 	if found := l.linksOf(leaf); !found.answered {
 		found.answered = true
@@ -133,7 +131,7 @@ func (l *stepLayouts) deny(leaf *need, p *piece, detail string) {
 	l.log.note(p.from, "", leaf, ReasonLayout, detail)
 }
 
-// close judges what is left to be judged once all evidence was looked at.
+// close judges the links that were not judged yet, once all evidence was read.
 func (l *stepLayouts) close() {
 	for _, leaf := range l.rule.leaves {
 		if found := l.links[leaf]; found != nil && len(found.waiting) > 0 {
@@ -142,7 +140,7 @@ func (l *stepLayouts) close() {
 	}
 }
 
-// judge judges a layout with all links that were found so far.
+// judge judges a layout with all links so far.
 func (l *stepLayouts) judge(leaf *need, found *stepLinks) {
 	waiting := found.waiting
 	found.waiting, found.judged, found.answered = nil, len(found.all), true
@@ -168,7 +166,7 @@ func (l *stepLayouts) verify(leaf *need, links [][]byte) (until time.Time, err e
 	}
 	owners := l.owners(leaf)
 	if len(owners) < leaf.role.threshold {
-		return time.Time{}, errors.New("too few keys of the role " + leaf.role.name + " count now")
+		return time.Time{}, errors.New("too few keys of the role " + leaf.role.name + " are valid now")
 	}
 	result, err := steps.Verify(l.ctx, leaf.attestation.LayoutEnvelope, links, hash, steps.VerifyOptions{
 		OwnerKeys: owners, OwnerThreshold: leaf.role.threshold, Now: func() time.Time { return l.now },
@@ -185,7 +183,7 @@ func (l *stepLayouts) verify(leaf *need, links [][]byte) (until time.Time, err e
 	return until, nil
 }
 
-// owners are the keys of the role that count now.
+// owners are the keys of the role that are valid now.
 func (l *stepLayouts) owners(leaf *need) (keys []crypto.PublicKey) {
 	for _, k := range l.policy.keys {
 		if leaf.role.keys[k.ID()] && k.at(l.now) == nil {

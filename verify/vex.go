@@ -15,13 +15,13 @@ func isVEX(predicateType string) bool {
 	return predicate.SameType(predicateType, predicate.TypeOpenVEX)
 }
 
-// scans are those for one requirement that have found something. They wait until all
-// OpenVEX documents were seen: which of them is the latest decides.
+// scans are the scans for one requirement that have found something. They wait until all
+// OpenVEX documents were read, because the latest of those decides.
 type scans struct {
 	waiting []fact
-	seen    map[scanOf]bool // those that wait, each once
-	// believed are the documents that as many keys as the role needs have signed, and
-	// signed those that anyone of the role has.
+	seen    map[scanOf]bool // the scans that wait, each once
+	// believed are the documents that enough keys of the role have signed. signed are
+	// those that at least one key of the role has signed.
 	believed []vexDocument
 	signed   map[[sha256.Size]byte]*vexSigners
 }
@@ -38,14 +38,13 @@ type vexSigners struct {
 	until time.Time
 }
 
-// scanOf tells a scan, and who has signed it, from all others.
+// scanOf identifies a scan together with its signer.
 type scanOf struct {
 	id, principal string
 	sum           [sha256.Size]byte
 }
 
-// addDocument takes an OpenVEX document into account once as many keys as the role
-// needs have signed it.
+// addDocument believes an OpenVEX document once enough keys of the role have signed it.
 func (e *evaluation) addDocument(leaf *need, f fact) {
 	all := &e.leaves[leaf.leaf].scans
 	sum := sha256.Sum256(f.statement.predicate)
@@ -69,12 +68,12 @@ func (e *evaluation) addDocument(leaf *need, f fact) {
 	}
 }
 
-// postpone puts off a scan that has found something.
+// postpone keeps a scan that has found something until closeScans.
 func (e *evaluation) postpone(leaf *need, f fact) {
 	all := &e.leaves[leaf.leaf].scans
 	this := scanOf{f.by.id, f.by.principal, sha256.Sum256(f.statement.predicate)}
 	if all.seen[this] {
-		e.log.note(f.from, f.by.id, leaf, ReasonRepeated, "the same scan, signed by the same key, is among the evidence already")
+		e.log.note(f.from, f.by.id, leaf, ReasonRepeated, "the same scan by the same signer was found before")
 		return
 	}
 	if all.seen == nil {
@@ -84,8 +83,8 @@ func (e *evaluation) postpone(leaf *need, f fact) {
 	all.waiting = append(all.waiting, f)
 }
 
-// closeScans judges the scans that were put off. Nothing excuses what they have found
-// where some evidence was not seen: a later document may be missing.
+// closeScans judges the scans that were kept. If some evidence was not read, a later
+// document may be missing, and nothing is excused.
 func (e *evaluation) closeScans(complete bool) {
 	for _, leaf := range e.rule.leaves {
 		all := &e.leaves[leaf.leaf].scans
@@ -101,28 +100,29 @@ func (e *evaluation) closeScans(complete bool) {
 		for _, f := range all.waiting {
 			ends, p := e.contents.meets(leaf, f, excused)
 			if p != nil && unread != nil {
-				p.detail += fmt.Sprintf("; an OpenVEX document that may doubt anything cannot be read: %v", unread)
+				p.detail += fmt.Sprintf("; nothing is excused, because an OpenVEX document cannot be read: %v", unread)
 			}
 			e.count(leaf, f, earlier(ends, until), p)
 		}
 	}
 }
 
-// opinions are what statements say of vulnerabilities: when each was last excused, and
-// last doubted, by its names. Doubts and groups are by names in one case, excuses by
-// names as they are written: a doubt about cve-1 is one about CVE-1.
+// opinions hold when each vulnerability was last excused and last doubted, by its names.
+// Doubts and groups ignore the case of names: a doubt about cve-1 is one about CVE-1.
+// Excuses keep it.
 type opinions struct {
 	excused, doubted map[string]time.Time
-	alike            groups // the names of one vulnerability
+	alike            groups // of names of one vulnerability
 }
 
 // harmless lists the vulnerabilities that the latest statement about them calls
-// not_affected or fixed; of statements of the same time the doubtful one counts. Names
-// that stand together in any statement are those of one vulnerability.
-// A document is attested of the image. Its statements are therefore about it,
-// whichever products they name: a role that is believed is believed about that.
-// Where a document cannot be read, nothing is excused: it may doubt anything.
-// until is when the first of what it rests on ends.
+// not_affected or fixed. until is when the first document or age that it depends on ends.
+//
+//   - Of statements of one time, the doubt counts.
+//   - Names that are together in any statement are names of one vulnerability.
+//   - A document is attested of the image, so its statements are about the image. The
+//     products that they name are not read.
+//   - If a document cannot be read, nothing is excused: it may doubt anything.
 func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time, err error) {
 	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(groups)}
 	for _, document := range documents {
@@ -138,7 +138,7 @@ func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.
 				all.doubt(v.names, now.Add(skew)) // its time is not known: no excuse came later
 			case !v.excuses:
 				all.doubt(v.names, v.at)
-			case v.undated: // a doubt may have come later
+			case v.undated: // a doubt may be later
 			default:
 				if ends, stands := a.standsByAge(v.at, now, skew); stands {
 					until = earlier(until, ends)
@@ -158,12 +158,12 @@ type vexOpinion struct {
 	undated bool      // it has a time that cannot be read
 }
 
-// readVEX reads the statements of an OpenVEX document. An error says that it is not
-// known what the document says.
+// readVEX reads the statements of an OpenVEX document. After an error, the content of the
+// document is not known.
 //
 // Source: OpenVEX specification v0.0.2 and v0.2.0.
 func readVEX(text []byte) (all []vexOpinion, err error) {
-	root, err := strictjson.Parse(text)
+	root, err := strictjson.ParseOthers(text, keptOfDocument)
 	if err != nil {
 		return nil, err
 	}
@@ -204,10 +204,10 @@ func vexNames(s *shape, at string, v strictjson.Value) []string {
 	return names
 }
 
-// oneCase is a name as doubts are kept by.
+// oneCase is the form of a name in which doubts are kept.
 func oneCase(name string) string { return strings.ToUpper(strings.TrimSpace(name)) }
 
-// join makes names those of one vulnerability from then on.
+// join records that all names are names of one vulnerability.
 func (o *opinions) join(names []string) {
 	for _, name := range names {
 		o.alike.join(oneCase(names[0]), oneCase(name))
@@ -229,9 +229,9 @@ func latest(times map[string]time.Time, ids []string, at time.Time) {
 	}
 }
 
-// harmless lists the names that were excused after the last doubt about any name of
-// the same vulnerability. An excuse is for the names that it gives alone: who lists
-// more aliases than they should have must not excuse by that.
+// harmless lists the names that were excused after the last doubt about any name of the
+// same vulnerability. An excuse holds for the names that it lists, and not for aliases in
+// other statements.
 func (o *opinions) harmless() map[string]bool {
 	doubted := make(map[string]time.Time) // by group
 	for id, at := range o.doubted {
@@ -245,8 +245,7 @@ func (o *opinions) harmless() map[string]bool {
 	return harmless
 }
 
-// standsByAge reports whether a statement that excuses something is of a time that
-// counts, and until when.
+// standsByAge reports whether the time of an excuse counts, and until when.
 func (a *attestation) standsByAge(at, now time.Time, skew time.Duration) (until time.Time, ok bool) {
 	if at.After(now.Add(skew)) {
 		return time.Time{}, false
@@ -258,8 +257,8 @@ func (a *attestation) standsByAge(at, now time.Time, skew time.Duration) (until 
 	return until, now.Before(until)
 }
 
-// lastTime is when an object of OpenVEX was last changed, by itself; otherwise the
-// time that it inherits. known is false where it has a time that cannot be read.
+// lastTime is when an object of OpenVEX was last changed, or the time that it inherits.
+// known is false where it has a time that cannot be read.
 // Source: OpenVEX specification v0.2.0, "Data Inheritance".
 func lastTime(v strictjson.Value, inherited time.Time) (last time.Time, known bool) {
 	known = true

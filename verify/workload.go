@@ -11,38 +11,39 @@ import (
 )
 
 const (
-	// smallPiece is up to what size a referrer that names its key is checked with
-	// that key, whatever else there is.
+	// smallPiece is the size up to which a referrer is checked with the key that it
+	// names, independent of other evidence.
 	smallPiece = 64 << 10
-	// maxHinted bounds the checks of small referrers with the key that they name, and
-	// maxSmall those of small referrers that name none: as many as a list may have of
-	// them by default, for a P-256 key and for four, and some seconds for any.
+	// maxHinted bounds the checks of small referrers with the key that they name.
+	// maxSmall bounds those of small referrers that name none. Both allow as many
+	// referrers as a list may have by default, for one P-256 key and for four. For any
+	// keys they take some seconds.
 	maxHinted = 50_000
 	maxSmall  = 40_000
-	// crowded is from how many checks of a place on evidence that cannot count is
-	// told from what may, before a signature is checked.
+	// crowded is the number of checks in a place after which evidence is read before its
+	// signatures are checked, to tell what may count from what cannot.
 	crowded = 500
-	// maxWaiting bounds the bytes of a place's evidence that waits, and
-	// maxWaitingInBudget those of each of many judgements that share a budget.
+	// maxWaiting bounds the bytes of a place's evidence that waits. maxWaitingInBudget
+	// does so for each of many judgements that share a budget.
 	maxWaiting         = 4 << 20
 	maxWaitingInBudget = 256 << 10
-	// waitingOverhead is about what a piece that waits takes beside its payload.
+	// waitingOverhead is roughly the memory of a waiting piece beside its payload.
 	waitingOverhead = 2 << 10
 )
 
-// workload is the work that the evidence of one place may take, and what waits for
-// it. What fills one place takes nothing from the others.
+// workload is the work that the evidence of one place may take, and the evidence that
+// waits for it. A flood in one place takes nothing from the others.
 type workload struct {
 	place                     registry.Place
 	keys, links, certificates checks
-	// hinted is for small referrers, with the key that they name, and small for those
-	// that name none and have one signature. The list may have no more of them than
-	// these are for, so garbage of this kind hides nothing. See maxHinted.
+	// hinted is for small referrers, with the key that they name. small is for those that
+	// name none and have one signature. Both suffice for as many referrers as a list may
+	// have, so garbage of this kind hides nothing. See maxHinted.
 	hinted, small checks
-	// idle is for referrers that cannot count, only to say whose signature it is.
+	// idle is for referrers that cannot count, and is only used to name their signer.
 	idle checks
 
-	// granted is how many checks with keys there were.
+	// granted is the number of checks with keys at the start.
 	granted int
 
 	waiting []piece
@@ -66,22 +67,22 @@ type piece struct {
 	item   registry.Item
 	from   origin
 	work   *workload
-	// certificate: it offers one.
+	// certificate: it carries a certificate.
 	certificate bool
-	// bytewise: what was signed is the file itself.
+	// bytewise: the signature is over the file itself.
 	bytewise bool
 	// idle: it cannot count, with any signature.
 	idle bool
-	// waited: it was put off.
+	// waited: it has waited for cheaper evidence.
 	waited bool
-	// stranger is what is recorded where no key has signed it; nil: what its hint says.
+	// stranger is recorded where no key has signed it. Nil: the key that its hint names.
 	stranger *problem
 }
 
 // misled reports whether the key that the hint names has not made a signature.
 func (p *piece) misled() bool { return p.tried != nil && len(p.found) == 0 }
 
-// principals are the names of whom identities have recognised in it.
+// principals are the names of the principals that identities have recognised.
 func (p *piece) principals() (names []string) {
 	if p.certificate {
 		for _, k := range p.found {
@@ -91,16 +92,15 @@ func (p *piece) principals() (names []string) {
 	return names
 }
 
-// isCrowded reports whether so many checks were made that it pays to look at what a
-// piece says before its signature is checked.
+// isCrowded reports whether so many checks were made that a piece is worth reading before
+// its signature is checked.
 func (w *workload) isCrowded() bool {
 	before := w.keys.left + w.hinted.left + w.small.left
 	return w.place != PlaceGiven && before <= w.granted-crowded
 }
 
-// purse tries the key that a piece of evidence names, and says from what the checks with
-// the others are taken. Nil: the piece waits, since these may take what cheaper pieces
-// need.
+// purse tries the key that a piece of evidence names, and returns the checks for the other
+// keys. Nil: the piece waits, because those may use up checks that cheaper pieces need.
 func (c *checking) purse(p *piece) (*checks, error) {
 	w := p.work
 	if p.waited {
@@ -126,9 +126,9 @@ func (c *checking) purse(p *piece) (*checks, error) {
 	return nil, nil
 }
 
-// mayCount reports whether a piece would count for some requirement if the right key
-// had signed it: it is about this image and says what one asks for. Nothing else rests
-// on it. What is not small is not parsed for it.
+// mayCount reports whether a piece would count for some requirement if the right key had
+// signed it: it is about this image, and of a type that a requirement asks for. The answer
+// only changes the order of work. A piece that is not small is not parsed for it.
 func (c *checking) mayCount(p *piece) bool {
 	if p.item.Layer.Size > smallPiece || len(p.item.Payload) > smallPiece {
 		return true
@@ -163,9 +163,8 @@ func (c *checking) mayBeAbout(s intoto.Subject) bool {
 	return !there || "sha256:"+claimed == c.subject.digest
 }
 
-// tryHinted tries the key that the hint names. What an attacker can make as many of
-// as there are entries in a list is small, names one key that counts, and costs one
-// check.
+// tryHinted tries the key that the hint names. An attacker can fill a list with small
+// pieces that name a key which counts; each costs one check.
 func (w *workload) tryHinted(ctx context.Context, p *piece) error {
 	hinted := p.policy.byHint[p.opened.Hint]
 	if hinted == nil || !p.asked[hinted.ID()] || p.item.Layer.Size > smallPiece || !w.hinted.take(hintedToll(hinted, p)) {
@@ -176,7 +175,7 @@ func (w *workload) tryHinted(ctx context.Context, p *piece) error {
 }
 
 // hintedToll is the toll of a check with the key that a hint names. Costly keys count
-// twice: as many checks with them as the list may have entries would take minutes.
+// twice: a check for each entry of a list would take minutes with them.
 func hintedToll(k *trustedKey, p *piece) int {
 	toll := k.key.Toll(p.opened.Signed, p.opened.Signatures)
 	if k.key.Effort() > 1 {
@@ -185,8 +184,8 @@ func hintedToll(k *trustedKey, p *piece) int {
 	return toll
 }
 
-// isSmall reports whether a piece names no key, has one signature, and is so small
-// that the checks for such referrers are there for it.
+// isSmall reports whether a piece may use the checks for small referrers: it names no key,
+// and has one signature.
 func (w *workload) isSmall(p *piece) bool {
 	if p.certificate || p.idle || p.tried != nil || len(p.opened.Signatures) != 1 || p.item.Layer.Size > smallPiece {
 		return false
@@ -200,9 +199,9 @@ func (w *workload) isSmall(p *piece) bool {
 	return toll <= w.small.left
 }
 
-// mustWait reports whether cheaper evidence may go first. Half of the checks are
-// made in the order in which evidence is found; and what names a key that has not
-// made it is the least likely to count.
+// mustWait reports whether cheaper evidence goes first. Half of the checks are made in the
+// order in which evidence is found. A piece that names a key which did not sign it is the
+// least likely to count.
 func (w *workload) mustWait(p *piece) bool {
 	switch {
 	case w.place == PlaceGiven:
@@ -217,8 +216,8 @@ func (w *workload) mustWait(p *piece) bool {
 	return w.keys.left < maxChecks/2 || p.misled() && len(p.policy.keys) > 1
 }
 
-// wait keeps a piece for later. Of more than may be held the cheapest are kept;
-// false: one was dropped.
+// wait keeps a piece for later. If there are too many, the cheapest are kept, and wait
+// returns false.
 func (w *workload) wait(ctx context.Context, p *piece) bool {
 	most := maxWaiting
 	if budget.In(ctx) {
@@ -239,7 +238,7 @@ func (w *workload) wait(ctx context.Context, p *piece) bool {
 	return false
 }
 
-// sort puts first what is likelier to count, and then what costs less.
+// sort orders pieces by how likely they count, and then by what they cost.
 func (w *workload) sort() {
 	unlikely := func(p piece) int {
 		switch {
@@ -255,24 +254,23 @@ func (w *workload) sort() {
 	})
 }
 
-// maxChecks bounds the signature checks of one place, in checks of a P-256 key,
-// which take about 80 µs: what an attacker can attach must not keep a processor
-// busy for long. Bytes that are hashed count too; see sigkey.PublicKey.Toll. A signature
-// that names its key is checked once; one that does not, with each key of the policy
-// until one fits.
+// maxChecks bounds the signature checks of one place, in checks of a P-256 key, which take
+// about 80 µs each: evidence by an attacker must not keep a processor busy for long.
+// Hashed bytes count too; see sigkey.PublicKey.Toll. A signature that names its key is
+// checked once. Any other is checked with each key of the policy until one fits.
 const maxChecks = 20_000
 
-// checks is how many may still be made.
+// checks is a budget of signature checks.
 type checks struct {
 	left int
-	// others is how many of them may be made with keys that no requirement asks for,
-	// only to say whose signature it is.
+	// others is the part for keys that no requirement asks for, which only names the
+	// signer.
 	others int
 }
 
 func newChecks() checks { return checks{left: maxChecks, others: maxChecks / 4} }
 
-// take takes checks from what is left, and reports whether there were as many.
+// take takes checks from the budget, and reports whether there were enough.
 func (c *checks) take(toll int) bool {
 	if toll > c.left {
 		return false
@@ -281,8 +279,8 @@ func (c *checks) take(toll int) bool {
 	return true
 }
 
-// mayAskOthers takes checks from what is left for keys that no requirement asks for,
-// and reports whether there were as many.
+// mayAskOthers takes checks from the part for keys that no requirement asks for, and
+// reports whether there were enough.
 func (c *checks) mayAskOthers(toll int) bool {
 	if c.others < toll {
 		c.others = 0
@@ -293,5 +291,5 @@ func (c *checks) mayAskOthers(toll int) bool {
 }
 
 func errTooManyChecks() error {
-	return &registry.Error{Op: "check signatures", Kind: registry.ErrTooMany, Detail: "too many signatures, or too large ones, for the number of keys"}
+	return &registry.Error{Op: "check signatures", Kind: registry.ErrTooMany, Detail: "the signatures are too many or too large for the number of keys"}
 }

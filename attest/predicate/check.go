@@ -6,19 +6,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/uri"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
-// checks gathers what is wrong with a predicate; the first finding counts.
-// Fields are named by their path in JSON.
+// checks keeps the first thing that is wrong with a predicate. Fields are named by
+// their path in JSON.
 type checks struct {
 	err error
-	// passedOver are the paths of members that may be anything, because nothing rests
-	// on them; see Read.
-	passedOver []string
-	// otherCase is true where names that differ from known ones in case alone are
-	// refused.
-	otherCase bool
+	// lenient passes over members that do not fit the Go type, for summaries.
+	lenient bool
 }
 
 // checked is a predicate that knows its specification.
@@ -30,41 +27,13 @@ func validated(p checked) error {
 	return c.err
 }
 
-// passesOver reports whether a path is one of those that are passed over, or leads
-// into one. Elements of lists have one path, list[].
-func (c *checks) passesOver(path string) bool {
-	if len(c.passedOver) == 0 {
-		return false
-	}
-	path = withoutNumbers(path)
-	for _, p := range c.passedOver {
-		if len(path) >= len(p) && strings.EqualFold(path[:len(p)], p) && (len(path) == len(p) || strings.IndexByte(".[: ", path[len(p)]) >= 0) {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutNumbers makes list[] of list[7].
-func withoutNumbers(path string) string {
-	begin := strings.IndexByte(path, '[')
-	if begin < 0 {
-		return path
-	}
-	end := strings.IndexByte(path[begin:], ']')
-	if end < 0 {
-		return path
-	}
-	return path[:begin+1] + "]" + withoutNumbers(path[begin+end+1:])
-}
-
 func (c *checks) fail(field, format string, args ...any) {
-	if c.err == nil && !c.passesOver(field) {
+	if c.err == nil {
 		c.err = fmt.Errorf("%w: %s %s", ErrInvalid, field, fmt.Sprintf(format, args...))
 	}
 }
 
-// need refuses a required field that is not there.
+// need refuses a required field that is missing.
 func (c *checks) need(field string, there bool) {
 	if !there {
 		c.fail(field, "is missing")
@@ -78,8 +47,8 @@ func (c *checks) uri(field, value string) {
 }
 
 func (c *checks) maybeURI(field, value string) {
-	if value != "" && !isURI(value) {
-		c.fail(field, "is no absolute URI: %.200q", value)
+	if value != "" && !uri.IsAbsolute(value) {
+		c.fail(field, "is %.200q, want an absolute URI", value)
 	}
 }
 
@@ -96,8 +65,7 @@ func (c *checks) maybeTime(field string, value *time.Time) {
 	}
 }
 
-// span checks two times of which either may be unknown: the end must not be
-// before the start.
+// span refuses an end before the start. Either time may be unknown.
 func (c *checks) span(startField string, start *time.Time, endField string, end *time.Time) {
 	c.maybeTime(startField, start)
 	c.maybeTime(endField, end)
@@ -127,9 +95,8 @@ func (c *checks) digests(field string, digests map[string]string) {
 	}
 }
 
-// moreHexDigits are the lengths of the digests that no subject of a container
-// has, and that occur in dependencies (in-toto digest_set.md). Git names objects
-// by SHA-1 or by SHA-256.
+// moreHexDigits are the lengths of digests that occur in dependencies, and not in
+// subjects (in-toto digest_set.md). Git names objects by SHA-1 or by SHA-256.
 func moreHexDigits(algorithm string) []int {
 	switch algorithm {
 	case "md5":
@@ -169,34 +136,9 @@ func (c *checks) descriptors(field string, list []ResourceDescriptor) {
 
 func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
 
-// isURI reports whether s is an absolute URI: a scheme, and something after it
-// in the characters that RFC 3986 allows. Those are ASCII only, so that no
-// homoglyph passes. Case is not normalised, and percent escapes are not decoded:
-// URIs are compared as they are.
-func isURI(s string) bool {
-	scheme, rest, found := strings.Cut(s, ":")
-	if !found || rest == "" || scheme == "" || !isLetter(scheme[0]) {
-		return false
-	}
-	for _, c := range []byte(scheme) {
-		if !isLetter(c) && (c < '0' || c > '9') && c != '+' && c != '-' && c != '.' {
-			return false
-		}
-	}
-	for _, c := range []byte(rest) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// isIRI is isURI for documents whose specification allows all of Unicode in
-// their identifiers (RFC 3987).
+// isIRI is uri.IsAbsolute for identifiers that may hold all of Unicode (RFC 3987).
 func isIRI(s string) bool {
-	return isURI(strings.Map(func(r rune) rune {
+	return uri.IsAbsolute(strings.Map(func(r rune) rune {
 		if r > 0x9f {
 			return 'x'
 		}

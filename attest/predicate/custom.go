@@ -2,14 +2,14 @@ package predicate
 
 import "time"
 
-// Custom is cosign's predicate for data that has no type of its own. cosign wraps
-// any file into one; here that is Custom{Data: string(file), Timestamp: now}.
-// Prefer a type URI of your own, and Raw.
+// Custom is cosign's predicate for data without a type of its own. cosign attest
+// --type custom writes Custom{Data: string(file), Timestamp: now}. A type URI of your
+// own with [Raw] is the better choice.
 //
 // Source: cosign COSIGN_PREDICATE_SPEC.md
 // ("https://cosign.sigstore.dev/attestation/v1").
 type Custom struct {
-	// Data is anything that JSON has; cosign writes a string. Required.
+	// Data is any JSON value; cosign writes a string. Required.
 	Data any `json:"Data"`
 	// Timestamp is when the predicate was made. Required.
 	Timestamp time.Time `json:"Timestamp"`
@@ -18,7 +18,7 @@ type Custom struct {
 // PredicateType is TypeCustom.
 func (Custom) PredicateType() string { return TypeCustom }
 
-// Validate checks that both fields are there.
+// Validate checks that both fields are given.
 func (p Custom) Validate() error { return validated(p) }
 
 func (p Custom) check(c *checks) {

@@ -18,11 +18,11 @@ var cvssWeights = map[string]map[string]float64{
 	"A":  {"H": 0.56, "L": 0.22, "N": 0},
 }
 
-// cvssTemporal are metrics that only lower a base score.
+// cvssTemporal are the metrics that only lower a base score.
 const cvssTemporal = " E RL RC "
 
 // scoreOfVector computes the base score of a CVSS v3 vector (CVSS v3.1, section 7.1).
-// Vectors with environmental metrics, which raise a score, are not read.
+// Vectors with environmental metrics are refused, because those raise a score.
 func scoreOfVector(text string) (score float64, ok bool) {
 	metrics, found := strings.CutPrefix(text, "CVSS:3.1/")
 	if !found {

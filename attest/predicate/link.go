@@ -6,26 +6,25 @@ import (
 	"slices"
 )
 
-// Link is an in-toto link in its first form: one step of a build, with what went
-// in and what came out. Package steps records and verifies links.
+// Link is an in-toto link in its first form: one step of a build, with the files that
+// it read and wrote. Package steps records and verifies links.
 //
-// Sources: in-toto specification 0.9, section 4.4, and cosign, which gives it the
-// type "https://in-toto.io/Link/v1".
+// Sources: in-toto specification 0.9, section 4.4, and cosign, which gives it the type
+// "https://in-toto.io/Link/v1".
 type Link struct {
 	// Type is "link". Required.
 	Type string `json:"_type"`
-	// Name is that of the step. Required.
+	// Name is the step's name. Required.
 	Name string `json:"name"`
 	// Materials and Products map file names to their digests. Required, may be
 	// empty.
 	Materials map[string]map[string]string `json:"materials"`
 	Products  map[string]map[string]string `json:"products"`
-	// ByProducts are anything else about the run, such as its output. Required,
-	// may be empty.
+	// ByProducts describe the run further, such as its output. Required, may be empty.
 	ByProducts map[string]any `json:"byproducts"`
-	// Command is what was run. Empty: nothing was.
+	// Command is the command that was run. Empty: none.
 	Command []string `json:"command"`
-	// Environment is what is recorded of it. Required, may be empty.
+	// Environment is the recorded part of the environment. Required, may be empty.
 	Environment map[string]any `json:"environment"`
 }
 
@@ -62,7 +61,7 @@ func (l Link) summary() summaryLines {
 	return s
 }
 
-// command shows where the arguments begin and end, as a Go list of strings.
+// command adds a command as a Go list of strings, which shows where arguments end.
 func (l *summaryLines) command(args []string) {
 	if len(args) > 0 {
 		l.add("command", fmt.Sprintf("%.100q", args[:min(len(args), 20)]))
@@ -74,15 +73,14 @@ func (l *summaryLines) command(args []string) {
 // Source: in-toto Attestation Framework, spec/predicates/link.md v0.3
 // ("https://in-toto.io/attestation/link/v0.3").
 type Link03 struct {
-	// Name is that of the step. Required.
+	// Name is the step's name. Required.
 	Name string `json:"name"`
-	// Command is what was run. Empty: nothing was, or it is not said.
+	// Command is the command that was run. Empty: none, or not known.
 	Command []string `json:"command,omitempty"`
-	// Materials are what the step read, each with a digest and a name of its
-	// own. Empty: none.
+	// Materials are the artifacts that the step read, each with a digest and a unique
+	// name. Empty: none.
 	Materials []ResourceDescriptor `json:"materials,omitempty"`
-	// ByProducts and Environment are anything else about the run. Empty: nothing
-	// said.
+	// ByProducts and Environment describe the run further. Empty: not known.
 	ByProducts  map[string]any `json:"byproducts,omitempty"`
 	Environment map[string]any `json:"environment,omitempty"`
 }
@@ -90,8 +88,8 @@ type Link03 struct {
 // PredicateType is TypeLink03.
 func (Link03) PredicateType() string { return TypeLink03 }
 
-// Validate checks the required fields and the digests, and that no two materials
-// have one name.
+// Validate checks the required fields, the digests, and that names of materials are
+// unique.
 func (l Link03) Validate() error { return validated(l) }
 
 func (l Link03) check(c *checks) {
@@ -103,7 +101,7 @@ func (l Link03) check(c *checks) {
 		c.need(field+".digest", len(m.Digest) > 0)
 		c.descriptor(field, m)
 		if names[m.Name] {
-			c.fail(field+".name", "stands twice: %.100q", m.Name)
+			c.fail(field+".name", "is the name of two materials: %.100q", m.Name)
 		}
 		names[m.Name] = true
 	}

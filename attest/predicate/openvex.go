@@ -7,19 +7,19 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// OpenVEX is what an OpenVEX document says of itself. Parse makes it;
-// the document is what is attested.
+// OpenVEX is the header of an OpenVEX document. [Parse] makes it. To attest the
+// document, use the [Document] and not this value.
 //
 // Source: OpenVEX specification v0.0.2 and v0.2.0, OPENVEX-SPEC.md.
 type OpenVEX struct {
-	// Version is that of the specification, where the context names one.
+	// Version is the specification's, where the context names one.
 	Version string
 	// ID identifies the document; DocumentVersion counts its changes.
 	ID              string
 	DocumentVersion int64
-	// Author is who made the document, Timestamp when, in its own words.
+	// Author made the document at Timestamp, in the document's own words.
 	Author, Timestamp string
-	// Statements counts its statements, by status.
+	// Statements counts the statements by status.
 	Statements map[string]int
 }
 
@@ -31,13 +31,13 @@ const (
 	VEXUnderInvestigation = "under_investigation"
 )
 
-// vexStatuses in the order in which people care about them.
+// vexStatuses are the statuses, the most urgent first.
 func vexStatuses() []string {
 	return []string{VEXAffected, VEXUnderInvestigation, VEXFixed, VEXNotAffected}
 }
 
-// parseOpenVEX checks the document and each statement, but for products, which
-// the statement's subjects may stand for.
+// parseOpenVEX checks the document and each statement. It does not check products: the
+// subjects of the in-toto statement may stand for them.
 func parseOpenVEX(c *checks, uri string, root strictjson.Value) (any, error) {
 	x := &OpenVEX{
 		ID: textAt(root, "@id"), Author: textAt(root, "author"), Timestamp: textAt(root, "timestamp"), Statements: make(map[string]int),
@@ -54,14 +54,14 @@ func parseOpenVEX(c *checks, uri string, root strictjson.Value) (any, error) {
 	}
 	c.need("@id", x.ID != "")
 	if !isIRI(x.ID) {
-		c.fail("@id", "is no absolute IRI: %.200q", x.ID)
+		c.fail("@id", "is %.200q, want an absolute IRI", x.ID)
 	}
 	c.need("author", x.Author != "")
 	c.timeText("timestamp", x.Timestamp)
 	c.need("version", root.Get("version").Exists())
 	var ok bool
 	if x.DocumentVersion, ok = root.Get("version").Int(); !ok || x.DocumentVersion < 1 {
-		c.fail("version", "is no integer above zero")
+		c.fail("version", "is not an integer above zero")
 	}
 	c.lists(root, "statements")
 	n := 0

@@ -6,9 +6,8 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// Raw is a predicate of any type, in exactly the text that it has. Nothing is
-// known of its specification, and nothing of it is checked but that it is a JSON
-// object: prefer Parse, which checks what it can.
+// Raw is a predicate of any type, by its exact text. It is only checked to be a JSON
+// object. [Parse] checks more where the type is known.
 type Raw struct {
 	// Type is the absolute URI of the predicate's type. Required.
 	Type string
@@ -22,8 +21,8 @@ func (r Raw) PredicateType() string { return r.Type }
 // RawPredicate is JSON.
 func (r Raw) RawPredicate() []byte { return r.JSON }
 
-// Validate checks that the type is an absolute URI, and the text one strict JSON
-// object that a statement can hold.
+// Validate checks that the type is an absolute URI, and that the text is one strict JSON
+// object which a statement can hold.
 func (r Raw) Validate() error {
 	var c checks
 	c.uri("the type", r.Type)

@@ -23,14 +23,14 @@ func (r Release) Validate() error { return validated(r) }
 func (r Release) check(c *checks) {
 	c.uri("purl", r.PURL)
 	if name, version := splitPURL(r.PURL); name == "" {
-		c.fail("purl", "is no package URL: %.200q", r.PURL)
+		c.fail("purl", "is %.200q, want a package URL", r.PURL)
 	} else if version == "" {
 		c.fail("purl", "has no version: %.200q", r.PURL)
 	}
 }
 
-// splitPURL cuts a package URL into what it names, as type/namespace/name, and
-// its version (purl-spec: pkg:type/namespace/name@version?qualifiers#subpath).
+// splitPURL cuts a package URL into type/namespace/name and version (purl-spec:
+// pkg:type/namespace/name@version?qualifiers#subpath).
 func splitPURL(purl string) (name, version string) {
 	rest, ok := strings.CutPrefix(purl, "pkg:")
 	if !ok {

@@ -9,26 +9,26 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
-// SPDX is what an SPDX document says of itself. Parse makes it; the
-// document is what is attested.
+// SPDX is the header of an SPDX document. [Parse] makes it. To attest the document, use
+// the [Document] and not this value.
 //
 // Sources: SPDX 2.2 and 2.3, "Document Creation Information"; SPDX 3.0 JSON-LD
 // (https://spdx.org/schema/3.0.1/spdx-json-schema.json).
 type SPDX struct {
-	// Version is that of SPDX, such as "2.3" or "3.0.1".
+	// Version is the specification's, such as "2.3" or "3.0.1".
 	Version string
 	// Name and Namespace identify the document; 3.0 has no namespace.
 	Name, Namespace string
-	// Created is when the document was made, in its own words; Creators are who
-	// and what made it (2.x only).
-	Created  string
+	// Created is the document's time, in its own words.
+	Created string
+	// Creators are the people and programs that made it (2.x only).
 	Creators []string
-	// Packages is how many packages the document lists.
+	// Packages counts the packages that the document lists.
 	Packages int
 }
 
-// parseSPDX checks a document's creation information, and that its lists are
-// lists. Packages, files and relationships are counted, not checked.
+// parseSPDX checks a document's creation information, and that its lists are lists. It
+// counts packages and does not check them.
 func parseSPDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	var s *SPDX
 	if root.Get("@context").Exists() && !root.Get("spdxVersion").Exists() {
@@ -50,14 +50,14 @@ func (c *checks) spdx2(root strictjson.Value) *SPDX {
 	c.need("name", s.Name != "")
 	c.need("documentNamespace", s.Namespace != "")
 	if s.Namespace != "" && (!isIRI(s.Namespace) || strings.Contains(s.Namespace, "#")) {
-		c.fail("documentNamespace", "is no absolute URI without a fragment: %.200q", s.Namespace)
+		c.fail("documentNamespace", "is %.200q, want an absolute URI without a fragment", s.Namespace)
 	}
 	c.need("creationInfo", root.Get("creationInfo").Exists())
 	c.timeText("creationInfo.created", s.Created)
 	for creator := range elements(within(root, "creationInfo", "creators")) {
 		name, ok := shallow(creator).Str()
 		if !ok {
-			c.fail("creationInfo.creators", "has something that is no string")
+			c.fail("creationInfo.creators", "has an element that is not a string")
 		}
 		s.Creators = append(s.Creators, name)
 	}
@@ -67,9 +67,8 @@ func (c *checks) spdx2(root strictjson.Value) *SPDX {
 	return s
 }
 
-// spdx3 recognises a document as a graph: the form that tools write. Its elements
-// have types, of which SpdxDocument, CreationInfo and software_Package matter
-// here.
+// spdx3 reads a document as a graph, the form that tools write. Of its elements it reads
+// those of the types SpdxDocument, CreationInfo and software_Package.
 func (c *checks) spdx3(root strictjson.Value) *SPDX {
 	s := &SPDX{Version: spdx3Context(root.Get("@context"))}
 	if s.Version == "" {
@@ -81,7 +80,7 @@ func (c *checks) spdx3(root strictjson.Value) *SPDX {
 	for raw := range elements(root.Get("@graph")) {
 		element := shallow(raw)
 		if element.Kind() != strictjson.Object {
-			c.fail(indexed("@graph", n), "is no object")
+			c.fail(indexed("@graph", n), "is not an object")
 		}
 		n++
 		switch textAt(element, "type") {
@@ -97,7 +96,7 @@ func (c *checks) spdx3(root strictjson.Value) *SPDX {
 	return s
 }
 
-// spdx3Version is the version in the URL of the JSON-LD context of SPDX 3; "" for all else.
+// spdx3Version is the version in the URL of SPDX 3's JSON-LD context, or "".
 func spdx3Version(url string) string {
 	version, isContext := strings.CutSuffix(url, "/spdx-context.jsonld")
 	version, isRDF := strings.CutPrefix(version, "https://spdx.org/rdf/")
@@ -127,23 +126,22 @@ func spdx3Context(context strictjson.Value) string {
 	return ""
 }
 
-// CycloneDX is what a CycloneDX document says of itself. Parse makes
-// it; the document is what is attested.
+// CycloneDX is the header of a CycloneDX document. [Parse] makes it. To attest the
+// document, use the [Document] and not this value.
 //
 // Source: CycloneDX 1.2 to 1.7, schema/bom-1.N.schema.json.
 type CycloneDX struct {
-	// SpecVersion is that of CycloneDX, such as "1.6".
+	// SpecVersion is the specification's version, such as "1.6".
 	SpecVersion string
 	// SerialNumber identifies the document, as a UUID URN. Empty: it has none.
 	SerialNumber string
-	// Version is that of the document, 1 where it gives none.
+	// Version is the document's version, 1 where it gives none.
 	Version int64
 	// Name and ComponentVersion are of the component that the document is about.
 	Name, ComponentVersion string
-	// Created is when the document was made, in its own words.
+	// Created is the document's time, in its own words.
 	Created string
-	// Components is how many components the document lists, without those that
-	// are nested in others.
+	// Components counts the components, without those nested in others.
 	Components int
 }
 
@@ -162,8 +160,8 @@ func isUUID(text string) bool {
 	return true
 }
 
-// parseCycloneDX checks the members of the document itself, and that its lists
-// are lists. Components are counted, not checked.
+// parseCycloneDX checks the members of the document itself, and that its lists are
+// lists. It counts components and does not check them.
 func parseCycloneDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	component := within(root, "metadata", "component")
 	b := &CycloneDX{
@@ -175,11 +173,11 @@ func parseCycloneDX(c *checks, uri string, root strictjson.Value) (any, error) {
 	c.oneOf("specVersion", b.SpecVersion, "1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 	c.bomVersion(root, b)
 	if root.Get("serialNumber").Exists() && !isUUID(b.SerialNumber) {
-		c.fail("serialNumber", "is no urn:uuid: %.100q", b.SerialNumber)
+		c.fail("serialNumber", "is %.100q, want urn:uuid: and a UUID in lower case", b.SerialNumber)
 	}
 	if metadata := root.Get("metadata"); metadata.Exists() {
 		if metadata.Kind() != strictjson.Object {
-			c.fail("metadata", "is no object")
+			c.fail("metadata", "is not an object")
 		}
 		if within(metadata, "timestamp").Exists() {
 			c.timeText("metadata.timestamp", b.Created)
@@ -199,16 +197,16 @@ func (c *checks) bomVersion(root strictjson.Value, b *CycloneDX) {
 	}
 	n, ok := version.Int()
 	if !ok || n < 1 {
-		c.fail("version", "is no integer above zero")
+		c.fail("version", "is not an integer above zero")
 	}
 	b.Version = n
 }
 
-// lists refuses members that are there and no lists.
+// lists refuses members that are there and are not lists.
 func (c *checks) lists(root strictjson.Value, names ...string) {
 	for _, name := range names {
 		if v := root.Get(name); v.Exists() && v.Kind() != strictjson.Array {
-			c.fail(name, "is no list")
+			c.fail(name, "is not a list")
 		}
 	}
 }
@@ -217,12 +215,12 @@ func (c *checks) lists(root strictjson.Value, names ...string) {
 func (c *checks) timeText(field, value string) {
 	c.need(field, value != "")
 	if _, err := time.Parse(time.RFC3339, value); err != nil {
-		c.fail(field, "is no RFC 3339 time: %.100q", value)
+		c.fail(field, "is %.100q, want a time by RFC 3339", value)
 	}
 }
 
-// documentVersion refuses a document of another version than a type URI that
-// ends in one says: /v3 is for every 3.x, /v2.3 for 2.3.
+// documentVersion refuses a document of another version than its type URI says: /v3 is
+// for every 3.x, /v2.3 for 2.3.
 func (c *checks) documentVersion(uri, base, version string) {
 	want, versioned := strings.CutPrefix(uri, base+"/v")
 	if versioned && version != want && !strings.HasPrefix(version, want+".") {

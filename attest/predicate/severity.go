@@ -2,8 +2,8 @@ package predicate
 
 import "strings"
 
-// Severity is how bad a finding is. The zero value is the worst one, so that
-// what nobody has judged is not taken lightly.
+// Severity is how bad a finding is. The zero value is the worst one: a severity that was
+// never set must not pass as harmless.
 type Severity int
 
 // The severities, the worst first.
@@ -34,10 +34,10 @@ func (s Severity) String() string {
 // WorseThan reports whether s is above limit.
 func (s Severity) WorseThan(limit Severity) bool { return s < limit }
 
-// ParseSeverity reads what scanners write, in any case: critical; high or
-// important; medium or moderate; low; negligible or none. Everything else, such
-// as "unknown" or nothing at all, is critical and not known: whoever wants to
-// hide a finding could otherwise spell its severity otherwise.
+// ParseSeverity reads the words of scanners, in any case: critical; high or important;
+// medium or moderate; low; negligible or none. Every other text, "unknown" and ""
+// included, is critical and not known. An attacker could otherwise hide a finding by
+// spelling its severity in another way.
 func ParseSeverity(text string) (s Severity, known bool) {
 	// ToLower folds some characters outside of ASCII into it.
 	for _, c := range []byte(text) {
@@ -96,7 +96,7 @@ func (c SeverityCounts) WorseThan(limit Severity) int {
 	return n
 }
 
-// Add counts a finding. rated tells whether its scanner gave a severity that is known.
+// Add counts a finding. rated says that its scanner gave a known severity.
 func (c *SeverityCounts) Add(s Severity, rated bool) {
 	switch s {
 	case SeverityHigh:

@@ -5,10 +5,10 @@ import "github.com/hallmark-oci/hallmark/internal/strictjson"
 // PredicateType is TypeProvenance.
 func (Provenance) PredicateType() string { return TypeProvenance }
 
-// Validate checks what SLSA v1.0, provenance.md demands: the required fields,
-// absolute URIs, well-formed digests, and that the build did not end before it
-// began. External parameters may be empty, but must be there. What the parameters
-// mean is for whoever knows the build type.
+// Validate checks what SLSA v1.0, provenance.md demands: the required fields, absolute
+// URIs, well-formed digests, and that the build did not end before it began. External
+// parameters must be given and may be empty. Their meaning depends on the build type and
+// is not checked.
 func (p Provenance) Validate() error { return validated(p) }
 
 func (p Provenance) check(c *checks) {
@@ -31,8 +31,8 @@ func (m BuildMetadata) MarshalJSON() ([]byte, error) {
 	return marshalJSON(plain(m))
 }
 
-// parseProvenance also reads the invocation's identifier under the name that
-// in-toto-golang gave it up to v0.9, and cosign v2 with it when it attests a file.
+// parseProvenance also reads the invocation's identifier as invocationID, the name that
+// in-toto-golang up to v0.9 and cosign v2 write.
 func parseProvenance(c *checks, uri string, root strictjson.Value) (any, error) {
 	value, err := typed[Provenance](c, uri, root)
 	if m := value.(*Provenance).RunDetails.Metadata; m != nil && m.InvocationID == "" {

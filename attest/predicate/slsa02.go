@@ -6,39 +6,38 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// Provenance02 is SLSA provenance v0.2, which v1 replaced and build systems still
-// write.
+// Provenance02 is SLSA provenance v0.2, which many build systems still write.
 //
 // Source: SLSA, provenance/v0.2.md ("https://slsa.dev/provenance/v0.2").
 type Provenance02 struct {
-	// Builder is who is vouched for by the signature. Required.
+	// Builder is the platform that ran the build. Required.
 	Builder Builder02 `json:"builder"`
 	// BuildType is the URI that says what Invocation, BuildConfig and Materials
 	// mean. Required.
 	BuildType string `json:"buildType"`
-	// Invocation is what started the build. Nil: not known.
+	// Invocation says how the build was started. Nil: not known.
 	Invocation *Invocation02 `json:"invocation,omitempty"`
 	// BuildConfig lists the steps of the build. Nil: not known.
 	BuildConfig any `json:"buildConfig,omitempty"`
-	// Metadata is about this one run. Nil: nothing known.
+	// Metadata is about this one run. Nil: not known.
 	Metadata *BuildMetadata02 `json:"metadata,omitempty"`
-	// Materials are what the build read. Empty: not known.
+	// Materials are the artifacts that the build read. Empty: not known.
 	Materials []Material02 `json:"materials,omitempty"`
 }
 
 // Builder02 is the build platform.
 type Builder02 struct {
-	// ID is the URI by which policies know the builder. Required.
+	// ID is the URI by which policies name the builder. Required.
 	ID string `json:"id"`
 }
 
-// Invocation02 is what started a build.
+// Invocation02 says how a build was started.
 type Invocation02 struct {
 	// ConfigSource is where the build's configuration came from.
 	ConfigSource *ConfigSource02 `json:"configSource,omitempty"`
-	// Parameters are under the control of whoever starts the build, Environment
-	// under the builder's. The specification wants objects, and builders write
-	// lists too. Nil: none known.
+	// Parameters are chosen by the person or program that starts the build,
+	// Environment by the builder. The specification wants objects; some builders write
+	// lists. Nil: not known.
 	Parameters  any `json:"parameters,omitempty"`
 	Environment any `json:"environment,omitempty"`
 }
@@ -59,13 +58,13 @@ type BuildMetadata02 struct {
 	// BuildStartedOn and BuildFinishedOn are the run's times. Nil: not known.
 	BuildStartedOn  *time.Time `json:"buildStartedOn,omitempty"`
 	BuildFinishedOn *time.Time `json:"buildFinishedOn,omitempty"`
-	// Completeness is what the builder claims to have recorded in full.
+	// Completeness says which parts the builder claims to have recorded in full.
 	Completeness Completeness02 `json:"completeness"`
 	// Reproducible is a claim that building again gives the same bytes.
 	Reproducible bool `json:"reproducible"`
 }
 
-// Completeness02 is what a builder claims to have recorded in full. False: it
+// Completeness02 says which parts a builder claims to have recorded in full. False: it
 // makes no such claim.
 type Completeness02 struct {
 	Parameters  bool `json:"parameters"`
@@ -110,8 +109,8 @@ func (m BuildMetadata02) MarshalJSON() ([]byte, error) {
 	return marshalJSON(plain(m))
 }
 
-// parseProvenance02 also reads the invocation's identifier under the name that
-// in-toto-golang, and with it BuildKit and cosign, give it.
+// parseProvenance02 also reads the invocation's identifier as buildInvocationID, the name
+// that in-toto-golang, BuildKit and cosign write.
 func parseProvenance02(c *checks, uri string, root strictjson.Value) (any, error) {
 	value, err := typed[Provenance02](c, uri, root)
 	if m := value.(*Provenance02).Metadata; m != nil && m.BuildInvocationID == "" {

@@ -6,54 +6,78 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/safetext"
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
 // SummaryLine is one fact about a predicate, for people.
 type SummaryLine struct {
-	// Name is a few lower-case words of ours; Value is what the predicate says,
-	// without control characters and at most some hundred bytes.
-	Name  string `json:"name"`
+	// Name is a few lower-case words of this package.
+	Name string `json:"name"`
+	// Value is what the predicate says, without control characters and at most some
+	// hundred bytes long.
 	Value string `json:"value"`
 }
 
 // maxSummaryValue bounds a value, in bytes.
 const maxSummaryValue = 400
 
-// Summarize says in a few lines what a predicate says: builder, source and commit
-// of provenance, components of a bill of materials, findings of a scan by
-// severity. It takes a short name or URI, like Parse, and shows nothing
-// to be true.
+// Summarize says in a few lines what a predicate says: builder, source and commit of
+// provenance, components of a bill of materials, findings of a scan by severity. It
+// takes a short name or URI, as [Parse] does. Nothing of it is verified.
 //
-// A predicate that is not what its type says gives the lines that could be read,
-// together with the error of Parse.
+// Members that are not what the specification says are left out. That is not an error:
+// conditions of policies read few members. Errors are:
 //
-// count counts the findings of a scanner's own report, as CountScan does. Nil: no such
-// findings are counted.
+//   - [ErrInvalid] for a predicate that is not an object in strict JSON, and for one
+//     that is of another type by its own account; the latter has lines too;
+//   - [ErrType] for a text that is neither a known name nor an absolute URI.
+//
+// count counts the findings in a scanner's own report, as scan.Count does. Nil: such
+// findings are not counted.
 func Summarize(nameOrURI string, predicate []byte, count CountFindings) ([]SummaryLine, error) {
 	f, ok := lookupForm(nameOrURI)
 	if !ok {
-		return nil, fmt.Errorf("%w: %.200q is neither a known short name nor an absolute URI", ErrType, nameOrURI)
+		return nil, unknownType(nameOrURI)
 	}
-	root, err := f.object(predicate)
+	root, err := f.wrappedObject(predicate)
 	if err != nil {
 		return nil, f.wrap(err)
 	}
-	value, err := f.read(&checks{}, root)
+	if looks := f.mistaken(root); looks != "" {
+		err = f.wrap(fmt.Errorf("%w: it looks like %s", ErrInvalid, looks))
+	}
+	value, _ := f.parse(&checks{lenient: true}, f.uri, root)
 	if scan, is := value.(*CosignVuln); is {
 		return scan.summaryWith(count), err
 	}
 	return value.(summarized).summary(), err
 }
 
-// CountFindings counts the findings of a scanner's own report.
+// wrappedObject parses a predicate by other programs, and looks into the wrapping that
+// cosign puts around bills of materials. For a bill that is not JSON it returns the
+// wrapping.
+func (f form) wrappedObject(predicate []byte) (strictjson.Value, error) {
+	root, err := strictjson.ParseOthers(predicate, 1)
+	if err == nil && (f.name == "spdx" || f.name == "cyclonedx") {
+		if text, wrapped := intoto.Wrapped(root); wrapped {
+			if inner, err := strictjson.ParseOthers(text, 1); err == nil {
+				root = inner
+			}
+		}
+	}
+	return checkObject(predicate, root, err)
+}
+
+// CountFindings counts the findings in a scanner's own report.
 type CountFindings func(report []byte) (SeverityCounts, error)
 
-// summarized is what every form reads predicates into.
+// summarized is implemented by every type that a form reads predicates into.
 type summarized interface{ summary() summaryLines }
 
 type summaryLines []SummaryLine
 
-// add appends what is known; an empty value is not.
+// add appends a fact. An empty value is not known, and left out.
 func (l *summaryLines) add(name, value string) {
 	if value != "" {
 		*l = append(*l, SummaryLine{name, safetext.Of(value, maxSummaryValue)})
@@ -68,7 +92,7 @@ func (l *summaryLines) time(name string, t *time.Time) {
 	}
 }
 
-// sources adds what a build was, or may have been, started from.
+// sources adds the git repositories that a build may have been started from.
 func (l *summaryLines) sources(all []GitSource) {
 	for _, s := range all {
 		uri := s.URI

@@ -7,9 +7,10 @@ package predicate
 type TestResult struct {
 	// Result is "PASSED", "WARNED" or "FAILED". Required.
 	Result string `json:"result"`
-	// Configuration is what the tests were run with. Required, may be empty.
+	// Configuration are the resources that configured the tests. Required, may be
+	// empty.
 	Configuration []ResourceDescriptor `json:"configuration"`
-	// URL leads to the run. Empty: not said.
+	// URL leads to the run. Empty: not known.
 	URL string `json:"url,omitempty"`
 	// PassedTests, WarnedTests and FailedTests are names. Empty: not listed.
 	PassedTests []string `json:"passedTests,omitempty"`
@@ -27,9 +28,8 @@ const (
 // PredicateType is TypeTestResult.
 func (TestResult) PredicateType() string { return TypeTestResult }
 
-// Validate checks the required fields, the result's spelling, and the
-// descriptors. A run may be PASSED and list failed tests: which of them matter
-// is for a verifier.
+// Validate checks the required fields, the result's spelling, and the descriptors. A run
+// may be PASSED and list failed tests.
 func (r TestResult) Validate() error { return validated(r) }
 
 func (r TestResult) check(c *checks) {

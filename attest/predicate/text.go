@@ -10,7 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// nesting is how deep arrays and objects nest in a text that was parsed.
+// nesting is how deep arrays and objects nest in a text that was parsed before.
 func nesting(text []byte) int {
 	depth, deepest := 0, 0
 	for at := 0; at < len(text); at++ {
@@ -27,7 +27,7 @@ func nesting(text []byte) int {
 	return deepest
 }
 
-// stringEnd is where the string that begins at a quote has its other one.
+// stringEnd is the position of the quote that ends the string which begins at quote.
 func stringEnd(text []byte, quote int) int {
 	for at := quote + 1; ; at++ {
 		switch text[at] {
@@ -39,9 +39,9 @@ func stringEnd(text []byte, quote int) int {
 	}
 }
 
-// elements iterates over the texts of an array's elements, or over nothing where
-// the value is no array. Unlike Value.Elems it needs no memory for them: bills
-// of materials have lists of a million elements.
+// elements iterates over the texts of an array's elements; over nothing where the value
+// is not an array. Unlike Value.Elems it needs no memory for them: bills of materials
+// have lists of a million elements.
 func elements(list strictjson.Value) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if list.Kind() != strictjson.Array {
@@ -79,11 +79,11 @@ func countElements(list strictjson.Value) int {
 
 // shallow parses the text of an element again, to look into it.
 func shallow(text []byte) strictjson.Value {
-	v, _ := strictjson.ParseShallow(text, 1) // the text was parsed before
+	v, _ := strictjson.ParseOthers(text, 1) // the text was parsed before
 	return v
 }
 
-// within follows a path of members into a value, of which anything may be opaque.
+// within follows a path of members into a value, any part of which may be opaque.
 func within(v strictjson.Value, path ...string) strictjson.Value {
 	for _, name := range path {
 		if v.Opaque() {
@@ -100,8 +100,7 @@ func textAt(v strictjson.Value, path ...string) string {
 	return s
 }
 
-// inUTC makes a time be written as in-toto's Timestamp, which is always in UTC
-// (field_types.md).
+// inUTC is the time as in-toto's Timestamp, which is always in UTC (field_types.md).
 func inUTC(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
@@ -119,7 +118,7 @@ func marshalJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// notJSON says what a text that is no JSON looks like, as the end of a message.
+// notJSON says what a text looks like that is not JSON, as the end of a message.
 func notJSON(data []byte) string {
 	head := string(data[:min(len(data), 4096)])
 	trimmed := strings.TrimSpace(head)
@@ -145,9 +144,9 @@ func notJSON(data []byte) string {
 	return " (" + looks + ")"
 }
 
-// lookalike recognises documents that people mistake for one another. It returns
-// the short name of the type that the document is a predicate of, which is none
-// for what holds predicates, and what to call it.
+// lookalike recognises documents that people mistake for one another. It returns the
+// short name of the document's type, and a description. The name is empty for documents
+// that hold predicates.
 func lookalike(root strictjson.Value) (name, looks string) {
 	switch {
 	case root.Get("payloadType").Exists() && root.Get("payload").Exists():

@@ -7,43 +7,42 @@ import (
 	"time"
 )
 
-// VSA is a SLSA verification summary: somebody else verified the artifact, and
-// this is what came out. One that says FAILED is as valid as one that says
-// PASSED: a verifier must look.
+// VSA is a SLSA verification summary: the result of another verifier. A summary that says
+// FAILED is as valid as one that says PASSED; read VerificationResult.
 //
 // Source: SLSA v1.0 and v1.1, verification_summary.md
 // ("https://slsa.dev/verification_summary/v1").
 type VSA struct {
-	// Verifier is who verified. Required.
+	// Verifier is the program or service that verified. Required.
 	Verifier Verifier `json:"verifier"`
-	// TimeVerified is when. Required.
+	// TimeVerified is when it verified. Required.
 	TimeVerified time.Time `json:"timeVerified"`
-	// ResourceURI is what the artifact was verified as, so that a summary for
-	// one place is of no use in another. Required.
+	// ResourceURI names the artifact as it was verified. A summary for one place does
+	// not count in another. Required.
 	ResourceURI string `json:"resourceUri"`
-	// Policy is what the artifact was verified against. Its URI is required.
+	// Policy is the policy that the artifact was verified against. Its URI is required.
 	Policy ResourceDescriptor `json:"policy"`
-	// InputAttestations are all those that the verifier used, each with a
-	// digest. Empty: not said.
+	// InputAttestations are all attestations that the verifier used, each with a
+	// digest. Empty: not known.
 	InputAttestations []ResourceDescriptor `json:"inputAttestations,omitempty"`
 	// VerificationResult is "PASSED" or "FAILED". Required.
 	VerificationResult string `json:"verificationResult"`
 	// VerifiedLevels are the highest level of each SLSA track, such as
-	// "SLSA_BUILD_LEVEL_3", and other properties under names that do not begin
-	// with "SLSA_"; or "FAILED". Required, may be empty.
+	// "SLSA_BUILD_LEVEL_3", and properties under names that do not begin with "SLSA_";
+	// or "FAILED". Required, may be empty.
 	VerifiedLevels []string `json:"verifiedLevels"`
-	// DependencyLevels count the transitive dependencies at each level. Empty:
-	// not said.
+	// DependencyLevels count the transitive dependencies at each level. Empty: not
+	// known.
 	DependencyLevels map[string]uint64 `json:"dependencyLevels,omitempty"`
 	// SLSAVersion is the version of SLSA, such as "1.0". Empty: some 1.x.
 	SLSAVersion string `json:"slsaVersion,omitempty"`
 }
 
-// Verifier is who verified an artifact.
+// Verifier is a program or service that verifies artifacts.
 type Verifier struct {
-	// ID is the URI by which policies know the verifier. Required.
+	// ID is the URI by which policies name the verifier. Required.
 	ID string `json:"id"`
-	// Version maps the verifier's components to their versions. Empty: not said.
+	// Version maps the verifier's components to their versions. Empty: not known.
 	Version map[string]string `json:"version,omitempty"`
 }
 
@@ -104,7 +103,8 @@ func (c *checks) levels(field string, levels []string) {
 }
 
 // SplitLevel splits a level of a SLSA track: "SLSA_BUILD_LEVEL_3" is level 3 of the track
-// "SLSA_BUILD". ok is false for all else, FAILED and levels that were not evaluated too.
+// "SLSA_BUILD". ok is false for every other text, such as FAILED, and for levels that
+// were not evaluated.
 func SplitLevel(text string) (track string, level int, ok bool) {
 	track, number := cutLevel(text)
 	ok = strings.HasPrefix(track, "SLSA_") && len(track) > len("SLSA_") && strings.Trim(track, upperCase+"_") == "" &&
@@ -120,7 +120,7 @@ const (
 	digits    = "0123456789"
 )
 
-// cutLevel cuts what stands before and behind the last "_LEVEL_".
+// cutLevel returns the text before and after the last "_LEVEL_".
 func cutLevel(text string) (track, level string) {
 	const between = "_LEVEL_"
 	i := strings.LastIndex(text, between)
@@ -130,7 +130,7 @@ func cutLevel(text string) (track, level string) {
 	return text[:i], text[i+len(between):]
 }
 
-// slsaTrack is the track of a level in the form that SLSA gives levels; "" for all else.
+// slsaTrack is the track of a level in the form that SLSA gives levels, or "".
 func slsaTrack(level string) string {
 	track, value := cutLevel(level)
 	words := strings.Split(track, "_")
@@ -145,7 +145,8 @@ func slsaTrack(level string) string {
 	return track
 }
 
-// isMajorMinor reports whether text is two numbers of up to four digits with a dot between.
+// isMajorMinor reports whether text is two numbers of up to four digits, with a dot
+// between them.
 func isMajorMinor(text string) bool {
 	major, minor, found := strings.Cut(text, ".")
 	return found && isShortNumber(major, 4) && isShortNumber(minor, 4)
@@ -155,8 +156,8 @@ func isShortNumber(text string, most int) bool {
 	return text != "" && len(text) <= most && strings.Trim(text, digits) == ""
 }
 
-// isLevel reports whether a level may stand in a VSA. Names of one's own are
-// allowed, but not in SLSA's name.
+// isLevel reports whether a level is allowed in a VSA. Names that begin with "SLSA_" are
+// reserved for SLSA.
 func isLevel(level string) bool {
 	return level != "" && (!strings.HasPrefix(level, "SLSA_") || slsaTrack(level) != "")
 }

@@ -6,24 +6,24 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// CosignVuln is a vulnerability scan as cosign describes it: the scanner's own
-// report, and who scanned when. Package scan reads such reports.
+// CosignVuln is a vulnerability scan as cosign describes it: the scanner's own report,
+// with scanner and times. Package attest/scan reads such reports.
 //
 // Source: cosign COSIGN_VULN_ATTESTATION_SPEC.md
 // ("https://cosign.sigstore.dev/attestation/vuln/v1"). cosign writes empty
 // strings for what it does not know, and text where the specification has URIs.
 type CosignVuln struct {
-	// Invocation is what started the scan. Zero: not known.
+	// Invocation says how the scan was started. Zero: not known.
 	Invocation CosignInvocation `json:"invocation"`
-	// Scanner is who scanned, and the report. Required.
+	// Scanner is the scanner and its report. Required.
 	Scanner CosignScanner `json:"scanner"`
 	// Metadata are the times of the scan. Required.
 	Metadata ScanTimes `json:"metadata"`
 }
 
-// CosignInvocation is what started a scan. Empty fields are not known.
+// CosignInvocation says how a scan was started. Empty fields are not known.
 type CosignInvocation struct {
-	// Parameters are those of the scanner, as anything that JSON has.
+	// Parameters are the scanner's, as any JSON value.
 	Parameters any `json:"parameters"`
 	// URI and EventID identify the run.
 	URI     string `json:"uri"`
@@ -32,20 +32,20 @@ type CosignInvocation struct {
 	BuilderID string `json:"builder.id"`
 }
 
-// CosignScanner is who scanned, and the report. Empty fields are not known.
+// CosignScanner is a scanner and its report. Empty fields are not known.
 type CosignScanner struct {
-	// URI identifies the scanner, Version is its own.
+	// URI identifies the scanner.
 	URI     string `json:"uri"`
 	Version string `json:"version"`
-	// DB is what the scanner knew.
+	// DB is the scanner's database.
 	DB CosignDB `json:"db"`
-	// Result is the scanner's report, a JSON object. Nil: there is none.
+	// Result is the scanner's report, a JSON object. Nil: none.
 	Result json.RawMessage `json:"result"`
 }
 
 // CosignDB is a vulnerability database. Empty fields are not known.
 type CosignDB struct {
-	// URI identifies it, Version is its own.
+	// URI identifies the database.
 	URI     string `json:"uri"`
 	Version string `json:"version"`
 }
@@ -53,8 +53,8 @@ type CosignDB struct {
 // PredicateType is TypeCosignVuln.
 func (CosignVuln) PredicateType() string { return TypeCosignVuln }
 
-// Validate checks the times, and that the report is one strict JSON object that
-// a statement can hold. What the report says is not looked at.
+// Validate checks the times, and that the report is one strict JSON object which a
+// statement can hold. It does not read the report.
 func (v CosignVuln) Validate() error {
 	var c checks
 	if v.Scanner.Result != nil {
@@ -62,7 +62,7 @@ func (v CosignVuln) Validate() error {
 		if err != nil {
 			c.fail("scanner.result", "is %v", err)
 		} else if nesting(report.Raw()) >= strictjson.MaxDepth-2 {
-			c.fail("scanner.result", "is nested too deep")
+			c.fail("scanner.result", "nests deeper than a statement may")
 		}
 		c.report(report)
 	}
@@ -74,7 +74,7 @@ func (c *checks) report(report strictjson.Value) {
 	switch report.Kind() {
 	case strictjson.Missing, strictjson.Null, strictjson.Object:
 	default:
-		c.fail("scanner.result", "is no object")
+		c.fail("scanner.result", "is not an object")
 	}
 }
 
@@ -99,7 +99,7 @@ func parseCosignVuln(c *checks, _ string, root strictjson.Value) (any, error) {
 
 func (v CosignVuln) summary() summaryLines { return v.summaryWith(nil) }
 
-// summaryWith counts findings in the scanner's report by count, unless that is nil.
+// summaryWith counts the findings in the scanner's report, unless count is nil.
 func (v CosignVuln) summaryWith(count CountFindings) summaryLines {
 	var l summaryLines
 	l.add("scanner", spaced(v.Scanner.URI, v.Scanner.Version))

@@ -8,38 +8,37 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// Vulns is a vulnerability scan as in-toto describes it: every finding, whatever
-// the scanner. v0.1 is read into it too; its specification differs from its own
-// example, and both forms of a finding are accepted.
+// Vulns is a vulnerability scan as in-toto describes it: every finding, in one form for
+// all scanners. [Parse] reads v0.1 into it too. The specification of v0.1 differs from
+// its own example, and both forms of a finding are accepted.
 //
 // Source: in-toto Attestation Framework, spec/predicates/vulns_02.md
 // ("https://in-toto.io/attestation/vulns/v0.2") and vuln.md (v0.1).
 type Vulns struct {
-	// Scanner is who scanned, and what was found. Required.
+	// Scanner is the scanner and its findings. Required.
 	Scanner VulnsScanner `json:"scanner"`
 	// Metadata are the times of the scan. Required.
 	Metadata ScanTimes `json:"metadata"`
 }
 
-// VulnsScanner is who scanned, and what was found.
+// VulnsScanner is a scanner and its findings.
 type VulnsScanner struct {
 	// URI identifies the scanner. Required.
 	URI string `json:"uri"`
-	// Version is the scanner's. Empty: not said.
+	// Version is the scanner's. Empty: not known.
 	Version string `json:"version,omitempty"`
-	// DB is what the scanner knew. Nil: not said.
+	// DB is the scanner's database. Nil: not known.
 	DB *VulnsDB `json:"db,omitempty"`
-	// Result are the findings. Required: nothing found is an empty list, and not
-	// nil.
+	// Result are the findings. Required: an empty list says that nothing was found.
 	Result []VulnsFinding `json:"result"`
 }
 
 // VulnsDB is a vulnerability database.
 type VulnsDB struct {
-	// URI identifies it, Version is its own. Empty: not said.
+	// URI identifies the database. Empty: not known.
 	URI     string `json:"uri,omitempty"`
 	Version string `json:"version,omitempty"`
-	// LastUpdate is when it was updated. Required where there is a VulnsDB.
+	// LastUpdate is when it was updated. Required in a VulnsDB.
 	LastUpdate time.Time `json:"lastUpdate"`
 }
 
@@ -47,21 +46,21 @@ type VulnsDB struct {
 type VulnsFinding struct {
 	// ID is the vulnerability's, such as "CVE-2026-1234". Required.
 	ID string `json:"id"`
-	// Ratings are how bad it is, by different methods. Required, may be empty.
+	// Ratings are its severities by different methods. Required, may be empty.
 	Ratings []VulnsRating `json:"severity"`
-	// Annotations are what the scanner has to add. Empty: nothing.
+	// Annotations are further facts by the scanner. Empty: none.
 	Annotations []map[string]any `json:"annotations,omitempty"`
 }
 
-// VulnsRating is how bad a vulnerability is by one method.
+// VulnsRating is the severity of a vulnerability by one method.
 type VulnsRating struct {
-	// Method is who or what rated it, such as "nvd" or "cvss_score". Required.
+	// Method names the database or the scale, such as "nvd" or "cvss_score". Required.
 	Method string `json:"method"`
 	// Score is a word or a number. Required.
 	Score string `json:"score"`
 }
 
-// MethodSARIFLevel is the VulnsRating.Method of ratings that are levels of SARIF.
+// MethodSARIFLevel is the VulnsRating.Method of ratings that are SARIF's levels.
 const MethodSARIFLevel = "level"
 
 // ScanTimes are the times of a scan.
@@ -71,14 +70,15 @@ type ScanTimes struct {
 	ScanFinishedOn time.Time `json:"scanFinishedOn"`
 }
 
-// Severity is the worst of the ratings. It is critical and not known where a rating
-// cannot be read, or where no rating says anything. These can be read:
-//   - words as ParseSeverity reads them;
-//   - CVSS scores up to 10, by a method that has CVSS in its name, and vectors of
-//     CVSS v3 base metrics. A score of 0 says nothing: tools write it where they know
-//     none;
-//   - beside those, numbers up to 10 by other methods, as CVSS scores, and the levels
-//     of SARIF by the method "level". Alone, they are not known.
+// Severity is the worst of the ratings. It is critical and not known if a rating cannot
+// be read, or if no rating says anything. Ratings are read as follows:
+//
+//   - Words are read by [ParseSeverity].
+//   - Numbers up to 10 are CVSS scores if the method has CVSS in its name. A score of 0
+//     says nothing, because tools write it for scores that they do not know.
+//   - Vectors of CVSS v3 base metrics are scores.
+//   - Numbers up to 10 by other methods, and SARIF's levels by the method "level", can
+//     only make another rating worse. Alone they are not known.
 func (f VulnsFinding) Severity() (s Severity, known bool) {
 	beside := SeverityNegligible
 	for _, r := range f.Ratings {
@@ -98,7 +98,7 @@ func (f VulnsFinding) Severity() (s Severity, known bool) {
 	return s, known
 }
 
-// ratingKind is what a rating can be used for.
+// ratingKind says how a rating can be used.
 type ratingKind int
 
 const (
@@ -108,7 +108,7 @@ const (
 	ratingEmpty  // says nothing
 )
 
-// Severity is what the rating says by itself; it is critical where that is not known.
+// Severity is the severity that the rating gives alone. It is critical if not known.
 func (r VulnsRating) Severity() (s Severity, known bool) {
 	s, how := r.read()
 	return s, how == ratingKnown
@@ -120,7 +120,7 @@ func (r VulnsRating) read() (Severity, ratingKind) {
 	}
 	if r.Method == MethodSARIFLevel {
 		switch r.Score {
-		case "error": // high or critical: what stands beside it says which
+		case "error": // high or critical; another rating says which
 			return SeverityHigh, ratingBeside
 		case "warning":
 			return SeverityMedium, ratingBeside
@@ -163,8 +163,7 @@ func (v Vulns) Counts() SeverityCounts {
 // PredicateType is TypeVulns.
 func (Vulns) PredicateType() string { return TypeVulns }
 
-// Validate checks the required fields, and that the scan did not end before it
-// began.
+// Validate checks the required fields, and that the scan did not end before it began.
 func (v Vulns) Validate() error { return validated(v) }
 
 func (v Vulns) check(c *checks) {
@@ -218,8 +217,8 @@ func parseVulns(c *checks, _ string, root strictjson.Value) (any, error) {
 	return c.readVulns(root, shallow)
 }
 
-// parseVulns01 also reads findings as v0.1 specifies them, and no example shows
-// them: as {"vulnerability": {…}}.
+// parseVulns01 also reads findings in the form of the specification v0.1, which its
+// example does not have: {"vulnerability": {…}}.
 func parseVulns01(c *checks, _ string, root strictjson.Value) (any, error) {
 	return c.readVulns(root, func(text []byte) strictjson.Value {
 		finding := shallow(text)
@@ -234,8 +233,8 @@ func parseVulns01(c *checks, _ string, root strictjson.Value) (any, error) {
 	})
 }
 
-// readVulns decodes each finding by itself, so that their number is not bounded
-// by that of JSON values.
+// readVulns decodes each finding by itself: there may be more of them than a parsed value
+// may hold.
 func (c *checks) readVulns(root strictjson.Value, unwrap func([]byte) strictjson.Value) (*Vulns, error) {
 	v := &Vulns{}
 	err := c.decodeMembers(root,

@@ -21,7 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 // environment reads a documented environment.
 func environment(t testing.TB, system string) map[string]string {

@@ -5,23 +5,23 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
-// grypeDescriptor says what wrote the document. Source: Grype's documentation
+// grypeDescriptor names the program that wrote the document. Source: Grype's documentation
 // "Working with JSON" and grype/presenter/models (document.go, descriptor.go).
 type grypeDescriptor struct {
-	Name      string  `json:"name"`
-	Version   string  `json:"version"`
-	Timestamp string  `json:"timestamp"`
-	DB        grypeDB `json:"db"`
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	DB      grypeDB `json:"db"`
 }
 
-// grypeDB is the database as Grype wrote it up to schema 5; from schema 6 on,
-// the same is in Status.
+// grypeDB is the database as Grype wrote it up to schema 5. Since schema 6 the same
+// members are in Status.
 type grypeDB struct {
 	grypeDBStatus
 	Status *grypeDBStatus `json:"status"`
@@ -64,8 +64,8 @@ type grypeMatch struct {
 	} `json:"artifact"`
 }
 
-// readGrype reads Grype's JSON. Its Unknown is not known, and so critical. What it
-// lists as ignored is a finding too.
+// readGrype reads Grype's JSON. The severity Unknown is not known. Ignored matches are
+// findings too.
 func (r *Report) readGrype(root strictjson.Value) error {
 	if err := refuseOtherCase(root, "matches", "ignoredMatches", "descriptor", "source"); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (r *Report) readGrype(root strictjson.Value) error {
 	}
 	if root.Get("matches").Kind() != strictjson.Array {
 		// Grype writes an empty list where it finds nothing.
-		return fmt.Errorf("%w: matches is no list", ErrInvalid)
+		return fmt.Errorf("%w: matches is not a list", ErrInvalid)
 	}
 	ignored, err := scanList(root.Get("ignoredMatches"), "ignoredMatches")
 	if err != nil {
@@ -109,17 +109,20 @@ func (r *Report) readGrypeDescriptor(v strictjson.Value) error {
 		return err
 	}
 	if d.Name != "grype" {
-		return fmt.Errorf("%w: written by %s, not by grype", ErrFormat, safetext.Of(d.Name, 40))
+		return fmt.Errorf("%w: descriptor.name is %s, want grype", ErrFormat, safetext.Of(d.Name, 40))
 	}
-	// The document has no version of its own. Builds that are no release call
-	// themselves by other words than numbers.
+	// The document has no version of its own. Builds between releases have versions that
+	// are not numbers.
 	major, _, _ := strings.Cut(strings.TrimPrefix(d.Version, "v"), ".")
 	if n, err := strconv.Atoi(major); err == nil && n != 0 {
-		return fmt.Errorf("%w: written by Grype %s; known are 0.x", ErrVersion, safetext.Of(d.Version, 40))
+		return fmt.Errorf("%w: descriptor.version is %s, want 0.x", ErrVersion, safetext.Of(d.Version, 40))
 	}
 	r.Scanner = Tool{Name: "grype", URI: toolPURL("anchore/grype", d.Version), Version: d.Version}
 	var err error
-	if r.FinishedOn, err = scanTime(d.Timestamp, "timestamp"); err != nil {
+	if err := refuseOtherCase(v, "timestamp"); err != nil {
+		return err
+	}
+	if r.FinishedOn, err = r.times.read(v.Get("timestamp"), "timestamp"); err != nil {
 		return err
 	}
 	r.DB, err = d.DB.read()
@@ -134,7 +137,11 @@ func (db grypeDB) read() (DB, error) {
 	if status.Valid != nil && !*status.Valid || status.Error != nil && status.Error != "" {
 		return DB{}, fmt.Errorf("%w: Grype's database was not valid", ErrInvalid)
 	}
-	built, err := scanTime(status.Built, "the database's time")
+	var built time.Time
+	var err error
+	if status.Built != "" {
+		built, err = scanTime(status.Built, "the database's time")
+	}
 	out := DB{URI: publicURL(status.From), LastUpdate: built}
 	if status.SchemaVersion != nil {
 		out.Version = fmt.Sprint(status.SchemaVersion)

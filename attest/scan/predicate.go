@@ -8,13 +8,12 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 )
 
-// CosignVuln is the report as cosign describes scans: with the scanner's own
-// report in it, unchanged but for white space between its values.
+// CosignVuln makes cosign's predicate, which holds the scanner's own report unchanged.
 //
-// Errors are ErrInvalid where a time is missing, and ErrInvalid. Where only one
-// time of the scan is known, it stands for both.
+// It returns [ErrInvalid] where no time of the scan is known. Where only one time is
+// known, it stands for both.
 func (r *Report) CosignVuln() (*predicate.CosignVuln, error) {
-	times, err := r.times()
+	times, err := r.span()
 	if err != nil {
 		return nil, err
 	}
@@ -29,15 +28,15 @@ func (r *Report) CosignVuln() (*predicate.CosignVuln, error) {
 	return v, v.Validate()
 }
 
-// Vulns is the report as in-toto describes scans: every finding with its
-// severity, package and versions, in the form that is the same for all scanners.
-// What was suppressed is in it, and says so in its annotations.
+// Vulns makes in-toto's predicate, which lists every finding with severity, package and
+// versions, in one form for all scanners. Suppressed findings are listed, with an
+// annotation that says so.
 //
-// Errors are ErrInvalid where a time, the scanner's URI or the time of its database
-// is missing (Options can give them), and ErrInvalid. Where only one time
-// of the scan is known, it stands for both.
+// It returns [ErrInvalid] where no time of the scan is known, or where the scanner's URI
+// or the time of its database is missing; [Options] can give them. Where only one time is
+// known, it stands for both.
 func (r *Report) Vulns() (*predicate.Vulns, error) {
-	times, err := r.times()
+	times, err := r.span()
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +45,7 @@ func (r *Report) Vulns() (*predicate.Vulns, error) {
 		Metadata: times,
 	}
 	if r.Scanner.URI == "" {
-		return nil, fmt.Errorf("%w: no URI of the scanner; give Options.Scanner.URI", ErrInvalid)
+		return nil, fmt.Errorf("%w: the scanner's URI is not known; give Options.Scanner.URI", ErrInvalid)
 	}
 	if r.DB != (DB{}) {
 		if r.DB.LastUpdate.IsZero() {
@@ -60,8 +59,8 @@ func (r *Report) Vulns() (*predicate.Vulns, error) {
 	return v, v.Validate()
 }
 
-// times are those of the scan.
-func (r *Report) times() (predicate.ScanTimes, error) {
+// span are the times of the scan. One may stand for both.
+func (r *Report) span() (predicate.ScanTimes, error) {
 	start, end := r.StartedOn, r.FinishedOn
 	if start.IsZero() {
 		start = end
@@ -75,8 +74,8 @@ func (r *Report) times() (predicate.ScanTimes, error) {
 	return predicate.ScanTimes{ScanStartedOn: start, ScanFinishedOn: end}, nil
 }
 
-// ratings are the severity in the scanner's words, and by this package's scale
-// where those words do not say it.
+// ratings are the severity in the scanner's words, and in this package's words where the
+// scanner's do not say it.
 func (f Finding) ratings(scanner string) []predicate.VulnsRating {
 	rating := predicate.VulnsRating{Method: f.Method, Score: f.Original}
 	for _, method := range []string{scanner, "scanner"} {

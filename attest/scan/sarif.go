@@ -15,11 +15,11 @@ import (
 // sarifVersion is the only version of SARIF that is read.
 const sarifVersion = "2.1.0"
 
-// Bounds that keep the time of reading proportional to the size of a report.
+// Limits that keep the time of reading proportional to the size of a report.
 const (
 	maxSARIFRules  = 16   // of one ID
 	maxSARIFRuleID = 1024 // bytes of an ID
-	maxSARIFLevels = 8    // that an ID of a result may be below its rule's
+	maxSARIFLevels = 8    // by which the ID of a result may be below its rule's
 )
 
 // The parts of SARIF 2.1.0 (OASIS, sections 3.14 run, 3.19 toolComponent, 3.20
@@ -56,9 +56,7 @@ type (
 		Properties sarifProperties `json:"properties"`
 	}
 	sarifInvocation struct {
-		Start      string `json:"startTimeUtc"`
-		End        string `json:"endTimeUtc"`
-		Successful *bool  `json:"executionSuccessful"`
+		Successful *bool `json:"executionSuccessful"`
 
 		Overrides []sarifOverride `json:"ruleConfigurationOverrides"`
 	}
@@ -72,7 +70,8 @@ type (
 			Level string `json:"level"`
 		} `json:"configuration"`
 	}
-	// sarifImage is what Trivy says of an image in a run's properties.
+	// sarifImage are the members by which Trivy describes an image in a run's
+	// properties.
 	sarifImage struct {
 		Name        string   `json:"imageName"`
 		RepoDigests []string `json:"repoDigests"`
@@ -80,13 +79,12 @@ type (
 	}
 )
 
-// readSARIF reads SARIF. Every result that reports a problem is a finding,
-// whatever the tool looks for, and also where it is marked as suppressed: who
-// may suppress is not to be seen in the file, and versions of Grype mark all
-// results so.
+// readSARIF reads SARIF. Every result that reports a problem is a finding, by any tool.
+// Suppressed results count too: the file does not show who suppressed them, and some
+// versions of Grype mark all results.
 func (r *Report) readSARIF(root strictjson.Value) error {
 	if !root.Get("version").Is(sarifVersion) {
-		return fmt.Errorf("%w: SARIF %.40s; known is %q", ErrVersion, root.Get("version").Raw(), sarifVersion)
+		return fmt.Errorf("%w: version of SARIF is %.40s, want %q", ErrVersion, root.Get("version").Raw(), sarifVersion)
 	}
 	if err := refuseOtherCase(root, "runs", "inlineExternalProperties"); err != nil {
 		return err
@@ -111,14 +109,14 @@ func (r *Report) readSARIF(root strictjson.Value) error {
 	return nil
 }
 
-// nothingAt refuses a member that says that parts of a report, results it may be,
-// are somewhere else.
+// nothingAt refuses a member that says that parts of the report, possibly results, are in
+// other files.
 func nothingAt(v strictjson.Value, name string) error {
 	switch part := v.Get(name); {
 	case part.Kind() == strictjson.Missing, part.Kind() == strictjson.Null:
 	case part.Kind() == strictjson.Array && part.Len() == 0:
 	default:
-		return fmt.Errorf("%w: it has %s, and so parts that are elsewhere", ErrInvalid, name)
+		return fmt.Errorf("%w: %s says that parts of the report are in other files", ErrInvalid, name)
 	}
 	return nil
 }
@@ -162,9 +160,9 @@ func (r *Report) readSARIFRun(run strictjson.Value) error {
 		return err
 	}
 	if run.Get("results").Kind() != strictjson.Array {
-		// Section 3.14.23: an empty list says that nothing was found, no list
-		// that nobody has looked or that the results are elsewhere.
-		return fmt.Errorf("%w: a run without results was not completed", ErrInvalid)
+		// Section 3.14.23: an empty list says that nothing was found. A run without a
+		// list did not look, or has its results in another file.
+		return fmt.Errorf("%w: a run has no list of results", ErrInvalid)
 	}
 	rules, err := readSARIFRules(run.Get("tool"))
 	if err == nil {
@@ -224,11 +222,7 @@ func (r *Report) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, erro
 		if i.Successful != nil && !*i.Successful {
 			return nil, fmt.Errorf("%w: the tool says that it failed", ErrInvalid)
 		}
-		start, err := scanTime(i.Start, "startTimeUtc")
-		if err != nil {
-			return nil, err
-		}
-		end, err := scanTime(i.End, "endTimeUtc")
+		start, end, err := r.times.ofInvocation(element)
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +232,22 @@ func (r *Report) readSARIFInvocations(v strictjson.Value) ([]sarifOverride, erro
 	return overrides, nil
 }
 
-// firstKnown and lastKnown choose between times of which zero is not known.
+func (t *times) ofInvocation(invocation strictjson.Value) (start, end time.Time, err error) {
+	const from, until = "startTimeUtc", "endTimeUtc"
+	v, err := invocation.Whole()
+	if err != nil {
+		return start, end, fmt.Errorf("%w: an invocation: %w", ErrInvalid, err)
+	}
+	if err := refuseOtherCase(v, from, until); err != nil {
+		return start, end, err
+	}
+	if start, err = t.read(v.Get(from), from); err == nil {
+		end, err = t.read(v.Get(until), until)
+	}
+	return start, end, err
+}
+
+// firstKnown and lastKnown choose between times. A zero time is not known.
 func firstKnown(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -253,8 +262,8 @@ func lastKnown(a, b time.Time) time.Time {
 	return a
 }
 
-// reportsProblem is false for results that say that all is well (section 3.27.9;
-// they have no level), or that a problem of an earlier run is gone (3.27.24).
+// reportsProblem is false for results without a problem (section 3.27.9; they have no
+// level), and for problems of an earlier run that are gone (3.27.24).
 func (s sarifResult) reportsProblem() bool {
 	switch s.Kind {
 	case "pass", "notApplicable", "informational":
@@ -263,7 +272,7 @@ func (s sarifResult) reportsProblem() bool {
 	return s.Baseline != "absent"
 }
 
-// ruleID is what the result calls its rule, if it does by a name.
+// ruleID is the name by which the result calls its rule, or "".
 func (s sarifResult) ruleID() string {
 	if s.RuleID != "" {
 		return s.RuleID
@@ -273,9 +282,9 @@ func (s sarifResult) ruleID() string {
 
 // sarifRules finds the rules that a result may be about.
 type sarifRules struct {
-	byIndex []sarifRule // those of the driver
+	byIndex []sarifRule // the driver's
 	byID    map[string][]sarifRule
-	// overridden are the worst levels that invocations give rules, by ID.
+	// overridden maps IDs to the worst level that an invocation gives the rule.
 	overridden map[string]string
 }
 
@@ -290,7 +299,7 @@ func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
 	if !tool.Get("extensions").Exists() {
 		return rules, nil
 	}
-	extensions, err := strictjson.ParseShallow(tool.Get("extensions").Raw(), 1)
+	extensions, err := strictjson.Unfold(tool.Get("extensions"), 1)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -306,7 +315,7 @@ func readSARIFRules(tool strictjson.Value) (*sarifRules, error) {
 }
 
 func (s *sarifRules) add(component strictjson.Value, driver bool) error {
-	v, err := strictjson.ParseShallow(component.Raw(), 2)
+	v, err := strictjson.Unfold(component, 2)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -336,8 +345,8 @@ func (s *sarifRules) add(component strictjson.Value, driver bool) error {
 	return nil
 }
 
-// override keeps the worst level that an invocation gives each rule. Which
-// invocation a result is of need not be said.
+// override keeps the worst level that an invocation gives each rule. A result need not
+// name its invocation.
 func (s *sarifRules) override(all []sarifOverride) error {
 	s.overridden = make(map[string]string)
 	for _, o := range all {
@@ -346,7 +355,7 @@ func (s *sarifRules) override(all []sarifOverride) error {
 			id = s.byIndex[*i].ID
 		}
 		if id == "" {
-			return fmt.Errorf("%w: the level of a rule is overridden that is not named", ErrInvalid)
+			return fmt.Errorf("%w: an override names no rule", ErrInvalid)
 		}
 		if err := checkRuleID(id); err != nil {
 			return err
@@ -356,8 +365,8 @@ func (s *sarifRules) override(all []sarifOverride) error {
 	return nil
 }
 
-// worseLevel is the worse of two levels. Empty says nothing; what is not known is
-// the worst.
+// worseLevel is the worse of two levels. An empty level says nothing. A level that is not
+// known is the worst.
 func worseLevel(a, b string) string {
 	rank := func(level string) int {
 		if at := slices.Index([]string{"", "none", "note", "warning", "error"}, level); at >= 0 {
@@ -378,8 +387,8 @@ func checkRuleID(id string) error {
 	return nil
 }
 
-// of returns a result's rules. IDs need not be unique (section 3.19.23), and
-// that of a result may be below its rule's ("CA1000/1", section 3.27.5).
+// of returns a result's rules. IDs need not be unique (section 3.19.23). The ID of a
+// result may be below its rule's, as in "CA1000/1" (section 3.27.5).
 func (s *sarifRules) of(result sarifResult) []sarifRule {
 	id := result.ruleID()
 	for cut := 0; id != "" && cut <= maxSARIFLevels; cut++ {
@@ -394,7 +403,7 @@ func (s *sarifRules) of(result sarifResult) []sarifRule {
 	return []sarifRule{{}}
 }
 
-// finding makes a finding of a result; of several rules the worst one counts.
+// finding makes a finding of a result. Of several rules the worst one counts.
 func (s *sarifRules) finding(result sarifResult) Finding {
 	rules := s.of(result)
 	id := result.ruleID()
@@ -410,7 +419,7 @@ func (s *sarifRules) finding(result sarifResult) Finding {
 	return Finding{ID: id, Severity: worst.severity, Rated: worst.known, Original: worst.text, Method: worst.method}
 }
 
-// sarifRating is the worst severity that was said so far.
+// sarifRating is the worst severity so far.
 type sarifRating struct {
 	said         bool
 	severity     predicate.Severity
@@ -424,11 +433,9 @@ func (r *sarifRating) say(s predicate.Severity, known bool, method, text string)
 	}
 }
 
-// rateSARIF finds the severity that a result and its rule give.
-//
-// A tag that is a severity (Trivy), the CVSS score of "security-severity" and the
-// level are looked at; the worst of what they say counts. Where none says
-// anything, the severity is not known.
+// rateSARIF is the severity of a result and its rule: the worst of a tag that names one
+// (Trivy), of the CVSS score in "security-severity", and of the level. If none of them
+// says anything, the severity is not known.
 func rateSARIF(result sarifResult, rule sarifRule) sarifRating {
 	var r sarifRating
 	for _, tag := range slices.Concat(rule.Properties.Tags, result.Properties.Tags) {
@@ -448,8 +455,8 @@ func rateSARIF(result sarifResult, rule sarifRule) sarifRating {
 	return r
 }
 
-// score rates by "security-severity". A score of 0 says nothing beside a tag, and
-// alone it is not known: tools write it where they know none.
+// score rates by "security-severity". Tools write a score of 0 where they know none: it
+// says nothing beside a tag, and alone it is not known.
 func (r *sarifRating) score(v any) {
 	if v == nil {
 		return
@@ -465,8 +472,8 @@ func (r *sarifRating) score(v any) {
 	}
 }
 
-// level rates by the level. Tools use "error" for critical and for high: alone
-// it is critical, beside something else it is at least high.
+// level rates by the level. Tools use "error" for critical and for high. Alone it is
+// critical; beside another rating it is at least high.
 func (r *sarifRating) level(level string) {
 	switch {
 	case level == "error" && r.said:

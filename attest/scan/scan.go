@@ -1,11 +1,18 @@
-// Package scan reads what vulnerability scanners write (Trivy, Grype, SARIF) and turns it
-// into predicates.
+// Package scan reads the reports of vulnerability scanners (Trivy, Grype, SARIF) and makes
+// predicates of them.
 //
 //	report, err := scan.Read(data, scan.Options{})
 //	p, err := report.Vulns()
 //
-// A report is what a scanner says. That the scanner looked at all, or left nothing out, is
-// not to be seen in it.
+// A report is the word of a scanner. It does not show:
+//
+//   - whether the scanner looked for vulnerabilities at all,
+//   - whether a filter of its own left findings out of the file.
+//
+// Limits are [MaxSize] and [MaxFindings]. All functions are safe for concurrent use.
+//
+// Sources: Trivy's documentation "Reporting" and pkg/types/report.go; Grype's
+// documentation "Working with JSON" and grype/presenter/models; SARIF 2.1.0 (OASIS).
 package scan
 
 import (
@@ -24,25 +31,25 @@ import (
 
 // Errors of Read, for errors.Is. Each is ErrInvalid too.
 var (
-	// ErrInvalid: a file is no scanner output that can be relied on.
+	// ErrInvalid: a file is not a report, or one that cannot be relied on.
 	ErrInvalid = errors.New("unusable scanner output")
-	// ErrFormat: it is of none of the formats that are read.
+	// ErrFormat: it has none of the formats that are read.
 	ErrFormat = fmt.Errorf("%w: unknown format", ErrInvalid)
-	// ErrVersion: it is of such a format, but of a version that is not known.
+	// ErrVersion: it has such a format, in a version that is not known.
 	ErrVersion = fmt.Errorf("%w: unknown version", ErrInvalid)
 	// ErrTooLarge: it has more bytes or findings than are read.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 )
 
-// Bounds of scanner output.
+// Limits of a report.
 const (
-	// MaxSize is how many bytes a file may have.
+	// MaxSize is the limit in bytes.
 	MaxSize = 64 << 20
-	// MaxFindings is how many findings a file may hold.
+	// MaxFindings is the limit of findings.
 	MaxFindings = 250_000
 )
 
-// Format is a format of scanner output.
+// Format is the format of a report.
 type Format string
 
 // The formats.
@@ -55,80 +62,107 @@ const (
 	SARIF Format = "sarif"
 )
 
-// Options say how to read scanner output, and what the file itself does not
-// say. What the file says stands; the options only fill gaps.
+// Options say how to read a report, and fill its gaps. A fact in the file takes
+// precedence over the option.
 type Options struct {
-	// Format is what the file must be. Empty: it is recognised.
+	// Format is the format that the file must have. Empty: it is recognised.
 	Format Format
-	// Scanner is who scanned. Zero: only what the file says.
+	// Scanner is the scanner. Zero: as the file says.
 	Scanner Tool
-	// DB is the vulnerability database that was used; Trivy's files and SARIF
-	// do not name it. Zero: only what the file says.
+	// DB is the vulnerability database, which Trivy's files and SARIF do not name. Zero:
+	// as the file says.
 	DB DB
-	// StartedOn and FinishedOn are the times of the scan. Zero: only what the
-	// file says.
+	// StartedOn and FinishedOn are the times of the scan. Zero: as the file says.
 	StartedOn, FinishedOn time.Time
-	// FindingsOnly passes over members that do not say what was found, how severe it
-	// is, in what image and when: packages, versions, fixes, databases.
-	// Such members may then be of any form, and stay empty in the report. False: all
-	// members that are read must be of the form that the scanner gives them.
+	// FindingsOnly reads what was found, how severe it is, in what image, and when.
+	// All other members (packages, versions, fixes, databases) may then be of any form,
+	// and are empty in the report. Times that cannot be read are in
+	// Report.UnreadTimes. False: all members that are read must have the form that the
+	// scanner gives them.
 	FindingsOnly bool
 }
 
-// Report is what a scanner found, whichever scanner it was. It comes from
-// the file alone: that the scanner looked for vulnerabilities at all, or left
-// none out by a filter of its own, is not to be seen there.
+// Report is a scanner's report, in one form for all scanners.
 type Report struct {
-	// Format is what was read.
+	// Format is the format that was read.
 	Format Format
-	// Scanner is who scanned, DB what it knew. Empty fields are not known.
+	// Scanner is the scanner, DB its database. Empty fields are not known.
 	Scanner Tool
 	DB      DB
 	// StartedOn and FinishedOn are the times of the scan. Zero: not known.
 	StartedOn, FinishedOn time.Time
-	// Target is what was scanned.
+	// UnreadTimes says why a time in the file could not be read, where
+	// Options.FindingsOnly passed over it. Nil: all times were read.
+	UnreadTimes error
+	// Target is the image that was scanned, or another thing.
 	Target Target
-	// Findings are in the order of the file. Those that the scanner was told to
-	// leave out and has listed all the same (by an ignore file, by VEX, in SARIF
-	// by suppressions) are among them: who told it is not to be seen in the file,
-	// and .trivyignore or .grype.yaml may be part of what was scanned. Of Trivy
-	// and Grype, Finding.Suppressed marks them.
+	// Findings are in the order of the file. Findings that the scanner was told to
+	// suppress, and lists, are among them: by an ignore file, by VEX, by SARIF's
+	// suppressions. An attacker may have written .trivyignore or .grype.yaml, which can
+	// be part of the image. Finding.Suppressed marks those of Trivy and Grype.
 	Findings []Finding
-	// Suppressed is how many of the findings are marked so.
+	// Suppressed counts the findings that are marked.
 	Suppressed int
 
 	raw          []byte
 	findingsOnly bool
+	times        times
+}
+
+// times reads the times of a report.
+type times struct {
+	// passOver keeps an error for callers who may not need the times, in unread.
+	passOver bool
+	unread   error
+}
+
+func (t *times) pass(err error) error {
+	if err == nil || !t.passOver {
+		return err
+	}
+	t.unread = err
+	return nil
+}
+
+// read reads a time (RFC 3339). A time that is missing, null or empty is not known, as is
+// the zero time that Go programs write.
+func (t *times) read(v strictjson.Value, what string) (time.Time, error) {
+	if !v.Exists() || v.Kind() == strictjson.Null || v.Is("") {
+		return time.Time{}, nil
+	}
+	text, _ := v.Str()
+	at, err := scanTime(text, what)
+	return at, t.pass(err)
 }
 
 // Tool is a scanner.
 type Tool struct {
-	// Name is what it calls itself, in lower case for those that are known.
+	// Name is the scanner's name for itself; in lower case for Trivy and Grype.
 	Name string
 	// URI identifies it.
 	URI string
-	// Version is its own.
+	// Version is the scanner's.
 	Version string
 }
 
 // DB is a vulnerability database.
 type DB struct {
-	// URI is where it is from, without credentials or query.
+	// URI is its origin, without credentials or query.
 	URI string
-	// Version is its own, or its schema's.
+	// Version is the database's, or its schema's.
 	Version string
 	// LastUpdate is when it was built. Zero: not known.
 	LastUpdate time.Time
 }
 
-// Target is what was scanned.
+// Target is the image, directory or other thing that was scanned.
 type Target struct {
-	// Name is as the scanner was given it: a reference, a path.
+	// Name is the argument of the scanner: a reference, a path.
 	Name string
-	// Type is what the scanner calls its kind: "container_image", "image",
-	// "directory". Empty: not known.
+	// Type is the scanner's word for its kind: "container_image", "image", "directory".
+	// Empty: not known.
 	Type string
-	// Digests are those of the image's manifest or index ("sha256:…") that the
+	// Digests are the digests ("sha256:…") of the image's manifest or index that the
 	// file names. Empty: none.
 	Digests []string
 	// ImageID is the digest of the image's config. Empty: not named.
@@ -137,42 +171,47 @@ type Target struct {
 
 // Finding is one vulnerability in one package.
 type Finding struct {
-	// ID is the vulnerability's, such as "CVE-2026-1234". In SARIF it is that
-	// of the rule.
+	// ID is the vulnerability's, such as "CVE-2026-1234". In SARIF it is the rule's.
 	ID string
-	// Severity is by this package's scale; Rated tells whether the scanner gave
-	// one that is known. Without, it is critical.
+	// Severity is critical where Rated is false.
 	Severity predicate.Severity
-	Rated    bool
-	// Original is the severity in the scanner's own words, Method who or what
-	// rated it so, such as "nvd".
+	// Rated says that the scanner gave a severity that is known.
+	Rated bool
+	// Original is the severity in the scanner's own words, Method the source of the
+	// rating, such as "nvd".
 	Original, Method string
-	// Package is what is vulnerable, Version what is installed, PURL both as a
-	// package URL. Empty: not said, as in SARIF.
+	// Package is the vulnerable package, Version the installed version, PURL both as a
+	// package URL. Empty: not known, as in SARIF.
 	Package, Version, PURL string
 	// FixedIn are the versions without the vulnerability. Empty: none known.
 	FixedIn []string
 	// Sources are the feeds that know of the vulnerability.
 	Sources []string
-	// Suppressed is true where the scanner was told to leave the finding out.
+	// Suppressed says that the scanner was told to leave the finding out.
 	Suppressed bool
 }
 
-// Read reads the output of a scanner; see the constants for the formats. The
-// report keeps data, which must not change.
+// Read reads the report of a scanner; see [Format] for the formats. The result keeps data,
+// which must not change. Errors are:
 //
-// Errors are ErrInvalid: ErrFormat, ErrVersion, malformed JSON (duplicate
-// keys and keys that differ only in case among it, also from those that are
-// known), a finding without an ID, SARIF of which parts are elsewhere, a scan that says itself that it failed, and in SARIF more than 16 rules of one ID
-// or an ID of more than 1024 bytes; ErrTooLarge beyond MaxSize or
-// MaxFindings; ErrFormat for a Format that does not exist.
+//   - [ErrFormat] and [ErrVersion] for other files, and ErrFormat for an Options.Format
+//     that does not exist;
+//   - [ErrTooLarge] beyond [MaxSize] or [MaxFindings];
+//   - [ErrInvalid] for malformed JSON, which includes duplicate keys and keys that
+//     differ from known ones in case alone; for a finding without an ID; for SARIF with
+//     parts in other files; for a scan that says that it failed; for more than 16 rules
+//     of one ID in SARIF, or an ID of more than 1024 bytes.
 func Read(data []byte, o Options) (*Report, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, len(data), MaxSize)
 	}
-	// No format has findings deeper than at the fifth level; each is parsed by
-	// itself, so that their number is not bounded by that of JSON values.
-	root, err := strictjson.ParseShallow(data, 4)
+	// No format has findings deeper than at the fifth level. Each is parsed by itself:
+	// there may be more of them than a parsed value may hold.
+	parse := strictjson.ParseShallow
+	if o.FindingsOnly {
+		parse = strictjson.ParseOthers
+	}
+	root, err := parse(data, 4)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -180,7 +219,7 @@ func Read(data []byte, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Format: format, raw: root.Raw(), findingsOnly: o.FindingsOnly}
+	r := &Report{Format: format, raw: root.Raw(), findingsOnly: o.FindingsOnly, times: times{passOver: o.FindingsOnly}}
 	switch format {
 	case Trivy:
 		err = r.readTrivy(root)
@@ -194,17 +233,21 @@ func Read(data []byte, o Options) (*Report, error) {
 	}
 	r.fill(o)
 	if !r.StartedOn.IsZero() && !r.FinishedOn.IsZero() && r.FinishedOn.Before(r.StartedOn) {
-		return nil, fmt.Errorf("%w: the scan ended before it began", ErrInvalid)
+		err = r.times.pass(fmt.Errorf("%w: the scan ended before it began", ErrInvalid))
 	}
+	if err != nil {
+		return nil, err
+	}
+	r.UnreadTimes = r.times.unread
 	return r, nil
 }
 
-// scanFormat tells formats apart by members that only one of them has.
+// scanFormat tells formats apart by their members.
 func scanFormat(root strictjson.Value, asked Format) (Format, error) {
 	switch asked {
 	case "", Trivy, Grype, SARIF:
 	default:
-		return "", fmt.Errorf("%w: there is none that is called %.40q", ErrFormat, asked)
+		return "", fmt.Errorf("%w: no format is called %.40q", ErrFormat, asked)
 	}
 	if root.Kind() == strictjson.Array && asked != Grype && asked != SARIF {
 		return "", fmt.Errorf("%w: a list, as Trivy wrote it before SchemaVersion 2; known is 2", ErrVersion)
@@ -225,12 +268,12 @@ func scanFormat(root strictjson.Value, asked Format) (Format, error) {
 	case len(found) == 0:
 		return "", fmt.Errorf("%w: neither Trivy's JSON, Grype's JSON nor SARIF", ErrFormat)
 	case asked != "" && asked != found[0]:
-		return "", fmt.Errorf("%w: not %s but %s", ErrFormat, asked, found[0])
+		return "", fmt.Errorf("%w: the file is %[3]s, want %[2]s", ErrFormat, asked, found[0])
 	}
 	return found[0], nil
 }
 
-// fill adds what the file does not say.
+// fill fills the gaps of the file.
 func (r *Report) fill(o Options) {
 	for _, gap := range []struct {
 		into *string
@@ -254,9 +297,9 @@ func (r *Report) fill(o Options) {
 	}
 }
 
-// Count counts the findings in the output of a scanner that Read can read.
+// Count counts the findings in a report that Read can read.
 func Count(data []byte) (predicate.SeverityCounts, error) {
-	r, err := Read(data, Options{})
+	r, err := Read(data, Options{FindingsOnly: true})
 	if err != nil {
 		return predicate.SeverityCounts{}, err
 	}
@@ -272,14 +315,16 @@ func (r *Report) Counts() predicate.SeverityCounts {
 	return c
 }
 
-// About reports whether the file says that the image with this digest
-// ("sha256:…") was scanned: its manifest, its index, or its config. Where known
-// is false, the file names no digest that could be compared, as for an image
-// that was never in a registry, and nothing follows. A scanner that was given an
-// index names the index, or the one manifest of it that it scanned: ask for
-// both. Where the name that it was given has a digest, that one counts and no
-// other. A file about a directory, or anything else that is no image, is about no
-// digest.
+// About reports whether the report is about the image with this digest ("sha256:…"): its
+// manifest, its index, or its config.
+//
+//   - known is false where the file names no digest, as for an image that was never in a
+//     registry. Then about says nothing.
+//   - A scanner that was given an index names the index, or the one manifest of it that
+//     it scanned: ask for both.
+//   - Where the scanner was given a name with a digest, that digest counts and no other.
+//   - A report about a directory, or another thing that is not an image, is about no
+//     digest.
 func (r *Report) About(digest string) (about, known bool) {
 	switch r.Target.Type {
 	case "", "container_image", "image": // not said, Trivy, Grype
@@ -312,7 +357,7 @@ func (r *Report) add(f Finding) error {
 	return nil
 }
 
-// addSuppressed appends a finding that the scanner was told to leave out.
+// addSuppressed appends a finding that the scanner was told to suppress.
 func (r *Report) addSuppressed(f Finding) error {
 	f.Suppressed = true
 	r.Suppressed++
@@ -334,14 +379,14 @@ func isSHA256(digest string) bool {
 	return ok && len(text) == 64 && intoto.IsLowerHex(text)
 }
 
-// scanList returns the list at v. Missing, it is empty; null is not a list, and could
-// stand for one that was taken out.
+// scanList returns the list at v, which is empty where it is missing. null is refused: it
+// could stand for a list that was taken out.
 func scanList(v strictjson.Value, what string) (strictjson.Value, error) {
 	switch v.Kind() {
 	case strictjson.Array, strictjson.Missing:
 		return v, nil
 	}
-	return v, fmt.Errorf("%w: %s is no list", ErrInvalid, what)
+	return v, fmt.Errorf("%w: %s is not a list", ErrInvalid, what)
 }
 
 // decodeScan parses one part of a file by itself.
@@ -349,8 +394,8 @@ func decodeScan(part strictjson.Value, what string, into any) error {
 	return decodeScanPart(part, what, into, strictjson.DecodeOptions{RefuseOtherCase: true})
 }
 
-// decode is decodeScan, and passes over members beside the findings where only those
-// are asked for.
+// decode is decodeScan, and passes over the members beside the findings where only
+// findings are asked for.
 func (r *Report) decode(part strictjson.Value, what string, into any, beside ...string) error {
 	o := strictjson.DecodeOptions{RefuseOtherCase: true}
 	if r.findingsOnly {
@@ -365,7 +410,7 @@ func decodeScanPart(part strictjson.Value, what string, into any, o strictjson.D
 	if !part.Exists() {
 		return nil
 	}
-	v, err := strictjson.Parse(part.Raw())
+	v, err := part.Whole()
 	if err == nil {
 		err = strictjson.Decode(v, into, o)
 	}
@@ -375,34 +420,29 @@ func decodeScanPart(part strictjson.Value, what string, into any, o strictjson.D
 	return nil
 }
 
-// refuseOtherCase refuses members of an object whose names differ from known ones
-// in case alone: others would read there what is passed over here.
+// refuseOtherCase refuses members of an object whose names differ from known ones in case
+// alone. Other readers take them for the known ones.
 func refuseOtherCase(v strictjson.Value, known ...string) error {
 	for name := range v.Members() {
 		for _, k := range known {
 			if name != k && strings.EqualFold(name, k) {
-				return fmt.Errorf("%w: %s is not written %s, and would be read as that by some", ErrInvalid, safetext.Of(name, 60), k)
+				return fmt.Errorf("%w: %s differs from %s in case alone", ErrInvalid, safetext.Of(name, 60), k)
 			}
 		}
 	}
 	return nil
 }
 
-// scanTime reads a time (RFC 3339). Missing and empty are not known, as is the
-// zero time that Go programs write.
 func scanTime(text, what string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %s is no time: %s", ErrInvalid, what, safetext.Of(text, 60))
+		return time.Time{}, fmt.Errorf("%w: %s is %s, want a time such as 2026-01-31T12:00:00Z", ErrInvalid, what, safetext.Of(text, 60))
 	}
 	return t, nil
 }
 
-// publicURL takes user, password, query and fragment out of a URL. Other text is
-// returned as it is.
+// publicURL removes user, password, query and fragment from a URL. Other text is returned
+// as it is.
 func publicURL(text string) string {
 	if !strings.Contains(text, "://") {
 		return text

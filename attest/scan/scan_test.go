@@ -435,7 +435,7 @@ func TestAFormatThatWasAskedForIsTheOnlyOne(t *testing.T) {
 
 func TestVersionErrorsSayWhatIsKnown(t *testing.T) {
 	_, err := scan.Read([]byte(`{"SchemaVersion":9,"ArtifactName":"x"}`), scan.Options{})
-	if err == nil || !strings.Contains(err.Error(), "9") || !strings.Contains(err.Error(), "known is 2") {
+	if err == nil || !strings.Contains(err.Error(), "9") || !strings.Contains(err.Error(), "want 2") {
 		t.Errorf("%v", err)
 	}
 }
@@ -501,4 +501,45 @@ func FuzzReadScan(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadScanForFindingsOnly(t *testing.T) {
+	for format, text := range map[string]string{
+		"trivy": `{"SchemaVersion":2,"ArtifactName":"a","Trivy":7,"Results":[{"Vulnerabilities":[{"VulnerabilityID":"CVE-1","Severity":"LOW","PkgName":7,"DataSource":[]}]}]}`,
+		"grype": `{"matches":[{"vulnerability":{"id":"CVE-1","severity":"Low","fix":7},"artifact":[]}],"descriptor":{"name":"grype","version":"0.99.0","db":{"built":7}}}`,
+		"sarif": `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t","version":7}},"results":[{"ruleId":"CVE-1","level":"note"}]}]}`,
+	} {
+		if _, err := scan.Read([]byte(text), scan.Options{}); !errors.Is(err, scan.ErrInvalid) {
+			t.Errorf("%s, all of it: %v", format, err)
+		}
+		r, err := scan.Read([]byte(text), scan.Options{FindingsOnly: true})
+		if err != nil || len(r.Findings) != 1 || r.Findings[0].ID != "CVE-1" || r.Findings[0].Severity != predicate.SeverityLow {
+			t.Errorf("%s: %+v, %v", format, r, err)
+		}
+	}
+}
+
+func TestReadScanForFindingsOnly_KeepsTimesThatItCannotRead(t *testing.T) {
+	for label, text := range map[string]string{
+		"trivy":          `{"SchemaVersion":2,"ArtifactName":"a","CreatedAt":7,"Results":[]}`,
+		"grype":          `{"matches":[],"descriptor":{"name":"grype","version":"0.99.0","timestamp":"yesterday"}}`,
+		"sarif":          `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"invocations":[{"endTimeUtc":[]}],"results":[]}]}`,
+		"sarif, ordered": `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"invocations":[{"startTimeUtc":"2026-02-01T00:00:00Z","endTimeUtc":"2026-01-01T00:00:00Z"}],"results":[]}]}`,
+	} {
+		if _, err := scan.Read([]byte(text), scan.Options{}); !errors.Is(err, scan.ErrInvalid) {
+			t.Errorf("%s, all of it: %v", label, err)
+		}
+		if r, err := scan.Read([]byte(text), scan.Options{FindingsOnly: true}); err != nil || !errors.Is(r.UnreadTimes, scan.ErrInvalid) {
+			t.Errorf("%s: %+v, %v", label, r, err)
+		}
+	}
+	for label, text := range map[string]string{
+		"trivy": `{"SchemaVersion":2,"ArtifactName":"a","createdAt":7,"Results":[]}`,
+		"grype": `{"matches":[],"descriptor":{"name":"grype","version":"0.99.0","Timestamp":"yesterday"}}`,
+		"sarif": `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"t"}},"invocations":[{"EndTimeUtc":"2026-01-01T00:00:00Z"}],"results":[]}]}`,
+	} {
+		if _, err := scan.Read([]byte(text), scan.Options{FindingsOnly: true}); !errors.Is(err, scan.ErrInvalid) {
+			t.Errorf("%s, a time in another case: %v", label, err)
+		}
+	}
 }

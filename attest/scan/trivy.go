@@ -14,10 +14,9 @@ import (
 // trivySchema is the only version of Trivy's JSON that is read.
 const trivySchema = 2
 
-// trivyHead is what a report says beside its results. Source: Trivy's
+// trivyHead are the members of a report beside its results. Source: Trivy's
 // documentation "Reporting" (JSON) and pkg/types/report.go.
 type trivyHead struct {
-	CreatedAt    string
 	ArtifactName string
 	ArtifactType string
 	Trivy        struct{ Version string }
@@ -39,19 +38,18 @@ type trivyVulnerability struct {
 	DataSource       struct{ ID string }
 }
 
-// trivyModified is a finding that Trivy was told to leave out. It lists them with
+// trivyModified is a finding that Trivy was told to suppress, and lists with
 // --show-suppressed.
 type trivyModified struct {
 	Type    string
 	Finding trivyVulnerability
 }
 
-// readTrivy reads Trivy's JSON. Its vulnerabilities are findings, those that it
-// was told to leave out among them; secrets, misconfigurations and licenses are
-// not. UNKNOWN is not known, and so critical.
+// readTrivy reads Trivy's JSON. Vulnerabilities are findings, also suppressed ones.
+// Secrets, misconfigurations and licenses are not. The severity UNKNOWN is not known.
 func (r *Report) readTrivy(root strictjson.Value) error {
 	if version, ok := root.Get("SchemaVersion").Int(); !ok || version != trivySchema {
-		return fmt.Errorf("%w: SchemaVersion %.40s of Trivy; known is %d", ErrVersion, root.Get("SchemaVersion").Raw(), trivySchema)
+		return fmt.Errorf("%w: SchemaVersion of Trivy is %.40s, want %d", ErrVersion, root.Get("SchemaVersion").Raw(), trivySchema)
 	}
 	if err := refuseOtherCase(root, "Results", "CreatedAt", "ArtifactName", "ArtifactType", "Trivy", "Metadata"); err != nil {
 		return err
@@ -68,7 +66,7 @@ func (r *Report) readTrivy(root strictjson.Value) error {
 	}
 	for result := range results.Elems() {
 		if result.Kind() != strictjson.Object {
-			return fmt.Errorf("%w: a result is no object", ErrInvalid)
+			return fmt.Errorf("%w: a result is not an object", ErrInvalid)
 		}
 		if err := r.readTrivyResult(result); err != nil {
 			return err
@@ -86,8 +84,8 @@ var (
 	}
 )
 
-// refuseOtherFindings refuses lists and objects that are not known: they could hold
-// findings, as "Resources" of trivy k8s does.
+// refuseOtherFindings refuses lists and objects that are not known. They could hold
+// findings, as Resources of trivy k8s does.
 func refuseOtherFindings(v strictjson.Value, known []string) error {
 	for name, member := range v.Members() {
 		kind := member.Kind()
@@ -101,7 +99,7 @@ func refuseOtherFindings(v strictjson.Value, known []string) error {
 func (r *Report) readTrivyHead(root strictjson.Value) error {
 	var head trivyHead
 	for name, into := range map[string]any{
-		"CreatedAt": &head.CreatedAt, "ArtifactName": &head.ArtifactName, "ArtifactType": &head.ArtifactType, "Trivy": &head.Trivy,
+		"ArtifactName": &head.ArtifactName, "ArtifactType": &head.ArtifactType, "Trivy": &head.Trivy,
 	} {
 		if name == "Trivy" && r.findingsOnly {
 			continue
@@ -111,8 +109,8 @@ func (r *Report) readTrivyHead(root strictjson.Value) error {
 		}
 	}
 	if head.ArtifactName == "" {
-		// Trivy always says what it scanned; without, nothing tells this from a
-		// file that was cut down to look clean.
+		// Trivy always names the target. A file without one may have been cut down to
+		// look clean.
 		return fmt.Errorf("%w: no ArtifactName", ErrInvalid)
 	}
 	var meta trivyMetadata
@@ -127,7 +125,7 @@ func (r *Report) readTrivyHead(root strictjson.Value) error {
 	}
 	// CreatedAt is when the report was made, at the end of the scan.
 	var err error
-	r.FinishedOn, err = scanTime(head.CreatedAt, "CreatedAt")
+	r.FinishedOn, err = r.times.read(root.Get("CreatedAt"), "CreatedAt")
 	return err
 }
 
@@ -175,7 +173,7 @@ func (r *Report) addTrivyModified(element strictjson.Value) error {
 	return r.addSuppressed(m.Finding.finding())
 }
 
-// trivyDetails are the members of a vulnerability that say nothing of its severity.
+// trivyDetails are the members of a vulnerability that do not say how severe it is.
 func trivyDetails(prefix string) (all []string) {
 	for _, name := range []string{"PkgName", "PkgIdentifier", "InstalledVersion", "FixedVersion", "SeveritySource", "DataSource"} {
 		all = append(all, prefix+name)
@@ -198,8 +196,8 @@ func (v trivyVulnerability) finding() Finding {
 	return f
 }
 
-// toolPURL is the package URL of a tool's source, as Trivy writes it into the
-// predicates that it makes itself.
+// toolPURL is the package URL of a tool's source, as Trivy writes it into its own
+// predicates.
 func toolPURL(repository, version string) string {
 	if version == "" {
 		return "pkg:github/" + repository

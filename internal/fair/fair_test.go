@@ -27,7 +27,7 @@ func TestAttack_P11_OnePartyNeverHasAllPlaces(t *testing.T) {
 	}
 	take(other)
 	for range 5 {
-		take(t.Context()) // no client
+		take(t.Context()) // no client in particular
 	}
 	if _, err := p.Take(gone, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("all are taken: %v", err)
@@ -62,6 +62,6 @@ func TestAWaitThatEndsLeavesNothingBehind(t *testing.T) {
 		t.Error("the client is remembered")
 	}
 	if With(t.Context(), "") != t.Context() {
-		t.Error("work for no client needs no mark")
+		t.Error("no client in particular needs no mark")
 	}
 }

@@ -134,8 +134,10 @@ func foreign(text []byte, want role) *sigkey.Error {
 	switch {
 	case len(trimmed) == 0:
 		return sigkey.Errorf(sigkey.KindEmpty, "there is no PEM block: the file is empty")
-	case starts("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "---- BEGIN SSH2 "):
+	case starts("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"):
 		return openSSH(trimmed, want)
+	case starts("---- BEGIN SSH2 "):
+		return is(sigkey.KindOpenSSH, "an SSH key (RFC 4716)", want, advice{public: askForPEM})
 	case starts("PuTTY-User-Key-File-"):
 		return is(sigkey.KindForeign, "a PuTTY key", want, advice{public: askForPEM, private: "convert it with: puttygen FILE -O private-openssh -o NEW.key"})
 	case starts("untrusted comment:"):

@@ -50,7 +50,7 @@ func TestRootsOnLinesAndInTrustConfigurationsAreRead(t *testing.T) {
 		t.Errorf("%d roots, %v", len(roots), err)
 	}
 	if roots, err = sigstore.ParseRoots(append(lines, "{}"...)); err == nil {
-		t.Errorf("%d roots, of which one is empty", len(roots))
+		t.Errorf("%d roots, and one is empty", len(roots))
 	}
 }
 

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/base64"
 	"encoding/json"
@@ -51,6 +52,9 @@ type DecodeOptions struct {
 	// year 1. In structs whose zero fields count as not given they would be passed over.
 	// False: they are stored.
 	RefuseZero bool
+	// PassUnfit passes over members and elements that do not fit what they would be
+	// stored in, and leaves that as it is. False: they are an error.
+	PassUnfit bool
 	// PassOver is asked about the path of each member, as in "list[0].name"; where it
 	// answers true, the member is not stored, whatever it is. Nil: every member is
 	// stored.
@@ -129,6 +133,9 @@ func (d *decoder) in(s step, v Value, to reflect.Value) error {
 	d.path = append(d.path, s)
 	err := d.value(v, to)
 	d.path = d.path[:len(d.path)-1]
+	if d.o.PassUnfit {
+		return nil
+	}
 	return err
 }
 
@@ -313,7 +320,7 @@ func (d *decoder) anything(v Value) (any, error) {
 			return i, nil
 		}
 		f, err := strconv.ParseFloat(string(v.Raw()), 64)
-		if err != nil {
+		if err != nil || !bytes.ContainsAny(v.Raw(), ".eE") {
 			return nil, d.fail("is a number out of range")
 		}
 		return f, nil

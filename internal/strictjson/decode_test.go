@@ -261,3 +261,18 @@ func TestDecodePassesOverMembersByTheirPath(t *testing.T) {
 		t.Error("a.b is not a string")
 	}
 }
+
+func TestDecodePassesUnfitMembersOver(t *testing.T) {
+	var got outer
+	text := `{"text":7,"yes":true,"small":1000,"when":"","strings":{"a":"b","c":[]},"inners":[7,{"name":"n"},{"name":1}],"pointer":{"name":[]},"any":[1e999,"x"],"raw":1}`
+	if err := decodeText(text, &got, strictjson.DecodeOptions{PassUnfit: true}); err != nil {
+		t.Fatal(err)
+	}
+	want := outer{Yes: true, Strings: map[string]string{"a": "b", "c": ""}, Inners: []inner{{}, {"n"}, {}}, Pointer: &inner{}, Any: []any{nil, "x"}, Raw: json.RawMessage("1")}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if err := decodeText(`[]`, &got, strictjson.DecodeOptions{PassUnfit: true}); !errors.Is(err, strictjson.ErrType) {
+		t.Errorf("a document of another type: %v", err)
+	}
+}

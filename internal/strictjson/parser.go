@@ -11,13 +11,15 @@ import (
 )
 
 type parser struct {
-	data  []byte
-	nodes []node
-	pos   int
-	keep  int  // how deep arrays and objects are kept
-	most  int  // how many nodes there may be
-	exact bool // all keys are compared exactly
-	free  bool // the next value's own keys are compared exactly
+	data      []byte
+	nodes     []node
+	pos       int
+	shallow   bool // keep says how deep arrays and objects are kept
+	keep      int
+	most      int  // how many nodes there may be
+	exact     bool // all keys are compared exactly
+	free      bool // the next value's own keys are compared exactly
+	anyNumber bool // numbers may have any size
 }
 
 func (p *parser) fail(format string, args ...any) error {
@@ -47,7 +49,7 @@ func (p *parser) open(k Kind) (int32, error) {
 	if len(p.nodes) >= p.most {
 		return 0, p.fail("more than %d values", p.most)
 	}
-	p.nodes = append(p.nodes, node{start: int32(p.pos), kind: k})
+	p.nodes = append(p.nodes, node{start: int32(p.pos), kind: k, anyNumber: p.anyNumber})
 	return int32(len(p.nodes) - 1), nil
 }
 
@@ -355,10 +357,13 @@ func (p *parser) number() error {
 			return p.fail("malformed number")
 		}
 	}
+	p.close(at)
+	if p.anyNumber {
+		return nil
+	}
 	if p.pos-start > maxNumberLen {
 		return p.fail("number of %d digits", p.pos-start)
 	}
-	p.close(at)
 	if _, ok := (Value{p.data, p.nodes, at}).Int(); integer && !ok {
 		return p.fail("integer beyond 64 bits")
 	}

@@ -63,6 +63,7 @@ type node struct {
 	next       int32
 	kind       Kind
 	escaped    bool // a string that holds escapes
+	anyNumber  bool // numbers in it may have any size
 	opaque     bool // a container whose content was not kept
 }
 
@@ -75,14 +76,16 @@ type Value struct {
 }
 
 // Parse parses data, which must hold exactly one value.
-func Parse(data []byte) (Value, error) { return parse(data, MaxDepth, MaxNodes, false) }
+func Parse(data []byte) (Value, error) { return parser{data: data}.parse() }
 
 // ParseWithin is Parse for documents of at most so many values and keys.
-func ParseWithin(data []byte, nodes int) (Value, error) { return parse(data, MaxDepth, nodes, false) }
+func ParseWithin(data []byte, nodes int) (Value, error) {
+	return parser{data: data, most: nodes}.parse()
+}
 
 // ParseExact is Parse for documents whose keys are users' own names all over:
 // keys that differ in case alone are different keys.
-func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, MaxNodes, true) }
+func ParseExact(data []byte) (Value, error) { return parser{data: data, exact: true}.parse() }
 
 // ParseShallow is Parse for documents of any number of values. All of it is checked. The
 // content of arrays and objects nested deeper than depth is not kept.
@@ -91,24 +94,44 @@ func ParseExact(data []byte) (Value, error) { return parse(data, MaxDepth, MaxNo
 // until that text is parsed by itself; see Whole. A depth of 1 keeps the members of the
 // outermost object. Of a small document all is kept.
 func ParseShallow(data []byte, depth int) (Value, error) {
+	return parser{data: data, keep: keptOf(data, depth), shallow: true}.parse()
+}
+
+// ParseOthers is ParseShallow for documents by other programs, of which a reader needs
+// some members: their numbers may have any size. Int and Decode refuse those that do
+// not fit.
+func ParseOthers(data []byte, depth int) (Value, error) {
+	return parser{data: data, keep: keptOf(data, depth), shallow: true, anyNumber: true}.parse()
+}
+
+// keptOf is how deep a document is kept: all of it where it is small.
+func keptOf(data []byte, depth int) int {
 	if len(data) <= smallDocument {
-		depth = MaxDepth
+		return MaxDepth
 	}
-	return parse(data, depth, MaxNodes, false)
+	return depth
 }
 
 // smallDocument is up to what size, in bytes, keeping all of a document costs less
 // than parsing parts of it again.
 const smallDocument = 8 << 10
 
-func parse(data []byte, keep, most int, exact bool) (Value, error) {
+// parse parses the data of p. Unless p says otherwise, all of it is kept, up to MaxNodes.
+func (p parser) parse() (Value, error) {
+	data := p.data
 	if len(data) > 1<<30 {
 		return Value{}, fmt.Errorf("%w: document of %d bytes", ErrSyntax, len(data))
 	}
+	if !p.shallow {
+		p.keep = MaxDepth
+	}
+	if p.most == 0 {
+		p.most = MaxNodes
+	}
 	// Evidence is a few dozen nodes; a guess from the size saves regrowth.
-	p := parser{data: data, nodes: make([]node, 0, min(len(data)/12+8, 4096)), keep: keep, most: most, exact: exact}
-	if keep == MaxDepth && len(data) > countedDocument {
-		p.nodes = make([]node, 0, min(mostNodes(data), most))
+	p.nodes = make([]node, 0, min(len(data)/12+8, 4096))
+	if p.keep == MaxDepth && len(data) > countedDocument {
+		p.nodes = make([]node, 0, min(mostNodes(data), p.most))
 	}
 	p.space()
 	if err := p.value(0); err != nil {
@@ -158,11 +181,36 @@ func (v Value) Whole() (Value, error) {
 	n := v.node()
 	for at := v.at; at < n.next; at++ {
 		if v.nodes[at].opaque {
-			return Parse(v.Raw())
+			return parser{data: v.Raw(), anyNumber: n.anyNumber}.parse()
 		}
 	}
 	if n.kind == Missing {
 		return Parse(nil)
+	}
+	return v, nil
+}
+
+// CheckNumbers refuses numbers in a value of ParseOthers that Parse refuses.
+func CheckNumbers(v Value) error {
+	n := v.node()
+	for at := v.at; at < n.next; at++ {
+		if of := v.nodes[at]; of.kind != Number && !of.opaque {
+			continue
+		}
+		if _, err := ParseShallow((Value{v.data, v.nodes, at}).Raw(), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unfold is the value kept as deep as ParseShallow keeps it, where less of it was kept.
+func Unfold(v Value, depth int) (Value, error) {
+	n := v.node()
+	for at := v.at; at < n.next; at++ {
+		if v.nodes[at].opaque {
+			return parser{data: v.Raw(), keep: keptOf(v.Raw(), depth), shallow: true, anyNumber: n.anyNumber}.parse()
+		}
 	}
 	return v, nil
 }

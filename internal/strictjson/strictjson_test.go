@@ -207,3 +207,40 @@ func TestParseWithin_BoundsValuesAndNames(t *testing.T) {
 		t.Error("there are more values than may be")
 	}
 }
+
+func TestParseOthersTakesNumbersOfAnySize(t *testing.T) {
+	for _, pad := range []string{"", strings.Repeat("x", 9<<10)} {
+		text := `{"a":{"n":18446744073709551616,"m":` + strings.Repeat("9", 100) + `},"b":[1],"c":1e400,"pad":"` + pad + `"}`
+		if _, err := strictjson.ParseShallow([]byte(text), 1); !errors.Is(err, strictjson.ErrSyntax) {
+			t.Errorf("ParseShallow: %v", err)
+		}
+		v, err := strictjson.ParseOthers([]byte(text), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := v.Get("a").Whole()
+		if n, ok := a.Get("n").Int(); err != nil || ok {
+			t.Errorf("%d, %v", n, err)
+		}
+		var m map[string]any
+		if err := strictjson.Decode(a, &m, strictjson.DecodeOptions{}); !errors.Is(err, strictjson.ErrType) {
+			t.Errorf("decoded as %v: %v", m, err)
+		}
+		if a, err = strictjson.Unfold(v.Get("a"), 1); err != nil || a.Len() != 2 {
+			t.Errorf("unfolded: %d, %v", a.Len(), err)
+		}
+		if err := strictjson.CheckNumbers(v.Get("a")); !errors.Is(err, strictjson.ErrSyntax) {
+			t.Errorf("a: %v", err)
+		}
+		for _, name := range []string{"b", "c", "pad", "none"} {
+			if err := strictjson.CheckNumbers(v.Get(name)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, bad := range []string{`{"a":1,"a":2}`, `{"a":1,"A":2}`, `{"a":01}`, `{"a":1}x`, "\ufeff{}", "[\"\xff\"]", strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
+			if _, err := strictjson.ParseOthers([]byte(bad), 1); !errors.Is(err, strictjson.ErrSyntax) {
+				t.Errorf("%.20q: %v", bad, err)
+			}
+		}
+	}
+}

@@ -29,7 +29,16 @@ type blobs struct {
 	subjects map[v1.Hash]v1.Hash // manifest to its subject; the zero Hash for none
 }
 
-func blobPath(h v1.Hash) string { return blobsDir + "/" + h.Hex }
+func blobPath(h v1.Hash) string { return allBlobsDir + "/" + h.Algorithm + "/" + h.Hex }
+
+// hasher computes digests of an algorithm, which was checked.
+func hasher(h v1.Hash) hash.Hash {
+	sum, err := v1.Hasher(h.Algorithm)
+	if err != nil {
+		return sha256.New() // its sum is never the other's
+	}
+	return sum
+}
 
 // manifest reads a manifest. Where no media type is known from outside, as
 // for a child of an index, the manifest's own mediaType or its shape decides.
@@ -127,7 +136,7 @@ func (b *blobs) open(ctx context.Context, h v1.Hash, size int64) (io.ReadCloser,
 	if size < 0 {
 		bound = b.maxBlob
 	}
-	return &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, exact: size >= 0, left: bound, hash: sha256.New()}, nil
+	return &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, exact: size >= 0, left: bound, hash: hasher(h)}, nil
 }
 
 // holds reports whether the layout has exactly the bytes of h; a negative size
@@ -144,7 +153,7 @@ func (b *blobs) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) 
 	case err != nil:
 		return false, b.dir.fileError("look for blob", h.String(), err)
 	}
-	content := &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, left: have, hash: sha256.New()}
+	content := &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, left: have, hash: hasher(h)}
 	defer content.Close()
 	if size >= 0 && have != size || size < 0 && have > b.maxBlob {
 		return false, nil
@@ -158,8 +167,13 @@ func (b *blobs) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) 
 
 // put stores the content of r, which must be exactly the blob asked for.
 func (b *blobs) put(ctx context.Context, op string, h v1.Hash, size int64, r io.Reader) error {
+	if dir := allBlobsDir + "/" + h.Algorithm; dir != blobsDir {
+		if err := b.dir.makeDir(dir); err != nil {
+			return b.dir.fileError(op, dir, err)
+		}
+	}
 	err := b.dir.writeFile(blobPath(h), func(w io.Writer) error {
-		sum := sha256.New()
+		sum := hasher(h)
 		in := &contextReader{ctx, io.LimitReader(r, size+1)}
 		n, err := io.Copy(io.MultiWriter(w, sum), in)
 		switch {

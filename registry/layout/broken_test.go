@@ -224,7 +224,7 @@ func TestALayoutRefusesReferencesThatNameNothingInIt(t *testing.T) {
 	for _, err := range l.Referrers(t.Context(), sha512) {
 		wantKind(t, err, registry.ErrReference)
 	}
-	wantKind(t, l.PushBlob(t.Context(), sha512, 0, opener(nil)), registry.ErrReference)
+	wantKind(t, l.PushBlob(t.Context(), sha512, 0, opener(nil)), registry.ErrDigestMismatch)
 	wantKind(t, l.PushBlob(t.Context(), l.Digest(hashOf("x")), -1, opener(nil)), registry.ErrMalformed)
 }
 
@@ -307,7 +307,7 @@ func TestALayoutDoesNothingForWhoHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for use, f := range uses(l, m) {
-		if use == "remove" { // which is done at once, where the lock is free
+		if use == "remove" { // which is done at once, while the lock is free
 			continue
 		}
 		if err := f(ctx); !errors.Is(err, context.Canceled) {

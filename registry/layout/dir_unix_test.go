@@ -41,7 +41,7 @@ func TestLayoutThatCannotBeWrittenSaysSo(t *testing.T) {
 	image := pushImage(t, l, l.Tag("v1"), "image", nil)
 	for _, part := range []string{".hallmark", "blobs/sha256", "blobs", "."} {
 		must(t, os.Chmod(filepath.Join(dir, part), 0o500))
-		defer os.Chmod(filepath.Join(dir, part), 0o700) //nolint:errcheck // to remove it later
+		defer os.Chmod(filepath.Join(dir, part), 0o700) //nolint:errcheck // for its removal
 	}
 	_, err := l.PushManifest(t.Context(), l.Tag("v2"), testManifest(t, "other", nil), registry.PushOptions{})
 	wantKind(t, err, registry.ErrDenied)

@@ -116,7 +116,8 @@ const (
 	maxLayoutFile = 64 << 10
 	indexName     = "index.json"
 	emptyIndex    = `{"schemaVersion":2,"mediaType":"` + oci.MediaTypeIndex + `","manifests":[]}`
-	blobsDir      = "blobs/sha256"
+	allBlobsDir   = "blobs"
+	blobsDir      = allBlobsDir + "/sha256"
 )
 
 // Open opens the OCI image layout in a directory. Errors are:
@@ -249,7 +250,7 @@ func (l *Layout) manifestOfTag(op, tag string, named v1.Descriptor) (registry.Ma
 
 // Blob implements Reader.
 func (l *Layout) Blob(ctx context.Context, ref name.Digest, size int64) (io.ReadCloser, error) {
-	h, err := registry.HashOf(ref)
+	h, err := registry.BlobHashOf(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -303,7 +303,7 @@ func TestLayoutOfCosignSaveHasItsEvidence(t *testing.T) {
 			t.Errorf("tags are %v, %v", tags, err)
 		}
 	}
-	writeIndex(t, dir, kind("image", image), kind("imageIndex", sigs), kind("sigs", sigs)) // one of two
+	writeIndex(t, dir, kind("image", image), kind("imageIndex", sigs), kind("sigs", sigs)) // of one of two
 	if tags, err := l.Tags(t.Context()); err != nil || len(tags) > 0 {
 		t.Errorf("tags are %v, %v", tags, err)
 	}

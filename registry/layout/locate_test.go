@@ -140,7 +140,7 @@ func TestLocateMakesLayoutsToWriteTo(t *testing.T) {
 	_, _, err := layout.Locate("oci:"+dir, o)
 	wantKind(t, err, registry.ErrReference)
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("the directory was made")
+		t.Error("the directory was still made")
 	}
 	store, ref, err := layout.Locate("oci:"+dir+":v1", o)
 	must(t, err)

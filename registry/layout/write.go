@@ -43,7 +43,7 @@ func (l *Layout) create(ctx context.Context) error {
 // absent, and is pushed again. So does one beyond MaxBlobSize, which PushBlob, knowing
 // the size, still looks at.
 func (l *Layout) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
-	h, err := registry.HashOf(ref)
+	h, err := registry.BlobHashOf(ref)
 	if err != nil {
 		return false, err
 	}
@@ -54,7 +54,7 @@ func (l *Layout) HasBlob(ctx context.Context, ref name.Digest) (bool, error) {
 // a file of the blob's name that holds other bytes is replaced.
 func (l *Layout) PushBlob(ctx context.Context, ref name.Digest, size int64, open func() (io.ReadCloser, error)) error {
 	const op = "push blob"
-	h, err := registry.HashOf(ref)
+	h, err := registry.BlobHashOf(ref)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, at location) {
-	if no := checkDigest(at.ref); no != nil {
+	if no := checkBlobDigest(at.ref); no != nil {
 		refuse(w, no)
 		return
 	}
@@ -188,10 +190,10 @@ func (r *Registry) storeUpload(w http.ResponseWriter, req *http.Request, at loca
 
 // pushBlob stores a blob as a registry does, after checking it. It keeps data.
 func (r *Registry) pushBlob(repo, digest string, data []byte) *refusal {
-	if no := checkDigest(digest); no != nil {
+	if no := checkBlobDigest(digest); no != nil {
 		return no
 	}
-	if digestOf(data) != digest {
+	if !oci.Holds(hashOf(digest), data) {
 		return errDigestMismatch
 	}
 	r.content.putBlob(repo, digest, data)

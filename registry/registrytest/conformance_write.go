@@ -2,6 +2,8 @@ package registrytest
 
 import (
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -191,6 +193,31 @@ func without(all []registry.Manifest, digest v1.Hash, by registry.Manifest) []re
 		}
 	}
 	return all
+}
+
+func testSHA512(c *contract) {
+	const content = "a blob by its other digest"
+	sum := sha512.Sum512([]byte(content))
+	ref := c.repo.Digest("sha512:" + hex.EncodeToString(sum[:]))
+	other := &source{content: "a blob by its other digesT"}
+	c.want("PushBlob of other bytes", c.s.PushBlob(c.ctx, ref, int64(len(content)), other.open), registry.ErrDigestMismatch)
+	s := &source{content: content}
+	c.ok("PushBlob", c.s.PushBlob(c.ctx, ref, int64(len(content)), s.open))
+	there, err := c.s.HasBlob(c.ctx, ref)
+	if err != nil || !there {
+		c.Errorf("HasBlob: %v, %v", there, err)
+	}
+	for _, size := range []int64{int64(len(content)), -1} {
+		if got, err := c.read(c.ctx, ref, size); string(got) != content || err != nil {
+			c.Errorf("Blob, asked for with size %d: %q, %v", size, got, err)
+		}
+	}
+	_, err = c.s.Manifest(c.ctx, ref)
+	c.want("Manifest", err, registry.ErrReference)
+	_, err = c.s.PushManifest(c.ctx, ref, c.image("image", nil), registry.PushOptions{})
+	c.want("PushManifest", err, registry.ErrReference)
+	_, err = c.referrers(ref)
+	c.want("Referrers", err, registry.ErrReference)
 }
 
 func testWriteBadReferences(c *contract) {

@@ -73,6 +73,7 @@ var (
 	nameSyntax   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagSyntax    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 	digestSyntax = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	blobSyntax   = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 )
 
 func validName(repo string) bool { return len(repo) <= 255 && nameSyntax.MatchString(repo) }
@@ -86,6 +87,13 @@ func checkRef(ref string) *refusal {
 		return checkDigest(ref)
 	case !tagSyntax.MatchString(ref):
 		return errTag
+	}
+	return nil
+}
+
+func checkBlobDigest(digest string) *refusal {
+	if !blobSyntax.MatchString(digest) {
+		return errDigest
 	}
 	return nil
 }

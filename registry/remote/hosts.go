@@ -222,7 +222,7 @@ func (s *hosts) blobRequest(op, method string, ref name.Digest) (*request, v1.Ha
 	if err := checkRepo(op, ref.Context()); err != nil {
 		return nil, v1.Hash{}, err
 	}
-	h, err := registry.HashOf(ref)
+	h, err := registry.BlobHashOf(ref)
 	if err != nil {
 		return nil, v1.Hash{}, err
 	}

@@ -38,6 +38,9 @@ var errNoAPI = errors.New("no referrers API")
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		r, h, err := c.hosts.blobRequest("list referrers of", http.MethodGet, subject)
+		if err == nil {
+			_, err = registry.HashOf(subject)
+		}
 		if err != nil {
 			yield(v1.Descriptor{}, err)
 			return

@@ -147,8 +147,8 @@ func kindOfStatus(status int) registry.Kind {
 	return registry.ErrMalformed
 }
 
-// kindOf returns the kind of an answer that is an error, by its status and by the OCI
-// error code and text, which say more where registries agree on no status.
+// kindOf returns the kind of an error response: by its status, and by the OCI error code
+// and text where registries differ in the status.
 func (r *request) kindOf(status int, code, text string) registry.Kind {
 	writes := r.method == http.MethodPut && r.tag
 	conditional := r.header.Get("If-Match") != "" || r.header.Get("If-None-Match") != ""

@@ -2,7 +2,7 @@ package remote
 
 import (
 	"context"
-	"crypto/sha256"
+
 	"encoding/hex"
 	"errors"
 	"hash"
@@ -33,7 +33,7 @@ var (
 )
 
 func newCheckedSource(source io.Reader, want v1.Hash, size int64) *checkedSource {
-	return &checkedSource{turn: make(chan struct{}, 1), source: source, want: want, sum: sha256.New(), left: size}
+	return &checkedSource{turn: make(chan struct{}, 1), source: source, want: want, sum: hasher(want), left: size}
 }
 
 func (s *checkedSource) Read(p []byte) (int, error) {

@@ -155,7 +155,7 @@ func TestAttack_P11_CredentialsShareTheirConnections(t *testing.T) {
 }
 
 // Who may read a repository is told of a subject that is not there that nothing
-// refers to it; anybody else gets the upstream's answer. That is the same whoever's
+// refers to it; anybody else gets the upstream's answer. It does not matter whose
 // credentials are used.
 func TestReferrersOfAMissingSubjectAreNoneForReaders(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
-// Type nobody has no credentials.
+// It has no credentials.
 type nobody struct{}
 
 func (nobody) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }

@@ -44,7 +44,7 @@ func TestCheck_LaterChangesDoNotReachIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Rules[0].Require[0].Signature.Annotations["env"] = "dev"
-	p.Rules[0].Require[0].Signature.By = "nobody"
+	p.Rules[0].Require[0].Signature.By = "unknown"
 	p.Rules[0].Images[0] = "registry.example/none"
 	p.Roles["signers"].Keys[0] = "another"
 	delete(p.Keys, "key 0")

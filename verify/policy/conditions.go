@@ -242,10 +242,13 @@ func (q *ProvenanceConditions) check() error {
 	if len(q.Builder) == 0 {
 		return fmt.Errorf("needs builder: provenance by whatever builder says nothing")
 	}
-	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source, "buildType": q.BuildType} {
+	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source} {
 		if err := checkURIs(field, list); err != nil {
 			return err
 		}
+	}
+	if slices.Contains(q.BuildType, "") { // builders write other text than URIs
+		return fmt.Errorf("has an empty text in buildType")
 	}
 	for _, s := range q.Source {
 		if strings.Contains(strings.SplitN(s, "://", 2)[len(strings.SplitN(s, "://", 2))-1], "@") {

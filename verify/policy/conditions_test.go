@@ -29,7 +29,7 @@ func TestConditionsThatCannotBeMeantAreRefused(t *testing.T) {
 		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x, until: 2026-12-01T00:00:00Z}]}":         "each needs",
 		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{until: 2026-12-01T00:00:00Z, reason: y}]}":     "each needs",
 		"attestation: {type: vulns, by: builder, maxSeverity: low, accept: [{id: x}]}":                                      "each needs",
-		"attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: nobody}":                                          "nobody",
+		"attestation: {type: vulns, by: builder, maxSeverity: low, vexBy: unknown}":                                         "unknown",
 		"attestation: {type: vulns, by: builder, maxSeverity: low, builder: [https://b]}":                                   "builder, which type vulns",
 		"attestation: {type: spdx, by: builder, maxAge: 1h}":                                                                "maxAge, which type spdx",
 		"attestation: {type: testresult, by: builder, result: [GOOD]}":                                                      "PASSED, WARNED or FAILED",

@@ -59,7 +59,7 @@ type ProvenanceConditions struct {
 	// Commit are commits of the source (its digest gitCommit, or else sha1), in
 	// hex. Empty: any.
 	Commit []string `json:"commit,omitempty"`
-	// BuildType are URIs. Empty: any.
+	// BuildType are compared as text: builders write URIs and other names. Empty: any.
 	BuildType []string `json:"buildType,omitempty"`
 	// Parameters are external parameters that must have these values. Empty:
 	// none.

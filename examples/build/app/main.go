@@ -1,5 +1,5 @@
-// Command app is what the example builds: a program with a dependency, so that
-// its bill of materials has something to say.
+// Command app is what the example builds: a program whose dependency appears in its bill of
+// materials.
 package main
 
 import (

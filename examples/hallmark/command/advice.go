@@ -43,7 +43,7 @@ var errorAdvice = []struct {
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "rely on nothing that was written; run the same command again, which keeps what is there"},
-	{errNoPlugin, "run the same command with " + fullProgram + " in place of hallmark"},
+	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
 	{policy.ErrInvalid, "mend the policy and check it: hallmark policy check FILE"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; the types are listed by: hallmark attest --help"},

@@ -13,7 +13,15 @@ import (
 )
 
 // Plugins are the opt-in packages that a program links. With the zero value, --key names
-// files and policies name keys.
+// files and policies name keys. A program that also recognises Sigstore's certificates:
+//
+//	instance := sigstore.Instance{RootFile: "trusted_root.json"}
+//	authority, err := sigstore.New(map[string]sigstore.Instance{"public-good": instance})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	linked := map[string]policy.Authority{"sigstore": authority}
+//	os.Exit(command.New(command.Plugins{Authorities: linked}).Main())
 type Plugins struct {
 	// Authorities recognise the identities of policies, by the authority's name in
 	// policies. One that is a policy.TimeAuthority also states times. Nil: a policy that

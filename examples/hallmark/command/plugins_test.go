@@ -37,7 +37,7 @@ func TestPlugins_AbsentAuthority(t *testing.T) {
 	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: sigstore}}\n"+certificatePolicy))
 	for _, p := range []string{identities, times} {
 		for _, args := range [][]string{{"policy", "check", p}, {"policy", "explain", p, "registry.example/app"}, {"verify", "--policy", p, "registry.example/app"}} {
-			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/sigstore", "hallmark-full", "hint: run the same command with hallmark-full")
+			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/sigstore", "hallmark-full", "hint: link the plug-in", "go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins")
 		}
 	}
 	linked := newCLI(t)

@@ -1,9 +1,9 @@
-// Command conformance speaks the protocol of the Sigstore client conformance suite:
+// Command conformance runs Hallmark under the Sigstore client conformance suite.
 //
 //	conformance verify-bundle --bundle F (--key K | --certificate-identity I --certificate-oidc-issuer O) --trusted-root R (PATH | sha256:HEX)
 //
-// It exits with 0 where the bundle verifies, 1 where it does not, and 64 where what is
-// asked for is not supported. It asks no network, so that a trusted root is needed.
+// The exit code is 0 if the bundle verifies, 1 if it does not, and 64 for a request that is
+// not supported. The command uses no network, so --trusted-root is required.
 package main
 
 import (

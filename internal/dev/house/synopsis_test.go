@@ -41,7 +41,7 @@ func TestSynopsesSayWhatPackagesAreFor(t *testing.T) {
 		}
 		synopsis := new(doc.Package).Synopsis(comments[dir])
 		synopsis = strings.Replace(synopsis, "Command containers-image", "Command containersimage", 1) // the program has a hyphen
-		verb := regexp.MustCompile(`^` + regexp.QuoteMeta(want) + ` [a-z]+s[ ,]`)
+		verb := regexp.MustCompile(`^` + regexp.QuoteMeta(want) + ` [a-z]+s[ ,.]`)
 		if !verb.MatchString(synopsis) || !strings.HasSuffix(synopsis, ".") {
 			t.Logf("%s: the synopsis is %q; want one sentence that begins with %q and a verb", dir, synopsis, want)
 			unclear[dir] = 1

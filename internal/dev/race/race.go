@@ -1,7 +1,7 @@
-// Package race lets a test that reads or computes much in one goroutine leave the race
-// detector out: it finds nothing there, and takes ten to twenty times as long.
+// Package race skips long tests of one goroutine under the race detector.
 //
-// A test that calls Skip runs in .ci/run's section "coverage", which has no detector.
+// The detector finds nothing in them, and makes them ten to twenty times as slow. A test
+// that calls Skip runs in .ci/run's section "coverage", which has no detector.
 package race
 
 import "testing"

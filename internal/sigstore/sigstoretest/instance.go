@@ -1,6 +1,7 @@
-// Package sigstoretest is a Sigstore instance in memory, with real keys and real
-// signatures: a certificate authority, a log of certificates, Rekor v1 and v2 and a
-// timestamp authority.
+// Package sigstoretest is a Sigstore instance in memory, with real keys and signatures.
+//
+// It has a certificate authority, a log of certificates, Rekor v1 and v2, and a timestamp
+// authority.
 //
 //	i := sigstoretest.New(t, sigstoretest.Options{})
 //	leaf := i.Issue(sigstoretest.Leaf{URI: workflow, Issuer: issuer})

@@ -36,7 +36,7 @@ func (i *Instance) NewLog(baseURL string, key crypto.Signer, v2 bool) *Log {
 		l.ID = sum(append([]byte(l.Host()+"\n\x01"), public...))
 	}
 	for n := range 5 {
-		l.entries = append(l.entries, fmt.Appendf(nil, "entry %d of somebody else", n))
+		l.entries = append(l.entries, fmt.Appendf(nil, "entry %d of another signer", n))
 	}
 	return l
 }

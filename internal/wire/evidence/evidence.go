@@ -1,5 +1,7 @@
-// Package evidence opens, describes and writes what is attached to an image, in every
-// format.
+// Package evidence opens, describes and writes the evidence of an image, in every format.
+//
+// It finds what is signed, and which keys may have signed it. After a signature was
+// checked, it reads what the evidence says.
 //
 // [Open] reads a layer and judges nothing. A caller takes the [Opened], checks its
 // Signatures over Signed with a trusted key, and only then reads Content:

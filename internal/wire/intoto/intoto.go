@@ -46,10 +46,13 @@ type Statement struct {
 	Predicate []byte
 }
 
-// Parse reads a statement. Predicate is the exact text of the predicate, which
-// has been checked to be JSON with one meaning, whatever its size.
+// Parse reads a statement. Predicate is the exact text of the predicate. It was checked to
+// be JSON with one meaning, of any size; its numbers may have any size too.
 func Parse(payload []byte) (*Statement, error) {
-	root, err := strictjson.ParseShallow(payload, 1)
+	root, err := strictjson.ParseOthers(payload, 1)
+	if err == nil {
+		err = checkBeside(root)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -80,6 +83,20 @@ func Parse(payload []byte) (*Statement, error) {
 		return nil, fmt.Errorf("%w: subject: %w", ErrMalformed, err)
 	}
 	return s, s.subjects(subjects)
+}
+
+// checkBeside refuses numbers beyond 64 bits beside the predicate. Those in it matter to
+// readers of the predicate alone.
+func checkBeside(root strictjson.Value) error {
+	for name, member := range root.Members() {
+		if name == "predicate" {
+			continue
+		}
+		if err := strictjson.CheckNumbers(member); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (s *Statement) subjects(list strictjson.Value) error {

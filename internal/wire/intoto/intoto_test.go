@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 )
 
@@ -137,4 +138,32 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("writing is not stable:\n%s\n%s", out, final)
 		}
 	})
+}
+
+func TestParse_NumbersMayHaveAnySizeInThePredicateAlone(t *testing.T) {
+	const huge = "123456789012345678901234567890"
+	text := string(statement(`[{"digest":{"sha256":"` + sha256Hex + `"}}]`))
+	if _, err := intoto.Parse([]byte(strings.Replace(text, `"k": 1`, `"k": `+huge, 1))); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{strings.Replace(text, `{"_type"`, `{"x":[`+huge+`],"_type"`, 1), strings.Replace(text, `{"digest"`, `{"x":`+huge+`,"digest"`, 1)} {
+		if _, err := intoto.Parse([]byte(bad)); !errors.Is(err, intoto.ErrMalformed) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+func TestWrapped_IsWhatCosignPutsAroundADocument(t *testing.T) {
+	for predicate, want := range map[string]string{
+		`"{}"`: "{}", `{"Data":{"a":1}}`: `{"a":1}`, `{"Data":"text","Timestamp":7}`: "text",
+		`{}`: "", `{"Data":[1]}`: "", `{"Data":null}`: "", `{"Data":{},"x":1}`: "", `{"data":{}}`: "", `7`: "",
+	} {
+		v, err := strictjson.Parse([]byte(predicate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := intoto.Wrapped(v); string(got) != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v", predicate, got, ok)
+		}
+	}
 }

@@ -19,6 +19,16 @@ func Digest(data []byte) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
+// Holds reports whether bytes have a digest, by its algorithm.
+func Holds(h v1.Hash, data []byte) bool {
+	sum, err := v1.Hasher(h.Algorithm)
+	if err != nil {
+		return false
+	}
+	_, _ = sum.Write(data) // a hash does not fail
+	return hex.EncodeToString(sum.Sum(nil)) == h.Hex
+}
+
 // Describe computes the descriptor of bytes.
 func Describe(mediaType string, data []byte) v1.Descriptor {
 	return v1.Descriptor{MediaType: types.MediaType(mediaType), Digest: Digest(data), Size: int64(len(data))}

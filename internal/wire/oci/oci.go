@@ -33,8 +33,9 @@ const EmptyConfig = "{}"
 var ErrMalformed = errors.New("malformed manifest")
 
 // ErrUnsupported says that the media type is not that of an OCI or Docker schema 2
-// manifest or index, such as Docker's schema 1.
-var ErrUnsupported = errors.New("unsupported manifest media type")
+// manifest or index, such as Docker's schema 1, or that a manifest is named by another
+// digest than sha256.
+var ErrUnsupported = errors.New("unsupported manifest")
 
 // Document is a manifest (Config, Layers) or an index (Manifests).
 type Document struct {
@@ -254,8 +255,11 @@ func descriptor(v strictjson.Value) (d v1.Descriptor, err error) {
 		return d, fmt.Errorf("%w: a descriptor without a size", ErrMalformed)
 	}
 	digest, _ := v.Get("digest").Str()
-	if d.Digest, err = v1.NewHash(digest); err != nil || d.Digest.Algorithm != "sha256" {
-		return d, fmt.Errorf("%w: digest %.100q is not a sha256 digest", ErrMalformed, digest)
+	if d.Digest, err = v1.NewHash(digest); err != nil {
+		return d, fmt.Errorf("%w: digest %.200q is neither a sha256 nor a sha512 digest", ErrMalformed, digest)
+	}
+	if d.Digest.Algorithm != "sha256" && (IsManifestType(mt) || d.Digest.Algorithm != "sha512") {
+		return d, fmt.Errorf("%w: digest %.200q of a manifest; blobs alone may have another than sha256", ErrUnsupported, digest)
 	}
 	if d.ArtifactType, err = optionalString(v, "artifactType"); err != nil {
 		return d, err

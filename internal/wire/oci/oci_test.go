@@ -84,7 +84,8 @@ func TestAttack_I5_DescriptorsAreExact(t *testing.T) {
 		"huge size":        strings.Replace(desc, "3", "9223372036854775808", 1),
 		"size a string":    strings.Replace(desc, "3", `"3"`, 1),
 		"no size":          strings.Replace(desc, "size", "length", 1),
-		"sha512":           strings.Replace(desc, digest, "sha512:"+strings.Repeat("ab", 64), 1),
+		"short sha512":     strings.Replace(desc, digest, "sha512:"+strings.Repeat("ab", 32), 1),
+		"sha384":           strings.Replace(desc, digest, "sha384:"+strings.Repeat("ab", 48), 1),
 		"unknown algoritm": strings.Replace(desc, "sha256:", "md5:", 1),
 		"upper case":       strings.Replace(desc, digest, "sha256:"+strings.Repeat("AB", 32), 1),
 		"short":            strings.Replace(desc, digest, digest[:70], 1),
@@ -101,6 +102,25 @@ func TestAttack_I5_DescriptorsAreExact(t *testing.T) {
 		text := `{"schemaVersion":2,"config":` + desc + `,"layers":[` + d + `]}`
 		if doc, err := oci.Parse(oci.MediaTypeManifest, []byte(text)); !errors.Is(err, oci.ErrMalformed) {
 			t.Errorf("%s: %+v, %v; want ErrMalformed", name, doc, err)
+		}
+	}
+}
+
+// Blobs may have sha512 digests; what names manifests may not, which is told.
+func TestParse_DigestsOfBlobsMayBeSHA512(t *testing.T) {
+	blob := strings.Replace(desc, digest, "sha512:"+strings.Repeat("ab", 64), 1)
+	manifest := strings.Replace(blob, "application/octet-stream", oci.MediaTypeManifest, 1)
+	for label, c := range map[string]struct {
+		mediaType, text string
+		want            error
+	}{
+		"config and layer": {oci.MediaTypeManifest, `{"schemaVersion":2,"config":` + blob + `,"layers":[` + blob + `]}`, nil},
+		"subject":          {oci.MediaTypeManifest, `{"schemaVersion":2,"config":` + desc + `,"layers":[],"subject":` + manifest + `}`, oci.ErrUnsupported},
+		"child":            {oci.MediaTypeIndex, `{"schemaVersion":2,"manifests":[` + manifest + `]}`, oci.ErrUnsupported},
+		"other in index":   {oci.MediaTypeIndex, `{"schemaVersion":2,"manifests":[` + blob + `]}`, nil},
+	} {
+		if _, err := oci.Parse(c.mediaType, []byte(c.text)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", label, err, c.want)
 		}
 	}
 }

@@ -144,9 +144,9 @@ members:
 	return nil
 }
 
-// Resembles reports whether a reader could take data for a payload. It looks for a
-// manifest's digest where payloads name it. Readers less strict than Parse also find
-// names in another case, given twice, or beside others.
+// Resembles reports whether a less strict reader than Parse could take data for a payload.
+// Such data names a manifest's digest where payloads do, perhaps in another case, twice, or
+// beside other names.
 func Resembles(data []byte) bool {
 	var p struct {
 		Critical struct {
