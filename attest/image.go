@@ -37,6 +37,10 @@ type Options struct {
 	//
 	// False: earlier attestations stay beside the new one.
 	Replace bool
+	// EvidenceRepository is the repository that attestations are written to, and that
+	// Replace removes them from: cosign's COSIGN_REPOSITORY. Verifiers must be told of
+	// it, see policy.Rule. Zero: the image's.
+	EvidenceRepository name.Repository
 	// SubjectName is the name of the image in the statement. Empty: its
 	// repository, as cosign writes it.
 	SubjectName string
@@ -243,5 +247,7 @@ func (j *job) item(ctx context.Context, format registry.Format, envelope *dsse.E
 	} else {
 		w, err = evidence.WriteBundle(by.Key.Hint(), &signed, j.statement.PredicateType, j.o.Now())
 	}
-	return registry.Item{Format: format, Layer: w.Layer, ManifestAnnotations: w.ManifestAnnotations, Payload: w.Payload, Open: w.Open}, err
+	return registry.Item{
+		Format: format, Layer: w.Layer, ManifestAnnotations: w.ManifestAnnotations, Payload: w.Payload, Open: w.Open, Repository: j.o.EvidenceRepository,
+	}, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/signer"
@@ -31,7 +32,7 @@ func (j *job) previous(ctx context.Context) (found []previous, unread []error, e
 		// Replace must be able to read everything that Image writes.
 		limits.MaxPayloadBytes, limits.MaxTotalBytes = largest, max(limits.MaxTotalBytes, 4*largest)
 	}
-	for item, err := range registry.Evidence(ctx, j.store, j.subject, limits, registry.PlaceAttestationTag, registry.PlaceReferrers) {
+	for item, err := range registry.Evidence(ctx, j.store, j.evidenceAt(), limits, registry.PlaceAttestationTag, registry.PlaceReferrers) {
 		switch {
 		case err == nil:
 		case registry.Unreadable(err):
@@ -53,6 +54,9 @@ func (j *job) previous(ctx context.Context) (found []previous, unread []error, e
 	}
 	return found, unread, nil
 }
+
+// evidenceAt is the image in the repository that holds the evidence about it.
+func (j *job) evidenceAt() name.Digest { return registry.EvidenceIn(j.o.EvidenceRepository, j.subject) }
 
 // isPrevious reports whether an item is an earlier attestation of one of the signers. An
 // error says that the context has ended.
@@ -103,11 +107,11 @@ func (j *job) remove(ctx context.Context, all []previous) (done []Superseded, er
 		}
 		s := Superseded{
 			KeyID: e.by.Key.ID(), Format: e.item.Format,
-			Evidence: j.subject.Context().Digest(e.item.Manifest.Digest.String()),
+			Evidence: j.evidenceAt().Context().Digest(e.item.Manifest.Digest.String()),
 		}
 		if e.shared {
 			s.Reason = "its envelope carries another signature too"
-		} else if err := registry.Detach(ctx, j.store, j.subject, e.item); err != nil {
+		} else if err := registry.Detach(ctx, j.store, j.evidenceAt(), e.item); err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}

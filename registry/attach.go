@@ -26,8 +26,9 @@ import (
 //     sha256-<hex>.sig or .att. If the manifest there names another subject, its
 //     subject is removed.
 //
-// Attach uses the fields Format, Payload, Layer.MediaType, Layer.Annotations and
-// ManifestAnnotations of item. A payload that is too large for memory is given by
+// Attach uses the fields Format, Payload, Layer.MediaType, Layer.Annotations,
+// ManifestAnnotations and Repository of item. With Repository, tags, manifests and blobs
+// are written there; the subject is read from its own repository. A payload that is too large for memory is given by
 // Open; then Layer.Digest and Layer.Size describe it.
 //
 // Concurrent writers lose nothing. Attach changes a tag under a condition where the
@@ -58,15 +59,15 @@ func Attach(ctx context.Context, s Store, subject name.Digest, item Item) (name.
 		if err := r.attach(ctx); err != nil {
 			return r.stored, err
 		}
-		return r.at(), confirm(ctx, s, subject, item, r.at(), r.again)
+		return r.at(), confirm(ctx, s, r.subject, item, r.at(), r.again)
 	case FormatSimpleSigning, FormatEnvelope:
-		tag, err := tagOfFormat(subject, item.Format)
+		tag, err := tagOfFormat(EvidenceIn(item.Repository, subject), item.Format)
 		if err != nil {
 			return name.Digest{}, err
 		}
 		at, err := attachLayer(ctx, s, subject, tag, item)
 		if err == nil {
-			err = confirm(ctx, s, subject, item, at, nil)
+			err = confirm(ctx, s, EvidenceIn(item.Repository, subject), item, at, nil)
 		}
 		return at, err
 	}
@@ -85,7 +86,8 @@ type wireManifest struct {
 	ArtifactType  string            `json:"artifactType,omitempty"`
 }
 
-// referrer is a manifest of evidence that refers to subject.
+// referrer is a manifest of evidence that refers to subject, which is written with the
+// repository that holds the evidence.
 type referrer struct {
 	s       Store
 	subject name.Digest
@@ -102,9 +104,10 @@ func newReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (
 		return nil, err
 	}
 	var about v1.Descriptor
+	place := EvidenceIn(item.Repository, subject)
 	err = together(ctx,
-		func(ctx context.Context) error { return pushBytes(ctx, s, subject.Context(), []byte(oci.EmptyConfig)) },
-		func(ctx context.Context) error { return pushPayload(ctx, s, subject.Context(), item) },
+		func(ctx context.Context) error { return pushBytes(ctx, s, place.Context(), []byte(oci.EmptyConfig)) },
+		func(ctx context.Context) error { return pushPayload(ctx, s, place.Context(), item) },
 		func(ctx context.Context) (err error) { about, err = s.Resolve(ctx, subject); return err },
 	)
 	if err != nil {
@@ -114,7 +117,7 @@ func newReferrer(ctx context.Context, s Store, subject name.Digest, item Item) (
 		return nil, &Error{Op: "attach to", Ref: text(subject), Kind: ErrDigestMismatch, Detail: "the store says that it is " + about.Digest.String()}
 	}
 	annotations := withContent(about, item)
-	r := &referrer{s: s, subject: subject, m: referrerManifest(about, layerOf(item), annotations)}
+	r := &referrer{s: s, subject: place, m: referrerManifest(about, layerOf(item), annotations)}
 	r.entry = r.m.Descriptor
 	r.entry.ArtifactType, r.entry.Annotations = string(item.Layer.MediaType), annotations
 	return r, nil

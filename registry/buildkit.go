@@ -79,7 +79,7 @@ func (p *gathering) index() error {
 		return err
 	}
 	if len(doc.Manifests) > p.g.limits.MaxReferrers {
-		return p.g.tooMany(fmt.Sprintf("an index of more than %d entries", p.g.limits.MaxReferrers))
+		return reached(p.g, "MaxReferrers", int64(p.g.limits.MaxReferrers), int64(len(doc.Manifests)), "an index of more entries")
 	}
 	entries := make(chan chan carrier, p.g.limits.Concurrency)
 	p.g.spawn(func() {

@@ -18,8 +18,8 @@ const maxDescribed = 20
 // is verified: anyone who can push to the repository may have written it. Base no
 // decision on it; package verify decides.
 type Description struct {
-	// Kind is "signature", "attestation", "signature of bytes" (about a file) or
-	// "other".
+	// Kind is "signature", "attestation", "signature of bytes" (about a file), "unsigned
+	// sbom" (of the .sbom tag) or "other".
 	Kind   string `json:"kind"`
 	Format Format `json:"format,omitempty"`
 	Place  Place  `json:"place"`
@@ -74,6 +74,9 @@ func Describe(item Item, subject Manifest) Description {
 	}
 	if item.Manifest.Digest.Hex != "" {
 		d.Manifest = item.Manifest.Digest.String()
+	}
+	if item.Place == PlaceSBOMTag {
+		d.Kind = "unsigned sbom"
 	}
 	if item.Payload == nil {
 		return d

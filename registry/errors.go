@@ -82,11 +82,31 @@ type Error struct {
 	// Detail explains, as text that is safe to print: without control
 	// characters, credentials or query strings.
 	Detail string
+	// Limit is the field of Limits that was reached. Nil: none was.
+	Limit *ReachedLimit
 	// Err is the cause, or nil.
 	Err error
 	// Unanswered is true where the response does not answer the request, such as a
 	// login page. Kind then says nothing about the content.
 	Unanswered bool
+}
+
+// ReachedLimit is a field of Limits that kept evidence from being read.
+type ReachedLimit struct {
+	// Name is the field's name, such as "MaxPayloadBytes".
+	Name string `json:"name"`
+	// Value is the limit that held. Needed is the least that would have let the piece
+	// be read that was met; zero: not known.
+	Value  int64 `json:"value"`
+	Needed int64 `json:"needed,omitempty"`
+}
+
+// LimitOf returns the field of Limits that an error of Evidence is about; nil: none.
+func LimitOf(err error) *ReachedLimit {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Limit
+	}
+	return nil
 }
 
 // errUnanswered asks errors.Is whether a store did not answer the request.

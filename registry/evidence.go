@@ -3,10 +3,14 @@ package registry
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +55,10 @@ const (
 	PlaceSignatureTag Place = "signature tag"
 	// PlaceAttestationTag is cosign's tag sha256-<hex>.att.
 	PlaceAttestationTag Place = "attestation tag"
+	// PlaceSBOMTag is the tag sha256-<hex>.sbom of "cosign attach sbom". Evidence looks
+	// there only where it is asked to: what the tag holds is not signed, and counts
+	// nowhere. Its items are FormatOther, one for each manifest.
+	PlaceSBOMTag Place = "sbom tag"
 	// PlaceIndex is an entry of an index; see IndexEvidence.
 	PlaceIndex Place = "index entry"
 )
@@ -73,9 +81,13 @@ type Item struct {
 	// Describes is the manifest of the index that an item of PlaceIndex is about.
 	// Zero in other places: those items are about the subject asked for.
 	Describes v1.Hash
-	// Open gives Attach the content of a payload that is nil, once per attempt.
-	// Evidence leaves it nil.
+	// Open opens the content of a payload that is nil; each call reads it from its start.
+	// Attach calls it once per attempt. Evidence sets it for payloads above
+	// Limits.OpenAbove. What that yields has been verified once it has ended in io.EOF.
 	Open func() (io.ReadCloser, error)
+	// Repository is where Attach writes it, if evidence is kept apart from images; see
+	// EvidenceIn. Zero: the subject's repository. Evidence leaves it zero.
+	Repository name.Repository
 }
 
 // Limits bound what Evidence and IndexEvidence read. For each field, zero means the
@@ -91,10 +103,15 @@ type Limits struct {
 	MaxReferrers int
 	// MaxPayloadBytes bounds one payload. Default 32 MiB.
 	MaxPayloadBytes int64
-	// MaxTotalBytes bounds all payloads of one place together. Default 128 MiB, in
-	// which payloads of up to 64 KiB do not count. The manifests that carry them
-	// have 128 MiB of their own, in which those of up to 64 KiB do not count.
+	// MaxTotalBytes bounds all payloads of one place together. Default 128 MiB, or
+	// four times MaxPayloadBytes if that is more. By default payloads of up to 64 KiB
+	// do not count. The manifests that carry payloads have 128 MiB of their own, in
+	// which those of up to 64 KiB do not count.
 	MaxTotalBytes int64
+	// OpenAbove is from what size, in bytes, payloads are not read: Item.Payload is nil,
+	// and Item.Open opens the content. Such payloads do not count for MaxTotalBytes. A
+	// larger one than MaxPayloadBytes is still an error. Zero: all are read.
+	OpenAbove int64
 	// Concurrency is how many reads are under way at once. Default 32.
 	Concurrency int
 }
@@ -113,7 +130,7 @@ func (l Limits) WithDefaults() Limits {
 		l.MaxPayloadBytes = 32 << 20
 	}
 	if l.MaxTotalBytes <= 0 {
-		l.MaxTotalBytes = 128 << 20
+		l.MaxTotalBytes = max(128<<20, 4*min(l.MaxPayloadBytes, math.MaxInt64/4))
 	}
 	return l
 }
@@ -188,9 +205,10 @@ func gather(ctx context.Context, r Reader, subject name.Digest, limits Limits, s
 			return
 		}
 		reading, cancel := context.WithCancel(ctx)
+		caller := ctx
 		ctx, leave := context.WithCancel(ctx)
 		g := &gatherer{
-			r: r, subject: subject, digest: digest, limits: limits.WithDefaults(), asked: limits, reading: reading,
+			r: r, caller: caller, subject: subject, digest: digest, limits: limits.WithDefaults(), asked: limits, reading: reading,
 		}
 		if budget.In(ctx) {
 			g.limits.Concurrency = min(g.limits.Concurrency, maxReadsInBudget)
@@ -232,6 +250,8 @@ type gatherer struct {
 	// limits are those that hold, and asked those that were given: zero is the
 	// default.
 	limits, asked Limits
+	// caller is the context that was given.
+	caller context.Context
 	// reading is the context of requests. It ends by grace later than the context of
 	// the iteration.
 	reading context.Context
@@ -280,8 +300,15 @@ func (g *gatherer) deliver(ctx context.Context, places []*gathering, yield func(
 	}
 }
 
-func (g *gatherer) tooMany(detail string) error {
+func (g *gatherer) tooMany(detail string) *Error {
 	return &Error{Op: "read evidence of", Ref: SafeText(g.subject.String(), maxErrorText), Kind: ErrTooMany, Detail: detail}
+}
+
+// reached is tooMany for a field of Limits that holds a value.
+func reached(g *gatherer, field string, value, needed int64, detail string) error {
+	e := g.tooMany(fmt.Sprintf("%s; Limits.%s is %d", detail, field, value))
+	e.Limit = &ReachedLimit{Name: field, Value: value, Needed: needed}
+	return e
 }
 
 // send gives up where the consumer has gone.
@@ -348,7 +375,7 @@ func (g *gatherer) malformed(ref name.Reference, detail string) error {
 // only from an index, which vouches for them, and signed evidence only elsewhere.
 func formatOf(place Place, layerMediaType string) Format {
 	f := Format(evidence.FormatOf(layerMediaType))
-	if f == "" || (f == FormatStatement) != (place == PlaceIndex) {
+	if f == "" || place == PlaceSBOMTag || (f == FormatStatement) != (place == PlaceIndex) {
 		return FormatOther
 	}
 	return f
@@ -370,7 +397,8 @@ func (g *gatherer) readLayer(ctx, reading context.Context, layer v1.Descriptor) 
 	ref := g.subject.Context().Digest(layer.Digest.String())
 	if layer.Size > g.limits.MaxPayloadBytes {
 		return nil, &Error{Op: "read evidence", Ref: ref.String(), Kind: ErrTooLarge,
-			Detail: fmt.Sprintf("%d bytes, the limit is %d", layer.Size, g.limits.MaxPayloadBytes)}
+			Detail: fmt.Sprintf("%d bytes; Limits.MaxPayloadBytes is %d", layer.Size, g.limits.MaxPayloadBytes),
+			Limit:  &ReachedLimit{Name: "MaxPayloadBytes", Value: g.limits.MaxPayloadBytes, Needed: layer.Size}}
 	}
 	if inline(layer) {
 		return layer.Data, nil
@@ -381,6 +409,42 @@ func (g *gatherer) readLayer(ctx, reading context.Context, layer v1.Descriptor) 
 	}
 	defer release()
 	return caught("read blob", text(ref), func() ([]byte, error) { return ReadBlob(reading, g.r, ref, layer.Size) })
+}
+
+// opening returns what opens a layer, with the context that Evidence was given.
+func opening(g *gatherer, layer v1.Descriptor) func() (io.ReadCloser, error) {
+	ctx := g.caller
+	ref := g.subject.Context().Digest(layer.Digest.String())
+	return func() (io.ReadCloser, error) {
+		body, err := caught("read blob", text(ref), func() (io.ReadCloser, error) { return g.r.Blob(ctx, ref, layer.Size) })
+		if err != nil {
+			return nil, err
+		}
+		return &verifiedReader{ReadCloser: body, ref: ref, want: layer, sum: sha256.New()}, nil
+	}
+}
+
+// verifiedReader fails in place of io.EOF where the content is not what its descriptor
+// says, whatever the Reader did.
+type verifiedReader struct {
+	io.ReadCloser
+	ref  name.Digest
+	want v1.Descriptor
+	sum  hash.Hash
+	read int64
+}
+
+func (v *verifiedReader) Read(p []byte) (int, error) {
+	n, err := v.ReadCloser.Read(p)
+	v.read += int64(n)
+	_, _ = v.sum.Write(p[:n]) // a hash does not fail
+	switch {
+	case v.read > v.want.Size:
+		return n, &Error{Op: "read blob", Ref: text(v.ref), Kind: ErrTooLarge}
+	case err == io.EOF && hex.EncodeToString(v.sum.Sum(nil)) != v.want.Digest.Hex:
+		return n, &Error{Op: "read blob", Ref: text(v.ref), Kind: ErrDigestMismatch}
+	}
+	return n, err
 }
 
 // inline reports whether the descriptor carries its own content; content that

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -148,12 +147,12 @@ func (p *gathering) charge(f *found) error {
 	evidence := f.item.Format != "" && f.item.Format != FormatOther
 	if evidence && !(f.share && asked.MaxItems <= 0) {
 		if p.items++; p.items > limits.MaxItems {
-			return p.g.tooMany(fmt.Sprintf("%s: more than %d pieces of evidence", p.name, limits.MaxItems))
+			return reached(p.g, "MaxItems", int64(limits.MaxItems), 0, string(p.name)+": more pieces of evidence")
 		}
 	}
 	if n := f.bytes(); n > smallBytes || asked.MaxTotalBytes > 0 {
 		if p.bytes += n; p.bytes > limits.MaxTotalBytes {
-			return p.g.tooMany(fmt.Sprintf("%s: more than %d bytes of evidence", p.name, limits.MaxTotalBytes))
+			return reached(p.g, "MaxTotalBytes", limits.MaxTotalBytes, p.bytes, string(p.name)+": more bytes of evidence")
 		}
 	}
 	return nil
@@ -181,6 +180,8 @@ func (g *gatherer) place(ctx context.Context, place Place) *gathering {
 			return p.tag(".sig")
 		case PlaceAttestationTag:
 			return p.tag(".att")
+		case PlaceSBOMTag:
+			return p.tag(".sbom")
 		case PlaceReferrers:
 			return p.referrers()
 		}
@@ -282,6 +283,10 @@ func piecesOf(in Item, doc *oci.Document) (pieces []Item, other *Item) {
 func (p *gathering) piece(item Item, share bool) bool {
 	if item.Format != FormatStatement && item.Layer.Size <= p.g.limits.MaxPayloadBytes && inline(item.Layer) {
 		item.Payload = item.Layer.Data
+		return p.send(&found{item: item, share: share})
+	}
+	if open := p.g.limits.OpenAbove; open > 0 && item.Layer.Size > open && item.Layer.Size <= p.g.limits.MaxPayloadBytes && item.Format != FormatStatement {
+		item.Open = opening(p.g, item.Layer)
 		return p.send(&found{item: item, share: share})
 	}
 	if p.last == nil || !oci.SameContent(p.last.layer, item.Layer) || item.Format == FormatStatement {

@@ -46,7 +46,7 @@ func (p *gathering) list(entries chan<- chan carrier) error {
 			return err
 		}
 		if n++; n > p.g.limits.MaxReferrers {
-			return p.g.tooMany(fmt.Sprintf("more than %d referrers", p.g.limits.MaxReferrers))
+			return reached(p.g, "MaxReferrers", int64(p.g.limits.MaxReferrers), 0, "more referrers")
 		}
 		if seen[desc.Digest] {
 			continue

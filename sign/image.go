@@ -45,6 +45,10 @@ type ImageOptions struct {
 	// levels deep. An index is signed after everything it lists. Descriptors of other
 	// media types are not signed on their own. False: the digest alone.
 	Recursive bool
+	// EvidenceRepository is the repository that signatures are written to: cosign's
+	// COSIGN_REPOSITORY. Verifiers must be told of it, see policy.Rule. Zero: the
+	// subject's.
+	EvidenceRepository name.Repository
 	// MaxManifests is how many manifests Recursive may sign. Zero: 1000.
 	MaxManifests int
 	// Limits bound the evidence that is read to find signatures that are there
@@ -348,7 +352,8 @@ func (j *job) present(ctx context.Context, subject name.Digest, formats []regist
 	if limits.MaxPayloadBytes <= 0 {
 		limits.MaxPayloadBytes = maxOwnBytes
 	}
-	for item, err := range registry.Evidence(ctx, j.store, subject, limits, placesOf(formats)...) {
+	at := registry.EvidenceIn(j.o.EvidenceRepository, subject)
+	for item, err := range registry.Evidence(ctx, j.store, at, limits, placesOf(formats)...) {
 		switch {
 		case err == nil:
 		case item.Format == "" && registry.Refused(err):
@@ -360,7 +365,7 @@ func (j *job) present(ctx context.Context, subject name.Digest, formats []regist
 		}
 		for _, s := range j.signers {
 			if j.isOurs(item, subject, s) {
-				have[wanted{s, item.Format}.id()] = subject.Context().Digest(item.Manifest.Digest.String())
+				have[wanted{s, item.Format}.id()] = at.Context().Digest(item.Manifest.Digest.String())
 			}
 		}
 	}
@@ -425,6 +430,7 @@ func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Dige
 	}
 	return registry.Attach(ctx, j.store, subject, registry.Item{
 		Format: w.format, Layer: made.Layer, ManifestAnnotations: made.ManifestAnnotations, Payload: made.Payload, Open: made.Open,
+		Repository: j.o.EvidenceRepository,
 	})
 }
 

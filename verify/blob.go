@@ -208,6 +208,7 @@ func (f *fileDecision) refuse(o outcome, signatures int) *Error {
 	switch {
 	case f.log.overflow != nil:
 		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(f.log.overflow.Error(), maxDetail)
+		e.Limit = registry.LimitOf(f.log.overflow)
 	case e.Reason == ReasonThreshold:
 	case signatures > 0:
 		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"

@@ -15,8 +15,9 @@ import (
 type CacheKey struct {
 	// Policy is Verifier.PolicyDigest. A decision of one policy never serves another.
 	Policy string
-	// Trust identifies what the policy's authorities trust now. Empty: no authority is a
-	// ChangingAuthority.
+	// Trust identifies what the policy's authorities trust now, and names
+	// Options.EvidenceRepository. Empty: no authority is a ChangingAuthority, and that is
+	// not set.
 	Trust string
 	// Repository is the full name of the repository, Digest that of the manifest. The store
 	// is not part of the key: evidence allows wherever it was found. A denial is used only

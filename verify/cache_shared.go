@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/internal/seal"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // DecisionStore keeps values outside this process, for example in Redis, for several
@@ -125,6 +126,7 @@ type wireStatement struct {
 type wireError struct {
 	Reason                                        Reason
 	Reference, Digest, Detail, PolicyDigest, Rule string
+	Limit                                         *registry.ReachedLimit
 	Unmet                                         []Unmet
 	Evidence                                      []Evidence
 }
@@ -147,7 +149,7 @@ func newWireError(e *Error) *wireError {
 	if e == nil {
 		return nil
 	}
-	return &wireError{e.Reason, e.Reference, e.Digest.String(), e.Detail, e.PolicyDigest, e.Rule, e.Unmet, e.Evidence}
+	return &wireError{e.Reason, e.Reference, e.Digest.String(), e.Detail, e.PolicyDigest, e.Rule, e.Limit, e.Unmet, e.Evidence}
 }
 
 func (w *wireDecision) decision() (d Decision, err error) {
@@ -189,6 +191,6 @@ func (w *wireError) decision() (*Error, error) {
 	}
 	return &Error{
 		Reason: w.Reason, Reference: w.Reference, Digest: digest, Detail: w.Detail, PolicyDigest: w.PolicyDigest, Rule: w.Rule,
-		Unmet: w.Unmet, Evidence: w.Evidence,
+		Limit: w.Limit, Unmet: w.Unmet, Evidence: w.Evidence,
 	}, nil
 }

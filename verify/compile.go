@@ -88,8 +88,10 @@ type rule struct {
 	root *need
 	// leaves are all of root's, in order.
 	leaves []*need
-	// places are where evidence is looked for.
-	places []registry.Place
+	// places are where evidence is looked for, in the repository evidenceIn. Zero: the
+	// image's repository.
+	places     []registry.Place
+	evidenceIn name.Repository
 	// separate are the roles that no key may combine. Empty: duties are not separate.
 	separate []*role
 	// separatesPeople: identities stand in two of these roles. Only the evidence tells
@@ -227,6 +229,9 @@ func (c *compiled) newRule(i int, r policy.Rule) *rule {
 	made.root.children = c.newNeeds(made, path, r.Require)
 	made.root.mark(false)
 	made.setPlaces()
+	if r.EvidenceRepository != "" {
+		made.evidenceIn, _ = name.NewRepository(r.EvidenceRepository) // the policy was checked
+	}
 	roles := made.roles()
 	made.asked = c.keysOf(roles)
 	if r.SeparateDuties {

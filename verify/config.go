@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
 	"github.com/hallmark-oci/hallmark/internal/semver"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -38,11 +40,11 @@ func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (u
 	if port := v.privilegedPort(); q.NoPrivilegedPorts && port != "" {
 		return until, problemf(ReasonPort, "it exposes the port %q, the policy wants 1024 or above", port)
 	}
-	if len(q.Platforms) > 0 && !slices.Contains(q.Platforms, v.platform()) && !slices.Contains(q.Platforms, v.OS+"/"+v.Architecture) {
+	if len(q.Platforms) > 0 && !q.allowsPlatform(v.is()) {
 		return until, unwanted(ReasonPlatform, "its platform", v.platform(), q.Platforms)
 	}
-	if own := v.OS + "/" + v.Architecture; len(q.Platforms) > 0 && v.listedFor != "" && v.listedFor != own {
-		return until, problemf(ReasonPlatform, "its platform is %q, and the index lists it as %q", own, v.listedFor)
+	if len(q.Platforms) > 0 && v.listedFor != nil && !sameMachine(v.is(), *v.listedFor) {
+		return until, problemf(ReasonPlatform, "its platform is %q, and the index lists it as %q", v.platform(), v.listedFor.String())
 	}
 	if len(q.BaseImages) > 0 && !q.allowsBase(v) {
 		return until, problemf(ReasonBaseImage, "its base image is %q with digest %q, which the policy does not list", v.annotations[baseNameKey], v.annotations[baseDigestKey])
@@ -56,6 +58,22 @@ func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (u
 		}
 	}
 	return q.judgeCreated(v, now, skew)
+}
+
+// allowsPlatform compares platforms in their normal forms. One that is listed without a
+// variant allows every variant.
+func (q configuration) allowsPlatform(have v1.Platform) bool {
+	return slices.ContainsFunc(q.Platforms, func(text string) bool {
+		parts := append(strings.Split(text, "/"), "", "")
+		want := v1.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+		return sameMachine(have, want) && (want.Variant == "" || oci.NormalPlatform(have).Variant == oci.NormalPlatform(want).Variant)
+	})
+}
+
+// sameMachine compares OS and architecture in their normal forms.
+func sameMachine(a, b v1.Platform) bool {
+	a, b = oci.NormalPlatform(a), oci.NormalPlatform(b)
+	return a.OS == b.OS && a.Architecture == b.Architecture
 }
 
 // judgeVersion judges the version in the manifest's annotations and the one in the labels,

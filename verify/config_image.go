@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -16,7 +18,7 @@ import (
 type imageView struct {
 	annotations  map[string]string
 	layers       []map[string]string // annotations of each layer, and of the config behind them
-	listedFor    string              // the platform in an index, as OS/ARCHITECTURE, or ""
+	listedFor    *v1.Platform        // the platform in an index, or nil
 	OS           string              `json:"os"`
 	Architecture string              `json:"architecture"`
 	Variant      string              `json:"variant"`
@@ -71,6 +73,10 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	return view, nil
+}
+
+func (v *imageView) is() v1.Platform {
+	return v1.Platform{OS: v.OS, Architecture: v.Architecture, Variant: v.Variant}
 }
 
 func (v *imageView) platform() string {

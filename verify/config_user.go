@@ -48,8 +48,7 @@ func (v *imageView) runsAsRoot() bool {
 // isForWindows reports whether the config, or an index that lists the image, names
 // Windows.
 func (v *imageView) isForWindows() bool {
-	listed, _, _ := strings.Cut(v.listedFor, "/")
-	return isWindows(v.OS) || isWindows(listed)
+	return isWindows(v.OS) || v.listedFor != nil && isWindows(v.listedFor.OS)
 }
 
 func isWindows(os string) bool { return strings.EqualFold(strings.TrimSpace(os), "windows") }

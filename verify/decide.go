@@ -120,7 +120,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 
 // gather yields the evidence, each piece once.
 func (d *decision) gather(ctx context.Context) func(yield func(*piece) bool) {
-	g := &gathering{ctx: ctx, r: d.r, image: d.image, limits: d.v.o.Limits, places: d.rule.places, log: &d.log}
+	g := &gathering{ctx: ctx, r: d.r, image: d.v.o.evidenceAt(d.rule, d.image), limits: d.v.o.Limits, places: d.rule.places, log: &d.log}
 	if d.hasGiven {
 		return g.given(d.given)
 	}
@@ -209,8 +209,10 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 		return nil, d.undecided(d.log.unread)
 	default:
 		warning = d.denial(o.unmet[0].Reason, o.unmet[0].Detail)
-		if warning.Unmet = o.unmet; d.log.overflow != nil {
+		warning.Unmet, warning.Limit = o.unmet, o.unmet[0].Limit
+		if d.log.overflow != nil {
 			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
+			warning.Limit = registry.LimitOf(d.log.overflow)
 		}
 		if d.rule.Mode != policy.ModeWarn {
 			return nil, warning

@@ -181,9 +181,7 @@ func (e *evaluation) decisive(all []*need, n *need) []*need {
 // unmet lists the leaves that would have to be met.
 func (e *evaluation) unmet(n *need) []Unmet {
 	if n.children == nil {
-		u := Unmet{Requirement: n.path, Title: n.title}
-		u.Reason, u.Detail = e.log.why(n, &e.leaves[n.leaf])
-		return []Unmet{u}
+		return []Unmet{e.log.unmet(n, &e.leaves[n.leaf])}
 	}
 	var all []Unmet
 	for _, child := range n.children {

@@ -23,6 +23,8 @@ type Explanation struct {
 	Mode policy.Mode `json:"mode,omitempty"`
 	// Reason is why a rule denies.
 	Reason string `json:"reason,omitempty"`
+	// EvidenceRepository holds the evidence. Empty: the image's repository does.
+	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Requirements are the rule's, as a tree.
 	Requirements []Explained `json:"requirements,omitempty"`
 }
@@ -55,6 +57,9 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 		return e
 	case e.Mode == "":
 		e.Mode = policy.ModeEnforce
+	}
+	if at := v.o.evidenceAt(r, repo.Digest("")).Context(); at != repo {
+		e.EvidenceRepository = at.Name()
 	}
 	for _, n := range r.root.children {
 		e.Requirements = append(e.Requirements, v.policy.explain(n))

@@ -20,7 +20,7 @@ import (
 type gathering struct {
 	ctx    context.Context
 	r      registry.Reader
-	image  name.Digest
+	image  name.Digest // in the repository that holds the evidence
 	limits registry.Limits
 	places []registry.Place
 	log    *ledger
@@ -36,7 +36,7 @@ type gathering struct {
 func (g *gathering) attached(yield func(*piece) bool) {
 	for item, err := range registry.Evidence(g.ctx, g.r, g.image, g.limits, g.places...) {
 		if err != nil {
-			g.log.miss(originOf(item), err)
+			g.log.missItem(item, err)
 		} else if !g.once(item, yield) {
 			return
 		}
@@ -88,14 +88,22 @@ func (g *gathering) given(bundles [][]byte) func(yield func(*piece) bool) {
 			case g.ctx.Err() != nil:
 				return
 			case i >= limits.MaxItems:
-				g.log.miss(origin{place: PlaceGiven}, &registry.Error{Op: "read bundles", Kind: registry.ErrTooMany})
+				g.log.miss(origin{place: PlaceGiven}, givenBeyond(registry.ErrTooMany, "MaxItems", int64(limits.MaxItems), int64(len(bundles))))
 				return
 			case int64(len(text)) > limits.MaxPayloadBytes:
-				g.log.miss(originOf(item), &registry.Error{Op: "read bundle", Kind: registry.ErrTooLarge})
+				g.log.missItem(item, givenBeyond(registry.ErrTooLarge, "MaxPayloadBytes", limits.MaxPayloadBytes, int64(len(text))))
 			case !yield(&piece{item: item, from: originOf(item), work: g.workloadOf(PlaceGiven)}) || g.log.overflow != nil:
 				return
 			}
 		}
+	}
+}
+
+// givenBeyond says that what the caller holds is more than a field of Limits allows.
+func givenBeyond(kind registry.Kind, field string, value, needed int64) error {
+	return &registry.Error{
+		Op: "read bundles", Kind: kind, Detail: fmt.Sprintf("%d; Limits.%s is %d", needed, field, value),
+		Limit: &registry.ReachedLimit{Name: field, Value: value, Needed: needed},
 	}
 }
 

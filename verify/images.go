@@ -74,7 +74,7 @@ type imageReader struct {
 type listedAs struct {
 	digest      name.Digest
 	attestation bool
-	platform    string // OS/ARCHITECTURE; empty where the index does not say
+	platform    machine
 }
 
 // opened is one manifest: an image, or an index of others, or neither.
@@ -158,12 +158,12 @@ func (i *imageReader) openOne(ctx context.Context, entry listedAs) (opened, erro
 		if err != nil {
 			return opened{}, err
 		}
-		view.listedFor = entry.platform
+		view.listedFor = entry.platform.of()
 		return opened{view: view}, nil
 	}
 	var o opened
 	for _, d := range doc.Manifests {
-		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d), platformOf(d)})
+		o.children = append(o.children, listedAs{i.repo.Digest(d.Digest.String()), isAttestation(d), machineOf(d)})
 	}
 	if len(o.children) == 0 {
 		return opened{}, i.malformed(digest, "the index lists no image")
@@ -204,12 +204,26 @@ func large(ctx context.Context, size int64) error {
 	return budget.Large(ctx)
 }
 
-// platformOf is the platform that an index lists a manifest for.
-func platformOf(d v1.Descriptor) string {
+// machine is the OS and the architecture that an index lists a manifest for; zero where it
+// does not say.
+type machine struct {
+	listed           bool
+	os, architecture string
+}
+
+func machineOf(d v1.Descriptor) machine {
 	if d.Platform == nil {
-		return ""
+		return machine{}
 	}
-	return d.Platform.OS + "/" + d.Platform.Architecture
+	return machine{true, d.Platform.OS, d.Platform.Architecture}
+}
+
+// of is the platform; nil where the index does not say.
+func (m machine) of() *v1.Platform {
+	if !m.listed {
+		return nil
+	}
+	return &v1.Platform{OS: m.os, Architecture: m.architecture}
 }
 
 // isAttestation reports whether an index lists a manifest as BuildKit lists

@@ -60,9 +60,11 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 // Platform is Child for the one manifest that a verified index lists for a platform. Nested
 // indexes are searched if they are listed for the platform, or for none.
 //
-// OS and architecture must be equal, and so must variant and OS version if platform has
-// them. Platforms are compared as containerd does: x86_64 is amd64, case does not matter,
-// and an entry without an OS may be for any.
+// Platforms are compared as containerd does, in normal forms: x86_64 is amd64, arm64 is
+// arm64/v8, arm is arm/v7, and case does not matter. If platform has no variant, an entry
+// for exactly the platform goes before those for other variants. Versions of Windows are
+// compared by build, those of other systems not at all. An entry without an OS or an
+// architecture may be for any.
 //
 // The decision is that of Child, except:
 //
@@ -72,10 +74,11 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 //   - More than 20 indexes are listed for the platform: registry.ErrTooMany.
 func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Result, platform v1.Platform) (*Result, error) {
 	ctx, requests := httpcount.Count(ctx)
-	w := platformWalk{v: v, r: r, platform: platform}
+	w := platformWalk{v: v, r: r, platform: oci.AskedPlatform(platform)}
 	if err := w.walk(ctx, index); err != nil {
 		return nil, err
 	}
+	w.preferExact()
 	deny := func(reason Reason, detail string) (*Result, error) {
 		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
 	}
@@ -153,7 +156,16 @@ func (w *platformWalk) fits(d v1.Descriptor) bool {
 	if d.Platform == nil {
 		return d.MediaType.IsIndex()
 	}
-	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful && (w.platform.OSVersion == "" || d.Platform.OSVersion == w.platform.OSVersion)
+	return oci.FitOf(d.Platform, w.platform) >= oci.FitDoubtful
+}
+
+// preferExact leaves out entries for other variants, such as arm64/v9 for arm64, where one
+// is for exactly the platform.
+func (w *platformWalk) preferExact() {
+	fit := func(l listedFor) oci.Fit { return oci.FitOf(l.entry.Platform, w.platform) }
+	if slices.ContainsFunc(w.found, func(l listedFor) bool { return fit(l) == oci.FitExact }) {
+		w.found = slices.DeleteFunc(w.found, func(l listedFor) bool { return fit(l) == oci.FitVariant })
+	}
 }
 
 // add notes an entry that fits. It returns an index that must be read.

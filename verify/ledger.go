@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -26,6 +27,8 @@ type ledger struct {
 	// unread are the errors of what could not be read, overflow is the last limit reached.
 	unread   []error
 	overflow error
+	// oversize is what MaxPayloadBytes kept from being read.
+	oversize []oversize
 }
 
 // origin is where a piece of evidence is from.
@@ -87,6 +90,63 @@ func (l *ledger) miss(from origin, err error) {
 	l.note(from, "", nil, reason, err.Error())
 }
 
+// maxOversize bounds what is remembered of pieces that are too large to be read.
+const maxOversize = 100
+
+// oversize is a piece that is too large to be read, as it presents itself. Nothing rests
+// on that but how a denial is put.
+type oversize struct {
+	format        registry.Format
+	predicateType string // empty: it does not say
+	err           error
+}
+
+// missItem is miss for one piece.
+func (l *ledger) missItem(item registry.Item, err error) {
+	kept := len(l.records)
+	l.miss(originOf(item), err)
+	if registry.LimitOf(err) == nil || !errors.Is(err, registry.ErrTooLarge) {
+		return
+	}
+	big := oversize{item.Format, item.ManifestAnnotations["dev.sigstore.bundle.predicateType"], err}
+	if claimed := item.Layer.Annotations["predicateType"]; big.predicateType == "" {
+		big.predicateType = claimed
+	}
+	if len(l.oversize) < maxOversize {
+		l.oversize = append(l.oversize, big)
+	}
+	if len(l.records) > kept {
+		l.records[kept].attestation, l.records[kept].unread = big.isAttestation(), true
+	}
+}
+
+// isAttestation reports whether a piece presents itself as an attestation.
+func (o oversize) isAttestation() bool {
+	return o.format == registry.FormatEnvelope || o.predicateType != "" && o.predicateType != intoto.PredicateSignature
+}
+
+// mayMeet reports whether a piece may be what a requirement asks for.
+func (o oversize) mayMeet(n *need) bool {
+	switch {
+	case n.signature != nil:
+		return !o.isAttestation()
+	case n.attestation == nil || o.format == registry.FormatSimpleSigning:
+		return false
+	}
+	return o.predicateType == "" || n.matchesType(o.predicateType)
+}
+
+// tooLarge is why a requirement is not met that a piece may be for which was not read;
+// nil: there is none.
+func (l *ledger) tooLarge(n *need) *Unmet {
+	for _, o := range l.oversize {
+		if o.mayMeet(n) {
+			return &Unmet{Reason: ReasonTooLarge, Detail: registry.SafeText("evidence that may be for it was not read: "+o.err.Error(), maxDetail), Limit: registry.LimitOf(o.err)}
+		}
+	}
+	return nil
+}
+
 // gap is why evidence is missing; empty: all was read.
 func (l *ledger) gap() Reason {
 	switch {
@@ -134,6 +194,20 @@ func (l *ledger) claims(r *rule, predicateType string) {
 	}
 }
 
+// unmet says what a requirement lacks.
+func (l *ledger) unmet(n *need, state *leafState) Unmet {
+	u := Unmet{}
+	u.Reason, u.Detail = l.why(n, state)
+	switch u.Reason {
+	case ReasonNoAttestation, ReasonNoTrustedAttestation, ReasonThreshold, ReasonNoSignature:
+		if big := l.tooLarge(n); big != nil {
+			u = *big
+		}
+	}
+	u.Requirement, u.Title = n.path, n.title
+	return u
+}
+
 // why says what a requirement lacks.
 func (l *ledger) why(n *need, state *leafState) (Reason, string) {
 	switch {
@@ -160,5 +234,5 @@ func (l *ledger) why(n *need, state *leafState) (Reason, string) {
 
 // looksLikeSignature reports whether evidence claims to be a signature.
 func (e Evidence) looksLikeSignature() bool {
-	return e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
+	return !e.unread && e.Format != registry.FormatOther && e.Reason != ReasonWrongType && !e.attestation
 }

@@ -16,7 +16,7 @@ const (
 	// other keys sign.
 	ReasonThreshold Reason = "threshold-not-met"
 	// ReasonTooMuchEvidence: a limit was reached before enough evidence counted. Remove
-	// evidence that does not belong to the image, or raise Options.Limits.
+	// evidence that does not belong to the image, or raise the limit, see Error.Limit.
 	ReasonTooMuchEvidence Reason = "too-much-evidence"
 	// ReasonNoRule: no rule of the policy matches the repository. Add a rule, or use
 	// another repository.
@@ -80,7 +80,9 @@ const (
 	ReasonMissing Reason = "missing"
 	// ReasonDigestMismatch: the registry returned bytes of another digest.
 	ReasonDigestMismatch Reason = "digest-mismatch"
-	// ReasonTooLarge: it exceeds a limit, or the size that it was listed with.
+	// ReasonTooLarge: it exceeds a limit, or the size that it was listed with. Of an
+	// Error: what may be the evidence that is missing exceeds Limits.MaxPayloadBytes,
+	// and was not read. Raise that, see Error.Limit.
 	ReasonTooLarge Reason = "too-large"
 	// ReasonUnreadable: it could not be read at this time.
 	ReasonUnreadable Reason = "unreadable"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
+	"github.com/hallmark-oci/hallmark/registry"
 )
 
 // Status is a decision in one word.
@@ -47,6 +48,8 @@ type Report struct {
 	// audit log, Reason may be a word of package gate.
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
+	// Limit is the limit that kept evidence from being read. Absent: none did.
+	Limit *registry.ReachedLimit `json:"limit,omitempty"`
 	// Hint says what to do. Commands set it; this package does not.
 	Hint string `json:"hint,omitempty"`
 	// Causes are the errors of what could not be read. Only if no decision was reached.
@@ -84,7 +87,7 @@ func ReportOf(image string, res *Result, err error) Report {
 		r.Image = res.Reference
 	}
 	if w := res.Warning; w != nil {
-		r.Reason, r.Detail, r.Unmet = w.Reason, w.Detail, w.Unmet
+		r.Reason, r.Detail, r.Unmet, r.Limit = w.Reason, w.Detail, w.Unmet, w.Limit
 	}
 	if res.Index != nil {
 		index := ReportOf("", res.Index, nil)
@@ -118,6 +121,7 @@ func failed(r Report, err error) Report {
 	case errors.As(err, &denied):
 		r.Status, r.Digest, r.SHA256, r.Policy, r.Rule = StatusDenied, digestText(denied.Digest), denied.SHA256, denied.PolicyDigest, denied.Rule
 		r.Reason, r.Detail, r.Unmet, r.Evidence = denied.Reason, denied.Detail, denied.Unmet, written(denied.Evidence)
+		r.Limit = denied.Limit
 		asked, r.Requests = denied.Reference, denied.Requests
 	case errors.As(err, &undecided):
 		r.Status, r.Detail, r.Digest, r.Evidence = StatusUndecided, err.Error(), digestText(undecided.Digest), written(undecided.Evidence)

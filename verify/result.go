@@ -71,6 +71,8 @@ type Unmet struct {
 	// Reason says why it is not met, Detail explains.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
+	// Limit is the limit that kept evidence for it from being read. Nil: none did.
+	Limit *registry.ReachedLimit `json:"limit,omitempty"`
 }
 
 // Statement is an attestation that counted: a key of the requirement's role signed it, and
@@ -128,6 +130,8 @@ type Evidence struct {
 	// attestation: it claims to be an attestation. Only the wording of a denial rests on
 	// it.
 	attestation bool
+	// unread: a limit kept it from being read.
+	unread bool
 }
 
 // Error is a denial. Its JSON is a Report.
@@ -146,6 +150,9 @@ type Error struct {
 	// Empty: no rule matched.
 	PolicyDigest string
 	Rule         string
+	// Limit is the limit that was reached, for ReasonTooLarge and
+	// ReasonTooMuchEvidence. Nil: none, or one that no setting raises.
+	Limit *registry.ReachedLimit
 	// Unmet are the requirements that are not met. Empty: none was judged.
 	Unmet []Unmet
 	// Evidence is what was read, in order. After 2000 pieces, only what counted is added.

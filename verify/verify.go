@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -15,8 +16,12 @@ import (
 
 // Options configure a Verifier. The zero value is usable.
 type Options struct {
-	// Limits bound the evidence that is read. Zero: the defaults of registry.Limits.
+	// Limits bound the evidence that is read. For each field, zero means that of the
+	// policy (policy.Limits), or else the default.
 	Limits registry.Limits
+	// EvidenceRepository holds the evidence about images whose rule names no other
+	// (policy.Rule.EvidenceRepository). Zero: the image's repository.
+	EvidenceRepository name.Repository
 	// Authorities recognise the identities of policies, by the names that policies use.
 	// Nil: a policy with identities is refused.
 	Authorities map[string]policy.Authority
@@ -56,6 +61,7 @@ func newVerifier(p *policy.Checked, o Options) (*Verifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Limits = limitsOf(o.Limits, p.Policy.Limits)
 	if o.AllowedTTL <= 0 {
 		o.AllowedTTL = 5 * time.Minute
 	}
@@ -63,6 +69,17 @@ func newVerifier(p *policy.Checked, o Options) (*Verifier, error) {
 		o.DeniedTTL = 30 * time.Second
 	}
 	return &Verifier{policy: c, o: o}, nil
+}
+
+// limitsOf are the limits that hold: those of the program before those of the policy.
+func limitsOf(own registry.Limits, asked *policy.Limits) registry.Limits {
+	if asked == nil {
+		return own
+	}
+	own.MaxItems, own.MaxReferrers = cmp.Or(own.MaxItems, asked.MaxItems), cmp.Or(own.MaxReferrers, asked.MaxReferrers)
+	own.MaxPayloadBytes = cmp.Or(own.MaxPayloadBytes, asked.MaxPayloadBytes)
+	own.MaxTotalBytes = cmp.Or(own.MaxTotalBytes, asked.MaxTotalBytes)
+	return own
 }
 
 // Verifier implements Source: the policy never changes.
@@ -100,10 +117,28 @@ func (v *Verifier) PolicyDigest() string { return v.policy.digest }
 // policy's authorities trust now. A caller that keeps decisions outside Options.Cache must
 // drop them when Generation changes.
 func (v *Verifier) Generation() string {
-	if trust := v.policy.trust(); trust != "" {
+	if trust := v.o.trust(v.policy); trust != "" {
 		return v.policy.digest + " " + trust
 	}
 	return v.policy.digest
+}
+
+// trust is what decisions rest on beside the policy and evidence.
+func (o Options) trust(p *compiled) string {
+	trust := p.trust()
+	if o.EvidenceRepository != (name.Repository{}) {
+		trust += " evidence in " + o.EvidenceRepository.Name()
+	}
+	return trust
+}
+
+// evidenceAt is the image in the repository that holds the evidence about it. What the
+// registry says never changes where that is.
+func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
+	if r.evidenceIn != (name.Repository{}) {
+		return registry.EvidenceIn(r.evidenceIn, image)
+	}
+	return registry.EvidenceIn(o.EvidenceRepository, image)
 }
 
 // Image judges the digest that ref names. A tag is resolved once. Result.Digest is the
@@ -198,7 +233,7 @@ func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Refere
 	if _, err := registry.HashOf(digest); err != nil {
 		return nil, err
 	}
-	key := CacheKey{Policy: v.policy.digest, Trust: v.policy.trust(), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
+	key := CacheKey{Policy: v.policy.digest, Trust: v.o.trust(v.policy), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
 	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
 		return inquiry{v: v, r: r, reference: digest.String(), image: digest}.answer(ctx)
 	})

@@ -169,11 +169,11 @@ func parsePlatform(text string) (v1.Platform, error) {
 	if text == "" {
 		return v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}, nil
 	}
-	p, err := v1.ParsePlatform(text)
-	if err != nil || p.OS == "" || p.Architecture == "" {
-		return v1.Platform{}, fmt.Errorf("-platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	p, err := registry.ParsePlatform(text)
+	if err != nil {
+		return v1.Platform{}, fmt.Errorf("-platform: %w", err)
 	}
-	return *p, nil
+	return p, nil
 }
 
 // judge judges the digest and the manifest that will run.

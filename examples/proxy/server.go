@@ -25,7 +25,11 @@ const (
 
 // serve runs the gate until ctx ends, and then lets running pulls end.
 func serve(ctx context.Context, c settings, log *slog.Logger) error {
-	source, err := verify.NewFileSource(c.Policy, verify.FileSourceOptions{Logger: log})
+	o, err := c.verifier()
+	if err != nil {
+		return errors.Join(errUsage, err)
+	}
+	source, err := verify.NewFileSource(c.Policy, verify.FileSourceOptions{Options: o, Logger: log})
 	if err != nil {
 		return errors.Join(errUsage, err)
 	}

@@ -18,7 +18,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/remote"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -33,6 +35,13 @@ type settings struct {
 	Admin string `json:"admin,omitempty"`
 	// Policy is the policy file. Required.
 	Policy string `json:"policy,omitempty"`
+	// EvidenceRepository holds the evidence about images whose rule names no other, as
+	// REGISTRY/REPOSITORY. Empty: each image's repository.
+	EvidenceRepository string `json:"evidenceRepository,omitempty"`
+	// Limits bound the evidence that is read for one image, before those of the policy.
+	Limits policy.Limits `json:"limits,omitzero"`
+	// MaxEvidenceBytes bounds each blob of evidence that clients may pull. Zero: 32 MiB.
+	MaxEvidenceBytes int64 `json:"maxEvidenceBytes,omitempty"`
 	// Upstreams are the registries behind the gate. At least one.
 	Upstreams []upstreamSettings `json:"upstreams,omitempty"`
 	// TLS is the server's certificate. Empty: plain HTTP, on loopback only.
@@ -265,7 +274,8 @@ func isLoopback(address string) bool {
 func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
 		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
-		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL), EvidenceTypes: c.EvidenceTypes,
+		MaxEvidenceBytes: c.MaxEvidenceBytes, EvidenceTypes: c.EvidenceTypes,
+		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL),
 		Client: remote.Options{UserAgent: "hallmark-gate", Logger: log},
 	}
 	for _, u := range c.Upstreams {
@@ -291,6 +301,20 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 		g.Store = held
 	}
 	return g, nil
+}
+
+// verifier says how decisions are made.
+func (c *settings) verifier() (o verify.Options, err error) {
+	o.Limits = registry.Limits{
+		MaxItems: c.Limits.MaxItems, MaxReferrers: c.Limits.MaxReferrers, MaxPayloadBytes: c.Limits.MaxPayloadBytes, MaxTotalBytes: c.Limits.MaxTotalBytes,
+	}
+	if c.EvidenceRepository == "" {
+		return o, nil
+	}
+	if o.EvidenceRepository, err = registry.ParseRepository(c.EvidenceRepository); err != nil {
+		err = fmt.Errorf("evidenceRepository: %w", err)
+	}
+	return o, err
 }
 
 // add adds an upstream, and how it is spoken to.

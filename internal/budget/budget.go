@@ -1,17 +1,17 @@
-// Package budget bounds the memory and the processor time that a process spends on what
-// clients make it read, however many ask for however much at once.
+// Package budget bounds the memory and processor time that a process spends on what
+// clients make it read, for all clients together.
 //
-// A budget travels in a context. Where a context has none, nothing is bounded and
-// nothing waits: a library asks for it everywhere.
+// A budget travels in a context. Without one, nothing is bounded and nothing waits, so
+// library code asks for it everywhere.
 //
-// There are four amounts. Who holds one of them may wait for those that come after it in
-// this list and for no other: there is no circle of holders that wait.
+// A budget has four amounts. A holder of one may wait only for those after it in this
+// list, so holders never wait in a circle.
 //
 //   - Large: judgements that hold large lists or manifests while they wait for others.
 //   - Payload: large payloads of evidence, until they were looked at.
 //   - Message: large answers, while they are read.
-//   - Parse and Work: what is parsed, and who may use a processor. Who has these waits
-//     for nothing and asks no network.
+//   - Parse and Work: what is parsed, and use of a processor. A holder of these waits for
+//     nothing and asks no network.
 package budget
 
 import (
@@ -151,7 +151,7 @@ func (b *Budget) takeLarge(ctx context.Context) (func(), error) {
 	return func() { leave(); back() }, nil
 }
 
-// Own is the same budget for one of several upstreams: one that is slow has at most half
+// Own is the same budget for one of several upstreams. A slow upstream has at most half
 // of what judgements may hold while they wait.
 func (b *Budget) Own() *Budget {
 	own := *b
@@ -272,8 +272,8 @@ func Parse(ctx context.Context, text []byte) (leave func(), err error) {
 // are there twice.
 const valueCost = 64
 
-// CostOfParsing is about what parsing a text costs in memory: there are no more values
-// and names in it than signs that stand before one.
+// CostOfParsing is about what parsing a text costs in memory. A text holds no more values
+// and names than signs that stand before one.
 func CostOfParsing(text []byte) int64 {
 	values := 1
 	for _, sign := range []string{",", ":", "[", "{"} {

@@ -16,8 +16,8 @@ func With(ctx context.Context, client string) context.Context {
 	return context.WithValue(ctx, clientsKey{}, &clients{names: []string{client}, more: make(chan struct{})})
 }
 
-// Join says that what is done with the context work is done on behalf of caller's
-// clients too, which wait for it: it may use their places from now on.
+// Join says that the work done with one context is done for caller's clients too, which
+// wait for it. The work may use their places from now on.
 func Join(work, caller context.Context) {
 	of, _ := work.Value(clientsKey{}).(*clients)
 	by, _ := caller.Value(clientsKey{}).(*clients)
@@ -31,8 +31,8 @@ func Join(work, caller context.Context) {
 	of.add(names)
 }
 
-// Of are the clients on whose behalf what is done with a context is done; the one client
-// "" where it is done for none in particular. more is closed when there are more of them.
+// Of returns the clients for which the work with a context is done; the one client ""
+// where no client is named. more is closed when others join.
 func Of(ctx context.Context) (names []string, more <-chan struct{}) {
 	of, _ := ctx.Value(clientsKey{}).(*clients)
 	if of == nil {
@@ -45,7 +45,7 @@ func Of(ctx context.Context) (names []string, more <-chan struct{}) {
 	return names, more
 }
 
-// none is no client in particular.
+// none stands for work that names no client.
 var none = []string{""}
 
 type clientsKey struct{}

@@ -74,7 +74,7 @@ func Create(path string, data []byte, mode fs.FileMode) (err error) {
 	if err := fill(tmp, data, mode); err != nil {
 		return err
 	}
-	// A link, unlike a rename, fails where the name has been taken meanwhile.
+	// A link, unlike a rename, fails where the name was taken since.
 	return os.Link(tmp.Name(), path)
 }
 

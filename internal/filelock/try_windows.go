@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// lockFileEx is called by hand so that this package needs no module for it.
+// lockFileEx is called by hand: a module for one call would be too much.
 var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
 
 const (

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// changeTime is when the content or the metadata of a file last changed. Unlike the
-// time of modification nobody can set it back.
+// changeTime is when the content or the metadata of a file last changed. Unlike the time
+// of modification it cannot be set back.
 func changeTime(info fs.FileInfo) [2]int64 {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -20,13 +20,16 @@ type rule struct {
 	dirOnly  bool
 }
 
-// NewFilter makes a filter of patterns that leave paths out, or with a leading !
-// take them in again; the last one that matches decides. * and ? and [a-z] do not
-// match a slash; ** matches any number of directories; a pattern with a slash
-// other than at its end begins at the tree's root, others match at any depth; a
-// slash at the end matches directories only. What lies in a directory that is
-// left out is not looked at. Empty patterns and those that begin with # are
-// comments.
+// NewFilter makes a filter of patterns that leave paths out. The last pattern that
+// matches decides.
+//
+//   - A leading ! takes paths in again.
+//   - *, ? and [a-z] do not match a slash; ** matches any number of directories.
+//   - A pattern with a slash before its end begins at the tree's root. Others match at
+//     any depth.
+//   - A slash at the end matches directories only. What lies in a directory that is left
+//     out is not looked at.
+//   - Empty patterns and those that begin with # are comments.
 //
 // Source: gitignore(5), "Pattern format".
 func NewFilter(patterns ...string) (*Filter, error) {

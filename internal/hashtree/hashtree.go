@@ -1,6 +1,7 @@
-// Package hashtree hashes all files below a directory: in parallel, in bounded
-// memory, and without ever leaving the directory or waiting for something that is
-// no file.
+// Package hashtree hashes all files below a directory.
+//
+// [Hash] works in parallel and in bounded memory. It never leaves the directory, and
+// never waits for something that is not a regular file.
 package hashtree
 
 import (
@@ -51,8 +52,8 @@ type Options struct {
 	MaxFiles int
 	// MaxBytes bounds what is read in all. Zero: 1 TiB.
 	MaxBytes int64
-	// Progress is told how much has been hashed, from one goroutine at a time, a
-	// few times a second. Nil: nobody.
+	// Progress is told how much has been hashed, from one goroutine at a time, a few
+	// times a second. Nil: no reports.
 	Progress func(files int, bytes int64)
 }
 
@@ -84,11 +85,12 @@ type Entry struct {
 	Target string
 }
 
-// Hash hashes what the filter lets pass below a directory, and returns it sorted
-// by path. Symbolic links are recorded and not followed, neither are those in the
-// names of directories: nothing outside of the directory is read. A file that
-// changes while it is read is read once more, and then an error; so is, on Unix, one
-// whose mode or links change.
+// Hash hashes what the filter lets pass below a directory, and returns it sorted by path.
+// Symbolic links are recorded and not followed, also in the names of directories: nothing
+// outside of the directory is read.
+//
+// A file that changes while it is read is read once more. A second change is an error. On
+// Unix a change of mode or links is one too.
 func Hash(ctx context.Context, dir string, o Options) ([]Entry, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -212,7 +214,7 @@ func (h *hasher) visit(ctx context.Context, name string, d fs.DirEntry, depth in
 		return h.walk(ctx, name, depth+1, work)
 	}
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return fmt.Errorf("%w %q: it is no UTF-8 text, or holds control characters; leave it out with a filter", ErrName, name)
+		return fmt.Errorf("%w %q: it is not UTF-8 text, or holds control characters; leave it out with a filter", ErrName, name)
 	}
 	e := Entry{Path: name, Kind: Special, Mode: d.Type()}
 	switch {
@@ -262,9 +264,9 @@ func (h *hasher) file(ctx context.Context, e Entry, buffer []byte) error {
 	}
 }
 
-// read hashes a file; stable is false where it changed meanwhile. What has become
-// of it between the listing and now is opened without waiting, and looked at
-// again.
+// read hashes a file; stable is false where the file changed while it was read. The file
+// may have been replaced since it was listed: read opens it without waiting, and looks at
+// it again.
 func (h *hasher) read(ctx context.Context, e *Entry, buffer []byte) (stable bool, err error) {
 	f, err := h.root.OpenFile(e.Path, os.O_RDONLY|noFollow|nonBlock, 0)
 	if err != nil {
@@ -276,7 +278,7 @@ func (h *hasher) read(ctx context.Context, e *Entry, buffer []byte) (stable bool
 		return false, err
 	}
 	if !before.Mode().IsRegular() {
-		return false, fmt.Errorf("%s: %w: it is no file any more", e.Path, ErrChanged)
+		return false, fmt.Errorf("%s: %w: it is not a regular file any more", e.Path, ErrChanged)
 	}
 	sum := sha256.New()
 	n := int64(0)

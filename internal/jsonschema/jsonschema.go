@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// Of makes the schema of the JSON that encoding/json writes of a type: fields by
-// their "json" tags, required unless they are omitted when empty, and no others.
-// Types that marshal themselves as text are strings, those that marshal themselves
-// in another way must be described in known.
+// Of makes the schema of the JSON that encoding/json writes of a type. A schema has the
+// fields of the "json" tags and no others; those that are not omitted when empty are
+// required. Types that marshal themselves as text are strings. Types that marshal
+// themselves in another way must be described in known.
 func Of(t reflect.Type, title string, known map[reflect.Type]map[string]any) map[string]any {
 	g := generator{known: known, defs: make(map[string]any)}
 	schema := g.schema(t)
@@ -89,7 +89,7 @@ func (g *generator) schema(t reflect.Type) map[string]any {
 	return map[string]any{} // anything
 }
 
-// reference describes a struct once, so that it may contain itself.
+// reference describes a struct once. A struct may contain itself.
 func (g *generator) reference(t reflect.Type) map[string]any {
 	ref := map[string]any{"$ref": "#/$defs/" + t.Name()}
 	if _, done := g.defs[t.Name()]; done {
@@ -145,7 +145,7 @@ func (c *checker) check(path string, schema map[string]any, v any) error {
 			return fail("%T, want a string", v)
 		}
 		if _, err := time.Parse(time.RFC3339, text); schema["format"] == "date-time" && err != nil {
-			return fail("%q is no time", text)
+			return fail("%q is not a time", text)
 		}
 	case "boolean":
 		if _, ok := v.(bool); !ok {

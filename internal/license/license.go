@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// Holds reports whether an SPDX identifier stands anywhere in what is said of a licence,
-// whatever its case (SPDX specification, annex D) and whatever is written between
-// identifiers: many a licence is no expression, as in "MIT/Apache-2.0".
+// Holds reports whether an SPDX identifier stands anywhere in what is said of a licence.
+// Case says nothing (SPDX specification, annex D). Anything may stand between
+// identifiers: licences such as "MIT/Apache-2.0" are not expressions.
 func Holds(text, id string) bool {
 	for word := range strings.FieldsFuncSeq(joinedVersions(plainDashes(text)), func(r rune) bool { return !isIdentifierRune(r) && r != ':' && r != '+' }) {
 		if wordHolds(word, id) {
@@ -35,8 +35,8 @@ func isWord(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !isIdentifierRune(r) })
 }
 
-// wordHolds looks for an identifier in a word, behind what stands before a colon
-// (DocumentRef-x) and between plus signs; one at the end means "or later".
+// wordHolds looks for an identifier in a word: after a colon (DocumentRef-x) and between
+// plus signs. A plus sign at the end means "or later".
 func wordHolds(word, id string) bool {
 	if isOne(word, false, id) {
 		return true
@@ -157,7 +157,7 @@ func withoutExtension(word string) string {
 	return word
 }
 
-// plainDashes leaves out what is not seen, and makes all dashes hyphens.
+// plainDashes removes characters that are not visible, and makes all dashes hyphens.
 func plainDashes(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

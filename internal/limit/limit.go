@@ -48,8 +48,8 @@ func ReadSized(r io.Reader, size int64) ([]byte, error) {
 	return ReadRest(r, nil, size, size)
 }
 
-// ReadRest is ReadAll where the start has been read already. size is how much there is
-// in all, as far as is known; negative: it is not.
+// ReadRest is ReadAll where the start has been read already. size is how much there is in
+// all, if that is known; it is negative otherwise.
 func ReadRest(r io.Reader, start []byte, size, limit int64) ([]byte, error) {
 	if limit < 0 {
 		return nil, fmt.Errorf("negative size limit %d", limit)

@@ -29,7 +29,7 @@ func TestReadingStopsAtTheLimit(t *testing.T) {
 		t.Errorf("endless: %v after %d bytes", err, e.read)
 	}
 	if _, err := limit.ReadAll(strings.NewReader(""), -1); err == nil {
-		t.Error("a negative limit is no limit")
+		t.Error("a negative limit was taken")
 	}
 	broken := errors.New("broken")
 	if _, err := limit.ReadAll(io.MultiReader(strings.NewReader("a"), failing{broken}), 3); !errors.Is(err, broken) {
@@ -68,7 +68,7 @@ func TestReadingASizeThatIsKnown(t *testing.T) {
 		t.Errorf("broken reader: %v", err)
 	}
 	if _, err := limit.ReadSized(strings.NewReader(""), -1); err == nil {
-		t.Error("a negative size is no size")
+		t.Error("a negative size was taken")
 	}
 }
 

@@ -1,5 +1,7 @@
-// Package parallel runs functions side by side: no more at once than a bound, each panic
-// an error, and none left running when a call returns.
+// Package parallel runs functions side by side.
+//
+// No more than a bound run at once. A panic becomes an error. When a call returns, none
+// of its functions still runs.
 package parallel
 
 import (

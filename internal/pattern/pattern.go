@@ -26,10 +26,12 @@ const (
 // maxSegments bounds a pattern; a repository's name has at most 255 characters.
 const maxSegments = 128
 
-// Pattern matches repositories: a registry's host and the segments of a path,
-// in which "*" is any one segment and "**", at most once, any number of them: at
-// the end at least one, elsewhere none included, as in gitignore. "**" alone
-// matches every repository.
+// Pattern matches repositories: a registry's host and the segments of a path.
+//
+//   - "*" is any one segment.
+//   - "**" is any number of segments, as in gitignore: at the end at least one, elsewhere
+//     also none. A pattern has at most one.
+//   - "**" alone matches every repository.
 type Pattern struct {
 	text     string
 	segments []string
@@ -101,9 +103,9 @@ func (p *Pattern) normalise(text string) error {
 	return nil
 }
 
-// canonicalHost writes a registry in one way: hosts have no case, a dot at the end
-// says nothing, 443 is what HTTPS has anyway, ports do not begin with 0, and Docker
-// Hub has several names.
+// canonicalHost writes a registry in one way. Hosts have no case, and a dot at the end
+// says nothing. 443 is the port of HTTPS, and ports do not begin with 0. Docker Hub has
+// several names.
 func canonicalHost(host string) string {
 	host, port := strings.ToLower(host), ""
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {

@@ -200,7 +200,7 @@ func TestAttack_R9_ARegistryHasOneNameHoweverItIsSpelt(t *testing.T) {
 	} {
 		r, err := name.NewRepository(n)
 		if err != nil {
-			t.Logf("%s is no name: %v", n, err)
+			t.Logf("%s is not a name: %v", n, err)
 			continue
 		}
 		if _, ok := s.Match(r); !ok {
@@ -233,7 +233,7 @@ func TestAttack_R9_MappedNamesHaveNoRuleAddressesOneForm(t *testing.T) {
 	} {
 		r, err := name.NewRepository(n)
 		if err != nil {
-			t.Logf("%s is no name: %v", n, err)
+			t.Logf("%s is not a name: %v", n, err)
 			continue
 		}
 		if e, ok := s.Match(r); !ok || e.Pattern.String() != want {

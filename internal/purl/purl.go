@@ -22,8 +22,8 @@ var caselessTypes = []string{
 // caselessNamespaces are the types whose namespaces have no case, and names have.
 var caselessNamespaces = []string{"qpkg", "rpm"}
 
-// Canonical is a package URL in one of its spellings: without slashes behind
-// "pkg:" and empty segments, with escapes decoded, and in lower case where case says
+// Canonical is a package URL in one of its spellings: without slashes after "pkg:" and
+// without empty segments. Escapes are decoded, and letters are lower case where case says
 // nothing. pkg:npm/%40a/b and pkg:npm/@a/b are one.
 func Canonical(purl string) string {
 	if !Is(purl) {
@@ -66,8 +66,8 @@ func segmentsOf(purl string) (segments []string) {
 	return segments
 }
 
-// pypiName is a name of a Python package with one hyphen in place of each run of hyphens,
-// underscores and dots, which are one and the same (PEP 503).
+// pypiName is the name of a Python package with one hyphen for each run of hyphens,
+// underscores and dots (PEP 503).
 func pypiName(name string) string {
 	var b strings.Builder
 	separated := false
@@ -116,8 +116,8 @@ func hasForm(purl string) bool {
 	return kind != "" && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool { return r < '!' || r > '~' })
 }
 
-// Readable reports whether a package URL can be compared with others: it has the
-// form of one, and a name that others read in the same way.
+// Readable reports whether a package URL can be compared with others. It has the form of
+// a package URL, and a name that others read in the same way.
 func Readable(purl string) bool {
 	if i := strings.IndexAny(purl, "?#"); i >= 0 {
 		purl = purl[:i]

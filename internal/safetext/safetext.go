@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Of makes text from outside fit to be shown on a terminal or in a log:
-// control and formatting characters and invalid UTF-8 become visible escapes,
-// and what exceeds limit bytes is cut.
+// Of makes text from outside fit to be shown on a terminal or in a log. Control and
+// formatting characters and invalid UTF-8 become visible escapes. Text beyond limit bytes
+// is cut.
 func Of(s string, limit int) string {
 	if len(s) < limit && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
 		return s

@@ -15,10 +15,10 @@ const MinKeyBytes = 32
 
 // Box seals values of one kind. It is safe for concurrent use.
 type Box struct {
-	// Kind tells what a value is for, so that no value passes for one of another
-	// kind under the same key.
+	// Kind tells what a value is for. No value passes for one of another kind under the
+	// same key.
 	Kind string
-	// Key authenticates: whoever has it can make any value. MinKeyBytes at least.
+	// Key authenticates: an owner of the key can make any value. MinKeyBytes at least.
 	Key []byte
 }
 
@@ -28,8 +28,7 @@ func (b Box) Name(about ...string) string {
 	return b.Kind + ":" + hex.EncodeToString(b.mac("name", about, nil))
 }
 
-// Seal binds a value to what it is about, so that it can be neither forged nor
-// moved.
+// Seal binds a value to what it is about: it can be neither forged nor moved.
 func (b Box) Seal(value []byte, about ...string) []byte {
 	return slices.Concat(b.mac("value", about, value), value)
 }
@@ -44,7 +43,7 @@ func (b Box) Open(sealed []byte, about ...string) (value []byte, ok bool) {
 	return value, hmac.Equal(sum, b.mac("value", about, value))
 }
 
-// mac covers each part with its length, so that none runs into the next.
+// mac covers each part with its length: no part runs into the next.
 func (b Box) mac(purpose string, about []string, value []byte) []byte {
 	m := hmac.New(sha256.New, b.Key)
 	for _, part := range slices.Concat([]string{b.Kind, purpose}, about, []string{string(value)}) {

@@ -93,9 +93,9 @@ func (s *Group[K, V]) leave(key K, c *call[V]) (last bool) {
 	return true
 }
 
-// Hold is Do for a value that is used for longer than it takes to make: all who ask
-// share it while it is held. release gives it back, and the last release drops it.
-// Further calls of one release do nothing.
+// Hold is Do for a value that is used for longer than making it takes. All callers that
+// ask share the value while one holds it. release gives it back; the last release drops
+// it. Further calls of one release do nothing.
 func (s *Group[K, V]) Hold(ctx context.Context, key K, work func(context.Context) (V, error), drop func(V)) (value V, release func(), err error) {
 	c := s.join(ctx, key, work, true)
 	release = sync.OnceFunc(func() {

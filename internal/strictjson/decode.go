@@ -22,7 +22,7 @@ var ErrType = fmt.Errorf("%w: unexpected content", ErrSyntax)
 type TypeError struct {
 	// Path leads to what is wrong, as in "rules[0].images"; "" is the document.
 	Path string
-	// Detail goes on after the path: "is no string".
+	// Detail goes on after the path: "is not a string".
 	Detail string
 }
 
@@ -48,9 +48,9 @@ type DecodeOptions struct {
 	// alone, which others (encoding/json) take for that field. False: they are
 	// unknown fields.
 	RefuseOtherCase bool
-	// RefuseZero refuses integers that are 0 and times that are the first moment of
-	// the year 1: in structs whose zero fields count as not given they would be
-	// passed over. False: they are stored.
+	// RefuseZero refuses integers that are 0 and times that are the first moment of the
+	// year 1. In structs whose zero fields count as not given they would be passed over.
+	// False: they are stored.
 	RefuseZero bool
 	// PassUnfit passes over members and elements that do not fit what they would be
 	// stored in, and leaves that as it is. False: they are an error.
@@ -61,16 +61,17 @@ type DecodeOptions struct {
 	PassOver func(path string) bool
 }
 
-// Decode stores a value into what the pointer into points at: structs by their
-// "json" tags, maps with string keys, slices, pointers, strings, booleans,
-// integers, float64, []byte in standard base64, json.RawMessage, any (string,
-// bool, nil, int64, float64, []any, map[string]any), and what implements
-// encoding.TextUnmarshaler, from a string.
+// Decode stores a value into what the pointer into points at. It knows:
 //
-// Unlike encoding/json it matches names exactly, and refuses a number that does
-// not fit. null leaves a field as it is. Members that are missing are no error:
-// what must be there is for the caller to check. An error names the path of what
-// is wrong.
+//   - structs, by their "json" tags, maps with string keys, slices and pointers
+//   - strings, booleans, integers and float64
+//   - []byte in standard base64, and json.RawMessage
+//   - any: string, bool, nil, int64, float64, []any or map[string]any
+//   - from a string, what implements encoding.TextUnmarshaler
+//
+// Unlike encoding/json it matches names exactly, and refuses a number that does not fit.
+// null leaves a field as it is. A missing member is not an error: callers check what must
+// be there. An error names the path of what is wrong.
 func Decode(v Value, into any, o DecodeOptions) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -179,16 +180,16 @@ func (d *decoder) special(v Value, to reflect.Value) (done bool, err error) {
 	case *[]byte:
 		text, ok := v.Str()
 		if !ok {
-			return true, d.fail("is no string")
+			return true, d.fail("is not a string")
 		}
 		if *target, err = base64.StdEncoding.DecodeString(text); err != nil {
-			return true, d.fail("is no base64")
+			return true, d.fail("is not base64")
 		}
 		return true, nil
 	case encoding.TextUnmarshaler:
 		text, ok := v.Str()
 		if !ok {
-			return true, d.fail("is no string")
+			return true, d.fail("is not a string")
 		}
 		if err := target.UnmarshalText([]byte(text)); err != nil {
 			return true, d.fail("is malformed: %v", err)
@@ -203,7 +204,7 @@ func (d *decoder) special(v Value, to reflect.Value) (done bool, err error) {
 
 func (d *decoder) structure(v Value, to reflect.Value) error {
 	if v.Kind() != Object || v.Opaque() {
-		return d.fail("is no object")
+		return d.fail("is not an object")
 	}
 	fields := fieldsOf(to.Type())
 	for key, member := range v.rawMembers() {
@@ -238,7 +239,7 @@ func (d *decoder) unknown(fields []field, key Value) error {
 	}
 	if d.o.RefuseUnknown {
 		d.path = append(d.path, step{name: name})
-		return d.fail("is no field that is known (%.100q)", name)
+		return d.fail("is not a field that is known (%.100q)", name)
 	}
 	return nil
 }
@@ -249,9 +250,8 @@ type field struct {
 	index []int
 }
 
-// known are the fields of the struct types that were met. What a type looks like
-// never changes, so that nobody can tell whether it was met before, but by the
-// time that it takes.
+// known are the fields of the struct types that were met. The fields of a type never
+// change: a caller sees no difference but in time.
 var known sync.Map // of reflect.Type to []field
 
 // fieldsOf are the fields of a struct, those of embedded structs included.
@@ -277,7 +277,7 @@ func fieldsOf(t reflect.Type) []field {
 
 func (d *decoder) mapping(v Value, to reflect.Value) error {
 	if v.Kind() != Object || v.Opaque() {
-		return d.fail("is no object")
+		return d.fail("is not an object")
 	}
 	m := reflect.MakeMap(to.Type())
 	for name, member := range v.Members() {
@@ -293,7 +293,7 @@ func (d *decoder) mapping(v Value, to reflect.Value) error {
 
 func (d *decoder) slice(v Value, to reflect.Value) error {
 	if v.Kind() != Array || v.Opaque() {
-		return d.fail("is no list")
+		return d.fail("is not a list")
 	}
 	list := reflect.MakeSlice(to.Type(), v.Len(), v.Len())
 	i := 0
@@ -341,7 +341,7 @@ func (d *decoder) scalar(v Value, to reflect.Value) error {
 	case reflect.String:
 		s, ok := v.Str()
 		if !ok {
-			return d.fail("is no string")
+			return d.fail("is not a string")
 		}
 		to.SetString(s)
 	case reflect.Bool:
@@ -353,7 +353,7 @@ func (d *decoder) scalar(v Value, to reflect.Value) error {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, ok := v.Int()
 		if !ok || to.OverflowInt(i) {
-			return d.fail("is no integer, or out of range")
+			return d.fail("is not an integer, or out of range")
 		}
 		if i == 0 && d.o.RefuseZero {
 			return d.fail("is 0, which would count as not given: leave it out, or say what is meant")
@@ -362,13 +362,13 @@ func (d *decoder) scalar(v Value, to reflect.Value) error {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		i, ok := v.Int()
 		if !ok || i < 0 || to.OverflowUint(uint64(i)) {
-			return d.fail("is no integer, or out of range")
+			return d.fail("is not an integer, or out of range")
 		}
 		to.SetUint(uint64(i))
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(string(v.Raw()), 64)
 		if v.Kind() != Number || err != nil || math.IsInf(f, 0) {
-			return d.fail("is no number, or out of range")
+			return d.fail("is not a number, or out of range")
 		}
 		to.SetFloat(f)
 	default:

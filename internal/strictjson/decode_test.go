@@ -104,7 +104,7 @@ func TestDecodeNamesThePathOfWhatIsWrong(t *testing.T) {
 		}
 	}
 	if err := decodeText(`{}`, outer{}, strictjson.DecodeOptions{}); !errors.Is(err, strictjson.ErrType) {
-		t.Errorf("into a value that is no pointer: %v", err)
+		t.Errorf("into a value that is not a pointer: %v", err)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestDecodePassesOverMembersByTheirPath(t *testing.T) {
 	}
 	delete(passed, "a.b")
 	if err := strictjson.Decode(v, &into, strictjson.DecodeOptions{PassOver: func(path string) bool { return passed[path] }}); err == nil {
-		t.Error("a.b is no string")
+		t.Error("a.b is not a string")
 	}
 }
 

@@ -178,10 +178,9 @@ func (p *parser) member(keys *keySet, depth int) error {
 	return err
 }
 
-// usersKeys reports whether a member's own members are no fields: their names
-// are users' own, and may differ in case alone: image configs write "Labels",
-// in-toto links have the names of files, and simple signing calls what is signed
-// along "optional".
+// usersKeys reports whether the members of a member have names that users chose, which
+// may differ in case alone. Image configs write "Labels", in-toto links have names of
+// files, and simple signing calls its annotations "optional".
 func usersKeys(key []byte) bool {
 	switch string(key) {
 	case "annotations", "labels", "Labels", "materials", "products", "optional":
@@ -241,10 +240,9 @@ func (p *parser) string() (int32, error) {
 	}
 }
 
-// plain is how many bytes stand for themselves in a string for sure, and are ASCII;
-// eight are looked at at once. The first that does not is found by the borrow that
-// it causes: what is below a bound, or equal to a byte, sets the top bit of its
-// place, and only places after it may be wrong.
+// plain is how many bytes surely stand for themselves in a string, and are ASCII. It
+// looks at eight bytes at once. A byte below a bound, or equal to a byte, sets the top
+// bit of its place by a borrow. Only places after the first such byte may be wrong.
 func plain(text []byte) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	n := 0
@@ -278,8 +276,8 @@ func (p *parser) escape() error {
 	return nil
 }
 
-// unicodeEscape decodes the \uXXXX, or pair of them, that s begins with, and
-// says how many bytes it took; 0 where it is malformed or an unpaired surrogate.
+// unicodeEscape decodes the \uXXXX, or pair of them, that s begins with, and returns how
+// many bytes it took. It returns 0 for a malformed escape or an unpaired surrogate.
 func unicodeEscape(s []byte) (rune, int) {
 	r, ok := hex4(s)
 	if !ok {

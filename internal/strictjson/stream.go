@@ -14,6 +14,7 @@ import (
 // Errors wrap ErrSyntax, or are the reader's own; io.EOF says that the document is cut.
 type Stream struct {
 	b     *bufio.Reader
+	at    int64 // how many bytes were read
 	depth int
 
 	keeping int // how much may be kept; 0: nothing is
@@ -66,6 +67,13 @@ const maxName = 1 << 10
 
 // Elements reads an array. It calls f before each element, which f must read.
 func (s *Stream) Elements(f func() error) error { return s.container('[', f) }
+
+// Offset is how many bytes were read: where the next value begins after Members,
+// Elements or Space has come to it.
+func (s *Stream) Offset() int64 { return s.at }
+
+// Space reads white space before a value.
+func (s *Stream) Space() error { return s.space() }
 
 // First is the byte that the next value begins with.
 func (s *Stream) First() (byte, error) {
@@ -163,6 +171,9 @@ func (s *Stream) container(opening byte, element func() error) error {
 // next reads a byte, which must be there.
 func (s *Stream) next() (byte, error) {
 	c, err := s.b.ReadByte()
+	if err == nil {
+		s.at++
+	}
 	if err == nil && s.keeping > 0 {
 		if len(s.kept) < s.keeping {
 			s.kept = append(s.kept, c)
@@ -200,6 +211,7 @@ func (s *Stream) string() (base64 bool, err error) {
 	}
 	base64 = true
 	for {
+		s.digits()
 		c, err := s.next()
 		switch {
 		case err != nil:
@@ -218,6 +230,21 @@ func (s *Stream) string() (base64 bool, err error) {
 			base64 = base64 && isBase64(c)
 		}
 	}
+}
+
+// digits reads what is buffered of a string as long as that is digits of base64, which
+// long strings mostly are.
+func (s *Stream) digits() {
+	if s.keeping > 0 {
+		return // next keeps each byte
+	}
+	text, _ := s.b.Peek(s.b.Buffered()) // no more than is there
+	n := 0
+	for n < len(text) && isBase64(text[n]) {
+		n++
+	}
+	discarded, _ := s.b.Discard(n) // it is there
+	s.at += int64(discarded)
 }
 
 func isBase64(c byte) bool {

@@ -1,13 +1,19 @@
-// Package strictjson parses JSON (RFC 8259) that an attacker may have written,
-// with one meaning or none: what two parsers could read differently is refused.
+// Package strictjson parses JSON that an attacker may have written, with one meaning or
+// none: what two parsers could read differently is refused.
 //
-// Refused beyond what RFC 8259 refuses: duplicate object keys, also where they
-// differ only in case (but for those of objects whose members are named by users,
-// such as "annotations"); invalid UTF-8 and unpaired surrogate escapes; a byte
-// order mark; anything after the value; nesting, node counts and numbers beyond
-// the bounds. encoding/json accepts all of these but the trailing data, and
-// matches struct fields regardless of case, which is why it is not used on
-// evidence.
+//	v, err := strictjson.Parse(data)
+//	name, ok := v.Get("name").Str()
+//
+// Beyond what RFC 8259 refuses, it refuses:
+//
+//   - duplicate object keys, and keys that differ only in case; where users choose the
+//     names of members, as in "annotations", case counts
+//   - invalid UTF-8 and unpaired surrogate escapes
+//   - a byte order mark, and anything after the value
+//   - nesting, values and numbers beyond [MaxDepth], [MaxNodes] and 64 characters
+//
+// encoding/json accepts most of these, and matches struct fields regardless of case.
+// Evidence is therefore never read with it.
 package strictjson
 
 import (
@@ -81,11 +87,12 @@ func ParseWithin(data []byte, nodes int) (Value, error) {
 // keys that differ in case alone are different keys.
 func ParseExact(data []byte) (Value, error) { return parser{data: data, exact: true}.parse() }
 
-// ParseShallow is Parse for documents of any number of values: all of it is
-// checked, but what lies in arrays and objects that are nested deeper than depth
-// is not kept. Such an array or object is Opaque: it has its Raw text, and no
-// elements or members until that text is parsed by itself; see Whole. A depth of 1
-// keeps the members of the outermost object. Of a small document all is kept.
+// ParseShallow is Parse for documents of any number of values. All of it is checked. The
+// content of arrays and objects nested deeper than depth is not kept.
+//
+// Such an array or object is Opaque. It has its Raw text, and no elements or members
+// until that text is parsed by itself; see Whole. A depth of 1 keeps the members of the
+// outermost object. Of a small document all is kept.
 func ParseShallow(data []byte, depth int) (Value, error) {
 	return parser{data: data, keep: keptOf(data, depth), shallow: true}.parse()
 }
@@ -224,7 +231,7 @@ func (v Value) Get(key string) Value {
 	return Value{}
 }
 
-// Str returns a string's content; false where the value is no string.
+// Str returns a string's content; false where the value is not a string.
 func (v Value) Str() (string, bool) {
 	n := v.node()
 	if n.kind != String {
@@ -315,8 +322,8 @@ func (v Value) Members() iter.Seq2[string, Value] {
 	}
 }
 
-// Misspelt finds a member of an object whose name is none of those given, and differs
-// from one of them in case alone: encoding/json takes it for that one.
+// Misspelt finds a member of an object whose name differs from one of those given in case
+// alone, and equals none. encoding/json takes it for that one.
 func (v Value) Misspelt(names []string) (name string, found bool) {
 	for key := range v.rawMembers() {
 		text, _ := key.StrBytes()

@@ -148,16 +148,16 @@ func TestLookupsOnOtherKindsFindNothing(t *testing.T) {
 		t.Error("found a member that is not there")
 	}
 	if _, ok := v.Get("n").Str(); ok {
-		t.Error("a number is no string")
+		t.Error("a number is not a string")
 	}
 	if _, ok := v.Get("f").Int(); ok {
-		t.Error("a fraction is no integer")
+		t.Error("a fraction is not an integer")
 	}
 	if m, ok := v.Get("o").StrMap(); !ok || m["k"] != "v" {
 		t.Error("a map of strings was not read")
 	}
 	if _, ok := v.Get("m").StrMap(); ok {
-		t.Error("a map of numbers is no map of strings")
+		t.Error("a map of numbers is not a map of strings")
 	}
 	if m, ok := v.Get("z").StrMap(); !ok || m != nil {
 		t.Error("null is an absent map")

@@ -1,11 +1,14 @@
-// Package strictyaml reads files that people write, such as policies, in a part
-// of YAML 1.2 that has one meaning, or in JSON, and tells at which line and
-// column something is wrong.
+// Package strictyaml reads files that people write, such as policies, in a part of YAML
+// 1.2 that has one meaning, or in JSON. An error tells line and column.
 //
-// Refused of YAML: anchors, aliases, merge keys, tags, several documents, keys
-// that stand twice or differ only in case, keys that are no text, values that are
-// missing or null, numbers other than those of JSON, a byte order mark, and
-// invalid UTF-8.
+// It refuses:
+//
+//   - anchors, aliases, merge keys and tags
+//   - several documents
+//   - keys that stand twice or differ only in case, and keys that are not text
+//   - values that are missing or null
+//   - numbers other than those of JSON
+//   - a byte order mark, and invalid UTF-8
 package strictyaml
 
 import (
@@ -86,7 +89,7 @@ func parseNode(data []byte) (*yaml.Node, error) {
 	case bytes.HasPrefix(data, []byte("\ufeff")):
 		return nil, &Error{Line: 1, Column: 1, Detail: "it begins with a byte order mark"}
 	case !utf8.Valid(data):
-		return nil, &Error{Detail: "it is no UTF-8 text"}
+		return nil, &Error{Detail: "it is not UTF-8 text"}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, next yaml.Node
@@ -214,7 +217,7 @@ func checkKey(key *yaml.Node) error {
 	case len(key.Value) > maxKey:
 		return at(key, "a name has more than %d bytes", maxKey)
 	case key.ShortTag() != "!!str":
-		return at(key, "%q is no text: put it in quotes", key.Value)
+		return at(key, "%q is not text: put it in quotes", key.Value)
 	}
 	return nil
 }
@@ -270,8 +273,8 @@ func (d *Document) Decode(into any) error {
 	return err
 }
 
-// Fail makes an error about what stands at a path, as in "rules[0].images"; where
-// there is nothing at the path it is about what holds it.
+// Fail makes an error about what stands at a path, as in "rules[0].images". Where nothing
+// stands at the path, the error is about what holds it.
 func (d *Document) Fail(path, format string, args ...any) error {
 	e := &Error{Detail: pathName(path) + " " + fmt.Sprintf(format, args...)}
 	for p := path; ; p = p[:max(0, strings.LastIndexAny(p, ".["))] {

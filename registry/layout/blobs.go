@@ -193,6 +193,14 @@ func (b *blobs) put(ctx context.Context, op string, h v1.Hash, size int64, r io.
 	return b.dir.fileError(op, h.String(), err)
 }
 
+// remove removes a blob's file.
+func (b *blobs) remove(op string, h v1.Hash) error {
+	if err := b.dir.root.Remove(blobPath(h)); err != nil {
+		return b.dir.fileError(op, h.String(), err)
+	}
+	return nil
+}
+
 // contextReader fails once its context has ended.
 type contextReader struct {
 	ctx context.Context

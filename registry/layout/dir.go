@@ -39,9 +39,9 @@ type directory struct {
 	root *os.Root
 }
 
-// checkPath fails with errIrregular where the file is there and is not regular,
-// or a directory above it is none: a layout has no need of symbolic links, and a
-// read from a FIFO or device could hang.
+// checkPath fails with errIrregular unless the file is regular, and all directories above
+// it are directories. A layout needs no symbolic links, and reading a FIFO or device
+// could hang.
 func (d *directory) checkPath(file string) error {
 	if err := d.checkDir(path.Dir(file)); err != nil {
 		return err

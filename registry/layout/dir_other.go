@@ -2,6 +2,5 @@
 
 package layout
 
-// openNonblock has no meaning here: there are no FIFOs in directories, or no means
-// to tell.
+// openNonblock is 0: this system has no FIFOs in directories, or no means to detect them.
 const openNonblock = 0

@@ -1,8 +1,21 @@
 // Package layout is a [registry.Store] in a directory: an OCI image layout, for offline
 // and air-gapped use.
 //
-// [Open] opens one, and [Locate] finds the store that a reference points into, in a
-// registry or in a layout.
+//	l, err := layout.Open("images", layout.Options{Create: true})
+//	digest, err := registry.Copy(ctx, client, from, l, l.Tag("v1"), registry.CopyOptions{})
+//
+// [Open] opens a layout. [Locate] finds the store that a reference points into, in a
+// registry or in a layout. [Layout] says how tags and referrers stand in the files, and
+// what is verified.
+//
+// # Limits
+//
+// [Options] bounds each manifest (4 MiB), index.json (16 MiB, 20,000 entries), and blobs
+// read without a size (4 GiB).
+//
+// # Errors
+//
+// Errors are *registry.Error, with a kind for errors.Is.
 //
 // Source: OCI Image Format Specification v1.1, image-layout.md.
 package layout

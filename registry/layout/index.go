@@ -37,6 +37,8 @@ const (
 	cosignAtts  = "dev.cosignproject.cosign/atts"
 )
 
+var cosignKinds = []string{cosignImage, cosignIndex, cosignSigs, cosignAtts}
+
 // indexFile is index.json on disk, and as it was last read.
 type indexFile struct {
 	dir        *directory
@@ -71,8 +73,8 @@ func (f *indexFile) read(op string) (*index, error) {
 	return x, nil
 }
 
-// find returns the entry that a tag names: the one whose name is the tag, or
-// else the one whose full name ends with it or that implies it.
+// find returns the entry that a tag names. An entry whose name is the tag comes first.
+// Otherwise it is the entry whose full name ends with the tag, or that implies the tag.
 func (f *indexFile) find(op string, x *index, tag string) (v1.Descriptor, error) {
 	all := x.matching(func(e entry) bool { return e.desc.Annotations[refNameAnnotation] == tag })
 	if len(all) == 0 {
@@ -283,32 +285,37 @@ func newEntry(d v1.Descriptor, tag string) (entry, error) {
 
 // withoutName returns the entry without the annotations that name it.
 func (e entry) withoutName() (entry, error) {
+	left := make(map[string]string)
+	for k, v := range e.desc.Annotations {
+		if k != refNameAnnotation && k != containerdAnnotation && k != cosignKind {
+			left[k] = v
+		}
+	}
+	return e.annotated(left)
+}
+
+// annotated returns the entry with these annotations.
+func (e entry) annotated(annotations map[string]string) (entry, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(e.raw, &fields); err != nil {
 		return e, err
 	}
-	left := make(map[string]string)
-	for k, v := range e.desc.Annotations {
-		if k != refNameAnnotation && k != containerdAnnotation {
-			left[k] = v
-		}
-	}
 	delete(fields, "annotations")
-	if len(left) > 0 {
-		raw, err := json.Marshal(left)
+	if len(annotations) > 0 {
+		raw, err := json.Marshal(annotations)
 		if err != nil {
 			return e, err
 		}
 		fields["annotations"] = raw
 	}
-	e.desc.Annotations = left
+	e.desc.Annotations = annotations
 	var err error
 	e.raw, err = json.Marshal(fields)
 	return e, err
 }
 
-// relist returns the entries of an index.json in which tag names d and nothing
-// else, or d is listed if tag is ""; nil where that is so already.
+// relist returns the entries of an index.json in which tag names d and nothing else. An
+// empty tag lists d without a name. It returns nil where the index needs no change.
 func (x *index) relist(tag string, d v1.Descriptor, subjectOf func(v1.Hash) (v1.Hash, error)) ([]entry, error) {
 	added, err := newEntry(d, tag)
 	if err != nil {

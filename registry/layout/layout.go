@@ -32,6 +32,11 @@ type Options struct {
 	MaxIndexSize int64
 	// MaxEntries bounds the number of entries of index.json. Zero: 20,000.
 	MaxEntries int
+	// MaxScannedFiles bounds the files of blobs/ that are looked at for referrers, where
+	// "cosign save" wrote the layout. Zero: 20,000.
+	MaxScannedFiles int
+	// MaxScannedBytes bounds the bytes of those files. Zero: 256 MiB.
+	MaxScannedBytes int64
 	// LockTimeout is how long a write waits for other processes that write to
 	// the layout. Zero: one minute.
 	LockTimeout time.Duration
@@ -43,46 +48,52 @@ func (o Options) withDefaults() Options {
 	o.MaxBlobSize = cmp.Or(o.MaxBlobSize, 4<<30)
 	o.MaxIndexSize = cmp.Or(o.MaxIndexSize, 16<<20)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 20_000)
+	o.MaxScannedFiles = cmp.Or(o.MaxScannedFiles, 20_000)
+	o.MaxScannedBytes = cmp.Or(o.MaxScannedBytes, 256<<20)
 	o.LockTimeout = cmp.Or(o.LockTimeout, time.Minute)
 	return o
 }
 
-// Layout is an OCI image layout: a directory that holds one repository. It
-// serves offline and air-gapped use. The registry and repository of a reference
-// given to it are ignored; only its tag or digest counts.
+// Layout is an OCI image layout: a directory that holds one repository. It serves offline
+// and air-gapped use. Of a reference given to it only the tag or digest counts; registry
+// and repository are ignored. A Layout is safe for concurrent use.
 //
-// A tag is the annotation org.opencontainers.image.ref.name of an entry of
-// index.json. Where no entry has exactly that name, full names that other tools
-// write there or as io.containerd.image.name, such as "example.com/app:v1", match
-// by their part after the last colon, if one image alone does. In a layout that
-// "cosign save" wrote, the signatures and attestations of its image are found
-// under the tags that they have in a registry.
+// # Tags
 //
-// What is listed in index.json is found by other tools and kept by their garbage
-// collection. PushManifest lists what is pushed by tag, and what is pushed by
-// digest and has a subject, by which referrers are found. Other manifests pushed
-// by digest are taken for the children of an index pushed later, and only
-// stored. Where a tag moves, the entry of the manifest that it named is dropped
-// unless that has a subject; its content stays, and its digest still resolves.
+// A tag is the annotation org.opencontainers.image.ref.name of an entry of index.json.
+// Other tools write full names there, such as "example.com/app:v1", or in
+// io.containerd.image.name. Such a name matches by its part after the last colon, if no
+// entry has exactly the tag and one image alone matches. In a layout that "cosign save"
+// wrote, the signatures and attestations of its image have the tags that they have in a
+// registry.
 //
-// Referrers are the entries of index.json whose manifest has the subject,
-// together with what the fallback tag sha256-<hex> lists, where another tool has
-// left one.
+// # What is listed
 //
-// Every file is read through the directory's handle: nothing outside of it is
-// reached, and symbolic links and other irregular files in it are refused. Every
-// manifest and blob is verified against its digest at each read.
+// Other tools find what index.json lists, and keep it when they collect garbage.
+// PushManifest lists what is pushed by tag, and what is pushed by digest and has a
+// subject. Other manifests pushed by digest are taken for the children of an index pushed
+// later, and only stored. When a tag moves, the entry of the manifest that it named is
+// dropped, unless that manifest has a subject. Its content stays, and its digest still
+// resolves.
 //
-// Writers of this package in any number of goroutines and processes lose nothing
-// of one another: they take turns by a lock file, .hallmark/lock. Tools that
-// write to the layout without it must not do so at the same time. Each file is
-// written aside, flushed to the disk and renamed into place, index.json last;
-// a crash leaves the old state or the new, and possibly a file in .hallmark,
-// which a later writer removes once it is a day old.
+// Referrers are the entries of index.json whose manifest has the subject, and what the
+// fallback tag sha256-<hex> lists. Writers keep that tag, by which regctl and other tools
+// find referrers, and mark the first image for "cosign load". In a layout that "cosign
+// save" wrote, manifests in blobs/ that index.json does not list are referrers too.
+//
+// # Security and durability
+//
+// Every file is read through the directory's handle, and nothing outside of it is
+// reached. Symbolic links and other irregular files are refused. Every manifest and blob
+// is verified against its digest at each read.
+//
+// Writers of this package, in any number of goroutines and processes, take turns by a
+// lock file, .hallmark/lock. Tools that ignore the lock must not write at the same time.
+// Each file is written aside, flushed to the disk and renamed into place, index.json
+// last. A crash leaves the old state or the new, and possibly a file in .hallmark. A
+// later writer removes that file once it is a day old.
 //
 // Source: OCI Image Format Specification v1.1, image-layout.md.
-//
-// A Layout is safe for concurrent use.
 type Layout struct {
 	dir     *directory
 	writers *writers
@@ -109,10 +120,11 @@ const (
 	blobsDir      = allBlobsDir + "/sha256"
 )
 
-// Open opens the OCI image layout in a directory. It fails with
-// ErrNotFound where there is none, ErrUnsupported where it is of an unknown
-// version, and ErrMalformed where its oci-layout or index.json is not what the
-// specification allows.
+// Open opens the OCI image layout in a directory. Errors are:
+//
+//   - ErrNotFound: the directory holds no layout.
+//   - ErrUnsupported: the layout is of an unknown version.
+//   - ErrMalformed: oci-layout or index.json is not what the specification allows.
 //
 // Close releases the directory's handle; so does the garbage collector.
 func Open(dir string, o Options) (*Layout, error) {

@@ -27,7 +27,7 @@ type LocateOptions struct {
 	Layout Options
 }
 
-// Locate returns the store that a reference points into, and what it names there:
+// Locate returns the store that a reference points into, and the reference to use there:
 //
 //	oci:DIR:TAG             a tag of the OCI image layout in DIR
 //	oci:DIR@sha256:…        a digest in it
@@ -35,17 +35,17 @@ type LocateOptions struct {
 //	anything else           a reference to a registry, see ParseReference; the
 //	                        default tag is "latest"
 //
-// DIR ends at the last colon that comes after the last slash or backslash, if a
-// valid tag follows it. Thus C:\images\app:v1 is the tag v1 in C:\images\app,
-// and a directory with a colon in its last part is written with a slash at its
-// end. An image named "oci" in a registry is written with its registry.
+// DIR ends at the last colon after the last slash or backslash, if a valid tag follows
+// it. C:\images\app:v1 is therefore the tag v1 in C:\images\app. Write a slash at the end
+// of a directory whose last part holds a colon. Write an image named "oci" with its
+// registry.
 //
-// "The one image" is the only one with a tag, or, where there is no tag, the only
-// one listed in index.json; tags and manifests of evidence do not count.
+// "The one image" is the only one with a tag. In a layout without tags, it is the only
+// one that index.json lists. Tags and manifests of evidence do not count.
 //
-// Errors are of kind ErrReference, with a Detail that says what to write instead,
-// or those of Open. Locate asks nothing of a registry. A *Layout returned
-// may be closed.
+// Errors are of kind ErrReference, with a Detail that says what to write instead, or
+// those of Open. Locate asks nothing of a registry. The caller may close a *Layout that
+// it returns.
 func Locate(ref string, o LocateOptions) (registry.Store, name.Reference, error) {
 	rest, isLayout := strings.CutPrefix(ref, Prefix)
 	if isLayout {
@@ -56,7 +56,7 @@ func Locate(ref string, o LocateOptions) (registry.Store, name.Reference, error)
 		return nil, nil, err
 	}
 	if o.Client == nil {
-		return nil, nil, badReference(ref, "it is in a registry, but there is no client for registries here; name a layout as oci:DIR:TAG")
+		return nil, nil, badReference(ref, "it is in a registry, and only layouts are read here; name a layout as oci:DIR:TAG")
 	}
 	return o.Client, parsed, nil
 }

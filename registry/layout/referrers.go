@@ -13,10 +13,10 @@ import (
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
-// Referrers implements Reader. Content that index.json lists but the layout does
-// not hold (the specification allows that) and what is not a manifest are passed
-// over. A manifest that cannot be read, or whose bytes were changed, could be a
-// referrer: then the sequence ends in an error, after all that could be read.
+// Referrers implements Reader. It passes over entries of index.json that are not in the
+// layout, which the specification allows, and those that are not manifests. A manifest
+// that cannot be read could be a referrer. The sequence then ends in an error, after all
+// that could be read.
 func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v1.Descriptor, error] {
 	return func(yield func(v1.Descriptor, error) bool) {
 		h, err := registry.HashOf(subject)
@@ -39,8 +39,16 @@ func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		more, err := l.listed(ctx, x, h, once)
 		if more {
+			for _, e := range x.entries {
+				seen[e.desc.Digest] = true // what the layout itself says of it counts
+			}
 			var unread error
 			more, unread = l.fallback(x, h, once)
+			err = cmp.Or(err, unread)
+		}
+		if more {
+			var unread error
+			more, unread = blobScan{l, x}.referrers(ctx, h, once)
 			err = cmp.Or(err, unread)
 		}
 		if more && err != nil {
@@ -76,9 +84,9 @@ func (l *Layout) listed(ctx context.Context, x *index, subject v1.Hash, yield fu
 	return true, unread
 }
 
-// fallback yields what the fallback tag of subject lists. Anyone may have written
-// it: what is not an index is passed over, and so is an entry that is malformed. It
-// returns whether the caller wants more, and why the tag could not be read.
+// fallback yields what the fallback tag of subject lists. An attacker may have written
+// it: what is not an index is passed over, and so is a malformed entry. fallback returns
+// whether the caller wants more, and why the tag could not be read.
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
 func (l *Layout) fallback(x *index, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {

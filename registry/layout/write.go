@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,10 +91,9 @@ func (l *Layout) PushManifest(ctx context.Context, ref name.Reference, m registr
 	if tag != "" || doc.Subject != nil {
 		d := m.Descriptor
 		d.ArtifactType = doc.ArtifactType
-		err = l.list(ctx, op, tag, d, o)
-	}
-	if err != nil {
-		return registry.PushReport{}, err
+		if err := l.list(ctx, op, tag, d, o); err != nil {
+			return registry.PushReport{}, err
+		}
 	}
 	return registry.PushReport{SubjectIndexed: true, Atomic: true}, nil
 }
@@ -120,11 +120,18 @@ func (l *Layout) RemoveManifest(ctx context.Context, ref name.Digest) error {
 	if err != nil {
 		return err
 	}
+	subject, err := l.blobs.subjectOf(h)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) && !errors.Is(err, registry.ErrDigestMismatch) {
+		return err
+	}
 	if !listsDigest(x.entries, h) {
+		if subject != (v1.Hash{}) && x.savedByCosign() {
+			return l.blobs.remove(op, h) // or it would be found again
+		}
 		return l.dir.fail(op, h.String(), registry.ErrNotFound, "index.json does not list it", nil)
 	}
 	kept := slices.DeleteFunc(slices.Clone(x.entries), func(e entry) bool { return e.desc.Digest == h })
-	return l.index.write(op, x.with(kept))
+	return l.index.rewrite(ctx, op, x, kept, change{subject: subject, manifest: h, gone: true})
 }
 
 // pushTarget returns the tag to push to, or "" for a push by digest.
@@ -160,8 +167,50 @@ func (l *Layout) list(ctx context.Context, op, tag string, d v1.Descriptor, o re
 		return err
 	}
 	entries, err := x.relist(tag, d, l.blobs.subjectOf)
-	if err != nil || entries == nil {
+	if err != nil {
 		return err
 	}
-	return l.index.write(op, x.with(entries))
+	subject, err := l.blobs.subjectOf(d.Digest)
+	if err != nil {
+		return err
+	}
+	if entries == nil && subject == (v1.Hash{}) {
+		return nil
+	}
+	if entries == nil {
+		entries = x.entries
+	}
+	return l.index.rewrite(ctx, op, x, entries, change{subject: subject, manifest: d.Digest})
+}
+
+// change is what becomes of a referrer: it is listed, or gone. subject is zero for a
+// manifest that is not a referrer.
+type change struct {
+	subject, manifest v1.Hash
+	gone              bool
+}
+
+// rewrite writes index.json with other entries, and what other tools look for in it.
+func (f *indexFile) rewrite(ctx context.Context, op string, x *index, entries []entry, c change) error {
+	var replaced v1.Hash
+	var err error
+	if c.subject != (v1.Hash{}) {
+		if entries, replaced, err = f.blobs.withFallback(ctx, op, entries, c); err != nil {
+			return err
+		}
+	}
+	if entries, err = forCosign(entries); err != nil {
+		return err
+	}
+	next := x.with(entries)
+	if data, err := next.encode(); err == nil && bytes.Equal(data, x.data) {
+		return nil
+	}
+	if err := f.write(op, next); err != nil {
+		return err
+	}
+	if replaced != (v1.Hash{}) && !listsDigest(entries, replaced) {
+		_ = f.blobs.remove(op, replaced) // a list that no tag names does no harm
+	}
+	return nil
 }

@@ -27,6 +27,11 @@ type Config struct {
 	// file. Its verify.Options say how long decisions are used. If its Cache is a
 	// verify.SharedCache, gates share there what they allow; decisions about evidence only
 	// with gates of the same EvidenceTypes and MaxEvidenceBytes. Required.
+	//
+	// Evidence may be kept apart from images: policy.Rule.EvidenceRepository, or
+	// Options.EvidenceRepository for all rules, names where. The gate reads it there as
+	// it reads images, in any registry. Clients' own credentials go to the upstream
+	// alone. What that repository holds passes only by a rule about itself.
 	Verifier verify.Source
 	// Upstreams are the registries behind the gate. At least one for NewHandler, none for
 	// NewTransport.

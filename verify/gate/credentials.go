@@ -27,6 +27,10 @@ type origin struct {
 	// address is where the upstream is reached. Repositories keep the names that they are
 	// judged by.
 	address name.Registry
+	// registry is the name of the upstream, and elsewhere has the addresses of all: a
+	// policy may name a repository of another registry for evidence. Empty: address.
+	registry  name.Registry
+	elsewhere map[string]name.Registry
 	// personal: the credentials are a client's own, whose access is checked before shared
 	// content is sent.
 	personal bool
@@ -38,8 +42,15 @@ type origin struct {
 
 var _ registry.Reader = (*origin)(nil)
 
+// at is a repository at its address. Credentials of a client go to its upstream alone:
+// of another registry it reads what that gives to all.
 func (o *origin) at(repo name.Repository) name.Repository {
-	repo.Registry = o.address
+	other := o.registry != (name.Registry{}) && repo.RegistryStr() != o.registry.RegistryStr()
+	if address, known := o.elsewhere[repo.RegistryStr()]; known && other {
+		repo.Registry = address
+	} else if !other {
+		repo.Registry = o.address
+	}
 	return repo
 }
 
@@ -173,7 +184,7 @@ func (h *Handler) open(up *upstream, user, password string) *origin {
 	}
 	// Connections are shared: who tries credentials must not fill the process with them.
 	client := h.client.WithKeychain(onlyFor{up.address.RegistryStr(), given})
-	return &origin{client: client, manifests: h.gate.manifests, address: up.address, personal: true, challenge: asks}
+	return &origin{client: client, manifests: h.gate.manifests, registry: up.registry, address: up.address, elsewhere: h.addresses, personal: true, challenge: asks}
 }
 
 // onlyFor is a keychain with the credentials for one registry.

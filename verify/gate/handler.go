@@ -16,6 +16,8 @@ import (
 type Handler struct {
 	gate      *gate
 	upstreams map[string]*upstream
+	// addresses are those of the upstreams, by their names.
+	addresses map[string]name.Registry
 	// client has the connections that all upstreams' clients share.
 	client *remote.Client
 	// personal are the origins of clients' own credentials.
@@ -49,11 +51,17 @@ func NewHandler(c Config) (*Handler, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	g := newGate(c)
+	addresses := make(map[string]name.Registry, len(upstreams))
+	for registry, up := range upstreams {
+		addresses[registry] = up.address
+	}
 	for _, up := range upstreams {
 		// A client for each: one that stalls must not hold up what is asked of others.
-		up.operator = &origin{manifests: g.manifests, client: client.WithKeychain(c.Client.Keychain), address: up.address}
+		up.operator = &origin{
+			manifests: g.manifests, client: client.WithKeychain(c.Client.Keychain), registry: up.registry, address: up.address, elsewhere: addresses,
+		}
 	}
-	return &Handler{gate: g, upstreams: upstreams, client: client, personal: newOrigins()}, nil
+	return &Handler{gate: g, upstreams: upstreams, addresses: addresses, client: client, personal: newOrigins()}, nil
 }
 
 // ServeHTTP serves the pull API; see the package documentation.

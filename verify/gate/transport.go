@@ -163,7 +163,7 @@ func (t *Transport) open(at *url.URL, repo name.Repository, authorization string
 	if err != nil {
 		return nil, err
 	}
-	return &origin{client: client, manifests: t.gate.manifests, address: reg, personal: true, challenge: sender.wanted}, nil
+	return &origin{client: client, manifests: t.gate.manifests, registry: reg, address: reg, personal: true, challenge: sender.wanted}, nil
 }
 
 // authorized adds a request's own authorization to what is asked of the same host.

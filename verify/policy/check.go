@@ -113,6 +113,10 @@ func (c *checking) own() {
 		p.Roles[name] = r
 	}
 	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
+	if p.Limits != nil {
+		limits := *p.Limits
+		p.Limits = &limits
+	}
 }
 
 // parseKeys parses the keys that Go code gives as PEM.
@@ -230,6 +234,9 @@ func (c *checking) checkSettings() error {
 	}
 	if p.Serial < 0 {
 		return faultf("serial", "is %d, want 1 or more", p.Serial)
+	}
+	if err := p.Limits.check(); err != nil {
+		return err
 	}
 	for i, d := range p.DenyDigests {
 		path := fmt.Sprintf("denyDigests[%d]", i)

@@ -46,6 +46,9 @@ type Policy struct {
 	// ClockSkew is how far clocks may differ, at most 24h. A time this far in the future
 	// counts as now. Zero: 5m.
 	ClockSkew Duration `json:"clockSkew,omitempty"`
+	// Limits bound the evidence that is read for one image. Absent: the defaults of
+	// registry.Limits.
+	Limits *Limits `json:"limits,omitempty"`
 	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
 	// Absent: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
@@ -116,6 +119,45 @@ type Role struct {
 	noDefault bool // Threshold is what it is
 }
 
+// Limits bound the evidence that is read for one image, see registry.Limits. What a
+// program sets in verify.Options goes before.
+type Limits struct {
+	// MaxItems is how many pieces of evidence of one place are read. Zero: 10,000.
+	MaxItems int `json:"maxItems,omitempty"`
+	// MaxReferrers is how many entries of the list of referrers are looked at. Zero:
+	// 10,000.
+	MaxReferrers int `json:"maxReferrers,omitempty"`
+	// MaxPayloadBytes bounds one piece of evidence. At most 1 GiB. Zero: 32 MiB.
+	MaxPayloadBytes int64 `json:"maxPayloadBytes,omitempty"`
+	// MaxTotalBytes bounds all pieces of one place together. Zero: 128 MiB, or four times
+	// MaxPayloadBytes if that is more.
+	MaxTotalBytes int64 `json:"maxTotalBytes,omitempty"`
+}
+
+// maxPayloadBytes is up to what size documents can be read.
+const maxPayloadBytes = 1 << 30
+
+// check refuses limits that cannot be meant.
+func (l *Limits) check() error {
+	if l == nil {
+		return nil
+	}
+	for _, x := range []struct {
+		name  string
+		value int64
+	}{
+		{"maxItems", int64(l.MaxItems)}, {"maxReferrers", int64(l.MaxReferrers)}, {"maxPayloadBytes", l.MaxPayloadBytes}, {"maxTotalBytes", l.MaxTotalBytes},
+	} {
+		if x.value < 0 {
+			return faultf("limits."+x.name, "is %d, want 1 or more", x.value)
+		}
+	}
+	if l.MaxPayloadBytes > maxPayloadBytes {
+		return faultf("limits.maxPayloadBytes", "is %d, want at most %d", l.MaxPayloadBytes, maxPayloadBytes)
+	}
+	return nil
+}
+
 // DeniedDigest is a digest that must not be used.
 type DeniedDigest struct {
 	// Digest is that of a manifest, an index or a file: sha256: and 64 lower-case hex
@@ -157,6 +199,12 @@ type Rule struct {
 	// all evidence was read, and not if some could not be read. False: one key may act in
 	// two roles.
 	SeparateDuties bool `json:"separateDuties,omitempty"`
+	// EvidenceRepository is the repository that holds the evidence about the images, as
+	// REGISTRY/REPOSITORY: cosign's COSIGN_REPOSITORY. All signatures, attestations and
+	// referrers are read there, and none beside the image. Evidence is found by the
+	// image's digest, so one repository can hold that of many images. A layout on disk
+	// is one repository, and holds its own evidence. Empty: the image's repository.
+	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Require are requirements that must all be met. Required without Deny, refused with
 	// it.
 	Require []Requirement `json:"require,omitempty"`
@@ -217,6 +265,8 @@ type Signatures struct {
 	// Annotations and SameRepository are as in SignatureRequirement.
 	Annotations    map[string]string
 	SameRepository bool
+	// EvidenceRepository is as in Rule.
+	EvidenceRepository string
 }
 
 // Policy returns s as a Policy. Files are judged by the same keys.
@@ -233,6 +283,6 @@ func (s Signatures) Policy() *Policy {
 	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}
 	images := *p.Files
 	images.SameRepository = s.SameRepository
-	p.Rules = []Rule{{Images: []string{"**"}, Require: []Requirement{{Signature: &images}}}}
+	p.Rules = []Rule{{Images: []string{"**"}, EvidenceRepository: s.EvidenceRepository, Require: []Requirement{{Signature: &images}}}}
 	return p
 }

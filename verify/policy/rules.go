@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 func (c *checking) checkRules() error {
@@ -48,8 +49,8 @@ func (c *checking) checkRule(r *Rule, path string) error {
 		return faultf(path, "needs images: the patterns of the repositories that it applies to")
 	case r.Mode != "" && r.Mode != ModeEnforce && r.Mode != ModeWarn:
 		return faultf(path+".mode", "is %.40q, want %s or %s", r.Mode, ModeEnforce, ModeWarn)
-	case r.Deny && (len(r.Require) > 0 || r.Mode == ModeWarn || r.SeparateDuties):
-		return faultf(path, "denies, and cannot have require, mode: warn or separateDuties as well")
+	case r.Deny && (len(r.Require) > 0 || r.Mode == ModeWarn || r.SeparateDuties || r.EvidenceRepository != ""):
+		return faultf(path, "denies, and cannot have require, mode: warn, separateDuties or evidenceRepository as well")
 	case r.Deny && r.Reason == "":
 		return faultf(path, "denies and needs a reason")
 	case r.Deny:
@@ -58,6 +59,13 @@ func (c *checking) checkRule(r *Rule, path string) error {
 		return faultf(path+".reason", "is only for rules with deny: true")
 	case len(r.Require) == 0:
 		return faultf(path, "requires nothing; write require, or deny: true")
+	}
+	if r.EvidenceRepository != "" {
+		repo, err := oci.ParseRepository(r.EvidenceRepository)
+		if err != nil {
+			return &fault{path + ".evidenceRepository", err}
+		}
+		r.EvidenceRepository = repo.Name()
 	}
 	c.leaves, c.roles = 0, nil
 	if err := c.checkList(&r.Require, path+".require", 0); err != nil {

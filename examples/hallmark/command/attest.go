@@ -50,8 +50,9 @@ type supersededEvidence struct {
 // attestFlags say how attestations are signed and attached.
 type attestFlags struct {
 	keyFlags
-	format  string
-	replace bool
+	format   string
+	replace  bool
+	evidence evidencePlace
 }
 
 // attestFormats are the values of --format.
@@ -66,6 +67,7 @@ func (f *attestFlags) define(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, att or both (default bundle, or att where the registry can hold no bundles)")
 	flags.BoolVar(&f.replace, "replace", false, "remove earlier attestations of the same type by the same keys")
+	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "att", "both")
 }
@@ -181,6 +183,11 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 			return err
 		}
 	}
+	o := attest.Options{Formats: attestFormats[f.format], Replace: f.replace}
+	var err error
+	if o.EvidenceRepository, err = f.evidence.toWrite(places); err != nil {
+		return err
+	}
 	digests, signers, err := a.prepare(ctx, places, f.keyFlags)
 	if err != nil {
 		return err
@@ -191,7 +198,7 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 	for i, at := range places {
 		a.console.progress("attesting: %d of %d images", i, len(places))
 		var done *attest.Attached
-		done, err = attest.Image(ctx, at.store, digests[i], p, attest.Options{Formats: attestFormats[f.format], Replace: f.replace}, signers...)
+		done, err = attest.Image(ctx, at.store, digests[i], p, o, signers...)
 		if err != nil {
 			break // print what was attested before
 		}
@@ -223,7 +230,8 @@ func (a *app) printAttested(all []attestedImage) error {
 	for _, image := range all {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
-				a.console.say("hallmark: the attestation has %s; verifiers ignore attestations over %s unless their limits are raised", size(x.Size), size(verifiersLimit))
+				a.console.say("hallmark: warning: the attestation has %s, and verifiers read %s by default", size(x.Size), size(verifiersLimit))
+				a.console.say("hint: %s", limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
 			}
 		}
 	}

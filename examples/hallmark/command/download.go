@@ -1,15 +1,17 @@
 package command
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/attest"
@@ -24,6 +26,8 @@ var errNothing = errors.New("nothing to download")
 
 type downloadFlags struct {
 	keys      []string
+	evidence  evidencePlace
+	limits    evidenceLimits
 	kind      string
 	predicate bool
 }
@@ -47,6 +51,8 @@ that. With --key, only evidence that one of these keys has signed is printed. Wi
 
 func (f *downloadFlags) key(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "print only what this public key `FILE` has signed (repeatable)")
+	f.evidence.flag(cmd, "look for")
+	f.limits.flags(cmd)
 }
 
 func (a *app) downloadAttestationCommand() *cobra.Command {
@@ -69,55 +75,109 @@ With --predicate, print the predicates alone.`,
 	return cmd
 }
 
-// claims returns the attestations of an image that fit the flags.
-func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits func(uri string) bool) ([]attest.Claim, error) {
-	p, digest, keys, err := a.toDownload(ctx, f, image)
+// heldBytes is up to what size an attestation is held in memory. Larger ones are kept in a
+// file while they are looked at.
+const heldBytes = 1 << 20
+
+// claims calls use with each attestation of an image that fits the flags, and end after
+// all, if everything was read. A claim can be read until use has returned, or, where use
+// asks to keep it, until end has.
+func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits func(uri string) bool, use func(*attest.Claim) (keep bool, err error), end func() error) error {
+	from, err := a.toDownload(ctx, f, image)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	limits := registry.Limits{MaxPayloadBytes: 2 * maxPredicate, MaxTotalBytes: 4 * maxPredicate}
-	var all []attest.Claim
+	kept := spool{}
+	defer kept.remove()
+	limits := f.limits.Limits
+	limits.OpenAbove = heldBytes
+	limits.MaxPayloadBytes = cmp.Or(limits.MaxPayloadBytes, 2*maxPredicate)
 	complete := true
-	for claim, err := range attest.Claims(ctx, p.store, digest, limits) {
+	for item, err := range registry.Evidence(ctx, from.store, from.evidence, limits) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var claim attest.Claim
+		is := true
+		if err == nil {
+			claim, is, err = kept.claim(item, from.hash)
+		}
+		if err == nil && is {
+			err = from.use(ctx, &claim, fits, use, &kept)
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
+		case errors.Is(err, errFailed):
+			return err
 		case err != nil:
 			a.console.say("hallmark: left out: %v", err)
+			if advice := limitAdvice("the same command", registry.LimitOf(err)); advice != "" {
+				a.console.say("hint: %s", advice)
+			}
 			complete = complete && !incomplete(err)
-		case !claim.Names:
-			a.console.say("hallmark: left out: %s states something about another digest", claim.Item.Manifest.Digest)
-		case fits(claim.Statement.PredicateType):
-			signed, err := signedByAny(ctx, claim.Item, keys)
-			if err != nil {
-				return nil, err
-			}
-			if signed {
-				all = append(all, claim)
-			}
 		}
 	}
 	if !complete {
-		return all, errUndecided
+		return errUndecided
 	}
-	return all, nil
+	return end()
+}
+
+// errFailed is wrapped by errors that end a download.
+var errFailed = errors.New("download failed")
+
+// use calls a function with a claim that fits.
+func (d *download) use(ctx context.Context, claim *attest.Claim, fits func(uri string) bool, use func(*attest.Claim) (bool, error), kept *spool) error {
+	keep := false
+	defer func() { kept.drop(keep) }()
+	if !claim.Names {
+		return fmt.Errorf("%s states something about another digest", claim.Item.Manifest.Digest)
+	}
+	if !fits(claim.Statement.PredicateType) {
+		return nil
+	}
+	signed, err := signedByAny(ctx, claim.Item, d.keys)
+	if err == nil && signed {
+		keep, err = use(claim)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errFailed, err)
+	}
+	return err
+}
+
+// download is what is to be downloaded, and from where.
+type download struct {
+	place
+	digest   name.Digest
+	hash     v1.Hash
+	evidence name.Digest // the image where its evidence is
+	keys     []policy.PublicKey
 }
 
 // toDownload resolves the image and loads the keys.
-func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (place, name.Digest, []policy.PublicKey, error) {
-	p, err := a.locate(image, existing)
+func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (d download, err error) {
+	apart, err := f.evidence.parse()
 	if err != nil {
-		return p, name.Digest{}, nil, err
+		return d, err
 	}
-	keys, err := loadKeys(f.keys)
-	if err != nil {
-		return p, name.Digest{}, nil, err
+	if err := f.limits.check(); err != nil {
+		return d, err
 	}
-	if len(keys) == 0 {
+	if d.place, err = a.locate(image, existing); err != nil {
+		return d, err
+	}
+	if d.keys, err = loadKeys(f.keys); err != nil {
+		return d, err
+	}
+	if len(d.keys) == 0 {
 		a.console.say("hallmark: not verified: no --key given")
 	}
-	digest, err := p.resolve(ctx)
-	return p, digest, keys, err
+	if d.digest, err = d.resolve(ctx); err != nil {
+		return d, err
+	}
+	d.evidence = registry.EvidenceIn(apart, d.digest)
+	d.hash, err = registry.HashOf(d.digest)
+	return d, err
 }
 
 // incomplete reports whether an error of registry.Evidence hides further evidence.
@@ -147,23 +207,19 @@ func (a *app) downloadAttestations(ctx context.Context, f downloadFlags, image s
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
-	claims, err := a.claims(ctx, f, image, fits)
-	if err != nil && !errors.Is(err, errUndecided) {
-		return err
-	}
-	for _, c := range claims {
-		text := c.Envelope
+	printed := 0
+	return a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
+		printed++
 		if f.predicate {
-			text = c.Statement.Predicate
+			return false, a.out.jsonLine(c.WritePredicate)
 		}
-		if err := a.out.jsonLine(text); err != nil {
-			return err
+		return false, a.out.jsonLine(c.WriteEnvelope)
+	}, func() error {
+		if printed == 0 {
+			return fmt.Errorf("%w: %s has no attestation that fits", errNothing, image)
 		}
-	}
-	if err == nil && len(claims) == 0 {
-		return fmt.Errorf("%w: %s has no attestation that fits", errNothing, image)
-	}
-	return err
+		return nil
+	})
 }
 
 func (a *app) downloadSBOMCommand() *cobra.Command {
@@ -189,37 +245,42 @@ func (a *app) downloadSBOM(ctx context.Context, f downloadFlags, image string) e
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
-	claims, err := a.claims(ctx, f, image, func(uri string) bool {
+	fits := func(uri string) bool {
 		t, known := predicate.Lookup(uri)
 		return known && (t.Name == f.kind || f.kind == "" && (t.Name == "spdx" || t.Name == "cyclonedx"))
-	})
-	if err != nil {
-		return err
 	}
-	claims = distinct(claims)
-	switch len(claims) {
-	case 0:
-		return fmt.Errorf("%w: %s has no bill of materials that fits", errNothing, image)
-	case 1:
-		return a.out.raw(claims[0].Statement.Predicate, a.stdoutIsTerminal)
-	}
-	for _, c := range claims {
-		a.console.say("hallmark: %s in %s", c.Statement.PredicateType, c.Item.Manifest.Digest)
-	}
-	return usageError("%d different bills of materials are attached: choose with --type and --key", len(claims))
-}
-
-// distinct drops claims with the same predicate. A document is often attached in two
-// formats, or signed by two keys.
-func distinct(claims []attest.Claim) []attest.Claim {
-	var all []attest.Claim
-	for _, c := range claims {
-		same := func(other attest.Claim) bool { return bytes.Equal(c.Statement.Predicate, other.Statement.Predicate) }
-		if !slices.ContainsFunc(all, same) {
-			all = append(all, c)
+	// A document that is attached in two formats, or signed by two, is one.
+	var all []string
+	known := make(map[[sha256.Size]byte]bool)
+	var only func(io.Writer) error
+	return a.claims(ctx, f, image, fits, func(c *attest.Claim) (bool, error) {
+		sum := sha256.New()
+		if err := c.WritePredicate(sum); err != nil {
+			return false, err
 		}
-	}
-	return all
+		id := [sha256.Size]byte(sum.Sum(nil))
+		if known[id] {
+			return false, nil
+		}
+		known[id] = true
+		all = append(all, fmt.Sprintf("%s in %s", c.Statement.PredicateType, c.Item.Manifest.Digest))
+		if only == nil {
+			only = c.WritePredicate
+			return true, nil
+		}
+		return false, nil
+	}, func() error {
+		switch len(all) {
+		case 0:
+			return fmt.Errorf("%w: %s has no bill of materials that fits", errNothing, image)
+		case 1:
+			return a.out.raw(only, a.stdoutIsTerminal)
+		}
+		for _, text := range all {
+			a.console.say("hallmark: %s", text)
+		}
+		return usageError("%d different bills of materials are attached: choose with --type and --key", len(all))
+	})
 }
 
 // downloadedSignature is one line of download signature, with cosign's field names.
@@ -248,16 +309,16 @@ Base64Signature and Payload for a signature under the .sig tag, as cosign does.`
 func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image string) error {
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
-	p, digest, keys, err := a.toDownload(ctx, f, image)
+	from, err := a.toDownload(ctx, f, image)
 	if err != nil {
 		return err
 	}
-	m, err := registry.ReadManifest(ctx, p.store, digest)
+	m, err := registry.ReadManifest(ctx, from.store, from.digest)
 	if err != nil {
 		return err
 	}
 	printed, complete := 0, true
-	for item, err := range registry.Evidence(ctx, p.store, digest, registry.Limits{}) {
+	for item, err := range registry.Evidence(ctx, from.store, from.evidence, f.limits.Limits) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -269,7 +330,7 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 		if d := registry.Describe(item, m); d.Kind != kindSignature || !d.SubjectMatches {
 			continue
 		}
-		if signed, err := signedByAny(ctx, item, keys); err != nil {
+		if signed, err := signedByAny(ctx, item, from.keys); err != nil {
 			return err
 		} else if !signed {
 			continue
@@ -278,7 +339,7 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 		if err != nil {
 			return err
 		}
-		if err := a.out.jsonLine(line); err != nil {
+		if err := a.out.jsonLine(textOf(line)); err != nil {
 			return err
 		}
 		printed++

@@ -22,6 +22,8 @@ const (
 type inspectFlags struct {
 	keys      []string
 	recursive bool
+	evidence  evidencePlace
+	limits    evidenceLimits
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -30,7 +32,9 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use:   "inspect IMAGE",
 		Short: "Show the evidence attached to an image",
 		Long: `Show what IMAGE is and everything attached to it: signatures, attestations and
-other referrers, each with what it claims about its signer and its subject.
+other referrers, each with what it claims about its signer and its subject. What cosign
+attaches as sha256-....sbom is shown too: it is not signed. Referrers of a kind that
+is not read are shown by their artifact type.
 
 Everyone who can push to the registry can attach what is shown. Without --key nothing
 is verified. With --key, signatures by that key are marked. Whether the image may be
@@ -54,6 +58,8 @@ Print its schema with 'hallmark policy schema --of result'.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
 	}
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
+	f.evidence.flag(cmd, "show")
+	f.limits.flags(cmd)
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of everything that an index lists, too")
 	return cmd
 }
@@ -63,7 +69,13 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	if err != nil {
 		return err
 	}
-	i := inspector{place: p, console: a.console, recursive: f.recursive, complete: true}
+	i := inspector{place: p, console: a.console, recursive: f.recursive, complete: true, limits: f.limits.Limits}
+	if i.apart, err = f.evidence.parse(); err != nil {
+		return err
+	}
+	if err := f.limits.check(); err != nil {
+		return err
+	}
 	if i.keys, err = loadKeys(f.keys); err != nil {
 		return err
 	}
@@ -109,6 +121,8 @@ type inspector struct {
 	console   *console
 	keys      []policy.PublicKey
 	recursive bool
+	apart     name.Repository // where evidence is; zero: beside the image
+	limits    registry.Limits
 	read      int
 	complete  bool
 }
@@ -154,7 +168,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 	if !isIndex {
 		return all, nil
 	}
-	for item, err := range registry.IndexEvidence(ctx, i.place.store, index, registry.Limits{}) {
+	for item, err := range registry.IndexEvidence(ctx, i.place.store, index, i.limits) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -196,10 +210,13 @@ func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descript
 	return view, nil
 }
 
+// attached are the places where something may be attached to an image.
+var attached = []registry.Place{registry.PlaceSignatureTag, registry.PlaceAttestationTag, registry.PlaceSBOMTag, registry.PlaceReferrers}
+
 // evidence describes what is attached to a manifest.
 func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) ([]verify.InspectedEvidence, error) {
 	pieces := []verify.InspectedEvidence{}
-	for item, err := range registry.Evidence(ctx, i.place.store, digest, registry.Limits{}) {
+	for item, err := range registry.Evidence(ctx, i.place.store, registry.EvidenceIn(i.apart, digest), i.limits, attached...) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

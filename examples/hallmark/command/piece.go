@@ -21,6 +21,7 @@ import (
 const (
 	kindSignature   = "signature"
 	kindAttestation = "attestation"
+	kindSBOM        = "unsigned sbom"
 	kindOther       = "other"
 )
 
@@ -71,10 +72,13 @@ func (p piece) tree(checked bool) node {
 	if p.Kind == kindOther {
 		n.words = words{p.Kind, cmp.Or(p.ArtifactType, p.MediaType), "in " + string(p.Place), p.Manifest}
 	}
+	if p.Kind == kindSBOM {
+		n.words = words{p.Kind, p.MediaType, "in " + string(p.Place), p.Manifest, doubt.of("anyone who can push here may have written it")}
+	}
 	if p.Error != "" {
 		n.add(bad.of("not understood"), p.Error)
 	}
-	if p.Kind != kindOther {
+	if p.isSigned() {
 		n.add(signerWords(p.Signer)...)
 		n.add(p.subject()...)
 	}
@@ -94,11 +98,14 @@ func (p piece) tree(checked bool) node {
 	if p.Created != "" {
 		n.add("created", p.Created, faint.of("not signed"))
 	}
-	if p.Kind != kindOther {
+	if p.isSigned() {
 		n.add(p.verification(checked))
 	}
 	return n
 }
+
+// isSigned reports whether a piece is of a kind that is signed.
+func (p piece) isSigned() bool { return p.Kind != kindOther && p.Kind != kindSBOM }
 
 func signerWords(s registry.SignerHint) words {
 	switch {

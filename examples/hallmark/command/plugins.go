@@ -73,8 +73,8 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
-// verifierOf judges by the policy in a file.
-func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
+// verifierOf judges by the policy in a file, with the authorities that are linked.
+func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, error) {
 	named := false
 	linked := make(map[string]policy.Authority)
 	for name, plugin := range projectAuthorities {
@@ -88,7 +88,8 @@ func (p Plugins) verifierOf(path string) (*verify.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return verify.New(given, verify.Options{Authorities: linked})
+	o.Authorities = linked
+	return verify.New(given, o)
 }
 
 // signer opens a key of --key by a plug-in. It returns nil for a file.

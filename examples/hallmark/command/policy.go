@@ -43,7 +43,7 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := []checkedPolicy{}
 			for _, path := range args {
-				v, err := a.plugins.verifierOf(path)
+				v, err := a.plugins.verifierOf(path, verify.Options{})
 				if err != nil {
 					return err
 				}
@@ -72,7 +72,7 @@ conditions, of (the same fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := a.plugins.verifierOf(args[0])
+			v, err := a.plugins.verifierOf(args[0], verify.Options{})
 			if err != nil {
 				return err
 			}
@@ -99,6 +99,9 @@ func explanationTree(e *verify.Explanation) node {
 		root.add(bad.of("denied"), "by the rule "+e.Rule, e.Reason)
 	default:
 		root.add("rule", e.Rule, string(e.Mode))
+	}
+	if e.EvidenceRepository != "" {
+		root.add("evidence in", e.EvidenceRepository)
 	}
 	for _, r := range e.Requirements {
 		root.children = append(root.children, explainedNode(r))
@@ -140,7 +143,7 @@ JSON is the schema; --output changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return a.out.raw(text, false)
+			return a.out.raw(textOf(text), false)
 		},
 	}
 	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy or result")

@@ -116,23 +116,75 @@ func (p *printer) document(v any) error {
 	return err
 }
 
-// jsonLine writes a JSON text as one line.
-func (p *printer) jsonLine(text []byte) error {
-	var b bytes.Buffer
-	if err := json.Compact(&b, text); err != nil {
+// textOf is text that is held.
+func textOf(text []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(text)
 		return err
 	}
-	b.WriteByte('\n')
-	_, err := p.w.Write(inertJSON(b.Bytes()))
-	return err
 }
 
-// raw writes a JSON text byte for byte. For a terminal, it escapes control characters.
-func (p *printer) raw(text []byte, terminal bool) error {
-	if terminal {
-		text = inertJSON(bytes.ReplaceAll(text, []byte("\r"), nil))
+// jsonLine writes JSON text on one line.
+func (p *printer) jsonLine(text func(io.Writer) error) error {
+	if err := p.inert(text, true); err != nil {
+		return err
 	}
-	_, err := p.w.Write(text)
+	return p.w.WriteByte('\n')
+}
+
+// raw writes JSON text byte for byte, but for what could act on a terminal.
+func (p *printer) raw(text func(io.Writer) error, terminal bool) error {
+	if !terminal {
+		return text(p.w)
+	}
+	return p.inert(text, false)
+}
+
+// inert writes JSON text as inertJSON does; compact: without white space between values.
+func (p *printer) inert(text func(io.Writer) error, compact bool) error {
+	read, write := io.Pipe()
+	go func() { _ = write.CloseWithError(text(write)) }() // it never fails
+	defer func() { _ = read.Close() }()                   // likewise; ends the writer, too
+	b := bufio.NewReader(read)
+	inString, escaped := false, false
+	for {
+		r, n, err := b.ReadRune()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		switch {
+		case escaped:
+			escaped = false
+		case r == '\\':
+			escaped = inString
+		case r == '"':
+			inString = !inString
+		case !inString && (r == '\r' || compact && (r == ' ' || r == '\t' || r == '\n')):
+			continue
+		}
+		if r == utf8.RuneError && n == 1 {
+			r = 0xfffd
+		}
+		if err := p.rune(r); err != nil {
+			return err
+		}
+	}
+}
+
+// rune writes a character of JSON, or, where that could act on a terminal, its escape.
+func (p *printer) rune(r rune) (err error) {
+	switch {
+	case r == '\n' || r == '\t' || r != 0x7f && r < utf8.RuneSelf || r >= utf8.RuneSelf && unicode.IsPrint(r):
+		_, err = p.w.WriteRune(r)
+	case r > 0xffff:
+		high, low := utf16.EncodeRune(r)
+		_, err = fmt.Fprintf(p.w, `\u%04x\u%04x`, high, low)
+	default:
+		_, err = fmt.Fprintf(p.w, `\u%04x`, r)
+	}
 	return err
 }
 
@@ -145,17 +197,10 @@ func (p *printer) flush() error { return p.w.Flush() }
 // outside of strings, JSON is ASCII.
 func inertJSON(text []byte) []byte {
 	var b bytes.Buffer
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		if r == '\n' || r == '\t' || r != 0x7f && r < utf8.RuneSelf || r >= utf8.RuneSelf && unicode.IsPrint(r) {
-			b.Write(text[:n])
-		} else if r > 0xffff {
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-		text = text[n:]
+	p := newPrinter(&b)
+	for _, r := range string(text) {
+		_ = p.rune(r) // a buffer takes all
 	}
+	_ = p.flush()
 	return b.Bytes()
 }

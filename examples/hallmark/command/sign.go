@@ -61,6 +61,7 @@ type signFlags struct {
 	format      string
 	recursive   bool
 	annotations []string
+	evidence    evidencePlace
 }
 
 // signFormats are the values of --format.
@@ -79,7 +80,8 @@ func (a *app) signCommand() *cobra.Command {
 back. Signing an image twice with one key adds nothing.
 
 Formats: cosign v3 reads bundle; podman, skopeo and older cosign read sig (the tag
-sha256-....sig). The password of an encrypted key comes from --password-file, from
+sha256-....sig). cosign 2.6.5 without a trusted root refuses an image that carries a
+bundle beside a .sig tag: write sig alone for it. The password of an encrypted key comes from --password-file, from
 ` + passwordVariable + ` (for all keys), or from a prompt for each. Keys are PEM files of
 hallmark, cosign or openssl, encrypted or not.
 
@@ -95,6 +97,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, sig or both (default bundle, or sig where the registry can hold no bundles)")
 	flags.BoolVar(&f.recursive, "recursive", false, "also sign every manifest that an index lists")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")
+	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	suggest(cmd, "format", "bundle", "sig", "both")
 	return cmd
@@ -114,12 +117,17 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 			return err
 		}
 	}
+	evidence, err := f.evidence.toWrite(places)
+	if err != nil {
+		return err
+	}
 	digests, signers, err := a.prepare(ctx, places, f.keyFlags)
 	if err != nil {
 		return err
 	}
 	o := sign.ImageOptions{
-		Formats: signFormats[f.format], Annotations: annotations, Recursive: f.recursive,
+		EvidenceRepository: evidence,
+		Formats:            signFormats[f.format], Annotations: annotations, Recursive: f.recursive,
 		Progress: func(done, total int) { a.console.progress("signing: %d of %d manifests", done, total) },
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)

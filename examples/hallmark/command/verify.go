@@ -52,6 +52,8 @@ type verifyFlags struct {
 	policyFlags
 	policyFile     string
 	sameRepository bool
+	evidence       evidencePlace
+	limits         evidenceLimits
 	platform       string
 	explain        bool
 }
@@ -68,6 +70,9 @@ tag may move at any time.
 An attestation does not count as a signature. Evidence that does not count is ignored,
 and listed with the reason: always for a denied image, otherwise with --explain.
 
+Evidence may be kept apart from images. --evidence-repository names where, for rules
+of the policy that name no other place.
+
 --platform selects one platform's manifest from a signed index, and prints its digest.
 Without it, an index is denied if the policy's denyDigests names every image in it. If
 denyDigests names some, the index is verified and these images are listed: they must
@@ -83,7 +88,7 @@ Put -- before images from another source, since their names could look like flag
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
-  validUntil, reason, detail, hint, causes (of undecided),
+  validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
   unmet (requirement, title, reason, detail),
   keys (id, name, evidence, annotations, seenAt),
@@ -106,6 +111,8 @@ The audit log of a gate has the same fields. Print their schema with 'hallmark p
 	f.flags(cmd)
 	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository; bundles name none")
+	f.evidence.flag(cmd, "read")
+	f.limits.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
 	return cmd
@@ -131,23 +138,31 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 
 // verifier judges by the policy, or by the keys.
 func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
+	o := verify.Options{Limits: f.limits.Limits}
+	var err error
+	if o.EvidenceRepository, err = f.evidence.parse(); err != nil {
+		return nil, err
+	}
+	if err := f.limits.check(); err != nil {
+		return nil, err
+	}
 	if f.policyFile == "" {
 		signatures, err := f.policy()
 		if err != nil {
 			return nil, err
 		}
 		signatures.SameRepository = f.sameRepository
-		return verifierOfKeys(signatures)
+		return verifierOfKeys(signatures, o)
 	}
 	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
 		return nil, usageError("--policy decides alone: leave out --key, --threshold, --annotation and --same-repository")
 	}
-	return p.verifierOf(f.policyFile)
+	return p.verifierOf(f.policyFile, o)
 }
 
 // verifierOfKeys judges by keys alone. What cannot be asked of them is wrong use of flags.
-func verifierOfKeys(s policy.Signatures) (*verify.Verifier, error) {
-	v, err := verify.New(s.Policy(), verify.Options{})
+func verifierOfKeys(s policy.Signatures, o verify.Options) (*verify.Verifier, error) {
+	v, err := verify.New(s.Policy(), o)
 	if errors.Is(err, policy.ErrInvalid) {
 		return nil, usageError("--key, --threshold: %w", err)
 	}
@@ -158,11 +173,11 @@ func parsePlatform(text string) (*v1.Platform, error) {
 	if text == "" {
 		return nil, nil
 	}
-	p, err := v1.ParsePlatform(text)
-	if err != nil || p.OS == "" || p.Architecture == "" {
-		return nil, usageError("--platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	p, err := registry.ParsePlatform(text)
+	if err != nil {
+		return nil, usageError("--platform: %w", err)
 	}
-	return p, nil
+	return &p, nil
 }
 
 // worst is the answer about all images. An undecided image weighs more than a denied
@@ -233,7 +248,7 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 // report is the report on an image, with a hint and the digest as the user writes it.
 func (b *batch) report(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
-	r.Hint = reasonAdvice[r.Reason]
+	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
 	if r.Status == verify.StatusUndecided {
 		r.Hint = adviceOn(err)
 	}

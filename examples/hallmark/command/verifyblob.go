@@ -58,7 +58,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	if err != nil {
 		return err
 	}
-	verifier, err := verifierOfKeys(policy)
+	verifier, err := verifierOfKeys(policy, verify.Options{})
 	if err != nil {
 		return err
 	}

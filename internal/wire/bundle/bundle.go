@@ -1,9 +1,10 @@
 // Package bundle reads and writes Sigstore bundles.
 //
-// Source: sigstore/protobuf-specs, sigstore_bundle.proto (v0.1 to v0.3) and its
-// JSON mapping. Written by hand because the generated code accepts duplicate
-// keys and costs more than the signature check itself; the interoperability
-// tests compare it with the generated code.
+// [Parse] reads v0.1 to v0.3; [NewEnvelope] and [NewMessage] write v0.3. Nothing is
+// verified. The code is written by hand: generated code accepts duplicate keys, and costs
+// more than the signature check itself. The interoperability tests compare the two.
+//
+// Source: sigstore/protobuf-specs, sigstore_bundle.proto and its JSON mapping.
 package bundle
 
 import (

@@ -141,6 +141,9 @@ func PAE(payloadType string, payload []byte) []byte {
 	return append(appendHeader(out, payloadType, len(payload)), payload...)
 }
 
+// Header is the part of the pre-authentication encoding before a payload of so many bytes.
+func Header(payloadType string, size int) []byte { return appendHeader(nil, payloadType, size) }
+
 // headerSize bounds the size of the header before the payload.
 func headerSize(payloadType string) int { return len("DSSEv1") + 2*21 + 2 + len(payloadType) }
 

@@ -2,8 +2,16 @@
 // format: what is signed, by whom it may be, and, once a signature has been checked,
 // what it says.
 //
-// It judges nothing. A caller takes an Opened, checks Signatures over Signed with
-// a trusted key, and only then reads Content.
+// [Open] reads a layer and judges nothing. A caller takes the [Opened], checks its
+// Signatures over Signed with a trusted key, and only then reads Content:
+//
+//	opened, err := evidence.Open(mediaType, annotations, data)
+//	made, err := opened.VerifiedWithin(ctx, key)
+//	content, err := opened.Content()
+//
+// [Describe] reads a layer for people, more leniently. Nothing may rest on a
+// [Description]. [WriteBundle], [WriteEnvelope] and [WriteSimple] write what
+// registry.Attach stores.
 package evidence
 
 import (
@@ -25,8 +33,8 @@ import (
 // ErrMalformed is wrapped where evidence is not what its media type says.
 var ErrMalformed = errors.New("malformed evidence")
 
-// ErrNotByKey says that evidence offers a certificate, so that no key given
-// can be the signer's. Open returns the Opened with it.
+// ErrNotByKey says that evidence offers a certificate: no key is its signer. Open returns
+// the Opened with it.
 var ErrNotByKey = errors.New("signed with a certificate, not with a key")
 
 // ErrTooMuch says that checking the signatures of one piece would take too much.
@@ -154,12 +162,13 @@ func (c *Opened) offered() (*Opened, error) {
 	return c, nil
 }
 
-// IsSigned reports whether bytes are what a signature of evidence covers: a DSSE
-// envelope's pre-authentication encoding (DSSE protocol.md, "Signature
-// Definition"), or what resembles a simple signing payload. A signature over them
-// as a file would be one about an image too, and the other way round. start is how they begin,
-// seven bytes at least where there are as many; all is nil where they are too many
-// to be held, and then too many for evidence.
+// IsSigned reports whether bytes could be what a signature of evidence covers. They could
+// be the pre-authentication encoding of a DSSE envelope (DSSE protocol.md, "Signature
+// Definition"), or resemble a simple signing payload. A signature over such a file would
+// be one about an image too.
+//
+// start is how the bytes begin: the first seven at least. all is nil where they are too
+// many to be held, and then too many for evidence.
 func IsSigned(start, all []byte) bool {
 	if bytes.HasPrefix(start, []byte("DSSEv1 ")) {
 		return true

@@ -111,9 +111,9 @@ func IsImageType(mediaType string) bool {
 	return strings.HasPrefix(mediaType, "application/vnd.oci.image.") || strings.HasPrefix(mediaType, "application/vnd.docker.")
 }
 
-// KindsOfConfig says what the config of evidence may be that has a media type; 0: evidence
-// has no such config. Older clients give it the media type that is the artifact's now, of
-// which there are many: where that is nothing known, the config must be empty.
+// KindsOfConfig says what the config of evidence with a media type may be; 0: evidence
+// has no such config. Older clients give the config the media type that is now the
+// artifact's. A config of an unknown media type must be empty.
 func KindsOfConfig(mediaType string) kinds.Set {
 	switch {
 	case IsImageConfig(mediaType):

@@ -113,7 +113,7 @@ func (s *Statement) subjects(list strictjson.Value) error {
 		}
 		if name := v.Get("name"); name.Exists() {
 			if subject.Name, ok = name.Str(); !ok {
-				return fmt.Errorf("%w: name of subject %d is no string", ErrMalformed, len(s.Subjects))
+				return fmt.Errorf("%w: name of subject %d is not a string", ErrMalformed, len(s.Subjects))
 			}
 		}
 		subject.Annotations, _ = v.Get("annotations").StrMap()
@@ -122,13 +122,13 @@ func (s *Statement) subjects(list strictjson.Value) error {
 	return nil
 }
 
-// A Digester gives the lower-case hex digest of the artifact under judgement by
-// one algorithm; known is false for an algorithm that it does not compute.
+// A Digester gives the lower-case hex digest of the artifact under judgement by one
+// algorithm. known is false for an algorithm that it does not compute.
 type Digester func(algorithm string) (hex string, known bool, err error)
 
-// Match returns the first subject that is the artifact: of its digests at least
-// one is by a known algorithm, and all that are match exactly (lower-case hex).
-// Without one it returns nil.
+// Match returns the first subject that is the artifact, or nil. At least one of the
+// subject's digests is by a known algorithm. All digests by known algorithms match
+// exactly, in lower-case hex.
 func (s *Statement) Match(digest Digester) (*Subject, error) {
 	for i := range s.Subjects {
 		ok, err := s.Subjects[i].matches(digest)

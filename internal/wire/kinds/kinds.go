@@ -1,8 +1,8 @@
 // Package kinds tells what the content of a piece of evidence is, by the whole of it.
 //
-// It is the positive definition of what may pass through a gate without being judged:
-// content that is of none of these kinds is not evidence, whatever its media type says.
-// It reads in one pass, in memory that does not grow with the content.
+// It is the positive definition of what may pass through a gate without being judged.
+// Content of none of these kinds is not evidence, whatever its media type says. [Of]
+// reads in one pass, in memory that does not grow with the content.
 package kinds
 
 import (
@@ -15,15 +15,15 @@ type Set uint32
 
 // The kinds. All but JOSE, COSE, SPDXText and Text are JSON objects (RFC 8259).
 const (
-	// JSON is any object: documents such as bills of materials and reports have many
-	// shapes and versions, and an object is all that a gate needs of them.
+	// JSON is any object. Bills of materials and reports have many shapes and versions;
+	// an object is all that a gate needs of them.
 	JSON Set = 1 << iota
 	// Empty is the object without members (OCI Image Format Specification v1.1,
 	// manifest.md, "Guidance for an Empty Descriptor").
 	Empty
-	// Inert is the config of an image that names no platform and nothing to run, as
-	// cosign and containers/image put before signatures: it has no member but those of
-	// the OCI specification (config.md).
+	// Inert is the config of an image that names no platform and nothing to run. cosign
+	// and containers/image put one before signatures. It has no member but those of the
+	// OCI specification (config.md).
 	Inert
 	// Bundle is a Sigstore bundle (sigstore_bundle.proto).
 	Bundle

@@ -243,7 +243,7 @@ func FuzzOf(f *testing.F) {
 		}
 		object := set&^(kinds.COSE|kinds.SPDXText|kinds.Text) != 0
 		if object && (set&kinds.JSON == 0 || !json.Valid(content)) {
-			t.Fatalf("%b is no JSON", set)
+			t.Fatalf("%b is not JSON", set)
 		}
 		v, err := strictjson.Parse(content)
 		if err == nil && v.Kind() == strictjson.Object && !object && len(content) < 512 && !bytes.ContainsRune(content, '\\') && v.Len() < 1000 {

@@ -95,12 +95,14 @@ func (w *watched) blocks(p []byte) {
 	}
 }
 
-// isTarHeader recognises a header by its checksum, which tar of all ages has (POSIX.1,
-// ustar): the sum of all bytes, those of the checksum itself counted as blanks. It may be
-// that of signed bytes, as old writers made it. Readers differ in what they pass over
-// before the octal digits, and in the number systems beside: GNU tar, busybox, libarchive,
-// Go, Python and Rust. So the sum counts wherever in the field it begins, in the first
-// block; later ones, which few readers look for, must begin with it, or with blanks.
+// isTarHeader recognises a header by its checksum, which every version of tar writes
+// (POSIX.1, ustar). The checksum is the sum of all bytes, its own counted as blanks. Old
+// writers summed signed bytes.
+//
+// Readers differ in what they skip before the octal digits, and in the number systems
+// that they take beside: GNU tar, busybox, libarchive, Go, Python and Rust. In the first
+// block the sum therefore counts wherever in the field it begins. Few readers look for
+// later blocks, which must begin with the sum or with blanks.
 func isTarHeader(b []byte, first bool) bool {
 	field := string(b[148:156])
 	sum, signed := int64(8*' '), int64(8*' ')

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -80,6 +81,48 @@ func fitOfVersion(have, want v1.Platform) Fit {
 	}
 	return FitLower
 }
+
+// ParsePlatform reads OS/ARCH[/VARIANT], as in linux/arm64, and returns the normal form.
+// The version of the OS may follow its name in brackets, as containerd writes it, or the
+// whole after a colon, as go-containerregistry does: windows(10.0.17763)/amd64.
+func ParsePlatform(text string) (v1.Platform, error) {
+	var p v1.Platform
+	names, version, _ := strings.Cut(text, ":")
+	parts := strings.Split(names, "/")
+	if name, bracketed, found := strings.Cut(parts[0], "("); found && version == "" {
+		if version, found = strings.CutSuffix(bracketed, ")"); !found {
+			return p, fmt.Errorf("platform %.100q: a bracket is not closed", text)
+		}
+		parts[0] = name
+	}
+	if len(parts) < 2 || len(parts) > 3 {
+		return p, fmt.Errorf("platform %.100q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", text)
+	}
+	for _, part := range append(parts, version) {
+		if strings.Trim(part, platformLetters) != "" {
+			return p, fmt.Errorf("platform %.100q: want letters, digits, dots, hyphens and underscores", text)
+		}
+	}
+	if p.OS, p.Architecture, p.OSVersion = parts[0], parts[1], version; len(parts) == 3 {
+		p.Variant = parts[2]
+	}
+	if p.OS == "" || p.Architecture == "" || len(parts) == 3 && p.Variant == "" {
+		return p, fmt.Errorf("platform %.100q: a part is empty", text)
+	}
+	return AskedPlatform(p), nil
+}
+
+// AskedPlatform is the normal form of a platform that is asked for. A variant that is named
+// stays named, also where the normal form leaves it out: arm64/v8 is not any arm64.
+func AskedPlatform(p v1.Platform) v1.Platform {
+	n := NormalPlatform(p)
+	if n.Variant == "" && p.Variant != "" {
+		n.Variant = map[string]string{"amd64": "v1", "arm64": "v8"}[n.Architecture]
+	}
+	return n
+}
+
+const platformLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 // NormalPlatform is a platform by the names that containerd compares
 // (containerd/platforms, Normalize), and 386 for all names of it. An OS that is not

@@ -53,3 +53,22 @@ func TestFitOf_ComparesAsContainerdDoes(t *testing.T) {
 		t.Errorf("no platform: %d", fit)
 	}
 }
+
+func TestParsePlatform_GivesNormalForms(t *testing.T) {
+	for text, want := range map[string]string{
+		"linux/amd64": "linux/amd64", "Linux/X86_64": "linux/amd64", "linux/x86-64": "linux/amd64", "linux/i386": "linux/386", "linux/i686": "linux/386",
+		"linux/arm64": "linux/arm64", "linux/aarch64": "linux/arm64", "linux/arm64/v8": "linux/arm64/v8", "linux/arm64/8": "linux/arm64/v8",
+		"linux/arm": "linux/arm/v7", "linux/armhf": "linux/arm/v7", "linux/armel": "linux/arm/v6", "linux/arm/6": "linux/arm/v6",
+		"macos/arm64": "darwin/arm64", "windows(10.0.17763)/amd64": "windows/amd64:10.0.17763", "windows/amd64:10.0.17763.5329": "windows/amd64:10.0.17763.5329",
+	} {
+		got, err := oci.ParsePlatform(text)
+		if err != nil || got.String() != want {
+			t.Errorf("%s: %s, %v, want %s", text, got.String(), err, want)
+		}
+	}
+	for _, text := range []string{"", "linux", "/amd64", "linux/", "linux//v8", "linux/arm64/", "a/b/c/d", "lin ux/amd64", "windows(10.0/amd64", "linux/amd64\n", "linux/ämd64"} {
+		if got, err := oci.ParsePlatform(text); err == nil {
+			t.Errorf("%q is %s", text, got.String())
+		}
+	}
+}

@@ -115,7 +115,7 @@ func Parse(data []byte) (*Payload, error) {
 	switch optional.Kind() {
 	case strictjson.Object, strictjson.Null, strictjson.Missing:
 	default:
-		return nil, fmt.Errorf("%w: optional is no object", ErrMalformed)
+		return nil, fmt.Errorf("%w: optional is not an object", ErrMalformed)
 	}
 	for k, v := range optional.Members() {
 		if s, ok := v.Str(); ok {

@@ -57,7 +57,7 @@ const (
 	Malformed Kind = iota
 	// Inspections: it has inspections, which would run commands.
 	Inspections
-	// Unsupported: it uses what is not judged, or is not sound in itself.
+	// Unsupported: the layout uses what is not judged, or contradicts itself.
 	Unsupported
 )
 
@@ -183,7 +183,7 @@ func keyOf(k in_toto.Key) (*sigkey.Key, error) {
 	if k.KeyType == "ed25519" {
 		raw, err := hex.DecodeString(k.KeyVal.Public)
 		if err != nil {
-			return nil, errors.New("its public part is no hex")
+			return nil, errors.New("its public part is not hex")
 		}
 		return sigkey.New(ed25519.PublicKey(raw))
 	}
@@ -267,9 +267,9 @@ func toRules(wire [][]string) ([]Rule, error) {
 	return rules, nil
 }
 
-// checkOrigins refuses a MATCH that says nothing: with a step that there is not,
-// which would match nothing, or with the very list that it is applied to, which
-// would match everything. The typing error would not be noticed.
+// checkOrigins refuses a MATCH that means nothing. A MATCH with a step that does not
+// exist would match nothing; one with the list that it is applied to would match
+// everything. The author would not notice the typing error.
 func (l *Layout) checkOrigins() *Refusal {
 	for _, s := range l.Steps {
 		for _, r := range slices.Concat(s.Materials, s.Products) {

@@ -27,9 +27,11 @@ type Rule struct {
 	Step     string
 }
 
-// ParseRule refuses what in-toto-golang would panic on, print a warning about or
-// pass over: empty rules, malformed patterns, a MATCH with something that is
-// neither materials nor products.
+// ParseRule refuses what in-toto-golang would panic on, warn about or pass over:
+//
+//   - empty rules
+//   - malformed patterns
+//   - a MATCH with something other than materials or products
 func ParseRule(rule []string) (Rule, error) {
 	if len(rule) == 0 {
 		return Rule{}, errors.New("it is empty")
@@ -83,7 +85,7 @@ const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 func checkPattern(pattern string) error {
 	switch {
 	case len(pattern) > MaxPathBytes || !fs.ValidPath(pattern) || pattern == ".":
-		return errors.New("its pattern is no relative path without empty parts, \".\" and \"..\"")
+		return errors.New("its pattern is not a relative path without empty parts, \".\" and \"..\"")
 	case strings.Contains(pattern, `\`) || HasControl(pattern):
 		return errors.New("its pattern holds a backslash or a control character")
 	case holdsParameter(pattern):
@@ -129,14 +131,14 @@ func skipSet(rest []rune) ([]rune, bool) {
 // text is a rule for an error.
 func text(words []string) string { return fmt.Sprintf("%.200q", strings.Join(words, " ")) }
 
-// CheckPath refuses every spelling of a path but one. in-toto-golang cleans paths
-// while it compares them: "./a" and "a" of one link would overwrite each other.
+// CheckPath refuses every spelling of a path but one. in-toto-golang cleans paths before
+// it compares them: the entries "./a" and "a" of one link would overwrite each other.
 func CheckPath(path string) error {
 	switch {
 	case len(path) > MaxPathBytes:
 		return fmt.Errorf("the path %s is too long", Printable(path))
 	case !fs.ValidPath(path) || path == ".":
-		return fmt.Errorf("%s is no relative path without empty parts, \".\" and \"..\"", Printable(path))
+		return fmt.Errorf("%s is not a relative path without empty parts, \".\" and \"..\"", Printable(path))
 	case strings.Contains(path, `\`) || HasControl(path):
 		return fmt.Errorf("the path %s holds a backslash or a control character", Printable(path))
 	}
