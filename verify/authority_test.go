@@ -475,7 +475,7 @@ func TestLinksCountUnderACertificateAsUnderAKey(t *testing.T) {
 
 func TestALayoutThatIdentitiesWouldHaveToOwnIsRefused(t *testing.T) {
 	for _, role := range []string{"release", "pair"} {
-		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "owners") {
+		if _, _, err := layoutOf(t, newWorld(t), newHouseCA(t), role); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "cannot own a layout") {
 			t.Errorf("%s: %v", role, err)
 		}
 	}

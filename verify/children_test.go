@@ -205,7 +205,7 @@ func TestAttack_P23_IndexesThatNestTooDeepAreUndecided(t *testing.T) {
 	w.sign(w.image, sign.ImageOptions{}, w.trusted)
 	var undecided *verify.UndecidedError
 	res, err := w.denying("", children...).Image(t.Context(), w.store, w.image)
-	if res != nil || !errors.As(err, &undecided) || !strings.Contains(err.Error(), "nest deeper") {
+	if res != nil || !errors.As(err, &undecided) || !strings.Contains(err.Error(), "nests more than 4 levels") {
 		t.Errorf("%v, %v; want *UndecidedError", res, err)
 	}
 }

@@ -78,7 +78,11 @@ func TestEachRequirementThatIsBrokenIsTheOneThatIsTold(t *testing.T) {
 			all = append(all, broken{i + 1, "stale", verify.ReasonStale}, broken{i + 1, "from the future", verify.ReasonFuture})
 		}
 		if s.uri != "https://example.com/own" { // whose form is unknown
-			all = append(all, broken{i + 1, "malformed", verify.ReasonPredicate})
+			malformed := verify.ReasonPredicate
+			if s.uri == predicate.TypeCosignVuln { // it holds no report, which is told
+				malformed = verify.ReasonUnreadScan
+			}
+			all = append(all, broken{i + 1, "malformed", malformed})
 		}
 	}
 	for _, b := range all {

@@ -53,7 +53,7 @@ func (f *following) Verifier(ctx context.Context) (*Verifier, error) {
 
 // FileSourceOptions configure a FileSource. The zero value is usable.
 type FileSourceOptions struct {
-	// Options are those of the Verifiers.
+	// Options are those of the Verifiers. Zero: the defaults.
 	Options Options
 	// Interval is the least time between two checks of the files. Zero: two seconds.
 	Interval time.Duration

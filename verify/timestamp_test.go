@@ -150,7 +150,7 @@ func TestTimestampsOfAPolicyAreChecked(t *testing.T) {
 		says   string
 	}{
 		"not linked":       {stampPolicy, nil, "not linked"},
-		"no clocks":        {stampPolicy, map[string]policy.Authority{"house": newHouseCA(t)}, "nobody who vouches for times"},
+		"no clocks":        {stampPolicy, map[string]policy.Authority{"house": newHouseCA(t)}, "does not say when signatures existed"},
 		"wrong settings":   {strings.Replace(stampPolicy, "{authority: house}", "{authority: house, settings: {x: 1}}", 1), map[string]policy.Authority{"house": newNotary(t)}, "no settings"},
 		"twice":            {strings.Replace(stampPolicy, "roles:", "  again: {authority: house}\nroles:", 1), map[string]policy.Authority{"house": newNotary(t)}, "same as again"},
 		"without a clock":  {strings.Replace(stampPolicy, "timestamps:\n  notary: {authority: house}\n", "", 1), nil, "needs timestamps"},

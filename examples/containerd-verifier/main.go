@@ -29,6 +29,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -164,7 +165,8 @@ func checkDescriptor(stdin io.Reader, digest string) error {
 	return nil
 }
 
-// parsePlatform reads -platform. Empty: this machine's platform.
+// parsePlatform reads -platform. Empty: this machine's platform. linux/arm is that of
+// machines of several variants, and which this one has is not known.
 func parsePlatform(text string) (v1.Platform, error) {
 	if text == "" {
 		return v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}, nil
@@ -172,6 +174,9 @@ func parsePlatform(text string) (v1.Platform, error) {
 	p, err := registry.ParsePlatform(text)
 	if err != nil {
 		return v1.Platform{}, fmt.Errorf("-platform: %w", err)
+	}
+	if p.Architecture == "arm" && strings.Count(text, "/") == 1 {
+		p.Variant = ""
 	}
 	return p, nil
 }

@@ -577,7 +577,8 @@ func TestAttack_S3_ErrorsHoldNoPartOfAKey(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	_, private, public := pair(f)
-	for _, text := range []string{private, public, strings.ReplaceAll(public, "\n", `\n`), secp256k1Private, "\x30\x03\x02\x01\x03", "-----BEGIN PUBLIC KEY-----"} {
+	f.Add([]byte(private))
+	for _, text := range []string{public, strings.ReplaceAll(public, "\n", `\n`), secp256k1Private, "\x30\x03\x02\x01\x03", "-----BEGIN PUBLIC KEY-----"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

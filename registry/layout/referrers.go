@@ -39,8 +39,10 @@ func (l *Layout) Referrers(ctx context.Context, subject name.Digest) iter.Seq2[v
 		}
 		more, err := l.listed(ctx, x, h, once)
 		if more {
-			for _, e := range x.entries {
-				seen[e.desc.Digest] = true // what the layout itself says of it counts
+			for _, e := range x.entries { // what the layout itself says of a referrer counts
+				if of, err := l.blobs.subjectOf(e.desc.Digest); err != nil || of == h {
+					seen[e.desc.Digest] = true
+				}
 			}
 			var unread error
 			more, unread = l.fallback(x, h, once)

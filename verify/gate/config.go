@@ -41,7 +41,8 @@ type Config struct {
 	// of an upstream; the only upstream.
 	Select func(Target) (registry, repository string, err error)
 	// Client configures the clients that read from upstreams, one for each: keychain,
-	// roots, timeouts. Client.Transport is also the base of NewTransport.
+	// roots, timeouts. Client.Transport is also the base of NewTransport. Zero: the defaults
+	// of remote.Options.
 	Client remote.Options
 	// Credentials say whose credentials upstreams get. Empty: Operator. Empty for
 	// NewTransport, which uses those of each request.

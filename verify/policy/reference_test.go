@@ -90,6 +90,7 @@ var referenceExamples = map[string]string{
 	"Policy.denyDigests": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"Policy.clockSkew":   "clockSkew: 1m",
 	"Policy.files":       "files: {by: release}",
+	"Policy.limits":      "limits: {maxPayloadBytes: 67108864}",
 	"Policy.rules":       "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -113,12 +114,13 @@ var referenceExamples = map[string]string{
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 
-	"Rule.images":         "- images: [registry.example/team/**, registry.example/base/*]\n  require:\n    - signature: {by: release}",
-	"Rule.deny":           "- images: [registry.example/legacy]\n  deny: true\n  reason: retired; use registry.example/app",
-	"Rule.reason":         "- images: [registry.example/legacy]\n  deny: true\n  reason: retired; use registry.example/app",
-	"Rule.mode":           "- images: [registry.example/incoming/**]\n  mode: warn\n  require:\n    - signature: {by: release}",
-	"Rule.separateDuties": "- images: [registry.example/team/**]\n  separateDuties: true\n  require:\n    - signature: {by: release}\n    - attestation: {type: spdx, by: builder}",
-	"Rule.require":        "- images: [registry.example/team/**]\n  require:\n    - signature: {by: release}\n    - config: {nonRoot: true}",
+	"Rule.images":             "- images: [registry.example/team/**, registry.example/base/*]\n  require:\n    - signature: {by: release}",
+	"Rule.evidenceRepository": "- images: [registry.example/team/**]\n  evidenceRepository: registry.example/signatures\n  require:\n    - signature: {by: release}",
+	"Rule.deny":               "- images: [registry.example/legacy]\n  deny: true\n  reason: retired; use registry.example/app",
+	"Rule.reason":             "- images: [registry.example/legacy]\n  deny: true\n  reason: retired; use registry.example/app",
+	"Rule.mode":               "- images: [registry.example/incoming/**]\n  mode: warn\n  require:\n    - signature: {by: release}",
+	"Rule.separateDuties":     "- images: [registry.example/team/**]\n  separateDuties: true\n  require:\n    - signature: {by: release}\n    - attestation: {type: spdx, by: builder}",
+	"Rule.require":            "- images: [registry.example/team/**]\n  require:\n    - signature: {by: release}\n    - config: {nonRoot: true}",
 
 	"Requirement.signature":   "- signature: {by: release}",
 	"Requirement.attestation": "- attestation: {type: spdx, by: builder}",

@@ -231,7 +231,7 @@ func (a *app) printAttested(all []attestedImage) error {
 		for _, x := range image.Attestations {
 			if x.Size > verifiersLimit {
 				a.console.say("hallmark: warning: the attestation has %s, and verifiers read %s by default", size(x.Size), size(verifiersLimit))
-				a.console.say("hint: %s", limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
+				a.console.hint(limitAdvice("hallmark verify", &registry.ReachedLimit{Name: "MaxPayloadBytes", Value: verifiersLimit, Needed: x.Size}))
 			}
 		}
 	}

@@ -140,7 +140,7 @@ func TestDownloadTellsWhatItLeavesOut(t *testing.T) {
 	other := writeFile(t, filepath.Join(t.TempDir(), "sbom.json"), []byte(strings.Replace(sbomText, "left-pad", "right-pad", 1)))
 	newCLI(t).must("attest", "--key", k.private, "--type", "cyclonedx", "--predicate", other, x.tag("v1"))
 	newCLI(t).run("download", "sbom", x.tag("v1")).exits(exitUndecided).says("2 different bills of materials")
-	newCLI(t).run("download").exits(exitUndecided).says("download what?")
+	newCLI(t).run("download").exits(exitUndecided).says("a subcommand is missing")
 	newCLI(t).run("download", "sbom", "--type", "pdf", x.tag("v1")).exits(exitUndecided).says("--type")
 	newCLI(t).run("download", "attestation", "--type", "nonsense", x.tag("v1")).exits(exitUndecided).says("--type")
 	x.reg.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Status(500)})

@@ -84,7 +84,7 @@ func TestBinary(t *testing.T) {
 		must(t, cmd.Process.Signal(os.Interrupt))
 		_ = cmd.Wait() // the exit code is what counts
 		outcome{t, cmd.Args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}.
-			exits(exitUndecided).prints("undecided", "it was interrupted")
+			exits(exitUndecided).prints("undecided", "interrupted")
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("it took %v to stop", took)
 		}

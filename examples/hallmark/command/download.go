@@ -111,7 +111,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 		case err != nil:
 			a.console.say("hallmark: left out: %v", err)
 			if advice := limitAdvice("the same command", registry.LimitOf(err)); advice != "" {
-				a.console.say("hint: %s", advice)
+				a.console.hint(advice)
 			}
 			complete = complete && !incomplete(err)
 		}

@@ -62,7 +62,7 @@ func TestCopyGoesOnWhereItStoppedAndCountsWhatItDid(t *testing.T) {
 	bare := layoutTarget(t)
 	c.must("copy", "--no-evidence", from.tag("v1"), bare.tag("v1"))
 	c.must("verify", "--key", k.public, to.tag("v1"))
-	c.run("verify", "--key", k.public, bare.tag("v1")).exits(exitDenied).prints("copy its signatures too")
+	c.run("verify", "--key", k.public, bare.tag("v1")).exits(exitDenied).prints("copy it with its signatures")
 }
 
 func TestFilesAreSignedAndVerified(t *testing.T) {

@@ -49,7 +49,7 @@ JSON is one object:
   evidence (kind, format, place, manifest, artifactType, mediaType,
     signer (keyId, hint, identities, issuer, certificate), predicateType,
     predicate (name, value), subjects, subjectMatches, repository, annotations,
-    created, verifiedBy (id, name; never seenAt), error)
+    created, verifiedBy (id, name; never seenAt or claims), error)
 
 Print its schema with 'hallmark policy schema --of result'.`,
 		Example: `  hallmark inspect registry.example/team/app:v1

@@ -210,7 +210,7 @@ func reportUnclearFields(t *testing.T, s source, x *ast.TypeSpec) {
 }
 
 // zeroWords are how a field says what happens where it is left out.
-var zeroWords = []string{"zero", "empty", "nil", "none", "false", "default", "required", "at least one"}
+var zeroWords = []string{"absent:", "zero", "empty", "nil", "none", "false", "default", "required", "at least one"}
 
 func isOptions(name string) bool {
 	for _, suffix := range []string{"Options", "Limits", "Config", "Policy"} {
