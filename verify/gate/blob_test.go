@@ -2,7 +2,9 @@ package gate_test
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,7 +14,9 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
+	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
 
 // withoutFiles is a scene whose gate can make no temporary file any more once it has
@@ -162,5 +166,35 @@ func TestARefusalOfABlobDoesNotSayThatItIsTheBlob(t *testing.T) {
 	r := s.get("/v2/team/app/blobs/sha256:" + strings.Repeat("0", 64))
 	if r.status != http.StatusNotFound || r.header.Get("Docker-Content-Digest") != "" {
 		t.Errorf("%d %v", r.status, r.header)
+	}
+}
+
+// A manifest may name blobs by SHA-512. Its bytes are hashed as others are, with a store
+// and without.
+func TestBlobsMayHaveSHA512Digests(t *testing.T) {
+	for label, dir := range map[string]string{"no store": "", "store": t.TempDir()} {
+		s := newScene(t, registrytest.Options{}, func(c *gate.Config) {
+			if dir != "" {
+				c.Store = openStore(t, dir, store.Options{})
+			}
+		}, verify.Options{DeniedTTL: time.Nanosecond})
+		layer := []byte("a layer")
+		digest := fmt.Sprintf("sha512:%x", sha512.Sum512(layer))
+		s.hosted.PutBlobAs("team/app", digest, layer)
+		config := s.hosted.PutBlob("team/app", []byte("{}"))
+		image := s.hosted.Put("team/app", "sha512", "application/vnd.oci.image.manifest.v1+json", fmt.Appendf(nil,
+			`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":%q},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":%d,"digest":%q}]}`,
+			config, len(layer), digest))
+		s.denied("/v2/team/app/manifests/"+image, "no-signature")
+		if got := s.get("/v2/team/app/blobs/" + digest); got.status != http.StatusForbidden {
+			t.Errorf("%s: not judged: %d", label, got.status)
+		}
+		s.sign(s.signed.Context().Digest(image))
+		s.passes(image)
+		for range 2 {
+			if got := s.get("/v2/team/app/blobs/" + digest); got.status != http.StatusOK || string(got.body) != string(layer) {
+				t.Errorf("%s: %d %q", label, got.status, got.body)
+			}
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +113,7 @@ func (d *downloads) join(ctx context.Context, p pull, key downloadKey, evidence 
 		fair.Join(l.ctx, ctx) // who waits must not wait in another one's queue
 		return l, nil
 	}
-	file, stays, err := d.file(key.size, evidence)
+	file, stays, err := d.file(key, evidence)
 	if err != nil {
 		return nil, errors.Join(errSpool, err)
 	}
@@ -135,9 +136,10 @@ func (d *downloads) forget(l *download) {
 	}
 }
 
-// file makes the file: in the store, where it can stay there.
-func (d *downloads) file(size int64, evidence bool) (file *os.File, stays bool, err error) {
-	if s := d.store; s != nil && s.Fits(max(size, 0), partOf(evidence)) {
+// file makes the file: in the store, where it can stay there. The store knows content by
+// SHA-256 alone.
+func (d *downloads) file(key downloadKey, evidence bool) (file *os.File, stays bool, err error) {
+	if s := d.store; s != nil && strings.HasPrefix(key.digest, "sha256:") && s.Fits(max(key.size, 0), partOf(evidence)) {
 		file, err = s.Create()
 		return file, true, err
 	}

@@ -94,8 +94,9 @@ func isItself(d v1.Descriptor) bool {
 	if len(d.Data) == 0 {
 		return true
 	}
-	sum := sha256.Sum256(d.Data)
-	return int64(len(d.Data)) == d.Size && hexOf(sum[:]) == d.Digest.Hex
+	sum, want := hashOf(d.Digest.String())
+	sum.Write(d.Data)
+	return int64(len(d.Data)) == d.Size && hexOf(sum.Sum(nil)) == want
 }
 
 func is(content []byte, may kinds.Set) bool {

@@ -2,10 +2,8 @@ package gate
 
 import (
 	"context"
-	"crypto/sha256"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/lru"
@@ -37,14 +35,14 @@ func (f *forms) of(ctx context.Context, digest string, content *io.SectionReader
 		return known, nil
 	}
 	return f.looking.Do(ctx, digest, func(ctx context.Context) (form, error) {
-		sum := sha256.New()
+		sum, want := hashOf(digest)
 		turns := &inTurns{ctx: ctx, r: io.TeeReader(content, sum)}
 		defer turns.end()
 		what, err := kinds.Of(turns)
 		if err != nil {
 			return form{}, err
 		}
-		if hexOf(sum.Sum(nil)) != strings.TrimPrefix(digest, "sha256:") {
+		if hexOf(sum.Sum(nil)) != want {
 			return form{}, &registry.Error{Op: "read blob", Ref: digest, Kind: registry.ErrDigestMismatch}
 		}
 		seen := form{what, content.Size()}

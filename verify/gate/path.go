@@ -104,8 +104,10 @@ func (l location) check() *refusal {
 		return refuse(http.StatusBadRequest, codeName, "the repository's name is malformed")
 	case l.at == atTags:
 		return nil
-	case strings.Contains(l.ref, ":"):
+	case strings.Contains(l.ref, ":") && l.at == atManifest:
 		return checkDigest(l.ref)
+	case strings.Contains(l.ref, ":"):
+		return checkBlobDigest(l.ref)
 	case l.at != atManifest:
 		return refuse(http.StatusBadRequest, codeDigest, "want a digest, as in sha256:…")
 	case !tagSyntax(l.ref):
@@ -123,6 +125,14 @@ func checkDigest(d string) *refusal {
 		return refuse(http.StatusBadRequest, codeDigest, "only sha256 digests are supported")
 	}
 	return refuse(http.StatusBadRequest, codeDigest, "the digest is malformed; want sha256: and 64 lower-case hex digits")
+}
+
+// checkBlobDigest also takes SHA-512: a manifest may name blobs by it.
+func checkBlobDigest(d string) *refusal {
+	if hex, found := strings.CutPrefix(d, "sha512:"); found && isHex(hex) && len(hex) == 128 {
+		return nil
+	}
+	return checkDigest(d)
 }
 
 func isHex(s string) bool {

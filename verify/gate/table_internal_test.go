@@ -33,7 +33,7 @@ func TestAttack_P1_WhatPathsMean(t *testing.T) {
 	for _, path := range []string{
 		"/v2/a/tags/other", "/v2/a/other/list", "/v2/a/blobs/uploads", "/v2/a/uploads/list", "/v2/manifests/v1", "/v2/A/manifests/v1", "/v2/a/B/manifests/v1", "/v2/Host:x/a/manifests/v1",
 		"/v2/Host:5000/A/manifests/v1", "/v2/a b/manifests/v1", "/v2/" + long + "/manifests/v1", "/v2/a/manifests/-v1", "/v2/a/blobs/v1", "/v2/a/blobs/sha256:" + hex[1:], "/v2/a/blobs/sha256:" + hex + "0",
-		"/v2/a/blobs/sha256:" + strings.ToUpper(hex), "/v2/a/blobs/sha256:g" + hex[1:], "/v2/a/blobs/sha256:/" + hex[1:], "/v2/a/blobs/sha256::" + hex[1:], "/v2/a/blobs/sha256:`" + hex[1:], "/v2/a/blobs/sha512:" + hex + hex, "/v2/a/blobs/x:y",
+		"/v2/a/blobs/sha256:" + strings.ToUpper(hex), "/v2/a/blobs/sha256:g" + hex[1:], "/v2/a/blobs/sha256:/" + hex[1:], "/v2/a/blobs/sha256::" + hex[1:], "/v2/a/blobs/sha256:`" + hex[1:], "/v2/a/blobs/sha512:" + hex + hex[1:], "/v2/a/blobs/sha384:" + hex + hex[:32], "/v2/a/manifests/sha512:" + hex + hex, "/v2/a/blobs/x:y",
 	} {
 		if l, refused := locate(&url.URL{Path: path}); refused == nil {
 			t.Errorf("%s was read as %+v", path, l)

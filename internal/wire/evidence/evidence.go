@@ -1,5 +1,5 @@
 // Package evidence opens, describes and writes what is attached to an image, in every
-// format: what is signed, by whom it may be, and, once a signature has been checked,
+// format. It tells what is signed, by whom it may be, and, once a signature was checked,
 // what it says.
 //
 // [Open] reads a layer and judges nothing. A caller takes the [Opened], checks its
