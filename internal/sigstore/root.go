@@ -114,8 +114,7 @@ func isWhole(line []byte) bool {
 // SHA256 is the digest of the text that the root was read from.
 func (r *Root) SHA256() [sha256.Size]byte { return r.sum }
 
-// Logs, CTLogs, Authorities and TimestampAuthorities count what the root holds, each key
-// once.
+// Logs counts the transparency logs, each key once.
 func (r *Root) Logs() int { return len(r.logs) }
 
 // CTLogs counts the logs of certificates.

@@ -15,7 +15,6 @@ import (
 var (
 	oidSAN              = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidExtendedKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidCodeSigning      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 3}
 	oidTimeStamping     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 	oidSCTs             = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
 	oidUsername         = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 7}
