@@ -37,7 +37,7 @@ func failingAt(step string, inner registry.Store, image name.Digest) registry.St
 			case step == "the tag cannot be asked for" && isTag(ref):
 				return v1.Descriptor{}, down
 			case step == "the tag leads elsewhere" && isTag(ref) && err == nil:
-				d.Digest.Hex = "00" + d.Digest.Hex[2:]
+				d.Digest.Hex = d.Digest.Hex[32:] + d.Digest.Hex[:32]
 			}
 			return d, err
 		},
