@@ -35,7 +35,13 @@ func confirm(ctx context.Context, r Reader, subject name.Digest, item Item, at n
 		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
-		if again != nil && errors.Is(err, errNotListed) {
+		if again == nil {
+			continue
+		}
+		if errors.Is(err, ErrNotFound) { // of several checks, the first that failed
+			_, err = confirmReferrer(ctx, r, subject, at)
+		}
+		if errors.Is(err, errNotListed) {
 			if err := again(ctx); err != nil {
 				return err
 			}
