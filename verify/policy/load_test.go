@@ -93,6 +93,7 @@ func TestAttack_T1_SettingsThatSayNothingOrCannotBeMetAreRefused(t *testing.T) {
 	for label, c := range map[string]struct{ require, more, says string }{
 		"any ref, or none":                {require: provenance(", ref: []"), says: "ref"},
 		"any source, or none":             {require: provenance(", source: []"), says: "source"},
+		"an empty build type":             {require: provenance(`, buildType: [""]`), says: "buildType"},
 		"no parameters":                   {require: provenance(", parameters: {}"), says: "parameters"},
 		"any base, or none":               {require: "config: {nonRoot: true, baseImages: []}", says: "baseImages"},
 		"any platform, or none":           {require: "config: {nonRoot: true, platforms: []}", says: "platforms"},

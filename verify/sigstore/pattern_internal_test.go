@@ -35,6 +35,12 @@ func TestPatternsStandForWholeSegments(t *testing.T) {
 	}
 }
 
+func TestParsePattern_RefusesMoreThanOneAt(t *testing.T) {
+	if _, err := parsePattern("a@b@c"); err == nil {
+		t.Error("a pattern with two @ is read")
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	f.Add("https://github.com/acme/**@refs/tags/*", "https://github.com/acme/app/x.yml@refs/tags/v1")
 	f.Fuzz(func(t *testing.T, text, subject string) {

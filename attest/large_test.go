@@ -1,0 +1,56 @@
+package attest_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
+)
+
+// A claim that is held and one that is read in parts say and write the same.
+func TestClaims_LargeOnesAreReadInParts(t *testing.T) {
+	store, subject := pushed(t)
+	by := newSigner(t)
+	text := big(1 << 20)
+	if _, err := attest.Image(t.Context(), store, subject, rawText{testType, text}, attest.Options{}, by); err != nil {
+		t.Fatal(err)
+	}
+	key, err := policy.NewPublicKey(by.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := policy.NewPublicKey(newSigner(t).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for above, held := range map[int64]bool{0: true, 1000: false} {
+		n := 0
+		for claim, err := range attest.Claims(t.Context(), store, subject, registry.Limits{OpenAbove: above}) {
+			n++
+			if err != nil || !claim.Names || claim.Signatures != 1 || claim.Statement.PredicateType != testType || (claim.Item.Payload != nil) != held {
+				t.Fatalf("above %d: %+v, %v", above, claim.Statement, err)
+			}
+			var predicate, envelope bytes.Buffer
+			if err := claim.WritePredicate(&predicate); err != nil || predicate.String() != text {
+				t.Errorf("above %d: %d bytes of predicate, %v", above, predicate.Len(), err)
+			}
+			if err := claim.WriteEnvelope(&envelope); err != nil || !bytes.Contains(envelope.Bytes(), []byte(`"payloadType"`)) {
+				t.Errorf("above %d: %d bytes of envelope, %v", above, envelope.Len(), err)
+			}
+			for k, want := range map[policy.PublicKey]bool{key: true, stranger: false} {
+				if made, err := verify.SignedBy(t.Context(), claim.Item, k); made != want || err != nil {
+					t.Errorf("above %d: signed: %t, %v; want %t", above, made, err, want)
+				}
+			}
+			if d := registry.Describe(claim.Item, registry.Manifest{}); (d.PredicateType == testType) != held {
+				t.Errorf("above %d: described as %+v", above, d)
+			}
+		}
+		if n != 1 {
+			t.Errorf("above %d: %d claims", above, n)
+		}
+	}
+}
