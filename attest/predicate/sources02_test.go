@@ -15,7 +15,7 @@ func TestProvenance02_SourcesOfBuildKit(t *testing.T) {
 	} {
 		p := predicate.Provenance02{
 			BuildType:  "https://mobyproject.org/buildkit@v1",
-			Invocation: &predicate.Invocation02{ConfigSource: &predicate.ConfigSource02{URI: uri}},
+			Invocation: &predicate.Invocation02{ConfigSource: &predicate.ConfigSource02{URI: uri, Digest: map[string]string{"sha1": "0123456789abcdef0123456789abcdef01234567"}}},
 		}
 		if got := p.Sources(); len(got) != want {
 			t.Errorf("%s: %+v, want %d", uri, got, want)

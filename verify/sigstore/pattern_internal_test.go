@@ -36,7 +36,7 @@ func TestPatternsStandForWholeSegments(t *testing.T) {
 }
 
 func TestParsePattern_RefusesMoreThanOneAt(t *testing.T) {
-	if _, err := parsePattern("a@b@c"); err == nil {
+	if _, err := parsePattern("*@b@c"); err == nil {
 		t.Error("a pattern with two @ is read")
 	}
 }
