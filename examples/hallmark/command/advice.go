@@ -44,7 +44,7 @@ var errorAdvice = []struct {
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "rely on nothing that was written; run the same command again, which keeps what is there"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
-	{policy.ErrInvalid, "mend the policy and check it: hallmark policy check FILE"},
+	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; the types are listed by: hallmark attest --help"},
 	{scan.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
@@ -76,7 +76,7 @@ var errorAdvice = []struct {
 	{errNotRegular, onlyRegular},
 	{fs.ErrInvalid, onlyRegular},
 	{fs.ErrExist, "nothing is overwritten: choose another name, or move the file away"},
-	{fs.ErrNotExist, "check the path; to make a key pair: hallmark keygen"},
+	{fs.ErrNotExist, "check the path; for a key that does not exist yet: hallmark keygen"},
 	{fs.ErrPermission, "check who may read and write the file"},
 	{sign.ErrKey, "make a pair of keys with: hallmark keygen"},
 }

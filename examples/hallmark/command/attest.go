@@ -98,7 +98,7 @@ JSON is one list with an object for each IMAGE: image, digest, predicateType,
 attestations (keyId, format, evidence, size), superseded (keyId, format,
 evidence, removed, reason).`,
 		Example: `  hallmark attest --key builder.key --type spdx --predicate sbom.spdx.json registry.example/team/app:v1
-  hallmark scan-report -o json trivy.json | hallmark attest --key scanner.key --type vuln --predicate - registry.example/team/app:v1`,
+  hallmark scan-report -o json --predicate vulns trivy.json | hallmark attest --key scanner.key --type vulns --predicate - registry.example/team/app:v1`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.readPredicate(kind, path)

@@ -38,7 +38,7 @@ them with flags.
 
 JSON is the predicate: one object.`,
 		Example: `  hallmark scan-report trivy.json
-  hallmark scan-report -o json trivy.json | hallmark attest --key scanner.key --type vuln --predicate - registry.example/team/app:v1`,
+  hallmark scan-report -o json --predicate vulns trivy.json | hallmark attest --key scanner.key --type vulns --predicate - registry.example/team/app:v1`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return a.scanReport(f, args[0]) },
 	}

@@ -101,13 +101,14 @@ func readmeJudge(ctx context.Context, client registry.Store, tag name.Tag) (*ver
 		if err != nil {
 			return err
 		}
-		result, err := judge.Image(ctx, client, tag)
-		// end
-		if err == nil {
-			fmt.Println("met", len(result.Requirements), "requirement")
+		judged, err := judge.Image(ctx, client, tag)
+		if err != nil {
+			return err
 		}
+		// end
+		fmt.Println("met", len(judged.Requirements), "requirement")
 		read = policies
-		return err
+		return nil
 	}()
 	return read, err
 }
