@@ -2,6 +2,7 @@ package attest_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/hallmark-oci/hallmark/attest"
@@ -51,6 +52,20 @@ func TestClaims_LargeOnesAreReadInParts(t *testing.T) {
 		}
 		if n != 1 {
 			t.Errorf("above %d: %d claims", above, n)
+		}
+	}
+}
+
+func TestClaims_LargeGarbageIsMalformed(t *testing.T) {
+	store, subject := pushed(t)
+	item := registry.Item{Format: registry.FormatBundle, Payload: []byte(big(10_000))}
+	item.Layer.MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	if _, err := registry.Attach(t.Context(), store, subject, item); err != nil {
+		t.Fatal(err)
+	}
+	for claim, err := range attest.Claims(t.Context(), store, subject, registry.Limits{OpenAbove: 1000}) {
+		if !errors.Is(err, attest.ErrStatement) {
+			t.Errorf("%+v, %v", claim, err)
 		}
 	}
 }

@@ -2,12 +2,16 @@ package gate
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
@@ -157,4 +161,17 @@ func (d descriptor) String() string {
 func inlined(mediaType, content string) descriptor {
 	sum := sha256.Sum256([]byte(content))
 	return descriptor{mediaType, len(content), `@,"digest":"sha256:` + hex.EncodeToString(sum[:]) + `","data":"` + base64.StdEncoding.EncodeToString([]byte(content)) + `"`}
+}
+
+func TestInlineContentIsItselfByEitherHash(t *testing.T) {
+	data := []byte("content")
+	for digest, want := range map[string]bool{
+		fmt.Sprintf("%x", sha512.Sum512(data)):            true,
+		fmt.Sprintf("%x", sha512.Sum512([]byte("other"))): false,
+	} {
+		d := v1.Descriptor{Data: data, Size: int64(len(data)), Digest: v1.Hash{Algorithm: "sha512", Hex: digest}}
+		if got := isItself(d); got != want {
+			t.Errorf("%s: %t", digest, got)
+		}
+	}
 }

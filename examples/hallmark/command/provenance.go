@@ -112,6 +112,11 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 	case len(images) == 0 && len(f.keys) > 0:
 		return usageError("no IMAGE to attest with --key")
 	}
+	for _, key := range f.keys { // COMMAND may push: a key that is not there must show before
+		if _, err := os.Stat(key); err != nil {
+			return fmt.Errorf("private key: %w", err)
+		}
+	}
 	p, err := a.makeProvenance(ctx, f, command)
 	if err != nil {
 		return err
