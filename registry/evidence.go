@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -420,7 +419,7 @@ func opening(g *gatherer, layer v1.Descriptor) func() (io.ReadCloser, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &verifiedReader{ReadCloser: body, ref: ref, want: layer, sum: sha256.New()}, nil
+		return &verifiedReader{ReadCloser: body, ref: ref, want: layer, sum: oci.Hasher(layer.Digest)}, nil
 	}
 }
 

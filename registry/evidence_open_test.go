@@ -2,11 +2,14 @@ package registry_test
 
 import (
 	"context"
+	"crypto/sha512"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -43,6 +46,38 @@ func TestAttack_E18_LargePayloadsThatChangeAreNotReadToTheEnd(t *testing.T) {
 		}
 		if n != 1 {
 			t.Errorf("%d items", n)
+		}
+	}
+}
+
+// An attacker or another client may name a payload by SHA-512: it is read as others are.
+func TestEvidence_OpensPayloadsNamedBySHA512(t *testing.T) {
+	h := host(t, registrytest.Options{}, remote.Options{})
+	payload := strings.Repeat("payload", registry.MaxInlineBytes)
+	layer := h.planted(bundleType, "x")
+	layer.Size, layer.Data = int64(len(payload)), nil
+	layer.Digest = v1.Hash{Algorithm: "sha512", Hex: fmt.Sprintf("%x", sha512.Sum512([]byte(payload)))}
+	h.PutBlobAs("team/app", layer.Digest.String(), []byte(payload))
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.ReplaceReferrers(h.manifestWith(t, imageHash(h), layer))})
+	for _, above := range []int64{0, 1000} {
+		n := 0
+		for item, err := range registry.Evidence(t.Context(), h.client, h.image, registry.Limits{OpenAbove: above}, registry.PlaceReferrers) {
+			must(t, err)
+			n++
+			got := item.Payload
+			if item.Open != nil && got == nil {
+				body, err := item.Open()
+				must(t, err)
+				got, err = io.ReadAll(body)
+				must(t, err)
+				must(t, body.Close())
+			}
+			if string(got) != payload {
+				t.Errorf("above %d: %d bytes", above, len(got))
+			}
+		}
+		if n != 1 {
+			t.Errorf("above %d: %d items", above, n)
 		}
 	}
 }

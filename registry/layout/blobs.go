@@ -31,15 +31,6 @@ type blobs struct {
 
 func blobPath(h v1.Hash) string { return allBlobsDir + "/" + h.Algorithm + "/" + h.Hex }
 
-// hasher computes digests of an algorithm, which was checked.
-func hasher(h v1.Hash) hash.Hash {
-	sum, err := v1.Hasher(h.Algorithm)
-	if err != nil {
-		return sha256.New() // its sum is never the other's
-	}
-	return sum
-}
-
 // manifest reads a manifest. Where no media type is known from outside, as
 // for a child of an index, the manifest's own mediaType or its shape decides.
 func (b *blobs) manifest(op string, h v1.Hash, mediaType string) (registry.Manifest, error) {
@@ -136,7 +127,7 @@ func (b *blobs) open(ctx context.Context, h v1.Hash, size int64) (io.ReadCloser,
 	if size < 0 {
 		bound = b.maxBlob
 	}
-	return &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, exact: size >= 0, left: bound, hash: hasher(h)}, nil
+	return &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, exact: size >= 0, left: bound, hash: oci.Hasher(h)}, nil
 }
 
 // holds reports whether the layout has exactly the bytes of h; a negative size
@@ -153,7 +144,7 @@ func (b *blobs) holds(ctx context.Context, h v1.Hash, size int64) (bool, error) 
 	case err != nil:
 		return false, b.dir.fileError("look for blob", h.String(), err)
 	}
-	content := &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, left: have, hash: hasher(h)}
+	content := &blobReader{ctx: ctx, dir: b.dir, f: f, want: h, left: have, hash: oci.Hasher(h)}
 	defer content.Close()
 	if size >= 0 && have != size || size < 0 && have > b.maxBlob {
 		return false, nil
@@ -173,7 +164,7 @@ func (b *blobs) put(ctx context.Context, op string, h v1.Hash, size int64, r io.
 		}
 	}
 	err := b.dir.writeFile(blobPath(h), func(w io.Writer) error {
-		sum := hasher(h)
+		sum := oci.Hasher(h)
 		in := &contextReader{ctx, io.LimitReader(r, size+1)}
 		n, err := io.Copy(io.MultiWriter(w, sum), in)
 		switch {

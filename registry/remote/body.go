@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"hash"
@@ -12,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -104,7 +104,7 @@ type blobReader struct {
 }
 
 func newBlobReader(body io.ReadCloser, want v1.Hash, size, limit int64, fail func(registry.Kind, error, string) error) *blobReader {
-	b := &blobReader{body: body, want: want, sum: hasher(want), left: size, size: size, fail: fail}
+	b := &blobReader{body: body, want: want, sum: oci.Hasher(want), left: size, size: size, fail: fail}
 	if size < 0 {
 		b.left = limit
 	}
@@ -136,15 +136,6 @@ func (b *blobReader) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
-}
-
-// hasher computes digests of a blob's algorithm, which was checked.
-func hasher(h v1.Hash) hash.Hash {
-	sum, err := v1.Hasher(h.Algorithm)
-	if err != nil {
-		return sha256.New() // its sum is never the other's
-	}
-	return sum
 }
 
 func isTyped(err error) bool {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // checkedSource lets exactly the blob's bytes through. The last of them are held
@@ -33,7 +35,7 @@ var (
 )
 
 func newCheckedSource(source io.Reader, want v1.Hash, size int64) *checkedSource {
-	return &checkedSource{turn: make(chan struct{}, 1), source: source, want: want, sum: hasher(want), left: size}
+	return &checkedSource{turn: make(chan struct{}, 1), source: source, want: want, sum: oci.Hasher(want), left: size}
 }
 
 func (s *checkedSource) Read(p []byte) (int, error) {

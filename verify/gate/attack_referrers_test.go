@@ -1,6 +1,8 @@
 package gate_test
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -80,6 +82,28 @@ func TestAttack_P26_ListsHaveExactlyWhatPasses(t *testing.T) {
 		}
 		s.lists(name, subject, good)
 	}
+}
+
+// What is listed is served, and what is served is listed, by whichever hash its blobs are
+// named.
+func TestAttack_P26_BlobsNamedBySHA512AreJudgedAlike(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	d, err := s.store.Resolve(t.Context(), s.signed)
+	must(t, err)
+	s.hosted.PutBlob("team/app", []byte("{}"))
+	attach := func(content, named string) string {
+		digest := fmt.Sprintf("sha512:%x", sha512.Sum512([]byte(named)))
+		s.hosted.PutBlobAs("team/app", digest, []byte(content))
+		return s.put(map[string]any{
+			"mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "application/json", "subject": d,
+			"config": map[string]any{"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("{}")))},
+			"layers": []map[string]any{{"mediaType": "application/json", "size": len(content), "digest": digest}},
+		})
+	}
+	good := attach(`{"x":1}`, `{"x":1}`)
+	attach("\x7fELF", "\x7fELF")
+	attach(`{"x":2}`, `{"x":3}`)
+	s.lists("SHA-512", s.signed.DigestStr(), good)
 }
 
 // attachTo attaches content of any type, in the fallback tag as well.

@@ -5,10 +5,13 @@ import (
 	"io"
 	"net/http"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/hallmark-oci/hallmark/internal/budget"
 	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/kinds"
+	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -35,14 +38,18 @@ func (f *forms) of(ctx context.Context, digest string, content *io.SectionReader
 		return known, nil
 	}
 	return f.looking.Do(ctx, digest, func(ctx context.Context) (form, error) {
-		sum, want := hashOf(digest)
+		want, err := v1.NewHash(digest)
+		if err != nil {
+			return form{}, err
+		}
+		sum := oci.Hasher(want)
 		turns := &inTurns{ctx: ctx, r: io.TeeReader(content, sum)}
 		defer turns.end()
 		what, err := kinds.Of(turns)
 		if err != nil {
 			return form{}, err
 		}
-		if hexOf(sum.Sum(nil)) != want {
+		if hexOf(sum.Sum(nil)) != want.Hex {
 			return form{}, &registry.Error{Op: "read blob", Ref: digest, Kind: registry.ErrDigestMismatch}
 		}
 		seen := form{what, content.Size()}

@@ -202,7 +202,7 @@ func (l *listing) inspect(ctx context.Context, digest string) (r referrer, err e
 func (l *listing) blob(ctx context.Context, d v1.Descriptor, may kinds.Set) (bool, error) {
 	digest := d.Digest.String()
 	switch {
-	case forbidden(l.v, l.p, digest) != nil || checkDigest(digest) != nil:
+	case forbidden(l.v, l.p, digest) != nil || checkBlobDigest(digest) != nil:
 		return false, nil
 	case len(d.Data) > 0: // the rules have judged it
 		return true, nil

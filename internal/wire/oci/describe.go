@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,6 +18,16 @@ import (
 func Digest(data []byte) v1.Hash {
 	sum := sha256.Sum256(data)
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
+
+// Hasher computes digests of an algorithm. The caller has checked that it is sha256 or
+// sha512.
+func Hasher(h v1.Hash) hash.Hash {
+	sum, err := v1.Hasher(h.Algorithm)
+	if err != nil {
+		return sha256.New() // its sum is never the other's
+	}
+	return sum
 }
 
 // Holds reports whether bytes have a digest, by its algorithm.
