@@ -25,25 +25,8 @@ caller's repository with --certificate-claim sourceRepository=URL.`
 // sigstoreName is the name of Sigstore's authority in policies.
 const sigstoreName = "sigstore"
 
-// Instances whose demands are known. Others get the strictest.
-const (
-	instancePublicGood = "public-good"
-	instanceGitHub     = "github"
-	// instanceDefault is what a trust root without a name is called.
-	instanceDefault = "default"
-)
-
-// demandsOf are what is known of an instance by its name. The certificate authority
-// chooses one of several roots in a file.
-func demandsOf(instance string) sigstore.Instance {
-	switch instance {
-	case instancePublicGood:
-		return sigstore.Instance{CertificateAuthority: "https://fulcio.sigstore.dev"}
-	case instanceGitHub:
-		return sigstore.Instance{CertificateAuthority: "fulcio.githubapp.com", WithoutLogs: true, WithoutCT: true}
-	}
-	return sigstore.Instance{}
-}
+// instanceDefault is what a trust root without a name is called.
+const instanceDefault = "default"
 
 // rootFlags name the trust roots that certificates are verified by.
 type rootFlags struct {
@@ -75,7 +58,7 @@ func (f *rootFlags) instances(unnamed string) (map[string]sigstore.Instance, err
 		if _, twice := all[instance]; twice || instance == "" || file == "" {
 			return nil, usageError("--trusted-root %q: give each INSTANCE one file, as INSTANCE=FILE", given)
 		}
-		i := demandsOf(instance)
+		i := sigstore.Known(instance)
 		i.RootFile = file
 		all[instance] = i
 	}
@@ -140,7 +123,7 @@ func (f *certificateFlags) flags(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.claims, "certificate-claim", nil, "trust only certificates with this `NAME=VALUE`, such as sourceRepository=https://github.com/acme/app (repeatable)")
 	flags.StringVar(&f.instance, "instance", "", "the `INSTANCE` that issues the certificates: public-good, github, or a name in --trusted-root")
 	suggest(cmd, "certificate-identity-type", identityEmail, identityURI, identityUsername)
-	suggest(cmd, "instance", instancePublicGood, instanceGitHub)
+	suggest(cmd, "instance", sigstore.PublicGood, sigstore.GitHub)
 	f.rootFlags.flags(cmd)
 }
 

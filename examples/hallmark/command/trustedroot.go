@@ -93,12 +93,12 @@ JSON is one object: file, sha256.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.fetchRoot(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.instance, "instance", instancePublicGood, "the `NAME` of the instance: public-good or github")
+	flags.StringVar(&f.instance, "instance", sigstore.PublicGood, "the `NAME` of the instance: public-good or github")
 	flags.StringVar(&f.from, "from", "", "read the root from this https `URL` or file")
 	flags.StringVar(&f.sum, "sha256", "", "the SHA-256 that the root must have, in `HEX`")
 	flags.StringVar(&f.out, "out", "", "write the root to this `FILE`")
 	flags.BoolVar(&f.replace, "replace", false, "replace the file if it exists")
-	suggest(cmd, "instance", instancePublicGood, instanceGitHub)
+	suggest(cmd, "instance", sigstore.PublicGood, sigstore.GitHub)
 	return cmd
 }
 

@@ -95,12 +95,7 @@ type verifyFlags struct {
 	explain        bool
 }
 
-func (a *app) verifyCommand() *cobra.Command {
-	var f verifyFlags
-	cmd := &cobra.Command{
-		Use:   "verify (--policy FILE | --key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE) IMAGE...",
-		Short: "Verify images by a policy, or that trusted keys or identities have signed them",
-		Long: `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
+const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
 of --key and identities of --certificate-identity have signed it as --threshold says.
 Deploy the digest that is printed. The tag may move at any time.
 
@@ -137,7 +132,14 @@ JSON is one list with an object for each IMAGE, in the order of the arguments:
   registries), index (the same fields again);
   of files: file, sha256, size
 
-The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`,
+The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`
+
+func (a *app) verifyCommand() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify (--policy FILE | --key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE) IMAGE...",
+		Short: "Verify images by a policy, or that trusted keys or identities have signed them",
+		Long:  verifyHelp,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/tags/* --certificate-oidc-issuer https://token.actions.githubusercontent.com --trusted-root trusted_root.json registry.example/team/app:v1
