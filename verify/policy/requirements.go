@@ -63,7 +63,8 @@ type ProvenanceConditions struct {
 	BuildType []string `json:"buildType,omitempty"`
 	// Parameters are external parameters that must have these values. Empty: none.
 	Parameters map[string]any `json:"parameters,omitempty"`
-	// AbsentParameters are external parameters that must be absent. Empty: none.
+	// AbsentParameters are external parameters that must be absent, in any case of their
+	// names. Empty: none.
 	AbsentParameters []string `json:"absentParameters,omitempty"`
 	// KnownParameters are external parameters that OnlyKnownParameters allows besides those
 	// of Parameters. Refused without OnlyKnownParameters. Empty: none.
@@ -115,15 +116,15 @@ type DocumentConditions struct {
 	// DenyPackages are names or package URLs, without version, that a bill of materials
 	// must not list. Names are compared byte for byte. Package URLs are compared by their
 	// specification: without qualifiers and subpath, escapes decoded, without case for
-	// types such as npm, pypi and golang. A bill whose packages cannot be read is denied.
-	// Empty: none.
+	// types such as npm, pypi and golang. Denied too: a bill whose packages cannot be
+	// read, that lists nothing, or that refers to another bill. Empty: none.
 	DenyPackages []string `json:"denyPackages,omitempty"`
 	// DenyLicenses are SPDX identifiers that no package, file or service may have,
 	// concluded, declared or found, in any case and any place of an expression. Old names
 	// of GNU licences count as what they stand for: in a bill, GPL-3.0 is GPL-3.0-only and
 	// GPL-3.0+ is GPL-3.0-or-later; in the policy, GPL-3.0 is both. Names of Debian and
-	// Fedora count too: GPL-3+, GPLv3. A bill whose licences cannot be read is denied.
-	// Empty: none.
+	// Fedora count too: GPL-3+, GPLv3. Denied too: a bill whose licences cannot be read,
+	// that lists nothing, or that refers to another bill. Empty: none.
 	DenyLicenses []string `json:"denyLicenses,omitempty"`
 	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty: PASSED.
 	Result []string `json:"result,omitempty"`

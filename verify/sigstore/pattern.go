@@ -94,40 +94,54 @@ func (p pattern) matches(text string) bool {
 		return false
 	}
 	for i, part := range parts {
-		if !matchSegments(p.parts[i], strings.Split(part, "/")) {
+		unfit := separators
+		if i == 0 && strings.Contains(part, "://") {
+			unfit += "?#" // what follows is not a path
+		}
+		if !matchSegments(p.parts[i], strings.Split(part, "/"), unfit) {
 			return false
 		}
 	}
 	return true
 }
 
+// separators are what some who read a segment may take for the end of it.
+const separators = `/\%`
+
 // matchSegments matches whole segments. ** stands for any number, at the end for one at
-// least. Neither wildcard stands for a segment that is a path's way up.
-func matchSegments(p, segments []string) bool {
+// least. Neither wildcard stands for a way up, nor for a segment with one of the unfit
+// characters, escaped or not. ** stands for empty segments, but not at the end.
+func matchSegments(p, segments []string, unfit string) bool {
 	at := slices.Index(p, many)
 	if at < 0 {
-		return len(p) == len(segments) && matchEach(p, segments)
+		return len(p) == len(segments) && matchEach(p, segments, unfit)
 	}
 	tail := p[at+1:]
 	rest := len(segments) - at - len(tail)
-	if rest < 0 || rest == 0 && len(tail) == 0 {
+	if rest < 0 || len(tail) == 0 && (rest == 0 || segments[len(segments)-1] == "") {
 		return false
 	}
-	return matchEach(p[:at], segments[:at]) && !slices.ContainsFunc(segments[at:at+rest], isWayUp) && matchEach(tail, segments[at+rest:])
+	for _, s := range segments[at : at+rest] {
+		if !isPlain(s, unfit) {
+			return false
+		}
+	}
+	return matchEach(p[:at], segments[:at], unfit) && matchEach(tail, segments[at+rest:], unfit)
 }
 
-func matchEach(p, segments []string) bool {
+func matchEach(p, segments []string, unfit string) bool {
 	for i, s := range segments {
-		if p[i] != s && (p[i] != one || s == "" || isWayUp(s)) {
+		if p[i] != s && (p[i] != one || s == "" || !isPlain(s, unfit)) {
 			return false
 		}
 	}
 	return true
 }
 
-func isWayUp(segment string) bool {
+// isPlain reports whether a segment names something below what stands before it.
+func isPlain(segment, unfit string) bool {
 	text, err := url.PathUnescape(segment)
-	return err != nil || text == "." || text == ".." || strings.Contains(text, "/")
+	return err == nil && text != "." && text != ".." && !strings.ContainsAny(text, unfit)
 }
 
 var errManySubjects = errors.New("it has several signatures, and a certificate makes one")

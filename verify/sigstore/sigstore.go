@@ -139,12 +139,12 @@ func New(instances map[string]Instance) (*Authority, error) {
 	return a, nil
 }
 
-// Generation identifies the trust roots and what is demanded by them.
+// Generation identifies the trust roots that are in use, and what is demanded by them.
 func (a *Authority) Generation() string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(a.instances)) {
 		i := a.instances[name]
-		all = append(all, fmt.Sprintf("%q %s %+v", name, i.sum, i.demands))
+		all = append(all, fmt.Sprintf("%q %x %+v", name, i.root.SHA256(), i.demands))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(all, "\n")))
 	return hex.EncodeToString(sum[:])

@@ -49,6 +49,7 @@ var explained = map[string]string{
 	"bundle holds exactly":   "an envelope in a bundle has one signature",
 	"checkpoint does not":    "the signature of a checkpoint must be under the log's name",
 	"there twice":            "one entry counts once",
+	"about something else":   "the body of an entry must be the one that was logged",
 }
 
 // laxer are the reasons for which sigstore-go may refuse what ours accepts.
