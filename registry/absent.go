@@ -13,14 +13,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/wire/oci"
 )
 
 // Some registries refuse to answer about tags that do not exist, as if their users had
 // no right to read: Artifactory with 403, others with 401 or 501. Nothing could ever be
 // attached to an image there. A writer that only adds evidence therefore takes such an
-// answer for "not found" under the conditions of seemsAbsent and provesReading. Readers,
-// and writers that remove, never do.
+// answer for "not found" under the conditions of seemsAbsent and staysAbsent. Readers, and
+// writers that remove, never do.
 
 // Refused reports whether a store has answered that it does not serve a request: with an
 // HTTP status of 400 to 499, but for 404, 408 and 429, or with 501. Asking again gives
@@ -82,6 +83,26 @@ func answerOf(err error, about name.Tag) answer {
 	}
 	without := strings.ReplaceAll(e.Detail, about.TagStr(), "")
 	return answer{e.Status, e.Kind, e.Code, varying().ReplaceAllString(without, "")}
+}
+
+// staysAbsent returns an error if a tag that seemsAbsent may exist after all: the repository
+// cannot be read, or the tag can be read a while later. A registry may refuse reads for a
+// moment, and what the tag holds would be overwritten. ErrConflict says that the tag exists.
+func staysAbsent(ctx context.Context, s Store, tag name.Tag, m Manifest) error {
+	if err := provesReading(ctx, s, tag.Context(), m); err != nil {
+		return err
+	}
+	if err := pause.For(ctx, tagSettle); err != nil {
+		return err
+	}
+	_, err := ReadManifest(ctx, s, tag)
+	switch {
+	case err == nil:
+		return &Error{Op: "attach under", Ref: text(tag), Kind: ErrConflict, Detail: "the registry refused to read the tag a moment ago, and it exists"}
+	case errors.Is(err, ErrNotFound), seemsAbsent(ctx, s, tag, err):
+		return nil
+	}
+	return err
 }
 
 // provesReading stores a manifest by its digest and reads it back. A user who may not

@@ -172,8 +172,12 @@ func (c *tagChange) once(ctx context.Context) (before heldTag, held name.Digest,
 			Detail: fmt.Sprintf("the tag's manifest would have %d bytes, and readers take %d; remove evidence that is not needed", n, maxTagBytes)}
 	}
 	if before.assumed != nil {
-		if err := provesReading(ctx, c.s, c.tag.Context(), *next); err != nil {
-			return before, held, true, before.assumed
+		if err := staysAbsent(ctx, c.s, c.tag, *next); err != nil {
+			changed := errors.Is(err, ErrConflict)
+			if !changed {
+				err = before.assumed
+			}
+			return before, held, !changed, err
 		}
 	}
 	report, err := c.s.PushManifest(ctx, c.tag, *next, PushOptions{IfMatch: before.ETag, IfAbsent: before.doc == nil, Once: shared})

@@ -277,24 +277,29 @@ func (c *copyEvidence) storeSBOM(ctx context.Context, tag string, t *tree, whole
 		if !seemsAbsent(ctx, c.dst, at, err) {
 			return nil, err
 		}
-		if provesReading(ctx, c.dst, c.to, t.Manifest) != nil {
+		if absent := staysAbsent(ctx, c.dst, at, t.Manifest); errors.Is(absent, ErrConflict) {
+			return c.otherSBOM(tag, t)
+		} else if absent != nil {
 			return nil, err
 		}
 	case !errors.Is(err, ErrNotFound):
-		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
-		return nil, nil
+		return c.otherSBOM(tag, t)
 	}
 	_, err = slotted(ctx, c.copyRun, func() (PushReport, error) {
 		return c.dst.PushManifest(ctx, at, t.Manifest, PushOptions{IfAbsent: true})
 	})
 	switch {
 	case errors.Is(err, ErrConflict): // another writer was faster
-		c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
-		return nil, nil
+		return c.otherSBOM(tag, t)
 	case err != nil:
 		return nil, err
 	}
 	c.written(tagCheck(c.dst, at, t.Descriptor.Digest))
 	c.progress.end(CopyDone, t.Descriptor, "")
 	return there, nil
+}
+
+func (c *copyEvidence) otherSBOM(tag string, t *tree) ([]v1.Hash, error) {
+	c.progress.end(CopyIgnored, t.Descriptor, "the destination has another under "+tag)
+	return nil, nil
 }

@@ -128,10 +128,14 @@ func (d document) billVersion() error {
 }
 
 func (b *bill) document(root strictjson.Value) {
-	b.object("the document", root, "packages", "components", "services", "metadata")
-	if root.Get("Data").Exists() {
-		b.fail("the document", "has a second document in Data")
+	b.object("the document", root, "packages", "components", "services", "metadata", "externalDocumentRefs", "externalReferences")
+	for member := range root.Members() {
+		if strings.EqualFold(member, "Data") {
+			b.fail("the document", "has a second document in %s", member)
+		}
 	}
+	b.noDocuments("externalDocumentRefs", root.Get("externalDocumentRefs"))
+	b.noBills("externalReferences", b.whole("externalReferences", root.Get("externalReferences")))
 	metadata := root.Get("metadata")
 	if metadata.Exists() {
 		b.object("metadata", metadata, "component")
@@ -150,6 +154,31 @@ func (b *bill) document(root strictjson.Value) {
 	}
 	b.each("components", root.Get("components"), b.component)
 	b.each("services", root.Get("services"), b.component)
+	if len(b.all) == 0 {
+		b.fail("the document", "lists nothing: a package that is denied may be left out")
+	}
+}
+
+// noDocuments refuses an SPDX document that refers to other documents: packages may be
+// listed there.
+func (b *bill) noDocuments(at string, list strictjson.Value) {
+	b.eachOrNull(at, list, func(at string, _ strictjson.Value) {
+		b.fail(at, "refers to another document, which is not read")
+	})
+}
+
+// noBills refuses references of a CycloneDX object to another bill: components may be listed
+// there. References of another form lead nowhere.
+func (b *bill) noBills(at string, refs strictjson.Value) {
+	switch refs.Kind() {
+	case strictjson.Array:
+		b.each(at, refs, b.noBills)
+	case strictjson.Object:
+		b.object(at, refs, "type")
+		if kind, _ := refs.Get("type").Str(); strings.EqualFold(strings.TrimSpace(kind), "bom") {
+			b.fail(at, "refers to another bill of materials, which is not read")
+		}
+	}
 }
 
 func (b *bill) spdxPackage(at string, v strictjson.Value) {
@@ -218,7 +247,8 @@ func (b *bill) addLicenses(p listed, at string, v strictjson.Value, texts []stri
 
 // component reads a CycloneDX component or service, and what is nested in it.
 func (b *bill) component(at string, v strictjson.Value) {
-	b.object(at, v, "components", "services")
+	b.object(at, v, "components", "services", "externalReferences")
+	b.noBills(at+".externalReferences", v.Get("externalReferences"))
 	if b.part == billPackages {
 		b.componentNames(at, v)
 	} else {

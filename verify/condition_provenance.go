@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -111,8 +112,8 @@ func (a attestation) judgeParameters(d provenance, _ *circumstances) *problem {
 		}
 	}
 	for _, name := range a.AbsentParameters {
-		if _, there := have[name]; there {
-			return problemf(ReasonParameters, "it has the external parameter %q, which the policy wants to be absent", name)
+		if like, there := likeName(have, name); there {
+			return problemf(ReasonParameters, "it has the external parameter %.200q, and the policy wants %q to be absent", like, name)
 		}
 	}
 	if !a.OnlyKnownParameters {
@@ -124,6 +125,17 @@ func (a attestation) judgeParameters(d provenance, _ *circumstances) *problem {
 		}
 	}
 	return nil
+}
+
+// likeName is the name of a parameter that is this one, in any case: many programs read
+// JSON without regard to case.
+func likeName(have map[string]strictjson.Value, name string) (string, bool) {
+	for _, like := range slices.Sorted(maps.Keys(have)) {
+		if strings.EqualFold(like, name) {
+			return like, true
+		}
+	}
+	return "", false
 }
 
 // sameJSON compares a value with one of the policy by what both mean in JSON: 1 and

@@ -135,6 +135,9 @@ func (a attestation) words() []string {
 		add(len(values) > 0, "%s: %s", what, strings.Join(values, " or "))
 	}
 	add(a.AcceptAnyContent, "whatever it says")
+	for _, m := range a.Where {
+		add(true, "%s: %s", m.Pointer, memberCondition{m}.words())
+	}
 	add(a.MaxAge != 0 && a.MaxAgeFrom == "", "not older than %s", time.Duration(a.MaxAge))
 	add(a.MaxAgeFrom == policy.AgeFromSignature, "signed at most %s ago", time.Duration(a.MaxAge))
 	list("builder", a.Builder)

@@ -46,9 +46,9 @@ func (s *shape) licenses(at string, v strictjson.Value, known ...string) {
 }
 
 // whole is a value with all that it holds, also where the document was too large to
-// keep it.
+// keep it, or a part of it.
 func (s *shape) whole(at string, v strictjson.Value) strictjson.Value {
-	if !v.Opaque() {
+	if !v.Exists() {
 		return v
 	}
 	whole, err := v.Whole()

@@ -268,10 +268,10 @@ func lastTime(v strictjson.Value, inherited time.Time) (last time.Time, known bo
 		}
 		text, _ := v.Get(field).Str()
 		t, err := time.Parse(time.RFC3339, text)
-		if err != nil {
+		switch {
+		case err != nil, t.Before(time.Time{}): // year 0, which no program means
 			known = false
-		}
-		if t.After(last) {
+		case t.After(last):
 			last = t
 		}
 	}

@@ -158,7 +158,7 @@ func ofScrypt(parameters []byte, size int) (func(password []byte) ([]byte, error
 	switch {
 	case !unmarshal(parameters, &p), p.N < 2, p.N&(p.N-1) != 0, p.R < 1, p.P < 1, p.KeySize != 0 && p.KeySize != size, len(p.Salt) > maxSalt:
 		return nil, damagedPKCS8()
-	case p.N > maxScryptMemory/128/p.R || p.P > maxScryptP:
+	case p.N > maxScryptMemory/128/p.R || p.P > maxScryptMemory/128/p.R || p.P > maxScryptP:
 		return nil, sigkey.Errorf(sigkey.KindEncryption, "the key is encrypted with scrypt N=%d r=%d p=%d, which takes more than %d MiB or p=%d", p.N, p.R, p.P, maxScryptMemory>>20, maxScryptP)
 	}
 	return func(password []byte) ([]byte, error) {

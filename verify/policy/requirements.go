@@ -7,7 +7,7 @@ import "time"
 // a statement of its own. A condition that the type does not have is refused when the
 // policy is loaded.
 //
-//   - A type without conditions needs AcceptAnyContent.
+//   - A type without conditions of its own needs Where or AcceptAnyContent.
 //   - Test results and VSAs that say FAILED meet nothing, unless Result names it.
 //   - Bills of materials and OpenVEX documents list and do not judge. Without a condition,
 //     any document of the format meets the requirement.
@@ -18,9 +18,12 @@ type AttestationRequirement struct {
 	Type string `json:"type"`
 	// By is the name of the role. Required.
 	By string `json:"by"`
+	// Where are conditions on members of the predicate, all of which must hold. Every type
+	// but intoto may have them. Empty: none.
+	Where []MemberCondition `json:"where,omitempty"`
 	// AcceptAnyContent counts every statement of a type without conditions, whatever it
-	// says: one that says {"approved": false} as well as one that says true. Refused for
-	// types with conditions. False: a type without conditions is refused.
+	// says: one that says {"approved": false} as well as one that says true. Refused with
+	// Where, and for types with conditions. False: a type without conditions is refused.
 	AcceptAnyContent bool `json:"acceptAnyContent,omitempty"`
 	// MaxAge is the greatest age of the statement, by the time in it: the end of a build or
 	// scan, timeVerified of a VSA, timestamp of an OpenVEX document. For type vuln, the
@@ -68,7 +71,8 @@ type ProvenanceConditions struct {
 	BuildType []string `json:"buildType,omitempty"`
 	// Parameters are external parameters that must have these values. Empty: none.
 	Parameters map[string]any `json:"parameters,omitempty"`
-	// AbsentParameters are external parameters that must be absent. Empty: none.
+	// AbsentParameters are external parameters that must be absent, in any case of their
+	// names. Empty: none.
 	AbsentParameters []string `json:"absentParameters,omitempty"`
 	// KnownParameters are external parameters that OnlyKnownParameters allows besides those
 	// of Parameters. Refused without OnlyKnownParameters. Empty: none.
@@ -133,15 +137,15 @@ type DocumentConditions struct {
 	// DenyPackages are names or package URLs, without version, that a bill of materials
 	// must not list. Names are compared byte for byte. Package URLs are compared by their
 	// specification: without qualifiers and subpath, escapes decoded, without case for
-	// types such as npm, pypi and golang. A bill whose packages cannot be read is denied.
-	// Empty: none.
+	// types such as npm, pypi and golang. Denied too: a bill whose packages cannot be
+	// read, that lists nothing, or that refers to another bill. Empty: none.
 	DenyPackages []string `json:"denyPackages,omitempty"`
 	// DenyLicenses are SPDX identifiers that no package, file or service may have,
 	// concluded, declared or found, in any case and any place of an expression. Old names
 	// of GNU licences count as what they stand for: in a bill, GPL-3.0 is GPL-3.0-only and
 	// GPL-3.0+ is GPL-3.0-or-later; in the policy, GPL-3.0 is both. Names of Debian and
-	// Fedora count too: GPL-3+, GPLv3. A bill whose licences cannot be read is denied.
-	// Empty: none.
+	// Fedora count too: GPL-3+, GPLv3. Denied too: a bill whose licences cannot be read,
+	// that lists nothing, or that refers to another bill. Empty: none.
 	DenyLicenses []string `json:"denyLicenses,omitempty"`
 	// Result are accepted results of tests: PASSED, WARNED, FAILED. Empty: PASSED.
 	Result []string `json:"result,omitempty"`

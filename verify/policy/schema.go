@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -16,9 +17,10 @@ func Schema() ([]byte, error) { return SchemaWith(nil) }
 // far as they are each a DescribedAuthority.
 func SchemaWith(linked map[string]Authority) ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
-		reflect.TypeFor[Mode]():     {"type": "string", "enum": []any{string(ModeEnforce), string(ModeWarn)}},
-		reflect.TypeFor[AgeFrom]():  {"type": "string", "enum": []any{string(AgeFromSignature)}},
-		reflect.TypeFor[Duration](): {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$"},
+		reflect.TypeFor[Mode]():            {"type": "string", "enum": []any{string(ModeEnforce), string(ModeWarn)}},
+		reflect.TypeFor[AgeFrom]():         {"type": "string", "enum": []any{string(AgeFromSignature)}},
+		reflect.TypeFor[json.RawMessage](): {"type": []any{"string", "number", "boolean"}},
+		reflect.TypeFor[Duration]():        {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$"},
 	}
 	schema := jsonschema.Of(reflect.TypeFor[Policy](), "Hallmark policy, version 1", known)
 	for _, name := range slices.Sorted(maps.Keys(linked)) {

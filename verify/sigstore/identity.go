@@ -52,7 +52,7 @@ func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
 	}
 	i.judged = by
 	i.id = idOf(by.id, given)
-	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, one) {
+	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, wildcard) {
 		return nil, fmt.Errorf("%w: issuer is %.100q, want who vouches for the subject, exactly", ErrInvalid, i.issuer)
 	}
 	delete(given, settingIssuer)
