@@ -22,6 +22,16 @@ type CopyOptions struct {
 	// EvidenceOnly copies the evidence alone; the image must be at the
 	// destination already, and no tag is set. False: the image is copied too.
 	EvidenceOnly bool
+	// Platform copies one manifest of an index, or of the indexes that it lists: the one that
+	// Verifier.Platform would choose. The destination names that manifest. What else the
+	// index lists is left out, and so are the index itself and the evidence about it; events
+	// say so. ErrReference: it is not an index, or lists none or several manifests for the
+	// platform. Nil: all is copied.
+	Platform *v1.Platform
+	// SourceEvidence and DestinationEvidence are repositories that hold the evidence of
+	// either side, apart from the image, as Item.Repository does. The Reader and the Store
+	// must serve them. Zero: the repository of the image.
+	SourceEvidence, DestinationEvidence name.Repository
 	// Concurrency is how many requests are under way at once. Zero: 4.
 	Concurrency int
 	// MaxManifests bounds the manifests of the image: itself, and what it lists
@@ -96,6 +106,10 @@ type CopyCount struct {
 // Copied are the referrers of every type and the tags sha256-<hex>.sig, .att and
 // .sbom: of the image, of each manifest listed in it, and of those referrers.
 //
+// CopyOptions name other repositories for evidence that is kept apart, and one platform of
+// an index to copy alone. The copy of one platform has the evidence about its manifest: a
+// signature of the index alone does not vouch for it.
+//
 // What the destination has is never dropped. Lists of referrers are merged, and so
 // are the layers of a .sig or .att tag; a different .sbom tag is kept. If the
 // destination does not index subjects, Copy keeps the fallback tag up to date.
@@ -143,9 +157,12 @@ func Copy(ctx context.Context, src Reader, from name.Reference, dst Store, to na
 	o = o.withDefaults()
 	c := newCopier(&copyRun{
 		src: src, dst: dst, from: from.Context(), to: to.Context(), o: o,
-		slots: make(chan struct{}, o.Concurrency), progress: progress{report: o.Progress},
+		slots: make(chan struct{}, o.Concurrency), progress: &progress{report: o.Progress},
 	})
 	root, err := c.readSource(ctx, from)
+	if err == nil && o.Platform != nil {
+		root, err = c.choose(ctx, root)
+	}
 	if err != nil {
 		return name.Digest{}, err
 	}
@@ -166,7 +183,7 @@ type copyRun struct {
 	from, to name.Repository
 	o        CopyOptions
 	slots    chan struct{} // one for each request under way
-	progress progress
+	progress *progress
 
 	writing sync.Mutex
 	checks  []check // of what was written
@@ -176,14 +193,26 @@ type copyRun struct {
 type copier struct {
 	*copyRun
 	content  *copyContent
-	lists    *copyLists
 	evidence *copyEvidence
 }
 
 func newCopier(run *copyRun) *copier {
-	lists := &copyLists{copyRun: run, all: make(map[v1.Hash]*destinationList)}
-	content := &copyContent{copyRun: run, lists: lists, blobs: &copyBlobs{copyRun: run, tasks: make(map[blobKey]*blobTask)}}
-	return &copier{run, content, lists, &copyEvidence{copyRun: run, content: content, lists: lists, levels: make(map[v1.Hash]int)}}
+	content := newCopyContent(run)
+	about := content
+	if apart := run.evidence(); apart != run {
+		about = newCopyContent(apart)
+	}
+	return &copier{run, content, &copyEvidence{copyRun: about.copyRun, content: about, lists: about.lists, levels: make(map[v1.Hash]int)}}
+}
+
+// evidence is the run between the repositories that hold the evidence: the same one where
+// these are the image's.
+func (c *copyRun) evidence() *copyRun {
+	from, to := cmp.Or(c.o.SourceEvidence, c.from), cmp.Or(c.o.DestinationEvidence, c.to)
+	if from == c.from && to == c.to {
+		return c
+	}
+	return &copyRun{src: c.src, dst: c.dst, from: from, to: to, o: c.o, slots: c.slots, progress: c.progress}
 }
 
 // run copies root, and makes to name it.
@@ -210,11 +239,16 @@ func (c *copier) run(ctx context.Context, root Manifest, to name.Reference) erro
 			return err
 		}
 	}
-	if err := c.lists.write(ctx); err != nil {
-		return err
+	for _, part := range c.parts() {
+		if err := part.lists.write(ctx); err != nil {
+			return err
+		}
+		if err := part.readBack(ctx); err != nil {
+			return err
+		}
 	}
-	if err := c.readBack(ctx); err != nil || c.o.EvidenceOnly {
-		return err
+	if c.o.EvidenceOnly {
+		return nil
 	}
 	if err := c.confirm(ctx, root.Descriptor); err != nil {
 		return err
@@ -234,8 +268,17 @@ func (c *copier) confirm(ctx context.Context, root v1.Descriptor) error {
 	return nil
 }
 
-// readBack reads back all that this copy has written but the image's tag.
-func (c *copier) readBack(ctx context.Context) error {
+// parts are the runs with what was written: the image's, and the evidence's where that is
+// apart.
+func (c *copier) parts() []*copyContent {
+	if c.evidence.content == c.content {
+		return []*copyContent{c.content}
+	}
+	return []*copyContent{c.content, c.evidence.content}
+}
+
+// readBack reads back all that a run has written but the image's tag.
+func (c *copyContent) readBack(ctx context.Context) error {
 	for subject, l := range c.lists.all {
 		if len(l.copied) > 0 {
 			c.written(check{

@@ -29,6 +29,13 @@ type copyContent struct {
 	lists *copyLists
 }
 
+func newCopyContent(run *copyRun) *copyContent {
+	return &copyContent{
+		copyRun: run, blobs: &copyBlobs{copyRun: run, tasks: make(map[blobKey]*blobTask)},
+		lists: &copyLists{copyRun: run, all: make(map[v1.Hash]*destinationList)},
+	}
+}
+
 // tree is a manifest with what it leads to.
 type tree struct {
 	Manifest

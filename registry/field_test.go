@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -367,4 +369,45 @@ func TestCopy_BlobsMayHaveSHA512Digests(t *testing.T) {
 	other, _ := newLayout(t)
 	_, err = registry.Copy(t.Context(), from.client, from.repo.Tag("sha512"), other, other.Tag("v1"), registry.CopyOptions{})
 	wantError(t, "another layer", err, registry.ErrDigestMismatch)
+}
+
+// A registry that refuses all reads of tags for a moment, and then no more, holds what it
+// held before.
+func TestAttack_S9_ATagRefusedForAMomentIsKept(t *testing.T) {
+	moment := func(h *hosted) {
+		var refused atomic.Int64
+		h.refuse(refusal(403, "DENIED"), func(q registrytest.Request) bool { return strings.HasPrefix(q.Ref, "sha256-") && refused.Add(1) <= 2 })
+	}
+	for _, make := range []func(string) registry.Item{simpleItem, envelopeItem, bundleItem} {
+		h := host(t, registrytest.Options{NoReferrers: true}, remote.Options{})
+		attach(t, h.client, h.image, make("another's"))
+		moment(h)
+		attach(t, h.client, h.image, make("mine"))
+		if words, errs := gather(t.Context(), h.client, h.image, registry.Limits{}); len(words) != 2 || len(errs) != 0 {
+			t.Errorf("%v, %v", words, errs)
+		}
+	}
+	s := newScene(t)
+	h := host(t, registrytest.Options{}, remote.Options{})
+	to := h.repo.Tag("copy")
+	for _, suffix := range []string{".sbom", ".sig"} {
+		pushLayers(t, &located{h.client, h.repo}, evidenceTag(s.root, suffix), "the destination's")
+	}
+	_, before, _ := h.Manifest("team/app", evidenceTag(s.root, ".sbom"))
+	var refused sync.Map // by tag: the copy reads each, and a random one beside
+	h.refuse(refusal(403, "DENIED"), func(q registrytest.Request) bool {
+		if !strings.HasPrefix(q.Ref, "sha256-") {
+			return false
+		}
+		_, again := refused.LoadOrStore(q.Ref, true)
+		return !again
+	})
+	_, err := registry.Copy(t.Context(), s.src, s.src.Tag("v1"), h.client, to, registry.CopyOptions{})
+	must(t, err)
+	if _, now, _ := h.Manifest("team/app", evidenceTag(s.root, ".sbom")); string(now) != string(before) {
+		t.Errorf(".sbom was overwritten: %s", now)
+	}
+	if _, now, _ := h.Manifest("team/app", evidenceTag(s.root, ".sig")); strings.Count(string(now), "signature\":\"of ") != 3 {
+		t.Errorf(".sig has lost a layer: %s", now)
+	}
 }

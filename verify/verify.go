@@ -92,6 +92,10 @@ func (v *Verifier) Denies(digest string) (reason string, denied bool) {
 	return reason, denied
 }
 
+// DeniesDigests reports whether the policy denies any digest. They are SHA-256: content that
+// is named by another digest has to be hashed before Denies can tell.
+func (v *Verifier) DeniesDigests() bool { return len(v.policy.denied) > 0 }
+
 // Forbids returns the denial of a whole repository that holds whatever evidence exists.
 // Nothing is read. The decision:
 //

@@ -35,9 +35,13 @@ const productTable = "../REGISTRIES.md"
 
 const productIntro = `# Registries
 
-What works on which registry. The table is generated: the tests of
-registry/registrytest run each operation on an imitation of each registry, made from the
-documentation and the reports that the table links.
+What works on imitations of registries. No product was run. Each imitation is a small
+registry in the memory of a test, made from the documentation and the reports that the
+table links. A product, or another version of one, may differ: a row says how Hallmark
+copes with what was reported.
+
+The table is generated: the tests of registry/registrytest run each operation on each
+imitation.
 
 | column | operation |
 |---|---|

@@ -34,7 +34,7 @@ func (b *blobs) decide(ctx context.Context, p pull, digest string) (permit, erro
 		return permit{}, err
 	}
 	key := permitKey{v.Generation(), p.repo.Name(), digest, asBlob}
-	known, ok := j.decisions.get(ctx, v, key)
+	known, ok := j.decisions.get(ctx, v, key, p.from)
 	ok = ok && known.Allowed
 	if ok && !known.Evidence {
 		return known, nil

@@ -64,8 +64,10 @@ type permit struct {
 	policyDigest string
 	// result is the decision itself, if this process made it.
 	result *verify.Result
-	// denied is the denial; nil: the permit allows.
+	// denied is the denial; nil: the permit allows. from is whose credentials it was reached
+	// with: others may read the evidence that these could not.
 	denied *verify.Error
+	from   *origin
 	// depth is the distance from which a denial was requested whose voucher was too far
 	// away to count. A request from nearer decides again. 0: the denial holds for all.
 	depth int
@@ -194,8 +196,9 @@ func (l link) weight() int64 {
 }
 
 // get returns a decision that can be used now, and here: another gate may have reached it,
-// which keeps decisions for longer or has other rules of evidence.
-func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey) (permit, bool) {
+// which keeps decisions for longer or has other rules of evidence. A denial is one for the
+// credentials that it was reached with.
+func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey, from *origin) (permit, bool) {
 	known, ok := ds.permits.Get(key)
 	if !ok {
 		if known, ok = recall[permit](ctx, v, key.parts()); ok {
@@ -204,7 +207,7 @@ func (ds *decisions) get(ctx context.Context, v *verify.Verifier, key permitKey)
 		}
 	}
 	known.policy = key.policy
-	return known, ok && ds.hold(v, known)
+	return known, ok && ds.hold(v, known) && (known.Allowed || known.from == from)
 }
 
 // added puts a recalled value where nothing is yet, and returns what is there.

@@ -57,7 +57,7 @@ func TestAttack_E21_EvidenceReplacesNoImageAtTheSameTime(t *testing.T) {
 		if l := ds.link(t.Context(), v, key); l.Evidence || !slices.Contains(l.Parents, "image") {
 			t.Fatalf("after %d: %+v", i, l)
 		}
-		if d, ok := ds.get(t.Context(), v, permitKey{"p", "r", digest, asBlob}); !ok || d.Evidence {
+		if d, ok := ds.get(t.Context(), v, permitKey{"p", "r", digest, asBlob}, nil); !ok || d.Evidence {
 			t.Fatalf("after %d: %+v", i, d)
 		}
 	}

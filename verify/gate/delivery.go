@@ -24,6 +24,9 @@ func (x *exchange) blob() error {
 		return err
 	}
 	d := &delivery{x, allowed}
+	if err := d.deniedByContent(); err != nil {
+		return err
+	}
 	switch {
 	case allowed.Size < 0:
 		return d.open()
@@ -42,6 +45,24 @@ func (x *exchange) blob() error {
 		return d.headOf(want)
 	}
 	return d.fromUpstream(want)
+}
+
+// deniedByContent refuses a blob whose content the policy denies by another digest.
+func (d *delivery) deniedByContent() error {
+	v, err := d.g.c.Verifier.Verifier(d.ctx)
+	if err != nil {
+		return err
+	}
+	most := int64(-1)
+	if d.allowed.Evidence {
+		most = d.g.c.MaxEvidenceBytes
+	}
+	d.waits()
+	denied, err := d.g.forms.forbidden(d.ctx, v, d.p, d.l.ref, most)
+	if err != nil || denied == nil {
+		return err
+	}
+	return denial(denied, d.l.image(d.p.repo))
 }
 
 // allowedBlob is what a blob rests on.

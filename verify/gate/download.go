@@ -367,7 +367,7 @@ func (l *download) fetchChunk(body io.Reader) error {
 		l.grow(int64(n))
 	}
 	if l.size == unknownSize && l.written > l.all.maxEvidence {
-		l.all.forms.seen.Put(l.digest, form{size: l.written}) // of no kind
+		l.all.forms.large.Put(blobAt{l.key.address, l.digest}, form{size: l.written}) // of no kind
 		return noEvidence()
 	}
 	return err

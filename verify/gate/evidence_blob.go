@@ -13,7 +13,7 @@ import (
 // inspected before any of it is sent. Its size is its own: a manifest that lies about the
 // size hides nothing from a client of another manifest.
 func (d *delivery) evidence() error {
-	if known, ok := d.g.forms.seen.Get(d.l.ref); ok {
+	if known, ok := d.g.forms.known(d.p, d.l.ref); ok {
 		if err := d.isEvidence(known); err != nil {
 			return err
 		}

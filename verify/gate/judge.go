@@ -2,7 +2,9 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -96,7 +98,7 @@ func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, er
 		return permit{}, err
 	}
 	key := permitKey{v.Generation(), p.repo.Name(), digest, asImage}
-	decided, known := j.decisions.get(ctx, v, key)
+	decided, known := j.decisions.get(ctx, v, key, p.from)
 	if !known {
 		decided, err = j.once(ctx, v, p, key, func(ctx context.Context) (permit, error) {
 			made, err := j.carried(ctx, v, p, digest)
@@ -116,7 +118,7 @@ func (j *judge) byItself(ctx context.Context, p pull, digest string) (permit, er
 // once reaches a decision for all concurrent requests with the same credentials.
 func (j *judge) once(ctx context.Context, v *verify.Verifier, p pull, key permitKey, reach func(context.Context) (permit, error)) (permit, error) {
 	return j.judging.Do(ctx, judgeKey{p.from, key}, func(ctx context.Context) (permit, error) {
-		if known, ok := j.decisions.get(ctx, v, key); ok && known.depth == 0 {
+		if known, ok := j.decisions.get(ctx, v, key, p.from); ok && known.depth == 0 {
 			return known, nil // decided between the caller's look and now
 		}
 		ctx, cancel := j.patience.whole(ctx)
@@ -129,6 +131,7 @@ func (j *judge) once(ctx context.Context, v *verify.Verifier, p pull, key permit
 // again, mostly from memory: many slow judgements must not hold one each.
 func (j *judge) keep(ctx context.Context, v *verify.Verifier, p pull, key permitKey, decided *permit) error {
 	if !decided.Allowed {
+		decided.from = p.from
 		j.decisions.keep(ctx, v, key, nil, decided)
 		return nil
 	}
@@ -217,7 +220,7 @@ func (j *judge) evidenceOf(above permit, subject string) *permit {
 // subject passed by. Another policy may be in use by now.
 func (j *judge) permitEvidence(ctx context.Context, v *verify.Verifier, p pull, m *manifest, d *permit) {
 	key := permitKey{d.policy, p.repo.Name(), m.digest, asManifest}
-	if known, ok := j.decisions.get(ctx, v, key); ok && known.Allowed {
+	if known, ok := j.decisions.get(ctx, v, key, p.from); ok && known.Allowed {
 		j.decisions.relink(ctx, v, key.repo, m, known)
 		return
 	}
@@ -237,6 +240,11 @@ func (j *judge) taggedEvidence(ctx context.Context, p pull, digest, subject stri
 	}
 	if e := forbidden(v, p, digest); e != nil {
 		return nil, nil, denial(e, asked)
+	}
+	if made, err := j.carried(ctx, v, p, digest); err != nil {
+		return nil, nil, err
+	} else if made != nil {
+		return nil, nil, denial(made.denied, asked)
 	}
 	decided, err := j.asEvidence(ctx, p, digest, above, subject)
 	if decided != nil {
@@ -274,7 +282,7 @@ func (j *judge) relink(ctx context.Context, p pull, m *manifest, d permit) {
 }
 
 // carried denies a manifest for content in its descriptors (data): content of another
-// digest, or manifests that the policy denies. Clients use that content instead of asking
+// digest, or that the policy denies. Clients use that content instead of asking
 // for it. Nil: nothing to deny.
 func (j *judge) carried(ctx context.Context, v *verify.Verifier, p pull, digest string) (*permit, error) {
 	m, err := j.manifests.byDigest(ctx, p, digest)
@@ -298,11 +306,14 @@ func (j *judge) carried(ctx context.Context, v *verify.Verifier, p pull, digest 
 		if !isItself(d.Descriptor) {
 			return nil, &registry.Error{Op: "read manifest", Ref: d.Digest.String(), Kind: registry.ErrMalformed, Detail: "the content in its descriptor is other content"}
 		}
-		if len(d.Data) == 0 || !oci.IsManifestType(string(d.MediaType)) {
+		if len(d.Data) == 0 {
 			continue
 		}
-		if e := forbidden(v, p, d.Digest.String()); e != nil {
+		if e := forbidden(v, p, contentDigest(d.Data)); e != nil {
 			return j.denied(v, e), nil
+		}
+		if !oci.IsManifestType(string(d.MediaType)) {
+			continue
 		}
 		child, err := parse(ctx, string(d.MediaType), d.Data)
 		if err != nil || d.depth >= maxNesting {
@@ -311,6 +322,11 @@ func (j *judge) carried(ctx context.Context, v *verify.Verifier, p pull, digest 
 		add(child, d.depth+1)
 	}
 	return nil, nil
+}
+
+// contentDigest is the digest by which a policy denies content, whatever digest names it.
+func contentDigest(content []byte) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(content))
 }
 
 // described are all descriptors of a manifest or index.

@@ -147,7 +147,7 @@ func (w *walk) known(ctx context.Context, digest string) (permit, bool) {
 	if e := forbidden(w.v, w.p, digest); e != nil {
 		return *w.j.denied(w.v, e), true
 	}
-	if known, ok := w.j.decisions.get(ctx, w.v, w.key(digest)); ok && known.depth <= depth {
+	if known, ok := w.j.decisions.get(ctx, w.v, w.key(digest), w.p.from); ok && known.depth <= depth {
 		return known, true
 	}
 	if depth > maxNesting {

@@ -27,10 +27,11 @@ type referrers struct {
 	seen *lru.Cache[referrerKey, referrer]
 }
 
-// referrerKey names a manifest in a repository. policy is Verifier.Generation.
+// referrerKey names a manifest in a repository, as an entry of one list: its blobs are read
+// only for the list of its own subject. policy is Verifier.Generation.
 type referrerKey struct {
-	from                 *origin // whose credentials can read it; nil: the operator's
-	policy, repo, digest string
+	from                          *origin // whose credentials can read it; nil: the operator's
+	policy, repo, digest, subject string
 }
 
 // referrer is what a manifest is as a referrer.
@@ -75,7 +76,7 @@ func newReferrers(j *judge, a *access, f *forms) *referrers {
 }
 
 // weight is about how many bytes a referrer holds in memory, with its key.
-func (r referrer) weight() int64 { return 500 + lengthOf(r.entry) }
+func (r referrer) weight() int64 { return 600 + lengthOf(r.entry) }
 
 // listing makes one list.
 type listing struct {
@@ -140,7 +141,7 @@ func (l *listing) referrer(ctx context.Context, digest string) (referrer, error)
 	if forbidden(l.v, l.p, digest) != nil {
 		return referrer{}, nil
 	}
-	key := referrerKey{policy: l.v.Generation(), repo: l.p.repo.Name(), digest: digest}
+	key := referrerKey{policy: l.v.Generation(), repo: l.p.repo.Name(), digest: digest, subject: l.subject}
 	if l.p.from.personal {
 		key.from = l.p.from
 	}
@@ -204,13 +205,17 @@ func (l *listing) blob(ctx context.Context, d v1.Descriptor, may kinds.Set) (boo
 	switch {
 	case forbidden(l.v, l.p, digest) != nil || checkBlobDigest(digest) != nil:
 		return false, nil
-	case len(d.Data) > 0: // the rules have judged it
-		return true, nil
+	case len(d.Data) > 0: // the rules have judged its kind
+		return forbidden(l.v, l.p, contentDigest(d.Data)) == nil, nil
 	}
 	if err := l.access.mayReadBlob(ctx, l.p, digest); err != nil {
 		return false, err
 	}
 	most := l.judge.decisions.rules.maxBytes
 	seen, err := l.forms.ofBlob(ctx, l.p, digest, most)
-	return err == nil && seen.size <= most && seen.kinds&may != 0, err
+	if err != nil || seen.size > most || seen.kinds&may == 0 {
+		return false, err
+	}
+	denied, err := l.forms.forbidden(ctx, l.v, l.p, digest, most)
+	return denied == nil && err == nil, err
 }

@@ -185,7 +185,7 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 	}
 	o := attest.Options{Formats: attestFormats[f.format], Replace: f.replace}
 	var err error
-	if o.EvidenceRepository, err = f.evidence.toWrite(places); err != nil {
+	if o.EvidenceRepository, err = f.evidence.beside(places); err != nil {
 		return err
 	}
 	digests, signers, err := a.prepare(ctx, places, f.keyFlags)

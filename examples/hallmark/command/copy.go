@@ -38,8 +38,15 @@ type ignored struct {
 	Detail string `json:"detail"`
 }
 
+type copyFlags struct {
+	noEvidence bool
+	platform   string
+	// source and destination are where the evidence of either side is.
+	source, destination evidencePlace
+}
+
 func (a *app) copyCommand() *cobra.Command {
-	var noEvidence bool
+	var f copyFlags
 	cmd := &cobra.Command{
 		Use:   "copy SOURCE DESTINATION",
 		Short: "Copy an image with all of its evidence",
@@ -51,21 +58,49 @@ again.
 
 Copying verifies digests, not signatures.
 
+--platform copies one manifest of an index with the evidence about it, and names it by
+DESTINATION. The index and what is signed about the index alone stay behind: a policy
+must find a signature of that manifest.
+
+Evidence may be kept apart from images. --source-evidence-repository says where it is
+read, --destination-evidence-repository where it is written.
+
 JSON is one object: source, destination, digest, manifests (of the image),
 evidence (its manifests) and blobs (of both), each with copied, present, mounted
 and merged; ignored (digest, detail).`,
 		Example: `  hallmark copy registry.example/team/app:v1 oci:./layout:v1
-  hallmark copy oci:./layout:v1 mirror.example/team/app:v1`,
+  hallmark copy oci:./layout:v1 mirror.example/team/app:v1
+  hallmark copy --platform linux/arm64 registry.example/team/app:v1 mirror.example/team/app:v1`,
 		Args: arguments(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.copy(cmd.Context(), args[0], args[1], noEvidence)
+			return a.copy(cmd.Context(), args[0], args[1], f)
 		},
 	}
-	cmd.Flags().BoolVar(&noEvidence, "no-evidence", false, "copy no signatures, attestations and other referrers")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.noEvidence, "no-evidence", false, "copy no signatures, attestations and other referrers")
+	flags.StringVar(&f.platform, "platform", "", "copy only the manifest for `OS/ARCH[/VARIANT]` that the index lists")
+	f.source.named(cmd, "source-evidence-repository", "read")
+	f.destination.named(cmd, "destination-evidence-repository", "write")
 	return cmd
 }
 
-func (a *app) copy(ctx context.Context, source, destination string, noEvidence bool) error {
+// options are those of registry.Copy between two places.
+func (f *copyFlags) options(from, to place) (o registry.CopyOptions, err error) {
+	if f.noEvidence && f.source.repository+f.destination.repository != "" {
+		return o, usageError("--no-evidence and --source-evidence-repository or --destination-evidence-repository exclude each other")
+	}
+	o.NoEvidence = f.noEvidence
+	if o.Platform, err = parsePlatform(f.platform); err != nil {
+		return o, err
+	}
+	if o.SourceEvidence, err = f.source.beside([]place{from}); err != nil {
+		return o, err
+	}
+	o.DestinationEvidence, err = f.destination.beside([]place{to})
+	return o, err
+}
+
+func (a *app) copy(ctx context.Context, source, destination string, f copyFlags) error {
 	from, err := a.locate(source, existing)
 	if err != nil {
 		return err
@@ -74,18 +109,20 @@ func (a *app) copy(ctx context.Context, source, destination string, noEvidence b
 	if err != nil {
 		return err
 	}
+	o, err := f.options(from, to)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := a.within(ctx, 0)
 	defer cancel()
 	var events []registry.CopyEvent
-	digest, err := registry.Copy(ctx, from.store, from.ref, to.store, to.ref, registry.CopyOptions{
-		NoEvidence: noEvidence,
-		Progress: func(e registry.CopyEvent) {
-			if e.Action != registry.CopyStarted {
-				events = append(events, e)
-			}
-			a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
-		},
-	})
+	o.Progress = func(e registry.CopyEvent) {
+		if e.Action != registry.CopyStarted {
+			events = append(events, e)
+		}
+		a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
+	}
+	digest, err := registry.Copy(ctx, from.store, from.ref, to.store, to.ref, o)
 	if err != nil {
 		return err
 	}

@@ -11,10 +11,16 @@ import (
 )
 
 // evidencePlace says where evidence is kept apart from images.
-type evidencePlace struct{ repository string }
+type evidencePlace struct{ name, repository string }
 
 func (e *evidencePlace) flag(cmd *cobra.Command, verb string) {
-	cmd.Flags().StringVar(&e.repository, "evidence-repository", "", verb+" evidence in this `REPOSITORY`, such as registry.example/evidence, and not beside the image; cosign's COSIGN_REPOSITORY")
+	e.named(cmd, "evidence-repository", verb)
+}
+
+// named is flag by another name, for a command that has two of them.
+func (e *evidencePlace) named(cmd *cobra.Command, flag, verb string) {
+	e.name = flag
+	cmd.Flags().StringVar(&e.repository, flag, "", verb+" evidence in this `REPOSITORY`, such as registry.example/evidence, and not beside the image; cosign's COSIGN_REPOSITORY")
 }
 
 // parse returns the repository; the zero one stands for the image's.
@@ -24,21 +30,21 @@ func (e *evidencePlace) parse() (name.Repository, error) {
 	}
 	repo, err := registry.ParseRepository(e.repository)
 	if err != nil {
-		return repo, usageError("--evidence-repository: %w", err)
+		return repo, usageError("--%s: %w", e.name, err)
 	}
 	return repo, nil
 }
 
-// toWrite is parse for evidence that is written about images. A layout is one
-// repository.
-func (e *evidencePlace) toWrite(places []place) (name.Repository, error) {
+// beside is parse for evidence about images in these places. A layout is one repository,
+// and holds its own.
+func (e *evidencePlace) beside(places []place) (name.Repository, error) {
 	repo, err := e.parse()
 	if err != nil || e.repository == "" {
 		return repo, err
 	}
 	for _, p := range places {
 		if _, inLayout := p.store.(*layout.Layout); inLayout {
-			return repo, usageError("--evidence-repository %q: %s is in a layout, which holds its own evidence", e.repository, p.image)
+			return repo, usageError("--%s %q: %s is in a layout, which holds its own evidence", e.name, e.repository, p.image)
 		}
 	}
 	return repo, nil

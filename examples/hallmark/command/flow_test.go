@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -63,6 +64,46 @@ func TestCopyGoesOnWhereItStoppedAndCountsWhatItDid(t *testing.T) {
 	c.must("copy", "--no-evidence", from.tag("v1"), bare.tag("v1"))
 	c.must("verify", "--key", k.public, to.tag("v1"))
 	c.run("verify", "--key", k.public, bare.tag("v1")).exits(exitDenied).prints("copy it with its signatures")
+}
+
+func TestCopy_APlatformAndItsEvidence(t *testing.T) {
+	from, to := layoutTarget(t), registryTarget(t, registrytest.Options{})
+	c, k := newCLI(t), newKey(t)
+	index, children := from.pushIndex("v1")
+	c.must("sign", "--key", k.private, "--recursive", from.tag("v1"))
+	var r copyResult
+	c.must("copy", "-o", "json", "--platform", "Linux/aarch64", from.tag("v1"), to.tag("v1")).decode(&r)
+	if r.Digest == to.at(index) || !slices.ContainsFunc(children, func(d name.Digest) bool { return r.Digest == to.at(d) }) || r.Manifests != (tally{Copied: 1}) || r.Evidence != (tally{Copied: 1}) {
+		t.Errorf("%+v", r)
+	}
+	if len(r.Ignored) != 2 {
+		t.Errorf("left out: %+v", r.Ignored)
+	}
+	c.must("verify", "--key", k.public, to.tag("v1")).prints("verified", r.Digest)
+	c.must("copy", "--platform", "linux/arm64", from.tag("v1"), to.tag("v2")).prints("not copied", "only linux/arm64 is copied", index.DigestStr())
+	c.run("verify", "--key", k.public, to.at(index)).exits(exitDenied)
+	c.run("copy", "--platform", "linux/s390x", from.tag("v1"), to.tag("v3")).exits(exitUndecided).says("no manifest for platform linux/s390x")
+	c.run("copy", "--platform", "arm", from.tag("v1"), to.tag("v3")).exits(exitUndecided).says("--platform")
+	c.run("copy", "--platform", "linux/arm64", to.tag("v1"), from.tag("v3")).exits(exitUndecided).says("leave the platform out")
+}
+
+func TestCopy_EvidenceThatIsApart(t *testing.T) {
+	x, k := registryTarget(t, registrytest.Options{}), newKey(t)
+	x.push("v1")
+	apart, other := x.repo.RegistryStr()+"/evidence/all", x.repo.RegistryStr()+"/signatures"
+	copied := x.repo.RegistryStr() + "/mirror/app:v1"
+	c := newCLI(t)
+	c.must("sign", "--key", k.private, "--format", "both", "--evidence-repository", apart, x.tag("v1"))
+	c.must("copy", "--source-evidence-repository", apart, "--destination-evidence-repository", other, x.tag("v1"), copied)
+	c.run("verify", "--key", k.public, copied).exits(exitDenied)
+	c.must("verify", "--key", k.public, "--evidence-repository", other, copied).prints("verified")
+	l := layoutTarget(t)
+	c.must("copy", "--source-evidence-repository", apart, x.tag("v1"), l.tag("v1"))
+	c.must("verify", "--key", k.public, l.tag("v1")).prints("verified")
+	c.must("copy", "--destination-evidence-repository", other, l.tag("v1"), x.repo.RegistryStr()+"/mirror/more:v1")
+	c.run("copy", "--destination-evidence-repository", other, x.tag("v1"), l.tag("v2")).exits(exitUndecided).says("--destination-evidence-repository", "layout")
+	c.run("copy", "--source-evidence-repository", "x", x.tag("v1"), copied).exits(exitUndecided).says("--source-evidence-repository")
+	c.run("copy", "--no-evidence", "--source-evidence-repository", apart, x.tag("v1"), copied).exits(exitUndecided).says("exclude each other")
 }
 
 func TestFilesAreSignedAndVerified(t *testing.T) {

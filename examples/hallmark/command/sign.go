@@ -117,7 +117,7 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 			return err
 		}
 	}
-	evidence, err := f.evidence.toWrite(places)
+	evidence, err := f.evidence.beside(places)
 	if err != nil {
 		return err
 	}
