@@ -132,7 +132,7 @@ func (p *placed) Error() string { return p.text.Error() }
 
 func (p *placed) Unwrap() []error { return []error{p.text, p.cause} }
 
-// readFiles reads the keys and layouts that the policy names.
+// readFiles reads the keys, files of settings and layouts that the policy names.
 func (p *Policy) readFiles(o ParseOptions) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
 		k := p.Keys[name]
@@ -141,10 +141,46 @@ func (p *Policy) readFiles(o ParseOptions) error {
 		}
 		p.Keys[name] = k
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		i := p.Identities[name]
+		if err := readSettings("identities."+name, i.Authority, i.Settings, o); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
+		t := p.Timestamps[name]
+		if err := readSettings("timestamps."+name, t.Authority, t.Settings, o); err != nil {
+			return err
+		}
+	}
 	for i := range p.Rules {
 		if err := readLayouts(fmt.Sprintf("rules[%d].require", i), p.Rules[i].Require, o); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// readSettings reads the files that settings name, and puts them in place of their names.
+func readSettings(path, authority string, settings map[string]any, o ParseOptions) error {
+	linked, ok := o.Authorities[authority].(FileAuthority)
+	if !ok {
+		return nil
+	}
+	for _, setting := range linked.FileSettings() {
+		name, named := settings[setting].(string)
+		if !named {
+			continue // absent, or of a type that the authority refuses
+		}
+		at := path + ".settings." + setting
+		if o.ReadFile == nil {
+			return faultf(at, "names a file, but ParseOptions.ReadFile is nil")
+		}
+		text, err := o.ReadFile(name, maxNamedBytes)
+		if err != nil {
+			return faultf(at, "names the file %.200q: %w", name, err)
+		}
+		settings[setting] = File{Name: name, Text: text}
 	}
 	return nil
 }

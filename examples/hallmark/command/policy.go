@@ -142,7 +142,7 @@ JSON is the schema; --output changes nothing.`,
 			if err := oneOf("of", of, "policy", "result"); err != nil {
 				return err
 			}
-			schema := policy.Schema
+			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.Authorities) }
 			if of == "result" {
 				schema = verify.ResultSchema
 			}
