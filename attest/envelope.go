@@ -102,12 +102,12 @@ func Bundle(ctx context.Context, s *Statement, by sign.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig, err := checked[0].SignChecked(ctx, e.PAE())
+	signed, err := checked[0].SignEnvelope(ctx, e, false)
 	if err != nil {
 		return nil, err
 	}
-	e.Signatures = [][]byte{sig}
-	text, err := bundle.NewEnvelope(checked[0].Key.Hint(), e)
+	e.Signatures = [][]byte{signed.Signature}
+	text, err := bundle.NewEnvelope(signed.Bundle(), e)
 	if err != nil {
 		return nil, err
 	}

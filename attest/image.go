@@ -102,7 +102,8 @@ type Superseded struct {
 //     without the other.
 //   - Signatures are verified before they are attached.
 //   - Attesting twice attaches two statements; see Options.Replace.
-//   - A large predicate is held in memory twice: as given, and as it is signed.
+//   - A large predicate is held in memory twice: as given, and as it is signed. Each
+//     further format takes it once more.
 //
 // After an error, attestations may be attached for some of the signers and formats.
 // Errors are predicate.ErrInvalid, [ErrSubject], [ErrOptions], [ErrTooLarge], and those
@@ -175,26 +176,59 @@ func newJob(store registry.Store, subject name.Digest, p Predicate, o Options, s
 }
 
 // writeAll attaches the statement in all formats.
-func (j *job) writeAll(ctx context.Context) (all []Attestation, err error) {
-	if len(j.o.Formats) == 0 {
-		made, err := j.write(ctx, registry.FormatBundle)
-		if errors.Is(err, registry.ErrNoBundles) {
-			return j.write(ctx, registry.FormatEnvelope)
-		}
-		return made, err
+func (j *job) writeAll(ctx context.Context) ([]Attestation, error) {
+	if len(j.o.Formats) > 0 {
+		return j.write(ctx, j.o.Formats...)
 	}
-	for _, format := range j.o.Formats {
-		made, err := j.write(ctx, format)
+	made, err := j.write(ctx, registry.FormatBundle)
+	if errors.Is(err, registry.ErrNoBundles) {
+		return j.write(ctx, registry.FormatEnvelope)
+	}
+	return made, err
+}
+
+// piece is an attestation that is to be attached.
+type piece struct {
+	by   signer.Checked
+	item registry.Item
+}
+
+// write makes the attestations of all signers in formats, and then attaches them: what
+// fails to sign, such as a log, leaves nothing behind.
+func (j *job) write(ctx context.Context, formats ...registry.Format) (all []Attestation, err error) {
+	var pieces []piece
+	for _, format := range formats {
+		made, err := j.make(ctx, format)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, made...)
+		pieces = append(pieces, made...)
+	}
+	last := make(map[registry.Format]name.Digest)
+	for _, p := range pieces {
+		at, err := registry.Attach(ctx, j.store, j.subject, p.item)
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := registry.HashOf(at)
+		if err != nil {
+			return nil, err
+		}
+		j.written = append(j.written, written{manifest, p.item.Layer.Digest})
+		last[p.item.Format] = at
+		all = append(all, Attestation{KeyID: p.by.Key.ID(), Format: p.item.Format, Evidence: at, Size: p.item.Layer.Size})
+	}
+	for i, a := range all {
+		if a.Format == registry.FormatEnvelope {
+			// Each signer's layer replaced the tag's manifest; the last carries all.
+			all[i].Evidence = last[a.Format]
+		}
 	}
 	return all, nil
 }
 
-// write attaches the statement in one format, signed by each signer.
-func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation, error) {
+// make signs the statement in one format with each signer.
+func (j *job) make(ctx context.Context, format registry.Format) (pieces []piece, err error) {
 	version := intoto.StatementV1
 	if format == registry.FormatEnvelope {
 		version = intoto.StatementV01
@@ -207,45 +241,32 @@ func (j *job) write(ctx context.Context, format registry.Format) ([]Attestation,
 	if err != nil {
 		return nil, err
 	}
-	var made []Attestation
 	for _, by := range j.signers {
 		item, err := j.item(ctx, format, envelope, by)
 		if err != nil {
 			return nil, err
 		}
-		at, err := registry.Attach(ctx, j.store, j.subject, item)
-		if err != nil {
-			return nil, err
-		}
-		manifest, err := registry.HashOf(at)
-		if err != nil {
-			return nil, err
-		}
-		j.written = append(j.written, written{manifest, item.Layer.Digest})
-		made = append(made, Attestation{KeyID: by.Key.ID(), Format: format, Evidence: at, Size: item.Layer.Size})
+		pieces = append(pieces, piece{by, item})
 	}
-	if format == registry.FormatEnvelope {
-		// Each signer's layer replaced the tag's manifest; the last carries all.
-		for i := range made {
-			made[i].Evidence = made[len(made)-1].Evidence
-		}
-	}
-	return made, nil
+	return pieces, nil
 }
 
 // item signs the envelope with one key, and makes the item that is attached.
 func (j *job) item(ctx context.Context, format registry.Format, envelope *dsse.Envelope, by signer.Checked) (registry.Item, error) {
-	sig, err := by.SignChecked(ctx, envelope.PAE())
+	made, err := by.SignEnvelope(ctx, envelope, format == registry.FormatEnvelope)
 	if err != nil {
 		return registry.Item{}, err
 	}
 	signed := *envelope
-	signed.Signatures = [][]byte{sig}
+	signed.Signatures = [][]byte{made.Signature}
 	var w evidence.Written
 	if format == registry.FormatEnvelope {
-		w, err = evidence.WriteEnvelope(&signed, j.statement.PredicateType)
+		var annotations map[string]string
+		if annotations, err = made.Annotations(); err == nil {
+			w, err = evidence.WriteEnvelope(&signed, j.statement.PredicateType, annotations)
+		}
 	} else {
-		w, err = evidence.WriteBundle(by.Key.Hint(), &signed, j.statement.PredicateType, j.o.Now())
+		w, err = evidence.WriteBundle(made.Bundle(), &signed, j.statement.PredicateType, j.o.Now())
 	}
 	return registry.Item{
 		Format: format, Layer: w.Layer, ManifestAnnotations: w.ManifestAnnotations, Payload: w.Payload, Open: w.Open, Repository: j.o.EvidenceRepository,

@@ -23,8 +23,8 @@ const maxHeldBlob = simplesigning.MaxSize
 // The messageDigest in the bundle is the digest that was signed; for pure Ed25519
 // it is the SHA-256.
 //
-// ECDSA, RSA and Ed25519ph signers from New and Load stream a blob of any size.
-// Other signers take at most 64 MiB.
+// ECDSA, RSA and Ed25519ph signers from New and Load stream a blob of any size, and a
+// [MaterialSigner] signs its digest. Other signers take at most 64 MiB.
 //
 // Blob returns ErrOptions if
 //
@@ -52,28 +52,29 @@ func Blob(ctx context.Context, blob io.Reader, by Signer) ([]byte, error) {
 	if evidence.IsSigned(m.Start(), m.Bytes) {
 		return nil, fmt.Errorf("%w: the file is what an image signature covers; sign the image", ErrOptions)
 	}
-	sig, err := signHashed(ctx, s, m, size)
+	signed, err := signHashed(ctx, s, m, size)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := s.Key.SignedHash(m, sig)
+	hash, err := s.Key.SignedHash(m, signed.Signature)
 	if err != nil {
 		return nil, err
 	}
 	if hash == 0 {
 		hash = crypto.SHA256
 	}
-	return bundle.NewMessage(s.Key.Hint(), hash, m.Sum(hash), sig)
+	return bundle.NewMessage(signed.Bundle(), hash, m.Sum(hash), signed.Signature)
 }
 
-func signHashed(ctx context.Context, s signer.Checked, m *sigkey.Message, size int64) ([]byte, error) {
+func signHashed(ctx context.Context, s signer.Checked, m *sigkey.Message, size int64) (signer.Signed, error) {
 	if ours, ok := s.Signer.(*keySigner); ok && ours.opts.HashFunc() != 0 {
-		return s.Await(ctx, m, func() ([]byte, error) { return ours.SignHashed(ctx, m) })
+		sig, err := s.SignedBy(ctx, m, func() ([]byte, error) { return ours.SignHashed(ctx, m) })
+		return signer.Signed{Signature: sig, Hint: s.Key.Hint()}, err
 	}
-	if size > maxHeldBlob {
-		return nil, fmt.Errorf("%w: this signer takes at most %d bytes, the blob has %d; use an ECDSA, RSA or Ed25519ph key file", ErrOptions, maxHeldBlob, size)
+	if size > maxHeldBlob && !s.GivesMaterial() {
+		return signer.Signed{}, fmt.Errorf("%w: this signer takes at most %d bytes, the blob has %d; use an ECDSA, RSA or Ed25519ph key file", ErrOptions, maxHeldBlob, size)
 	}
-	return s.SignChecked(ctx, m.Bytes)
+	return s.SignBlob(ctx, m)
 }
 
 type readerFunc func([]byte) (int, error)

@@ -112,13 +112,13 @@ func Image(ctx context.Context, repo registry.Store, subject name.Digest, o Imag
 			return nil, err
 		}
 	}
-	total := 0
-	for _, level := range parts {
-		total += len(level)
+	plans, err := j.plan(ctx, parts)
+	if err != nil {
+		return nil, err
 	}
 	result := &Signed{Digest: subject}
-	for _, level := range parts {
-		made, err := j.level(ctx, level, total)
+	for _, level := range plans {
+		made, err := j.level(ctx, level)
 		if err != nil {
 			return nil, err
 		}
@@ -133,6 +133,7 @@ type job struct {
 	signers []signer.Checked
 	mu      sync.Mutex
 	done    int
+	total   int
 }
 
 func newJob(store registry.Store, o ImageOptions, signers []Signer) (*job, error) {
@@ -243,12 +244,38 @@ func (j *job) children(ctx context.Context, d name.Digest) ([]name.Digest, error
 	return children, nil
 }
 
-// level signs manifests in parallel.
-func (j *job) level(ctx context.Context, subjects []name.Digest, total int) ([]Signature, error) {
-	made, err := parallel.Map(ctx, parallelParts, subjects, func(ctx context.Context, subject name.Digest) (made []Signature, err error) {
+// plan finds which signatures are missing and makes them, before any is attached: what
+// fails, such as a log, leaves nothing behind.
+func (j *job) plan(ctx context.Context, levels [][]name.Digest) ([][]planned, error) {
+	subjects := slices.Concat(levels...)
+	j.total = len(subjects)
+	formats := j.o.Formats
+	if len(formats) == 0 {
+		formats = []registry.Format{registry.FormatBundle}
+	}
+	all, err := parallel.Map(ctx, parallelParts, subjects, func(ctx context.Context, subject name.Digest) (p planned, err error) {
 		err = caught(subject, func() (err error) {
-			if made, err = j.manifest(ctx, subject); err == nil {
-				j.progress(total)
+			p, err = j.manifest(ctx, subject, formats)
+			return err
+		})
+		return p, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	plans := make([][]planned, 0, len(levels))
+	for _, level := range levels {
+		plans, all = append(plans, all[:len(level)]), all[len(level):]
+	}
+	return plans, nil
+}
+
+// level attaches the signatures of manifests in parallel.
+func (j *job) level(ctx context.Context, plans []planned) ([]Signature, error) {
+	made, err := parallel.Map(ctx, parallelParts, plans, func(ctx context.Context, p planned) (made []Signature, err error) {
+		err = caught(p.subject, func() (err error) {
+			if made, err = j.attach(ctx, p); err == nil {
+				j.progress()
 			}
 			return err
 		})
@@ -266,14 +293,14 @@ func caught(subject name.Digest, f func() error) error {
 	return err
 }
 
-func (j *job) progress(total int) {
+func (j *job) progress() {
 	if j.o.Progress == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.done++
-	j.o.Progress(j.done, total)
+	j.o.Progress(j.done, j.total)
 }
 
 // wanted is one signature that must be in the store in the end.
@@ -282,38 +309,69 @@ type wanted struct {
 	format registry.Format
 }
 
-func (j *job) manifest(ctx context.Context, subject name.Digest) ([]Signature, error) {
-	if _, err := registry.HashOf(subject); err != nil {
-		return nil, err
-	}
-	if len(j.o.Formats) > 0 {
-		return j.inFormats(ctx, subject, j.o.Formats)
-	}
-	all, err := j.inFormats(ctx, subject, []registry.Format{registry.FormatBundle})
-	if errors.Is(err, registry.ErrNoBundles) {
-		return j.inFormats(ctx, subject, []registry.Format{registry.FormatSimpleSigning})
-	}
-	return all, err
+// planned are the signatures that a manifest is to have.
+type planned struct {
+	subject name.Digest
+	pieces  []piece
 }
 
-// inFormats signs a manifest in formats.
-func (j *job) inFormats(ctx context.Context, subject name.Digest, formats []registry.Format) ([]Signature, error) {
+// piece is a signature that is there already, or that was made and is to be attached.
+type piece struct {
+	wanted
+	at      name.Digest
+	existed bool
+	made    evidence.Written
+}
+
+// manifest makes the signatures in formats that a manifest does not have yet.
+func (j *job) manifest(ctx context.Context, subject name.Digest, formats []registry.Format) (planned, error) {
+	p := planned{subject: subject}
+	if _, err := registry.HashOf(subject); err != nil {
+		return p, err
+	}
 	have, err := j.present(ctx, subject, formats)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	var all []Signature
 	for _, s := range j.signers {
 		for _, f := range formats {
-			w := wanted{s, f}
-			at, existed := have[w.id()]
-			if !existed {
-				if at, err = j.add(ctx, subject, w); err != nil {
-					return nil, err
+			next := piece{wanted: wanted{s, f}}
+			if next.at, next.existed = have[next.id()]; !next.existed {
+				if next.made, err = j.make(ctx, subject, next.wanted); err != nil {
+					return p, err
 				}
 			}
-			all = append(all, Signature{Subject: subject, KeyID: s.Key.ID(), Format: f, Evidence: at, Existed: existed})
+			p.pieces = append(p.pieces, next)
 		}
+	}
+	return p, nil
+}
+
+// attach attaches what was made. Where the caller has chosen no format and the registry
+// can hold no bundles, it signs in the other format.
+func (j *job) attach(ctx context.Context, p planned) ([]Signature, error) {
+	made, err := j.attachAll(ctx, p)
+	if len(j.o.Formats) > 0 || !errors.Is(err, registry.ErrNoBundles) {
+		return made, err
+	}
+	if p, err = j.manifest(ctx, p.subject, []registry.Format{registry.FormatSimpleSigning}); err != nil {
+		return nil, err
+	}
+	return j.attachAll(ctx, p)
+}
+
+func (j *job) attachAll(ctx context.Context, p planned) (all []Signature, err error) {
+	for _, next := range p.pieces {
+		if !next.existed {
+			next.at, err = registry.Attach(ctx, j.store, p.subject, registry.Item{
+				Format: next.format, Layer: next.made.Layer, ManifestAnnotations: next.made.ManifestAnnotations,
+				Payload: next.made.Payload, Open: next.made.Open, Repository: j.o.EvidenceRepository,
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, Signature{Subject: p.subject, KeyID: next.signer.Key.ID(), Format: next.format, Evidence: next.at, Existed: next.existed})
 	}
 	return settled(all), nil
 }
@@ -418,20 +476,12 @@ func (j *job) isOurs(item registry.Item, subject name.Digest, s signer.Checked) 
 // hexOf returns the hex digits of a digest that has been checked.
 func hexOf(d name.Digest) string { return d.DigestStr()[len("sha256:"):] }
 
-// add makes a signature and attaches it.
-func (j *job) add(ctx context.Context, subject name.Digest, w wanted) (name.Digest, error) {
-	write := j.simple
+// make makes a signature.
+func (j *job) make(ctx context.Context, subject name.Digest, w wanted) (evidence.Written, error) {
 	if w.format == registry.FormatBundle {
-		write = j.bundle
+		return j.bundle(ctx, subject, w.signer)
 	}
-	made, err := write(ctx, subject, w.signer)
-	if err != nil {
-		return name.Digest{}, err
-	}
-	return registry.Attach(ctx, j.store, subject, registry.Item{
-		Format: w.format, Layer: made.Layer, ManifestAnnotations: made.ManifestAnnotations, Payload: made.Payload, Open: made.Open,
-		Repository: j.o.EvidenceRepository,
-	})
+	return j.simple(ctx, subject, w.signer)
 }
 
 // bundle makes an image signature as cosign v3 does: a statement of the predicate
@@ -446,12 +496,12 @@ func (j *job) bundle(ctx context.Context, subject name.Digest, s signer.Checked)
 		return evidence.Written{}, err
 	}
 	envelope := dsse.New(dsse.PayloadTypeInToto, payload)
-	sig, err := s.SignChecked(ctx, envelope.PAE())
+	signed, err := s.SignEnvelope(ctx, envelope, false)
 	if err != nil {
 		return evidence.Written{}, err
 	}
-	envelope.Signatures = [][]byte{sig}
-	return evidence.WriteBundle(s.Key.Hint(), envelope, intoto.PredicateSignature, j.o.Now())
+	envelope.Signatures = [][]byte{signed.Signature}
+	return evidence.WriteBundle(signed.Bundle(), envelope, intoto.PredicateSignature, j.o.Now())
 }
 
 // simple makes an image signature as cosign v2 does.
@@ -462,9 +512,13 @@ func (j *job) simple(ctx context.Context, subject name.Digest, s signer.Checked)
 	if err != nil {
 		return evidence.Written{}, err
 	}
-	sig, err := s.SignChecked(ctx, payload)
+	signed, err := s.SignPayload(ctx, payload)
 	if err != nil {
 		return evidence.Written{}, err
 	}
-	return evidence.WriteSimple(payload, sig), nil
+	annotations, err := signed.Annotations()
+	if err != nil {
+		return evidence.Written{}, err
+	}
+	return evidence.WriteSimple(payload, signed.Signature, annotations), nil
 }

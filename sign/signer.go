@@ -14,6 +14,8 @@
 //   - [New] takes any crypto.Signer.
 //   - [FromSigstore] takes a signer of the sigstore module, such as a KMS key.
 //
+// Package sign/keyless has one whose key is certified for a person or a CI job.
+//
 // Keys are ECDSA P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits.
 // [Generate] makes a key pair.
 //
@@ -29,6 +31,8 @@
 // # What is checked
 //
 //   - Before a signature is written, it is verified with the signer's public key.
+//   - All signatures are made before the first is attached. A signer that fails leaves
+//     nothing behind.
 //   - After a signature was written to a store, it is read back.
 //   - A signature that is there already is kept, and none is added.
 //
@@ -78,6 +82,38 @@ type Signer interface {
 	// Public returns the public key of the pair.
 	Public() crypto.PublicKey
 }
+
+// MaterialSigner is a Signer whose signatures come with verification material, such as
+// a certificate and entries of a log. Package sign/keyless has one. [Image], [Blob],
+// attest.Image and attest.Bundle write the material beside the signature: into the
+// bundle, or into the annotations of the .sig or .att tag. Functions that have no
+// place for it call Sign, which may return an error.
+type MaterialSigner interface {
+	Signer
+	// SignWithMaterial returns the signature over a message, and its material. Nil: none.
+	SignWithMaterial(ctx context.Context, m Message) (signature []byte, material *Material, err error)
+}
+
+// Message is what a [MaterialSigner] signs. Its fields are
+//
+//   - Bytes, the message, which is not changed. Nil: a file above 64 MiB.
+//   - SHA256, its digest
+//   - PayloadType and Payload, those of the DSSE envelope whose pre-authentication
+//     encoding the message is. Empty: a file, or a simple signing payload.
+//   - Annotations: the material goes into annotations, which hold one entry of a log,
+//     with a signed entry timestamp as Rekor v1 makes it, and one timestamp
+type Message = signer.Message
+
+// Material is the verification material of one signature. Its fields are
+//
+//   - Certificate, the signer's in DER. Nil: the key has none. It must be for the
+//     signer's key.
+//   - Chain, the certificates above it in DER, without the root. Annotations hold it, and
+//     bundles do not.
+//   - Entries, entries of transparency logs: the JSON of TransparencyLogEntry, with an
+//     inclusion proof
+//   - Timestamps, time-stamp responses by RFC 3161
+type Material = signer.Material
 
 // SignerOptions choose among the algorithms of one key. Most verifiers expect
 // the zero value.

@@ -42,6 +42,9 @@ func (a attestation) judge(s *statement, c *circumstances) (until time.Time, p *
 	case d.is(predicate.TypeOpenVEX):
 		stated = d.at("timestamp").moment()
 	}
+	if p == nil {
+		p = a.judgeMembers(d)
+	}
 	if p != nil {
 		return time.Time{}, p
 	}

@@ -88,43 +88,54 @@ type named struct {
 	names []string
 }
 
-// names are those of the objects of a type that conditions may have to look into.
+// The names of the members of the objects that conditions may have to look into.
+var (
+	provenanceNames = []named{
+		{"", []string{"buildDefinition", "runDetails"}},
+		{"buildDefinition", []string{"buildType", "externalParameters", "internalParameters", "resolvedDependencies"}},
+		{"runDetails", []string{"builder", "metadata", "byproducts"}},
+		{"runDetails.builder", []string{"id", "version", "builderDependencies"}},
+		{"runDetails.metadata", []string{"startedOn", "finishedOn"}},
+	}
+	provenance02Names = []named{
+		{"", []string{"builder", "buildType", "invocation", "buildConfig", "metadata", "materials"}},
+		{"builder", []string{"id"}},
+		{"invocation", []string{"configSource", "parameters", "environment"}},
+		{"invocation.configSource", []string{"uri", "digest", "entryPoint"}},
+		{"metadata", []string{"buildStartedOn", "buildFinishedOn"}},
+	}
+	vsaNames = []named{
+		{"", []string{"verifier", "timeVerified", "resourceUri", "policy", "inputAttestations", "verificationResult", "verifiedLevels", "dependencyLevels", "slsaVersion"}},
+		{"verifier", []string{"id", "version"}},
+		{"policy", []string{"uri", "digest"}},
+	}
+	testResultNames = []named{{"", []string{"result", "configuration", "url", "passedTests", "warnedTests", "failedTests"}}}
+	scanNames       = []named{
+		{"", []string{"invocation", "scanner", "metadata"}},
+		{"scanner", []string{"uri", "version", "db", "result"}},
+		{"metadata", []string{"scanStartedOn", "scanFinishedOn"}},
+	}
+	billNames    = []named{{"", []string{"bomFormat", "specVersion", "spdxVersion", "@context"}}}
+	openVEXNames = []named{{"", []string{"@context", "timestamp", "statements"}}}
+)
+
+// names are those of the document's type.
 func (d *document) names() []named {
 	switch {
 	case d.is(predicate.TypeProvenance):
-		return []named{
-			{"", []string{"buildDefinition", "runDetails"}},
-			{"buildDefinition", []string{"buildType", "externalParameters", "internalParameters", "resolvedDependencies"}},
-			{"runDetails", []string{"builder", "metadata", "byproducts"}},
-			{"runDetails.builder", []string{"id", "version", "builderDependencies"}},
-			{"runDetails.metadata", []string{"startedOn", "finishedOn"}},
-		}
+		return provenanceNames
 	case d.is(predicate.TypeProvenance02):
-		return []named{
-			{"", []string{"builder", "buildType", "invocation", "buildConfig", "metadata", "materials"}},
-			{"builder", []string{"id"}},
-			{"invocation", []string{"configSource", "parameters", "environment"}},
-			{"invocation.configSource", []string{"uri", "digest", "entryPoint"}},
-			{"metadata", []string{"buildStartedOn", "buildFinishedOn"}},
-		}
+		return provenance02Names
 	case d.is(predicate.TypeVSA):
-		return []named{
-			{"", []string{"verifier", "timeVerified", "resourceUri", "policy", "inputAttestations", "verificationResult", "verifiedLevels", "dependencyLevels", "slsaVersion"}},
-			{"verifier", []string{"id", "version"}},
-			{"policy", []string{"uri", "digest"}},
-		}
+		return vsaNames
 	case d.is(predicate.TypeTestResult):
-		return []named{{"", []string{"result", "configuration", "url", "passedTests", "warnedTests", "failedTests"}}}
+		return testResultNames
 	case d.is(predicate.TypeCosignVuln), d.is(predicate.TypeVulns), d.is(predicate.TypeVulns01):
-		return []named{
-			{"", []string{"invocation", "scanner", "metadata"}},
-			{"scanner", []string{"uri", "version", "db", "result"}},
-			{"metadata", []string{"scanStartedOn", "scanFinishedOn"}},
-		}
+		return scanNames
 	case d.isBill():
-		return []named{{"", []string{"bomFormat", "specVersion", "spdxVersion", "@context"}}}
+		return billNames
 	case d.is(predicate.TypeOpenVEX):
-		return []named{{"", []string{"@context", "timestamp", "statements"}}}
+		return openVEXNames
 	}
 	return nil
 }
@@ -182,19 +193,22 @@ func (d *document) at(path string) member {
 	if path == "" {
 		return m
 	}
-	walked := ""
-	for name := range strings.SplitSeq(path, ".") {
+	for start := 0; start <= len(path); {
+		end := len(path)
+		if dot := strings.IndexByte(path[start:], '.'); dot >= 0 {
+			end = start + dot
+		}
 		switch m.value.Kind() {
 		case strictjson.Missing, strictjson.Null:
 			return m
 		case strictjson.Object:
 		default:
-			return member{path: path, err: fmt.Errorf("%s is %s, want an object", whereOr(walked), kindName(m.value))}
+			return member{path: path, err: fmt.Errorf("%s is %s, want an object", whereOr(strings.TrimSuffix(path[:start], ".")), kindName(m.value))}
 		}
-		walked = strings.TrimPrefix(walked+"."+name, ".")
-		if m.value, m.err = d.unfolded(walked, m.value.Get(name)); m.err != nil {
+		if m.value, m.err = d.unfolded(path[:end], m.value.Get(path[start:end])); m.err != nil {
 			return m
 		}
+		start = end + 1
 	}
 	return m
 }

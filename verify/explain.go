@@ -129,6 +129,9 @@ func (a attestation) words() []string {
 		add(len(values) > 0, "%s: %s", what, strings.Join(values, " or "))
 	}
 	add(a.AcceptAnyContent, "whatever it says")
+	for _, m := range a.Where {
+		add(true, "%s: %s", m.Pointer, memberCondition{m}.words())
+	}
 	add(a.MaxAge != 0, "not older than %s", time.Duration(a.MaxAge))
 	list("builder", a.Builder)
 	add(a.MinLevel > 0, "builder trusted to reach SLSA level %d", a.MinLevel)

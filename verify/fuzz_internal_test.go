@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func FuzzConditions(f *testing.F) {
 		{Type: "vsa", VSAConditions: policy.VSAConditions{Verifier: []string{"https://v.example"}, VerifiedLevels: []string{"SLSA_BUILD_LEVEL_2"}, PolicyURI: "https://p.example", PolicyDigest: "sha256:" + strings.Repeat("0", 64)}},
 		{Type: "testresult", DocumentConditions: policy.DocumentConditions{Result: []string{"PASSED"}}},
 		{Type: "openvex"}, {Type: "https://example.com/own", AcceptAnyContent: true},
+		{Type: "https://example.com/own", Where: []policy.MemberCondition{{Pointer: "/a/0/~1", Absent: true}, {Pointer: "/b", AtMost: json.RawMessage("1e5")}, {Pointer: "/c", Before: time.Unix(1, 0)}, {Pointer: "/d", Matches: []string{"*/**"}}, {Pointer: "/e", Equals: json.RawMessage(`"x"`)}}},
 	}
 	f.Fuzz(func(t *testing.T, _ int, text string) {
 		for _, q := range requirements {

@@ -25,6 +25,9 @@ const (
 	// ReasonParameters: an external parameter of the build has another value than the
 	// requirement wants, or is one that it does not want.
 	ReasonParameters Reason = "wrong-parameters"
+	// ReasonMember: a member of the predicate has another value than the requirement wants,
+	// is missing, or is there and must not be. The detail names it.
+	ReasonMember Reason = "wrong-member"
 	// ReasonVulnerable: the scan has found vulnerabilities that the requirement does not
 	// accept. Mend them, or accept them in the policy for a time.
 	ReasonVulnerable Reason = "vulnerable"

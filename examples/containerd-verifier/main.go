@@ -18,7 +18,8 @@
 // the manifest's digest, if the index lists none for the platform, or several.
 //
 // The policy is the file that -policy names, or /etc/hallmark/policy.yaml. Keep it out
-// of the plugin directory, because containerd runs every file there.
+// of the plugin directory, because containerd runs every file there. A policy with
+// identities of certificates needs -trusted-root INSTANCE=FILE for each instance.
 package main
 
 import (
@@ -39,6 +40,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 const (
@@ -104,7 +106,37 @@ func say(w io.Writer, text string) {
 type question struct {
 	image    name.Digest
 	policy   string
+	roots    roots
 	platform v1.Platform
+}
+
+// roots are the trust roots that -trusted-root names, by their instances.
+type roots map[string]sigstore.Instance
+
+func (r roots) String() string { return "" }
+
+// Set implements flag.Value.
+func (r roots) Set(text string) error {
+	instance, file, named := strings.Cut(text, "=")
+	if _, twice := r[instance]; twice || !named || instance == "" || file == "" {
+		return fmt.Errorf("%q: want INSTANCE=FILE, each INSTANCE once", text)
+	}
+	i := sigstore.Known(instance)
+	i.RootFile = file
+	r[instance] = i
+	return nil
+}
+
+// authorities are those that the policy may name.
+func (r roots) authorities() (map[string]policy.Authority, error) {
+	if len(r) == 0 {
+		return nil, nil
+	}
+	a, err := sigstore.New(r)
+	if err != nil {
+		return nil, fmt.Errorf("-trusted-root: %w", err)
+	}
+	return map[string]policy.Authority{"sigstore": a}, nil
 }
 
 // asked reads the arguments and stdin. It refuses arguments that contradict each other.
@@ -116,6 +148,8 @@ func asked(args []string, stdin io.Reader) (q question, err error) {
 	mediaType := flags.String("stdin-media-type", "", "")
 	platform := flags.String("platform", "", "")
 	flags.StringVar(&q.policy, "policy", defaultPolicy, "")
+	q.roots = make(roots)
+	flags.Var(q.roots, "trusted-root", "")
 	switch err := flags.Parse(args); {
 	case err != nil:
 		return q, fmt.Errorf("the arguments are not those of containerd, -name, -digest and -stdin-media-type: %w", err)
@@ -183,11 +217,15 @@ func parsePlatform(text string) (v1.Platform, error) {
 
 // judge judges the digest and the manifest that will run.
 func judge(ctx context.Context, q question) (*verify.Result, error) {
-	p, err := policy.Load(q.policy, policy.ParseOptions{})
+	authorities, err := q.roots.authorities()
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify.New(p, verify.Options{})
+	p, err := policy.Load(q.policy, policy.ParseOptions{Authorities: authorities})
+	if err != nil {
+		return nil, err
+	}
+	v, err := verify.New(p, verify.Options{Authorities: authorities})
 	if err != nil {
 		return nil, err
 	}

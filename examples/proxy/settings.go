@@ -24,6 +24,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 // settings are what the YAML file holds. Names of files in it are looked for from
@@ -35,6 +36,9 @@ type settings struct {
 	Admin string `json:"admin,omitempty"`
 	// Policy is the policy file. Required.
 	Policy string `json:"policy,omitempty"`
+	// TrustedRoots are those of the instances that the policy's identities name. They are
+	// read at the start. Empty: a policy with identities is refused.
+	TrustedRoots []rootSettings `json:"trustedRoots,omitempty"`
 	// EvidenceRepository holds the evidence about images whose rule names no other, as
 	// REGISTRY/REPOSITORY. Empty: each image's repository.
 	EvidenceRepository string `json:"evidenceRepository,omitempty"`
@@ -93,6 +97,20 @@ type upstreamSettings struct {
 	InsecurePlainHTTP bool `json:"insecurePlainHTTP,omitempty"`
 }
 
+// rootSettings are a trust root, and what its instance lacks.
+type rootSettings struct {
+	// Instance is its name in policies: public-good, github, or that of a private one.
+	Instance string `json:"instance"`
+	File     string `json:"file"`
+	// SHA256 is the digest that the file must have, in hex. Empty: any.
+	SHA256 string `json:"sha256,omitempty"`
+	// WithoutLogs and WithoutCT are for private instances that have no transparency log,
+	// or no log of certificates. RequireTimestamps counts no other times.
+	WithoutLogs       bool `json:"withoutLogs,omitempty"`
+	WithoutCT         bool `json:"withoutCT,omitempty"`
+	RequireTimestamps bool `json:"requireTimestamps,omitempty"`
+}
+
 type tlsSettings struct {
 	Cert string `json:"cert,omitempty"`
 	Key  string `json:"key,omitempty"`
@@ -115,7 +133,11 @@ func readSettings(path string) (c settings, err error) {
 	if err := decodeYAML(text, &c); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
-	for _, name := range []*string{&c.Policy, &c.TLS.Cert, &c.TLS.Key, &c.UpstreamCA, &c.Store.Dir, &c.Audit} {
+	names := []*string{&c.Policy, &c.TLS.Cert, &c.TLS.Key, &c.UpstreamCA, &c.Store.Dir, &c.Audit}
+	for i := range c.TrustedRoots {
+		names = append(names, &c.TrustedRoots[i].File)
+	}
+	for _, name := range names {
 		if *name != "" && !filepath.IsAbs(*name) {
 			*name = filepath.Join(filepath.Dir(path), *name)
 		}
@@ -303,13 +325,36 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	return g, nil
 }
 
+// authorities are those that policies may name.
+func (c *settings) authorities() (map[string]policy.Authority, error) {
+	if len(c.TrustedRoots) == 0 {
+		return nil, nil
+	}
+	instances := make(map[string]sigstore.Instance)
+	for _, r := range c.TrustedRoots {
+		if _, twice := instances[r.Instance]; twice || r.Instance == "" || r.File == "" {
+			return nil, fmt.Errorf("trustedRoots: instance %q: want an instance and a file, each instance once", r.Instance)
+		}
+		i := sigstore.Known(r.Instance)
+		i.RootFile, i.SHA256 = r.File, r.SHA256
+		i.WithoutLogs, i.WithoutCT = i.WithoutLogs || r.WithoutLogs, i.WithoutCT || r.WithoutCT
+		i.RequireTimestamps = r.RequireTimestamps
+		instances[r.Instance] = i
+	}
+	a, err := sigstore.New(instances)
+	if err != nil {
+		return nil, fmt.Errorf("trustedRoots: %w", err)
+	}
+	return map[string]policy.Authority{"sigstore": a}, nil
+}
+
 // verifier says how decisions are made.
 func (c *settings) verifier() (o verify.Options, err error) {
 	o.Limits = registry.Limits{
 		MaxItems: c.Limits.MaxItems, MaxReferrers: c.Limits.MaxReferrers, MaxPayloadBytes: c.Limits.MaxPayloadBytes, MaxTotalBytes: c.Limits.MaxTotalBytes,
 	}
-	if c.EvidenceRepository == "" {
-		return o, nil
+	if o.Authorities, err = c.authorities(); err != nil || c.EvidenceRepository == "" {
+		return o, err
 	}
 	if o.EvidenceRepository, err = registry.ParseRepository(c.EvidenceRepository); err != nil {
 		err = fmt.Errorf("evidenceRepository: %w", err)

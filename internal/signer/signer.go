@@ -74,37 +74,53 @@ func (s Checked) Made(m *sigkey.Message, sig []byte) bool {
 }
 
 // SignChecked returns a signature that has been verified, in the encoding that every
-// verifier reads. It returns the context's
-// error when the context ends, even if the signer blocks, as hardware may.
+// verifier reads. It returns the context's error when the context ends, even if the
+// signer blocks, as hardware may.
 func (s Checked) SignChecked(ctx context.Context, message []byte) ([]byte, error) {
-	return s.Await(ctx, &sigkey.Message{Bytes: message}, func() ([]byte, error) { return s.Sign(ctx, message) })
+	return s.SignedBy(ctx, &sigkey.Message{Bytes: message}, func() ([]byte, error) { return s.Sign(ctx, message) })
 }
 
-// Await is SignChecked for the signature over m that f returns.
-func (s Checked) Await(ctx context.Context, m *sigkey.Message, f func() ([]byte, error)) ([]byte, error) {
+// SignedBy is SignChecked for the signature over m that f returns.
+func (s Checked) SignedBy(ctx context.Context, m *sigkey.Message, f func() ([]byte, error)) ([]byte, error) {
+	sig, err := await(ctx, s, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.checked(m, sig)
+}
+
+// checked returns a signature, in the encoding that every verifier reads, if the
+// signer's key has made it.
+func (s Checked) checked(m *sigkey.Message, sig []byte) ([]byte, error) {
+	if err := s.Key.Verify(m, sig); err != nil {
+		return nil, fmt.Errorf("%w: key %s: it returned something other than its signature over the message", ErrSigner, s.Key.ID())
+	}
+	return s.Key.Canonical(sig), nil
+}
+
+// await returns what f returns, or the context's error as soon as it ends.
+func await[T any](ctx context.Context, s Checked, f func() (T, error)) (T, error) {
 	type answer struct {
-		sig []byte
-		err error
+		value T
+		err   error
 	}
 	done := make(chan answer, 1)
 	go func() {
 		var a answer
 		a.err = panics.Caught(func() (err error) {
-			a.sig, err = f()
+			a.value, err = f()
 			return err
 		})
 		done <- a
 	}()
+	var none T
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return none, ctx.Err()
 	case a := <-done:
 		if a.err != nil {
-			return nil, fmt.Errorf("%w: key %s: %w", ErrSigner, s.Key.ID(), a.err)
+			return none, fmt.Errorf("%w: key %s: %w", ErrSigner, s.Key.ID(), a.err)
 		}
-		if err := s.Key.Verify(m, a.sig); err != nil {
-			return nil, fmt.Errorf("%w: key %s: it returned something other than its signature over the message", ErrSigner, s.Key.ID())
-		}
-		return s.Key.Canonical(a.sig), nil
+		return a.value, nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,12 @@ func TestAttack_T16_EntryWithoutTime(t *testing.T) {
 			delete(b.Entry(0), "inclusionProof")
 			w.refuses(b, sigstore.ErrMalformed)
 		},
+		"no log": func(w *world) {
+			b := w.signed()
+			b.Log(w.Rekor2, "hashedrekord 0.0.2")
+			b.Entry(1)["logId"] = sigstoretest.Object{}
+			w.refuses(b, sigstore.ErrMalformed)
+		},
 		"no entry": func(w *world) { w.refuses(w.signer.SignMessage(artifact).Stamp(w.TSA), sigstore.ErrLog) },
 		"entry of another log": func(w *world) {
 			b := w.signer.SignMessage(artifact).Log(w.NewLog("https://rekor.example", newKey(t), false), "hashedrekord 0.0.1")
@@ -142,6 +149,12 @@ func TestAttack_T16_CheckpointOfAnother(t *testing.T) {
 		"more cosignatures are no harm": func(w *world) {
 			b := w.signer.SignMessage(artifact).Record(w.Rekor2, "hashedrekord 0.0.2", sigstoretest.Record{More: cosigned})
 			w.accepts(b.Stamp(w.TSA))
+		},
+		"a bad signature under its name before": func(w *world) {
+			bad := append(slices.Clone(w.Rekor2.ID[:4]), make([]byte, 64)...)
+			more := []string{"\u2014 log2026.rekor.example " + base64.StdEncoding.EncodeToString(bad)}
+			b := w.signer.SignMessage(artifact).Record(w.Rekor2, "hashedrekord 0.0.2", sigstoretest.Record{More: more})
+			w.refuses(b.Stamp(w.TSA), sigstore.ErrLog)
 		},
 		"of cosignatures there are too many": func(w *world) {
 			more := strings.Split(strings.Repeat(cosigned[0]+"\n", 64)+cosigned[0], "\n")

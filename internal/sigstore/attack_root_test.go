@@ -85,6 +85,9 @@ func TestAttack_T17_RootsThatMeanTooMuchAreRefused(t *testing.T) {
 			other.ID = w.Rekor1.ID
 			o["tlogs"] = append(o["tlogs"].([]any), other.JSON())
 		},
+		"an authority of an unknown name": func(_ *world, o sigstoretest.Object) {
+			set(first(o, "certificateAuthorities")["subject"], "more", "x")
+		},
 		"no certificates": func(_ *world, o sigstoretest.Object) {
 			set(first(o, "certificateAuthorities")["certChain"], "certificates", []any{})
 		},

@@ -1,6 +1,7 @@
 package sigstore_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"testing"
 	"time"
@@ -172,6 +173,11 @@ func TestAttack_T17_TimestampsOfSomethingElse(t *testing.T) {
 		"an attribute twice": signed(func(_ *world, _ *sigstoretest.Bundle, s *sigstoretest.Stamp) {
 			s.Attributes = [][]byte{sigstoretest.DER(0x30, []byte{6, 9, 42, 134, 72, 134, 247, 13, 1, 9, 4}, sigstoretest.DER(0x31, sigstoretest.DER(4, make([]byte, 32))))}
 		}),
+		"an algorithm that is none": func(w *world) {
+			b := w.signer.SignMessage(artifact).Log(w.Rekor2, "hashedrekord 0.0.2")
+			stamp := w.TSA.Stamp(w.Instance, b.Signature, sigstoretest.Stamp{})
+			w.refuses(b.AddStamp(bytes.Replace(stamp, []byte{0x31, 0x0d, 0x30}, []byte{0x31, 0x0d, 0x20}, 1)), sigstore.ErrTime)
+		},
 		"nothing":      func(w *world) { stamped(w, nil) },
 		"garbage":      func(w *world) { stamped(w, []byte("garbage")) },
 		"deep garbage": func(w *world) { stamped(w, deep(200)) },

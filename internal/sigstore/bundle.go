@@ -202,7 +202,9 @@ func (r *bundleReader) entry(v strictjson.Value, version int) (e Entry) {
 		r.fail("a tlog entry without canonicalizedBody")
 	}
 	if id := v.Get("logId"); r.object(id, "logId", "keyId") {
-		e.LogID = r.bytes(id.Get("keyId"), "keyId")
+		if e.LogID = r.bytes(id.Get("keyId"), "keyId"); len(e.LogID) == 0 {
+			r.fail("logId without keyId")
+		}
 	}
 	if kind := v.Get("kindVersion"); r.object(kind, "kindVersion", "kind", "version") {
 		e.Kind, e.Version = r.text(kind.Get("kind"), "kind"), r.text(kind.Get("version"), "version")

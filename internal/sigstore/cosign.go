@@ -13,6 +13,7 @@ import (
 //
 // Source: cosign pkg/oci/static and pkg/cosign/bundle.
 const (
+	annotationChain     = "dev.sigstore.cosign/chain"
 	annotationBundle    = "dev.sigstore.cosign/bundle"
 	annotationTimestamp = "dev.sigstore.cosign/rfc3161timestamp"
 )

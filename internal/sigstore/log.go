@@ -239,8 +239,8 @@ func (c *checkpoint) signedBy(l *log, v2 bool) bool {
 			tree, of := strings.CutPrefix(c.origin, s.name+" - ")
 			named = of && tree != ""
 		}
-		if named && l.verifies([]byte(c.text), s.signature) {
-			return true
+		if named { // a later one under the same name says nothing (C2SP signed-note)
+			return l.verifies([]byte(c.text), s.signature)
 		}
 	}
 	return false

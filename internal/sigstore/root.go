@@ -256,6 +256,10 @@ func (r *rootReader) authority(v strictjson.Value, use x509.ExtKeyUsage) *author
 	if !r.object(v, "an authority", "subject", "uri", "certChain", "validFor", "operator") {
 		return nil
 	}
+	if name := v.Get("subject"); given(name) && r.object(name, "subject", "organization", "commonName") {
+		r.text(name.Get("organization"), "organization") // nothing rests on either
+		r.text(name.Get("commonName"), "commonName")
+	}
 	trusted := r.window(v.Get("validFor"), "an authority")
 	chain := v.Get("certChain")
 	if !r.object(chain, "certChain", "certificates") || !r.list(chain.Get("certificates"), "certificates", MaxCertificates) {

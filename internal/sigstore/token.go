@@ -51,8 +51,14 @@ func parseTimestamp(text []byte) (*token, error) {
 
 // readSignedData reads SignedData (RFC 5652, section 5.1) with exactly one signer.
 func (t *token) readSignedData(c *cursor) bool {
-	c.take(tagInteger) // version
-	c.take(tagSet)     // digest algorithms: the signer states its own
+	c.take(tagInteger)                    // version
+	algorithms := c.take(tagSet).inside() // the signer states its own
+	for algorithms.more() {
+		algorithms.take(tagSequence)
+	}
+	if algorithms.end() != nil {
+		return false
+	}
 	content := c.take(tagSequence).inside()
 	kind := content.take(tagOID)
 	octets, err := only(content.take(tagContext0).content, tagOctets)

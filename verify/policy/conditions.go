@@ -108,10 +108,13 @@ func (a *AttestationRequirement) check() error {
 			return fmt.Errorf("has %s, which type %s does not have", strings.Join(group.set, " and "), a.Type)
 		}
 	}
+	if err := a.checkMembers(); err != nil {
+		return err
+	}
 	switch kind {
 	case kindOther:
-		if !a.AcceptAnyContent {
-			return fmt.Errorf("has the type %.200s, which has no conditions: any content would meet it; write acceptAnyContent: true to allow that", a.Type)
+		if !a.AcceptAnyContent && len(a.Where) == 0 {
+			return fmt.Errorf("has the type %.200s, which has no conditions of its own: any content would meet it; write conditions in where, or acceptAnyContent: true to allow that", a.Type)
 		}
 	case kindProvenance:
 		return a.ProvenanceConditions.check()
@@ -141,7 +144,7 @@ func (a *AttestationRequirement) emptyLists() error {
 		"builder": isEmpty(a.Builder), "source": isEmpty(a.Source), "ref": isEmpty(a.Ref), "commit": isEmpty(a.Commit), "buildType": isEmpty(a.BuildType),
 		"absentParameters": isEmpty(a.AbsentParameters), "knownParameters": isEmpty(a.KnownParameters), "parameters": a.Parameters != nil && len(a.Parameters) == 0,
 		"accept": isEmpty(a.Accept), "denyPackages": isEmpty(a.DenyPackages), "denyLicenses": isEmpty(a.DenyLicenses), "result": isEmpty(a.Result),
-		"verifier": isEmpty(a.Verifier), "resource": isEmpty(a.Resource), "verifiedLevels": isEmpty(a.VerifiedLevels),
+		"where": isEmpty(a.Where), "verifier": isEmpty(a.Verifier), "resource": isEmpty(a.Resource), "verifiedLevels": isEmpty(a.VerifiedLevels),
 	})
 }
 

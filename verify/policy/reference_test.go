@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -67,6 +68,7 @@ var referenceSections = []struct {
 	{"require", reflect.TypeFor[policy.Requirement]()},
 	{"signature", reflect.TypeFor[policy.SignatureRequirement]()},
 	{"attestation", reflect.TypeFor[policy.AttestationRequirement]()},
+	{"attestation: where", reflect.TypeFor[policy.MemberCondition]()},
 	{"attestation: provenance", reflect.TypeFor[policy.ProvenanceConditions]()},
 	{"attestation: vulnerability scans", reflect.TypeFor[policy.ScanConditions]()},
 	{"attestation: accept", reflect.TypeFor[policy.AcceptedVulnerability]()},
@@ -134,8 +136,20 @@ var referenceExamples = map[string]string{
 
 	"AttestationRequirement.type":             "- attestation: {type: cyclonedx, by: builder}",
 	"AttestationRequirement.by":               "- attestation: {type: cyclonedx, by: builder}",
+	"AttestationRequirement.where":            "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
 	"AttestationRequirement.acceptAnyContent": "- attestation: {type: \"https://example.com/approval/v1\", by: release, acceptAnyContent: true}",
 	"AttestationRequirement.maxAge":           "- attestation: {type: vuln, by: scanner, maxSeverity: high, maxAge: 168h}",
+
+	"MemberCondition.pointer": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
+	"MemberCondition.equals":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
+	"MemberCondition.in":      "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, in: [approved, released]}]}",
+	"MemberCondition.present": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket, present: true}]}",
+	"MemberCondition.absent":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /objections, absent: true}]}",
+	"MemberCondition.atMost":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /risk, atMost: 3.5}]}",
+	"MemberCondition.atLeast": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /reviewers, atLeast: 2}]}",
+	"MemberCondition.before":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, before: 2027-01-31T00:00:00Z}]}",
+	"MemberCondition.after":   "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, after: 2026-01-31T00:00:00Z}]}",
+	"MemberCondition.matches": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/url, matches: [\"https://tickets.example/**\"]}]}",
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
@@ -275,6 +289,8 @@ func typeWords(t reflect.Type) string {
 		return "time"
 	case t == reflect.TypeFor[policy.Duration]():
 		return "duration"
+	case t == reflect.TypeFor[json.RawMessage]():
+		return "text, number, true or false"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -7,7 +7,7 @@ import "time"
 // a statement of its own. A condition that the type does not have is refused when the
 // policy is loaded.
 //
-//   - A type without conditions needs AcceptAnyContent.
+//   - A type without conditions of its own needs Where or AcceptAnyContent.
 //   - Test results and VSAs that say FAILED meet nothing, unless Result names it.
 //   - Bills of materials and OpenVEX documents list and do not judge. Without a condition,
 //     any document of the format meets the requirement.
@@ -18,9 +18,12 @@ type AttestationRequirement struct {
 	Type string `json:"type"`
 	// By is the name of the role. Required.
 	By string `json:"by"`
+	// Where are conditions on members of the predicate, all of which must hold. Every type
+	// but intoto may have them. Empty: none.
+	Where []MemberCondition `json:"where,omitempty"`
 	// AcceptAnyContent counts every statement of a type without conditions, whatever it
-	// says: one that says {"approved": false} as well as one that says true. Refused for
-	// types with conditions. False: a type without conditions is refused.
+	// says: one that says {"approved": false} as well as one that says true. Refused with
+	// Where, and for types with conditions. False: a type without conditions is refused.
 	AcceptAnyContent bool `json:"acceptAnyContent,omitempty"`
 	// MaxAge is the greatest age of the statement, by the time in it: the end of a build or
 	// scan, timeVerified of a VSA, timestamp of an OpenVEX document. For type vuln, the

@@ -66,7 +66,7 @@ func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
 		return nil, fmt.Errorf("%w: the trust root of instance %q has the SHA-256 %s, want %.80q", ErrInvalid, i.of.name, i.of.sum, pin)
 	}
 	i.id = idOf(i.of.name, given)
-	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, one) {
+	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, wildcard) {
 		return nil, fmt.Errorf("%w: issuer is %.100q, want who vouches for the subject, exactly", ErrInvalid, i.issuer)
 	}
 	for _, name := range []string{settingInstance, settingRoot, settingIssuer} {

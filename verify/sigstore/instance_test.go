@@ -131,3 +131,28 @@ func TestAttack_T18_WithoutCTIsPerInstance(t *testing.T) {
 		}
 	}
 }
+
+// A cache that programs share would serve what another root allows.
+func TestAttack_T17_GenerationTellsWhichRootIsInUse(t *testing.T) {
+	lines := append(append(published(t, "public-good.json"), '\n'), published(t, "staging.json")...)
+	seen := make(map[string]sigstore.Instance)
+	for _, i := range []sigstore.Instance{
+		{Root: lines, CertificateAuthority: "https://fulcio.sigstore.dev"},
+		{Root: lines, CertificateAuthority: "https://fulcio.sigstage.dev"},
+		{Root: published(t, "public-good.json"), Logs: 2},
+		{Root: published(t, "public-good.json"), WithoutLogs: true},
+		{Root: published(t, "public-good.json"), CTLogs: 2},
+		{Root: published(t, "public-good.json"), WithoutCT: true},
+		{Root: published(t, "public-good.json"), Times: 2},
+		{Root: published(t, "public-good.json"), RequireTimestamps: true},
+	} {
+		a, err := sigstore.New(one(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, twice := seen[a.Generation()]; twice {
+			t.Errorf("one Generation of %+v and %+v", i, other)
+		}
+		seen[a.Generation()] = i
+	}
+}

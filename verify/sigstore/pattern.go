@@ -4,27 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
+
+	"github.com/hallmark-oci/hallmark/internal/segments"
 )
 
-// Wildcards. They stand for whole segments.
-const (
-	one  = "*"
-	many = "**"
-)
+// wildcard stands for a whole segment.
+const wildcard = "*"
 
 // pattern matches text: exactly, or by whole segments. An @ divides it into two parts.
 type pattern struct {
 	text  string
-	parts [][]string
+	parts []segments.Pattern
 }
 
 func (p pattern) String() string { return p.text }
 
 // parseExact reads text that has no wildcards.
 func parseExact(text string) (pattern, error) {
-	if strings.Contains(text, one) {
+	if strings.Contains(text, wildcard) {
 		return pattern{}, fmt.Errorf("%.200q holds *, and is compared exactly", text)
 	}
 	return pattern{text: text}, nil
@@ -32,25 +30,16 @@ func parseExact(text string) (pattern, error) {
 
 // parsePattern reads text of segments.
 func parsePattern(text string) (pattern, error) {
-	if !strings.Contains(text, one) {
+	if !strings.Contains(text, wildcard) {
 		return pattern{text: text}, nil
 	}
 	p := pattern{text: text}
 	for part := range strings.SplitSeq(text, "@") {
-		segments := strings.Split(part, "/")
-		wide := 0
-		for _, s := range segments {
-			switch {
-			case s == many:
-				wide++
-			case s != one && strings.Contains(s, one):
-				return pattern{}, fmt.Errorf("%.200q has * in a segment; it stands for a whole one", text)
-			}
+		parsed, err := segments.Parse(part)
+		if err != nil {
+			return pattern{}, err
 		}
-		if wide > 1 {
-			return pattern{}, fmt.Errorf("%.200q has ** twice", text)
-		}
-		p.parts = append(p.parts, segments)
+		p.parts = append(p.parts, parsed)
 	}
 	if len(p.parts) > 2 {
 		return pattern{}, fmt.Errorf("%.200q has more than one @", text)
@@ -75,7 +64,7 @@ func parseURI(text string) (pattern, error) {
 	if p.parts == nil {
 		return p, nil
 	}
-	if fixed := p.parts[0]; len(fixed) < 4 || slices.ContainsFunc(fixed[:4], func(s string) bool { return strings.Contains(s, one) }) || fixed[3] == "" {
+	if fixed := p.parts[0]; len(fixed) < 4 || fixed[:4].HasWildcard() || fixed[3] == "" {
 		return pattern{}, fmt.Errorf("%.200q has a wildcard in scheme, host or first segment, so it would match what belongs to anyone", text)
 	}
 	return p, nil
@@ -94,40 +83,15 @@ func (p pattern) matches(text string) bool {
 		return false
 	}
 	for i, part := range parts {
-		if !matchSegments(p.parts[i], strings.Split(part, "/")) {
+		unfit := segments.Separators
+		if i == 0 && strings.Contains(part, "://") {
+			unfit += "?#" // what follows is not a path
+		}
+		if !p.parts[i].Match(part, unfit) {
 			return false
 		}
 	}
 	return true
-}
-
-// matchSegments matches whole segments. ** stands for any number, at the end for one at
-// least. Neither wildcard stands for a segment that is a path's way up.
-func matchSegments(p, segments []string) bool {
-	at := slices.Index(p, many)
-	if at < 0 {
-		return len(p) == len(segments) && matchEach(p, segments)
-	}
-	tail := p[at+1:]
-	rest := len(segments) - at - len(tail)
-	if rest < 0 || rest == 0 && len(tail) == 0 {
-		return false
-	}
-	return matchEach(p[:at], segments[:at]) && !slices.ContainsFunc(segments[at:at+rest], isWayUp) && matchEach(tail, segments[at+rest:])
-}
-
-func matchEach(p, segments []string) bool {
-	for i, s := range segments {
-		if p[i] != s && (p[i] != one || s == "" || isWayUp(s)) {
-			return false
-		}
-	}
-	return true
-}
-
-func isWayUp(segment string) bool {
-	text, err := url.PathUnescape(segment)
-	return err != nil || text == "." || text == ".." || strings.Contains(text, "/")
 }
 
 var errManySubjects = errors.New("it has several signatures, and a certificate makes one")

@@ -43,6 +43,9 @@ var errorAdvice = []struct {
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
 	{registry.ErrNotConfirmed, "rely on nothing that was written; run the same command again, which keeps what is there"},
+	{errNoRoot, "get it, and name it with --trusted-root: hallmark trusted-root fetch --help"},
+	{errNoTUF, "use the program hallmark-full, or a root whose digest you know: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
+	{errOtherSum, "ask the instance's operator for the digest of its root; do not use what was fetched"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
 	{sign.ErrSigner, "check the private key"},
@@ -128,7 +131,7 @@ var reasonAdvice = map[verify.Reason]string{
 // reasonAdviceOnFile has a hint for each reason to deny a file.
 var reasonAdviceOnFile = map[verify.Reason]string{
 	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature",
-	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the --key to its signer",
+	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and --key or --certificate-identity to its signer",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
 }

@@ -134,7 +134,7 @@ Results go to stdout, messages to stderr. Exit codes:
 		RunE:              func(*cobra.Command, []string) error { return usageError("a command is missing") },
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return foreign(err) })
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "print results as text or json")
 	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "use plain HTTP for exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
@@ -147,7 +147,7 @@ Results go to stdout, messages to stderr. Exit codes:
 	root.AddCommand(
 		a.keygenCommand(), a.signCommand(), a.verifyCommand(), a.inspectCommand(), a.copyCommand(),
 		a.attestCommand(), a.provenanceCommand(), a.scanReportCommand(), a.downloadCommand(), a.policyCommand(),
-		a.signBlobCommand(), a.verifyBlobCommand(), a.versionCommand(),
+		a.signBlobCommand(), a.verifyBlobCommand(), a.trustedRootCommand(), a.versionCommand(),
 	)
 	return root
 }

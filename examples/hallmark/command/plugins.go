@@ -13,23 +13,22 @@ import (
 )
 
 // Plugins are the opt-in packages that a program links. With the zero value, --key names
-// files and policies name keys. A program that also recognises Sigstore's certificates:
+// files, and policies name keys and the identities of --trusted-root. A program that also
+// fetches trust roots:
 //
-//	instance := sigstore.Instance{RootFile: "trusted_root.json"}
-//	authority, err := sigstore.New(map[string]sigstore.Instance{"public-good": instance})
-//	if err != nil {
-//		log.Fatal(err)
-//	}
-//	linked := map[string]policy.Authority{"sigstore": authority}
-//	os.Exit(command.New(command.Plugins{Authorities: linked}).Main())
+//	plugins := command.Plugins{FetchTrustedRoot: fetch}
+//	os.Exit(command.New(plugins).Main())
 type Plugins struct {
 	// Authorities recognise the identities of policies, by the authority's name in
-	// policies. One that is a policy.TimeAuthority also states times. Nil: a policy that
-	// names an authority is refused.
+	// policies. One that is a policy.TimeAuthority also states times. --trusted-root goes
+	// before the one named sigstore. Nil: policies may name sigstore alone.
 	Authorities map[string]policy.Authority
 	// Signers open private keys that --key names as SCHEME:..., by the scheme. Nil: --key
 	// names files.
 	Signers map[string]OpenSigner
+	// FetchTrustedRoot gets the trust root of an instance, verified, for "trusted-root
+	// fetch". Nil: the command needs the SHA-256 of the root.
+	FetchTrustedRoot func(ctx context.Context, instance string) ([]byte, error)
 }
 
 // OpenSigner opens the private key that a URI names.
@@ -41,7 +40,7 @@ const fullProgram = "hallmark-full"
 // The project's plug-ins: authorities by their names in policies, signers by the schemes
 // of their keys.
 var (
-	projectAuthorities = map[string]string{"sigstore": "verify/sigstore", "notation": "verify/notation"}
+	projectAuthorities = map[string]string{"notation": "verify/notation"}
 	projectSigners     = map[string]string{
 		"awskms": "sign/kms/aws", "azurekms": "sign/kms/azure", "gcpkms": "sign/kms/gcp",
 		"hashivault": "sign/kms/vault", "pkcs11": "sign/pkcs11",
@@ -55,16 +54,16 @@ func noPlugin(plugin string) error {
 	return fmt.Errorf("needs the plug-in %s, which %s links and this program does not: %w", plugin, fullProgram, errNoPlugin)
 }
 
-// absent stands for an authority that the program does not link. A policy that names it
-// is refused with line and column, as for any other mistake.
+// absent stands for an authority that the program does not link, or cannot use. A policy
+// that names it is refused with line and column, as for any other mistake.
 type absent struct {
-	plugin string
-	named  *bool
+	why   error
+	named *error
 }
 
 func (a absent) refuse() error {
-	*a.named = true
-	return noPlugin(a.plugin)
+	*a.named = a.why
+	return a.why
 }
 
 // Matcher implements policy.Authority.
@@ -73,17 +72,34 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
 
-// verifierOf judges by the policy in a file, with the authorities that are linked.
-func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, error) {
-	named := false
-	linked := make(map[string]policy.Authority)
-	for name, plugin := range projectAuthorities {
-		linked[name] = absent{plugin, &named}
+// linked are the authorities that policies may name. root is Sigstore's by the trust
+// roots of flags, or nil.
+func (p Plugins) linked(root policy.Authority) map[string]policy.Authority {
+	linked := maps.Clone(p.Authorities)
+	if linked == nil {
+		linked = make(map[string]policy.Authority)
 	}
-	maps.Copy(linked, p.Authorities)
+	if root != nil {
+		linked[sigstoreName] = root
+	}
+	return linked
+}
+
+// verifierOf judges by the policy in a file, with the authorities that are linked.
+func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options) (*verify.Verifier, error) {
+	var named error
+	linked := p.linked(root)
+	if linked[sigstoreName] == nil {
+		linked[sigstoreName] = absent{errNoRoot, &named}
+	}
+	for name, plugin := range projectAuthorities {
+		if linked[name] == nil {
+			linked[name] = absent{noPlugin(plugin), &named}
+		}
+	}
 	given, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
-	if err != nil && named {
-		return nil, fmt.Errorf("%w: %w", errNoPlugin, err)
+	if err != nil && named != nil {
+		return nil, causedBy{err, named}
 	}
 	if err != nil {
 		return nil, err
@@ -91,6 +107,24 @@ func (p Plugins) verifierOf(path string, o verify.Options) (*verify.Verifier, er
 	o.Authorities = linked
 	return verify.New(given, o)
 }
+
+// verifierBy is verifierOf with the trust roots of flags.
+func (p Plugins) verifierBy(path string, f rootFlags) (*verify.Verifier, error) {
+	root, err := f.authority(instanceDefault)
+	if err != nil {
+		return nil, err
+	}
+	return p.verifierOf(path, root, verify.Options{})
+}
+
+// causedBy is an error whose text names the cause, which package policy does not wrap.
+type causedBy struct {
+	error
+	cause error
+}
+
+// Unwrap returns both.
+func (c causedBy) Unwrap() []error { return []error{c.cause, c.error} }
 
 // signer opens a key of --key by a plug-in. It returns nil for a file.
 func (p Plugins) signer(ctx context.Context, ref string) (sign.Signer, error) {

@@ -24,7 +24,7 @@ type someone struct {
 func (s someone) ID() string { return s.id }
 
 const certificatePolicy = `version: 1
-identities: {ci: {authority: sigstore, settings: {name: ci}}}
+identities: {ci: {authority: notation, settings: {name: ci}}}
 roles: {release: {identities: [ci]}}
 rules:
   - images: ["**"]
@@ -34,14 +34,14 @@ rules:
 func TestPlugins_AbsentAuthority(t *testing.T) {
 	dir := t.TempDir()
 	identities := writeFile(t, filepath.Join(dir, "identities.yaml"), []byte(certificatePolicy))
-	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: sigstore}}\n"+certificatePolicy))
+	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: notation}}\n"+certificatePolicy))
 	for _, p := range []string{identities, times} {
 		for _, args := range [][]string{{"policy", "check", p}, {"policy", "explain", p, "registry.example/app"}, {"verify", "--policy", p, "registry.example/app"}} {
-			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/sigstore", "hallmark-full", "hint: link the plug-in", "go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins")
+			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/notation", "hallmark-full", "hint: link the plug-in", "go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins")
 		}
 	}
 	linked := newCLI(t)
-	linked.plugins.Authorities = map[string]policy.Authority{"sigstore": anybody{}}
+	linked.plugins.Authorities = map[string]policy.Authority{"notation": anybody{}}
 	linked.must("policy", "check", identities).prints("good")
 	unknown := writeFile(t, filepath.Join(dir, "unknown.yaml"), []byte("version: 1\nidentities: {ci: {authority: acme}}\nroles: {release: {identities: [ci]}}\n"))
 	newCLI(t).run("policy", "check", unknown).exits(exitUndecided).says("acme", "not linked")

@@ -32,10 +32,12 @@ type checkedPolicy struct {
 }
 
 func (a *app) policyCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var f rootFlags
+	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Check policy files, and the files that they name",
-		Long: `Check policy files and their key files, exactly as verify loads them.
+		Long: `Check policy files and their key files, exactly as verify loads them. A policy with
+identities of certificates needs the trust roots that --trusted-root names.
 
 JSON is one list with an object for each FILE: file, policy (its digest).`,
 		Example: "  hallmark policy check examples/policy/*.yaml",
@@ -43,7 +45,7 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := []checkedPolicy{}
 			for _, path := range args {
-				v, err := a.plugins.verifierOf(path, verify.Options{})
+				v, err := a.plugins.verifierBy(path, f)
 				if err != nil {
 					return err
 				}
@@ -58,10 +60,13 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 			return nil
 		},
 	}
+	f.flags(cmd)
+	return cmd
 }
 
 func (a *app) policyExplainCommand() *cobra.Command {
-	return &cobra.Command{
+	var f rootFlags
+	cmd := &cobra.Command{
 		Use:   "explain FILE IMAGE",
 		Short: "Explain what a policy requires of an image",
 		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
@@ -72,7 +77,7 @@ conditions, of (the same fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := a.plugins.verifierOf(args[0], verify.Options{})
+			v, err := a.plugins.verifierBy(args[0], f)
 			if err != nil {
 				return err
 			}
@@ -88,6 +93,8 @@ conditions, of (the same fields again)).`,
 			return nil
 		},
 	}
+	f.flags(cmd)
+	return cmd
 }
 
 func explanationTree(e *verify.Explanation) node {

@@ -17,8 +17,10 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// policyFlags name the trusted keys.
+// policyFlags name the trusted keys and the trusted identity, or a policy.
 type policyFlags struct {
+	certificateFlags
+	policyFile  string
 	keys        []string
 	threshold   int
 	annotations []string
@@ -27,30 +29,65 @@ type policyFlags struct {
 func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
-	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys must have signed")
+	flags.StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
+	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
+	f.certificateFlags.flags(cmd)
 }
 
-func (f *policyFlags) policy() (policy.Signatures, error) {
-	p := policy.Signatures{Threshold: f.threshold}
-	if len(f.keys) == 0 {
-		return p, usageError("--key is missing: name a public key that you trust; for images, --policy works too")
+// policy is what the flags stand for without --policy.
+func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
+	s := policy.Signatures{Threshold: f.threshold, SameRepository: sameRepository}
+	if len(f.keys) == 0 && !f.given() {
+		return nil, usageError("--key is missing: name a public key that you trust, an identity with --certificate-identity, or a policy with --policy")
 	}
 	for _, path := range f.keys {
 		key, err := policy.LoadPublicKey(path)
 		if err != nil {
-			return p, err
+			return nil, err
 		}
-		p.Keys = append(p.Keys, key)
+		s.Keys = append(s.Keys, key)
 	}
 	var err error
-	p.Annotations, err = parseAnnotations(f.annotations)
+	if s.Annotations, err = parseAnnotations(f.annotations); err != nil {
+		return nil, err
+	}
+	p := s.Policy()
+	if f.given() {
+		err = f.add(p)
+	}
 	return p, err
+}
+
+// verifier judges by --policy, or by the keys and the identity.
+func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options) (*verify.Verifier, error) {
+	root, err := f.authority(f.unnamed())
+	if err != nil {
+		return nil, err
+	}
+	if root == nil && f.given() && p.Authorities[sigstoreName] == nil {
+		return nil, errNoRoot
+	}
+	if f.policyFile != "" {
+		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() {
+			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity and their flags, --threshold, --annotation and --same-repository")
+		}
+		return p.verifierOf(f.policyFile, root, o)
+	}
+	asked, err := f.policy(sameRepository)
+	if err != nil {
+		return nil, err
+	}
+	o.Authorities = p.linked(root)
+	v, err := verify.New(asked, o)
+	if errors.Is(err, policy.ErrInvalid) {
+		return nil, usageError("--key, --threshold, --certificate-identity: %w", err)
+	}
+	return v, err
 }
 
 type verifyFlags struct {
 	policyFlags
-	policyFile     string
 	sameRepository bool
 	evidence       evidencePlace
 	limits         evidenceLimits
@@ -58,14 +95,11 @@ type verifyFlags struct {
 	explain        bool
 }
 
-func (a *app) verifyCommand() *cobra.Command {
-	var f verifyFlags
-	cmd := &cobra.Command{
-		Use:   "verify --policy FILE | --key FILE [--key FILE --threshold N] IMAGE...",
-		Short: "Verify images by a policy, or that trusted keys have signed them",
-		Long: `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
-of --key have signed it as --threshold says. Deploy the digest that is printed. The
-tag may move at any time.
+const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
+of --key and identities of --certificate-identity have signed it as --threshold says.
+Deploy the digest that is printed. The tag may move at any time.
+
+` + certificateHelp + `
 
 An attestation does not count as a signature. Evidence that does not count is ignored,
 and listed with the reason: always for a denied image, otherwise with --explain.
@@ -98,9 +132,17 @@ JSON is one list with an object for each IMAGE, in the order of the arguments:
   registries), index (the same fields again);
   of files: file, sha256, size
 
-The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`,
+The audit log of a gate has the same fields. Print their schema with 'hallmark policy schema --of result'.`
+
+func (a *app) verifyCommand() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify (--policy FILE | --key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE) IMAGE...",
+		Short: "Verify images by a policy, or that trusted keys or identities have signed them",
+		Long:  verifyHelp,
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
+  hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/tags/* --certificate-oidc-issuer https://token.actions.githubusercontent.com --trusted-root trusted_root.json registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
   xargs hallmark verify --policy production.yaml -- < images.txt`,
@@ -109,7 +151,6 @@ The audit log of a gate has the same fields. Print their schema with 'hallmark p
 	}
 	a.helpAlone(cmd)
 	f.flags(cmd)
-	cmd.Flags().StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository; bundles name none")
 	f.evidence.flag(cmd, "read")
 	f.limits.flags(cmd)
@@ -146,27 +187,7 @@ func (f *verifyFlags) verifier(p Plugins) (*verify.Verifier, error) {
 	if err := f.limits.check(); err != nil {
 		return nil, err
 	}
-	if f.policyFile == "" {
-		signatures, err := f.policy()
-		if err != nil {
-			return nil, err
-		}
-		signatures.SameRepository = f.sameRepository
-		return verifierOfKeys(signatures, o)
-	}
-	if len(f.keys) > 0 || len(f.annotations) > 0 || f.sameRepository || f.threshold != 1 {
-		return nil, usageError("--policy decides alone: leave out --key, --threshold, --annotation and --same-repository")
-	}
-	return p.verifierOf(f.policyFile, o)
-}
-
-// verifierOfKeys judges by keys alone. What cannot be asked of them is wrong use of flags.
-func verifierOfKeys(s policy.Signatures, o verify.Options) (*verify.Verifier, error) {
-	v, err := verify.New(s.Policy(), o)
-	if errors.Is(err, policy.ErrInvalid) {
-		return nil, usageError("--key, --threshold: %w", err)
-	}
-	return v, err
+	return f.policyFlags.verifier(p, f.sameRepository, o)
 }
 
 func parsePlatform(text string) (*v1.Platform, error) {
@@ -310,7 +331,7 @@ func why(r verify.Report, explain bool) (nodes []node) {
 	for _, m := range r.Requirements {
 		n := node{words: words{good.of("met"), m.Title, faint.of("%s", m.Requirement)}}
 		for _, k := range m.Keys {
-			n.add("key "+shortID(k.ID), k.Name, k.Evidence)
+			n.add(append(principalWords(k), k.Evidence)...)
 		}
 		nodes = append(nodes, n)
 	}
@@ -345,6 +366,11 @@ func (a *app) printReport(r verify.Report, subject words, why []node, explain bo
 		explain = true
 	}
 	if explain {
+		for _, k := range r.Keys {
+			if len(k.Claims) > 0 {
+				n.add(principalWords(k)...)
+			}
+		}
 		for _, e := range r.Evidence[:min(len(r.Evidence), maxEvidenceShown)] {
 			n.children = append(n.children, evidenceNode(e))
 		}
@@ -382,13 +408,39 @@ func evidenceNode(e verify.Evidence) node {
 	return node{words: append(words, e.Detail)}
 }
 
-// signers lists the names of keys, each with the first part of its ID.
+// signers lists who has signed: identities, and the names of keys, each with the first
+// part of its ID.
 func signers(keys []verify.Principal) string {
 	var names []string
 	for _, k := range keys {
+		if who := identityOf(k); who != "" {
+			names = append(names, who)
+			continue
+		}
 		names = append(names, k.Name+" ("+shortID(k.ID)+")")
 	}
 	return strings.Join(names, ", ")
+}
+
+// identityOf is whom a certificate names; empty for a key.
+func identityOf(k verify.Principal) string {
+	return cmp.Or(k.Claims[identityURI], k.Claims[identityEmail], k.Claims[identityUsername])
+}
+
+// principalWords say who has signed, and of a certificate what its issuer vouches for.
+func principalWords(k verify.Principal) words {
+	who := identityOf(k)
+	if who == "" {
+		return words{"key " + shortID(k.ID), k.Name}
+	}
+	w := words{who, k.Name, "vouched for by " + k.Claims["issuer"]}
+	if source := k.Claims["sourceRepository"]; source != "" {
+		w = append(w, "source "+source+" "+k.Claims["sourceRef"])
+	}
+	if !k.SeenAt.IsZero() {
+		w = append(w, "signed by "+timeText(k.SeenAt))
+	}
+	return w
 }
 
 func shortID(id string) string { return id[:min(len(id), 16)] }

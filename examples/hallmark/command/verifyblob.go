@@ -26,10 +26,12 @@ type verifyBlobFlags struct {
 func (a *app) verifyBlobCommand() *cobra.Command {
 	var f verifyBlobFlags
 	cmd := &cobra.Command{
-		Use:   "verify-blob FILE (--bundle FILE | --signature FILE) --key FILE",
-		Short: "Verify that trusted keys have signed a file",
-		Long: `Verify that as many distinct trusted keys have signed FILE as --threshold says.
-Exit codes are those of verify.
+		Use:   "verify-blob FILE (--bundle FILE | --signature FILE) (--key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE | --policy FILE)",
+		Short: "Verify that trusted keys or identities have signed a file",
+		Long: `Verify that as many distinct trusted keys and identities have signed FILE as
+--threshold says, or those that --policy names under files. Exit codes are those of verify.
+
+` + certificateHelp + `
 
 --bundle takes what 'hallmark sign-blob' and 'cosign sign-blob --bundle' write, of any
 version. --signature takes a detached signature, in base64 or raw, as 'cosign
@@ -40,6 +42,7 @@ size, policy, reason, detail, hint, unmet, keys (id, name, annotations), evidenc
 keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
+  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --certificate-identity jane@acme.example --certificate-oidc-issuer https://accounts.google.com --trusted-root trusted_root.json
   hallmark verify-blob app.tar.gz --signature app.tar.gz.sig --key release.pub
   hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -54,11 +57,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of res
 }
 
 func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) error {
-	policy, err := f.policy()
-	if err != nil {
-		return err
-	}
-	verifier, err := verifierOfKeys(policy, verify.Options{})
+	verifier, err := f.verifier(a.plugins, false, verify.Options{})
 	if err != nil {
 		return err
 	}

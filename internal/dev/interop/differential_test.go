@@ -80,7 +80,7 @@ func signedStatement(t testing.TB, k key, text string) []byte {
 		t.Fatal(err)
 	}
 	e.Signatures = [][]byte{sig}
-	written, err := bundle.NewEnvelope(hintOf(t, k), e)
+	written, err := bundle.NewEnvelope(bundle.Material{Hint: hintOf(t, k)}, e)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,12 @@ type Stamp struct {
 // Stamp is a response by the authority's first certificate about a signature.
 func (a *Authority) Stamp(i *Instance, signature []byte, s Stamp) []byte {
 	i.t.Helper()
+	return a.StampDigest(i, sum(signature), s)
+}
+
+// StampDigest is Stamp about the SHA-256 of a signature.
+func (a *Authority) StampDigest(i *Instance, digest []byte, s Stamp) []byte {
+	i.t.Helper()
 	if s.At.IsZero() {
 		s.At = i.Now.Add(2 * time.Minute)
 	}
@@ -42,7 +48,7 @@ func (a *Authority) Stamp(i *Instance, signature []byte, s Stamp) []byte {
 		s.Bound = c.Raw
 	}
 	algorithm := DER(0x30, i.oid(oidSHA256))
-	info := DER(0x30, DER(0x02, []byte{1}), i.oid(oidPolicy), DER(0x30, algorithm, DER(0x04, sum(signature))),
+	info := DER(0x30, DER(0x02, []byte{1}), i.oid(oidPolicy), DER(0x30, algorithm, DER(0x04, digest)),
 		DER(0x02, []byte{7}), DER(0x18, []byte(s.At.UTC().Format("20060102150405Z"))))
 	bound := sha256.Sum256(s.Bound)
 	attributes := append([][]byte{

@@ -182,12 +182,57 @@ func CertificateOf(text []byte) []byte {
 	return der
 }
 
+// Material is what a bundle holds to verify its signature.
+type Material struct {
+	// Hint says which key has signed. It is written where there is no Certificate.
+	Hint string
+	// Certificate is the signer's, in DER; nil: a key has signed.
+	Certificate []byte
+	// Entries are entries of transparency logs, each in the JSON of bundles.
+	Entries [][]byte
+	// Timestamps are time-stamp responses by RFC 3161.
+	Timestamps [][]byte
+}
+
 type wireKey struct {
 	Hint string `json:"hint,omitempty"`
 }
 
+type wireCertificate struct {
+	RawBytes []byte `json:"rawBytes"`
+}
+
+type wireTimestamp struct {
+	SignedTimestamp []byte `json:"signedTimestamp"`
+}
+
+type wireTimestamps struct {
+	RFC3161 []wireTimestamp `json:"rfc3161Timestamps"`
+}
+
 type wireMaterial struct {
-	PublicKey wireKey `json:"publicKey"`
+	PublicKey   *wireKey          `json:"publicKey,omitempty"`
+	Certificate *wireCertificate  `json:"certificate,omitempty"`
+	Entries     []json.RawMessage `json:"tlogEntries,omitempty"`
+	Timestamps  *wireTimestamps   `json:"timestampVerificationData,omitempty"`
+}
+
+func (m *Material) wire() (w wireMaterial) {
+	if m.Certificate == nil {
+		w.PublicKey = &wireKey{m.Hint}
+	} else {
+		w.Certificate = &wireCertificate{m.Certificate}
+	}
+	for _, e := range m.Entries {
+		w.Entries = append(w.Entries, e)
+	}
+	if len(m.Timestamps) > 0 {
+		w.Timestamps = &wireTimestamps{}
+	}
+	for _, t := range m.Timestamps {
+		w.Timestamps.RFC3161 = append(w.Timestamps.RFC3161, wireTimestamp{t})
+	}
+	return w
 }
 
 type wireDigest struct {
@@ -206,13 +251,13 @@ type wireBundle struct {
 	MessageSignature     *wireMessage `json:"messageSignature,omitempty"`
 }
 
-// NewEnvelope writes a v0.3 bundle of an envelope with exactly one signature,
-// made by the key of the hint.
-func NewEnvelope(hint string, e *dsse.Envelope) (*dsse.Text, error) {
+// NewEnvelope writes a v0.3 bundle of an envelope with exactly one signature, which
+// the material is about.
+func NewEnvelope(m Material, e *dsse.Envelope) (*dsse.Text, error) {
 	if len(e.Signatures) != 1 {
 		return nil, fmt.Errorf("a bundle holds exactly one signature, not %d", len(e.Signatures))
 	}
-	outer, err := json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}}})
+	outer, err := json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: m.wire()})
 	if err != nil {
 		return nil, err
 	}
@@ -226,12 +271,12 @@ func NewEnvelope(hint string, e *dsse.Envelope) (*dsse.Text, error) {
 
 // NewMessage writes a v0.3 bundle of a signature over an artifact's bytes, whose
 // digest by a hash is named.
-func NewMessage(hint string, hash crypto.Hash, digest, signature []byte) ([]byte, error) {
+func NewMessage(m Material, hash crypto.Hash, digest, signature []byte) ([]byte, error) {
 	w := wireMessage{MessageDigest: wireDigest{Digest: digest}, Signature: signature}
 	for _, h := range hashNames {
 		if h.hash == hash {
 			w.MessageDigest.Algorithm = h.name
 		}
 	}
-	return json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: wireMaterial{wireKey{hint}}, MessageSignature: &w})
+	return json.Marshal(wireBundle{MediaType: MediaTypeV03, VerificationMaterial: m.wire(), MessageSignature: &w})
 }

@@ -71,7 +71,7 @@ func TestMalformedBundlesAreRefused(t *testing.T) {
 func TestABundleHoldsExactlyOneSignature(t *testing.T) {
 	for n := range 3 {
 		e := &dsse.Envelope{PayloadType: "t", Payload: []byte("p"), Signatures: make([][]byte, n)}
-		if _, err := bundle.NewEnvelope("h", e); (err == nil) != (n == 1) {
+		if _, err := bundle.NewEnvelope(bundle.Material{Hint: "h"}, e); (err == nil) != (n == 1) {
 			t.Errorf("%d signatures: %v", n, err)
 		}
 	}
@@ -88,11 +88,11 @@ func FuzzParse(f *testing.F) {
 		var out []byte
 		if b.Envelope != nil {
 			var written *dsse.Text
-			if written, err = bundle.NewEnvelope(b.Hint, b.Envelope); err == nil {
+			if written, err = bundle.NewEnvelope(bundle.Material{Hint: b.Hint}, b.Envelope); err == nil {
 				out = written.Bytes()
 			}
 		} else {
-			out, err = bundle.NewMessage(b.Hint, b.Message.Hash, b.Message.Digest, b.Message.Signature)
+			out, err = bundle.NewMessage(bundle.Material{Hint: b.Hint}, b.Message.Hash, b.Message.Digest, b.Message.Signature)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -158,7 +158,7 @@ func TestAttack_E5_LargeEvidenceIsReadStrictlyToo(t *testing.T) {
 	if _, err := evidence.OpenLarge("text/plain", opener("{}")); !errors.Is(err, evidence.ErrWrongType) {
 		t.Error(err)
 	}
-	overBytes, err := bundle.NewMessage("h", crypto.SHA256, make([]byte, 32), []byte("sig"))
+	overBytes, err := bundle.NewMessage(bundle.Material{Hint: "h"}, crypto.SHA256, make([]byte, 32), []byte("sig"))
 	if err != nil {
 		t.Fatal(err)
 	}

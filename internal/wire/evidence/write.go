@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"io"
+	"maps"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -29,10 +30,10 @@ type Written struct {
 	Open    func() (io.ReadCloser, error)
 }
 
-// WriteBundle writes a bundle of an envelope with one signature, made by the key of the
-// hint, as cosign v3 attaches it.
-func WriteBundle(hint string, e *dsse.Envelope, predicateType string, created time.Time) (Written, error) {
-	text, err := bundle.NewEnvelope(hint, e)
+// WriteBundle writes a bundle of an envelope with one signature and its material, as
+// cosign v3 attaches it.
+func WriteBundle(m bundle.Material, e *dsse.Envelope, predicateType string, created time.Time) (Written, error) {
+	text, err := bundle.NewEnvelope(m, e)
 	if err != nil {
 		return Written{}, err
 	}
@@ -46,28 +47,24 @@ func WriteBundle(hint string, e *dsse.Envelope, predicateType string, created ti
 	}.filled(text)
 }
 
-// WriteEnvelope writes an envelope as cosign v2 puts it under the .att tag.
-func WriteEnvelope(e *dsse.Envelope, predicateType string) (Written, error) {
+// WriteEnvelope writes an envelope as cosign v2 puts it under the .att tag, with the
+// annotations of its signature's material.
+func WriteEnvelope(e *dsse.Envelope, predicateType string, material map[string]string) (Written, error) {
 	text, err := e.TextWithKeyID()
 	if err != nil {
 		return Written{}, err
 	}
-	return Written{Layer: v1.Descriptor{
-		MediaType:   dsse.EnvelopeMediaType,
-		Annotations: map[string]string{"predicateType": predicateType, simplesigning.AnnotationSignature: ""},
-	}}.filled(text)
+	annotations := map[string]string{"predicateType": predicateType, simplesigning.AnnotationSignature: ""}
+	maps.Copy(annotations, material)
+	return Written{Layer: v1.Descriptor{MediaType: dsse.EnvelopeMediaType, Annotations: annotations}}.filled(text)
 }
 
 // WriteSimple writes a simple signing payload and its signature as cosign v2 puts them
-// under the .sig tag.
-func WriteSimple(payload, signature []byte) Written {
-	return Written{
-		Payload: payload,
-		Layer: v1.Descriptor{
-			MediaType:   simplesigning.LayerMediaType,
-			Annotations: map[string]string{simplesigning.AnnotationSignature: b64.Encode(signature)},
-		},
-	}
+// under the .sig tag, with the annotations of its material.
+func WriteSimple(payload, signature []byte, material map[string]string) Written {
+	annotations := map[string]string{simplesigning.AnnotationSignature: b64.Encode(signature)}
+	maps.Copy(annotations, material)
+	return Written{Payload: payload, Layer: v1.Descriptor{MediaType: simplesigning.LayerMediaType, Annotations: annotations}}
 }
 
 // filled gives a piece its content: held where it may stand inside the manifest, and

@@ -1,0 +1,42 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hallmark-oci/hallmark/verify/policy"
+)
+
+// whereCondition loads a policy with one condition on a member.
+func whereCondition(t *testing.T, condition, more string) error {
+	t.Helper()
+	text := composed(t, fmt.Sprintf(`- attestation: {type: "https://example.com/approval/v1", by: release, where: [%s]%s}`, condition, more))
+	_, err := policy.Parse(text, policy.ParseOptions{ReadFile: referenceFiles(t)})
+	return err
+}
+
+func TestConditionsOnMembersThatCannotBeMeantAreRefused(t *testing.T) {
+	for condition, why := range map[string]string{
+		`{equals: 1}`: "needs pointer", `{pointer: "", equals: 1}`: "needs pointer", `{pointer: state, equals: 1}`: "needs pointer", `{pointer: /a~2b, equals: 1}`: "needs pointer",
+		`{pointer: /a}`: "no operator", `{pointer: /a, present: false}`: "no operator", `{pointer: /a, absent: true, equals: 1}`: "absent, and to have a value", `{pointer: /a, absent: true, present: true}`: "absent, and to have a value",
+		`{pointer: /a, in: []}`: "empty in", `{pointer: /a, matches: []}`: "empty matches", `{pointer: /a, equals: [1]}`: "compares with", `{pointer: /a, equals: {b: 1}}`: "compares with", `{pointer: /a, in: [1, [2]]}`: "compares with",
+		`{pointer: /a, atMost: "5"}`: "want a number", `{pointer: /a, atLeast: true}`: "want a number", `{pointer: /a, atLeast: 2, atMost: 1.99}`: "can never be met",
+		`{pointer: /a, after: 2026-01-01T00:00:00Z, before: 2026-01-01T00:00:00Z}`: "can never be met", `{pointer: /a, matches: ["a*"]}`: "a whole one", `{pointer: /a, matches: ["**/**"]}`: "** twice",
+		`{pointer: /a, equal: 1}`: "equal", `{pointer: /a, equals: null}`: "no value",
+	} {
+		if err := whereCondition(t, condition, ""); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "line ") {
+			t.Errorf("%s: %v, want %q with its line", condition, err, why)
+		}
+	}
+	if err := whereCondition(t, "{pointer: /a, equals: 1}", ", acceptAnyContent: true"); err == nil || !strings.Contains(err.Error(), "where and acceptAnyContent") {
+		t.Errorf("any content, and conditions: %v", err)
+	}
+	if err := whereCondition(t, strings.Repeat("{pointer: /a, equals: 1}, ", 101), ""); err == nil || !strings.Contains(err.Error(), "more than 100") {
+		t.Errorf("101 conditions: %v", err)
+	}
+	if err := whereCondition(t, `{pointer: /a, equals: 1.50}, {pointer: /b/0, present: true, matches: ["a/*/**"]}`, ""); err != nil {
+		t.Error(err)
+	}
+}
