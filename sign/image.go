@@ -96,6 +96,8 @@ type Signature struct {
 //   - digest and annotations,
 //   - format.
 //
+// A signer that makes a new key each time, as those of sign/keyless do, signs again.
+//
 // If Image returns an error, some signatures may have been added. Signing again
 // adds those that are missing.
 //
