@@ -96,7 +96,8 @@ type Signature struct {
 //   - digest and annotations,
 //   - format.
 //
-// A signer that makes a new key each time, as those of sign/keyless do, signs again.
+// A [MaterialSigner] with a certificate signs again: what is there may lack what a
+// verifier needs beside the signature.
 //
 // If Image returns an error, some signatures may have been added. Signing again
 // adds those that are missing.

@@ -50,6 +50,7 @@ func TestConfigurationsThatCannotSignAreRefused(t *testing.T) {
 		"a root without CT":         {func(_, r sigstoretest.Object) { r["ctlogs"] = []any{} }, "no certificate transparency log"},
 		"a root without timestamps": {func(_, r sigstoretest.Object) { r["timestampAuthorities"] = []any{} }, "no timestamp authority"},
 		"a root without authority":  {func(_, r sigstoretest.Object) { r["certificateAuthorities"] = []any{} }, "no certificate authority"},
+		"too many services":         {func(c, _ sigstoretest.Object) { c["tsaUrls"] = slices.Repeat(c["tsaUrls"].([]any), 65) }, "the limit is 64"},
 		"not a root":                {func(_, r sigstoretest.Object) { r["mediaType"] = "root" }, "unusable trust root"},
 	} {
 		config, root := w.ConfigJSON(2), w.RootJSON()

@@ -157,6 +157,15 @@ func field(number byte, value string) []byte {
 }
 
 func TestAmbient_AsksTheWorkloadAPI(t *testing.T) {
+	for _, asked := range []string{strings.TrimPrefix(workloadAPI(t, "0", nil), "unix://"), "tcp://127.0.0.1:1"} {
+		source, err := keyless.Ambient(from(map[string]string{"SPIFFE_ENDPOINT_SOCKET": asked}), keyless.AmbientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source(t.Context()); !errors.Is(err, keyless.ErrService) {
+			t.Errorf("%s: %v", asked, err)
+		}
+	}
 	svid := string(field(1, "spiffe://acme.example/ci")) + string(field(2, ciToken))
 	good := append(field(1, svid), field(1, string(field(2, "another")))...)
 	for name, c := range map[string]struct {
