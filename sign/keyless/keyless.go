@@ -79,6 +79,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
@@ -212,7 +213,7 @@ type work struct {
 
 // evidence is the signature as a verifier sees it.
 func (w work) evidence() *sigstore.Evidence {
-	e := &sigstore.Evidence{Hash: crypto.SHA256, Digest: w.message.SHA256[:], Signature: w.signature}
+	e := &sigstore.Evidence{Message: sigkey.Hashed(w.message.SHA256[:], nil, nil), Signature: w.signature}
 	if w.message.PayloadType != "" {
 		e.Envelope = &dsse.Envelope{PayloadType: w.message.PayloadType, Payload: w.message.Payload}
 	}
