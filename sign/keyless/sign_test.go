@@ -190,7 +190,7 @@ func TestIdentityTellsWhoSigns(t *testing.T) {
 	}
 }
 
-func TestAttack_K30_LogDownLeavesNothing(t *testing.T) {
+func TestAttack_T21_LogDownLeavesNothing(t *testing.T) {
 	down := func(prefix string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasPrefix(r.URL.Path, prefix) {
