@@ -25,7 +25,7 @@ func signAny(s *keyless.Signer) error {
 	return err
 }
 
-func TestAttack_K21_CertificatesAreVerifiedBeforeUse(t *testing.T) {
+func TestAttack_T21_CertificatesAreVerifiedBeforeUse(t *testing.T) {
 	another, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestDetachedSCTsNeedWithoutCT(t *testing.T) {
 	w.refuses(o, keyless.ErrUntrusted, "of a certificate timestamp")
 }
 
-func TestAttack_K10_LogsAnswerAboutTheSignature(t *testing.T) {
+func TestAttack_T21_LogsAnswerAboutTheSignature(t *testing.T) {
 	other := func(w *world, log *sigstoretest.Log, kind string) sigstoretest.Object {
 		another := w.Issue(sigstoretest.Leaf{URI: workflow, Issuer: issuer}).SignMessage([]byte("another"))
 		return log.Add(w.Instance, strings.Fields(kind)[0], strings.Fields(kind)[1], another.Body(kind), sigstoretest.Record{})
@@ -117,7 +117,7 @@ func TestAttack_K10_LogsAnswerAboutTheSignature(t *testing.T) {
 	}
 }
 
-func TestAttack_K12_TimestampsAreOfTheSignature(t *testing.T) {
+func TestAttack_T21_TimestampsAreOfTheSignature(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*world)
 		text   string
@@ -174,7 +174,7 @@ func TestTokensThatCannotBeUsedAreNotSent(t *testing.T) {
 	w.refuses(o, keyless.ErrIdentity, "the agent is down")
 }
 
-func TestAttack_TokensAreInNoError(t *testing.T) {
+func TestAttack_T21_TokensAreInNoError(t *testing.T) {
 	w := newWorld(t)
 	token := w.IDToken(sigstoretest.Object{"sub": workflow})
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
@@ -201,7 +201,7 @@ func TestAttack_TokensAreInNoError(t *testing.T) {
 	}
 }
 
-func TestAttack_RedirectsAreNotFollowed(t *testing.T) {
+func TestAttack_T21_RedirectsAreNotFollowed(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	w.Handle = func(rw http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(rw, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
@@ -276,7 +276,7 @@ func TestSlowServicesEndWithTheContext(t *testing.T) {
 	}
 }
 
-func TestAttack_AnswersAreBounded(t *testing.T) {
+func TestAttack_T21_AnswersAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = func(rw http.ResponseWriter, _ *http.Request) bool {
 		chunk := make([]byte, 64<<10)
@@ -314,7 +314,7 @@ func (w *world) lost(method string) func(http.ResponseWriter, *http.Request) boo
 	}
 }
 
-func TestAttack_K31_ConflictCountsOnceVerified(t *testing.T) {
+func TestAttack_T21_ConflictCountsOnceVerified(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = w.lost("POST /api/v1/log/entries")
 	if err := signAny(w.signer(w.options(1))); err != nil {
@@ -325,7 +325,7 @@ func TestAttack_K31_ConflictCountsOnceVerified(t *testing.T) {
 	}
 }
 
-func TestAttack_K31_ConflictWithAnotherEntry(t *testing.T) {
+func TestAttack_T21_ConflictWithAnotherEntry(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = w.lost("POST /api/v1/log/entries")
 	w.Entry = func(e sigstoretest.Object) sigstoretest.Object {

@@ -110,7 +110,7 @@ func TestAmbient_SaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestAttack_AmbientSecretsStayHidden(t *testing.T) {
+func TestAttack_T21_AmbientSecretsStayHidden(t *testing.T) {
 	url, _ := serve(t, `{"value":""}`)
 	for name, variables := range map[string]map[string]string{
 		"no token":   {"ACTIONS_ID_TOKEN_REQUEST_URL": url + "/?x=secret-of-github", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret-of-github"},

@@ -27,7 +27,7 @@
 //   - The timestamp authority gets a digest of the signature.
 //   - The identity provider learns that a signature is made, and by whom.
 //
-// Identity tokens go to Fulcio alone, and to nobody by redirect. They are in no error.
+// Identity tokens go to Fulcio alone, and never by a redirect. They are in no error.
 //
 // # Order
 //
@@ -79,6 +79,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
@@ -173,10 +174,10 @@ func New(o Options) (*Signer, error) {
 // checkRoot checks that there are services now, and that the root has what it takes to
 // verify their work.
 func (s *Signer) checkRoot() error {
-	if _, err := s.authority(); err != nil {
+	if _, err := s.config.authority(s.o.Now()); err != nil {
 		return err
 	}
-	p, err := s.plan(false)
+	p, err := s.config.plan(s.o.Now(), false, s.o.WithoutLogs)
 	switch {
 	case err != nil:
 		return err
@@ -210,7 +211,7 @@ type work struct {
 
 // evidence is the signature as a verifier sees it.
 func (w work) evidence() *sigstore.Evidence {
-	e := &sigstore.Evidence{Hash: crypto.SHA256, Digest: w.message.SHA256[:], Signature: w.signature}
+	e := &sigstore.Evidence{Message: sigkey.Hashed(w.message.SHA256[:], nil, nil), Signature: w.signature}
 	if w.message.PayloadType != "" {
 		e.Envelope = &dsse.Envelope{PayloadType: w.message.PayloadType, Payload: w.message.Payload}
 	}
@@ -226,7 +227,7 @@ func (s *Signer) SignWithMaterial(ctx context.Context, m sign.Message) ([]byte, 
 	if m.Bytes != nil && sha256.Sum256(m.Bytes) != m.SHA256 {
 		return nil, nil, fmt.Errorf("%w: SHA256 is not that of Bytes", sign.ErrOptions)
 	}
-	p, err := s.plan(m.Annotations)
+	p, err := s.config.plan(s.o.Now(), m.Annotations, s.o.WithoutLogs)
 	if err != nil {
 		return nil, nil, err
 	}

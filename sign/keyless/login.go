@@ -25,7 +25,8 @@ const loginTimeout = 5 * time.Minute
 type LoginOptions struct {
 	// Issuer is the URL of the identity provider. Empty: that of SigningConfig.
 	Issuer string
-	// SigningConfig is the text of a signing configuration, for its oidcUrls.
+	// SigningConfig is the text of a signing configuration, for its oidcUrls. Nil: Issuer is
+	// required.
 	SigningConfig []byte
 	// ClientID is the name of this program at the provider. Empty: "sigstore".
 	ClientID string

@@ -63,7 +63,8 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //   - a pattern that can never match; two rules whose patterns match one repository while
 //     neither is more specific;
 //   - provenance without builder IDs, scans without a severity, VSAs without a verifier;
-//   - one key in two roles of a rule with separateDuties.
+//   - one key in two roles of a rule with separateDuties;
+//   - a condition that only signatures by identities can meet, of a role that has too few.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
@@ -160,6 +161,8 @@ func (c *checking) checkKeys() error {
 			return faultf(path+".standsBefore", "needs revoked: the key is not revoked")
 		case k.StandsBefore && len(p.Timestamps) == 0:
 			return faultf(path+".standsBefore", "needs timestamps: without them, no signature has a trusted time")
+		case k.Logged && len(p.Timestamps) == 0:
+			return faultf(path+".logged", "needs timestamps: without them, no log or time is trusted")
 		}
 		if k.Public.Name == "" {
 			k.Public.Name = name
@@ -276,7 +279,7 @@ func (c *checking) sum() error {
 	type key struct {
 		ID                           string
 		NotBefore, NotAfter, Revoked time.Time
-		StandsBefore                 bool
+		StandsBefore, Logged         bool
 	}
 	canonical := struct {
 		Policy
@@ -292,7 +295,7 @@ func (c *checking) sum() error {
 		canonical.Clocks = append(canonical.Clocks, name+" "+c.Times[name].ID())
 	}
 	for name, k := range c.Policy.Keys {
-		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
+		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore, k.Logged}
 	}
 	canonical.Policy.Keys = nil
 	text, err := json.Marshal(canonical)

@@ -91,6 +91,12 @@ func (a *AttestationRequirement) check() error {
 	if err := a.emptyLists(); err != nil {
 		return err
 	}
+	switch {
+	case a.MaxAgeFrom != "" && a.MaxAgeFrom != AgeFromSignature:
+		return fmt.Errorf("has maxAgeFrom %.40q, want %s", a.MaxAgeFrom, AgeFromSignature)
+	case a.MaxAgeFrom != "" && a.MaxAge == 0:
+		return fmt.Errorf("has maxAgeFrom without maxAge")
+	}
 	for _, group := range []struct {
 		kinds []kindOf
 		set   []string
@@ -102,7 +108,8 @@ func (a *AttestationRequirement) check() error {
 		{[]kindOf{kindTest}, a.setForTests()},
 		{[]kindOf{kindVSA}, a.VSAConditions.set()},
 		{[]kindOf{kindLayout}, setNames(map[string]bool{"layout": a.Layout != ""})},
-		{[]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, setNames(map[string]bool{"maxAge": a.MaxAge != 0})},
+		{[]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, setNames(map[string]bool{"maxAge": a.MaxAge != 0 && a.MaxAgeFrom == ""})},
+		{[]kindOf{kindOther, kindProvenance, kindScan, kindSBOM, kindTest, kindVSA, kindVEX}, setNames(map[string]bool{"maxAgeFrom": a.MaxAgeFrom != ""})},
 	} {
 		if len(group.set) > 0 && !slices.Contains(group.kinds, kind) {
 			return fmt.Errorf("has %s, which type %s does not have", strings.Join(group.set, " and "), a.Type)
@@ -237,6 +244,7 @@ func (q *ProvenanceConditions) set() []string {
 		"builder": q.Builder != nil, "minLevel": q.MinLevel != 0, "source": q.Source != nil, "ref": q.Ref != nil, "commit": q.Commit != nil,
 		"buildType": q.BuildType != nil, "parameters": q.Parameters != nil, "absentParameters": q.AbsentParameters != nil,
 		"knownParameters": q.KnownParameters != nil, "onlyKnownParameters": q.OnlyKnownParameters, "builtAfter": !q.BuiltAfter.IsZero(),
+		"boundToCertificate": q.BoundToCertificate,
 	})
 }
 

@@ -33,7 +33,7 @@ type Policy struct {
 	// and so is an authority that the program does not link. Empty: none.
 	Identities map[string]Identity `json:"identities,omitempty"`
 	// Timestamps are authorities trusted to say when a signature existed, by name; see
-	// Key.StandsBefore. Empty: none.
+	// Key.StandsBefore and Key.Logged. Empty: none.
 	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
 	// Builders are the SLSA build levels, 1 to 4, that builder IDs are trusted to reach.
 	// Empty: no builder is trusted to reach a level.
@@ -79,6 +79,10 @@ type Key struct {
 	// existed before Revoked. Set Revoked to when an attacker can first have had the key.
 	// Signatures of files are never kept valid. False: no signature is kept valid.
 	StandsBefore bool `json:"standsBefore,omitempty"`
+	// Logged counts only signatures that one of Timestamps knows: by a trusted time, or by
+	// a verified entry of a transparency log. A thief of the key cannot sign unseen, and
+	// its owner cannot backdate. False: a signature needs neither.
+	Logged bool `json:"logged,omitempty"`
 
 	// Public is the key itself, for policies in Go. Zero: PEM or File is set.
 	Public PublicKey `json:"-"`
@@ -89,11 +93,28 @@ type Identity struct {
 	// Authority is the name of an authority that the program links
 	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings describe the signers in the authority's terms. Empty: none.
+	// Settings describe the signers in the authority's terms. A setting that names a file
+	// is read as Key.File is; see FileAuthority. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
-	// Revoked is when the identity was revoked. A revoked identity never counts. Zero: not
-	// revoked.
+	// NotAfter is when the identity ends to count, at verification time, for all that it
+	// has signed; see StandsBefore. Zero: no bound.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+	// Revoked is when the identity was revoked. A revoked identity does not count, not even
+	// for what it has signed before; see StandsBefore. Zero: not revoked.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// StandsBefore keeps signatures valid that existed before NotAfter and Revoked, by the
+	// time that the authority knows. Set Revoked to when an attacker can first have acted as
+	// the identity. Refused without NotAfter and Revoked. False: none is kept valid.
+	StandsBefore bool `json:"standsBefore,omitempty"`
+}
+
+// File is a file that a setting names, once it was read: the value that a FileAuthority
+// finds in place of the name.
+type File struct {
+	// Name is the name that stands in the policy. Empty: a program has given the text.
+	Name string
+	// Text is what the file holds.
+	Text []byte
 }
 
 // Timestamps is an authority trusted to say when a signature existed.
@@ -101,7 +122,8 @@ type Timestamps struct {
 	// Authority is the name of a time authority that the program links
 	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings describe the clocks in the authority's terms. Empty: none.
+	// Settings describe the clocks in the authority's terms, as those of an Identity.
+	// Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
 }
 
@@ -232,6 +254,11 @@ type SignatureRequirement struct {
 	// Annotations are annotations that a signature must have signed, with these values.
 	// Empty: none.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// MaxAge is the greatest age of the signature, by what the authority of its signer's
+	// identity knows (Recognized.SignedAfter). A signature by a key has no such time, and
+	// does not count. Refused for roles with fewer identities than the threshold. Zero: any
+	// age.
+	MaxAge Duration `json:"maxAge,omitempty"`
 	// SameRepository counts only signatures that name the image's repository. Bundles name
 	// none: only simple signing payloads count. False: a signature counts in each
 	// repository that it was copied to.

@@ -157,7 +157,10 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 	c.leaves++
 	switch {
 	case q.Signature != nil:
-		return c.checkRoleOf(path, q.Signature.By)
+		if err := c.checkRoleOf(path, q.Signature.By); err != nil || q.Signature.MaxAge == 0 {
+			return err
+		}
+		return needsIdentities(path+".signature.maxAge", q.Signature.By, c.Policy.Roles)
 	case q.Config != nil:
 		if err := q.Config.check(); err != nil {
 			return &fault{path + ".config", err}
@@ -182,12 +185,26 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 		return err
 	}
 	c.addRole(a.VEXBy)
-	if !a.AsksForLinks() {
+	switch {
+	case a.BoundToCertificate:
+		return needsIdentities(path+".attestation.boundToCertificate", a.By, c.Policy.Roles)
+	case a.MaxAgeFrom != "":
+		return needsIdentities(path+".attestation.maxAgeFrom", a.By, c.Policy.Roles)
+	case !a.AsksForLinks():
 		return nil
 	}
 	c.layouts = append(c.layouts, a.LayoutEnvelope)
 	if r := c.Policy.Roles[a.By]; len(r.Keys) < max(r.Threshold, 1) {
 		return faultf(path, "needs %d keys that own its layout, and the role %s has %d: identities cannot own a layout", max(r.Threshold, 1), a.By, len(r.Keys))
+	}
+	return nil
+}
+
+// needsIdentities refuses a role whose threshold cannot be reached by identities, for a
+// condition that signatures by keys cannot meet.
+func needsIdentities(path, role string, roles map[string]Role) error {
+	if r := roles[role]; len(r.Identities) < max(r.Threshold, 1) {
+		return faultf(path, "needs %d identities, and the role %s has %d: a key has no certificate", max(r.Threshold, 1), role, len(r.Identities))
 	}
 	return nil
 }

@@ -28,7 +28,19 @@ type Plugins struct {
 	Signers map[string]OpenSigner
 	// FetchTrustedRoot gets the trust root of an instance, verified, for "trusted-root
 	// fetch". Nil: the command needs the SHA-256 of the root.
-	FetchTrustedRoot func(ctx context.Context, instance string) ([]byte, error)
+	FetchTrustedRoot func(ctx context.Context, r RootRequest) ([]byte, error)
+}
+
+// RootRequest says which trust root to fetch by TUF.
+type RootRequest struct {
+	// Instance is the name of the instance, such as public-good.
+	Instance string
+	// Repository is the URL of a TUF repository, and FirstRoot its first root.json. Empty:
+	// those that the plug-in knows for the instance.
+	Repository string
+	FirstRoot  []byte
+	// State is the file that keeps what was verified, so versions only rise. Empty: none.
+	State string
 }
 
 // OpenSigner opens the private key that a URI names.
@@ -51,7 +63,7 @@ var (
 var errNoPlugin = errors.New("plug-in is not linked")
 
 func noPlugin(plugin string) error {
-	return fmt.Errorf("needs the plug-in %s, which %s links and this program does not: %w", plugin, fullProgram, errNoPlugin)
+	return fmt.Errorf("needs the plug-in %s, which this program does not link; %s links those of the project: %w", plugin, fullProgram, errNoPlugin)
 }
 
 // absent stands for an authority that the program does not link, or cannot use. A policy
