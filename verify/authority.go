@@ -36,7 +36,7 @@ const hashedPerCheck = 128 << 10
 // by SignedEvidence.Once: they compare what was read.
 const asksPerCheck = 32
 
-// maxReasons bounds the identities of which it is told why they recognise no signer.
+// maxReasons bounds the reasons that are told why plug-ins recognise nothing.
 const maxReasons = 8
 
 // vouchers finds the policy's identities that signed a piece of evidence with a

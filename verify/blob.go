@@ -84,8 +84,8 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byt
 	return newFileDecision(v, m).result(ctx, size, signatures)
 }
 
-// BlobDigest is Blob for a file of which only the digest is known: "sha256:" and 64
-// lower-case hex digits. The caller vouches that the digest is the file's.
+// BlobDigest is Blob for a file whose digest alone is known: "sha256:" and 64 lower-case
+// hex digits. The caller vouches that the digest is the file's.
 //
 //   - Signatures over SHA-384 and SHA-512 do not verify, as of Ed25519 keys and of most
 //     P-384 and P-521 keys.

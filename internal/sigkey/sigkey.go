@@ -165,10 +165,17 @@ type Message struct {
 	room   [sha256.Size]byte // for sha256
 }
 
-// Hashed returns a message that is known by its hashes alone, such as a large file. Nil: a
-// hash is not known, and no signature over it verifies. No pure Ed25519 signature does.
-func Hashed(sha256, sha384, sha512 []byte) *Message {
-	return &Message{sha256: sha256, sha384: sha384, sha512: sha512, hashed: true}
+// Hashed returns a message that is known by its hashes alone, such as a large file. A hash
+// that is nil, or of another size, is not known, and no signature over it verifies. No pure
+// Ed25519 signature does.
+func Hashed(s256, s384, s512 []byte) *Message {
+	sized := func(sum []byte, h crypto.Hash) []byte {
+		if len(sum) != h.Size() {
+			return nil
+		}
+		return sum
+	}
+	return &Message{sha256: sized(s256, crypto.SHA256), sha384: sized(s384, crypto.SHA384), sha512: sized(s512, crypto.SHA512), hashed: true}
 }
 
 // Held reports whether the bytes of the message are known, not its hashes alone.

@@ -16,9 +16,8 @@ type efforts struct {
 	chain, sct, entry, timestamp int
 }
 
-// measure finds what the keys of the root cost.
-func (r *Root) measure() {
-	e := &r.effort
+// effortsOf finds what the keys of a root cost.
+func effortsOf(r *Root) (e efforts) {
 	for _, a := range r.authorities {
 		e.chain = max(e.chain, effortOf(a.certs...))
 	}
@@ -36,6 +35,7 @@ func (r *Root) measure() {
 			e.timestamp = max(e.timestamp, effortOf(a.signer))
 		}
 	}
+	return e
 }
 
 func effortOf(certs ...*x509.Certificate) (most int) {

@@ -76,7 +76,7 @@ func ParseRoot(text []byte) (*Root, error) {
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoot, r.err)
 	}
-	root.measure()
+	root.effort = effortsOf(root)
 	return root, nil
 }
 

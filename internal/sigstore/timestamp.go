@@ -95,7 +95,7 @@ func (r *Root) verifyTimestamp(text, signature []byte) (stamp, error) {
 	why := errUnknownAuthority
 	var checked *x509.Certificate
 	var wrong error
-	for _, by := range r.signersOf(t) {
+	for _, by := range signersOf(r, t) {
 		if checked != by.signer { // one that several authorities have comes in a row
 			checked, wrong = by.signer, t.verify(by.signer)
 		}
@@ -128,7 +128,7 @@ func (s stamper) fits(t time.Time) error {
 
 // signersOf finds the certificate that has signed a token, with each authority that has it:
 // one of the root, or the one in the token that authorities without one have issued.
-func (r *Root) signersOf(t *token) (all []stamper) {
+func signersOf(r *Root, t *token) (all []stamper) {
 	own, ok := t.ownCertificate()
 	if !ok {
 		return nil

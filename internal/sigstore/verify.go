@@ -64,7 +64,7 @@ var (
 // VerifyLeaf verifies evidence that the key of a certificate has signed. It checks all
 // but who that is. now bounds what is in the future; zero: nothing does.
 func (r *Root) VerifyLeaf(leaf *Leaf, e *Evidence, d Demands, now time.Time) (*Verified, error) {
-	found, times, err := r.vouched(e, leaf.certificate.Raw, d, now)
+	found, times, err := vouched(r, e, leaf.certificate.Raw, d, now)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (r *Root) VerifyKey(key *sigkey.Key, e *Evidence, d Demands, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := r.vouched(e, der, d, now)
+	found, _, err := vouched(r, e, der, d, now)
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +96,13 @@ func (r *Root) VerifyKey(key *sigkey.Key, e *Evidence, d Demands, now time.Time)
 // VerifyTimes verifies when a signature existed and who has recorded it, with its signer:
 // the DER of a certificate or of a public key. It does not check the signature.
 func (r *Root) VerifyTimes(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, error) {
-	found, _, err := r.vouched(e, signer, d, now)
+	found, _, err := vouched(r, e, signer, d, now)
 	return found, err
 }
 
 // vouched verifies what logs and timestamp authorities say of a signature, and returns
 // all times at which it existed.
-func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
+func vouched(r *Root, e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
 	if len(e.Entries) > MaxEntries || len(e.Timestamps) > MaxTimestamps {
 		return nil, nil, fmt.Errorf("%w: %d log entries and %d timestamps, the limits are %d and %d", ErrMalformed, len(e.Entries), len(e.Timestamps), MaxEntries, MaxTimestamps)
 	}
@@ -111,7 +111,7 @@ func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*V
 			return nil, nil, fmt.Errorf("%w: the digest that the bundle claims differs", ErrMismatch)
 		}
 	}
-	entries, err := r.recorded(e, signer, d)
+	entries, err := recordedBy(r, e, signer, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -196,9 +196,9 @@ func withinLogs(entries []recorded, known []time.Time) error {
 	return nil
 }
 
-// recorded verifies the log entries. Those of logs that the root does not have say
+// recordedBy verifies the log entries. Those of logs that the root does not have say
 // nothing; any other that does not verify is an error.
-func (r *Root) recorded(e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
+func recordedBy(r *Root, e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
 	logs := make(map[string]bool)
 	for i := range e.Entries {
 		if slices.ContainsFunc(e.Entries[:i], e.Entries[i].isSame) {
@@ -275,7 +275,7 @@ func (r *Root) issuers(leaf *Leaf) ([]issued, error) {
 		key := sha256.Sum256(i.certificate().RawSubjectPublicKeyInfo)
 		n, known := logs[key]
 		if !known {
-			seen, err := r.seenBy(leaf.certificate, i.certificate())
+			seen, err := seenBy(r, leaf.certificate, i.certificate())
 			if err != nil {
 				return nil, err
 			}

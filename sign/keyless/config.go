@@ -194,7 +194,7 @@ func (c *config) plan(now time.Time, annotations, withoutLogs bool) (p plan, err
 		logs := newest(c.logs, now, versions...)
 		switch {
 		case len(logs) == 0 && annotations && len(newest(c.logs, now, 2)) > 0:
-			return p, fmt.Errorf("%w: the .sig and .att tags hold entries of Rekor v1 alone, and the configuration has only Rekor v2; write a bundle", ErrConfig)
+			return p, fmt.Errorf("%w: .sig and .att tags hold entries of Rekor v1, and the signing configuration has Rekor v2 alone", ErrFormat)
 		case len(logs) == 0:
 			return p, fmt.Errorf("%w: no transparency log in rekorTlogUrls is valid now; without one, verifiers refuse signatures unless they are told to demand none", ErrConfig)
 		}

@@ -128,8 +128,8 @@ type SignedEvidence struct {
 }
 
 // DigestReader is a Matcher or TimeMatcher that reads SignedEvidence.Sum. Others are not
-// asked about a file of which only digests are known: they would take its missing Message
-// for an empty one.
+// asked about a file whose digests alone are known: they would take its missing Message for
+// an empty one.
 type DigestReader interface {
 	// ReadsDigests returns true.
 	ReadsDigests() bool

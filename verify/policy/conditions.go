@@ -91,11 +91,8 @@ func (a *AttestationRequirement) check() error {
 	if err := a.emptyLists(); err != nil {
 		return err
 	}
-	switch {
-	case a.MaxAgeFrom != "" && a.MaxAgeFrom != AgeFromSignature:
-		return fmt.Errorf("has maxAgeFrom %.40q, want %s", a.MaxAgeFrom, AgeFromSignature)
-	case a.MaxAgeFrom != "" && a.MaxAge == 0:
-		return fmt.Errorf("has maxAgeFrom without maxAge")
+	if err := a.checkAge(kind); err != nil {
+		return err
 	}
 	for _, group := range []struct {
 		kinds []kindOf
@@ -108,8 +105,6 @@ func (a *AttestationRequirement) check() error {
 		{[]kindOf{kindTest}, a.setForTests()},
 		{[]kindOf{kindVSA}, a.VSAConditions.set()},
 		{[]kindOf{kindLayout}, setNames(map[string]bool{"layout": a.Layout != ""})},
-		{[]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, setNames(map[string]bool{"maxAge": a.MaxAge != 0 && a.MaxAgeFrom == ""})},
-		{[]kindOf{kindOther, kindProvenance, kindScan, kindSBOM, kindTest, kindVSA, kindVEX}, setNames(map[string]bool{"maxAgeFrom": a.MaxAgeFrom != ""})},
 	} {
 		if len(group.set) > 0 && !slices.Contains(group.kinds, kind) {
 			return fmt.Errorf("has %s, which type %s does not have", strings.Join(group.set, " and "), a.Type)
@@ -140,6 +135,22 @@ func (a *AttestationRequirement) check() error {
 		if _, err := steplayout.Read(a.LayoutEnvelope); err != nil {
 			return fmt.Errorf("has an unusable layout: %w", err)
 		}
+	}
+	return nil
+}
+
+// checkAge refuses an age that cannot be told.
+func (a *AttestationRequirement) checkAge(kind kindOf) error {
+	dated := slices.Contains([]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, kind)
+	switch {
+	case a.MaxAgeFrom != "" && a.MaxAgeFrom != AgeFromSignature:
+		return fmt.Errorf("has maxAgeFrom %.40q, want %s", a.MaxAgeFrom, AgeFromSignature)
+	case a.MaxAgeFrom != "" && a.MaxAge == 0:
+		return fmt.Errorf("has maxAgeFrom without maxAge")
+	case a.MaxAgeFrom != "" && kind == kindLayout:
+		return fmt.Errorf("has maxAgeFrom, which type %s does not have", a.Type)
+	case a.MaxAge != 0 && a.MaxAgeFrom == "" && !dated:
+		return fmt.Errorf("has maxAge, which type %s does not have without maxAgeFrom", a.Type)
 	}
 	return nil
 }
