@@ -72,10 +72,17 @@ func (m member) moment() moment {
 	}
 	text, _ := m.value.Str()
 	var err error
-	if stated.time, err = time.Parse(time.RFC3339, text); err != nil {
+	if stated.time, err = parseTime(text); err != nil {
 		stated.time, stated.err = time.Time{}, m.wrong("a time such as 2026-01-31T12:00:00Z")
 	}
 	return stated
+}
+
+// parseTime reads a time by RFC 3339. Unlike time.Parse it refuses what other readers
+// refuse: hours of one digit, a comma before a fraction, offsets of a day.
+func parseTime(text string) (t time.Time, err error) {
+	err = t.UnmarshalText([]byte(text))
+	return t, err
 }
 
 // or is the other moment where this one states nothing.
