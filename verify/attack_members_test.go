@@ -23,6 +23,11 @@ func TestAttack_E13_TimesThatOthersReadOtherwise(t *testing.T) {
 			t.Errorf("%s: %v", at, err)
 		}
 	}
+	for _, at := range []string{"2026-01-01T01:00:00Z", "2026-01-01T01:00:00.123456789+23:59", "2026-01-01T01:00:00-00:00"} {
+		if err := judged(t, `{pointer: /at, after: 2020-01-01T00:00:00Z}`, fmt.Sprintf(`{"at": %q}`, at)); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
 }
 
 // Parts of a large document are read one by one. Each must be read as in a small one.

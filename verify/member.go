@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -80,10 +81,19 @@ func (m member) moment() moment {
 
 // parseTime reads a time by RFC 3339. Unlike time.Parse it refuses what other readers
 // refuse: hours of one digit, a comma before a fraction, offsets of a day.
-func parseTime(text string) (t time.Time, err error) {
-	err = t.UnmarshalText([]byte(text))
-	return t, err
+func parseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, err
+	}
+	offset, utc := text[len(text)-len("+07:00"):], strings.HasSuffix(text, "Z")
+	if text[len("2006-01-02T15")] != ':' || strings.Contains(text, ",") || !utc && (offset[1:3] > "23" || offset[4:] > "59") {
+		return time.Time{}, errTime
+	}
+	return t, nil
 }
+
+var errTime = errors.New("not a time by RFC 3339")
 
 // or is the other moment where this one states nothing.
 func (m moment) or(other moment) moment {
