@@ -41,6 +41,9 @@ func TestAttack_E19_AttachingInALayoutRemovesNoImage(t *testing.T) {
 			if m, err := l.Manifest(t.Context(), l.Tag(fallbackTag(image.Descriptor.Digest))); err != nil || m.Descriptor.Digest != image.Descriptor.Digest {
 				t.Errorf("the tag holds %v, %v", m.Descriptor, err)
 			}
+			if got := listReferrers(t, l, l.Digest(image.Descriptor.Digest)); len(got) != 1 || got[0].Digest != first.Descriptor.Digest {
+				t.Errorf("the referrers are %v", got)
+			}
 			must(t, l.RemoveManifest(t.Context(), l.Digest(first.Descriptor.Digest)))
 			if _, err := l.Manifest(t.Context(), l.Digest(image.Descriptor.Digest)); err != nil {
 				t.Errorf("the image is gone: %v", err)
