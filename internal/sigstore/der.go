@@ -160,7 +160,10 @@ func berElement(to, ber []byte, depth int) (out, rest []byte, err error) {
 	case tag&tagConstructed == 0:
 		return appendElement(to, tag, content), rest, nil
 	}
-	inner := make([]byte, 0, len(content))
+	var inner []byte
+	if !indefinite { // an indefinite one may be far shorter than what follows
+		inner = make([]byte, 0, len(content))
+	}
 	for indefinite || len(content) > 0 {
 		if indefinite && bytes.HasPrefix(content, []byte{0, 0}) {
 			rest = content[2:]

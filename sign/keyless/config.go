@@ -51,7 +51,7 @@ type config struct {
 	root []byte
 }
 
-// choice are services of which need are used, in this order.
+// choice are services in the order of their use, and how many are needed.
 type choice struct {
 	services []service
 	need     int
@@ -140,7 +140,7 @@ func services(from []wireService) (all []service, err error) {
 	return all, nil
 }
 
-// newest returns the valid services of the highest of the versions of which there is one,
+// newest returns the valid services of the highest version that has one,
 // those that began last first, and one of each operator.
 func newest(all []service, now time.Time, versions ...int64) (found []service) {
 	sorted := slices.Clone(all)
@@ -194,7 +194,7 @@ func (c *config) plan(now time.Time, annotations, withoutLogs bool) (p plan, err
 		logs := newest(c.logs, now, versions...)
 		switch {
 		case len(logs) == 0 && annotations && len(newest(c.logs, now, 2)) > 0:
-			return p, fmt.Errorf("%w: the .sig and .att tags hold entries of Rekor v1 alone, and the configuration has only Rekor v2; write a bundle", ErrConfig)
+			return p, fmt.Errorf("%w: .sig and .att tags hold entries of Rekor v1, and the signing configuration has Rekor v2 alone", ErrFormat)
 		case len(logs) == 0:
 			return p, fmt.Errorf("%w: no transparency log in rekorTlogUrls is valid now; without one, verifiers refuse signatures unless they are told to demand none", ErrConfig)
 		}

@@ -90,6 +90,8 @@ import (
 var (
 	// ErrConfig: the signing configuration or the trust root cannot be used.
 	ErrConfig = errors.New("unusable signing configuration")
+	// ErrFormat: the format has no place for what the logs give. Write a bundle.
+	ErrFormat = errors.New("format without a place for the log's entry")
 	// ErrIdentity: there is no identity token that can be used.
 	ErrIdentity = errors.New("no usable identity token")
 	// ErrService: a service failed, refused, or could not be reached; see ServiceError.
@@ -221,8 +223,8 @@ func (w work) evidence() *sigstore.Evidence {
 // maxSignatures bounds how often a message is signed again because a log has the entry.
 const maxSignatures = 3
 
-// SignWithMaterial implements sign.MaterialSigner. Errors are ErrConfig, ErrIdentity,
-// ErrService, ErrUntrusted and those of the context.
+// SignWithMaterial implements sign.MaterialSigner. Errors are ErrConfig, ErrFormat,
+// ErrIdentity, ErrService, ErrUntrusted and those of the context.
 func (s *Signer) SignWithMaterial(ctx context.Context, m sign.Message) ([]byte, *sign.Material, error) {
 	if m.Bytes != nil && sha256.Sum256(m.Bytes) != m.SHA256 {
 		return nil, nil, fmt.Errorf("%w: SHA256 is not that of Bytes", sign.ErrOptions)

@@ -235,12 +235,13 @@ func (l *login) waiting(state string, done chan<- returned) http.Handler {
 		if text := query.Get("error"); text != "" || came.code == "" {
 			came.err = fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(text, 100))
 		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "You can close this page and go back to the terminal.")
+		_ = http.NewResponseController(w).Flush() // the page is only for the person
 		select {
 		case done <- came:
 		default: // it has come back already
 		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "You can close this page and go back to the terminal.")
 	})
 }
 
@@ -260,6 +261,7 @@ func (l *login) token(ctx context.Context, form url.Values) (w wireToken, err er
 	if err := a.decode(&w); err != nil || w.IDToken == "" && w.Error == "" {
 		return w, badAnswer(provider, l.endpoints.Token, errors.New("it is not a token"))
 	}
+	w.Error = hide(w.Error, secrets)
 	return w, nil
 }
 

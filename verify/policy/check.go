@@ -95,7 +95,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkRules, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -113,6 +113,7 @@ func (c *checking) own() {
 		r.Keys, r.Identities = slices.Clone(r.Keys), slices.Clone(r.Identities)
 		p.Roles[name] = r
 	}
+	p.Requirements = maps.Clone(p.Requirements)
 	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
 	if p.Limits != nil {
 		limits := *p.Limits

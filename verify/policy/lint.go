@@ -87,24 +87,31 @@ func (p *Policy) Ends() (all []End) {
 	return all
 }
 
-// eachLeaf calls do with each requirement that is not a list of others, and its path.
+// eachLeaf calls do with each requirement that is not a list of others, and its path:
+// those of rules and files, and those that rules share.
 func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
-	var walk func(path string, all []Requirement)
-	walk = func(path string, all []Requirement) {
-		for i, q := range all {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			walk(at+".anyOf", q.AnyOf)
-			walk(at+".allOf", q.AllOf)
-			if q.AnyOf == nil && q.AllOf == nil {
-				do(at, q)
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(p.Requirements)) {
+		p.Requirements[name].eachLeaf("requirements."+name, do)
 	}
 	for i, r := range p.Rules {
-		walk(fmt.Sprintf("rules[%d].require", i), r.Require)
+		for n, q := range r.Require {
+			q.eachLeaf(fmt.Sprintf("rules[%d].require[%d]", i, n), do)
+		}
 	}
 	if p.Files != nil {
 		do("files", Requirement{Signature: p.Files})
+	}
+}
+
+func (q Requirement) eachLeaf(path string, do func(path string, q Requirement)) {
+	if q.AnyOf == nil && q.AllOf == nil {
+		do(path, q)
+	}
+	for i, of := range q.AnyOf {
+		of.eachLeaf(fmt.Sprintf("%s.anyOf[%d]", path, i), do)
+	}
+	for i, of := range q.AllOf {
+		of.eachLeaf(fmt.Sprintf("%s.allOf[%d]", path, i), do)
 	}
 }
 
@@ -115,7 +122,7 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &linting{Checked: read.checked, now: now}
+	l := &linting{Checked: read.checked, written: read.policy, now: now}
 	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unused} {
 		look()
 	}
@@ -135,8 +142,11 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 // linting is a policy whose findings are collected.
 type linting struct {
 	*Checked
-	now time.Time
-	all []Finding
+	// written is the policy as it stands in its file: what uses a shared requirement is
+	// not replaced by it.
+	written *Policy
+	now     time.Time
+	all     []Finding
 }
 
 func (l *linting) add(kind FindingKind, path, format string, args ...any) {
@@ -144,7 +154,7 @@ func (l *linting) add(kind FindingKind, path, format string, args ...any) {
 }
 
 func (l *linting) ends() {
-	for _, e := range l.Policy.Ends() {
+	for _, e := range l.written.Ends() {
 		switch left := e.At.Sub(l.now); {
 		case left <= 0:
 			l.add(FindingEnded, e.Path, "ended on %s: renew it, or remove it", e.At.UTC().Format(time.RFC3339))
@@ -175,7 +185,7 @@ func (l *linting) counting(role string) (n int) {
 }
 
 func (l *linting) unmeetable() {
-	l.Policy.eachLeaf(func(path string, q Requirement) {
+	l.written.eachLeaf(func(path string, q Requirement) {
 		for _, role := range []string{q.by(), q.vexBy()} {
 			if r, is := l.Policy.Roles[role]; is && l.counting(role) < r.Threshold {
 				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, l.counting(role))
@@ -235,9 +245,9 @@ func (l *linting) unreached() {
 }
 
 func (l *linting) unused() {
-	roles, builders, members := make(map[string]bool), make(map[string]bool), make(map[string]bool)
-	l.Policy.eachLeaf(func(_ string, q Requirement) {
-		roles[q.by()], roles[q.vexBy()] = true, true
+	roles, builders, members, shared := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	l.written.eachLeaf(func(_ string, q Requirement) {
+		roles[q.by()], roles[q.vexBy()], shared[q.Use] = true, true, true
 		if q.Attestation != nil && q.Attestation.MinLevel > 0 {
 			for _, id := range q.Attestation.Builder {
 				builders[id] = true
@@ -250,6 +260,11 @@ func (l *linting) unused() {
 		}
 		if !roles[name] {
 			l.add(FindingUnused, "roles."+name, "is a role that no requirement names")
+		}
+	}
+	for name := range maps.Keys(l.Policy.Requirements) {
+		if !shared[name] {
+			l.add(FindingUnused, "requirements."+name, "is a requirement that no rule uses")
 		}
 	}
 	for name := range maps.Keys(l.Policy.Keys) {

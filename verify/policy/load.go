@@ -165,6 +165,11 @@ func (p *Policy) readFiles(o ParseOptions) error {
 			return err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Requirements)) {
+		if err := readLayout("requirements."+name, p.Requirements[name], o); err != nil {
+			return err
+		}
+	}
 	for i := range p.Rules {
 		if err := readLayouts(fmt.Sprintf("rules[%d].require", i), p.Rules[i].Require, o); err != nil {
 			return err
@@ -200,22 +205,28 @@ func readSettings(path, authority string, settings map[string]any, o ParseOption
 // readLayouts reads the layouts that requirements name.
 func readLayouts(path string, list []Requirement, o ParseOptions) error {
 	for i, q := range list {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
+		if err := readLayout(fmt.Sprintf("%s[%d]", path, i), q, o); err != nil {
 			return err
 		}
-		if q.Attestation == nil || q.Attestation.Layout == "" {
-			continue
-		}
-		if o.ReadFile == nil {
-			return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
-		}
-		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
-		if err != nil {
-			return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
-		}
-		q.Attestation.LayoutEnvelope = text
 	}
+	return nil
+}
+
+func readLayout(at string, q Requirement, o ParseOptions) error {
+	if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
+		return err
+	}
+	if q.Attestation == nil || q.Attestation.Layout == "" {
+		return nil
+	}
+	if o.ReadFile == nil {
+		return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
+	}
+	text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
+	if err != nil {
+		return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
+	}
+	q.Attestation.LayoutEnvelope = text
 	return nil
 }
 

@@ -52,6 +52,9 @@ type Policy struct {
 	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
 	// Absent: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
+	// Requirements are requirements by name, which rules share with Requirement.Use.
+	// Empty: none.
+	Requirements map[string]Requirement `json:"requirements,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
 	// keys nor roles, and must not have Files. Required, at least one.
@@ -244,6 +247,9 @@ type Requirement struct {
 	AnyOf []Requirement `json:"anyOf,omitempty"`
 	// AllOf requires all of these requirements. Absent: another field is set.
 	AllOf []Requirement `json:"allOf,omitempty"`
+	// Use is the name of one of Policy.Requirements, which is required. Empty: another
+	// field is set.
+	Use string `json:"use,omitempty"`
 }
 
 // SignatureRequirement is met by image signatures of as many distinct members of a role as

@@ -81,19 +81,20 @@ var referenceSections = []struct {
 // referenceExamples hold a field each, by type and field. What begins with "- images" are
 // rules, with "- " requirements of one rule; all else are members of the file.
 var referenceExamples = map[string]string{
-	"Policy.version":     "version: 1",
-	"Policy.serial":      "serial: 7",
-	"Policy.expires":     "expires: 2099-01-31T00:00:00Z",
-	"Policy.keys":        "keys:\n  release: {file: release.pub}\n  builder: {file: builder.pub}\n  scanner: {file: scanner.pub}",
-	"Policy.roles":       "roles:\n  release: {keys: [release]}\n  builder: {keys: [builder]}\n  scanner: {keys: [scanner]}",
-	"Policy.identities":  "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
-	"Policy.timestamps":  "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
-	"Policy.builders":    "builders:\n  https://ci.example/builder: 3",
-	"Policy.denyDigests": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
-	"Policy.clockSkew":   "clockSkew: 1m",
-	"Policy.files":       "files: {by: release}",
-	"Policy.limits":      "limits: {maxPayloadBytes: 67108864}",
-	"Policy.rules":       "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
+	"Policy.version":      "version: 1",
+	"Policy.serial":       "serial: 7",
+	"Policy.expires":      "expires: 2099-01-31T00:00:00Z",
+	"Policy.keys":         "keys:\n  release: {file: release.pub}\n  builder: {file: builder.pub}\n  scanner: {file: scanner.pub}",
+	"Policy.roles":        "roles:\n  release: {keys: [release]}\n  builder: {keys: [builder]}\n  scanner: {keys: [scanner]}",
+	"Policy.identities":   "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
+	"Policy.timestamps":   "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
+	"Policy.builders":     "builders:\n  https://ci.example/builder: 3",
+	"Policy.denyDigests":  "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
+	"Policy.clockSkew":    "clockSkew: 1m",
+	"Policy.files":        "files: {by: release}",
+	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
+	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
+	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
 	"Key.file":         "keys:\n  release: {file: release.pub}",
@@ -132,6 +133,8 @@ var referenceExamples = map[string]string{
 	"Requirement.config":      "- config: {nonRoot: true, noSecrets: true}",
 	"Requirement.anyOf":       "- anyOf:\n    - signature: {by: release}\n    - signature: {by: builder}",
 	"Requirement.allOf":       "- anyOf:\n    - signature: {by: release}\n    - allOf:\n        - signature: {by: builder}\n        - signature: {by: scanner}",
+
+	"Requirement.use": "requirements:\n  released: {signature: {by: release}}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - use: released",
 
 	"SignatureRequirement.by":             "- signature: {by: release}",
 	"SignatureRequirement.annotations":    "- signature: {by: release, annotations: {stage: production}}",

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
@@ -136,16 +137,18 @@ func (c *checking) checkList(list *[]Requirement, path string, depth int) error 
 func (c *checking) checkRequirement(q *Requirement, path string, depth int) error {
 	*q = q.own()
 	set := 0
-	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
+	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil, q.Use != ""} {
 		if is {
 			set++
 		}
 	}
 	switch {
 	case set != 1:
-		return faultf(path, "needs exactly one of signature, attestation, config, anyOf and allOf")
+		return faultf(path, "needs exactly one of signature, attestation, config, anyOf, allOf and use")
 	case depth > maxNesting:
 		return faultf(path, "nests deeper than %d", maxNesting)
+	case q.Use != "":
+		return c.use(q, path, depth)
 	case q.AnyOf != nil:
 		return c.checkList(&q.AnyOf, path+".anyOf", depth)
 	case q.AllOf != nil:
@@ -168,6 +171,29 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 		return nil
 	}
 	return c.checkAttestation(path, q.Attestation)
+}
+
+// checkShared checks the requirements that rules share, whether one uses them or not.
+func (c *checking) checkShared() error {
+	for _, name := range slices.Sorted(maps.Keys(c.Policy.Requirements)) {
+		c.leaves, c.roles = 0, nil
+		q := c.Policy.Requirements[name]
+		if err := c.checkRequirement(&q, "requirements."+name, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// use replaces a requirement by the one that it names. One that uses itself nests too
+// deep.
+func (c *checking) use(q *Requirement, path string, depth int) error {
+	shared, known := c.Policy.Requirements[q.Use]
+	if !known {
+		return faultf(path+".use", "names the requirement %.100q, which is not among requirements", q.Use)
+	}
+	*q = shared
+	return c.checkRequirement(q, path, depth+1)
 }
 
 func (c *checking) checkAttestation(path string, a *AttestationRequirement) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 // Plugins are the opt-in packages that a program links. With the zero value, --key names
@@ -97,12 +98,35 @@ func (p Plugins) linked(root policy.Authority) map[string]policy.Authority {
 	return linked
 }
 
+// rootless is Sigstore's authority where no trust root is given. Policies can bring their
+// own.
+type rootless struct {
+	*sigstore.Authority
+	absent
+}
+
+// Matcher implements policy.Authority.
+func (r rootless) Matcher(settings map[string]any) (policy.Matcher, error) {
+	if _, own := settings["rootFile"]; !own {
+		return nil, r.refuse()
+	}
+	return r.Authority.Matcher(settings)
+}
+
+// TimeMatcher implements policy.TimeAuthority.
+func (r rootless) TimeMatcher(settings map[string]any) (policy.TimeMatcher, error) {
+	if _, own := settings["rootFile"]; !own {
+		return nil, r.refuse()
+	}
+	return r.Authority.TimeMatcher(settings)
+}
+
 // verifierOf judges by the policy in a file, with the authorities that are linked.
 func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options) (*verify.Verifier, error) {
 	var named error
 	linked := p.linked(root)
 	if linked[sigstoreName] == nil {
-		linked[sigstoreName] = absent{errNoRoot, &named}
+		linked[sigstoreName] = rootless{sigstore.PolicyRoots(), absent{errNoRoot, &named}}
 	}
 	for name, plugin := range projectAuthorities {
 		if linked[name] == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -188,7 +189,7 @@ JSON is the schema; --output changes nothing.`,
 			if err := oneOf("of", of, "policy", "result"); err != nil {
 				return err
 			}
-			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.Authorities) }
+			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.linked(sigstore.PolicyRoots())) }
 			if of == "result" {
 				schema = verify.ResultSchema
 			}

@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,200 +25,179 @@ type Instance struct {
 // Authority is a sigstore.Authority whose trust roots are renewed. It is safe for
 // concurrent use.
 type Authority struct {
+	*sigstore.Authority
 	instances map[string]Instance
 
 	mu   sync.Mutex
-	made *made
-	err  error
-}
-
-// made is an authority of certain trust roots.
-type made struct {
-	roots     map[string]*Target
-	authority *sigstore.Authority
+	used map[string]*Target // what Renew was last asked to use
+	errs map[string]error
 }
 
 var (
-	_ policy.ChangingAuthority = (*Authority)(nil)
-	_ policy.TimeAuthority     = (*Authority)(nil)
+	_ policy.ChangingAuthority  = (*Authority)(nil)
+	_ policy.TimeAuthority      = (*Authority)(nil)
+	_ policy.FileAuthority      = (*Authority)(nil)
+	_ policy.DescribedAuthority = (*Authority)(nil)
+	_ policy.DigestReader       = (*matcher)(nil)
+	_ policy.DigestReader       = (*clock)(nil)
+	_ policy.LogMatcher         = (*clock)(nil)
 )
 
 // NewAuthority makes an authority of named instances, at least one. Each has a trust root
 // that can be used.
 func NewAuthority(instances map[string]Instance) (*Authority, error) {
-	a := &Authority{instances: maps.Clone(instances)}
+	a := &Authority{instances: maps.Clone(instances), used: make(map[string]*Target), errs: make(map[string]error)}
+	named := make(map[string]sigstore.Instance, len(instances))
 	for name, i := range a.instances {
 		if i.Client == nil || i.Demands.RootFile != "" || len(i.Demands.Root) > 0 {
 			return nil, fmt.Errorf("%w: instance %.100q: want a Client, and no root of its own", ErrInvalid, name)
 		}
-		if _, err := i.Client.Current(); err != nil {
+		target, err := i.Client.Current()
+		if err != nil {
 			return nil, fmt.Errorf("instance %.100q: %w", name, err)
 		}
-	}
-	if a.current(); a.made == nil {
-		return nil, a.err
-	}
-	return a, nil
-}
-
-// current is the authority of the last good roots.
-func (a *Authority) current() *made {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	roots := make(map[string]*Target, len(a.instances))
-	for name, i := range a.instances {
-		roots[name] = i.Client.last()
-	}
-	if a.made != nil && maps.Equal(roots, a.made.roots) {
-		return a.made
-	}
-	named := make(map[string]sigstore.Instance, len(roots))
-	for name, i := range a.instances {
 		demands := i.Demands
 		if isZero(demands) {
 			demands = sigstore.Known(name)
 		}
-		demands.Root = roots[name].Content
-		named[name] = demands
+		demands.Root = target.Content
+		named[name], a.used[name] = demands, target
 	}
-	next, err := sigstore.New(named)
-	if a.err = err; err == nil {
-		a.made = &made{roots, next}
+	var err error
+	if a.Authority, err = sigstore.New(named); err != nil {
+		return nil, err
 	}
-	return a.made
+	return a, nil
 }
 
 func isZero(i sigstore.Instance) bool {
 	return i.CertificateAuthority == "" && i.SHA256 == "" && i.Logs == 0 && i.CTLogs == 0 && i.Times == 0 && !i.WithoutLogs && !i.WithoutCT && !i.RequireTimestamps
 }
 
-// last is the last good target, however old.
-func (c *Client) last() *Target {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.good == nil {
-		return &Target{}
+// renew uses the newest trust root of an instance, and returns an error if it is too old.
+// One that lacks what is demanded leaves the last one in use.
+func (a *Authority) renew(name string) error {
+	target, err := a.instances[name].Client.Current()
+	if err != nil {
+		return err
 	}
-	return c.good.target
-}
-
-// Err returns why the newest trust roots are not in use. Nil: they are.
-func (a *Authority) Err() error {
-	a.current()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.err
+	if a.used[name] != target {
+		a.used[name], a.errs[name] = target, a.Renew(name, target.Content)
+	}
+	return nil
+}
+
+// Err returns why newest trust roots are not in use. Nil: they are.
+func (a *Authority) Err() error {
+	a.Generation()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(a.errs)) {
+		all = append(all, a.errs[name])
+	}
+	return errors.Join(all...)
 }
 
 // Generation implements policy.ChangingAuthority. It changes with the trust roots, and when
 // one of them becomes too old.
 func (a *Authority) Generation() string {
-	text := a.current().authority.Generation()
+	stale := ""
 	for _, name := range slices.Sorted(maps.Keys(a.instances)) {
-		if _, err := a.instances[name].Client.Current(); err != nil {
-			text += " stale " + name
+		if a.renew(name) != nil {
+			stale += " stale " + name
 		}
 	}
-	return text
+	return a.Authority.Generation() + stale
 }
 
-// fresh returns an error if the root of the instance that settings name is too old.
-func (a *Authority) fresh(settings map[string]any) error {
+// named is the instance that settings name; empty: they bring a root of their own.
+func (a *Authority) named(settings map[string]any) string {
 	name, _ := settings["instance"].(string)
-	for only := range a.instances {
-		if name == "" && len(a.instances) == 1 {
-			name = only
-		}
+	if _, own := settings["rootFile"]; own || name != "" {
+		return name
 	}
-	_, err := a.instances[name].Client.Current()
-	return err
+	for only := range a.instances {
+		name = only // sigstore refuses settings that name none of several
+	}
+	return name
 }
 
 // Matcher implements policy.Authority. Its settings are those of sigstore.Authority. A root
 // that they pin denies after the root was renewed.
 func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
-	settings = maps.Clone(settings)
-	first := a.current()
-	m, err := first.authority.Matcher(settings)
+	m, err := a.Authority.Matcher(settings)
 	if err != nil {
 		return nil, err
 	}
-	return &matcher{renewed: renewed[policy.Matcher]{a: a, settings: settings, by: first, made: m, renew: (*sigstore.Authority).Matcher}, id: m.ID()}, nil
+	return &matcher{m, a, a.named(settings)}, nil
 }
 
 // TimeMatcher implements policy.TimeAuthority.
 func (a *Authority) TimeMatcher(settings map[string]any) (policy.TimeMatcher, error) {
-	settings = maps.Clone(settings)
-	first := a.current()
-	m, err := first.authority.TimeMatcher(settings)
+	m, err := a.Authority.TimeMatcher(settings)
 	if err != nil {
 		return nil, err
 	}
-	return &clock{renewed: renewed[policy.TimeMatcher]{a: a, settings: settings, by: first, made: m, renew: (*sigstore.Authority).TimeMatcher}, id: m.ID()}, nil
+	return &clock{m, a, a.named(settings)}, nil
 }
 
-// renewed is made again for each new authority.
-type renewed[T any] struct {
-	a        *Authority
-	settings map[string]any
-	renew    func(*sigstore.Authority, map[string]any) (T, error)
-
-	mu   sync.Mutex
-	by   *made
-	made T
+// fresh renews the root of an instance, and returns an error if it is too old.
+func (a *Authority) fresh(instance string) error {
+	if instance == "" {
+		return nil
+	}
+	return a.renew(instance)
 }
 
-func (r *renewed[T]) current() (T, error) {
-	var none T
-	if err := r.a.fresh(r.settings); err != nil {
-		return none, err
-	}
-	now := r.a.current()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now == r.by {
-		return r.made, nil
-	}
-	next, err := r.renew(now.authority, maps.Clone(r.settings))
-	if err != nil {
-		return none, err
-	}
-	r.by, r.made = now, next
-	return next, nil
-}
-
+// matcher is a Matcher as long as its trust root is not too old.
 type matcher struct {
-	renewed[policy.Matcher]
-	id string
+	policy.Matcher
+	a        *Authority
+	instance string
 }
 
-// ID implements policy.Matcher.
-func (m *matcher) ID() string { return m.id }
+// ReadsDigests implements policy.DigestReader.
+func (m *matcher) ReadsDigests() bool { return true }
 
 // Signed implements policy.Matcher.
 func (m *matcher) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
-	by, err := m.current()
-	if err != nil {
+	if err := m.a.fresh(m.instance); err != nil {
 		return policy.Recognized{}, err
 	}
-	return by.Signed(ctx, e)
+	return m.Matcher.Signed(ctx, e)
 }
 
+// clock is a TimeMatcher as long as its trust root is not too old.
 type clock struct {
-	renewed[policy.TimeMatcher]
-	id string
+	policy.TimeMatcher
+	a        *Authority
+	instance string
 }
 
-// ID implements policy.TimeMatcher.
-func (c *clock) ID() string { return c.id }
+// ReadsDigests implements policy.DigestReader.
+func (c *clock) ReadsDigests() bool { return true }
 
 // Seen implements policy.TimeMatcher.
 func (c *clock) Seen(ctx context.Context, e policy.SignedEvidence) (time.Time, error) {
-	by, err := c.current()
-	if err != nil {
+	if err := c.a.fresh(c.instance); err != nil {
 		return time.Time{}, err
 	}
-	return by.Seen(ctx, e)
+	return c.TimeMatcher.Seen(ctx, e)
+}
+
+// Logged implements policy.LogMatcher.
+func (c *clock) Logged(ctx context.Context, e policy.SignedEvidence) (map[string]string, error) {
+	if err := c.a.fresh(c.instance); err != nil {
+		return nil, err
+	}
+	logs, ok := c.TimeMatcher.(policy.LogMatcher)
+	if !ok {
+		return nil, errors.New("the authority knows no logs")
+	}
+	return logs.Logged(ctx, e)
 }
 
 // checkRoot refuses what is not a trust root.
