@@ -12,9 +12,9 @@ import (
 type difference struct {
 	// sentence is how the documentation of package verify/sigstore says it.
 	sentence string
-	// refused are texts of which one stands in the error of the one that refuses.
+	// refused are texts. The error of the one that refuses holds at least one.
 	refused []string
-	// of are texts of which one stands in what is wrong with the bundle. Nil: any.
+	// of are texts. What is wrong with the bundle holds at least one. Nil: any.
 	of []string
 }
 
