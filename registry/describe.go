@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -58,6 +59,12 @@ type SignerHint struct {
 	Certificate bool     `json:"certificate,omitempty"`
 	Identities  []string `json:"identities,omitempty"`
 	Issuer      string   `json:"issuer,omitempty"`
+	// SourceRepository is that of the build that has signed, as its certificate says.
+	SourceRepository string `json:"sourceRepository,omitempty"`
+	// LogIndex is where a transparency log has it, as the evidence says. SignedAt is when
+	// the log recorded it, or when the certificate begins, which is valid for minutes.
+	LogIndex string    `json:"logIndex,omitempty"`
+	SignedAt time.Time `json:"signedAt,omitzero"`
 }
 
 // Describe returns what an item of Evidence or IndexEvidence says about itself. subject

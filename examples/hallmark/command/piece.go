@@ -114,7 +114,17 @@ func signerWords(s registry.SignerHint) words {
 		if s.Issuer != "" {
 			issuer = "identity from " + s.Issuer
 		}
-		return words{"says it is signed with a certificate", "of " + cmp.Or(strings.Join(s.Identities, ", "), "an identity that it does not name"), issuer}
+		w := words{"says it is signed with a certificate", "of " + cmp.Or(strings.Join(s.Identities, ", "), "an identity that it does not name"), issuer}
+		if s.SourceRepository != "" {
+			w = append(w, "source "+s.SourceRepository)
+		}
+		if !s.SignedAt.IsZero() {
+			w = append(w, "at "+timeText(s.SignedAt))
+		}
+		if s.LogIndex != "" {
+			w = append(w, "log index "+s.LogIndex)
+		}
+		return w
 	case s.KeyID != "":
 		return words{"says it is signed with key " + s.KeyID}
 	case s.Hint != "":
@@ -142,7 +152,7 @@ func (p piece) verification(checked bool) styled {
 	case len(names) > 0:
 		return good.of("signed by %s", strings.Join(names, ", "))
 	case p.Signer.Certificate:
-		return doubt.of("not verified: certificates are not checked")
+		return doubt.of("not verified: certificates are not checked here; verify judges them")
 	case checked:
 		return doubt.of("not verified: no key given has signed it")
 	}

@@ -14,6 +14,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
@@ -180,6 +182,24 @@ func CertificateOf(text []byte) []byte {
 		return nil
 	}
 	return der
+}
+
+// LoggedAs is what the first log entry of a bundle says about itself: its index and the
+// time when it was made, zero if it names none. Nothing of it is verified.
+func LoggedAs(text []byte) (index string, at time.Time) {
+	root, err := strictjson.Parse(text)
+	if err != nil {
+		return "", at
+	}
+	for entry := range root.Get("verificationMaterial").Get("tlogEntries").Elems() {
+		index, _ = entry.Get("logIndex").Str()
+		seconds, _ := entry.Get("integratedTime").Str()
+		if n, err := strconv.ParseInt(seconds, 10, 64); err == nil && n > 0 {
+			at = time.Unix(n, 0).UTC()
+		}
+		break
+	}
+	return index, at
 }
 
 // Material is what a bundle holds to verify its signature.

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
@@ -34,6 +36,20 @@ type Signer struct {
 	Certificate bool
 	Identities  []string
 	Issuer      string
+	// SourceRepository is that of the build that has signed, by the certificate.
+	SourceRepository string
+	// LogIndex is where a transparency log has it. SignedAt is when the log recorded it, or
+	// when the certificate begins, which is valid for minutes.
+	LogIndex string
+	SignedAt time.Time
+}
+
+// logged adds what a log entry says.
+func (s Signer) logged(index string, at time.Time) Signer {
+	if s.LogIndex = index; !at.IsZero() {
+		s.SignedAt = at
+	}
+	return s
 }
 
 // Describe reads a layer, by its media type, more leniently than Open: what can be read
@@ -74,7 +90,7 @@ func (d *Description) readBundle(text []byte) error {
 		return err
 	}
 	if b.Certificate {
-		d.Signer = signerOfCertificate(bundle.CertificateOf(text))
+		d.Signer = signerOfCertificate(bundle.CertificateOf(text)).logged(bundle.LoggedAs(text))
 	} else {
 		d.Signer = signerOfHint(b.Hint)
 	}
@@ -111,7 +127,26 @@ func signerOfLayer(annotations map[string]string) Signer {
 	if block, _ := pem.Decode([]byte(annotations[simplesigning.AnnotationCertificate])); block != nil {
 		der = block.Bytes
 	}
-	return signerOfCertificate(der)
+	return signerOfCertificate(der).logged(loggedAs(annotations[annotationLogged]))
+}
+
+// annotationLogged is where cosign's layers keep their log entry.
+const annotationLogged = "dev.sigstore.cosign/bundle"
+
+// loggedAs reads the log entry of one of cosign's layers.
+func loggedAs(text string) (index string, at time.Time) {
+	root, err := strictjson.Parse([]byte(text))
+	if err != nil {
+		return "", at
+	}
+	entry := root.Get("Payload")
+	if n, ok := entry.Get("logIndex").Int(); ok {
+		index = strconv.FormatInt(n, 10)
+	}
+	if n, ok := entry.Get("integratedTime").Int(); ok && n > 0 {
+		at = time.Unix(n, 0).UTC()
+	}
+	return index, at
 }
 
 // Extensions in which Fulcio states who vouched for the identity, the newer one
@@ -119,6 +154,9 @@ func signerOfLayer(annotations map[string]string) Signer {
 //
 // Source: sigstore/fulcio docs/oid-info.md.
 var issuerExtensions = []string{"1.3.6.1.4.1.57264.1.8", "1.3.6.1.4.1.57264.1.1"}
+
+// sourceExtension is the one in which Fulcio states the repository of a build.
+const sourceExtension = "1.3.6.1.4.1.57264.1.12"
 
 func signerOfCertificate(der []byte) Signer {
 	s := Signer{Certificate: true}
@@ -130,6 +168,12 @@ func signerOfCertificate(der []byte) Signer {
 	s.Identities = append(s.Identities, c.DNSNames...)
 	for _, u := range c.URIs {
 		s.Identities = append(s.Identities, u.String())
+	}
+	s.SignedAt = c.NotBefore
+	for _, e := range c.Extensions {
+		if e.Id.String() == sourceExtension {
+			s.SourceRepository = extensionText(e.Value)
+		}
 	}
 	for _, oid := range issuerExtensions {
 		for _, e := range c.Extensions {
