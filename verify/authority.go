@@ -103,7 +103,11 @@ func tell(why []error, err error) []error {
 // finish is what vouchers returns once enough identities were asked.
 func finish(found []*trustedKey, why []error) ([]*trustedKey, *problem, error) {
 	if len(found) == 0 {
-		return nil, &problem{ReasonCertificate, errors.Join(why...).Error()}, nil
+		var texts []string
+		for _, err := range why {
+			texts = append(texts, err.Error())
+		}
+		return nil, &problem{ReasonCertificate, strings.Join(texts, "; ")}, nil
 	}
 	return found, nil, nil
 }

@@ -93,7 +93,7 @@ var errorAdvice = []struct {
 // reasonAdvice has a hint for each reason to deny an image.
 var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNoSignature:          "sign it, or copy it with its signatures from where it was signed: hallmark sign --key FILE IMAGE",
-	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only a key that its owner gave you: hallmark inspect IMAGE",
+	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only keys and identities that their owners gave you: hallmark inspect IMAGE",
 	verify.ReasonThreshold:            "have the owners of the other keys sign it too: hallmark sign --key FILE IMAGE",
 	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE",
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",

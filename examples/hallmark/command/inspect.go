@@ -47,7 +47,8 @@ JSON is one object:
   statements (predicateType, predicate (name, value), error), which are unsigned,
   error, manifests (the same fields again),
   evidence (kind, format, place, manifest, artifactType, mediaType,
-    signer (keyId, hint, identities, issuer, certificate), predicateType,
+    signer (keyId, hint, certificate, identities, issuer, sourceRepository, logIndex,
+      loggedAt), predicateType,
     predicate (name, value), subjects, subjectMatches, repository, annotations,
     created, verifiedBy (id, name; never seenAt or claims), error)
 

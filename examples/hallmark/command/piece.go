@@ -158,7 +158,7 @@ func (p piece) verification(checked bool) styled {
 	case len(names) > 0:
 		return good.of("signed by %s", strings.Join(names, ", "))
 	case p.Signer.Certificate:
-		return doubt.of("not verified: certificates are not checked")
+		return doubt.of("not verified: certificates are not checked here; verify judges them")
 	case checked:
 		return doubt.of("not verified: no key given has signed it")
 	}
