@@ -30,6 +30,8 @@ type Options struct {
 	// with this predicate type, in any format. They are removed once the new
 	// attestation is attached.
 	//
+	//   - An attestation by another key stays, such as that of an earlier Signer of
+	//     sign/keyless.
 	//   - An envelope with another signer's signature stays.
 	//   - An attestation that equals the new one byte for byte stays.
 	//   - Where Limits do not allow all evidence to be read, only what was read is

@@ -94,6 +94,26 @@ func TestCopyOfAPlatform_RefusesWhatIsNotOneManifest(t *testing.T) {
 	wantError(t, "one image", err, registry.ErrReference)
 }
 
+// An attacker may nest indexes, or list manifests, without end.
+func TestAttack_R6_CopyOfAPlatformIsBounded(t *testing.T) {
+	l, _ := newLayout(t)
+	var nested, wide []v1.Descriptor
+	for i := range 25 {
+		m := testIndex(t, v1.Descriptor{MediaType: ociManifest, Size: int64(i), Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}, Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}})
+		push(t, l, l.Digest(m.Descriptor.Digest), m)
+		nested = append(nested, m.Descriptor)
+		wide = append(wide, v1.Descriptor{MediaType: ociManifest, Size: 1, Digest: m.Descriptor.Digest, Platform: &v1.Platform{OS: "plan9", Architecture: "amd64"}})
+	}
+	push(t, l, l.Tag("deep"), testIndex(t, nested...))
+	push(t, l, l.Tag("wide"), testIndex(t, wide...))
+	for tag, o := range map[string]registry.CopyOptions{"deep": {}, "wide": {MaxManifests: 10}} {
+		dst, _ := newLayout(t)
+		o.Platform = platform(t, "linux/amd64")
+		_, err := registry.Copy(t.Context(), l, l.Tag(tag), dst, dst.Tag("v1"), o)
+		wantError(t, tag, err, registry.ErrTooMany)
+	}
+}
+
 func TestCopy_EvidenceMayBeApartOnEitherSide(t *testing.T) {
 	for _, noReferrers := range []bool{false, true} {
 		from, to := host(t, registrytest.Options{NoReferrers: noReferrers}, remote.Options{}), host(t, registrytest.Options{NoReferrers: noReferrers}, remote.Options{})

@@ -96,6 +96,9 @@ type Signature struct {
 //   - digest and annotations,
 //   - format.
 //
+// A [MaterialSigner] with a certificate signs again: what is there may lack what a
+// verifier needs beside the signature.
+//
 // If Image returns an error, some signatures may have been added. Signing again
 // adds those that are missing.
 //

@@ -34,7 +34,7 @@
 //   - All signatures are made before the first is attached. A signer that fails leaves
 //     nothing behind.
 //   - After a signature was written to a store, it is read back.
-//   - A signature that is there already is kept, and none is added.
+//   - A signature by a key that is there already is kept, and none is added.
 //
 // All functions are safe for concurrent use. They return when the context ends,
 // even if a signer does not.

@@ -101,7 +101,6 @@ func TestSources_ReadBesideLargeMembers(t *testing.T) {
 func TestAttack_E23_VEXOfTheYearZeroIsUndated(t *testing.T) {
 	x := newVEXWorld(t, "")
 	found := x.bundled(scanWith("high", recently), x.c)
-	const statement = `"statements":[{`
 	in := func(document, statement string) func(says) says {
 		return func(s says) says {
 			s.text = strings.Replace(s.text, `"statements":[{`, document+`"statements":[{`+statement, 1)

@@ -70,7 +70,7 @@ func (v *Verifier) Images(ctx context.Context, r registry.Reader, refs iter.Seq[
 			_ = parallel.Each(context.WithoutCancel(ctx), o.Concurrency, received(todo, broken), func(_ context.Context, ref name.Reference) error {
 				j := judged{ref: ref}
 				if j.out.Err = ctx.Err(); j.out.Err == nil {
-					j.out = v.outcome(ctx, r, ref)
+					j.out = outcomeOf(ctx, v, r, ref)
 				}
 				send(done, j, broken)
 				return nil
@@ -113,9 +113,9 @@ func received[T any](from <-chan T, broken <-chan struct{}) iter.Seq[T] {
 	}
 }
 
-// outcome is what Image returns. A panic of foreign code in a goroutine of this package
+// outcomeOf is what Image returns. A panic of foreign code in a goroutine of this package
 // would end the process.
-func (v *Verifier) outcome(ctx context.Context, r registry.Reader, ref name.Reference) (out Outcome) {
+func outcomeOf(ctx context.Context, v *Verifier, r registry.Reader, ref name.Reference) (out Outcome) {
 	err := panics.Caught(func() (err error) {
 		out.Result, err = v.Image(ctx, r, ref)
 		return err

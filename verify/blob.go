@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
@@ -21,8 +22,8 @@ import (
 const (
 	maxSignatureBytes = 32 << 20 // of one signature of a file, with what holds it
 	maxSignatures     = 1000
-	// maxHeldBlob is the largest blob over which pure Ed25519 signatures, and those by
-	// certificates, are verified. They need all of it in memory.
+	// maxHeldBlob is the largest blob over which pure Ed25519 signatures are verified. They
+	// need all of it in memory.
 	maxHeldBlob = 64 << 20
 )
 
@@ -30,7 +31,7 @@ const (
 type BlobResult struct {
 	// SHA256 is the digest of the bytes that were verified, in hex.
 	SHA256 string
-	// Size is their number.
+	// Size is their number. Zero for BlobDigest.
 	Size int64
 	// Keys are the trusted keys that have signed, as many as the threshold.
 	Keys []Principal
@@ -47,10 +48,11 @@ type BlobResult struct {
 //   - cosign's older bundle, {"base64Signature": ...}
 //   - a detached signature over the bytes: raw, or in base64
 //
-// A signature counts if
+// A bundle may hold a certificate, log entries and timestamps. A signature counts if
 //
 //   - a key of the policy made it, in the role of Policy.Files, that is valid now and
 //     not revoked, or an identity recognises its signer; each counts once,
+//   - the key need not be logged (policy.Key.Logged), or a bundle shows that it is,
 //   - over the bytes: no signature about an image covers the same bytes, and the
 //     messageDigest, if there is one, is the file's; only SHA-256, SHA-384 and SHA-512
 //     are read,
@@ -72,13 +74,43 @@ type BlobResult struct {
 //     than 20,000 checks, see Image
 //
 // If blob cannot be read, or the context ends first, Blob returns that error. A pure
-// Ed25519 signature, or one by a certificate, does not verify over more than 64 MiB.
+// Ed25519 signature does not verify over more than 64 MiB. An authority may need the bytes,
+// too: see policy.DigestReader.
 func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (*BlobResult, error) {
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
 	}
-	f := fileDecision{v: v, message: m, held: size <= maxHeldBlob, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
+	return newFileDecision(v, m).result(ctx, size, signatures)
+}
+
+// BlobDigest is Blob for a file whose digest alone is known: "sha256:" and 64 lower-case
+// hex digits. The caller vouches that the digest is the file's.
+//
+//   - Signatures over SHA-384 and SHA-512 do not verify, as of Ed25519 keys and of most
+//     P-384 and P-521 keys.
+//   - A file that resembles what image signatures cover is not told from others: do not ask
+//     about a digest whose file another party has chosen as such.
+//
+// It returns registry.ErrReference for another digest.
+func (v *Verifier) BlobDigest(ctx context.Context, digest string, signatures ...[]byte) (*BlobResult, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil || h.Algorithm != "sha256" || h.String() != digest {
+		return nil, &registry.Error{Op: "verify a file", Kind: registry.ErrReference, Detail: fmt.Sprintf("%.100q is not sha256: and 64 lower-case hex digits", digest)}
+	}
+	sum, err := hex.DecodeString(h.Hex)
+	if err != nil {
+		return nil, err
+	}
+	return newFileDecision(v, sigkey.Hashed(sum, nil, nil)).result(ctx, 0, signatures)
+}
+
+func newFileDecision(v *Verifier, m *sigkey.Message) *fileDecision {
+	return &fileDecision{v: v, message: m, sum: hex.EncodeToString(m.Sum(crypto.SHA256)), now: v.o.Now()}
+}
+
+// result judges a file of a size by signatures.
+func (f *fileDecision) result(ctx context.Context, size int64, signatures [][]byte) (*BlobResult, error) {
 	if denied := f.denied(); denied != nil {
 		return nil, f.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
@@ -108,7 +140,6 @@ func (c contextReader) Read(p []byte) (int, error) {
 type fileDecision struct {
 	v       *Verifier
 	message *sigkey.Message
-	held    bool   // all of it is at hand, not its digests alone
 	sum     string // SHA-256, hex
 	now     time.Time
 	log     ledger
@@ -182,11 +213,12 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
 		return &problem{ReasonWrongType, "the file is what an image signature covers: its signature is not about a file"}
 	}
-	if opened.Digest != nil && !bytes.Equal(opened.Digest, f.message.Sum(opened.Hash)) {
+	switch sum := f.message.Sum(opened.Hash); {
+	case opened.Digest == nil:
+	case sum == nil:
+		return problemf(ReasonWrongSubject, "it names the %s digest of its file, which is not known", opened.Hash)
+	case !bytes.Equal(opened.Digest, sum):
 		return problemf(ReasonWrongSubject, "it is about a file with another %s digest", opened.Hash)
-	}
-	if opened.Certificate && !f.held {
-		return problemf(ReasonCertificate, "a file of more than %d bytes cannot be verified by a certificate", maxHeldBlob)
 	}
 	opened.Signed, p.bytewise = f.message, true
 	return nil
@@ -199,7 +231,8 @@ func (f *fileDecision) digestBy(algorithm string) (string, bool, error) {
 	if !known {
 		return "", false, nil
 	}
-	return hex.EncodeToString(f.message.Sum(h)), true, nil
+	sum := f.message.Sum(h)
+	return hex.EncodeToString(sum), sum != nil, nil
 }
 
 // refuse returns the denial of a file for which so many signatures were given.

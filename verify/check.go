@@ -23,8 +23,9 @@ type checking struct {
 	rule    *rule
 	now     time.Time
 	subject subject
-	clocks  []*trustedClock // asked about signatures of revoked keys; none for files
-	log     *ledger
+	// keepsRevoked: what a revoked key has signed may stand. That is not so for files.
+	keepsRevoked bool
+	log          *ledger
 }
 
 // subject is what evidence must be about.
@@ -130,7 +131,7 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 	f, why := c.read(p)
 	f.from = p.from
 	for _, key := range p.found {
-		seen, invalid, err := c.usable(p, key)
+		known, invalid, err := c.usable(p, key)
 		switch {
 		case err != nil:
 			c.stopped(p, err)
@@ -141,10 +142,7 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 		case why != nil:
 			c.log.note(p.from, key.ID(), nil, why.reason, why.detail)
 		default:
-			if seen.IsZero() {
-				seen = key.signedAt
-			}
-			f.by, f.seenAt, f.claims = signatory{key.ID(), key.Name, key.who, key.notAfter}, seen, key.claims
+			f.by, f.known = signatory{key.ID(), key.Name, key.principal(), key.notAfter}, known
 			yield(f)
 		}
 	}

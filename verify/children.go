@@ -51,7 +51,7 @@ func (d *decision) readChildren(ctx context.Context) <-chan children {
 	go func() {
 		var found children
 		err := panics.Caught(func() error {
-			found = d.v.childrenOf(ctx, d.r, d.image)
+			found = childrenOf(ctx, d.v, d.r, d.image)
 			return nil
 		})
 		if err != nil {
@@ -64,7 +64,7 @@ func (d *decision) readChildren(ctx context.Context) <-chan children {
 
 // childrenOf looks for denied digests in an index and its nested indexes. A manifest of an
 // unknown type, which no client runs, has no children.
-func (v *Verifier) childrenOf(ctx context.Context, r registry.Reader, root name.Digest) children {
+func childrenOf(ctx context.Context, v *Verifier, r registry.Reader, root name.Digest) children {
 	w := childWalk{ctx: ctx, r: r, repo: root.Context(), denied: v.policy.denied, told: make(map[string]bool)}
 	found := w.walk(root)
 	if errors.Is(found.err, registry.ErrUnsupported) && !registry.Unreadable(found.err) {

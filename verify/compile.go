@@ -22,7 +22,8 @@ type compiled struct {
 	byHint map[string]*trustedKey
 	// identities are asked about evidence that offers a certificate.
 	identities []*trustedKey
-	// clocks are asked about signatures of revoked keys that may stand.
+	// clocks are asked about signatures of revoked keys that may stand, and of keys that must
+	// be logged.
 	clocks []*trustedClock
 	roles  map[string]*role
 	// together are the keys of roles that one rule names; see keysOf.
@@ -42,15 +43,41 @@ type trustedKey struct {
 	Name                string
 	id                  string
 	key                 *sigkey.Key
-	identity            policy.Matcher    // nil: the key
-	authority           string            // of identity
-	who                 string            // whom identity has recognised in a piece of evidence
-	signedAt            time.Time         // when whom identity has recognised had signed it
-	claims              map[string]string // by identity's authority
+	identity            policy.Matcher // nil: the key
+	authority           string         // of identity
 	notBefore, notAfter time.Time
 	revoked             bool
-	revokedAt           time.Time // of a key
-	standsBefore        bool      // what clocks have seen before revokedAt
+	revokedAt           time.Time
+	// standsBefore: what is known to have existed before revokedAt and, of an identity, before
+	// notAfter counts.
+	standsBefore bool
+	logged       bool // what no clock or log knows does not count
+	// known is whom identity has recognised in a piece of evidence.
+	known policy.Recognized
+}
+
+// recognised is the identity with whom it has recognised in a piece of evidence. What it
+// has signed before its end may stand.
+func (k *trustedKey) recognised(known policy.Recognized) *trustedKey {
+	who := *k
+	who.known = known
+	if at := known.SignedAt; k.standsBefore && !at.IsZero() {
+		who.revoked = k.revoked && !at.Before(k.revokedAt)
+		if at.Before(k.notAfter) {
+			who.notAfter = time.Time{}
+		}
+	}
+	who.notAfter = earlier(known.Until, who.notAfter)
+	return &who
+}
+
+// principal names whom the identity has recognised, among all authorities; empty: a key
+// has signed.
+func (k *trustedKey) principal() string {
+	if k.identity == nil {
+		return ""
+	}
+	return k.authority + " " + k.known.Principal
 }
 
 // ID is what thresholds count.
@@ -184,14 +211,17 @@ func (c *compiled) addKeys() error {
 		}
 		t := &trustedKey{
 			Name: k.Public.Name, id: key.ID(), key: key, notBefore: k.NotBefore, notAfter: k.NotAfter,
-			revoked: !k.Revoked.IsZero(), revokedAt: k.Revoked, standsBefore: k.StandsBefore,
+			revoked: !k.Revoked.IsZero(), revokedAt: k.Revoked, standsBefore: k.StandsBefore, logged: k.Logged,
 		}
 		c.keys = append(c.keys, t)
 		c.byHint[key.Hint()] = t
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
 		i, m := p.Identities[name], c.checked.Matchers[name]
-		c.identities = append(c.identities, &trustedKey{Name: name, id: m.ID(), identity: m, authority: i.Authority, revoked: !i.Revoked.IsZero()})
+		c.identities = append(c.identities, &trustedKey{
+			Name: name, id: m.ID(), identity: m, authority: i.Authority,
+			notAfter: i.NotAfter, revoked: !i.Revoked.IsZero(), revokedAt: i.Revoked, standsBefore: i.StandsBefore,
+		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
 		c.clocks = append(c.clocks, &trustedClock{name, c.checked.Times[name]})

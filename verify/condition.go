@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
@@ -52,26 +53,52 @@ func (a attestation) judge(s *statement, c *circumstances) (until time.Time, p *
 	return earlier(until, ends), p
 }
 
-// judgeAge compares the time that a statement states with the clock. A time that can
-// be read must not lie in the future, whether an age is asked for or not.
+// judgeAge compares the time that a statement states, or that of its signature, with the
+// clock. A time that can be read must not lie in the future, whether an age is asked for or
+// not.
 func (a attestation) judgeAge(stated moment, c *circumstances) (time.Time, *problem) {
+	if stated.err == nil {
+		if p := c.past(stated); p != nil {
+			return time.Time{}, p
+		}
+	}
 	switch {
-	case stated.err != nil && a.MaxAge == 0:
-		return time.Time{}, nil
-	case stated.err != nil:
-		return time.Time{}, problemf(ReasonPredicate, "its age cannot be told: %v", stated.err)
-	case !stated.time.IsZero() && stated.time.After(c.now.Add(c.skew)):
-		return time.Time{}, problemf(ReasonFuture, "%s is %s, in the future; the clock says %s", stated.path, utc(stated.time), utc(c.now))
 	case a.MaxAge == 0:
 		return time.Time{}, nil
-	case stated.time.IsZero():
-		return time.Time{}, problemf(ReasonStale, "it does not say how old it is")
+	case a.MaxAgeFrom == policy.AgeFromSignature:
+		stated = c.signedAfter()
 	}
-	ends := stated.time.Add(time.Duration(a.MaxAge))
-	if !c.now.Before(ends) {
-		return time.Time{}, problemf(ReasonStale, "%s is %s, the policy wants it at most %s ago", stated.path, utc(stated.time), time.Duration(a.MaxAge))
+	return c.withinAge(stated, a.MaxAge)
+}
+
+// signedAfter is when the signature existed at the earliest.
+func (c *circumstances) signedAfter() moment {
+	return moment{path: "the earliest time of its signature", time: c.signer.SignedAfter, missing: "it is not known when it was signed: a signature by a key has no such time"}
+}
+
+// past says that a time lies in the future; nil: it does not.
+func (c *circumstances) past(m moment) *problem {
+	if !m.time.IsZero() && m.time.After(c.now.Add(c.skew)) {
+		return problemf(ReasonFuture, "%s is %s, in the future; the clock says %s", m.path, utc(m.time), utc(c.now))
 	}
-	return ends, nil
+	return nil
+}
+
+// withinAge compares a time with the clock, and says until when it is not too long ago.
+func (c *circumstances) withinAge(m moment, most policy.Duration) (until time.Time, p *problem) {
+	switch p := c.past(m); {
+	case m.err != nil:
+		return time.Time{}, problemf(ReasonPredicate, "its age cannot be told: %v", m.err)
+	case p != nil:
+		return time.Time{}, p
+	case m.time.IsZero():
+		return time.Time{}, problemf(ReasonStale, "%s", cmp.Or(m.missing, "it does not say how old it is"))
+	}
+	until = m.time.Add(time.Duration(most))
+	if !c.now.Before(until) {
+		return time.Time{}, problemf(ReasonStale, "%s is %s, the policy wants it at most %s ago", m.path, utc(m.time), time.Duration(most))
+	}
+	return until, nil
 }
 
 func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -38,7 +38,7 @@ func newProvenance(d document) provenance {
 func (a attestation) judgeProvenance(d provenance, c *circumstances) (stated moment, p *problem) {
 	stated = d.at(d.finished).moment().or(d.at(d.started).moment())
 	for _, judge := range []func(provenance, *circumstances) *problem{
-		a.judgeBuilder, a.judgeBuildType, a.judgeSources, a.judgeParameters,
+		a.judgeBuilder, a.judgeBuildType, a.judgeSources, a.judgeParameters, a.judgeBinding,
 	} {
 		if p := judge(d, c); p != nil {
 			return stated, p

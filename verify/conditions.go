@@ -15,9 +15,9 @@ func newConditions(p *compiled, image name.Digest, now time.Time) *conditions {
 }
 
 func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
+	in := c.circumstances
+	in.excused, in.signer = excused, f.known
 	if leaf.attestation != nil {
-		in := c.circumstances
-		in.excused = excused
 		return leaf.attestation.judge(f.statement, &in)
 	}
 	q := leaf.signature
@@ -29,7 +29,10 @@ func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 			return time.Time{}, unwanted(ReasonAnnotations, "its annotation "+k, got, []string{want})
 		}
 	}
-	return time.Time{}, nil
+	if q.MaxAge == 0 {
+		return time.Time{}, nil
+	}
+	return in.withinAge(in.signedAfter(), q.MaxAge)
 }
 
 func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {

@@ -130,7 +130,7 @@ func (d *decision) gather(ctx context.Context) func(yield func(*piece) bool) {
 func (d *decision) checking(ctx context.Context) *checking {
 	digests := &manifestDigests{ctx: ctx, r: d.r, ref: d.image}
 	return &checking{
-		ctx: ctx, policy: d.v.policy, rule: d.rule, now: d.now, clocks: d.v.policy.clocks, log: &d.log,
+		ctx: ctx, policy: d.v.policy, rule: d.rule, now: d.now, keepsRevoked: true, log: &d.log,
 		subject: subject{d.image.DigestStr(), digests.by},
 	}
 }

@@ -3,6 +3,8 @@ package verify
 import (
 	"slices"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // evaluation says whether what is known about an image or file meets a rule. It reads
@@ -32,8 +34,7 @@ type contents interface {
 type fact struct {
 	from        origin
 	by          signatory
-	seenAt      time.Time         // when the signature existed at the latest, where that is known
-	claims      map[string]string // by the authority that has recognised the signer
+	known       policy.Recognized // what authorities know of the signature and its signer
 	annotations map[string]string
 	repository  string     // that a simple signing payload names
 	statement   *statement // nil: a signature
@@ -276,7 +277,7 @@ type tally struct {
 
 // add counts a signatory, and reports whether the count grew.
 func (t *tally) add(f fact) bool {
-	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, SeenAt: f.seenAt, Claims: f.claims}
+	signer := Principal{ID: f.by.id, Name: f.by.name, Evidence: f.from.manifest, Annotations: f.annotations, Signer: f.known.Principal, SeenAt: f.known.SignedAt, Claims: f.known.Claims}
 	if f.by.principal == "" {
 		if slices.ContainsFunc(t.counted, func(o Principal) bool { return o.ID == signer.ID }) {
 			return false

@@ -75,6 +75,9 @@ func (c *compiled) explain(n *need) Explained {
 		for _, key := range sortedKeys(n.signature.Annotations) {
 			x.Conditions = append(x.Conditions, fmt.Sprintf("with the annotation %s=%s", key, n.signature.Annotations[key]))
 		}
+		if age := n.signature.MaxAge; age != 0 {
+			x.Conditions = append(x.Conditions, fmt.Sprintf("made at most %s ago", time.Duration(age)))
+		}
 		if n.signature.SameRepository {
 			x.Conditions = append(x.Conditions, "made for this repository")
 		}
@@ -108,6 +111,9 @@ func (c *compiled) who(r *role) string {
 		} else if !k.notAfter.IsZero() {
 			text += " (until " + k.notAfter.UTC().Format(time.RFC3339) + ")"
 		}
+		if k.logged {
+			text += " (logged)"
+		}
 		names = append(names, text)
 	}
 	of := ""
@@ -132,13 +138,15 @@ func (a attestation) words() []string {
 	for _, m := range a.Where {
 		add(true, "%s: %s", m.Pointer, memberCondition{m}.words())
 	}
-	add(a.MaxAge != 0, "not older than %s", time.Duration(a.MaxAge))
+	add(a.MaxAge != 0 && a.MaxAgeFrom == "", "not older than %s", time.Duration(a.MaxAge))
+	add(a.MaxAgeFrom == policy.AgeFromSignature, "signed at most %s ago", time.Duration(a.MaxAge))
 	list("builder", a.Builder)
 	add(a.MinLevel > 0, "builder trusted to reach SLSA level %d", a.MinLevel)
 	list("source", a.Source)
 	list("ref", a.Ref)
 	list("commit", a.Commit)
 	list("build type", a.BuildType)
+	add(a.BoundToCertificate, "builder, source, ref and commit as the signer's certificate says")
 	for _, key := range sortedKeys(a.Parameters) {
 		add(true, "external parameter %s is %v", key, a.Parameters[key])
 	}

@@ -195,7 +195,7 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 	}
 	var found children
 	if len(v.policy.denied) > 0 && d.MediaType.IsIndex() {
-		found = v.childrenOf(ctx, r, digest)
+		found = childrenOf(ctx, v, r, digest)
 	}
 	switch {
 	case found.err != nil:

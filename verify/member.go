@@ -61,6 +61,8 @@ type moment struct {
 	path string
 	// time is zero where none is stated.
 	time time.Time
+	// missing says what it means that none is stated. Empty: the document says none.
+	missing string
 	// err says why the time cannot be read. Only a condition that needs it fails.
 	err error
 }

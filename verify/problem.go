@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // problem is why something does not count.
@@ -53,4 +55,6 @@ type circumstances struct {
 	builders map[string]int
 	// excused are vulnerabilities that the role of vexBy calls harmless.
 	excused map[string]bool
+	// signer is what an authority knows of the signature and its signer. Zero: a key signed.
+	signer policy.Recognized
 }

@@ -62,6 +62,9 @@ const (
 	ReasonRevokedKey     Reason = "revoked-key"
 	ReasonExpiredKey     Reason = "expired-key"
 	ReasonKeyNotYetValid Reason = "key-not-yet-valid"
+	// ReasonNotLogged: the policy wants signatures of its key to be logged or timestamped, and
+	// no authority of Policy.Timestamps knows this one. Sign with a log or a timestamp.
+	ReasonNotLogged Reason = "not-logged"
 	// ReasonCertificate: it is signed with a certificate that no identity of the policy
 	// recognises.
 	ReasonCertificate Reason = "signed-with-certificate"

@@ -20,6 +20,10 @@ const (
 	// ReasonSource: the image was built from another repository, ref or commit, or the
 	// provenance does not say from which. Build it from the right one.
 	ReasonSource Reason = "wrong-source"
+	// ReasonNotBound: the requirement is boundToCertificate, and the signer has no
+	// certificate, or one that does not say what is to be compared. Let the build sign with
+	// the certificate of its identity.
+	ReasonNotBound Reason = "not-bound-to-certificate"
 	// ReasonBuildType: the requirement does not name the build type.
 	ReasonBuildType Reason = "wrong-build-type"
 	// ReasonParameters: an external parameter of the build has another value than the

@@ -99,12 +99,16 @@ type Principal struct {
 	Evidence string `json:"evidence,omitempty"`
 	// Annotations are those that were signed.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// Signer is whom the identity's authority has recognised, in its words, such as subject
+	// and issuer of a certificate. Empty: a key.
+	Signer string `json:"signer,omitempty"`
 	// SeenAt is when the signature existed at the latest: by an authority of
 	// Policy.Timestamps, where that mattered, or by the one that recognised the identity.
 	// Zero: that is not known.
 	SeenAt time.Time `json:"seenAt,omitzero"`
-	// Claims are what the authority that recognised the identity vouches for beside it, such
-	// as issuer and source repository, by the authority's own names. Nil for a key.
+	// Claims are what the authority vouches for beside the signer, such as issuer, source
+	// repository and log index, by the policy.Claim constants and names of its own. Of a key,
+	// they are what a log says that had to have its signature. Nil: nothing.
 	Claims map[string]string `json:"claims,omitempty"`
 }
 

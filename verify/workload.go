@@ -86,7 +86,7 @@ func (p *piece) misled() bool { return p.tried != nil && len(p.found) == 0 }
 func (p *piece) principals() (names []string) {
 	if p.certificate {
 		for _, k := range p.found {
-			names = append(names, k.who)
+			names = append(names, k.principal())
 		}
 	}
 	return names

@@ -18,8 +18,8 @@
 // the manifest's digest, if the index lists none for the platform, or several.
 //
 // The policy is the file that -policy names, or /etc/hallmark/policy.yaml. Keep it out
-// of the plugin directory, because containerd runs every file there. A policy with
-// identities of certificates needs -trusted-root INSTANCE=FILE for each instance.
+// of the plugin directory, because containerd runs every file there. The instances
+// that identities of the policy name need -trusted-root INSTANCE=FILE each.
 package main
 
 import (
@@ -130,7 +130,7 @@ func (r roots) Set(text string) error {
 // authorities are those that the policy may name.
 func (r roots) authorities() (map[string]policy.Authority, error) {
 	if len(r) == 0 {
-		return nil, nil
+		return map[string]policy.Authority{"sigstore": sigstore.PolicyRoots()}, nil
 	}
 	a, err := sigstore.New(r)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestIdentitiesNeedTheRootOfTheirInstance(t *testing.T) {
 		says string
 	}{
 		"its root":          {[]string{"-trusted-root", "github=" + published + "github.json"}, exitDenied, "no-trusted-signature"},
-		"no root":           {nil, exitUndecided, "not linked"},
+		"no root":           {nil, exitUndecided, "rootFile"},
 		"another's":         {[]string{"-trusted-root", "public-good=" + published + "public-good.json"}, exitUndecided, "instance"},
 		"without a name":    {[]string{"-trusted-root", published + "github.json"}, exitUndecided, "INSTANCE=FILE"},
 		"twice":             {[]string{"-trusted-root", "github=a", "-trusted-root", "github=b"}, exitUndecided, "INSTANCE=FILE"},

@@ -37,7 +37,7 @@ type settings struct {
 	// Policy is the policy file. Required.
 	Policy string `json:"policy,omitempty"`
 	// TrustedRoots are those of the instances that the policy's identities name. They are
-	// read at the start. Empty: a policy with identities is refused.
+	// read at the start. Empty: the policy brings its own, as rootFile.
 	TrustedRoots []rootSettings `json:"trustedRoots,omitempty"`
 	// EvidenceRepository holds the evidence about images whose rule names no other, as
 	// REGISTRY/REPOSITORY. Empty: each image's repository.
@@ -328,7 +328,7 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 // authorities are those that policies may name.
 func (c *settings) authorities() (map[string]policy.Authority, error) {
 	if len(c.TrustedRoots) == 0 {
-		return nil, nil
+		return map[string]policy.Authority{"sigstore": sigstore.PolicyRoots()}, nil
 	}
 	instances := make(map[string]sigstore.Instance)
 	for _, r := range c.TrustedRoots {

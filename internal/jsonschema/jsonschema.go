@@ -138,6 +138,12 @@ func (c *checker) check(path string, schema map[string]any, v any) error {
 	if all, ok := schema["anyOf"].([]any); ok {
 		return c.anyOf(path, all, v)
 	}
+	if want, ok := schema["const"]; ok && v != want {
+		return fail("%v is not %v", v, want)
+	}
+	if err := c.cases(path, schema, v); err != nil {
+		return err
+	}
 	switch schema["type"] {
 	case "string":
 		text, ok := v.(string)
@@ -167,6 +173,39 @@ func (c *checker) check(path string, schema map[string]any, v any) error {
 		}
 	case "object":
 		return c.object(path, schema, v)
+	}
+	return nil
+}
+
+// cases checks what depends on the value itself: the "then" of each "if" that it meets.
+func (c *checker) cases(path string, schema map[string]any, v any) error {
+	all, _ := schema["allOf"].([]any)
+	for _, one := range all {
+		one := one.(map[string]any)
+		if c.part(path, one["if"].(map[string]any), v) != nil {
+			continue
+		}
+		if err := c.part(path, one["then"].(map[string]any), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part checks those members of an object that a schema names, and no others.
+func (c *checker) part(path string, schema map[string]any, v any) error {
+	m, _ := v.(map[string]any)
+	for name, member := range schema["properties"].(map[string]any) {
+		value, there := m[name]
+		if !there {
+			if required, _ := schema["required"].([]any); slices.Contains(required, any(name)) {
+				return fmt.Errorf("%s: %s is missing", path, name)
+			}
+			continue
+		}
+		if err := c.check(path+"."+name, member.(map[string]any), value); err != nil {
+			return err
+		}
 	}
 	return nil
 }

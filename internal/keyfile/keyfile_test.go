@@ -481,6 +481,7 @@ func foreignFiles(t testing.TB) map[string]struct {
 		"age":                    both("AGE-SECRET-KEY-1QQ\n", sigkey.KindForeign),
 		"a keystore":             both("\xfe\xed\xfe\xed\x00\x00\x00\x02", sigkey.KindForeign),
 		"a TPM's key":            both(block("TSS2 PRIVATE KEY", []byte("x")), sigkey.KindForeign),
+		"base64 of PEM":          both(base64.StdEncoding.EncodeToString([]byte("-----BEGIN PUBLIC KEY-----\n")), sigkey.KindForeign),
 		"a JWK":                  both(`{"kty":"EC","crv":"P-256"}`, sigkey.KindJWK),
 		"a set of JWKs":          both(` {"keys":[{"kty":"EC"}]}`, sigkey.KindJWK),
 		"PGP":                    both("-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: 1\n\nmQ==\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n", sigkey.KindPGP),

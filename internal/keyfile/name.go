@@ -157,7 +157,13 @@ func foreign(text []byte, want role) *sigkey.Error {
 	case len(sequence(text)) > 0:
 		return inDER(text, want)
 	}
-	if der, err := base64.StdEncoding.DecodeString(string(trimmed)); err == nil && len(sequence(der)) > 0 {
+	der, err := base64.StdEncoding.DecodeString(string(trimmed))
+	switch {
+	case err != nil:
+	case bytes.Contains(der, []byte(beginMark)):
+		const decode = "decode it with: base64 -d FILE, and write the output to a file"
+		return is(sigkey.KindForeign, "base64 of a PEM file, as variables of build systems hold it", want, advice{decode, decode})
+	case len(sequence(der)) > 0:
 		return sigkey.Errorf(sigkey.KindDER, "there is no PEM block: the lines %s...%s and %s...%s are missing", beginMark, dashes, endMark, dashes)
 	}
 	return sigkey.Errorf(sigkey.KindUnknown, "there is no PEM block; want a %s between lines %s...%s and %s...%s", want, beginMark, dashes, endMark, dashes)

@@ -297,6 +297,39 @@ func NewSet(entries []Entry) (*Set, error) {
 	return s, nil
 }
 
+// Unreached are the entries that decide about no repository: others that are more
+// specific match all that they match.
+func (s *Set) Unreached() (all []Entry) {
+	for _, group := range s.byFixed { // what covers a pattern has the same fixed part
+		for _, e := range group {
+			if e.Pattern.covered(group) {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+// covered reports whether for each number of segments another pattern, a more specific
+// one, matches all names that p matches.
+func (p Pattern) covered(group []Entry) bool {
+	longest := 0
+	for _, e := range group {
+		longest = max(longest, len(e.Pattern.segments))
+	}
+	for n := 1; n <= len(p.segments)+longest; n++ {
+		form := p.expand(n)
+		if form != nil && !slices.ContainsFunc(group, func(e Entry) bool {
+			q := e.Pattern
+			other := q.expand(n)
+			return q.text != p.text && other != nil && fits(other, form) && q.within(p)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // SetOf makes a set of those texts that are patterns.
 func SetOf(texts []string) (*Set, error) {
 	var entries []Entry

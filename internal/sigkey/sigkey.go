@@ -165,11 +165,21 @@ type Message struct {
 	room   [sha256.Size]byte // for sha256
 }
 
-// Hashed returns a message that is known by its hashes alone, such as a large file.
-// Every signature but pure Ed25519 can be verified over it.
-func Hashed(sha256, sha384, sha512 []byte) *Message {
-	return &Message{sha256: sha256, sha384: sha384, sha512: sha512, hashed: true}
+// Hashed returns a message that is known by its hashes alone, such as a large file. A hash
+// that is nil, or of another size, is not known, and no signature over it verifies. No pure
+// Ed25519 signature does.
+func Hashed(s256, s384, s512 []byte) *Message {
+	sized := func(sum []byte, h crypto.Hash) []byte {
+		if len(sum) != h.Size() {
+			return nil
+		}
+		return sum
+	}
+	return &Message{sha256: sized(s256, crypto.SHA256), sha384: sized(s384, crypto.SHA384), sha512: sized(s512, crypto.SHA512), hashed: true}
 }
+
+// Held reports whether the bytes of the message are known, not its hashes alone.
+func (m *Message) Held() bool { return !m.hashed }
 
 // Start returns at least the first 16 bytes of the message, or all of a shorter one.
 func (m *Message) Start() []byte {
@@ -179,23 +189,23 @@ func (m *Message) Start() []byte {
 	return m.Bytes
 }
 
-// Sum returns the message's hash by SHA-256, SHA-384 or SHA-512.
+// Sum returns the message's hash by SHA-256, SHA-384 or SHA-512. Nil: it is not known.
 func (m *Message) Sum(h crypto.Hash) []byte {
 	switch h {
 	case crypto.SHA384:
-		if m.sha384 == nil {
+		if m.sha384 == nil && !m.hashed {
 			s := sha512.Sum384(m.Bytes)
 			m.sha384 = s[:]
 		}
 		return m.sha384
 	case crypto.SHA512:
-		if m.sha512 == nil {
+		if m.sha512 == nil && !m.hashed {
 			s := sha512.Sum512(m.Bytes)
 			m.sha512 = s[:]
 		}
 		return m.sha512
 	}
-	if m.sha256 == nil {
+	if m.sha256 == nil && !m.hashed {
 		m.room = sha256.Sum256(m.Bytes)
 		m.sha256 = m.room[:]
 	}
@@ -304,7 +314,7 @@ func (k *Key) SignedHash(m *Message, sig []byte) (crypto.Hash, error) {
 		}
 	case *rsa.PublicKey:
 		sum := m.Sum(crypto.SHA256)
-		if len(sig) == pub.Size() && (rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum, sig) == nil ||
+		if sum != nil && len(sig) == pub.Size() && (rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum, sig) == nil ||
 			rsa.VerifyPSS(pub, crypto.SHA256, sum, sig, nil) == nil) {
 			return crypto.SHA256, nil
 		}
@@ -316,6 +326,9 @@ func (k *Key) SignedHash(m *Message, sig []byte) (crypto.Hash, error) {
 // that a crypto.Signer of this key writes with it.
 func (k *Key) VerifyAs(m *Message, sig []byte, opts crypto.SignerOpts) error {
 	ok := false
+	if opts.HashFunc() != 0 && m.Sum(opts.HashFunc()) == nil {
+		return ErrSignature
+	}
 	switch pub := k.public.(type) {
 	case *ecdsa.PublicKey:
 		ok = ecdsa.VerifyASN1(pub, m.Sum(opts.HashFunc()), sig)
@@ -343,16 +356,20 @@ func verifyECDSA(pub *ecdsa.PublicKey, m *Message, sig []byte) (crypto.Hash, err
 	if der == nil {
 		return 0, ErrSignature
 	}
-	natural := NaturalHash(pub)
-	switch {
-	case ecdsa.VerifyASN1(pub, m.Sum(natural), der):
-		return natural, nil
-	case natural != crypto.SHA256 && ecdsa.VerifyASN1(pub, m.Sum(crypto.SHA256), der):
-		return crypto.SHA256, nil
+	hashes := []crypto.Hash{NaturalHash(pub), crypto.SHA256}
+	if hashes[0] == hashes[1] {
+		hashes = hashes[:1]
+	}
+	for _, h := range hashes {
+		// Anyone can sign a digest that is empty.
+		if sum := m.Sum(h); sum != nil && ecdsa.VerifyASN1(pub, sum, der) {
+			return h, nil
+		}
 	}
 	return 0, ErrSignature
 }
 
 func verifyEd25519ph(pub ed25519.PublicKey, m *Message, sig []byte) bool {
-	return ed25519.VerifyWithOptions(pub, m.Sum(crypto.SHA512), sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
+	sum := m.Sum(crypto.SHA512)
+	return sum != nil && ed25519.VerifyWithOptions(pub, sum, sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
 }

@@ -118,9 +118,12 @@ func await[T any](ctx context.Context, s Checked, f func() (T, error)) (T, error
 	case <-ctx.Done():
 		return none, ctx.Err()
 	case a := <-done:
-		if a.err != nil {
-			return none, fmt.Errorf("%w: key %s: %w", ErrSigner, s.Key.ID(), a.err)
+		switch {
+		case a.err == nil:
+			return a.value, nil
+		case s.GivesMaterial(): // its key may be a new one each time
+			return none, fmt.Errorf("%w: %w", ErrSigner, a.err)
 		}
-		return a.value, nil
+		return none, fmt.Errorf("%w: key %s: %w", ErrSigner, s.Key.ID(), a.err)
 	}
 }

@@ -126,7 +126,7 @@ func TestDigestAloneIsEnoughForMessages(t *testing.T) {
 	}
 	digest := func(data []byte) *sigstore.Evidence {
 		e, sum := evidenceOf(b), sha256.Sum256(data)
-		e.Message, e.Hash, e.Digest = nil, crypto.SHA256, sum[:]
+		e.Message = sigkey.Hashed(sum[:], nil, nil)
 		return e
 	}
 	if _, err := root.VerifyLeaf(leaf, digest(artifact), strictest, w.judgedAt); err != nil {
@@ -154,7 +154,7 @@ func TestKeysWithLogEntriesVerify(t *testing.T) {
 	if _, err := root.VerifyKey(key, evidenceOf(b), strictest, w.judgedAt); err == nil {
 		t.Error("an entry that holds a certificate was accepted for a key")
 	}
-	if found, err := root.VerifyTimes(evidenceOf(b), sigstore.Demands{Times: 1}, w.judgedAt); err != nil || !found.SignedAt.Equal(w.Now.Add(time.Minute)) {
+	if found, err := root.VerifyTimes(evidenceOf(b), w.signer.Certificate.Raw, sigstore.Demands{Times: 1}, w.judgedAt); err != nil || !found.SignedAt.Equal(w.Now.Add(time.Minute)) {
 		t.Errorf("%+v, %v", found, err)
 	}
 }

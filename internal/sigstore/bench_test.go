@@ -1,7 +1,12 @@
 package sigstore_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 )
@@ -32,6 +37,60 @@ func BenchmarkVerify(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// What is charged is compared with what is taken, in checks of a P-256 signature.
+func BenchmarkEffort(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	digest := make([]byte, 32)
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
+	if err != nil {
+		b.Fatal(err)
+	}
+	at := time.Now()
+	for range 500 {
+		ecdsa.VerifyASN1(&key.PublicKey, digest, signature)
+	}
+	check := time.Since(at) / 500
+	w := newWorld(b)
+	for _, n := range []int{1, 4, 16} {
+		many := w.signed()
+		for i := range n {
+			if i > 0 {
+				many.Log(w.Rekor1, "hashedrekord 0.0.1")
+			}
+			many.Stamp(w.TSA)
+		}
+		parsed, err := sigstore.ParseBundle(many.Text())
+		if err != nil {
+			b.Fatal(err)
+		}
+		leaf, err := sigstore.ParseLeaf(parsed.Certificate)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%d entries and timestamps", n), func(b *testing.B) {
+			effort := 0
+			for b.Loop() {
+				b.StopTimer()
+				root, err := sigstore.ParseRoot(w.Root()) // as if the certificate were new
+				if err != nil {
+					b.Fatal(err)
+				}
+				e := evidenceOf(parsed)
+				effort = root.LeafEffort(leaf, e)
+				b.StartTimer()
+				if _, err := root.VerifyLeaf(leaf, e, strictest, w.judgedAt); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(effort), "charged")
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(check), "taken")
 		})
 	}
 }

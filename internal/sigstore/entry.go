@@ -211,12 +211,12 @@ func (r *bodyReader) signerV2(v strictjson.Value) (s loggedSigner) {
 }
 
 // matches checks that the body is about the evidence: the digest of what is signed, the
-// signature, and the signer's certificate or key unless it is nil.
+// signature, and the signer's certificate or key.
 func (b *body) matches(e *Evidence, signer []byte) error {
 	for _, d := range b.digests {
-		sum, known := e.sum(d)
+		sum := e.sum(d)
 		switch {
-		case !known:
+		case sum == nil:
 			return fmt.Errorf("%w: the digest of the log entry is by %v, which cannot be compared", ErrMismatch, d.hash)
 		case !bytes.Equal(sum, d.sum):
 			return fmt.Errorf("%w: the digest of the log entry differs", ErrMismatch)
@@ -228,7 +228,7 @@ func (b *body) matches(e *Evidence, signer []byte) error {
 	for _, s := range b.signers {
 		switch {
 		case len(s.signature) == 0 || !bytes.Equal(s.signature, e.Signature):
-		case signer != nil && !bytes.Equal(s.key, signer):
+		case !bytes.Equal(s.key, signer):
 			return fmt.Errorf("%w: the certificate or key of the log entry differs", ErrMismatch)
 		default:
 			return nil
@@ -244,7 +244,7 @@ func (b *body) matchesText(e *Evidence, signer []byte) error {
 	switch {
 	case e.Envelope == nil || !bytes.Equal(h.Sum(nil), b.envelope.sum):
 		return fmt.Errorf("%w: the digest of the envelope in the log entry differs", ErrMismatch)
-	case signer != nil && !bytes.Equal(b.key, signer):
+	case !bytes.Equal(b.key, signer):
 		return fmt.Errorf("%w: the certificate or key of the log entry differs", ErrMismatch)
 	}
 	return nil

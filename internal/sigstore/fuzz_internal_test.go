@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
 const conformance = "../dev/conformance/testdata/"
@@ -144,7 +146,7 @@ func FuzzParseBody(f *testing.F) {
 		if err != nil {
 			return
 		}
-		other := &Evidence{Signature: []byte("of another"), Digest: []byte("of another")}
+		other := &Evidence{Signature: []byte("of another"), Message: &sigkey.Message{Bytes: []byte("of another")}}
 		if b.matches(other, []byte("another")) == nil {
 			t.Errorf("%+v is about anything", b)
 		}

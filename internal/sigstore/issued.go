@@ -10,9 +10,27 @@ import (
 )
 
 // VerifyIssued verifies that an authority of the root has issued a certificate that is
-// valid at a time, and that so many logs of certificates have seen it.
-func (r *Root) VerifyIssued(leaf *Leaf, at time.Time, ctLogs int) error {
-	return r.issued(leaf, []time.Time{at}, Demands{CTLogs: ctLogs})
+// valid at a time, and that so many logs of certificates have seen it. detached is a log's
+// timestamp that stands beside the certificate, in the JSON of the log's answer (RFC 6962,
+// section 4.1). Empty: there is none.
+func (r *Root) VerifyIssued(leaf *Leaf, at time.Time, ctLogs int, detached []byte) error {
+	if err := r.issued(leaf, []time.Time{at}, Demands{CTLogs: ctLogs}); err != nil || len(detached) == 0 {
+		return err
+	}
+	s, err := parseDetached(detached)
+	if err != nil {
+		return err
+	}
+	der := leaf.certificate.Raw
+	entry := binary.BigEndian.AppendUint16(nil, 0) // x509_entry
+	entry = append(entry, byte(len(der)>>16), byte(len(der)>>8), byte(len(der)))
+	entry = append(entry, der...)
+	for _, l := range r.ctLogs[string(s.logID)] {
+		if l.trusted.holds(time.UnixMilli(int64(s.millis))) && s.verifies(l, entry) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no certificate transparency log of the trust root has signed the timestamp", ErrChain)
 }
 
 // Chain finds the certificates of the root above one that it has issued, in DER, the issuing
@@ -36,24 +54,22 @@ func (r *Root) Chain(leaf *Leaf) (chain [][]byte, err error) {
 	return nil, fmt.Errorf("%w: no authority is trusted and valid at the certificate's beginning", ErrChain)
 }
 
-// VerifyDetached verifies a timestamp of a log of certificates that stands beside a
-// certificate, in the JSON of a log's answer (RFC 6962, section 4.1).
-func (r *Root) VerifyDetached(leaf *Leaf, text []byte) error {
+func parseDetached(text []byte) (*sct, error) {
 	v, err := strictjson.Parse(text)
 	if err != nil {
-		return fmt.Errorf("%w: signed certificate timestamp: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: signed certificate timestamp: %w", ErrMalformed, err)
 	}
 	read := &reader{}
 	if version := read.natural(v.Get("sct_version"), "sct_version"); version != 0 {
 		read.fail("signed certificate timestamp of version %d", version)
 	}
-	s := sct{
+	s := &sct{
 		logID: read.bytes(v.Get("id"), "id"), millis: uint64(read.natural(v.Get("timestamp"), "timestamp")),
 		extensions: read.bytes(v.Get("extensions"), "extensions"),
 	}
 	signature := read.bytes(v.Get("signature"), "signature")
 	if read.err != nil {
-		return read.err
+		return nil, read.err
 	}
 	var rest []byte
 	ok := len(signature) > 2
@@ -62,18 +78,9 @@ func (r *Root) VerifyDetached(leaf *Leaf, text []byte) error {
 		s.signature, rest, ok = prefixed(signature[2:])
 	}
 	if !ok || len(rest) > 0 {
-		return fmt.Errorf("%w: signature of a certificate timestamp", ErrMalformed)
+		return nil, fmt.Errorf("%w: signature of a certificate timestamp", ErrMalformed)
 	}
-	der := leaf.certificate.Raw
-	entry := binary.BigEndian.AppendUint16(nil, 0) // x509_entry
-	entry = append(entry, byte(len(der)>>16), byte(len(der)>>8), byte(len(der)))
-	entry = append(entry, der...)
-	for _, l := range r.ctLogs[string(s.logID)] {
-		if l.trusted.holds(time.UnixMilli(int64(s.millis))) && s.verifies(l, entry) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: no certificate transparency log of the trust root has signed the timestamp", ErrChain)
+	return s, nil
 }
 
 // VerifyEntry verifies that a log of the root has recorded the evidence's signature by a

@@ -38,6 +38,7 @@ type Root struct {
 	stampers    []*authority
 	// leaves are certificates whose issuers and timestamps of logs have been verified.
 	leaves *lru.Cache[[sha256.Size]byte, []issued]
+	effort efforts
 }
 
 // issued says by which certificate another one was issued, and which logs have seen that.
@@ -75,6 +76,7 @@ func ParseRoot(text []byte) (*Root, error) {
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoot, r.err)
 	}
+	root.effort = effortsOf(root)
 	return root, nil
 }
 

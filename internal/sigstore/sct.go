@@ -37,7 +37,7 @@ const (
 
 // seenBy finds the certificate transparency logs of the root that have seen a certificate
 // by this issuer, each once. The root must have trusted them then.
-func (r *Root) seenBy(leaf *x509.Certificate, by *x509.Certificate) ([]*log, error) {
+func seenBy(r *Root, leaf *x509.Certificate, by *x509.Certificate) ([]*log, error) {
 	var list []byte
 	for _, e := range leaf.Extensions {
 		if e.Id.Equal(sctListOID) {

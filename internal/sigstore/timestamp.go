@@ -93,9 +93,13 @@ func (r *Root) verifyTimestamp(text, signature []byte) (stamp, error) {
 		return stamp{}, errTimestampSigned
 	}
 	why := errUnknownAuthority
-	for _, by := range r.signersOf(t) {
-		if err := t.verify(by.signer); err != nil {
-			why = err
+	var checked *x509.Certificate
+	var wrong error
+	for _, by := range signersOf(r, t) {
+		if checked != by.signer { // one that several authorities have comes in a row
+			checked, wrong = by.signer, t.verify(by.signer)
+		}
+		if why = wrong; why != nil {
 			continue
 		}
 		if why = by.fits(t.at); why == nil {
@@ -122,33 +126,31 @@ func (s stamper) fits(t time.Time) error {
 	return nil
 }
 
-// signersOf finds the certificates that may have signed a token: those of the root, and
-// those in the token that an authority without one has issued.
-func (r *Root) signersOf(t *token) (all []stamper) {
+// signersOf finds the certificate that has signed a token, with each authority that has it:
+// one of the root, or the one in the token that authorities without one have issued.
+func signersOf(r *Root, t *token) (all []stamper) {
+	own, ok := t.ownCertificate()
+	if !ok {
+		return nil
+	}
 	var open []*authority
 	for _, a := range r.stampers {
 		switch {
 		case a.signer == nil:
 			open = append(open, a)
-		case t.names(a.signer) && !t.contradicts(a.signer):
+		case t.names(a.signer) && (own == nil || bytes.Equal(own.Raw, a.signer.Raw)):
 			all = append(all, stamper{issuer{a, 0}, a.signer})
 		}
 	}
-	if len(open) == 0 {
+	if len(open) == 0 || own == nil || checkStamper(own) != nil || !hasCriticalUse(own) || !t.bindsTo(own) {
 		return all
 	}
-	for _, der := range t.embedded {
-		c, err := x509.ParseCertificate(der)
-		if err != nil || !t.names(c) || checkStamper(c) != nil || !hasCriticalUse(c) {
-			continue
-		}
-		by, err := issuersOf(open, c)
-		if err != nil {
-			continue
-		}
-		for _, i := range by {
-			all = append(all, stamper{i, c})
-		}
+	by, err := issuersOf(open, own)
+	if err != nil {
+		return all
+	}
+	for _, i := range by {
+		all = append(all, stamper{i, own})
 	}
 	return all
 }
@@ -166,12 +168,22 @@ func checkStamper(c *x509.Certificate) error {
 	return nil
 }
 
-// contradicts reports whether the token holds another certificate in place of its signer's.
-func (t *token) contradicts(signer *x509.Certificate) bool {
-	return slices.ContainsFunc(t.embedded, func(der []byte) bool {
+// ownCertificate finds the certificate in the token that the token names as its signer's;
+// nil: it holds none. False: it holds two, or one that cannot be read.
+func (t *token) ownCertificate() (own *x509.Certificate, ok bool) {
+	for _, der := range t.embedded {
 		c, err := x509.ParseCertificate(der)
-		return err != nil || t.names(c) && !bytes.Equal(c.Raw, signer.Raw)
-	})
+		switch {
+		case err != nil:
+			return nil, false
+		case !t.names(c) || own != nil && bytes.Equal(own.Raw, c.Raw):
+		case own != nil:
+			return nil, false
+		default:
+			own = c
+		}
+	}
+	return own, true
 }
 
 // hasCriticalUse reports whether software that does not know the certificate's use must

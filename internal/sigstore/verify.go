@@ -3,9 +3,6 @@ package sigstore
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -19,10 +16,8 @@ import (
 
 // Evidence is a signature with what it covers and what vouches for it.
 type Evidence struct {
-	// Message is what the signature covers. Nil: only its digest by Hash is known.
+	// Message is what the signature covers, or what is known of it.
 	Message *sigkey.Message
-	Hash    crypto.Hash
-	Digest  []byte
 	// Claimed is what a bundle says of the message, which must be so. Nil: nothing.
 	Claimed *MessageSignature
 	// Signature covers Message.
@@ -69,14 +64,14 @@ var (
 // VerifyLeaf verifies evidence that the key of a certificate has signed. It checks all
 // but who that is. now bounds what is in the future; zero: nothing does.
 func (r *Root) VerifyLeaf(leaf *Leaf, e *Evidence, d Demands, now time.Time) (*Verified, error) {
-	found, times, err := r.vouched(e, leaf.certificate.Raw, d, now)
+	found, times, err := vouched(r, e, leaf.certificate.Raw, d, now)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.issued(leaf, times, d); err != nil {
 		return nil, err
 	}
-	if err := e.verify(leaf.Key); err != nil {
+	if err := leaf.Key.Verify(e.Message, e.Signature); err != nil {
 		return nil, err
 	}
 	return found, nil
@@ -88,35 +83,35 @@ func (r *Root) VerifyKey(key *sigkey.Key, e *Evidence, d Demands, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := r.vouched(e, der, d, now)
+	found, _, err := vouched(r, e, der, d, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.verify(key); err != nil {
+	if err := key.Verify(e.Message, e.Signature); err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
-// VerifyTimes verifies when a signature existed. It checks neither the signature nor whose
-// it is.
-func (r *Root) VerifyTimes(e *Evidence, d Demands, now time.Time) (*Verified, error) {
-	found, _, err := r.vouched(e, nil, d, now)
+// VerifyTimes verifies when a signature existed and who has recorded it, with its signer:
+// the DER of a certificate or of a public key. It does not check the signature.
+func (r *Root) VerifyTimes(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, error) {
+	found, _, err := vouched(r, e, signer, d, now)
 	return found, err
 }
 
 // vouched verifies what logs and timestamp authorities say of a signature, and returns
 // all times at which it existed.
-func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
+func vouched(r *Root, e *Evidence, signer []byte, d Demands, now time.Time) (*Verified, []time.Time, error) {
 	if len(e.Entries) > MaxEntries || len(e.Timestamps) > MaxTimestamps {
 		return nil, nil, fmt.Errorf("%w: %d log entries and %d timestamps, the limits are %d and %d", ErrMalformed, len(e.Entries), len(e.Timestamps), MaxEntries, MaxTimestamps)
 	}
 	if c := e.Claimed; c != nil {
-		if sum, known := e.sum(logged{hash: c.Hash}); !known || !bytes.Equal(sum, c.Digest) {
+		if sum := e.Message.Sum(c.Hash); sum == nil || !bytes.Equal(sum, c.Digest) {
 			return nil, nil, fmt.Errorf("%w: the digest that the bundle claims differs", ErrMismatch)
 		}
 	}
-	entries, err := r.recorded(e, signer, d)
+	entries, err := recordedBy(r, e, signer, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,7 +123,10 @@ func (r *Root) vouched(e *Evidence, signer []byte, d Demands, now time.Time) (*V
 		}
 	}
 	why := error(nil)
-	for _, text := range e.Timestamps {
+	for i, text := range e.Timestamps {
+		if slices.ContainsFunc(e.Timestamps[:i], func(other []byte) bool { return bytes.Equal(other, text) }) {
+			return nil, nil, fmt.Errorf("%w: one timestamp is there twice", ErrMalformed)
+		}
 		s, err := r.verifyTimestamp(text, e.Signature)
 		if err != nil {
 			why = err
@@ -198,9 +196,9 @@ func withinLogs(entries []recorded, known []time.Time) error {
 	return nil
 }
 
-// recorded verifies the log entries. Those of logs that the root does not have say
+// recordedBy verifies the log entries. Those of logs that the root does not have say
 // nothing; any other that does not verify is an error.
-func (r *Root) recorded(e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
+func recordedBy(r *Root, e *Evidence, signer []byte, d Demands) (all []recorded, err error) {
 	logs := make(map[string]bool)
 	for i := range e.Entries {
 		if slices.ContainsFunc(e.Entries[:i], e.Entries[i].isSame) {
@@ -277,7 +275,7 @@ func (r *Root) issuers(leaf *Leaf) ([]issued, error) {
 		key := sha256.Sum256(i.certificate().RawSubjectPublicKeyInfo)
 		n, known := logs[key]
 		if !known {
-			seen, err := r.seenBy(leaf.certificate, i.certificate())
+			seen, err := seenBy(r, leaf.certificate, i.certificate())
 			if err != nil {
 				return nil, err
 			}
@@ -290,39 +288,15 @@ func (r *Root) issuers(leaf *Leaf) ([]issued, error) {
 	return found, nil
 }
 
-// sum is the digest that a log entry must hold; false: it cannot be known.
-func (e *Evidence) sum(d logged) ([]byte, bool) {
+// sum is the digest that a log entry must hold; nil: it cannot be known.
+func (e *Evidence) sum(d logged) []byte {
 	switch {
 	case d.ofPayload && e.Envelope == nil:
-		return nil, false
+		return nil
 	case d.ofPayload:
 		h := d.hash.New()
 		h.Write(e.Envelope.Payload)
-		return h.Sum(nil), true
-	case e.Message != nil:
-		return e.Message.Sum(d.hash), true
+		return h.Sum(nil)
 	}
-	return e.Digest, e.Hash == d.hash
-}
-
-// verify verifies the signature itself.
-func (e *Evidence) verify(key *sigkey.Key) error {
-	if e.Message != nil {
-		return key.Verify(e.Message, e.Signature)
-	}
-	ok := false
-	switch public := key.Public().(type) {
-	case *ecdsa.PublicKey:
-		natural := e.Hash == sigkey.NaturalHash(public) || e.Hash == crypto.SHA256
-		ok = natural && len(e.Signature) <= 160 && ecdsa.VerifyASN1(public, e.Digest, e.Signature)
-	case *rsa.PublicKey:
-		ok = e.Hash == crypto.SHA256 && (rsa.VerifyPKCS1v15(public, e.Hash, e.Digest, e.Signature) == nil ||
-			rsa.VerifyPSS(public, e.Hash, e.Digest, e.Signature, nil) == nil)
-	case ed25519.PublicKey: // as Ed25519ph, which signs a digest
-		ok = e.Hash == crypto.SHA512 && ed25519.VerifyWithOptions(public, e.Digest, e.Signature, &ed25519.Options{Hash: crypto.SHA512}) == nil
-	}
-	if !ok {
-		return sigkey.ErrSignature
-	}
-	return nil
+	return e.Message.Sum(d.hash)
 }

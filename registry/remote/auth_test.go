@@ -119,7 +119,9 @@ func TestAttack_R4_CredentialsGoOnlyToTheOwnTokenService(t *testing.T) {
 		"named":            {"registry.example", "https://sso.test/token", remote.Options{TokenRealms: map[string][]string{"registry.example": {"sso.test"}}}, registry.ErrNotFound, true},
 		"plain HTTP":       {"registry.example", "http://registry.example/token", remote.Options{}, registry.ErrInsecure, false},
 		"private address":  {"registry.example", "https://10.0.0.1/token", remote.Options{}, registry.ErrInsecure, false},
-		"no URL":           {"registry.example", "token", remote.Options{}, registry.ErrUnauthorized, false},
+		"below the API":    {"registry.example", "token", remote.Options{}, registry.ErrNotFound, true},
+		"no URL":           {"registry.example", "https://", remote.Options{}, registry.ErrUnauthorized, false},
+		"no path":          {"registry.example", "?service=s", remote.Options{}, registry.ErrUnauthorized, false},
 		"with credentials": {"registry.example", "https://a:b@registry.example/token", remote.Options{}, registry.ErrUnauthorized, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +136,7 @@ func TestAttack_R4_CredentialsGoOnlyToTheOwnTokenService(t *testing.T) {
 			}
 			mux := http.NewServeMux()
 			mux.Handle("/token", tokens)
+			mux.Handle("/v2/token", tokens)
 			mux.Handle("/", challenging(`Bearer realm="`+c.realm+`",service="s",scope="repository:team/app:pull,push,delete registry:catalog:*"`))
 			net["https://"+c.host] = mux
 			client, tag := public(t, c.options, net)

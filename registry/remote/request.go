@@ -179,7 +179,7 @@ func saysImmutable(code, text string) bool {
 		return true
 	}
 	text = strings.ToLower(text)
-	for _, words := range []string{"immutab", "cannot be overwritten", "cannot overwrite", "not allow updating"} {
+	for _, words := range []string{"immutab", "cannot be overwritten", "cannot overwrite", "not allow updating", "tag already exists"} {
 		if strings.Contains(text, words) {
 			return true
 		}

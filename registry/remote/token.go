@@ -211,8 +211,8 @@ func (a *authorizer) realm(h *host, ch *challenge) (realm *url.URL, trusted bool
 		return nil, false, &registry.Error{Op: "log in to", Ref: safe(h.name), Host: h.name, Kind: kind, Detail: why}
 	}
 	u, err := url.Parse(ch.realm)
-	if err == nil && u.Scheme == "" && strings.HasPrefix(ch.realm, "/") {
-		u = (&url.URL{Scheme: h.scheme, Host: h.name}).ResolveReference(u)
+	if err == nil && u.Scheme == "" && u.Path != "" {
+		u = (&url.URL{Scheme: h.scheme, Host: h.name, Path: "/v2/"}).ResolveReference(u) // where a registry challenges first
 	}
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return fail(registry.ErrMalformed, "its token realm is not a URL: "+registry.SafeText(redact(ch.realm), 200))

@@ -130,7 +130,7 @@ func (a *ambient) github(ctx context.Context) (string, error) {
 	secret := a.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 	return a.ask(ctx, call{
 		method: http.MethodGet, url: u.String(), secrets: []string{secret},
-		header: http.Header{"Authorization": {"bearer " + secret}, "Accept": {"application/json"}},
+		header: http.Header{"Authorization": {"Bearer " + secret}, "Accept": {"application/json"}},
 	}, "value")
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func signAny(s *keyless.Signer) error {
 	return err
 }
 
-func TestAttack_K21_CertificatesAreVerifiedBeforeUse(t *testing.T) {
+func TestAttack_T21_CertificatesAreVerifiedBeforeUse(t *testing.T) {
 	another, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +74,7 @@ func TestDetachedSCTsNeedWithoutCT(t *testing.T) {
 	w.refuses(o, keyless.ErrUntrusted, "of a certificate timestamp")
 }
 
-func TestAttack_K10_LogsAnswerAboutTheSignature(t *testing.T) {
+func TestAttack_T21_LogsAnswerAboutTheSignature(t *testing.T) {
 	other := func(w *world, log *sigstoretest.Log, kind string) sigstoretest.Object {
 		another := w.Issue(sigstoretest.Leaf{URI: workflow, Issuer: issuer}).SignMessage([]byte("another"))
 		return log.Add(w.Instance, strings.Fields(kind)[0], strings.Fields(kind)[1], another.Body(kind), sigstoretest.Record{})
@@ -117,7 +118,7 @@ func TestAttack_K10_LogsAnswerAboutTheSignature(t *testing.T) {
 	}
 }
 
-func TestAttack_K12_TimestampsAreOfTheSignature(t *testing.T) {
+func TestAttack_T21_TimestampsAreOfTheSignature(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*world)
 		text   string
@@ -174,7 +175,7 @@ func TestTokensThatCannotBeUsedAreNotSent(t *testing.T) {
 	w.refuses(o, keyless.ErrIdentity, "the agent is down")
 }
 
-func TestAttack_TokensAreInNoError(t *testing.T) {
+func TestAttack_T21_TokensAreInNoError(t *testing.T) {
 	w := newWorld(t)
 	token := w.IDToken(sigstoretest.Object{"sub": workflow})
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
@@ -201,7 +202,7 @@ func TestAttack_TokensAreInNoError(t *testing.T) {
 	}
 }
 
-func TestAttack_RedirectsAreNotFollowed(t *testing.T) {
+func TestAttack_T21_RedirectsAreNotFollowed(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	w.Handle = func(rw http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(rw, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
@@ -276,7 +277,7 @@ func TestSlowServicesEndWithTheContext(t *testing.T) {
 	}
 }
 
-func TestAttack_AnswersAreBounded(t *testing.T) {
+func TestAttack_T21_AnswersAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = func(rw http.ResponseWriter, _ *http.Request) bool {
 		chunk := make([]byte, 64<<10)
@@ -314,7 +315,7 @@ func (w *world) lost(method string) func(http.ResponseWriter, *http.Request) boo
 	}
 }
 
-func TestAttack_K31_ConflictCountsOnceVerified(t *testing.T) {
+func TestAttack_T21_ConflictCountsOnceVerified(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = w.lost("POST /api/v1/log/entries")
 	if err := signAny(w.signer(w.options(1))); err != nil {
@@ -325,7 +326,7 @@ func TestAttack_K31_ConflictCountsOnceVerified(t *testing.T) {
 	}
 }
 
-func TestAttack_K31_ConflictWithAnotherEntry(t *testing.T) {
+func TestAttack_T21_ConflictWithAnotherEntry(t *testing.T) {
 	w := newWorld(t)
 	w.Handle = w.lost("POST /api/v1/log/entries")
 	w.Entry = func(e sigstoretest.Object) sigstoretest.Object {
@@ -363,4 +364,130 @@ func TestConflictOfRekorV2IsSignedAgain(t *testing.T) {
 	}
 	conflicts = -100
 	w.refuses(w.options(2), keyless.ErrService, "has the entry already")
+}
+
+// answers makes one service answer with a text, from its own answer.
+func (w *world) answers(path string, change func(string) string) {
+	w.Handle = func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != path || r.Header.Get("X-Again") != "" {
+			return false
+		}
+		again, err := http.NewRequest(r.Method, w.URL+r.URL.Path, r.Body)
+		if err != nil {
+			panic(err)
+		}
+		again.Header = r.Header.Clone()
+		again.Header.Set("X-Again", "1")
+		resp, err := http.DefaultTransport.RoundTrip(again)
+		if err != nil {
+			panic(err)
+		}
+		defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			panic(err)
+		}
+		rw.WriteHeader(resp.StatusCode)
+		io.WriteString(rw, change(string(text)))
+		return true
+	}
+}
+
+func TestAttack_T21_MalformedAnswersAreRefused(t *testing.T) {
+	becomes := func(text string) func(string) string { return func(string) string { return text } }
+	swap := func(from, to string) func(string) string {
+		return func(text string) string {
+			if !strings.Contains(text, from) {
+				panic(text)
+			}
+			return strings.Replace(text, from, to, 1)
+		}
+	}
+	const fulcio, rekor1, rekor2, tsa = "/api/v2/signingCert", "/api/v1/log/entries", "/api/v2/log/entries", "/api/v1/timestamp"
+	for name, c := range map[string]struct {
+		path   string
+		change func(string) string
+		text   string
+	}{
+		"fulcio: not JSON":             {fulcio, becomes("certificate"), "malformed JSON"},
+		"fulcio: no certificates":      {fulcio, becomes("{}"), "0 certificates"},
+		"fulcio: too many":             {fulcio, becomes(`{"signedCertificateEmbeddedSct":{"chain":{"certificates":["","","","","","","","","","",""]}}}`), "11 certificates"},
+		"fulcio: not PEM":              {fulcio, becomes(`{"signedCertificateEmbeddedSct":{"chain":{"certificates":["x"]}}}`), "not PEM"},
+		"fulcio: not a certificate":    {fulcio, becomes(`{"signedCertificateEmbeddedSct":{"chain":{"certificates":["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]}}}`), "certificate"},
+		"fulcio: a member twice":       {fulcio, swap(`{"signed`, `{"signedCertificateEmbeddedSct":{},"signed`), "malformed JSON"},
+		"rekor v2: not JSON":           {rekor2, becomes("entry"), "malformed"},
+		"rekor v2: no entry":           {rekor2, becomes("{}"), "malformed"},
+		"rekor v2: an unknown member":  {rekor2, swap(`{"canonicalizedBody"`, `{"more":1,"canonicalizedBody"`), "unknown member"},
+		"rekor v1: not JSON":           {rekor1, becomes("entry"), "malformed"},
+		"rekor v1: no entry":           {rekor1, becomes("{}"), "exactly one entry"},
+		"rekor v1: two entries":        {rekor1, becomes(`{"a":{},"b":{}}`), "exactly one entry"},
+		"rekor v1: another type":       {rekor1, becomes(`{"a":{"logIndex":"7"}}`), "logIndex"},
+		"rekor v1: logID":              {rekor1, swap(`"logID":"`, `"logID":"x`), "logID is not"},
+		"rekor v1: rootHash":           {rekor1, swap(`"rootHash":"`, `"rootHash":"x`), "rootHash is not"},
+		"rekor v1: hashes":             {rekor1, swap(`"hashes":["`, `"hashes":["x`), "a hash is not"},
+		"rekor v1: too many hashes":    {rekor1, swap(`"hashes":[`, `"hashes":[`+strings.Repeat(`"00",`, 64)), "the limit is 64"},
+		"rekor v1: no promise":         {rekor1, swap(`"signedEntryTimestamp":"`, `"signedEntryTimestamps":"`), "no signed entry timestamp"},
+		"timestamp: not a timestamp":   {tsa, becomes("time"), "malformed"},
+		"timestamp: refused by status": {tsa, becomes("0\x03\x02\x01\x02"), "timestamp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.answers(c.path, c.change)
+			version := 2
+			if c.path == rekor1 {
+				version = 1
+			}
+			w.refuses(w.options(version), keyless.ErrUntrusted, c.text)
+		})
+	}
+}
+
+func TestAttack_T21_DetachedSCTsAreRead(t *testing.T) {
+	for name, text := range map[string]string{
+		"not JSON": "timestamp", "another version": `{"sct_version":1}`, "not base64": `{"sct_version":0,"id":"!"}`, "no signature": `{"sct_version":0}`,
+	} {
+		w := newWorld(t)
+		w.Detached = func([]byte) []byte { return []byte(text) }
+		o := w.options(2)
+		o.WithoutCT = true
+		w.refuses(o, keyless.ErrUntrusted, "malformed")
+		if len(w.Requests()) != 1 {
+			t.Errorf("%s: %v", name, w.Requests())
+		}
+	}
+}
+
+func TestMessagesAreWhatTheirDigestSays(t *testing.T) {
+	w := newWorld(t)
+	_, _, err := w.signer(w.options(2)).SignWithMaterial(t.Context(), sign.Message{Bytes: []byte("app"), SHA256: sha256.Sum256([]byte("other"))})
+	if !errors.Is(err, sign.ErrOptions) || len(w.Requests()) > 0 {
+		t.Errorf("%v, %v", err, w.Requests())
+	}
+}
+
+func TestAttack_T21_SecretsInTransportErrors(t *testing.T) {
+	w := newWorld(t)
+	o := w.options(2)
+	o.Transport = failing{}
+	err := signAny(w.signer(o))
+	if !errors.Is(err, keyless.ErrService) || !errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "eyJ") || !strings.Contains(err.Error(), "[secret]") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s := w.signer(o)
+	s.SetWait(func(context.Context, time.Duration) error {
+		cancel()
+		return ctx.Err()
+	})
+	if _, err := s.Identity(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// failing is a transport whose errors show what they were to send.
+type failing struct{}
+
+func (failing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("sending %q: %w", r.Header.Get("Authorization"), io.ErrUnexpectedEOF)
 }

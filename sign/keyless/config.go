@@ -185,17 +185,16 @@ type plan struct{ logs, stamps choice }
 
 // plan chooses services. annotations says that only entries with signed entry timestamps
 // are of use, as Rekor v1 makes them.
-func (s *Signer) plan(annotations bool) (p plan, err error) {
-	now, c := s.o.Now(), s.config
+func (c *config) plan(now time.Time, annotations, withoutLogs bool) (p plan, err error) {
 	versions := []int64{2, 1}
 	if annotations {
 		versions = []int64{1}
 	}
-	if !s.o.WithoutLogs {
+	if !withoutLogs {
 		logs := newest(c.logs, now, versions...)
 		switch {
 		case len(logs) == 0 && annotations && len(newest(c.logs, now, 2)) > 0:
-			return p, fmt.Errorf("%w: the .sig and .att tags hold entries of Rekor v1 alone, and the configuration has only Rekor v2; write a bundle", ErrConfig)
+			return p, fmt.Errorf("%w: .sig and .att tags hold entries of Rekor v1, and the signing configuration has Rekor v2 alone", ErrFormat)
 		case len(logs) == 0:
 			return p, fmt.Errorf("%w: no transparency log in rekorTlogUrls is valid now; without one, verifiers refuse signatures unless they are told to demand none", ErrConfig)
 		}
@@ -216,8 +215,8 @@ func (s *Signer) plan(annotations bool) (p plan, err error) {
 }
 
 // authority is the certificate authority in use.
-func (s *Signer) authority() (service, error) {
-	found := newest(s.config.ca, s.o.Now(), 1)
+func (c *config) authority(now time.Time) (service, error) {
+	found := newest(c.ca, now, 1)
 	if len(found) == 0 {
 		return service{}, fmt.Errorf("%w: no certificate authority in caUrls is valid now", ErrConfig)
 	}

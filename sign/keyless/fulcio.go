@@ -97,7 +97,7 @@ type wireCertificates struct {
 
 // certify asks Fulcio for a certificate (fulcio.proto, CreateSigningCertificate).
 func (s *Signer) certify(ctx context.Context) (*certificate, error) {
-	authority, err := s.authority()
+	authority, err := s.config.authority(s.o.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -173,13 +173,7 @@ func (s *Signer) checkIssued(leaf *sigstore.Leaf, detached bool, timestamp []byt
 	if detached && !s.o.WithoutCT {
 		return errors.New("the timestamp of the certificate transparency log is not in the certificate, where verifiers look for it; Options.WithoutCT signs for verifiers that demand none")
 	}
-	if err := s.root.VerifyIssued(leaf, leaf.Certificate().NotBefore, s.demandedCT()); err != nil {
-		return err
-	}
-	if detached && len(timestamp) > 0 {
-		return s.root.VerifyDetached(leaf, timestamp)
-	}
-	return nil
+	return s.root.VerifyIssued(leaf, leaf.Certificate().NotBefore, s.demandedCT(), timestamp)
 }
 
 func (s *Signer) demandedCT() int {

@@ -59,7 +59,7 @@ func TestAmbient_FindsTheIdentityOf(t *testing.T) {
 		"GitHub": {
 			map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": github + "/x?api-version=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret-of-github"}, keyless.AmbientOptions{},
 			func() bool {
-				return askedGitHub.URL.RawQuery == "api-version=2&audience=sigstore" && askedGitHub.Header.Get("Authorization") == "bearer secret-of-github"
+				return askedGitHub.URL.RawQuery == "api-version=2&audience=sigstore" && askedGitHub.Header.Get("Authorization") == "Bearer secret-of-github"
 			},
 		},
 		"Buildkite": {
@@ -110,7 +110,7 @@ func TestAmbient_SaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestAttack_AmbientSecretsStayHidden(t *testing.T) {
+func TestAttack_T21_AmbientSecretsStayHidden(t *testing.T) {
 	url, _ := serve(t, `{"value":""}`)
 	for name, variables := range map[string]map[string]string{
 		"no token":   {"ACTIONS_ID_TOKEN_REQUEST_URL": url + "/?x=secret-of-github", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret-of-github"},
@@ -157,6 +157,15 @@ func field(number byte, value string) []byte {
 }
 
 func TestAmbient_AsksTheWorkloadAPI(t *testing.T) {
+	for _, asked := range []string{strings.TrimPrefix(workloadAPI(t, "0", nil), "unix://"), "tcp://127.0.0.1:1"} {
+		source, err := keyless.Ambient(from(map[string]string{"SPIFFE_ENDPOINT_SOCKET": asked}), keyless.AmbientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source(t.Context()); !errors.Is(err, keyless.ErrService) {
+			t.Errorf("%s: %v", asked, err)
+		}
+	}
 	svid := string(field(1, "spiffe://acme.example/ci")) + string(field(2, ciToken))
 	good := append(field(1, svid), field(1, string(field(2, "another")))...)
 	for name, c := range map[string]struct {
@@ -180,7 +189,7 @@ func TestAmbient_AsksTheWorkloadAPI(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, token, err)
 		}
 	}
-	for _, address := range []string{"unix://host/path", "tcp://192.0.2.1:8081", "https://spire.example", "unix://", "tcp://127.0.0.1", ":"} {
+	for _, address := range []string{"unix://host/path", "api.sock", "tcp://192.0.2.1:8081", "https://spire.example", "unix://", "tcp://127.0.0.1", ":"} {
 		source, err := keyless.Ambient(from(map[string]string{"SPIFFE_ENDPOINT_SOCKET": address}), keyless.AmbientOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@
 //   - The timestamp authority gets a digest of the signature.
 //   - The identity provider learns that a signature is made, and by whom.
 //
-// Identity tokens go to Fulcio alone, and to nobody by redirect. They are in no error.
+// Identity tokens go to Fulcio alone, and never by a redirect. They are in no error.
 //
 // # Order
 //
@@ -79,6 +79,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/singleflight"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
@@ -89,6 +90,8 @@ import (
 var (
 	// ErrConfig: the signing configuration or the trust root cannot be used.
 	ErrConfig = errors.New("unusable signing configuration")
+	// ErrFormat: the format has no place for what the logs give. Write a bundle.
+	ErrFormat = errors.New("format without a place for the log's entry")
 	// ErrIdentity: there is no identity token that can be used.
 	ErrIdentity = errors.New("no usable identity token")
 	// ErrService: a service failed, refused, or could not be reached; see ServiceError.
@@ -173,10 +176,10 @@ func New(o Options) (*Signer, error) {
 // checkRoot checks that there are services now, and that the root has what it takes to
 // verify their work.
 func (s *Signer) checkRoot() error {
-	if _, err := s.authority(); err != nil {
+	if _, err := s.config.authority(s.o.Now()); err != nil {
 		return err
 	}
-	p, err := s.plan(false)
+	p, err := s.config.plan(s.o.Now(), false, s.o.WithoutLogs)
 	switch {
 	case err != nil:
 		return err
@@ -210,7 +213,7 @@ type work struct {
 
 // evidence is the signature as a verifier sees it.
 func (w work) evidence() *sigstore.Evidence {
-	e := &sigstore.Evidence{Hash: crypto.SHA256, Digest: w.message.SHA256[:], Signature: w.signature}
+	e := &sigstore.Evidence{Message: sigkey.Hashed(w.message.SHA256[:], nil, nil), Signature: w.signature}
 	if w.message.PayloadType != "" {
 		e.Envelope = &dsse.Envelope{PayloadType: w.message.PayloadType, Payload: w.message.Payload}
 	}
@@ -220,13 +223,13 @@ func (w work) evidence() *sigstore.Evidence {
 // maxSignatures bounds how often a message is signed again because a log has the entry.
 const maxSignatures = 3
 
-// SignWithMaterial implements sign.MaterialSigner. Errors are ErrConfig, ErrIdentity,
-// ErrService, ErrUntrusted and those of the context.
+// SignWithMaterial implements sign.MaterialSigner. Errors are ErrConfig, ErrFormat,
+// ErrIdentity, ErrService, ErrUntrusted and those of the context.
 func (s *Signer) SignWithMaterial(ctx context.Context, m sign.Message) ([]byte, *sign.Material, error) {
 	if m.Bytes != nil && sha256.Sum256(m.Bytes) != m.SHA256 {
 		return nil, nil, fmt.Errorf("%w: SHA256 is not that of Bytes", sign.ErrOptions)
 	}
-	p, err := s.plan(m.Annotations)
+	p, err := s.config.plan(s.o.Now(), m.Annotations, s.o.WithoutLogs)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,7 +25,8 @@ const loginTimeout = 5 * time.Minute
 type LoginOptions struct {
 	// Issuer is the URL of the identity provider. Empty: that of SigningConfig.
 	Issuer string
-	// SigningConfig is the text of a signing configuration, for its oidcUrls.
+	// SigningConfig is the text of a signing configuration, for its oidcUrls. Nil: Issuer is
+	// required.
 	SigningConfig []byte
 	// ClientID is the name of this program at the provider. Empty: "sigstore".
 	ClientID string
@@ -234,12 +235,13 @@ func (l *login) waiting(state string, done chan<- returned) http.Handler {
 		if text := query.Get("error"); text != "" || came.code == "" {
 			came.err = fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(text, 100))
 		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "You can close this page and go back to the terminal.")
+		_ = http.NewResponseController(w).Flush() // the page is only for the person
 		select {
 		case done <- came:
 		default: // it has come back already
 		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "You can close this page and go back to the terminal.")
 	})
 }
 

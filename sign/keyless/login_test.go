@@ -113,7 +113,7 @@ func TestBrowserLogin(t *testing.T) {
 	}
 }
 
-func TestAttack_LoginsAreBoundToTheirAnswer(t *testing.T) {
+func TestAttack_T21_LoginsAreBoundToTheirAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*idp)
 		back   func(url.Values)
@@ -151,7 +151,7 @@ func TestAttack_LoginsAreBoundToTheirAnswer(t *testing.T) {
 	}
 }
 
-func TestAttack_LoginIgnoresAnotherState(t *testing.T) {
+func TestAttack_T21_LoginIgnoresAnotherState(t *testing.T) {
 	i := newIDP(t)
 	evil := i.browse(func(q url.Values) { q.Set("state", "guessed") })
 	good := i.browse(nil)

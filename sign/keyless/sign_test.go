@@ -3,7 +3,6 @@ package keyless_test
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/sigstore/sigstoretest"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -123,7 +123,7 @@ func TestLargeFilesAreSignedByDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &sigstore.Evidence{
-		Hash: crypto.SHA256, Digest: sum.Sum(nil), Claimed: b.Message, Signature: b.Message.Signature, Entries: b.Entries, Timestamps: b.Timestamps,
+		Message: sigkey.Hashed(sum.Sum(nil), nil, nil), Claimed: b.Message, Signature: b.Message.Signature, Entries: b.Entries, Timestamps: b.Timestamps,
 	}
 	if _, err := root.VerifyLeaf(leaf, e, sigstore.Demands{Logs: 1, CTLogs: 1, Times: 1, Timestamps: true}, w.now); err != nil {
 		t.Error(err)
@@ -190,7 +190,7 @@ func TestIdentityTellsWhoSigns(t *testing.T) {
 	}
 }
 
-func TestAttack_K30_LogDownLeavesNothing(t *testing.T) {
+func TestAttack_T21_LogDownLeavesNothing(t *testing.T) {
 	down := func(prefix string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasPrefix(r.URL.Path, prefix) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
@@ -71,8 +72,8 @@ func spiffeAddress(text string) (network, address string, err error) {
 		return "", "", errors.New("not a URI")
 	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
 		return "unix", u.Path, nil
-	case u.Scheme == "unix" && u.Opaque != "":
-		return "unix", u.Opaque, nil
+	case u.Scheme == "" && strings.HasPrefix(text, "/"): // as cosign takes it
+		return "unix", text, nil
 	case u.Scheme == "tcp" && u.Port() != "" && isLoopback(u.Hostname()):
 		return "tcp", u.Host, nil
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"crypto"
 	"maps"
 	"slices"
 	"time"
@@ -27,10 +28,29 @@ type ChangingAuthority interface {
 	Generation() string
 }
 
+// DescribedAuthority is an Authority whose settings have a JSON Schema; see SchemaWith.
+type DescribedAuthority interface {
+	Authority
+	// SettingsSchema is the JSON Schema (2020-12) of Identity.Settings, and that of
+	// Timestamps.Settings. Nil: it describes none.
+	SettingsSchema() (identities, timestamps map[string]any)
+}
+
+// FileAuthority is an Authority whose settings may name files beside the policy, such as a
+// trust root.
+type FileAuthority interface {
+	Authority
+	// FileSettings are the names of the settings whose values name files. Parse and Load
+	// read such a file as they read the file of a key, and put a File in place of its name.
+	// A file has at most 4 MiB. In a policy that was not read from a text, a name may stand
+	// there still: that is an error.
+	FileSettings() []string
+}
+
 // Matcher recognises the signatures of an Identity. It is safe for concurrent use.
 type Matcher interface {
-	// ID identifies the Matcher. It is equal for equal settings in every process.
-	// Thresholds count distinct IDs.
+	// ID identifies the Matcher. It is equal for equal settings, with equal files, in every
+	// process. Thresholds count distinct IDs.
 	ID() string
 	// Signed returns the principal who made a signature over exactly e.Message, if the
 	// identity describes that principal. Otherwise the error says why the signature does
@@ -51,10 +71,31 @@ type Recognized struct {
 	// SignedAt is when the signature existed at the latest, by what the Authority trusts for
 	// times. Zero: that is not known.
 	SignedAt time.Time
-	// Claims are what the Authority vouches for beside the principal, by names of its own,
-	// such as the source repository of a build. They are shown, and nothing rests on them.
+	// SignedAfter is when the signature existed at the earliest, such as the beginning of a
+	// certificate that is valid for minutes. A timestamp is not such a time: an old signature
+	// can get a new one. Zero: that is not known.
+	SignedAfter time.Time
+	// Claims are what the Authority vouches for beside the principal, such as the source
+	// repository of a build. Conditions read those of the Claim constants. Others have names
+	// of the Authority's own, and are shown.
 	Claims map[string]string
 }
+
+// Claims that conditions read; see ProvenanceConditions.BoundToCertificate.
+const (
+	// ClaimBuilder is the URI of the instructions that have built, such as a workflow's.
+	// Without it, ClaimURI counts.
+	ClaimBuilder = "buildSigner"
+	ClaimURI     = "uri"
+	// ClaimSource, ClaimRef and ClaimCommit are the URL of the repository that was built, its
+	// ref and its commit.
+	ClaimSource = "sourceRepository"
+	ClaimRef    = "sourceRef"
+	ClaimCommit = "sourceDigest"
+	// ClaimLogIndex is where a transparency log has the signature, in decimal digits. It is
+	// shown.
+	ClaimLogIndex = "logIndex"
+)
 
 // SignedEvidence is a piece of evidence with a certificate or, for a TimeMatcher, one that
 // a key signed.
@@ -66,9 +107,16 @@ type SignedEvidence struct {
 	Annotations map[string]string
 	Content     []byte
 	// Message is what the signature must cover, Signatures are those that were found. After
-	// Signed returns nil, Message is trusted, and nothing else of the evidence.
+	// Signed returns nil, Message is trusted, and nothing else of the evidence. A DigestReader
+	// may find nil where there is Sum.
 	Message    []byte
 	Signatures [][]byte
+	// Sum returns the digest of what the signature must cover, by SHA-256, SHA-384 or
+	// SHA-512. False: it is not known. Nil: hash Message.
+	Sum func(crypto.Hash) ([]byte, bool)
+	// Key is the trusted key that made Signatures, for a TimeMatcher. Nil: a certificate
+	// names the signer.
+	Key crypto.PublicKey
 	// Now is the time of the judgement.
 	Now time.Time
 	// Once does work about this piece of evidence once, whatever the number of identities:
@@ -77,6 +125,14 @@ type SignedEvidence struct {
 	// and the work is not done where too much was. What the work returns is shared and
 	// must not be changed. Nil: nothing is kept; do the work.
 	Once func(key any, effort int, work func() (any, error)) (any, error)
+}
+
+// DigestReader is a Matcher or TimeMatcher that reads SignedEvidence.Sum. Others are not
+// asked about a file whose digests alone are known: they would take its missing Message for
+// an empty one.
+type DigestReader interface {
+	// ReadsDigests returns true.
+	ReadsDigests() bool
 }
 
 // TimeAuthority is an Authority that also says when signatures existed, by timestamp
@@ -100,6 +156,16 @@ type TimeMatcher interface {
 	Seen(ctx context.Context, e SignedEvidence) (time.Time, error)
 }
 
+// LogMatcher is a TimeMatcher that also knows what transparency logs have recorded.
+type LogMatcher interface {
+	TimeMatcher
+	// Logged returns what a trusted log says about e.Signatures, by names as in
+	// Recognized.Claims, once all of them are recorded there. An entry that says no trusted
+	// time is enough. Otherwise the error says why none counts. What holds for Seen holds
+	// for Logged.
+	Logged(ctx context.Context, e SignedEvidence) (claims map[string]string, err error)
+}
+
 // findIdentities asks the authorities for the identities that the policy names.
 func (c *checking) findIdentities() error {
 	p, seen := &c.Policy, make(map[string]string)
@@ -111,6 +177,8 @@ func (c *checking) findIdentities() error {
 			return notLinked(path, i.Authority)
 		case key:
 			return faultf(path, "has the name of a key")
+		case i.StandsBefore && i.Revoked.IsZero() && i.NotAfter.IsZero():
+			return faultf(path+".standsBefore", "needs revoked or notAfter: the identity does not end")
 		}
 		identity, err := authority.Matcher(i.Settings)
 		if err != nil {

@@ -63,7 +63,8 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //   - a pattern that can never match; two rules whose patterns match one repository while
 //     neither is more specific;
 //   - provenance without builder IDs, scans without a severity, VSAs without a verifier;
-//   - one key in two roles of a rule with separateDuties.
+//   - one key in two roles of a rule with separateDuties;
+//   - a condition that only signatures by identities can meet, of a role that has too few.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
@@ -94,7 +95,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkRules, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -112,6 +113,7 @@ func (c *checking) own() {
 		r.Keys, r.Identities = slices.Clone(r.Keys), slices.Clone(r.Identities)
 		p.Roles[name] = r
 	}
+	p.Requirements = maps.Clone(p.Requirements)
 	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
 	if p.Limits != nil {
 		limits := *p.Limits
@@ -160,6 +162,8 @@ func (c *checking) checkKeys() error {
 			return faultf(path+".standsBefore", "needs revoked: the key is not revoked")
 		case k.StandsBefore && len(p.Timestamps) == 0:
 			return faultf(path+".standsBefore", "needs timestamps: without them, no signature has a trusted time")
+		case k.Logged && len(p.Timestamps) == 0:
+			return faultf(path+".logged", "needs timestamps: without them, no log or time is trusted")
 		}
 		if k.Public.Name == "" {
 			k.Public.Name = name
@@ -276,7 +280,7 @@ func (c *checking) sum() error {
 	type key struct {
 		ID                           string
 		NotBefore, NotAfter, Revoked time.Time
-		StandsBefore                 bool
+		StandsBefore, Logged         bool
 	}
 	canonical := struct {
 		Policy
@@ -292,7 +296,7 @@ func (c *checking) sum() error {
 		canonical.Clocks = append(canonical.Clocks, name+" "+c.Times[name].ID())
 	}
 	for name, k := range c.Policy.Keys {
-		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore}
+		canonical.Keys[name] = key{k.Public.ID(), k.NotBefore, k.NotAfter, k.Revoked, k.StandsBefore, k.Logged}
 	}
 	canonical.Policy.Keys = nil
 	text, err := json.Marshal(canonical)

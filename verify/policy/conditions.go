@@ -91,6 +91,9 @@ func (a *AttestationRequirement) check() error {
 	if err := a.emptyLists(); err != nil {
 		return err
 	}
+	if err := a.checkAge(kind); err != nil {
+		return err
+	}
 	for _, group := range []struct {
 		kinds []kindOf
 		set   []string
@@ -102,7 +105,6 @@ func (a *AttestationRequirement) check() error {
 		{[]kindOf{kindTest}, a.setForTests()},
 		{[]kindOf{kindVSA}, a.VSAConditions.set()},
 		{[]kindOf{kindLayout}, setNames(map[string]bool{"layout": a.Layout != ""})},
-		{[]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, setNames(map[string]bool{"maxAge": a.MaxAge != 0})},
 	} {
 		if len(group.set) > 0 && !slices.Contains(group.kinds, kind) {
 			return fmt.Errorf("has %s, which type %s does not have", strings.Join(group.set, " and "), a.Type)
@@ -133,6 +135,22 @@ func (a *AttestationRequirement) check() error {
 		if _, err := steplayout.Read(a.LayoutEnvelope); err != nil {
 			return fmt.Errorf("has an unusable layout: %w", err)
 		}
+	}
+	return nil
+}
+
+// checkAge refuses an age that cannot be told.
+func (a *AttestationRequirement) checkAge(kind kindOf) error {
+	dated := slices.Contains([]kindOf{kindProvenance, kindScan, kindVSA, kindVEX}, kind)
+	switch {
+	case a.MaxAgeFrom != "" && a.MaxAgeFrom != AgeFromSignature:
+		return fmt.Errorf("has maxAgeFrom %.40q, want %s", a.MaxAgeFrom, AgeFromSignature)
+	case a.MaxAgeFrom != "" && a.MaxAge == 0:
+		return fmt.Errorf("has maxAgeFrom without maxAge")
+	case a.MaxAgeFrom != "" && kind == kindLayout:
+		return fmt.Errorf("has maxAgeFrom, which type %s does not have", a.Type)
+	case a.MaxAge != 0 && a.MaxAgeFrom == "" && !dated:
+		return fmt.Errorf("has maxAge, which type %s does not have without maxAgeFrom", a.Type)
 	}
 	return nil
 }
@@ -237,6 +255,7 @@ func (q *ProvenanceConditions) set() []string {
 		"builder": q.Builder != nil, "minLevel": q.MinLevel != 0, "source": q.Source != nil, "ref": q.Ref != nil, "commit": q.Commit != nil,
 		"buildType": q.BuildType != nil, "parameters": q.Parameters != nil, "absentParameters": q.AbsentParameters != nil,
 		"knownParameters": q.KnownParameters != nil, "onlyKnownParameters": q.OnlyKnownParameters, "builtAfter": !q.BuiltAfter.IsZero(),
+		"boundToCertificate": q.BoundToCertificate,
 	})
 }
 

@@ -40,45 +40,57 @@ type ParseOptions struct {
 //   - names of roles, keys and files that do not exist,
 //   - everything that Policy.Check refuses.
 func Parse(data []byte, o ParseOptions) (*Policy, error) {
-	p, _, err := parse(data, o)
-	return p, err
+	read, err := parse(data, o)
+	return read.policy, err
 }
 
-func parse(data []byte, o ParseOptions) (*Policy, *Checked, error) {
+// parsed is a policy that was read and checked, and where in its file what stands.
+type parsed struct {
+	doc     *strictyaml.Document
+	policy  *Policy
+	checked *Checked
+}
+
+func parse(data []byte, o ParseOptions) (parsed, error) {
 	doc, err := strictyaml.Parse(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	p := &Policy{}
 	if err := doc.Decode(p); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := p.readFiles(o); err != nil {
-		return nil, nil, positioned(doc, err)
+		return parsed{}, positioned(doc, err)
 	}
 	checked, err := check(p, o.Authorities)
 	if err != nil {
-		return nil, nil, positioned(doc, err)
+		return parsed{}, positioned(doc, err)
 	}
-	return p, checked, nil
+	return parsed{doc, p, checked}, nil
 }
 
 // Load is Parse for a file. Without ParseOptions.ReadFile, the files that the
 // policy names must lie in its directory or below, and their names are relative to
 // that directory.
 func Load(path string, o ParseOptions) (*Policy, error) {
+	read, err := load(path, o)
+	return read.policy, err
+}
+
+func load(path string, o ParseOptions) (parsed, error) {
 	text, _, err := file.Read(path, maxPolicyBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if o.ReadFile == nil {
 		o.ReadFile = beside(path)
 	}
-	p, err := Parse(text, o)
+	read, err := parse(text, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return parsed{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return p, nil
+	return read, nil
 }
 
 // beside returns a function that reads files in the directory of path, or below.
@@ -132,7 +144,7 @@ func (p *placed) Error() string { return p.text.Error() }
 
 func (p *placed) Unwrap() []error { return []error{p.text, p.cause} }
 
-// readFiles reads the keys and layouts that the policy names.
+// readFiles reads the keys, files of settings and layouts that the policy names.
 func (p *Policy) readFiles(o ParseOptions) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
 		k := p.Keys[name]
@@ -140,6 +152,23 @@ func (p *Policy) readFiles(o ParseOptions) error {
 			return &fault{"keys." + name, err}
 		}
 		p.Keys[name] = k
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
+		i := p.Identities[name]
+		if err := readSettings("identities."+name, i.Authority, i.Settings, o); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Timestamps)) {
+		t := p.Timestamps[name]
+		if err := readSettings("timestamps."+name, t.Authority, t.Settings, o); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Requirements)) {
+		if err := readLayout("requirements."+name, p.Requirements[name], o); err != nil {
+			return err
+		}
 	}
 	for i := range p.Rules {
 		if err := readLayouts(fmt.Sprintf("rules[%d].require", i), p.Rules[i].Require, o); err != nil {
@@ -149,25 +178,55 @@ func (p *Policy) readFiles(o ParseOptions) error {
 	return nil
 }
 
+// readSettings reads the files that settings name, and puts them in place of their names.
+func readSettings(path, authority string, settings map[string]any, o ParseOptions) error {
+	linked, ok := o.Authorities[authority].(FileAuthority)
+	if !ok {
+		return nil
+	}
+	for _, setting := range linked.FileSettings() {
+		name, named := settings[setting].(string)
+		if !named {
+			continue // absent, or of a type that the authority refuses
+		}
+		at := path + ".settings." + setting
+		if o.ReadFile == nil {
+			return faultf(at, "names a file, but ParseOptions.ReadFile is nil")
+		}
+		text, err := o.ReadFile(name, maxNamedBytes)
+		if err != nil {
+			return faultf(at, "names the file %.200q: %w", name, err)
+		}
+		settings[setting] = File{Name: name, Text: text}
+	}
+	return nil
+}
+
 // readLayouts reads the layouts that requirements name.
 func readLayouts(path string, list []Requirement, o ParseOptions) error {
 	for i, q := range list {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
+		if err := readLayout(fmt.Sprintf("%s[%d]", path, i), q, o); err != nil {
 			return err
 		}
-		if q.Attestation == nil || q.Attestation.Layout == "" {
-			continue
-		}
-		if o.ReadFile == nil {
-			return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
-		}
-		text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
-		if err != nil {
-			return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
-		}
-		q.Attestation.LayoutEnvelope = text
 	}
+	return nil
+}
+
+func readLayout(at string, q Requirement, o ParseOptions) error {
+	if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
+		return err
+	}
+	if q.Attestation == nil || q.Attestation.Layout == "" {
+		return nil
+	}
+	if o.ReadFile == nil {
+		return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
+	}
+	text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
+	if err != nil {
+		return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
+	}
+	q.Attestation.LayoutEnvelope = text
 	return nil
 }
 

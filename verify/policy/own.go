@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -28,6 +29,10 @@ func (q Requirement) own() Requirement {
 				a.Parameters = own
 			}
 		}
+		a.Where = slices.Clone(a.Where)
+		for i := range a.Where {
+			a.Where[i] = a.Where[i].own()
+		}
 		a.Accept, a.LayoutEnvelope = slices.Clone(a.Accept), slices.Clone(a.LayoutEnvelope)
 		q.Attestation = &a
 	}
@@ -38,4 +43,15 @@ func (q Requirement) own() Requirement {
 		q.Config = &c
 	}
 	return q
+}
+
+func (m MemberCondition) own() MemberCondition {
+	for _, value := range []*json.RawMessage{&m.Equals, &m.AtMost, &m.AtLeast} {
+		*value = slices.Clone(*value)
+	}
+	m.In, m.Matches = slices.Clone(m.In), slices.Clone(m.Matches)
+	for i := range m.In {
+		m.In[i] = slices.Clone(m.In[i])
+	}
+	return m
 }

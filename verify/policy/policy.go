@@ -33,7 +33,7 @@ type Policy struct {
 	// and so is an authority that the program does not link. Empty: none.
 	Identities map[string]Identity `json:"identities,omitempty"`
 	// Timestamps are authorities trusted to say when a signature existed, by name; see
-	// Key.StandsBefore. Empty: none.
+	// Key.StandsBefore and Key.Logged. Empty: none.
 	Timestamps map[string]Timestamps `json:"timestamps,omitempty"`
 	// Builders are the SLSA build levels, 1 to 4, that builder IDs are trusted to reach.
 	// Empty: no builder is trusted to reach a level.
@@ -52,6 +52,9 @@ type Policy struct {
 	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
 	// Absent: every file is denied.
 	Files *SignatureRequirement `json:"files,omitempty"`
+	// Requirements are requirements by name, which rules share with Requirement.Use.
+	// Empty: none.
+	Requirements map[string]Requirement `json:"requirements,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
 	// keys nor roles, and must not have Files. Required, at least one.
@@ -79,6 +82,10 @@ type Key struct {
 	// existed before Revoked. Set Revoked to when an attacker can first have had the key.
 	// Signatures of files are never kept valid. False: no signature is kept valid.
 	StandsBefore bool `json:"standsBefore,omitempty"`
+	// Logged counts only signatures that one of Timestamps knows: by a trusted time, or by
+	// a verified entry of a transparency log. A thief of the key cannot sign unseen, and
+	// its owner cannot backdate. False: a signature needs neither.
+	Logged bool `json:"logged,omitempty"`
 
 	// Public is the key itself, for policies in Go. Zero: PEM or File is set.
 	Public PublicKey `json:"-"`
@@ -89,11 +96,28 @@ type Identity struct {
 	// Authority is the name of an authority that the program links
 	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings describe the signers in the authority's terms. Empty: none.
+	// Settings describe the signers in the authority's terms. A setting that names a file
+	// is read as Key.File is; see FileAuthority. Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
-	// Revoked is when the identity was revoked. A revoked identity never counts. Zero: not
-	// revoked.
+	// NotAfter is when the identity ends to count, at verification time, for all that it
+	// has signed; see StandsBefore. Zero: no bound.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+	// Revoked is when the identity was revoked. A revoked identity does not count, not even
+	// for what it has signed before; see StandsBefore. Zero: not revoked.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// StandsBefore keeps signatures valid that existed before NotAfter and Revoked, by the
+	// time that the authority knows. Set Revoked to when an attacker can first have acted as
+	// the identity. Refused without NotAfter and Revoked. False: none is kept valid.
+	StandsBefore bool `json:"standsBefore,omitempty"`
+}
+
+// File is a file that a setting names, once it was read: the value that a FileAuthority
+// finds in place of the name.
+type File struct {
+	// Name is the name that stands in the policy. Empty: a program has given the text.
+	Name string
+	// Text is what the file holds.
+	Text []byte
 }
 
 // Timestamps is an authority trusted to say when a signature existed.
@@ -101,7 +125,8 @@ type Timestamps struct {
 	// Authority is the name of a time authority that the program links
 	// (ParseOptions.Authorities). Required.
 	Authority string `json:"authority"`
-	// Settings describe the clocks in the authority's terms. Empty: none.
+	// Settings describe the clocks in the authority's terms, as those of an Identity.
+	// Empty: none.
 	Settings map[string]any `json:"settings,omitempty"`
 }
 
@@ -222,6 +247,9 @@ type Requirement struct {
 	AnyOf []Requirement `json:"anyOf,omitempty"`
 	// AllOf requires all of these requirements. Absent: another field is set.
 	AllOf []Requirement `json:"allOf,omitempty"`
+	// Use is the name of one of Policy.Requirements, which is required. Empty: another
+	// field is set.
+	Use string `json:"use,omitempty"`
 }
 
 // SignatureRequirement is met by image signatures of as many distinct members of a role as
@@ -232,6 +260,11 @@ type SignatureRequirement struct {
 	// Annotations are annotations that a signature must have signed, with these values.
 	// Empty: none.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// MaxAge is the greatest age of the signature, by what the authority of its signer's
+	// identity knows (Recognized.SignedAfter). A signature by a key has no such time, and
+	// does not count. Refused for roles with fewer identities than the threshold. Zero: any
+	// age.
+	MaxAge Duration `json:"maxAge,omitempty"`
 	// SameRepository counts only signatures that name the image's repository. Bundles name
 	// none: only simple signing payloads count. False: a signature counts in each
 	// repository that it was copied to.

@@ -81,19 +81,20 @@ var referenceSections = []struct {
 // referenceExamples hold a field each, by type and field. What begins with "- images" are
 // rules, with "- " requirements of one rule; all else are members of the file.
 var referenceExamples = map[string]string{
-	"Policy.version":     "version: 1",
-	"Policy.serial":      "serial: 7",
-	"Policy.expires":     "expires: 2099-01-31T00:00:00Z",
-	"Policy.keys":        "keys:\n  release: {file: release.pub}\n  builder: {file: builder.pub}\n  scanner: {file: scanner.pub}",
-	"Policy.roles":       "roles:\n  release: {keys: [release]}\n  builder: {keys: [builder]}\n  scanner: {keys: [scanner]}",
-	"Policy.identities":  "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
-	"Policy.timestamps":  "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
-	"Policy.builders":    "builders:\n  https://ci.example/builder: 3",
-	"Policy.denyDigests": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
-	"Policy.clockSkew":   "clockSkew: 1m",
-	"Policy.files":       "files: {by: release}",
-	"Policy.limits":      "limits: {maxPayloadBytes: 67108864}",
-	"Policy.rules":       "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
+	"Policy.version":      "version: 1",
+	"Policy.serial":       "serial: 7",
+	"Policy.expires":      "expires: 2099-01-31T00:00:00Z",
+	"Policy.keys":         "keys:\n  release: {file: release.pub}\n  builder: {file: builder.pub}\n  scanner: {file: scanner.pub}",
+	"Policy.roles":        "roles:\n  release: {keys: [release]}\n  builder: {keys: [builder]}\n  scanner: {keys: [scanner]}",
+	"Policy.identities":   "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
+	"Policy.timestamps":   "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
+	"Policy.builders":     "builders:\n  https://ci.example/builder: 3",
+	"Policy.denyDigests":  "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
+	"Policy.clockSkew":    "clockSkew: 1m",
+	"Policy.files":        "files: {by: release}",
+	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
+	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
+	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
 	"Key.file":         "keys:\n  release: {file: release.pub}",
@@ -101,14 +102,17 @@ var referenceExamples = map[string]string{
 	"Key.notAfter":     "keys:\n  release: {file: release.pub, notAfter: 2099-01-31T00:00:00Z}",
 	"Key.revoked":      "keys:\n  release: {file: release.pub, revoked: 2026-05-01T00:00:00Z}",
 	"Key.standsBefore": "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}\nkeys:\n  release: {file: release.pub, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
+	"Key.logged":       "timestamps:\n  log: {authority: sigstore, settings: {instance: public-good}}\nkeys:\n  release: {file: release.pub, logged: true}",
 
 	"Role.keys":       "roles:\n  release: {keys: [release]}",
 	"Role.identities": "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}\nroles:\n  release: {identities: [ci]}",
 	"Role.threshold":  "roles:\n  release: {keys: [release, builder, scanner], threshold: 2}",
 
-	"Identity.authority": "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}",
-	"Identity.settings":  "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
-	"Identity.revoked":   "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z}",
+	"Identity.authority":    "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}",
+	"Identity.settings":     "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
+	"Identity.revoked":      "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z}",
+	"Identity.notAfter":     "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, notAfter: 2099-01-31T00:00:00Z}",
+	"Identity.standsBefore": "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
 
 	"Timestamps.authority": "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
 	"Timestamps.settings":  "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
@@ -130,8 +134,11 @@ var referenceExamples = map[string]string{
 	"Requirement.anyOf":       "- anyOf:\n    - signature: {by: release}\n    - signature: {by: builder}",
 	"Requirement.allOf":       "- anyOf:\n    - signature: {by: release}\n    - allOf:\n        - signature: {by: builder}\n        - signature: {by: scanner}",
 
+	"Requirement.use": "requirements:\n  released: {signature: {by: release}}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - use: released",
+
 	"SignatureRequirement.by":             "- signature: {by: release}",
 	"SignatureRequirement.annotations":    "- signature: {by: release, annotations: {stage: production}}",
+	"SignatureRequirement.maxAge":         certified("signature: {by: ci, maxAge: 2160h}"),
 	"SignatureRequirement.sameRepository": "- signature: {by: release, sameRepository: true}",
 
 	"AttestationRequirement.type":             "- attestation: {type: cyclonedx, by: builder}",
@@ -139,6 +146,7 @@ var referenceExamples = map[string]string{
 	"AttestationRequirement.where":            "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
 	"AttestationRequirement.acceptAnyContent": "- attestation: {type: \"https://example.com/approval/v1\", by: release, acceptAnyContent: true}",
 	"AttestationRequirement.maxAge":           "- attestation: {type: vuln, by: scanner, maxSeverity: high, maxAge: 168h}",
+	"AttestationRequirement.maxAgeFrom":       certified("attestation: {type: spdx, by: ci, maxAge: 2160h, maxAgeFrom: signature}"),
 
 	"MemberCondition.pointer": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
 	"MemberCondition.equals":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
@@ -162,6 +170,8 @@ var referenceExamples = map[string]string{
 	"ProvenanceConditions.knownParameters":     provenance("onlyKnownParameters: true\n    knownParameters: [workflow, version]"),
 	"ProvenanceConditions.onlyKnownParameters": provenance("parameters: {workflow: release.yaml}\n    onlyKnownParameters: true"),
 	"ProvenanceConditions.builtAfter":          provenance("builtAfter: 2026-01-01T00:00:00Z"),
+
+	"ProvenanceConditions.boundToCertificate": certified("attestation:\n          type: slsaprovenance\n          by: ci\n          builder: [https://git.example/team/app/build.yml@refs/heads/main]\n          source: [git+https://git.example/team/app]\n          boundToCertificate: true"),
 
 	"ScanConditions.maxSeverity": "- attestation: {type: vuln, by: scanner, maxSeverity: medium}",
 	"ScanConditions.accept":      "- attestation:\n    type: vuln\n    by: scanner\n    maxSeverity: medium\n    accept:\n      - {id: CVE-2026-1234, until: 2099-01-01T00:00:00Z, reason: not reachable}",
@@ -199,6 +209,11 @@ const (
 	zeros    = "0000000000000000000000000000000000000000000000000000000000000000"
 	accepted = "- attestation:\n    type: vuln\n    by: scanner\n    maxSeverity: medium\n    accept:\n      - {id: CVE-2026-1234, until: 2099-01-01T00:00:00Z, reason: not reachable}"
 )
+
+// certified is a file whose one requirement is met by an identity.
+func certified(requirement string) string {
+	return "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}\nroles:\n  ci: {identities: [ci]}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - " + requirement
+}
 
 // provenance is a requirement of provenance with one more condition.
 func provenance(condition string) string {

@@ -27,9 +27,14 @@ type AttestationRequirement struct {
 	AcceptAnyContent bool `json:"acceptAnyContent,omitempty"`
 	// MaxAge is the greatest age of the statement, by the time in it: the end of a build or
 	// scan, timeVerified of a VSA, timestamp of an OpenVEX document. For type vuln, the
-	// earlier time of scan and report counts. Only for provenance, scans, VSAs and OpenVEX.
+	// earlier time of scan and report counts. Only for provenance, scans, VSAs and OpenVEX,
+	// unless MaxAgeFrom is set.
 	// Zero: any age.
 	MaxAge Duration `json:"maxAge,omitempty"`
+	// MaxAgeFrom is what MaxAge counts from, for any type but intoto. "signature" is the
+	// time of the signature, as in SignatureRequirement.MaxAge, whatever the statement says.
+	// Refused without MaxAge. Empty: the time in the statement.
+	MaxAgeFrom AgeFrom `json:"maxAgeFrom,omitempty"`
 
 	ProvenanceConditions
 	ScanConditions
@@ -78,7 +83,20 @@ type ProvenanceConditions struct {
 	// BuiltAfter denies builds before this time: a guard against old images that were
 	// validly attested. Zero: no bound.
 	BuiltAfter time.Time `json:"builtAfter,omitzero"`
+	// BoundToCertificate demands Builder, Source, Ref and Commit, as far as they are set, of
+	// the signer's certificate as well: what the identity provider of the build has vouched
+	// for, not only what the build wrote. What both say must be the same. Compared are the
+	// claims buildSigner (or uri), sourceRepository, sourceRef and sourceDigest; a git+ before
+	// a source does not count. A signature by a key does not count. Refused for roles with
+	// fewer identities than the threshold. False: the provenance is believed.
+	BoundToCertificate bool `json:"boundToCertificate,omitempty"`
 }
+
+// AgeFrom is what an age counts from.
+type AgeFrom string
+
+// AgeFromSignature counts from when the signature existed.
+const AgeFromSignature AgeFrom = "signature"
 
 // ScanConditions are conditions of vulnerability scans (vuln, vulns).
 //

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hallmark-oci/hallmark/internal/pattern"
@@ -136,16 +137,18 @@ func (c *checking) checkList(list *[]Requirement, path string, depth int) error 
 func (c *checking) checkRequirement(q *Requirement, path string, depth int) error {
 	*q = q.own()
 	set := 0
-	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil} {
+	for _, is := range []bool{q.Signature != nil, q.Attestation != nil, q.Config != nil, q.AnyOf != nil, q.AllOf != nil, q.Use != ""} {
 		if is {
 			set++
 		}
 	}
 	switch {
 	case set != 1:
-		return faultf(path, "needs exactly one of signature, attestation, config, anyOf and allOf")
+		return faultf(path, "needs exactly one of signature, attestation, config, anyOf, allOf and use")
 	case depth > maxNesting:
 		return faultf(path, "nests deeper than %d", maxNesting)
+	case q.Use != "":
+		return c.use(q, path, depth)
 	case q.AnyOf != nil:
 		return c.checkList(&q.AnyOf, path+".anyOf", depth)
 	case q.AllOf != nil:
@@ -157,7 +160,10 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 	c.leaves++
 	switch {
 	case q.Signature != nil:
-		return c.checkRoleOf(path, q.Signature.By)
+		if err := c.checkRoleOf(path, q.Signature.By); err != nil || q.Signature.MaxAge == 0 {
+			return err
+		}
+		return needsIdentities(path+".signature.maxAge", q.Signature.By, c.Policy.Roles)
 	case q.Config != nil:
 		if err := q.Config.check(); err != nil {
 			return &fault{path + ".config", err}
@@ -165,6 +171,29 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 		return nil
 	}
 	return c.checkAttestation(path, q.Attestation)
+}
+
+// checkShared checks the requirements that rules share, whether one uses them or not.
+func (c *checking) checkShared() error {
+	for _, name := range slices.Sorted(maps.Keys(c.Policy.Requirements)) {
+		c.leaves, c.roles = 0, nil
+		q := c.Policy.Requirements[name]
+		if err := c.checkRequirement(&q, "requirements."+name, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// use replaces a requirement by the one that it names. One that uses itself nests too
+// deep.
+func (c *checking) use(q *Requirement, path string, depth int) error {
+	shared, known := c.Policy.Requirements[q.Use]
+	if !known {
+		return faultf(path+".use", "names the requirement %.100q, which is not among requirements", q.Use)
+	}
+	*q = shared
+	return c.checkRequirement(q, path, depth+1)
 }
 
 func (c *checking) checkAttestation(path string, a *AttestationRequirement) error {
@@ -182,12 +211,26 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 		return err
 	}
 	c.addRole(a.VEXBy)
-	if !a.AsksForLinks() {
+	switch {
+	case a.BoundToCertificate:
+		return needsIdentities(path+".attestation.boundToCertificate", a.By, c.Policy.Roles)
+	case a.MaxAgeFrom != "":
+		return needsIdentities(path+".attestation.maxAgeFrom", a.By, c.Policy.Roles)
+	case !a.AsksForLinks():
 		return nil
 	}
 	c.layouts = append(c.layouts, a.LayoutEnvelope)
 	if r := c.Policy.Roles[a.By]; len(r.Keys) < max(r.Threshold, 1) {
 		return faultf(path, "needs %d keys that own its layout, and the role %s has %d: identities cannot own a layout", max(r.Threshold, 1), a.By, len(r.Keys))
+	}
+	return nil
+}
+
+// needsIdentities refuses a role whose threshold cannot be reached by identities, for a
+// condition that signatures by keys cannot meet.
+func needsIdentities(path, role string, roles map[string]Role) error {
+	if r := roles[role]; len(r.Identities) < max(r.Threshold, 1) {
+		return faultf(path, "needs %d identities, and the role %s has %d: a key has no certificate", max(r.Threshold, 1), role, len(r.Identities))
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, 
 		return nil, nil, sum, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	read := beside(s.path)
-	_, p, err = parse(text, ParseOptions{Authorities: s.o.Authorities, ReadFile: func(name string, _ int64) ([]byte, error) {
+	parsed, err := parse(text, ParseOptions{Authorities: s.o.Authorities, ReadFile: func(name string, _ int64) ([]byte, error) {
 		content, err := read(name, maxNamedBytes)
 		named = append(named, name)
 		note(all, name, content, err)
@@ -192,6 +192,7 @@ func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, 
 	if err != nil {
 		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
 	}
+	p = parsed.checked
 	if serial := p.Policy.Serial; serial < s.serial {
 		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, lower than %d, which was in use", ErrInvalid, s.path, serial, s.serial)
 	}

@@ -2,10 +2,8 @@ package sigstore
 
 import (
 	"bytes"
-	"context"
+	"crypto"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
@@ -15,11 +13,18 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// What the work about one piece of evidence costs, in checks of a P-256 signature.
-const (
-	openEffort   = 1
-	verifyEffort = 20
-)
+// openedPerCheck is how many bytes of evidence are read in about the time of one check of
+// a P-256 signature.
+const openedPerCheck = 8 << 10
+
+// openEffort is what reading the evidence takes, in checks of a P-256 signature.
+func openEffort(e policy.SignedEvidence) int {
+	size := len(e.Content)
+	for _, text := range e.Annotations {
+		size += len(text)
+	}
+	return 1 + size/openedPerCheck
+}
 
 // opened is evidence with its certificate, before any signature is checked.
 type opened struct {
@@ -44,7 +49,7 @@ type openKey struct{}
 
 // openOnce reads the evidence with its certificate.
 func openOnce(e policy.SignedEvidence) (*opened, error) {
-	return once(e, openKey{}, openEffort, func() (*opened, error) {
+	return once(e, openKey{}, openEffort(e), func() (*opened, error) {
 		o, der, err := open(e)
 		switch {
 		case err != nil:
@@ -62,7 +67,7 @@ func open(e policy.SignedEvidence) (*opened, []byte, error) {
 	if len(e.Signatures) != 1 {
 		return nil, nil, errManySubjects
 	}
-	o := &opened{evidence: sigstore.Evidence{Message: &sigkey.Message{Bytes: e.Message}, Signature: e.Signatures[0]}}
+	o := &opened{evidence: sigstore.Evidence{Message: messageOf(e), Signature: e.Signatures[0]}}
 	if bundle.IsMediaType(e.MediaType) {
 		return o.bundle(e)
 	}
@@ -75,6 +80,18 @@ func open(e policy.SignedEvidence) (*opened, []byte, error) {
 		err = o.envelope(e)
 	}
 	return o, m.Certificate, err
+}
+
+// messageOf is what the signature covers, or its digests.
+func messageOf(e policy.SignedEvidence) *sigkey.Message {
+	if e.Message != nil || e.Sum == nil {
+		return &sigkey.Message{Bytes: e.Message}
+	}
+	sum := func(h crypto.Hash) []byte {
+		digest, _ := e.Sum(h)
+		return digest
+	}
+	return sigkey.Hashed(sum(crypto.SHA256), sum(crypto.SHA384), sum(crypto.SHA512))
 }
 
 func (o *opened) bundle(e policy.SignedEvidence) (*opened, []byte, error) {
@@ -113,56 +130,12 @@ func (o *opened) envelope(e policy.SignedEvidence) error {
 		return err
 	}
 	o.evidence.Envelope, o.evidence.EnvelopeText = envelope, e.Content
-	return isOf(envelope, envelope.Signatures[0], e)
-}
-
-// verifyOnce verifies the evidence by the instance.
-func (i *instance) verifyOnce(o *opened, e policy.SignedEvidence) (*sigstore.Verified, error) {
-	return once(e, i, verifyEffort, func() (*sigstore.Verified, error) {
-		return i.root.VerifyLeaf(o.leaf, &o.evidence, i.demands, e.Now)
-	})
-}
-
-// clock is a policy.TimeMatcher.
-type clock struct{ of *instance }
-
-// TimeMatcher implements policy.TimeAuthority. Its settings are instance and root, as those
-// of an identity. What the instance's timestamp authorities say counts, and what its
-// transparency logs say in signed entry timestamps unless it requires timestamps.
-func (a *Authority) TimeMatcher(settings map[string]any) (policy.TimeMatcher, error) {
-	given, err := texts(settings)
-	if err != nil {
-		return nil, err
-	}
-	i, err := a.find(given[settingInstance])
-	if err != nil {
-		return nil, err
-	}
-	if pin := given[settingRoot]; pin != "" && pin != i.sum {
-		return nil, fmt.Errorf("%w: the trust root of instance %q has the SHA-256 %s, want %.80q", ErrInvalid, i.name, i.sum, pin)
-	}
-	for name := range given {
-		if name != settingInstance && name != settingRoot {
-			return nil, fmt.Errorf("%w: %.100q is not a setting of timestamps", ErrInvalid, name)
+	for _, s := range envelope.Signatures {
+		if bytes.Equal(s, e.Signatures[0]) {
+			return isOf(envelope, s, e)
 		}
 	}
-	return clock{i}, nil
+	return errOtherContent
 }
 
-// ID implements policy.TimeMatcher.
-func (c clock) ID() string { return idOf(c.of.name, nil) }
-
-// Seen implements policy.TimeMatcher.
-func (c clock) Seen(_ context.Context, e policy.SignedEvidence) (time.Time, error) {
-	o, _, err := open(e)
-	if err != nil {
-		return time.Time{}, err
-	}
-	demands := c.of.demands
-	demands.Logs, demands.CTLogs = 0, 0
-	found, err := c.of.root.VerifyTimes(&o.evidence, demands, e.Now)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return found.SignedAt, nil
-}
+var errNoCertificate = errors.New("it offers no certificate")

@@ -2,9 +2,6 @@ package sigstore
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,21 +11,9 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
-// Settings of an identity beside the claims of a certificate.
-const (
-	settingInstance = "instance"
-	settingRoot     = "root"
-	settingIssuer   = "issuer"
-	settingSource   = "sourceRepository"
-)
-
-// maxSetting bounds a setting.
-const maxSetting = 2048
-
 // identity is a policy.Matcher.
 type identity struct {
-	of *instance
-	id string
+	judged
 	// kind is the type of the subject.
 	kind    string
 	issuer  string
@@ -50,28 +35,27 @@ type identity struct {
 //     buildConfigDigest, buildTrigger, runner, runInvocation, deploymentEnvironment: what
 //     other extensions of the certificate must say. * and ** are as in uri, anywhere.
 //
+// In place of instance, a policy can bring an instance of its own:
+//
+//   - rootFile: the file of its trust root, beside the policy or below. root is required.
+//   - certificateAuthority, logs, ctLogs, times, withoutLogs, withoutCT, requireTimestamps:
+//     as the fields of Instance. Absent: the strictest.
+//
 // The subject of a workflow that others may call is the workflow's, not its caller's.
 // Without sourceRepository, a certificate that names a source repository is recognised
 // only if the subject lies in that repository. "**" lets any repository call it.
 func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
-	given, err := texts(settings)
+	i := &identity{claims: make(map[string]pattern)}
+	by, given, err := a.take(settings)
 	if err != nil {
 		return nil, err
 	}
-	i := &identity{claims: make(map[string]pattern)}
-	if i.of, err = a.find(given[settingInstance]); err != nil {
-		return nil, err
-	}
-	if pin := given[settingRoot]; pin != "" && pin != i.of.sum {
-		return nil, fmt.Errorf("%w: the trust root of instance %q has the SHA-256 %s, want %.80q", ErrInvalid, i.of.name, i.of.sum, pin)
-	}
-	i.id = idOf(i.of.name, given)
+	i.judged = by
+	i.id = idOf(by.id, given)
 	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, wildcard) {
 		return nil, fmt.Errorf("%w: issuer is %.100q, want who vouches for the subject, exactly", ErrInvalid, i.issuer)
 	}
-	for _, name := range []string{settingInstance, settingRoot, settingIssuer} {
-		delete(given, name)
-	}
+	delete(given, settingIssuer)
 	if err := i.setSubject(given); err != nil {
 		return nil, err
 	}
@@ -84,31 +68,6 @@ func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
 		}
 	}
 	return i, nil
-}
-
-// texts are settings, which must all be strings.
-func texts(settings map[string]any) (map[string]string, error) {
-	given := make(map[string]string)
-	for name, value := range settings {
-		text, ok := value.(string)
-		if !ok || text == "" || len(text) > maxSetting {
-			return nil, fmt.Errorf("%w: %.100q is not a string of 1 to %d bytes", ErrInvalid, name, maxSetting)
-		}
-		given[name] = text
-	}
-	return given, nil
-}
-
-// idOf is the same for the same settings.
-func idOf(instance string, given map[string]string) string {
-	var all strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if name != settingInstance && name != settingRoot {
-			fmt.Fprintf(&all, "%q: %q\n", name, given[name])
-		}
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q\n%s", instance, all.String()))
-	return "sigstore:" + hex.EncodeToString(sum[:])
 }
 
 // setSubject takes the subject out of the settings.
@@ -162,7 +121,23 @@ func (i *identity) matches(l *sigstore.Leaf) error {
 	return nil
 }
 
-// Signed implements policy.Matcher.
+// ReadsDigests implements policy.DigestReader.
+func (*identity) ReadsDigests() bool { return true }
+
+// Signed implements policy.Matcher. Its branches, in order:
+//
+//   - The evidence is malformed, or holds another message: not recognised.
+//   - It offers no certificate, or one that is not a signer's: not recognised.
+//   - The certificate's issuer, subject or claims are not the identity's: not recognised, and
+//     no signature has been checked.
+//   - The root in use is not the pinned one: not recognised.
+//   - A log entry or a timestamp is there twice, or a log entry of the root's is about
+//     something else or does not verify: not recognised.
+//   - Too few logs or times are known, or a time does not fit: not recognised.
+//   - No authority has issued the certificate in time, or too few logs have seen it: not
+//     recognised.
+//   - The signature is not the certificate's key's: not recognised.
+//   - Otherwise recognised.
 func (i *identity) Signed(_ context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	o, err := openOnce(e)
 	if err != nil {
@@ -171,11 +146,30 @@ func (i *identity) Signed(_ context.Context, e policy.SignedEvidence) (policy.Re
 	if err := i.matches(o.leaf); err != nil {
 		return policy.Recognized{}, err
 	}
-	found, err := i.of.verifyOnce(o, e)
+	root, err := i.root()
 	if err != nil {
 		return policy.Recognized{}, err
 	}
-	return policy.Recognized{Principal: principal(o.leaf), SignedAt: found.SignedAt, Claims: claimed(o.leaf)}, nil
+	found, err := i.verifyOnce(root, o, e)
+	if err != nil {
+		return policy.Recognized{}, err
+	}
+	return policy.Recognized{
+		Principal: principal(o.leaf), SignedAt: found.SignedAt, SignedAfter: o.leaf.Certificate().NotBefore, Claims: claimed(o.leaf, found),
+	}, nil
+}
+
+// verifyKey is what has been verified of a piece of evidence.
+type verifyKey struct {
+	root    *trusted
+	demands sigstore.Demands
+}
+
+// verifyOnce verifies the evidence by a root.
+func (j judged) verifyOnce(root *trusted, o *opened, e policy.SignedEvidence) (*sigstore.Verified, error) {
+	return once(e, verifyKey{root, j.by.demands}, root.LeafEffort(o.leaf, &o.evidence), func() (*sigstore.Verified, error) {
+		return root.VerifyLeaf(o.leaf, &o.evidence, j.by.demands, e.Now)
+	})
 }
 
 // principal names who has signed. A workflow is one person at any ref, in any instance.
@@ -187,11 +181,10 @@ func principal(l *sigstore.Leaf) string {
 	return fmt.Sprintf("%s %s by %s", l.SubjectType, who, l.Issuer)
 }
 
-// claimed is what a certificate says, for results.
-func claimed(l *sigstore.Leaf) map[string]string {
+// claimed is what a certificate and a log say, for conditions and results.
+func claimed(l *sigstore.Leaf, found *sigstore.Verified) map[string]string {
 	all := maps.Clone(l.Claims)
 	all[settingIssuer], all[l.SubjectType] = l.Issuer, l.Subject
+	maps.Copy(all, logged(found))
 	return all
 }
-
-var errNoCertificate = errors.New("it offers no certificate")

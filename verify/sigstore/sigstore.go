@@ -66,7 +66,7 @@
 //     without control characters;
 //   - a workflow that another repository called, unless the identity says sourceRepository;
 //   - more than 16 signed certificate timestamps;
-//   - an empty certificate in a chain;
+//   - an empty certificate in a chain, and a timestamp that is there twice;
 //   - a statement without a known _type, or with its digest in upper case;
 //   - a trust root whose chains are out of order or hold a certificate twice, or that lacks
 //     a URL, the start of a validity or part of a log's ID.
@@ -100,8 +100,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
+	"github.com/hallmark-oci/hallmark/internal/lru"
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
@@ -140,27 +142,40 @@ type Instance struct {
 // Authority recognises signers by certificates. It is safe for concurrent use.
 type Authority struct {
 	instances map[string]*instance
+	// own are instances whose roots policies name.
+	own *lru.Cache[string, *instance]
 }
 
 var (
-	_ policy.ChangingAuthority = (*Authority)(nil)
-	_ policy.TimeAuthority     = (*Authority)(nil)
+	_ policy.ChangingAuthority  = (*Authority)(nil)
+	_ policy.TimeAuthority      = (*Authority)(nil)
+	_ policy.FileAuthority      = (*Authority)(nil)
+	_ policy.DescribedAuthority = (*Authority)(nil)
 )
+
+// maxOwn bounds the instances of policies that are kept for their next policy.
+const maxOwn = 64
 
 // instance is an Instance in use.
 type instance struct {
 	name    string
-	root    *sigstore.Root
-	sum     string // of the text of the root, in hex
+	options Instance // without its text
 	demands sigstore.Demands
+	root    atomic.Pointer[trusted]
 }
 
-// New makes an authority of named instances. At least one.
+// trusted is a trust root in use.
+type trusted struct {
+	*sigstore.Root
+	sum string // of the text that held it, in hex
+}
+
+// New makes an authority of named instances. At least one; see PolicyRoots.
 func New(instances map[string]Instance) (*Authority, error) {
 	if len(instances) == 0 {
 		return nil, fmt.Errorf("%w: no instance", ErrInvalid)
 	}
-	a := &Authority{instances: make(map[string]*instance)}
+	a := PolicyRoots()
 	for _, name := range slices.Sorted(maps.Keys(instances)) {
 		made, err := newInstance(name, instances[name])
 		if err != nil {
@@ -171,15 +186,42 @@ func New(instances map[string]Instance) (*Authority, error) {
 	return a, nil
 }
 
+// PolicyRoots makes an authority without instances, for policies that bring their own trust
+// roots as files; see Authority.Matcher.
+func PolicyRoots() *Authority {
+	return &Authority{instances: make(map[string]*instance), own: lru.New[string](func(*instance) int64 { return 1 }, maxOwn)}
+}
+
+// Renew replaces the trust root of an instance, for a caller that fetches it, such as by
+// TUF. It checks the root as New does. A root that is refused changes nothing: the last good
+// one is used on.
+//
+// Evidence is judged by the root that is in use when its signature is checked. Generation
+// changes with the root.
+func (a *Authority) Renew(name string, root []byte) error {
+	i := a.instances[name]
+	if i == nil {
+		return fmt.Errorf("%w: there is no instance %.100q", ErrInvalid, name)
+	}
+	if err := i.use(root); err != nil {
+		return fmt.Errorf("%w: instance %.100q: %w", ErrInvalid, name, err)
+	}
+	return nil
+}
+
 // Generation identifies the trust roots that are in use, and what is demanded by them.
 func (a *Authority) Generation() string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(a.instances)) {
-		i := a.instances[name]
-		all = append(all, fmt.Sprintf("%q %x %+v", name, i.root.SHA256(), i.demands))
+		all = append(all, fmt.Sprintf("%q %s", name, a.instances[name].identity()))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(all, "\n")))
 	return hex.EncodeToString(sum[:])
+}
+
+// identity is equal for instances by which all evidence is judged alike.
+func (i *instance) identity() string {
+	return fmt.Sprintf("%x %+v", i.root.Load().SHA256(), i.demands)
 }
 
 func newInstance(name string, o Instance) (*instance, error) {
@@ -193,19 +235,39 @@ func newInstance(name string, o Instance) (*instance, error) {
 			return nil, err
 		}
 	}
-	sum := sha256.Sum256(text)
-	i := &instance{name: name, sum: hex.EncodeToString(sum[:])}
-	if o.SHA256 != "" && o.SHA256 != i.sum {
-		return nil, fmt.Errorf("the trust root has the SHA-256 %s, want %.80q", i.sum, o.SHA256)
-	}
+	o.Root = nil
+	i := &instance{name: name, options: o}
 	var err error
-	if i.root, err = choose(text, o.CertificateAuthority); err != nil {
-		return nil, err
-	}
 	if i.demands, err = o.demands(); err != nil {
 		return nil, err
 	}
-	return i, i.check()
+	return i, i.use(text)
+}
+
+// use uses a trust root, once it is checked.
+func (i *instance) use(text []byte) error {
+	sum := sha256.Sum256(text)
+	t := &trusted{sum: hex.EncodeToString(sum[:])}
+	if err := isPinned(t.sum, i.options.SHA256); err != nil {
+		return err
+	}
+	var err error
+	if t.Root, err = choose(text, i.options.CertificateAuthority); err != nil {
+		return err
+	}
+	if err := check(i.demands, t.Root); err != nil {
+		return err
+	}
+	i.root.Store(t)
+	return nil
+}
+
+// isPinned compares the digest of a root's text with the one that it must have, if any.
+func isPinned(sum, pin string) error {
+	if pin != "" && pin != sum {
+		return fmt.Errorf("the trust root has the SHA-256 %s, want %.80q", sum, pin)
+	}
+	return nil
 }
 
 // choose finds the root of a certificate authority among several.
@@ -247,20 +309,20 @@ func (o Instance) demands() (d sigstore.Demands, err error) {
 	return d, err
 }
 
-// check checks that the root holds what is demanded.
-func (i *instance) check() error {
-	d, times := i.demands, i.root.TimestampAuthorities()
+// check checks that a root holds what is demanded.
+func check(d sigstore.Demands, root *sigstore.Root) error {
+	times := root.TimestampAuthorities()
 	if !d.Timestamps {
-		times += i.root.Logs()
+		times += root.Logs()
 	}
 	for _, need := range []struct {
 		what       string
 		have, want int
 		hint       string
 	}{
-		{"certificate authorities", i.root.Authorities(), 1, ""},
-		{"transparency logs", i.root.Logs(), d.Logs, "; WithoutLogs demands none"},
-		{"logs of certificates", i.root.CTLogs(), d.CTLogs, "; WithoutCT demands none"},
+		{"certificate authorities", root.Authorities(), 1, ""},
+		{"transparency logs", root.Logs(), d.Logs, "; WithoutLogs demands none"},
+		{"logs of certificates", root.CTLogs(), d.CTLogs, "; WithoutCT demands none"},
 		{"authorities and logs that say times", times, d.Times, ""},
 	} {
 		if need.have < need.want {
@@ -268,18 +330,4 @@ func (i *instance) check() error {
 		}
 	}
 	return nil
-}
-
-// find finds the instance that settings name. Where there is one, they need not.
-func (a *Authority) find(name string) (*instance, error) {
-	if name == "" && len(a.instances) == 1 {
-		for _, i := range a.instances {
-			return i, nil
-		}
-	}
-	i := a.instances[name]
-	if i == nil {
-		return nil, fmt.Errorf("%w: instance is %.100q, want one of %q", ErrInvalid, name, slices.Sorted(maps.Keys(a.instances)))
-	}
-	return i, nil
 }

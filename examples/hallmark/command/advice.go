@@ -14,6 +14,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/sign/keyless"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
@@ -48,6 +49,11 @@ var errorAdvice = []struct {
 	{errOtherSum, "ask the instance's operator for the digest of its root; do not use what was fetched"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
+	{keyless.ErrIdentity, "name the file with your token with --identity-token, or log in with --device"},
+	{keyless.ErrFormat, "write a bundle: leave --format out"},
+	{keyless.ErrConfig, "check that --signing-config and --trusted-root are current, and of one instance: hallmark trusted-root check FILE"},
+	{keyless.ErrUntrusted, "nothing was signed: check that --signing-config and --trusted-root are of one instance"},
+	{keyless.ErrService, "check that the service can be reached, and try again: nothing was signed"},
 	{sign.ErrSigner, "check the private key"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; the types are listed by: hallmark attest --help"},
 	{scan.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},

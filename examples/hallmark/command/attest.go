@@ -69,6 +69,7 @@ func (f *attestFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&f.replace, "replace", false, "remove earlier attestations of the same type by the same keys")
 	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
+	f.keyless.flag(cmd)
 	suggest(cmd, "format", "bundle", "att", "both")
 }
 
@@ -76,7 +77,7 @@ func (a *app) attestCommand() *cobra.Command {
 	f := attestFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}
 	var kind, path string
 	cmd := &cobra.Command{
-		Use:   "attest --key FILE --type TYPE --predicate FILE IMAGE...",
+		Use:   "attest (--key FILE | --keyless) --type TYPE --predicate FILE IMAGE...",
 		Short: "Attach a signed statement about images: an SBOM, a scan, provenance",
 		Long: `Sign a statement with the predicate in the file --predicate about each IMAGE,
 attach it to the image, and read it back. The statement is about the digest that
@@ -93,6 +94,8 @@ Formats: bundle is for cosign v3, att (the tag sha256-....att) for older cosign.
 With --replace, earlier attestations are removed after the new one is attached.
 Those of other keys stay. If the registry does not allow removing manifests, that
 is printed, and is not an error.
+
+` + keylessHelp + `
 
 JSON is one list with an object for each IMAGE: image, digest, predicateType,
 attestations (keyId, format, evidence, size), superseded (keyId, format,
@@ -175,6 +178,9 @@ func (a *app) readInput(path string, bound int64) ([]byte, error) {
 func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
 	if err := oneOf("format", f.format, "", "bundle", "att", "both"); err != nil {
 		return err
+	}
+	if f.replace && f.keyless.on {
+		return usageError("--replace and --keyless: earlier attestations are found by their key, and each run without one makes another")
 	}
 	places := make([]place, len(images))
 	for i, image := range images {

@@ -16,8 +16,8 @@ import (
 const certificateHelp = `Certificates are judged by the trust roots in --trusted-root, without asking the
 network. A root without a name is that of the instance in --instance. The instance
 decides what is demanded: a transparency log, a log of certificates and a signed time,
-one each; of github, a time alone. In a policy, identities have the settings of these
-flags, and name the instances in --trusted-root.
+one each; of github, a time alone. In a policy, identities name the instances in
+--trusted-root, or their own trust root with rootFile and root.
 
 The URI of a workflow that others may call is the workflow's, not its caller's. Name the
 caller's repository with --certificate-claim sourceRepository=URL.`
@@ -45,7 +45,7 @@ func (f *rootFlags) flags(cmd *cobra.Command) {
 }
 
 // errNoRoot is the error for a certificate without a trust root to verify it by.
-var errNoRoot = errors.New("no trust root is given for certificates: name it with --trusted-root")
+var errNoRoot = errors.New("no trust root is given for certificates: name it with --trusted-root, or in the policy with rootFile and root")
 
 // instances are the instances of the roots. A root without a name is called unnamed.
 func (f *rootFlags) instances(unnamed string) (map[string]sigstore.Instance, error) {

@@ -156,6 +156,29 @@ rules:
 	newCLI(t).run("policy", "check", good, "--trusted-root", publicGoodRoot).exits(exitUndecided).says("instance")
 }
 
+func TestVerifyBlob_ByARootOfThePolicy(t *testing.T) {
+	root, err := os.ReadFile(publicGoodRoot)
+	must(t, err)
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "root.json"), root)
+	write := func(pin string) string {
+		return writeFile(t, filepath.Join(dir, "policy.yaml"), []byte(`version: 1
+identities:
+  beacon:
+    authority: sigstore
+    settings: {issuer: `+beaconIssuer+`, uri: `+beacon+`, rootFile: root.json, root: "`+pin+`"}
+roles: {release: {identities: [beacon]}}
+files: {by: release}
+rules: [{images: ["**"], require: [{signature: {by: release}}]}]
+`))
+	}
+	good := write(sumOf(root))
+	newCLI(t).must(asked("happy-path-v0.3", "--policy", good)...).prints("verified", beacon)
+	newCLI(t).must("policy", "check", good)
+	newCLI(t).must(asked("happy-path-v0.3", "--policy", good, "--trusted-root", gitHubRoot, "--without-logs", "default", "--without-ct", "default")...)
+	newCLI(t).run("policy", "check", write(strings.Repeat("0", 64))).exits(exitUndecided).says("SHA-256")
+}
+
 func TestFlagsOfCosignAreAnswered(t *testing.T) {
 	for flag, want := range map[string]string{
 		"--certificate-identity-regexp":            "* stands for one whole segment",
@@ -190,11 +213,19 @@ func TestVectorsOfTheSuiteAreJudgedAsItSays(t *testing.T) {
 		if fileExists(within("key.pub")) {
 			by = []string{"--key", within("key.pub")}
 		}
-		o := newCLI(t).run(append([]string{"verify-blob", file, "--bundle", path}, by...)...)
-		if slices.Contains(statementsOfTheSuite, vector) {
-			o.exits(exitDenied).prints("wrong-type")
-		} else if refused := o.code != exitOK; refused != strings.HasSuffix(vector, "_fail") {
-			t.Errorf("%s: exit code %d: %s%s", vector, o.code, o.stdout, o.stderr)
-		}
+		judge(t, vector, file, path, by)
+		text, err := os.ReadFile(file)
+		must(t, err)
+		judge(t, vector, digestPrefix+sumOf(text), path, by)
+	}
+}
+
+func judge(t *testing.T, vector, file, bundle string, by []string) {
+	t.Helper()
+	o := newCLI(t).run(append([]string{"verify-blob", file, "--bundle", bundle}, by...)...)
+	if slices.Contains(statementsOfTheSuite, vector) {
+		o.exits(exitDenied).prints("wrong-type")
+	} else if refused := o.code != exitOK; refused != strings.HasSuffix(vector, "_fail") {
+		t.Errorf("%s, %s: exit code %d: %s%s", vector, file, o.code, o.stdout, o.stderr)
 	}
 }

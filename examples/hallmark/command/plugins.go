@@ -10,6 +10,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 // Plugins are the opt-in packages that a program links. With the zero value, --key names
@@ -28,7 +29,19 @@ type Plugins struct {
 	Signers map[string]OpenSigner
 	// FetchTrustedRoot gets the trust root of an instance, verified, for "trusted-root
 	// fetch". Nil: the command needs the SHA-256 of the root.
-	FetchTrustedRoot func(ctx context.Context, instance string) ([]byte, error)
+	FetchTrustedRoot func(ctx context.Context, r RootRequest) ([]byte, error)
+}
+
+// RootRequest says which trust root to fetch by TUF.
+type RootRequest struct {
+	// Instance is the name of the instance, such as public-good.
+	Instance string
+	// Repository is the URL of a TUF repository, and FirstRoot its first root.json. Empty:
+	// those that the plug-in knows for the instance.
+	Repository string
+	FirstRoot  []byte
+	// State is the file that keeps what was verified, so versions only rise. Empty: none.
+	State string
 }
 
 // OpenSigner opens the private key that a URI names.
@@ -51,7 +64,7 @@ var (
 var errNoPlugin = errors.New("plug-in is not linked")
 
 func noPlugin(plugin string) error {
-	return fmt.Errorf("needs the plug-in %s, which %s links and this program does not: %w", plugin, fullProgram, errNoPlugin)
+	return fmt.Errorf("needs the plug-in %s, which this program does not link; %s links those of the project: %w", plugin, fullProgram, errNoPlugin)
 }
 
 // absent stands for an authority that the program does not link, or cannot use. A policy
@@ -85,12 +98,35 @@ func (p Plugins) linked(root policy.Authority) map[string]policy.Authority {
 	return linked
 }
 
+// rootless is Sigstore's authority where no trust root is given. Policies can bring their
+// own.
+type rootless struct {
+	*sigstore.Authority
+	absent
+}
+
+// Matcher implements policy.Authority.
+func (r rootless) Matcher(settings map[string]any) (policy.Matcher, error) {
+	if _, own := settings["rootFile"]; !own {
+		return nil, r.refuse()
+	}
+	return r.Authority.Matcher(settings)
+}
+
+// TimeMatcher implements policy.TimeAuthority.
+func (r rootless) TimeMatcher(settings map[string]any) (policy.TimeMatcher, error) {
+	if _, own := settings["rootFile"]; !own {
+		return nil, r.refuse()
+	}
+	return r.Authority.TimeMatcher(settings)
+}
+
 // verifierOf judges by the policy in a file, with the authorities that are linked.
 func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options) (*verify.Verifier, error) {
 	var named error
 	linked := p.linked(root)
 	if linked[sigstoreName] == nil {
-		linked[sigstoreName] = absent{errNoRoot, &named}
+		linked[sigstoreName] = rootless{sigstore.PolicyRoots(), absent{errNoRoot, &named}}
 	}
 	for name, plugin := range projectAuthorities {
 		if linked[name] == nil {

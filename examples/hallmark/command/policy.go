@@ -1,11 +1,15 @@
 package command
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -27,20 +31,27 @@ cannot be intended are refused with line and column.`,
 
 // checkedPolicy is the JSON of policy check for one file.
 type checkedPolicy struct {
-	File   string `json:"file"`
-	Policy string `json:"policy"`
+	File     string           `json:"file"`
+	Policy   string           `json:"policy"`
+	Findings []policy.Finding `json:"findings,omitempty"`
 }
 
 func (a *app) policyCheckCommand() *cobra.Command {
 	var f rootFlags
+	var strict bool
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Check policy files, and the files that they name",
 		Long: `Check policy files and their key files, exactly as verify loads them. A policy with
 identities of certificates needs the trust roots that --trusted-root names.
 
-JSON is one list with an object for each FILE: file, policy (its digest).`,
-		Example: "  hallmark policy check examples/policy/*.yaml",
+Good policies may have findings: what has ended or ends within 30 days, requirements
+that nothing can meet at present, one key that meets two roles, patterns that decide
+about nothing, and names that nothing uses. With --strict, a finding is an error.
+
+JSON is one list with an object for each FILE: file, policy (its digest), findings
+(kind, path, line, column, detail, ends).`,
+		Example: "  hallmark policy check --strict examples/policy/*.yaml",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := []checkedPolicy{}
@@ -49,19 +60,55 @@ JSON is one list with an object for each FILE: file, policy (its digest).`,
 				if err != nil {
 					return err
 				}
-				all = append(all, checkedPolicy{path, v.PolicyDigest()})
+				findings, err := a.plugins.lint(path, f)
+				if err != nil {
+					return err
+				}
+				all = append(all, checkedPolicy{path, v.PolicyDigest(), findings})
 			}
-			if a.json() {
-				return a.out.document(all)
+			if err := a.printChecked(all); err != nil || !strict {
+				return err
 			}
-			for _, c := range all {
-				a.out.line("", words{good.of("good"), c.File, c.Policy})
-			}
-			return nil
+			return noFindings(all)
 		},
 	}
 	f.flags(cmd)
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 2 where a policy has findings")
 	return cmd
+}
+
+func (a *app) printChecked(all []checkedPolicy) error {
+	if a.json() {
+		return a.out.document(all)
+	}
+	for _, c := range all {
+		a.out.line("", words{good.of("good"), c.File, c.Policy})
+		for _, f := range c.Findings {
+			a.out.line("  ", words{bad.of("%s", f.Kind), fmt.Sprintf("%s:%d:%d", c.File, f.Line, f.Column), f.Path + " " + f.Detail})
+		}
+	}
+	return nil
+}
+
+// noFindings is an error where a policy has findings.
+func noFindings(all []checkedPolicy) error {
+	n := 0
+	for _, c := range all {
+		n += len(c.Findings)
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d findings, and --strict allows none", n)
+}
+
+// lint looks for findings in a policy that has been loaded.
+func (p Plugins) lint(path string, f rootFlags) ([]policy.Finding, error) {
+	root, err := f.authority(instanceDefault)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Lint(path, policy.ParseOptions{Authorities: p.linked(root)}, time.Now())
 }
 
 func (a *app) policyExplainCommand() *cobra.Command {
@@ -142,7 +189,7 @@ JSON is the schema; --output changes nothing.`,
 			if err := oneOf("of", of, "policy", "result"); err != nil {
 				return err
 			}
-			schema := policy.Schema
+			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.linked(sigstore.PolicyRoots())) }
 			if of == "result" {
 				schema = verify.ResultSchema
 			}

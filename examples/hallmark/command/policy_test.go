@@ -175,3 +175,13 @@ func TestATypeWithoutConditionsMustBeMeant(t *testing.T) {
 	newCLI(t).must("policy", "check", meant).prints("good")
 	newCLI(t).must("policy", "explain", meant, "registry.example/team/app").prints("whatever it says")
 }
+
+func TestPolicyCheckTellsWhatIsDoubtful(t *testing.T) {
+	keys := team(t)
+	doubtful := policyIn(t, "production.yaml", keys, "{file: release.pub}", "{file: release.pub, notAfter: 2020-01-01T00:00:00Z}")
+	c := newCLI(t)
+	c.must("policy", "check", doubtful).prints("good", "ended", doubtful+":", "keys.release ended on 2020-01-01", "unmeetable", "0 of its members count")
+	c.run("policy", "check", "--strict", doubtful).exits(exitUndecided).prints("ended").says("findings, and --strict allows none")
+	c.must("policy", "check", "-o", "json", doubtful).prints(`"kind": "ended"`, `"path": "keys.release"`, `"line": `, `"ends": "2020-01-01T00:00:00Z"`)
+	c.must("policy", "check", "--strict", policyIn(t, "single-key.yaml", keys)).prints("good")
+}

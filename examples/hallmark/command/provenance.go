@@ -107,10 +107,10 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 	switch {
 	case f.builder == "":
 		return usageError("--builder is missing: give the URI by which policies name the build platform")
-	case len(images) > 0 && len(f.keys) == 0:
-		return usageError("--key is missing: name the private key to attest %s with", strings.Join(images, ", "))
-	case len(images) == 0 && len(f.keys) > 0:
-		return usageError("no IMAGE to attest with --key")
+	case len(images) > 0 && len(f.keys) == 0 && !f.keyless.on:
+		return usageError("--key is missing: name the private key to attest %s with, or attest by a certificate with --keyless", strings.Join(images, ", "))
+	case len(images) == 0 && (len(f.keys) > 0 || f.keyless.on):
+		return usageError("no IMAGE to attest with --key or --keyless")
 	}
 	for _, key := range f.keys { // COMMAND may push: a key that is not there must show before
 		if _, err := os.Stat(key); err != nil {

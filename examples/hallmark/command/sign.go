@@ -27,17 +27,22 @@ type signature struct {
 	Existed  bool   `json:"existed"`  // it was there already
 }
 
-// keyFlags are the flags for private keys.
+// keyFlags are the flags for private keys, and for signing without them.
 type keyFlags struct {
 	passwords passwords
 	keys      []string
+	keyless   keylessFlags
 }
 
 func (f *keyFlags) signers(ctx context.Context) ([]sign.Signer, error) {
-	if len(f.keys) == 0 {
-		return nil, usageError("--key is missing: name the private key to sign with")
+	if err := f.keyless.check(f.keys); err != nil {
+		return nil, err
 	}
 	var signers []sign.Signer
+	if f.keyless.on {
+		by, err := f.keyless.signer(ctx, f.passwords.app)
+		return append(signers, by), err
+	}
 	for _, path := range f.keys {
 		signer, err := f.passwords.app.plugins.signer(ctx, path)
 		if signer == nil && err == nil {
@@ -74,7 +79,7 @@ var signFormats = map[string][]registry.Format{
 func (a *app) signCommand() *cobra.Command {
 	f := signFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}
 	cmd := &cobra.Command{
-		Use:   "sign --key FILE IMAGE...",
+		Use:   "sign (--key FILE | --keyless) IMAGE...",
 		Short: "Sign images",
 		Long: `Sign the digest of each IMAGE, attach the signature to it, and read the signature
 back. Signing an image twice with one key adds nothing.
@@ -85,10 +90,13 @@ bundle beside a .sig tag: write sig alone for it. The password of an encrypted k
 ` + passwordVariable + ` (for all keys), or from a prompt for each. Keys are PEM files of
 hallmark, cosign or openssl, encrypted or not.
 
+` + keylessHelp + `
+
 JSON is one list with an object for each IMAGE: image, digest, signatures
 (subject, keyId, format, evidence, existed).`,
 		Example: `  hallmark sign --key release.key registry.example/team/app:v1
-  hallmark sign --key release.key --recursive --format both -a commit=4f2a registry.example/team/app:v1`,
+  hallmark sign --key release.key --recursive --format both -a commit=4f2a registry.example/team/app:v1
+  hallmark sign --keyless --signing-config signing_config.json --trusted-root trusted_root.json registry.example/team/app:v1`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.sign(cmd.Context(), f, args) },
 	}
@@ -99,6 +107,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")
 	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
+	f.keyless.flag(cmd)
 	suggest(cmd, "format", "bundle", "sig", "both")
 	return cmd
 }

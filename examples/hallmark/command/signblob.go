@@ -23,10 +23,12 @@ type signBlobFlags struct {
 func (a *app) signBlobCommand() *cobra.Command {
 	f := signBlobFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}
 	cmd := &cobra.Command{
-		Use:   "sign-blob FILE --bundle FILE --key FILE",
+		Use:   "sign-blob FILE --bundle FILE (--key FILE | --keyless)",
 		Short: "Sign a file",
 		Long: `Sign the bytes of FILE and write the signature to a bundle, which 'hallmark
 verify-blob' and 'cosign verify-blob' read. An existing bundle is not overwritten.
+
+` + keylessHelp + `
 
 JSON is one object: file, bundle.`,
 		Example: "  hallmark sign-blob app.tar.gz --bundle app.tar.gz.bundle --key release.key",
@@ -40,6 +42,7 @@ JSON is one object: file, bundle.`,
 	})
 	cmd.Flags().StringVar(&f.bundle, "bundle", "", "write the signature to this new `FILE`")
 	f.passwords.flag(cmd)
+	f.keyless.flag(cmd)
 	return cmd
 }
 

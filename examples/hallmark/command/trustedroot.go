@@ -60,11 +60,14 @@ func sumOf(text []byte) string {
 }
 
 type rootFetchFlags struct {
-	instance string
-	from     string
-	sum      string
-	out      string
-	replace  bool
+	instance   string
+	repository string
+	firstRoot  string
+	state      string
+	from       string
+	sum        string
+	out        string
+	replace    bool
 }
 
 // fetchedRoot is the JSON of trusted-root fetch, pin and create.
@@ -76,14 +79,18 @@ type fetchedRoot struct {
 func (a *app) rootFetchCommand() *cobra.Command {
 	var f rootFetchFlags
 	cmd := &cobra.Command{
-		Use:   "fetch (--instance NAME | --from URL --sha256 HEX) --out FILE",
+		Use:   "fetch [--instance NAME | --from URL --sha256 HEX] --out FILE",
 		Short: "Get a trust root, verified, and write it to a file",
 		Long: `Get a trust root and write it to the file --out.
 
-With --instance alone, the root of public-good or github is fetched by TUF, which checks
-signatures, versions and expiry from a first root that the program holds. That needs the
-program ` + fullProgram + `. With --from, the root is read from an https URL or a file, and must
-have the SHA-256 in --sha256, which comes from a source that you trust.
+Without --from, the root is fetched by TUF, which checks signatures, versions and expiry
+from a first root on. That needs the program ` + fullProgram + `. It knows the repository and the
+first root of public-good; --repository and --first-root name those of other instances.
+With --state, the verified metadata is kept in a file, so an older answer is refused.
+
+With --from, the root is read from an https URL or a file, and must have the SHA-256 in
+--sha256, which comes from a source that you trust. 'gh attestation trusted-root' prints
+the root of github.
 
 With --replace, an existing file is replaced as a whole.
 
@@ -93,7 +100,10 @@ JSON is one object: file, sha256.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.fetchRoot(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.instance, "instance", sigstore.PublicGood, "the `NAME` of the instance: public-good or github")
+	flags.StringVar(&f.instance, "instance", sigstore.PublicGood, "fetch the root of the instance with this `NAME` by TUF")
+	flags.StringVar(&f.repository, "repository", "", "fetch from the TUF repository at this https `URL`")
+	flags.StringVar(&f.firstRoot, "first-root", "", "the `FILE` with the root.json of --repository to begin with")
+	flags.StringVar(&f.state, "state", "", "keep the verified metadata of TUF in this `FILE`")
 	flags.StringVar(&f.from, "from", "", "read the root from this https `URL` or file")
 	flags.StringVar(&f.sum, "sha256", "", "the SHA-256 that the root must have, in `HEX`")
 	flags.StringVar(&f.out, "out", "", "write the root to this `FILE`")
@@ -111,6 +121,10 @@ func (a *app) fetchRoot(ctx context.Context, f rootFetchFlags) error {
 		return usageError("--out is missing: name the file to write")
 	case f.from == "" && f.sum != "":
 		return usageError("--sha256 is for --from: name the URL or file of the root")
+	case (f.repository == "") != (f.firstRoot == ""):
+		return usageError("--repository and --first-root go together: name the URL, and the file with the root.json to begin with")
+	case f.from != "" && f.repository+f.state != "":
+		return usageError("--from goes without TUF: leave out --repository, --first-root and --state")
 	case f.from != "" && f.sum == "":
 		return usageError("--sha256 is missing: give the digest that %s must have, from a source that you trust", f.from)
 	}
@@ -132,7 +146,7 @@ func (a *app) rootText(ctx context.Context, f rootFetchFlags) (text []byte, err 
 	case f.from == "" && a.plugins.FetchTrustedRoot == nil:
 		return nil, errNoTUF
 	case f.from == "":
-		return a.plugins.FetchTrustedRoot(ctx, f.instance)
+		return a.rootByTUF(ctx, f)
 	case strings.Contains(f.from, "://"):
 		text, err = fetchBy(ctx, &http.Client{}, f.from)
 	default:
@@ -145,6 +159,17 @@ func (a *app) rootText(ctx context.Context, f rootFetchFlags) (text []byte, err 
 		return nil, fmt.Errorf("the trust root at %s has the SHA-256 %s, want %s: %w", f.from, got, f.sum, errOtherSum)
 	}
 	return text, nil
+}
+
+func (a *app) rootByTUF(ctx context.Context, f rootFetchFlags) ([]byte, error) {
+	r := RootRequest{Instance: f.instance, Repository: f.repository, State: f.state}
+	if f.firstRoot != "" {
+		var err error
+		if r.FirstRoot, _, err = readFile(f.firstRoot, maxTrustedRoot); err != nil {
+			return nil, fmt.Errorf("--first-root: %w", err)
+		}
+	}
+	return a.plugins.FetchTrustedRoot(ctx, r)
 }
 
 var errOtherSum = errors.New("it was changed or replaced")

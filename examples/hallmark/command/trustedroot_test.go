@@ -62,6 +62,8 @@ func TestTrustedRoot_FetchNeedsItsDigest(t *testing.T) {
 	}
 	fetch().exits(exitUndecided).says("by TUF", "hallmark-full")
 	fetch("--from", publicGoodRoot).exits(exitUndecided).says("--sha256 is missing")
+	fetch("--repository", "https://tuf.example").exits(exitUndecided).says("--first-root")
+	fetch("--from", publicGoodRoot, "--sha256", sumOf(text), "--state", "x").exits(exitUndecided).says("--state")
 	fetch("--sha256", sumOf(text)).exits(exitUndecided).says("--sha256 is for --from")
 	fetch("--from", gitHubRoot, "--sha256", sumOf(text)).exits(exitUndecided).says("has the SHA-256", "want "+sumOf(text), "hint:")
 	fetch("--from", "http://127.0.0.1/root.json", "--sha256", sumOf(text)).exits(exitUndecided).says("https")
@@ -83,9 +85,9 @@ func TestTrustedRoot_FetchByAPlugin(t *testing.T) {
 	linked := newCLI(t)
 	text, err := os.ReadFile(gitHubRoot)
 	must(t, err)
-	linked.plugins.FetchTrustedRoot = func(_ context.Context, instance string) ([]byte, error) {
-		if instance != "github" {
-			return nil, errors.New("no instance " + instance)
+	linked.plugins.FetchTrustedRoot = func(_ context.Context, r RootRequest) ([]byte, error) {
+		if r.Instance != "github" {
+			return nil, errors.New("no instance " + r.Instance)
 		}
 		return text, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,9 @@ const (
 	maxSignature = 64 << 10
 )
 
+// digestPrefix begins the digest of a file, in place of its name.
+const digestPrefix = "sha256:"
+
 type verifyBlobFlags struct {
 	policyFlags
 	bundles    []string
@@ -26,12 +30,15 @@ type verifyBlobFlags struct {
 func (a *app) verifyBlobCommand() *cobra.Command {
 	var f verifyBlobFlags
 	cmd := &cobra.Command{
-		Use:   "verify-blob FILE (--bundle FILE | --signature FILE) (--key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE | --policy FILE)",
+		Use:   "verify-blob (FILE | sha256:HEX) (--bundle FILE | --signature FILE) (--key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE | --policy FILE)",
 		Short: "Verify that trusted keys or identities have signed a file",
 		Long: `Verify that as many distinct trusted keys and identities have signed FILE as
 --threshold says, or those that --policy names under files. Exit codes are those of verify.
 
 ` + certificateHelp + `
+
+FILE may be its digest, as sha256:HEX. Then signatures verify that are over SHA-256; the
+caller vouches that the digest is the file's.
 
 --bundle takes what 'hallmark sign-blob' and 'cosign sign-blob --bundle' write, of any
 version. --signature takes a detached signature, in base64 or raw, as 'cosign
@@ -43,6 +50,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of res
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
   hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --certificate-identity jane@acme.example --certificate-oidc-issuer https://accounts.google.com --trusted-root trusted_root.json
+  hallmark verify-blob sha256:HEX --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --signature app.tar.gz.sig --key release.pub
   hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -67,6 +75,10 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
+	if strings.HasPrefix(path, digestPrefix) {
+		result, err := verifier.BlobDigest(ctx, path, signatures...)
+		return a.concludeBlob(path, result, err, f.explain)
+	}
 	blob, closeBlob, err := a.openBlob(path, "verifying")
 	if err != nil {
 		return err

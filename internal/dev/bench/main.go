@@ -70,6 +70,7 @@ var sections = []struct {
 	{"much evidence", (*stage).muchEvidence},
 	{"many images", (*stage).manyImages},
 	{"in memory", (*stage).inMemory},
+	{"by certificate", (*stage).byCertificate},
 	{"policies", (*stage).policies},
 	{"signing", (*stage).signing},
 	{"attesting", (*stage).attesting},

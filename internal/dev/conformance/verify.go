@@ -106,43 +106,40 @@ func (q request) verifyKey(root *sigstore.Root, b *sigstore.Bundle, e *sigstore.
 
 // evidence is what the bundle's signature covers, which must be about the artifact.
 func (q request) evidence(b *sigstore.Bundle) (*sigstore.Evidence, error) {
-	message, hash, digest, err := q.open()
+	message, err := q.open()
 	if err != nil {
 		return nil, err
 	}
 	e := &sigstore.Evidence{Entries: b.Entries, Timestamps: b.Timestamps}
-	sum := func(h crypto.Hash) ([]byte, bool) {
-		if message != nil {
-			return message.Sum(h), true
-		}
-		return digest, h == hash
-	}
 	if b.Envelope != nil {
 		e.Message, e.Signature = &sigkey.Message{Bytes: b.Envelope.PAE()}, b.Envelope.Signatures[0]
 		e.Envelope, e.EnvelopeText = b.Envelope, b.EnvelopeText
-		return e, isAbout(b.Envelope, sum)
+		return e, isAbout(b.Envelope, message)
 	}
-	e.Message, e.Hash, e.Digest, e.Signature, e.Claimed = message, hash, digest, b.Message.Signature, b.Message
+	e.Message, e.Signature, e.Claimed = message, b.Message.Signature, b.Message
 	return e, nil
 }
 
 // open reads the artifact, or its digest.
-func (q request) open() (*sigkey.Message, crypto.Hash, []byte, error) {
-	for name, h := range map[string]crypto.Hash{"sha256:": crypto.SHA256, "sha512:": crypto.SHA512} {
-		if text, ok := strings.CutPrefix(q.artifact, name); ok {
-			digest, err := hex.DecodeString(text)
-			if err == nil && len(digest) != h.Size() {
-				err = errors.New("a digest of another length")
-			}
-			return nil, h, digest, err
-		}
+func (q request) open() (*sigkey.Message, error) {
+	algorithm, text, isDigest := strings.Cut(q.artifact, ":")
+	digest, err := hex.DecodeString(text)
+	switch {
+	case !isDigest || algorithm != "sha256" && algorithm != "sha512":
+		data, err := os.ReadFile(q.artifact)
+		return &sigkey.Message{Bytes: data}, err
+	case err != nil || len(digest) != hashes[algorithm].Size():
+		return nil, errors.New("a digest of another length")
+	case algorithm == "sha256":
+		return sigkey.Hashed(digest, nil, nil), nil
 	}
-	data, err := os.ReadFile(q.artifact)
-	return &sigkey.Message{Bytes: data}, 0, nil, err
+	return sigkey.Hashed(nil, nil, digest), nil
 }
 
+var hashes = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
+
 // isAbout checks that a statement is about an artifact.
-func isAbout(e *dsse.Envelope, sum func(crypto.Hash) ([]byte, bool)) error {
+func isAbout(e *dsse.Envelope, artifact *sigkey.Message) error {
 	if e.PayloadType != dsse.PayloadTypeInToto {
 		return fmt.Errorf("payload of type %q", e.PayloadType)
 	}
@@ -150,14 +147,13 @@ func isAbout(e *dsse.Envelope, sum func(crypto.Hash) ([]byte, bool)) error {
 	if err != nil {
 		return err
 	}
-	names := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
 	subject, err := s.Match(func(algorithm string) (string, bool, error) {
-		h, known := names[algorithm]
+		h, known := hashes[algorithm]
 		if !known {
 			return "", false, nil
 		}
-		digest, known := sum(h)
-		return hex.EncodeToString(digest), known, nil
+		digest := artifact.Sum(h)
+		return hex.EncodeToString(digest), digest != nil, nil
 	})
 	if err == nil && subject == nil {
 		err = errors.New("the statement is about another artifact")

@@ -49,7 +49,6 @@ var floors = []floor{
 	{level: 2, packages: "sign/pkcs11", may: []string{"sign"}, library: true},
 	{level: 2, packages: "sign/agent", may: []string{"sign"}, library: true},
 	{level: 2, packages: "sign/keyless", may: []string{"sign"}, library: true},
-	{level: 2, packages: "sign/signtest", may: []string{"sign"}, library: true},
 
 	{level: 3, packages: "attest", may: []string{"registry", "sign", "attest/predicate"}, library: true, core: true},
 	{level: 3, packages: "attest/scan", may: []string{"attest", "attest/predicate"}, library: true, core: true},
@@ -60,6 +59,7 @@ var floors = []floor{
 	{level: 4, packages: "verify", may: []string{
 		"registry", "attest", "attest/predicate", "attest/scan", "attest/provenance", "attest/steps", "verify/policy",
 	}, library: true, core: true},
+	{level: 4, packages: "sign/signtest", may: []string{"sign", "verify/policy"}, library: true},
 	{level: 4, packages: "verify/sigstore", may: []string{"verify/policy"}, library: true, core: true},
 	{level: 4, packages: "verify/sigstore/tuf", may: []string{"verify/policy", "verify/sigstore"}, library: true},
 	{level: 4, packages: "verify/notation", may: []string{"verify/policy"}, library: true},

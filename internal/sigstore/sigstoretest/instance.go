@@ -39,6 +39,8 @@ type Options struct {
 	// WithoutStamper leaves the signer's certificate out of the timestamp authority's
 	// chain in the root, and puts it into the timestamps. False: the root has it.
 	WithoutStamper bool
+	// Curve is that of the keys of authorities. Nil: P-256.
+	Curve elliptic.Curve
 }
 
 // Instance is a Sigstore instance.
@@ -48,6 +50,7 @@ type Instance struct {
 	CT             *Log
 	Rekor1, Rekor2 *Log
 	TSA            *Authority
+	curve          elliptic.Curve
 	t              testing.TB
 }
 
@@ -69,7 +72,10 @@ func New(t testing.TB, o Options) *Instance {
 	if o.Now.IsZero() {
 		o.Now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	}
-	i := &Instance{Now: o.Now, t: t}
+	if o.Curve == nil {
+		o.Curve = elliptic.P256()
+	}
+	i := &Instance{Now: o.Now, curve: o.Curve, t: t}
 	between := max(o.Intermediates, 0)
 	if o.Intermediates == 0 {
 		between = 1
@@ -92,8 +98,10 @@ func (i *Instance) check(err error) {
 	}
 }
 
-func (i *Instance) p256() *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (i *Instance) p256() *ecdsa.PrivateKey { return i.newKey(elliptic.P256()) }
+
+func (i *Instance) newKey(curve elliptic.Curve) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	i.check(err)
 	return key
 }
@@ -111,7 +119,7 @@ func (i *Instance) serial() *big.Int {
 // Certify makes a certificate by the template, whose key is new. By nil it is its own.
 func (i *Instance) Certify(template *x509.Certificate, by *x509.Certificate, with crypto.Signer) (*x509.Certificate, *ecdsa.PrivateKey) {
 	i.t.Helper()
-	key := i.p256()
+	key := i.newKey(i.curve)
 	if by == nil {
 		by, with = template, key
 	}

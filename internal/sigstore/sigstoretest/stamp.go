@@ -29,6 +29,8 @@ type Stamp struct {
 	Bound []byte
 	// Attributes are more attributes, in DER.
 	Attributes [][]byte
+	// Embedded are more certificates, in DER, before the signer's.
+	Embedded [][]byte
 }
 
 // Stamp is a response by the authority's first certificate about a signature.
@@ -62,9 +64,13 @@ func (a *Authority) StampDigest(i *Instance, digest []byte, s Stamp) []byte {
 	i.check(err)
 	signer := DER(0x30, DER(0x02, []byte{1}), DER(0x30, c.RawIssuer, serial), algorithm, DER(0xa0, attributes...),
 		DER(0x30, i.oid(oidECDSASHA256)), DER(0x04, signed))
-	var certificates []byte
+	held := s.Embedded
 	if a.Embed {
-		certificates = DER(0xa0, c.Raw)
+		held = append(slices.Clone(held), c.Raw)
+	}
+	var certificates []byte
+	if len(held) > 0 {
+		certificates = DER(0xa0, held...)
 	}
 	content := DER(0x04, info)
 	if s.BER {

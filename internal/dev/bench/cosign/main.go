@@ -26,6 +26,8 @@ func main() {
 		"verify":                        verifying,
 		"signature in memory":           signatureInMemory,
 		"bundle in memory, sigstore-go": sigstoreGo,
+		"by certificate":                byCertificate,
+		"by certificate, sigstore-go":   byCertificateSigstoreGo,
 		"attest":                        attesting,
 		"sign":                          signing,
 	})

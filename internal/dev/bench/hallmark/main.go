@@ -18,6 +18,7 @@ func main() {
 		"attestation bytes":  verifyingBytes(provenances),
 		"raw ECDSA":          rawECDSA,
 		"raw Ed25519":        rawEd25519,
+		"by certificate":     byCertificate,
 		"policy":             policies,
 		"compile policy":     compiling,
 		"sign":               signing(false),

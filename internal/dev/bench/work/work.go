@@ -43,6 +43,59 @@ type Task struct {
 	// Rules and Keys are the size of a policy.
 	Rules int `json:"rules,omitempty"`
 	Keys  int `json:"keys,omitempty"`
+	// Certificates say who has signed without a key. Nil: PublicKey has.
+	Certificates *Certificates `json:"certificates,omitempty"`
+}
+
+// Certificates are evidence by certificate, and how it is verified.
+type Certificates struct {
+	// Root is the file of the trust root. WithoutLogs: the instance has no logs, as GitHub's.
+	Root        string `json:"root"`
+	WithoutLogs bool   `json:"withoutLogs,omitempty"`
+	// Issuer and URI are who must have signed. Refused: it is another, and that is to be found.
+	Issuer  string `json:"issuer"`
+	URI     string `json:"uri"`
+	Refused bool   `json:"refused,omitempty"`
+	// Artifact is the file that messages are about. Empty: Images has one digest that
+	// statements and payloads are about.
+	Artifact string `json:"artifact,omitempty"`
+	// Signed is a file with a list of Signed.
+	Signed string `json:"signed"`
+}
+
+// Signed is a piece of evidence: a bundle, or a payload with cosign's annotations.
+type Signed struct {
+	Bundle      []byte            `json:"bundle,omitempty"`
+	Payload     []byte            `json:"payload,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Read reads the evidence and the files beside it.
+func (c *Certificates) Read() (root, artifact []byte, signed []Signed, err error) {
+	if root, err = os.ReadFile(c.Root); err != nil {
+		return nil, nil, nil, err
+	}
+	if c.Artifact != "" {
+		if artifact, err = os.ReadFile(c.Artifact); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	text, err := os.ReadFile(c.Signed)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return root, artifact, signed, json.Unmarshal(text, &signed)
+}
+
+// Judged says what a verification has to end in: an error where the identity is another.
+func (c *Certificates) Judged(err error) error {
+	switch {
+	case !c.Refused:
+		return err
+	case err == nil:
+		return fmt.Errorf("evidence of another identity was accepted")
+	}
+	return nil
 }
 
 // How evidence is stored: cosign's tag, or a referrer that holds a bundle.

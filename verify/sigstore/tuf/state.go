@@ -1,0 +1,82 @@
+package tuf
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// maxState bounds the file that keeps what was verified, in bytes.
+const maxState = 64 << 20
+
+// load reads and verifies what the file holds. Nil: there is none.
+func (c *Client) load() (*good, error) {
+	if c.o.File == "" {
+		return nil, nil
+	}
+	f, err := os.Open(c.o.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read from
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", c.o.File))
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxState {
+		return nil, fmt.Errorf("%s has more than %d bytes", c.o.File, maxState)
+	}
+	var held texts
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&held); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.o.File, err)
+	}
+	verified, err := c.verify(held)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.o.File, err)
+	}
+	if c.o.Check == nil {
+		return verified, nil
+	}
+	if err := c.o.Check(held.Content); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.o.File, err)
+	}
+	return verified, nil
+}
+
+// save replaces the file as a whole, so a reader sees metadata that belongs together.
+func (c *Client) save(g *good) (err error) {
+	if c.o.File == "" {
+		return nil
+	}
+	text, err := json.Marshal(g.texts)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(c.o.File), ".tuf-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), c.o.File)
+}
