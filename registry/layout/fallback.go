@@ -39,7 +39,7 @@ func (b *blobs) withFallback(ctx context.Context, op string, entries []entry, c 
 		if err == nil {
 			list, err = oci.ParseFallback(string(entries[at].desc.MediaType), data)
 		}
-		if err != nil || !entries[at].desc.MediaType.IsIndex() {
+		if err != nil || !entries[at].desc.MediaType.IsIndex() || !holdsReferrers(entries[at].desc, list, subject) {
 			return entries, old, nil // the tag holds something else
 		}
 		old = entries[at].desc.Digest
@@ -65,6 +65,12 @@ func (b *blobs) withFallback(ctx context.Context, op string, entries []entry, c 
 	}
 	added, err := newEntry(m.Descriptor, tag)
 	return append(kept, added), old, err
+}
+
+// holdsReferrers reports whether what a fallback tag names is a list of referrers. Some
+// registries answer the tag with the subject itself, and a layout may have it from there.
+func holdsReferrers(named v1.Descriptor, list []v1.Descriptor, subject v1.Hash) bool {
+	return named.Digest != subject && (len(list) == 0 || slices.ContainsFunc(list, func(d v1.Descriptor) bool { return oci.MayRefer(d, subject) }))
 }
 
 // changed is a list of referrers with a manifest, or without it.

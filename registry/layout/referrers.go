@@ -87,8 +87,8 @@ func (l *Layout) listed(ctx context.Context, x *index, subject v1.Hash, yield fu
 }
 
 // fallback yields what the fallback tag of subject lists. An attacker may have written
-// it: what is not an index is passed over, and so is a malformed entry. fallback returns
-// whether the caller wants more, and why the tag could not be read.
+// it: what is not an index is passed over, and so are entries that are not referrers.
+// fallback returns whether the caller wants more, and why the tag could not be read.
 //
 // Source: OCI Distribution Specification v1.1, "Referrers Tag Schema".
 func (l *Layout) fallback(x *index, subject v1.Hash, yield func(v1.Descriptor) bool) (more bool, unread error) {
@@ -108,7 +108,7 @@ func (l *Layout) fallback(x *index, subject v1.Hash, yield func(v1.Descriptor) b
 		return true, nil
 	}
 	for _, d := range list {
-		if !yield(d) {
+		if named.Digest != subject && oci.MayRefer(d, subject) && !yield(d) {
 			return false, nil
 		}
 	}
