@@ -92,6 +92,22 @@ func TestVerifyBlob_ByCertificateDenied(t *testing.T) {
 	newCLI(t).run(asked("happy-path-v0.3", "--trusted-root", "github="+gitHubRoot, "--instance", "github", "--certificate-oidc-issuer", beaconIssuer, "--certificate-identity", beacon)...).exits(exitDenied)
 }
 
+// One certificate is one signer, by however many identities it is recognised.
+func TestAttack_T13_OneCertificateMeetsTwoIdentities(t *testing.T) {
+	both := byBeacon("--certificate-identity", beacon, "--certificate-identity", strings.Replace(beacon, "main", "*", 1))
+	newCLI(t).must(asked("happy-path-v0.3", both...)...)
+	newCLI(t).run(asked("happy-path-v0.3", append(both, "--threshold", "2")...)...).exits(exitDenied)
+	twice := append(asked("happy-path-v0.3", both...), "--threshold", "2", "--bundle", filepath.Join(vectors, "happy-path-v0.1", "bundle.sigstore.json"))
+	newCLI(t).run(twice...).exits(exitDenied)
+	for label, identity := range map[string]string{
+		"another case": strings.Replace(beacon, "sigstore", "Sigstore", 1), "a slash at the end": beacon + "/", "escaped": strings.Replace(beacon, "main", "%6dain", 1),
+		"another host": strings.Replace(beacon, "github.com", "github.com.", 1), "a soft hyphen": strings.Replace(beacon, "main", "ma\u00adin", 1), "a blank": beacon + " ",
+	} {
+		t.Log(label)
+		newCLI(t).run(asked("happy-path-v0.3", byBeacon("--certificate-identity", identity)...)...).exits(exitDenied)
+	}
+}
+
 // K1, K3, K4, K22, K23, K29, by flags.
 func TestAttack_T13_FlagsThatTrustTooMuch(t *testing.T) {
 	for label, c := range map[string]struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,7 +157,7 @@ func (a *app) rootText(ctx context.Context, f rootFetchFlags) (text []byte, err 
 		return nil, err
 	}
 	if got := sumOf(text); !strings.EqualFold(got, f.sum) {
-		return nil, fmt.Errorf("the trust root at %s has the SHA-256 %s, want %s: %w", f.from, got, f.sum, errOtherSum)
+		return nil, fmt.Errorf("the trust root at %s has the SHA-256 %s, want %s: %w", withoutPassword(f.from), got, f.sum, errOtherSum)
 	}
 	return text, nil
 }
@@ -172,13 +173,22 @@ func (a *app) rootByTUF(ctx context.Context, f rootFetchFlags) ([]byte, error) {
 	return a.plugins.FetchTrustedRoot(ctx, r)
 }
 
+// withoutPassword is a URL as it may be shown.
+func withoutPassword(from string) string {
+	u, err := url.Parse(from)
+	if err != nil || u.User == nil {
+		return from
+	}
+	return u.Redacted()
+}
+
 var errOtherSum = errors.New("it was changed or replaced")
 
 // fetchBy reads what an https URL holds. Redirects lead to https alone.
-func fetchBy(ctx context.Context, client *http.Client, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func fetchBy(ctx context.Context, client *http.Client, from string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil || req.URL.Scheme != "https" {
-		return nil, usageError("--from %q: want an https URL or a file", url)
+		return nil, usageError("--from %q: want an https URL or a file", withoutPassword(from))
 	}
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if req.URL.Scheme != "https" || len(via) > 5 {
@@ -192,11 +202,11 @@ func fetchBy(ctx context.Context, client *http.Client, url string) ([]byte, erro
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, resp.Status)
+		return nil, fmt.Errorf("%s: %s", req.URL.Redacted(), resp.Status)
 	}
 	text, err := readAll(resp.Body, maxTrustedRoot)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", url, err)
+		return nil, fmt.Errorf("%s: %w", req.URL.Redacted(), err)
 	}
 	return text, nil
 }

@@ -121,6 +121,19 @@ func TestTrustedRoot_DownloadIsHTTPSAndBounded(t *testing.T) {
 	}
 }
 
+func TestAttack_S3_PasswordsOfTrustRootURLs(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	for _, from := range []string{strings.Replace(server.URL, "://", "://me:secret-word@", 1), strings.Replace(server.URL, "https://", "http://me:secret-word@", 1)} {
+		if _, err := fetchBy(t.Context(), server.Client(), from); err == nil || strings.Contains(err.Error(), "secret-word") {
+			t.Error(err)
+		}
+		if text := withoutPassword(from); strings.Contains(text, "secret-word") || !strings.Contains(text, "me:") {
+			t.Error(text)
+		}
+	}
+}
+
 func TestTrustedRoot_Create(t *testing.T) {
 	dir := t.TempDir()
 	chain, key := certificateChain(t), newKey(t)
