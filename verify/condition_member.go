@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/decimal"
 	"github.com/hallmark-oci/hallmark/internal/segments"
@@ -104,7 +103,7 @@ func (c memberCondition) inTime(m member) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := parseTime(text)
 	if err != nil {
 		return false, m.wrong("a time such as 2026-01-31T12:00:00Z")
 	}

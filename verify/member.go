@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -74,11 +75,27 @@ func (m member) moment() moment {
 	}
 	text, _ := m.value.Str()
 	var err error
-	if stated.time, err = time.Parse(time.RFC3339, text); err != nil {
+	if stated.time, err = parseTime(text); err != nil {
 		stated.time, stated.err = time.Time{}, m.wrong("a time such as 2026-01-31T12:00:00Z")
 	}
 	return stated
 }
+
+// parseTime reads a time by RFC 3339. Unlike time.Parse it refuses what other readers
+// refuse: hours of one digit, a comma before a fraction, offsets of a day.
+func parseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, err
+	}
+	offset, utc := text[len(text)-len("+07:00"):], strings.HasSuffix(text, "Z")
+	if text[len("2006-01-02T15")] != ':' || strings.Contains(text, ",") || !utc && (offset[1:3] > "23" || offset[4:] > "59") {
+		return time.Time{}, errTime
+	}
+	return t, nil
+}
+
+var errTime = errors.New("not a time by RFC 3339")
 
 // or is the other moment where this one states nothing.
 func (m moment) or(other moment) moment {

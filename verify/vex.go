@@ -267,7 +267,7 @@ func lastTime(v strictjson.Value, inherited time.Time) (last time.Time, known bo
 			continue
 		}
 		text, _ := v.Get(field).Str()
-		t, err := time.Parse(time.RFC3339, text)
+		t, err := parseTime(text)
 		switch {
 		case err != nil, t.Before(time.Time{}): // year 0, which no program means
 			known = false

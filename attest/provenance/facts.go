@@ -126,7 +126,7 @@ func New(builderID string, facts ...Facts) (*predicate.Provenance, error) {
 		return nil, err
 	}
 	if p.BuildDefinition.BuildType == "" {
-		return nil, fmt.Errorf("%w: the build type is unknown: no build system was detected, and no command was recorded; name the system, or give Facts with a BuildType", attest.ErrOptions)
+		return nil, fmt.Errorf("%w: the build type is unknown: no build system was detected, and no command was recorded; name the system, record a command, or state the build type", attest.ErrOptions)
 	}
 	if p.BuildDefinition.ExternalParameters == nil {
 		p.BuildDefinition.ExternalParameters = map[string]any{}

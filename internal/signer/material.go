@@ -17,7 +17,7 @@ import (
 
 // Message is what a MaterialSigner signs, and what it needs to have it recorded.
 type Message struct {
-	// Bytes is the message. Nil: a large file, of which the digest is known.
+	// Bytes is the message. Nil: a large file, whose digest is known.
 	Bytes []byte
 	// SHA256 is the digest of the message.
 	SHA256 [sha256.Size]byte
@@ -91,7 +91,7 @@ func (s Checked) GivesMaterial() bool {
 	return is
 }
 
-// SignBlob signs the bytes of a file, of which m has the digests at least.
+// SignBlob signs the bytes of a file; m has its digests at least.
 func (s Checked) SignBlob(ctx context.Context, m *sigkey.Message) (Signed, error) {
 	return s.sign(ctx, m, Message{})
 }

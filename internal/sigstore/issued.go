@@ -1,12 +1,34 @@
 package sigstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
+
+// Chain finds the certificates of the root above one that it has issued, in DER, the issuing
+// one first, without those that have issued themselves.
+func (r *Root) Chain(leaf *Leaf) (chain [][]byte, err error) {
+	issuers, err := r.issuers(leaf)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChain, err)
+	}
+	for _, i := range issuers {
+		if !i.by.fits(leaf.certificate.NotBefore) {
+			continue
+		}
+		for _, c := range i.by.of.certs[i.by.at:] {
+			if !bytes.Equal(c.RawIssuer, c.RawSubject) {
+				chain = append(chain, c.Raw)
+			}
+		}
+		return chain, nil
+	}
+	return nil, fmt.Errorf("%w: no authority is trusted and valid at the certificate's beginning", ErrChain)
+}
 
 // VerifyIssued verifies that an authority of the root has issued a certificate that is
 // valid at a time, and that so many logs of certificates have seen it. detached is a log's

@@ -76,10 +76,19 @@ type client struct {
 	wait func(context.Context, time.Duration) error
 }
 
+// proxyOf is the proxy of the environment for https alone. What goes by plain HTTP stays on
+// loopback, or goes to a cloud's metadata, which must not be read on the way.
+func proxyOf(r *http.Request) (*url.URL, error) {
+	if r.URL.Scheme != "https" {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
+}
+
 func newClient(transport http.RoundTripper) *client {
 	if transport == nil {
 		t := &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
+			Proxy: proxyOf, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
 			DialContext:     (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 		}
@@ -221,16 +230,35 @@ func (a *answer) detail(secrets []string) string {
 	return safetext.Of(strings.TrimSpace(hide(text, secrets)), maxDetail)
 }
 
-// hide takes secrets, and the longer parts of tokens, out of text.
+const hiddenText = "[secret]"
+
+// hide takes secrets, the longer parts of tokens, and what looks like a token out of text.
 func hide(text string, secrets []string) string {
 	for _, s := range secrets {
 		for _, part := range append([]string{s}, strings.Split(s, ".")...) {
 			if len(part) >= 8 {
-				text = strings.ReplaceAll(text, part, "[secret]")
+				text = strings.NewReplacer(part, hiddenText, url.QueryEscape(part), hiddenText).Replace(text)
 			}
 		}
 	}
-	return text
+	return hideTokens(text)
+}
+
+// tokenStart is how the header of a JSON web token begins: it is base64 of an object.
+const tokenStart = "eyJ"
+
+// hideTokens takes tokens out of text, which the service itself may have made.
+func hideTokens(text string) string {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, tokenStart)
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		out.WriteString(hiddenText)
+		text = strings.TrimLeft(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+	}
 }
 
 // hiddenError is an error whose text had secrets.

@@ -51,7 +51,7 @@ type config struct {
 	root []byte
 }
 
-// choice are services of which need are used, in this order.
+// choice are services in the order of their use, and how many are needed.
 type choice struct {
 	services []service
 	need     int
@@ -140,7 +140,7 @@ func services(from []wireService) (all []service, err error) {
 	return all, nil
 }
 
-// newest returns the valid services of the highest of the versions of which there is one,
+// newest returns the valid services of the highest version that has one,
 // those that began last first, and one of each operator.
 func newest(all []service, now time.Time, versions ...int64) (found []service) {
 	sorted := slices.Clone(all)

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -25,7 +24,7 @@ const renewBefore = time.Minute
 type certificate struct {
 	leaf  *sigstore.Leaf
 	der   []byte
-	chain [][]byte // above it, without the root
+	chain [][]byte // above it in the trust root, without what is self-issued
 	// until is when it is no longer used, by the clock that now reads.
 	until time.Time
 }
@@ -124,8 +123,11 @@ func (s *Signer) certify(ctx context.Context) (*certificate, error) {
 		return nil, err
 	}
 	c, err := s.readCertificate(a)
+	if err == nil {
+		err = t.isOf(c.leaf)
+	}
 	if err != nil {
-		return nil, badAnswer("fulcio", at, err)
+		return nil, badAnswer("fulcio", at, hidden(err, []string{t.text}))
 	}
 	x := c.leaf.Certificate()
 	life := x.NotAfter.Sub(x.NotBefore)
@@ -147,24 +149,11 @@ func (s *Signer) readCertificate(a *answer) (*certificate, error) {
 	if len(chain) == 0 || len(chain) > sigstore.MaxCertificates {
 		return nil, fmt.Errorf("%d certificates, want 1 to %d", len(chain), sigstore.MaxCertificates)
 	}
-	c := &certificate{}
-	for n, text := range chain {
-		block, rest := pem.Decode([]byte(text))
-		if block == nil || block.Type != "CERTIFICATE" || len(rest) > 0 {
-			return nil, errors.New("a certificate is not PEM")
-		}
-		if n == 0 {
-			c.der = block.Bytes
-			continue
-		}
-		above, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		if above.CheckSignatureFrom(above) != nil { // the root is known to verifiers
-			c.chain = append(c.chain, block.Bytes)
-		}
+	block, rest := pem.Decode([]byte(chain[0]))
+	if block == nil || block.Type != "CERTIFICATE" || len(rest) > 0 {
+		return nil, errors.New("the certificate is not PEM")
 	}
+	c := &certificate{der: block.Bytes}
 	var err error
 	if c.leaf, err = sigstore.ParseLeaf(c.der); err != nil {
 		return nil, err
@@ -172,7 +161,11 @@ func (s *Signer) readCertificate(a *answer) (*certificate, error) {
 	if !s.key.PublicKey.Equal(c.leaf.Key.Public()) {
 		return nil, errors.New("the certificate is for another key")
 	}
-	return c, s.checkIssued(c.leaf, detached, w.Detached.Timestamp)
+	if err := s.checkIssued(c.leaf, detached, w.Detached.Timestamp); err != nil {
+		return nil, err
+	}
+	c.chain, err = s.root.Chain(c.leaf)
+	return c, err
 }
 
 // checkIssued verifies who has issued the certificate, and that a log has seen it.

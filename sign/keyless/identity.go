@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 )
 
@@ -106,6 +107,18 @@ func (t *token) check(now time.Time) error {
 		return fmt.Errorf("%w: the token of %.200q does not say when it expires", ErrIdentity, t.issuer)
 	case now.After(t.expires.Add(clockSkew)):
 		return fmt.Errorf("%w: the token of %.200q has expired, at %s", ErrIdentity, t.issuer, t.expires.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// isOf says why a certificate is of another identity than the token; nil: it may be of the
+// token's. Fulcio takes e-mail addresses and URIs as they are, and computes others.
+func (t *token) isOf(leaf *sigstore.Leaf) error {
+	scheme, _, isURI := strings.Cut(t.subject, "://")
+	isURI = isURI && !strings.ContainsAny(scheme, ":/") // a subject such as repo:acme/app:... may hold one
+	taken := leaf.SubjectType == sigstore.SubjectEmail || leaf.SubjectType == sigstore.SubjectURI && isURI
+	if taken && leaf.Subject != t.subject {
+		return fmt.Errorf("the certificate is of another identity, the %s %.300q", leaf.SubjectType, leaf.Subject)
 	}
 	return nil
 }

@@ -261,6 +261,7 @@ func (l *login) token(ctx context.Context, form url.Values) (w wireToken, err er
 	if err := a.decode(&w); err != nil || w.IDToken == "" && w.Error == "" {
 		return w, badAnswer(provider, l.endpoints.Token, errors.New("it is not a token"))
 	}
+	w.Error = hide(w.Error, secrets)
 	return w, nil
 }
 

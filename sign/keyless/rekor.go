@@ -12,7 +12,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
-	"github.com/hallmark-oci/hallmark/internal/wire/b64"
+	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 )
 
 // errDuplicate says that a log has the entry already and does not give it: a new
@@ -124,15 +124,6 @@ type (
 			Verifiers [][]byte `json:"verifiers"`
 		} `json:"proposedContent"`
 	}
-	wireEnvelope struct {
-		PayloadType string          `json:"payloadType"`
-		Payload     string          `json:"payload"`
-		Signatures  []wireSignature `json:"signatures"`
-	}
-	wireSignature struct {
-		KeyID string `json:"keyid"`
-		Sig   []byte `json:"sig"`
-	}
 )
 
 // proposal is the entry that Rekor v1 is asked to make.
@@ -146,12 +137,14 @@ func (w work) proposal() (wireProposal, error) {
 		p.Spec = spec
 		return p, nil
 	}
-	envelope, err := json.Marshal(wireEnvelope{w.message.PayloadType, b64.Encode(w.message.Payload), []wireSignature{{Sig: w.signature}}})
+	// The log keeps a hash of this text, and cosign compares it with that of an .att layer.
+	envelope := dsse.Envelope{PayloadType: w.message.PayloadType, Payload: w.message.Payload, Signatures: [][]byte{w.signature}}
+	text, err := envelope.TextWithKeyID()
 	if err != nil {
 		return p, err
 	}
 	var spec wireEnvelopeV1
-	spec.Content.Envelope, spec.Content.Verifiers = string(envelope), [][]byte{verifier}
+	spec.Content.Envelope, spec.Content.Verifiers = string(text.Bytes()), [][]byte{verifier}
 	p.Kind, p.Spec = "dsse", spec
 	return p, nil
 }

@@ -44,7 +44,7 @@ type matching struct {
 	good       func(t *testing.T) policy.SignedEvidence
 }
 
-// evidence is the good one, of which a test changes its own copy.
+// evidence is a copy of the good one, which a test may change.
 func (c *matching) evidence() policy.SignedEvidence {
 	c.Helper()
 	e := c.good(c.T)

@@ -73,7 +73,7 @@ func TestHints_NameFlagsThatExist(t *testing.T) {
 	}
 	visit((&app{}).command())
 	for _, hint := range allHints() {
-		for _, m := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(hint, -1) {
+		for _, m := range regexp.MustCompile(`--([a-z][a-z0-9-]+)`).FindAllStringSubmatch(hint, -1) {
 			if !flags[m[1]] {
 				t.Errorf("%q names --%s, which no command has", hint, m[1])
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -86,6 +88,9 @@ COMMAND:
 Warnings go to stderr, and into the provenance. They say what is missing of the
 source: the remote is a path or could hold a secret, there is no git, or git
 cannot read the repository. Policies that ask for the source deny such images.
+
+Files that hold private keys are left out: *.key, *.p12, *.pfx, SSH's, and those of
+--key. --ignore '!NAME' takes one in again.
 
 Secrets are left out of the arguments and of the output that --output-tail keeps,
 if they have a known form or name. Name others with --redact. The output loses
@@ -201,7 +206,7 @@ func (a *app) readTree(ctx context.Context, f provenanceFlags) (*provenance.Tree
 func (a *app) record(ctx context.Context, f provenanceFlags, command []string) (*provenance.Recording, error) {
 	r, err := provenance.Record(ctx, provenance.RecordOptions{
 		Command: command, Dir: f.dir, Stdin: a.stdin, Stdout: a.console, Stderr: a.console,
-		Env: os.Environ(), Ignore: f.ignore, OutputTail: f.outputTail, AllowFailure: f.allowFail, Redact: a.secretValues(f.redact),
+		Env: os.Environ(), Ignore: slices.Concat(privateKeyFiles, f.keyPatterns(), f.ignore), OutputTail: f.outputTail, AllowFailure: f.allowFail, Redact: a.secretValues(f.redact),
 		Progress: func(phase string, files int, bytes int64) {
 			a.console.progress("hashing %s: %d files, %s", phase, files, size(bytes))
 		},
@@ -213,6 +218,31 @@ func (a *app) record(ctx context.Context, f provenanceFlags, command []string) (
 	}
 	return r, err
 }
+
+// privateKeyFiles are patterns of files that hold private keys: what is recorded becomes
+// public. --ignore '!NAME' takes one in again.
+var privateKeyFiles = []string{"*.key", "*.p12", "*.pfx", "id_rsa", "id_ecdsa", "id_ed25519"}
+
+// keyPatterns are patterns of the files of --key in the work tree.
+func (f provenanceFlags) keyPatterns() (patterns []string) {
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return nil
+	}
+	for _, key := range f.keys {
+		path, err := filepath.Abs(key)
+		if err != nil {
+			continue
+		}
+		if within, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(within) {
+			patterns = append(patterns, "/"+escapePattern.Replace(filepath.ToSlash(within)))
+		}
+	}
+	return patterns
+}
+
+// escapePattern lets characters of .gitignore stand for themselves.
+var escapePattern = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
 
 // exitStatus is the exit status of the recorded command, which becomes this program's.
 // It has been printed.

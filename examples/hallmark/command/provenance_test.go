@@ -211,3 +211,32 @@ func TestProvenanceObeysTheTimeout(t *testing.T) {
 	}
 	newCLI(t).run("provenance", "--builder", builder, "--dir", gitTree(t), "--timeout", "1ns").exits(exitUndecided).says("raise --timeout")
 }
+
+func TestProvenance_LeavesPrivateKeysOut(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	x, dir, k := layoutTarget(t), t.TempDir(), newKey(t)
+	x.push("v1")
+	key, err := os.ReadFile(k.private)
+	must(t, err)
+	for _, name := range []string{"release.key", "my*key[1].pem", "sub.p12", "main.c", "key.c"} {
+		writeFile(t, filepath.Join(dir, name), key)
+	}
+	recorded := func(more ...string) string {
+		args := append([]string{"provenance", "--builder", builder, "--dir", dir, "--no-work-tree", "-o", "json"}, more...)
+		return newCLI(t).must(append(args, "--", "true")...).stdout
+	}
+	if text := recorded(); strings.Contains(text, "release.key") || strings.Contains(text, "sub.p12") || !strings.Contains(text, "main.c") || !strings.Contains(text, "key.c") {
+		t.Error(text)
+	}
+	if text := recorded("--ignore", "!release.key"); !strings.Contains(text, "release.key") {
+		t.Error(text)
+	}
+	f := provenanceFlags{dir: dir}
+	f.keys = []string{filepath.Join(dir, "my*key[1].pem"), k.private, "awskms:///alias/release"}
+	if got := f.keyPatterns(); len(got) != 1 || got[0] != `/my\*key\[1].pem` {
+		t.Errorf("%q", got)
+	}
+	newCLI(t).run("provenance", "--builder", builder, "--no-work-tree").exits(exitUndecided).says("record a command")
+}

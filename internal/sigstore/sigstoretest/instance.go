@@ -83,8 +83,8 @@ func New(t testing.TB, o Options) *Instance {
 	i.CA = i.NewAuthority("https://fulcio.example", between, nil)
 	i.TSA = i.NewAuthority("https://tsa.example", 1, i.stamper())
 	i.TSA.Embed = o.WithoutStamper
-	i.CT = i.NewLog("https://ct.example/2026", i.p256(), false)
-	i.Rekor1 = i.NewLog("https://rekor.example", i.p256(), false)
+	i.CT = i.NewLog("https://ct.example/2026", i.newKey(elliptic.P256()), false)
+	i.Rekor1 = i.NewLog("https://rekor.example", i.newKey(elliptic.P256()), false)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	i.check(err)
 	i.Rekor2 = i.NewLog("https://log2026.rekor.example", key, true)
@@ -97,8 +97,6 @@ func (i *Instance) check(err error) {
 		i.t.Fatal(err)
 	}
 }
-
-func (i *Instance) p256() *ecdsa.PrivateKey { return i.newKey(elliptic.P256()) }
 
 func (i *Instance) newKey(curve elliptic.Curve) *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)

@@ -3,6 +3,7 @@ package sigstoretest
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -80,7 +81,7 @@ func (i *Instance) Issue(l Leaf) *Signer {
 func (i *Instance) TryIssue(l Leaf) (*Signer, error) {
 	i.t.Helper()
 	if l.Key == nil {
-		l.Key = i.p256()
+		l.Key = i.newKey(elliptic.P256())
 	}
 	if l.Start.IsZero() {
 		l.Start = i.Now

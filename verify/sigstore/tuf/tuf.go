@@ -69,7 +69,7 @@ var (
 	ErrStale = errors.New("the last good target is too old")
 )
 
-// Options say which target of which repository is kept. Root, URL and Target are required.
+// Options name the target that is kept, and its repository. Root, URL and Target are required.
 type Options struct {
 	// Root is the text of the first root.json to trust. It may have expired. Required.
 	Root []byte
