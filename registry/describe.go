@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/wire/evidence"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
@@ -58,6 +59,12 @@ type SignerHint struct {
 	Certificate bool     `json:"certificate,omitempty"`
 	Identities  []string `json:"identities,omitempty"`
 	Issuer      string   `json:"issuer,omitempty"`
+	// SourceRepository is the repository that was built, as the certificate says.
+	SourceRepository string `json:"sourceRepository,omitempty"`
+	// LogIndex and LoggedAt are where and when a transparency log has recorded it, as the
+	// first log entry that comes with it says. Nil and zero: it does not say.
+	LogIndex *int64    `json:"logIndex,omitempty"`
+	LoggedAt time.Time `json:"loggedAt,omitzero"`
 }
 
 // Describe returns what an item of Evidence or IndexEvidence says about itself. subject

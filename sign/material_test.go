@@ -2,7 +2,9 @@ package sign_test
 
 import (
 	"context"
+	"encoding/asn1"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -113,6 +115,13 @@ func TestAttack_T21_UnreadableMaterialIsNotAttached(t *testing.T) {
 			m.Timestamps = make([][]byte, 17)
 			return sig, m
 		},
+		"another encoding": func(sig []byte, m *sign.Material) ([]byte, *sign.Material) {
+			var v struct{ R, S *big.Int }
+			if _, err := asn1.Unmarshal(sig, &v); err != nil {
+				panic(err)
+			}
+			return append(v.R.FillBytes(make([]byte, 32)), v.S.FillBytes(make([]byte, 32))...), m
+		},
 		"another signature": func(sig []byte, m *sign.Material) ([]byte, *sign.Material) {
 			return append(sig[:len(sig)-1:len(sig)-1], sig[len(sig)-1]^1), m
 		},
@@ -132,6 +141,29 @@ func TestAttack_T21_UnreadableMaterialIsNotAttached(t *testing.T) {
 		}
 		for item, err := range registry.Evidence(t.Context(), store, digest, registry.Limits{}) {
 			t.Errorf("%s: attached: %+v, %v", name, item, err)
+		}
+	}
+}
+
+// Rekor v2 makes no signed entry timestamps, which annotations hold.
+func TestAnnotationsHoldTheEntryOfRekorV1(t *testing.T) {
+	store, repo := newStore(t)
+	digest, by := pushRandom(t, store, repo), newVouched(t)
+	by.change = func(sig []byte, m *sign.Material) ([]byte, *sign.Material) {
+		second := by.i.Rekor2.Add(by.i, "hashedrekord", "0.0.2", []byte("{}"), sigstoretest.Record{})
+		m.Entries = append([][]byte{by.i.Marshal(second)}, m.Entries...)
+		return sig, m
+	}
+	if _, err := sign.Image(t.Context(), store, digest, sign.ImageOptions{Formats: bothFormats[1:]}, by); err != nil {
+		t.Fatal(err)
+	}
+	for item, err := range registry.Evidence(t.Context(), store, digest, registry.Limits{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := sigstore.ParseAnnotations(item.Layer.Annotations)
+		if err != nil || len(m.Entries) != 1 || len(m.Entries[0].Promise) == 0 {
+			t.Errorf("%+v, %v", m, err)
 		}
 	}
 }

@@ -254,3 +254,36 @@ func TestDecisionsAboutFilesAreReadByPeopleAndPrograms(t *testing.T) {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }
+
+// An authority that knows of bytes alone would take a file whose digest alone is known for
+// the empty file.
+func TestAttack_T16_AuthoritiesThatNeedTheBytesAreNotShownADigest(t *testing.T) {
+	ca, jane, a := newHouseCA(t), newPerson(t), newPerson(t)
+	linked := map[string]policy.Authority{"house": ca}
+	p, err := policy.Load(written(t, identityPolicy+"files: {by: release}\n", a), policy.ParseOptions{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verify.New(p, verify.Options{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(content []byte) []byte {
+		sig, err := jane.Sign(t.Context(), content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"certificate":{"rawBytes":%q}},"messageSignature":{"signature":%q}}`, bundleType,
+			base64.StdEncoding.EncodeToString(ca.issue(t, jane, "jane@house.example", time.Now().Add(time.Hour))), base64.StdEncoding.EncodeToString(sig))
+	}
+	if _, err := v.Blob(t.Context(), strings.NewReader(hello), signed([]byte(hello))); err != nil {
+		t.Error(err)
+	}
+	for name, bundle := range map[string][]byte{"of the file": signed([]byte(hello)), "of the empty file": signed(nil)} {
+		res, err := v.BlobDigest(t.Context(), "sha256:"+helloSum, bundle)
+		var denied *verify.Error
+		if res != nil || !errors.As(err, &denied) || denied.Evidence[0].Reason != verify.ReasonCertificate || !strings.Contains(denied.Evidence[0].Detail, "needs the content") {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+}

@@ -193,7 +193,8 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //   - It is not an attestation under the .sig tag, nor a signature under the .att tag.
 //   - A key or identity of the policy made a signature over the bytes that are then parsed.
 //   - That key is within its time and not revoked. A revoked key counts with StandsBefore
-//     if a timestamp of the policy shows that the signature existed before.
+//     if a timestamp of the policy shows that the signature existed before. A key that must
+//     be logged counts if a log or a timestamp of the policy knows the signature.
 //   - The key is in the requirement's role.
 //   - For a signature: the signed bytes are a simple signing payload, or a statement of
 //     predicate type https://sigstore.dev/cosign/sign/v1. For an attestation: a statement
@@ -205,7 +206,11 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //
 // Further rules for identities:
 //
-//   - A principal that a revoked identity recognises counts by no other identity.
+//   - An identity whose NotAfter has passed does not count. A principal that a revoked
+//     identity recognises counts by no other identity. With StandsBefore, neither holds for
+//     what existed before, by the time that the authority knows.
+//   - Evidence is opened and verified once, whatever the number of identities, by
+//     authorities that use policy.SignedEvidence.Once.
 //   - With SeparateDuties, a principal whose evidence would count in two roles counts in
 //     neither. If identities stand in two of the roles, all evidence is read first. Their
 //     evidence counts only if all of it could be read and no limit was reached.
@@ -218,6 +223,8 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //   - Options.Limits.
 //   - 20,000 signature checks in each place. One check is one signature with one key. Keys
 //     slower than P-256 count more, and so does each 128 KiB that is hashed.
+//   - What authorities do about a piece of evidence counts as they say: a certificate some
+//     15 to 25 checks, and more with each log entry and timestamp.
 //   - 64 MiB together for several signatures of one envelope.
 //   - Beyond that, referrers of up to 64 KiB that name a required key: 50,000 checks with
 //     that key. Referrers that name none and have one signature: 40,000 checks.

@@ -44,6 +44,7 @@ func newIDP(t *testing.T) *idp {
 		i.begin(r.PostFormValue("code_challenge"), "")
 		w.Write(marshal(t, map[string]any{"device_code": "device-code-secret", "user_code": "ABCD-EFGH", "verification_uri": i.URL + "/enter", "interval": 5}))
 	})
+	mux.HandleFunc("POST /empty", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
 	mux.HandleFunc("POST /token", i.token)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

@@ -40,6 +40,14 @@
 // a signature existed. A program links the authorities that it wants, and names them in
 // ParseOptions and verify.Options. A policy that names any other authority is refused.
 //
+// What an authority can do beside that is told by further interfaces:
+//
+//   - [ChangingAuthority]: its trust changes while the process runs.
+//   - [FileAuthority]: its settings name files beside the policy, such as a trust root.
+//   - [DescribedAuthority]: its settings have a JSON Schema; see [SchemaWith].
+//   - [LogMatcher]: it also knows what transparency logs have recorded; see Key.Logged.
+//   - [DigestReader]: it judges files whose digests alone are known.
+//
 // # Errors
 //
 // Every refused policy is [ErrInvalid], and every unusable key is [ErrKey].

@@ -57,7 +57,7 @@ type End struct {
 }
 
 // Ends are the times at which a policy begins to allow less, the earliest first: its own
-// end, those of its keys, and those of accepted vulnerabilities.
+// end, those of its keys and identities, and those of accepted vulnerabilities.
 func (p *Policy) Ends() (all []End) {
 	add := func(at time.Time, path string) {
 		if !at.IsZero() {
@@ -68,6 +68,11 @@ func (p *Policy) Ends() (all []End) {
 	for name, k := range p.Keys {
 		if k.Revoked.IsZero() {
 			add(k.NotAfter, "keys."+name)
+		}
+	}
+	for name, i := range p.Identities {
+		if i.Revoked.IsZero() {
+			add(i.NotAfter, "identities."+name)
 		}
 	}
 	p.eachLeaf(func(path string, q Requirement) {
@@ -171,7 +176,8 @@ func (l *linting) counting(role string) (n int) {
 		}
 	}
 	for _, name := range l.Policy.Roles[role].Identities {
-		if l.Policy.Identities[name].Revoked.IsZero() {
+		i := l.Policy.Identities[name]
+		if i.StandsBefore || i.Revoked.IsZero() && (i.NotAfter.IsZero() || l.now.Before(i.NotAfter)) {
 			n++
 		}
 	}

@@ -116,3 +116,32 @@ func TestEndsOfAPolicyComeInTheirOrder(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+func TestLintFindsIdentitiesThatHaveEnded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	text := `version: 1
+identities:
+  ended: {authority: any, settings: {subject: a}, notAfter: 2026-10-01T00:00:00Z}
+  stands: {authority: any, settings: {subject: b}, notAfter: 2026-10-01T00:00:00Z, standsBefore: true}
+  ends: {authority: any, settings: {subject: c}, notAfter: 2026-11-20T00:00:00Z}
+roles: {one: {identities: [ended]}, two: {identities: [stands]}, three: {identities: [ends]}}
+rules:
+  - images: [r.example/**]
+    require: [{signature: {by: one}}, {signature: {by: two}}, {signature: {by: three}}]
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := policy.Lint(path, policy.ParseOptions{Authorities: map[string]policy.Authority{"any": anyAuthority{}}}, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range all {
+		got = append(got, string(f.Kind)+" "+f.Path)
+	}
+	want := []string{"ended identities.ended", "ended identities.stands", "ends-soon identities.ends", "unmeetable rules[0].require[0]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

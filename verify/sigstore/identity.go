@@ -124,20 +124,7 @@ func (i *identity) matches(l *sigstore.Leaf) error {
 // ReadsDigests implements policy.DigestReader.
 func (*identity) ReadsDigests() bool { return true }
 
-// Signed implements policy.Matcher. Its branches, in order:
-//
-//   - The evidence is malformed, or holds another message: not recognised.
-//   - It offers no certificate, or one that is not a signer's: not recognised.
-//   - The certificate's issuer, subject or claims are not the identity's: not recognised, and
-//     no signature has been checked.
-//   - The root in use is not the pinned one: not recognised.
-//   - A log entry or a timestamp is there twice, or a log entry of the root's is about
-//     something else or does not verify: not recognised.
-//   - Too few logs or times are known, or a time does not fit: not recognised.
-//   - No authority has issued the certificate in time, or too few logs have seen it: not
-//     recognised.
-//   - The signature is not the certificate's key's: not recognised.
-//   - Otherwise recognised.
+// Signed implements policy.Matcher. The package documentation lists its branches.
 func (i *identity) Signed(_ context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
 	o, err := openOnce(e)
 	if err != nil {

@@ -16,6 +16,10 @@
 //	      issuer: https://token.actions.githubusercontent.com
 //	      uri: https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*
 //
+// A policy can bring its trust root instead, as a file beside it; see [Authority.Matcher].
+// [Authority.Renew] replaces the root of an instance. Timestamps of a policy, for keys that
+// are revoked or must be logged, are described at [Authority.TimeMatcher].
+//
 // # What is verified
 //
 //   - The certificate is issued by an authority of the trust root, whose whole chain and
@@ -27,6 +31,8 @@
 //   - As many times as are demanded are known, by signed entry timestamps or timestamp
 //     authorities. All of them lie within the certificate's validity.
 //   - The identity matches. That is compared before any signature is checked.
+//   - The signature is the certificate's key's, over the bytes or the digest of a file, or
+//     over the envelope of a statement.
 //
 // Distinct keys count, not entries or names. A log or authority that the root does not
 // have says nothing. What a log of the root says wrongly denies.
@@ -34,8 +40,40 @@
 // # What is not verified
 //
 // No network is asked. A trust root that a newer one has replaced is not noticed; see
-// [Instance.SHA256]. Witnesses of checkpoints do not count. Certificates are not revoked:
-// they are valid for minutes.
+// [Instance.SHA256] and package tuf below this one. Witnesses of checkpoints do not count.
+// Certificates are not revoked: they are valid for minutes. What a certificate claims is the
+// word of its issuer's identity provider.
+//
+// # Limits
+//
+// A signature has at most 16 log entries and 16 timestamps, none twice; a trust root has at
+// most 4 MiB. The work is charged to the judgement, in checks of a P-256 signature: the
+// chain and the timestamps of logs of certificates, then each log entry and timestamp by
+// the keys of the trust root, and each 8 KiB that is read. A certificate that was verified
+// before is charged as if it were new.
+//
+// # Decision
+//
+// The branches of [policy.Matcher.Signed] for an identity here, in order. All but the last
+// do not recognise the signer; the error says found and wanted.
+//
+//   - The evidence is malformed, or holds another message than the one to be verified.
+//   - It offers no certificate, or one that is not a signer's.
+//   - The certificate's issuer, subject or claims are not the identity's. Until here no
+//     signature has been checked.
+//   - The trust root in use is not the one that the identity pins.
+//   - The bundle claims another digest than the file's.
+//   - A log entry is there twice, or is of a log of the root and does not verify, or is about
+//     another digest, signature or certificate.
+//   - Too few logs of the root have recorded the signature.
+//   - A timestamp is there twice; too few times are known; one is in the future.
+//   - A log was not trusted at the signing time.
+//   - A time is outside of the certificate's validity.
+//   - No authority of the root has issued the certificate, or none that was trusted then.
+//   - Too few logs of certificates have seen it.
+//   - The signature does not verify.
+//   - Otherwise the signer is recognised, with the earliest time, the beginning of the
+//     certificate, the claims, and the index in a log.
 //
 // # Differences from sigstore-go
 //

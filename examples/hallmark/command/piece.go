@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -108,6 +109,21 @@ func (p piece) tree(checked bool) node {
 func (p piece) isSigned() bool { return p.Kind != kindOther && p.Kind != kindSBOM }
 
 func signerWords(s registry.SignerHint) words {
+	all := makerWords(s)
+	if s.SourceRepository != "" {
+		all = append(all, "built from "+s.SourceRepository)
+	}
+	if s.LogIndex != nil {
+		logged := fmt.Sprintf("log index %d", *s.LogIndex)
+		if !s.LoggedAt.IsZero() {
+			logged += " of " + s.LoggedAt.Format(time.RFC3339)
+		}
+		all = append(all, logged)
+	}
+	return all
+}
+
+func makerWords(s registry.SignerHint) words {
 	switch {
 	case s.Certificate:
 		issuer := ""

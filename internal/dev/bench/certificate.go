@@ -55,16 +55,16 @@ var kindsOfEvidence = []kindOfEvidence{
 	{name: "a bundle of a signature, Rekor v2", who: "sigstore-go", theirs: sigstoreGoTask, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
 		return bundleOf(by.SignStatement(s.statement).Log(s.Rekor2, "hashedrekord 0.0.2").Stamp(s.TSA))
 	}},
-	{name: "the same, Rekor v1", who: "sigstore-go", theirs: sigstoreGoTask, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
+	{name: "a bundle of a signature, Rekor v1", who: "sigstore-go", theirs: sigstoreGoTask, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
 		return bundleOf(by.SignStatement(s.statement).Log(s.Rekor1, "dsse 0.0.1"))
 	}},
-	{name: "the same, as GitHub's: no logs", who: "sigstore-go", theirs: sigstoreGoTask, withoutLogs: true, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
+	{name: "a bundle of a signature, no logs, as GitHub's", who: "sigstore-go", theirs: sigstoreGoTask, withoutLogs: true, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
 		return bundleOf(by.SignStatement(s.statement).Stamp(s.TSA))
 	}},
 	{name: "a bundle of a file's signature, Rekor v2", who: "sigstore-go", theirs: sigstoreGoTask, file: true, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
 		return bundleOf(by.SignMessage(s.artifact).Log(s.Rekor2, "hashedrekord 0.0.2").Stamp(s.TSA))
 	}},
-	{name: "the same, Rekor v1", who: "sigstore-go", theirs: sigstoreGoTask, file: true, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
+	{name: "a bundle of a file's signature, Rekor v1", who: "sigstore-go", theirs: sigstoreGoTask, file: true, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {
 		return bundleOf(by.SignMessage(s.artifact).Log(s.Rekor1, "hashedrekord 0.0.1"))
 	}},
 	{name: "a .sig, Rekor v1", who: "cosign v2 library", theirs: cosignTask, make: func(s *certificateStage, by *sigstoretest.Signer) work.Signed {

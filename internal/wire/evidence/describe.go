@@ -1,12 +1,15 @@
 package evidence
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/sigstore"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
 	"github.com/hallmark-oci/hallmark/internal/wire/b64"
 	"github.com/hallmark-oci/hallmark/internal/wire/bundle"
@@ -34,6 +37,12 @@ type Signer struct {
 	Certificate bool
 	Identities  []string
 	Issuer      string
+	// SourceRepository is what the certificate says was built.
+	SourceRepository string
+	// LogIndex and LoggedAt are those of the first log entry that comes with it. Nil and
+	// zero: none does, or it says no time.
+	LogIndex *int64
+	LoggedAt time.Time
 }
 
 // Describe reads a layer, by its media type, more leniently than Open: what can be read
@@ -78,6 +87,9 @@ func (d *Description) readBundle(text []byte) error {
 	} else {
 		d.Signer = signerOfHint(b.Hint)
 	}
+	if whole, err := sigstore.ParseBundle(text); err == nil {
+		d.Signer.logged(whole.Entries)
+	}
 	if d.OverBytes = b.Envelope == nil; d.OverBytes {
 		return nil
 	}
@@ -103,15 +115,30 @@ func signerOfHint(hint string) Signer {
 
 // signerOfLayer is what cosign's layers say about their signer: a certificate,
 // or nothing.
-func signerOfLayer(annotations map[string]string) Signer {
-	if !certified(annotations) {
-		return Signer{}
+func signerOfLayer(annotations map[string]string) (s Signer) {
+	if certified(annotations) {
+		var der []byte
+		if block, _ := pem.Decode([]byte(annotations[simplesigning.AnnotationCertificate])); block != nil {
+			der = block.Bytes
+		}
+		s = signerOfCertificate(der)
 	}
-	var der []byte
-	if block, _ := pem.Decode([]byte(annotations[simplesigning.AnnotationCertificate])); block != nil {
-		der = block.Bytes
+	if m, err := sigstore.ParseAnnotations(annotations); err == nil {
+		s.logged(m.Entries)
 	}
-	return signerOfCertificate(der)
+	return s
+}
+
+// logged notes what the first log entry says of itself.
+func (s *Signer) logged(entries []sigstore.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	first := entries[0]
+	s.LogIndex = &first.LogIndex
+	if first.IntegratedTime > 0 {
+		s.LoggedAt = time.Unix(first.IntegratedTime, 0).UTC()
+	}
 }
 
 // Extensions in which Fulcio states who vouched for the identity, the newer one
@@ -119,6 +146,19 @@ func signerOfLayer(annotations map[string]string) Signer {
 //
 // Source: sigstore/fulcio docs/oid-info.md.
 var issuerExtensions = []string{"1.3.6.1.4.1.57264.1.8", "1.3.6.1.4.1.57264.1.1"}
+
+// sourceExtension is where Fulcio states what was built.
+const sourceExtension = "1.3.6.1.4.1.57264.1.12"
+
+// extensionOf is the text of an extension; "" where there is none.
+func extensionOf(c *x509.Certificate, oid string) string {
+	for _, e := range c.Extensions {
+		if e.Id.String() == oid {
+			return extensionText(e.Value)
+		}
+	}
+	return ""
+}
 
 func signerOfCertificate(der []byte) Signer {
 	s := Signer{Certificate: true}
@@ -132,12 +172,9 @@ func signerOfCertificate(der []byte) Signer {
 		s.Identities = append(s.Identities, u.String())
 	}
 	for _, oid := range issuerExtensions {
-		for _, e := range c.Extensions {
-			if e.Id.String() == oid && s.Issuer == "" {
-				s.Issuer = extensionText(e.Value)
-			}
-		}
+		s.Issuer = cmp.Or(s.Issuer, extensionOf(c, oid))
 	}
+	s.SourceRepository = extensionOf(c, sourceExtension)
 	return s
 }
 

@@ -12,9 +12,9 @@ import (
 type difference struct {
 	// sentence is how the documentation of package verify/sigstore says it.
 	sentence string
-	// refused are texts of which one stands in the error of the one that refuses.
+	// refused are texts. The error of the one that refuses holds at least one.
 	refused []string
-	// of are texts of which one stands in what is wrong with the bundle. Nil: any.
+	// of are texts. What is wrong with the bundle holds at least one. Nil: any.
 	of []string
 }
 
@@ -37,7 +37,9 @@ var stricter = []difference{
 	{sentence: "two issuers in one certificate, and Fulcio's extensions that are not strings in UTF-8 without control characters", refused: []string{"names two issuers", "the certificate's extension"}},
 	{sentence: "a workflow that another repository called, unless the identity says sourceRepository", refused: []string{"was called by another repository"}},
 	{sentence: "more than 16 signed certificate timestamps", refused: []string{"malformed: signed certificate timestamps"}},
-	{sentence: "an empty certificate in a chain", refused: []string{"a certificate is empty"}},
+	{sentence: "an empty certificate in a chain, and a timestamp that is there twice", refused: []string{"a certificate is empty", "there twice"}, of: []string{
+		"certificates[1]", "has the first twice", "timestamp: twice",
+	}},
 	{sentence: "a statement without a known _type, or with its digest in upper case", refused: []string{"malformed in-toto statement: _type", "none of its subjects is the digest"}, of: []string{"statement "}},
 	{sentence: "a trust root whose chains are out of order or hold a certificate twice, or that lacks a URL, the start of a validity or part of a log's ID", refused: []string{
 		"is not issued by the next of its chain", "may not issue certificates", "validFor", "baseUrl", "is not a SHA-256",

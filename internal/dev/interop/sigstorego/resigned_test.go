@@ -210,7 +210,7 @@ func rawClaim(n int, value []byte) func(*sigstoretest.Leaf) {
 	}
 }
 
-// newWorldBeside is another instance, of which the first one's root knows nothing.
+// newWorldBeside is another instance, which the first one's root does not know.
 func newWorldBeside(w *world) *sigstoretest.Instance {
 	w.t.Helper()
 	return sigstoretest.New(w.t, sigstoretest.Options{Now: w.Now})
@@ -463,7 +463,7 @@ func contentTrials(t *testing.T) (all []trial) {
 		{"of none", string(statementOf())},
 		{"by SHA-512", string(statementOf(subject("sha512", hash512)))},
 		{"by an unknown algorithm", string(statementOf(subject("md4", sum)))},
-		{"by two algorithms of which one is wrong", string(statementOf(fmt.Sprintf(`{"digest":{"sha256":%q,"sha512":%q}}`, sum, sum+sum)))},
+		{"by two algorithms, one wrong", string(statementOf(fmt.Sprintf(`{"digest":{"sha256":%q,"sha512":%q}}`, sum, sum+sum)))},
 		{"in upper case", string(statementOf(subject("sha256", strings.ToUpper(sum))))},
 		{"of a short digest", string(statementOf(subject("sha256", sum[:32])))},
 		{"of an empty digest", string(statementOf(subject("sha256", "")))},
