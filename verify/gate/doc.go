@@ -46,7 +46,7 @@
 // A list of referrers has exactly the entries that pass when they are fetched, with their
 // blobs. The gate reads each manifest that the upstream lists, up to 1,000 new ones for a
 // request, and writes the entry from it: media type, digest, size, artifact type and
-// annotations. A longer list is 503 until all were read.
+// annotations. A longer list is 503 until all were read, and has no annotations.
 //
 // A digest passes as a manifest or as a blob, never as both because of one listing. A
 // manifest does not pass if its descriptors hold content (data) of another digest, or

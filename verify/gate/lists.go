@@ -66,6 +66,7 @@ func (l *lists) read(ctx context.Context, of *listing) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	of.plain = len(claimed) > maxReads
 	all, size := []v1.Descriptor{}, int64(0)
 	for some := range slices.Chunk(claimed, maxRead) {
 		entries, err := of.passing(ctx, some)

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -28,27 +29,37 @@ type referrers struct {
 }
 
 // referrerKey names a manifest in a repository, as an entry of one list: its blobs are read
-// only for the list of its own subject. policy is Verifier.Generation.
+// only for the list of its own subject.
 type referrerKey struct {
-	from                          *origin // whose credentials can read it; nil: the operator's
-	policy, repo, digest, subject string
+	from *origin // whose credentials can read it; nil: the operator's
+	// sum is that of Verifier.Generation, the repository, the subject, the digest, and plain.
+	sum [sha256.Size]byte
 }
 
-// referrer is what a manifest is as a referrer.
+// key names a manifest as an entry of the list.
+func (l *listing) key(digest string) referrerKey {
+	key := referrerKey{sum: sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %t", l.v.Generation(), l.p.repo.Name(), l.subject, digest, l.plain))}
+	if l.p.from.personal {
+		key.from = l.p.from
+	}
+	return key
+}
+
+// referrer is what a manifest is as an entry of a list. Little is held of what is unusable:
+// an attacker can list any number.
 type referrer struct {
 	kind referrerKind
-	// entry is that of a list.
-	entry v1.Descriptor
-	// subject is the digest that it is about; empty: none.
-	subject string
-	// missing is how long it is taken to be absent; zero: it is there.
-	missing term
+	// entry is that of the list; nil: it is unusable.
+	entry *v1.Descriptor
+	// missing is how long it is taken to be absent; nil: it is there.
+	missing *term
 }
 
 type referrerKind int
 
 const (
-	// unusable is a manifest that does not pass, or evidence with a blob that does not.
+	// unusable is a manifest that does not pass, or is not about the subject of the list, or
+	// evidence with a blob that does not pass.
 	unusable referrerKind = iota
 	// asEvidence passes while its subject does.
 	asEvidence
@@ -57,8 +68,9 @@ const (
 )
 
 const (
-	// maxReferrers bounds the memory of referrers.seen.
-	maxReferrers = 4 << 20
+	// maxReferrers bounds the memory of referrers.seen. A list of as many entries as
+	// remote.Options.MaxReferrers fits: it would be read again and again otherwise.
+	maxReferrers = 10 << 20
 	// parallelReferrers is how many manifests of one list are read at once.
 	parallelReferrers = 8
 	// maxArtifacts bounds the manifests of one list that the policy is asked about. An
@@ -76,7 +88,13 @@ func newReferrers(j *judge, a *access, f *forms) *referrers {
 }
 
 // weight is about how many bytes a referrer holds in memory, with its key.
-func (r referrer) weight() int64 { return 600 + lengthOf(r.entry) }
+func (r referrer) weight() int64 {
+	const each, entry = 300, 150
+	if r.entry == nil {
+		return each
+	}
+	return each + entry + lengthOf(*r.entry)
+}
 
 // listing makes one list.
 type listing struct {
@@ -86,6 +104,8 @@ type listing struct {
 	subject string
 	// nested: the subject is evidence itself.
 	nested bool
+	// plain: the entries have no annotations, because the list is long.
+	plain bool
 	// artifacts counts those that the policy was asked about, and reads those that were read.
 	artifacts int
 	reads     atomic.Int64
@@ -105,7 +125,7 @@ func (l *listing) passing(ctx context.Context, digests []string) ([]v1.Descripto
 			return nil, err
 		}
 		if passes {
-			entries = append(entries, r.entry)
+			entries = append(entries, *r.entry)
 		}
 	}
 	return entries, nil
@@ -113,13 +133,13 @@ func (l *listing) passing(ctx context.Context, digests []string) ([]v1.Descripto
 
 // passes reports whether a manifest passes now. The decision, in this order:
 //
-//   - it is unusable, or not about the subject of the list: no;
+//   - it is unusable: no;
 //   - it is evidence about an image: yes;
 //   - it is evidence about evidence: by judge.decide, which bounds such chains;
 //   - otherwise by judge.decide, for the first maxArtifacts of a list.
 func (l *listing) passes(ctx context.Context, digest string, r referrer) (bool, error) {
 	switch {
-	case r.kind == unusable || r.subject != l.subject:
+	case r.kind == unusable:
 		return false, nil
 	case r.kind == asEvidence && !l.nested:
 		return true, nil
@@ -141,11 +161,8 @@ func (l *listing) referrer(ctx context.Context, digest string) (referrer, error)
 	if forbidden(l.v, l.p, digest) != nil {
 		return referrer{}, nil
 	}
-	key := referrerKey{policy: l.v.Generation(), repo: l.p.repo.Name(), digest: digest, subject: l.subject}
-	if l.p.from.personal {
-		key.from = l.p.from
-	}
-	if known, ok := l.seen.Get(key); ok && (known.missing == term{} || known.missing.holds(l.judge.now())) {
+	key := l.key(digest)
+	if known, ok := l.seen.Get(key); ok && (known.missing == nil || known.missing.holds(l.judge.now())) {
 		return known, nil
 	}
 	if l.reads.Add(1) > maxReads {
@@ -164,7 +181,8 @@ func (l *listing) referrer(ctx context.Context, digest string) (referrer, error)
 		l.seen.Put(key, r)
 		return r, nil
 	case errors.Is(err, registry.ErrNotFound):
-		l.seen.Put(key, referrer{missing: l.judge.now.term(missingLasts)})
+		missing := l.judge.now.term(missingLasts)
+		l.seen.Put(key, referrer{missing: &missing})
 		return referrer{}, nil
 	case errors.Is(err, registry.ErrDenied), !registry.Unreadable(err):
 		return referrer{}, nil // a client that fetches it gets this error
@@ -181,12 +199,16 @@ func (l *listing) inspect(ctx context.Context, digest string) (r referrer, err e
 	if err != nil {
 		return r, err
 	}
-	rules := l.judge.decisions.rules
-	r = referrer{kind: asArtifact, entry: rules.entryOf(m)}
-	if m.doc.Subject != nil {
-		r.subject = m.doc.Subject.Digest.String()
+	if m.doc.Subject == nil || m.doc.Subject.Digest.String() != l.subject {
+		return r, nil
 	}
-	if r.subject != l.subject || !rules.refers(m) {
+	rules := l.judge.decisions.rules
+	entry := rules.entryOf(m)
+	if l.plain {
+		entry.Annotations = nil
+	}
+	r = referrer{kind: asArtifact, entry: &entry}
+	if !rules.refers(m) {
 		return r, nil
 	}
 	may := rules.kindsOf(m.doc)

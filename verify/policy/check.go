@@ -21,8 +21,11 @@ const (
 	maxKeys         = 10_000
 	maxRules        = 100_000
 	maxRequirements = 1000 // of one rule
-	maxNesting      = 8
-	defaultSkew     = 5 * time.Minute
+	// Rules that use shared requirements have them each for itself.
+	maxAllRequirements = 300_000  // of all rules
+	maxAllLayouts      = 64 << 20 // bytes, of all rules
+	maxNesting         = 8
+	defaultSkew        = 5 * time.Minute
 )
 
 // Checked is a policy that passed all checks, with its names resolved.
@@ -81,6 +84,8 @@ type checking struct {
 	// each once.
 	leaves int
 	roles  []string
+	// all counts the requirements of all rules, layoutBytes the bytes of their layouts.
+	all, layoutBytes int
 	// layouts are those of all rules.
 	layouts [][]byte
 }

@@ -157,7 +157,11 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 	if c.leaves >= maxRequirements {
 		return faultf(path, "is more than %d requirements", maxRequirements)
 	}
+	if c.all >= maxAllRequirements {
+		return faultf(path, "is more than %d requirements of all rules, those that they share counted for each", maxAllRequirements)
+	}
 	c.leaves++
+	c.all++
 	switch {
 	case q.Signature != nil:
 		if err := c.checkRoleOf(path, q.Signature.By); err != nil || q.Signature.MaxAge == 0 {
@@ -218,6 +222,9 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 		return needsIdentities(path+".attestation.maxAgeFrom", a.By, c.Policy.Roles)
 	case !a.AsksForLinks():
 		return nil
+	}
+	if c.layoutBytes += len(a.LayoutEnvelope); c.layoutBytes > maxAllLayouts {
+		return faultf(path+".attestation.layout", "is more than %d bytes of layouts of all rules, those that they share counted for each", maxAllLayouts)
 	}
 	c.layouts = append(c.layouts, a.LayoutEnvelope)
 	if r := c.Policy.Roles[a.By]; len(r.Keys) < max(r.Threshold, 1) {

@@ -1,7 +1,10 @@
 package policy_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +53,41 @@ func TestAttack_P2_SharedRequirementsMultiplyWithinBounds(t *testing.T) {
 	uses := func(name string) string { return strings.Repeat("{use: "+name+"}, ", 10) }
 	_, err := shared(t, "a: {signature: {by: release}}, b: {allOf: ["+uses("a")+"]}, c: {allOf: ["+uses("b")+"]}, d: {allOf: ["+uses("c")+"]}, e: {allOf: ["+uses("d")+"]}", "{use: a}")
 	if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "more than 1000 requirements") && !strings.Contains(err.Error(), "nests deeper") {
+		t.Error(err)
+	}
+}
+
+// A small file must not become gigabytes of requirements.
+func TestAttack_T1_SharedRequirementsOfAllRulesAreBounded(t *testing.T) {
+	key := newKey(t)
+	p := policy.Policy{
+		Version: 1, Keys: map[string]policy.Key{"k": {Public: key}}, Roles: map[string]policy.Role{"r": {Keys: []string{"k"}}},
+		Requirements: map[string]policy.Requirement{"big": {AllOf: slices.Repeat([]policy.Requirement{{Signature: &policy.SignatureRequirement{By: "r"}}}, 1000)}},
+	}
+	using := func(name string, n int) error {
+		p.Rules = nil
+		for i := range n {
+			p.Rules = append(p.Rules, policy.Rule{Images: []string{fmt.Sprintf("registry.example/a%d", i)}, Require: []policy.Requirement{{Use: name}}})
+		}
+		_, err := p.Check(nil)
+		return err
+	}
+	if err := using("big", 50); err != nil {
+		t.Error(err)
+	}
+	if err := using("big", 301); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "300000 requirements of all rules") {
+		t.Error(err)
+	}
+	layout, err := referenceFiles(t)("layout.json", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout = append(layout, bytes.Repeat([]byte(" "), 4<<20)...)
+	p.Requirements["links"] = policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "intoto", By: "r", LinkConditions: policy.LinkConditions{LayoutEnvelope: layout}}}
+	if err := using("links", 2); err != nil {
+		t.Error(err)
+	}
+	if err := using("links", 17); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "bytes of layouts of all rules") {
 		t.Error(err)
 	}
 }
