@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -129,7 +130,7 @@ func (s stamper) fits(t time.Time) error {
 // signersOf finds the certificate that has signed a token, with each authority that has it:
 // one of the root, or the one in the token that authorities without one have issued.
 func signersOf(r *Root, t *token) (all []stamper) {
-	own, ok := t.ownCertificate()
+	own, ok := t.ownCertificate(r)
 	if !ok {
 		return nil
 	}
@@ -170,9 +171,9 @@ func checkStamper(c *x509.Certificate) error {
 
 // ownCertificate finds the certificate in the token that the token names as its signer's;
 // nil: it holds none. False: it holds two, or one that cannot be read.
-func (t *token) ownCertificate() (own *x509.Certificate, ok bool) {
+func (t *token) ownCertificate(r *Root) (own *x509.Certificate, ok bool) {
 	for _, der := range t.embedded {
-		c, err := x509.ParseCertificate(der)
+		c, err := r.stamperOf(der)
 		switch {
 		case err != nil:
 			return nil, false
@@ -184,6 +185,22 @@ func (t *token) ownCertificate() (own *x509.Certificate, ok bool) {
 		}
 	}
 	return own, true
+}
+
+// stamperOf reads a certificate of a timestamp. Those of the root have been read: most
+// timestamps hold one.
+func (r *Root) stamperOf(der []byte) (*x509.Certificate, error) {
+	for _, a := range r.stampers {
+		if a.signer != nil && bytes.Equal(a.signer.Raw, der) {
+			return a.signer, nil
+		}
+		for _, c := range a.certs {
+			if bytes.Equal(c.Raw, der) {
+				return c, nil
+			}
+		}
+	}
+	return x509.ParseCertificate(der)
 }
 
 // hasCriticalUse reports whether software that does not know the certificate's use must
@@ -198,8 +215,14 @@ func (t *token) names(c *x509.Certificate) bool {
 	if t.keyID != nil {
 		return bytes.Equal(t.keyID, c.SubjectKeyId)
 	}
-	serial, err := asn1.Marshal(c.SerialNumber)
-	return err == nil && bytes.Equal(t.issuer, c.RawIssuer) && bytes.Equal(t.serial, serial)
+	return bytes.Equal(t.issuer, c.RawIssuer) && isInteger(t.serial, c.SerialNumber)
+}
+
+// isInteger reports whether DER's content of an INTEGER is a number that is not negative.
+func isInteger(content []byte, n *big.Int) bool {
+	var room [32]byte // of the longest serial, RFC 5280 allows 20
+	size := n.BitLen()/8 + 1
+	return n.Sign() >= 0 && size <= len(room) && bytes.Equal(content, n.FillBytes(room[:size]))
 }
 
 // verify verifies the token's signature by a certificate.

@@ -86,7 +86,7 @@ func (t *token) readSigner(c *cursor) bool {
 		t.keyID = id.content
 	} else {
 		id := c.take(tagSequence).inside()
-		t.issuer, t.serial = id.take(tagSequence).whole, id.take(tagInteger).whole
+		t.issuer, t.serial = id.take(tagSequence).whole, id.take(tagInteger).content
 		if id.end() != nil {
 			return false
 		}

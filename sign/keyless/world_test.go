@@ -104,7 +104,7 @@ roles:
   release: {identities: [release]}
 files: {by: release}
 rules:
-  - images: [registry.example/acme/**]
+  - images: ["**"]
     require: REQUIRE
 `
 
