@@ -91,3 +91,22 @@ func TestLargeDocumentsAreReadWhereAPointerLeads(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainTellsTheConditionsOnMembers(t *testing.T) {
+	w := newWorld(t)
+	text := strings.Replace(policyText, "signature: {by: release}", "attestation: {type: https://acme.example/approval/v1, by: builder, where: [{pointer: /score, atLeast: 7}]}", 1)
+	a, b, c := newPerson(t), newPerson(t), newPerson(t)
+	v, err := verify.New(loaded(t, text, a, b, c), verify.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := v.Explain(w.image.Context())
+	if conditions := fmt.Sprint(e.Requirements); !strings.Contains(conditions, "/score: at least 7") {
+		t.Errorf("%s", conditions)
+	}
+}
+
+func TestASummaryWhoseResultIsNoTextCannotBeRead(t *testing.T) {
+	_, err := required(t, "attestation: {type: vsa, by: builder, verifier: [https://verifier.example]}", vsa(`"PASSED"`, `7`))
+	wantReason(t, err, verify.ReasonPredicate)
+}

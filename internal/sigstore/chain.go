@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
 
 // window is a closed interval of time. A zero end is none.
@@ -28,7 +30,8 @@ type authority struct {
 	valid   []window
 	trusted window
 	// signer is the certificate that signs timestamps, where the chain holds it.
-	signer *x509.Certificate
+	signer    *x509.Certificate
+	signerKey *sigkey.Key
 }
 
 // newAuthority checks a chain: each certificate has issued the one before it. Each of

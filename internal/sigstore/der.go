@@ -118,18 +118,20 @@ func only(der []byte, tag byte) (element, error) {
 
 // appendElement writes an element in DER.
 func appendElement(to []byte, tag byte, content []byte) []byte {
-	to = append(to, tag)
-	switch n := len(content); {
+	return append(appendHeader(to, tag, len(content)), content...)
+}
+
+// appendHeader writes tag and length of an element with n bytes.
+func appendHeader(to []byte, tag byte, n int) []byte {
+	switch {
 	case n < 0x80:
-		to = append(to, byte(n))
+		return append(to, tag, byte(n))
 	case n < 1<<8:
-		to = append(to, 0x81, byte(n))
+		return append(to, tag, 0x81, byte(n))
 	case n < 1<<16:
-		to = append(to, 0x82, byte(n>>8), byte(n))
-	default:
-		to = append(to, 0x83, byte(n>>16), byte(n>>8), byte(n))
+		return append(to, tag, 0x82, byte(n>>8), byte(n))
 	}
-	return append(to, content...)
+	return append(to, tag, 0x83, byte(n>>16), byte(n>>8), byte(n))
 }
 
 // fromBER writes BER again as DER, as far as CMS needs it: definite, minimal lengths, and
@@ -160,26 +162,30 @@ func berElement(to, ber []byte, depth int) (out, rest []byte, err error) {
 	case tag&tagConstructed == 0:
 		return appendElement(to, tag, content), rest, nil
 	}
-	var inner []byte
-	if !indefinite { // an indefinite one may be far shorter than what follows
-		inner = make([]byte, 0, len(content))
+	start, size := len(to), 0
+	if !indefinite {
+		size = len(content) // which stays so if the content is DER
 	}
+	to = appendHeader(to, tag, size)
+	began := len(to)
 	for indefinite || len(content) > 0 {
 		if indefinite && bytes.HasPrefix(content, []byte{0, 0}) {
 			rest = content[2:]
 			break
 		}
-		if inner, content, err = berElement(inner, content, depth-1); err != nil {
+		if to, content, err = berElement(to, content, depth-1); err != nil {
 			return nil, nil, err
 		}
 	}
-	if tag == tagOctets|tagConstructed {
-		if inner, err = joined(inner); err != nil {
-			return nil, nil, err
-		}
-		tag = tagOctets
+	inner := to[began:]
+	switch {
+	case tag == tagOctets|tagConstructed:
+		inner, err = joined(inner)
+		return appendElement(to[:start], tagOctets, inner), rest, err
+	case len(inner) != size:
+		return appendElement(to[:start], tag, bytes.Clone(inner)), rest, nil
 	}
-	return appendElement(to, tag, inner), rest, nil
+	return to, rest, nil
 }
 
 // berLength finds the content of the first element. That of an indefinite length is all

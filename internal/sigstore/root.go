@@ -308,5 +308,6 @@ func newTrusted(certs []*x509.Certificate, use x509.ExtKeyUsage) (*authority, er
 		}
 	}
 	a.signer = signer
+	a.signerKey, _ = sigkey.New(signer.PublicKey) // timestamps by another kind of key do not count
 	return a, nil
 }

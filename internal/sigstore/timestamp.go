@@ -76,10 +76,9 @@ type token struct {
 
 // stamp is a verified time.
 type stamp struct {
-	by *authority
-	// signer is the key of the authority's certificate.
-	signer *x509.Certificate
-	at     time.Time
+	by  *authority
+	key *sigkey.Key
+	at  time.Time
 }
 
 // verifyTimestamp verifies that an authority of the root has seen a signature.
@@ -98,13 +97,13 @@ func (r *Root) verifyTimestamp(text, signature []byte) (stamp, error) {
 	var wrong error
 	for _, by := range signersOf(r, t) {
 		if checked != by.signer { // one that several authorities have comes in a row
-			checked, wrong = by.signer, t.verify(by.signer)
+			checked, wrong = by.signer, t.verify(by)
 		}
 		if why = wrong; why != nil {
 			continue
 		}
 		if why = by.fits(t.at); why == nil {
-			return stamp{by.of, by.signer, t.at}, nil
+			return stamp{by.of, by.key, t.at}, nil
 		}
 	}
 	return stamp{}, why
@@ -114,6 +113,7 @@ func (r *Root) verifyTimestamp(text, signature []byte) (stamp, error) {
 type stamper struct {
 	issuer
 	signer *x509.Certificate
+	key    *sigkey.Key // of the signer
 }
 
 // fits says why a time is none at which the signer's certificate, those above it and the
@@ -139,8 +139,8 @@ func signersOf(r *Root, t *token) (all []stamper) {
 		switch {
 		case a.signer == nil:
 			open = append(open, a)
-		case t.names(a.signer) && (own == nil || bytes.Equal(own.Raw, a.signer.Raw)):
-			all = append(all, stamper{issuer{a, 0}, a.signer})
+		case a.signerKey != nil && t.names(a.signer) && (own == nil || bytes.Equal(own.Raw, a.signer.Raw)):
+			all = append(all, stamper{issuer{a, 0}, a.signer, a.signerKey})
 		}
 	}
 	if len(open) == 0 || own == nil || checkStamper(own) != nil || !hasCriticalUse(own) || !t.bindsTo(own) {
@@ -150,8 +150,12 @@ func signersOf(r *Root, t *token) (all []stamper) {
 	if err != nil {
 		return all
 	}
+	key, err := sigkey.New(own.PublicKey)
+	if err != nil {
+		return all
+	}
 	for _, i := range by {
-		all = append(all, stamper{i, own})
+		all = append(all, stamper{i, own, key})
 	}
 	return all
 }
@@ -226,19 +230,15 @@ func isInteger(content []byte, n *big.Int) bool {
 }
 
 // verify verifies the token's signature by a certificate.
-func (t *token) verify(c *x509.Certificate) error {
-	if !t.bindsTo(c) {
+func (t *token) verify(by stamper) error {
+	if !t.bindsTo(by.signer) {
 		return fmt.Errorf("the timestamp is bound to another certificate")
 	}
-	key, err := sigkey.New(c.PublicKey)
-	if err != nil {
-		return err
-	}
 	hash := t.hash
-	if _, pure := key.Public().(ed25519.PublicKey); pure {
+	if _, pure := by.key.Public().(ed25519.PublicKey); pure {
 		hash = 0
 	}
-	if key.VerifyAs(&sigkey.Message{Bytes: t.signed}, t.signature, hash) != nil {
+	if by.key.VerifyAs(&sigkey.Message{Bytes: t.signed}, t.signature, hash) != nil {
 		return errTimestampBad
 	}
 	return nil

@@ -2,7 +2,6 @@ package sigstore
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -119,7 +118,7 @@ func vouched(r *Root, e *Evidence, signer []byte, d Demands, now time.Time) (*Ve
 	for _, entry := range entries {
 		found.LogIndex = entry.index
 		if !entry.at.IsZero() {
-			all.add(entry.at, entry.logs[0].key.Public(), !d.Timestamps)
+			all.add(entry.at, entry.logs[0].key, !d.Timestamps)
 		}
 	}
 	why := error(nil)
@@ -132,7 +131,7 @@ func vouched(r *Root, e *Evidence, signer []byte, d Demands, now time.Time) (*Ve
 			why = err
 			continue
 		}
-		all.add(s.at, s.signer.PublicKey, true)
+		all.add(s.at, s.key, true)
 	}
 	if len(all.sources) < d.Times {
 		return nil, nil, tooFewTimes(len(all.sources), d, entries, why)
@@ -149,18 +148,18 @@ func vouched(r *Root, e *Evidence, signer []byte, d Demands, now time.Time) (*Ve
 // knownTimes are those at which a signature existed.
 type knownTimes struct {
 	all []time.Time
-	// sources are the keys that have said those that count, earliest is the first of them.
+	// sources are the IDs of the keys that have said those that count, earliest is the first
+	// of them.
 	sources  map[string]bool
 	earliest time.Time
 }
 
-func (s *knownTimes) add(t time.Time, by crypto.PublicKey, counts bool) {
+func (s *knownTimes) add(t time.Time, by *sigkey.Key, counts bool) {
 	s.all = append(s.all, t)
-	der, err := x509.MarshalPKIXPublicKey(by)
-	if err != nil || !counts {
+	if !counts {
 		return
 	}
-	s.sources[string(der)] = true
+	s.sources[by.ID()] = true
 	if s.earliest.IsZero() || t.Before(s.earliest) {
 		s.earliest = t
 	}

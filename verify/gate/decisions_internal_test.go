@@ -62,3 +62,11 @@ func TestAttack_E21_EvidenceReplacesNoImageAtTheSameTime(t *testing.T) {
 		}
 	}
 }
+
+func TestContentThatIsNotWhatItsAnnotationHoldsIsNotListed(t *testing.T) {
+	for _, text := range []string{"", "application/json", "application/json sha256:00 1 !"} {
+		if (evidenceRules{}).admitsContent(text) {
+			t.Errorf("%q is listed", text)
+		}
+	}
+}

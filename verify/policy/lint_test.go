@@ -84,6 +84,22 @@ rules:
 	}
 }
 
+func TestLintFindsWhatNothingUses(t *testing.T) {
+	got := linted(t, `version: 1
+keys: {a: {file: a.pub}, b: {file: b.pub}, c: {file: c.pub}}
+roles: {one: {keys: [a]}, two: {keys: [b]}}
+requirements:
+  used: {signature: {by: one}}
+  unused: {signature: {by: one}}
+rules:
+  - images: [r.example/**]
+    require: [{use: used}]
+`)
+	if want := []string{"unused keys.c 2", "unused roles.two 3", "unused requirements.unused 6"}; !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
 func TestLintFindsNothingInASoundPolicy(t *testing.T) {
 	if got := linted(t, `version: 1
 keys: {a: {file: a.pub, notAfter: 2027-10-01T00:00:00Z}, b: {file: b.pub}, c: {file: c.pub}}

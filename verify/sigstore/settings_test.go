@@ -221,3 +221,10 @@ func TestSchemasOfPoliciesDescribeSettings(t *testing.T) {
 		t.Errorf("a program without plug-ins describes them: %v", err)
 	}
 }
+
+func TestPoliciesFromMemoryNameNoFiles(t *testing.T) {
+	_, err := policy.Parse([]byte(ownPolicy), policy.ParseOptions{Authorities: map[string]policy.Authority{"sigstore": sigstore.PolicyRoots()}})
+	if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "ReadFile is nil") {
+		t.Error(err)
+	}
+}
