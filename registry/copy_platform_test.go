@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,21 @@ func TestCopyOfAPlatform_RefusesWhatIsNotOneManifest(t *testing.T) {
 	dst, _ := newLayout(t)
 	_, err := registry.Copy(t.Context(), s.src, s.src.Digest(first.Digest), dst, dst.Tag("v1"), registry.CopyOptions{Platform: platform(t, "linux/amd64")})
 	wantError(t, "one image", err, registry.ErrReference)
+}
+
+// containerd takes arm64/v9 for arm64 as well, and a plain arm64 before it.
+func TestCopyOfAPlatform_PrefersTheVariantThatIsAsked(t *testing.T) {
+	s := newScene(t)
+	plain, newer := s.children[0].Descriptor, s.children[1].Descriptor
+	plain.Platform, newer.Platform = &v1.Platform{OS: "linux", Architecture: "arm64"}, &v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v9"}
+	push(t, s.src, s.src.Tag("arm"), testIndex(t, newer, plain))
+	dst, _ := newLayout(t)
+	o, left := leftOut(registry.CopyOptions{Platform: platform(t, "linux/arm64")})
+	at, err := registry.Copy(t.Context(), s.src, s.src.Tag("arm"), dst, dst.Tag("v1"), o)
+	must(t, err)
+	if at.DigestStr() != plain.Digest.String() || !strings.Contains(fmt.Sprint(*left), newer.Digest.String()) {
+		t.Errorf("%s is copied, and left out are %q", at, *left)
+	}
 }
 
 // An attacker may nest indexes, or list manifests, without end.

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -403,6 +404,16 @@ func TestExplanationsNameIdentities(t *testing.T) {
 	}
 	if text := v.Explain(repo).Requirements[0].Text; text != "a signature by pair: 2 of a, jane, ken" {
 		t.Errorf("%q", text)
+	}
+	p, err = policy.Load(written(t, strings.Replace(identityPolicy, "by: release", "by: release, maxAge: 24h", 1), newPerson(t)), policy.ParseOptions{Authorities: linked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err = verify.New(p, verify.Options{Authorities: linked}); err != nil {
+		t.Fatal(err)
+	}
+	if conditions := v.Explain(repo).Requirements[0].Conditions; !slices.Contains(conditions, "made at most 24h0m0s ago") {
+		t.Errorf("%q", conditions)
 	}
 }
 

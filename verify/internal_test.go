@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -54,5 +55,33 @@ func TestTheEarlierOfTwoTimesOfWhichZeroIsNever(t *testing.T) {
 		if got := earlier(x[0], x[1]); !got.Equal(x[2]) {
 			t.Errorf("of %v and %v: %v", x[0], x[1], got)
 		}
+	}
+}
+
+// clockWithoutLog knows times, and no log.
+type clockWithoutLog struct{}
+
+func (clockWithoutLog) ID() string { return "" }
+
+func (clockWithoutLog) Seen(context.Context, policy.SignedEvidence) (time.Time, error) {
+	return time.Time{}, nil
+}
+
+func TestAClockThatKeepsNoLogIsNotAskedForEntries(t *testing.T) {
+	s := &sighting{}
+	if ended := s.askLog(t.Context(), nil, &trustedClock{clock: clockWithoutLog{}}, policy.SignedEvidence{}); ended != nil || s.logged {
+		t.Errorf("%+v, %v", s, ended)
+	}
+}
+
+func TestWhatIsTooLargeMeetsNoRequirementOfAConfig(t *testing.T) {
+	if (oversize{}).mayMeet(&need{config: &configuration{}}) {
+		t.Error("evidence may be a config")
+	}
+}
+
+func TestWhereThePolicyWantsNoSourceNoneIsCompared(t *testing.T) {
+	if p := (attestation{&policy.AttestationRequirement{}}).sameSource(provenance{}, nil); p != nil {
+		t.Error(p)
 	}
 }

@@ -110,3 +110,14 @@ func TestASummaryWhoseResultIsNoTextCannotBeRead(t *testing.T) {
 	_, err := required(t, "attestation: {type: vsa, by: builder, verifier: [https://verifier.example]}", vsa(`"PASSED"`, `7`))
 	wantReason(t, err, verify.ReasonPredicate)
 }
+
+func TestAttack_E13_TimesInTheFutureHaveNoAge(t *testing.T) {
+	_, err := required(t, "attestation: {type: vsa, by: builder, verifier: [https://verifier.example], maxAge: 24h}", vsa("2026-11-22T12:00:00Z", "2027-11-22T12:00:00Z"))
+	wantReason(t, err, verify.ReasonFuture)
+}
+
+func TestAttack_E14_SourcesInAnotherCaseCannotBeRead(t *testing.T) {
+	const text = `{"buildDefinition":{"buildType":"https://mobyproject.org/buildkit@v1","externalParameters":{"configSource":{"URI":"https://git.example/app.git"}}},"runDetails":{"builder":{"id":"https://tekton.dev/chains/v2"}}}`
+	_, err := required(t, "attestation: {type: slsaprovenance, by: builder, builder: [https://tekton.dev/chains/v2], source: [git+https://git.example/app.git]}", says{predicate.TypeProvenance, text})
+	wantReason(t, err, verify.ReasonSource)
+}

@@ -49,3 +49,9 @@ func TestALockThatCannotBeHadIsAnError(t *testing.T) {
 		t.Errorf("a file system without locks: %s", kind)
 	}
 }
+
+func TestAnEntryWithoutAnnotationsGetsItsKind(t *testing.T) {
+	if e, err := (entry{raw: []byte("{}")}).ofKind("dev.cosignproject.cosign/sigs"); err != nil || e.desc.Annotations[cosignKind] == "" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

@@ -52,3 +52,17 @@ func TestLinksHaveNoConditionsOnMembers(t *testing.T) {
 		}
 	}
 }
+
+// halfDescribed describes its identities' settings alone.
+type halfDescribed struct{ anyAuthority }
+
+func (halfDescribed) SettingsSchema() (identities, timestamps map[string]any) {
+	return map[string]any{"type": "object", "required": []any{"address"}}, nil
+}
+
+func TestSchemasDescribeTheSettingsThatAuthoritiesDescribe(t *testing.T) {
+	text, err := policy.SchemaWith(map[string]policy.Authority{"house": halfDescribed{}})
+	if err != nil || !strings.Contains(string(text), `"address"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}

@@ -109,7 +109,7 @@ func TestCommandLine_JudgesImagesByCertificates(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", label, code, said)
 		}
 	}
-	if code, said := s.run("inspect", s.repo.Name()+":v1"); code != 0 || !strings.Contains(said, acmeWorkflow) || !strings.Contains(said, "log index ") {
+	if code, said := s.run("inspect", s.repo.Name()+":v1"); code != 0 || !strings.Contains(said, acmeWorkflow) || !strings.Contains(said, "built from "+acmeSource+"  log index ") {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }
