@@ -177,7 +177,7 @@ func checkStamper(c *x509.Certificate) error {
 // nil: it holds none. False: it holds two, or one that cannot be read.
 func (t *token) ownCertificate(r *Root) (own *x509.Certificate, ok bool) {
 	for _, der := range t.embedded {
-		c, err := r.stamperOf(der)
+		c, err := certificateOf(r, der)
 		switch {
 		case err != nil:
 			return nil, false
@@ -191,9 +191,9 @@ func (t *token) ownCertificate(r *Root) (own *x509.Certificate, ok bool) {
 	return own, true
 }
 
-// stamperOf reads a certificate of a timestamp. Those of the root have been read: most
+// certificateOf reads a certificate of a timestamp. Those of the root have been read: most
 // timestamps hold one.
-func (r *Root) stamperOf(der []byte) (*x509.Certificate, error) {
+func certificateOf(r *Root, der []byte) (*x509.Certificate, error) {
 	for _, a := range r.stampers {
 		if a.signer != nil && bytes.Equal(a.signer.Raw, der) {
 			return a.signer, nil

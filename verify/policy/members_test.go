@@ -45,6 +45,7 @@ func TestLinksHaveNoConditionsOnMembers(t *testing.T) {
 	for requirement, why := range map[string]string{
 		`{type: intoto, by: release, layout: layout.json, where: [{pointer: /a, equals: 1}]}`: "has where, which type intoto",
 		`{type: testresult, by: release, maxAge: 1h, maxAgeFrom: signature}`:                  "maxAge",
+		`{type: intoto, by: release, layout: layout.json, maxAgeFrom: signature}`:             "maxAgeFrom",
 	} {
 		_, err := policy.Parse(composed(t, "- attestation: "+requirement), policy.ParseOptions{ReadFile: referenceFiles(t)})
 		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), why) {
