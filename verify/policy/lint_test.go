@@ -140,6 +140,7 @@ identities:
   ended: {authority: any, settings: {subject: a}, notAfter: 2026-10-01T00:00:00Z}
   stands: {authority: any, settings: {subject: b}, notAfter: 2026-10-01T00:00:00Z, standsBefore: true}
   ends: {authority: any, settings: {subject: c}, notAfter: 2026-11-20T00:00:00Z}
+  unused: {authority: any, settings: {subject: d}}
 roles: {one: {identities: [ended]}, two: {identities: [stands]}, three: {identities: [ends]}}
 rules:
   - images: [r.example/**]
@@ -156,7 +157,7 @@ rules:
 	for _, f := range all {
 		got = append(got, string(f.Kind)+" "+f.Path)
 	}
-	want := []string{"ended identities.ended", "ended identities.stands", "ends-soon identities.ends", "unmeetable rules[0].require[0]"}
+	want := []string{"ended identities.ended", "ended identities.stands", "ends-soon identities.ends", "unused identities.unused", "unmeetable rules[0].require[0]"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
