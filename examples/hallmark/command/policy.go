@@ -108,7 +108,11 @@ func (p Plugins) lint(path string, f rootFlags) ([]policy.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policy.Lint(path, policy.ParseOptions{Authorities: p.linked(root)}, time.Now())
+	linked := p.linked(root)
+	if linked[sigstoreName] == nil {
+		linked[sigstoreName] = sigstore.PolicyRoots()
+	}
+	return policy.Lint(path, policy.ParseOptions{Authorities: linked}, time.Now())
 }
 
 func (a *app) policyExplainCommand() *cobra.Command {

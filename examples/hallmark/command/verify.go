@@ -125,7 +125,7 @@ JSON is one list with an object for each IMAGE, in the order of the arguments:
   validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
   unmet (requirement, title, reason, detail),
-  keys (id, name, evidence, annotations, seenAt, claims),
+  keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
   deniedChildren (digest, platform, reason), requests (how many were sent to
