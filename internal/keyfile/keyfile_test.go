@@ -342,7 +342,7 @@ func TestAttack_S4_EncryptionThatCostsTooMuchIsRefused(t *testing.T) {
 		"scrypt N=2^30":     {scheme{n: 1 << 30, r: 8, p: 1, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindEncryption},
 		"scrypt r=2^30":     {scheme{n: 1 << 20, r: 1 << 30, p: 1, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindEncryption},
 		"scrypt p=2^30":     {scheme{n: 1 << 17, r: 8, p: 1 << 30, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindEncryption},
-		"scrypt r=2^16":     {scheme{n: 2, r: 1 << 16, p: 16, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindEncryption},
+		"scrypt r=2^17":     {scheme{n: 2, r: 1 << 17, p: 9, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindEncryption},
 		"scrypt N=3":        {scheme{n: 3 << 20, r: 8, p: 1, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindDamaged},
 		"scrypt r=0":        {scheme{n: 1 << 20, r: 0, p: 1, cipher: aes256, keySize: 32}.seal(t, der), sigkey.KindDamaged},
 		"PBES1":             {pbes1("1.2.840.113549.1.5.3"), sigkey.KindEncryption},
