@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type world struct {
 	now time.Time
 	// waits are how long the signer would have waited before it asked again.
 	waits []time.Duration
+	mu    sync.Mutex
 }
 
 func newWorld(t *testing.T) *world {
@@ -57,7 +59,9 @@ func (w *world) signer(o keyless.Options) *keyless.Signer {
 		w.Fatal(err)
 	}
 	s.SetWait(func(ctx context.Context, d time.Duration) error {
+		w.mu.Lock()
 		w.waits = append(w.waits, d)
+		w.mu.Unlock()
 		return ctx.Err()
 	})
 	return s
