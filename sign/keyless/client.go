@@ -87,12 +87,11 @@ func proxyOf(r *http.Request) (*url.URL, error) {
 
 func newClient(transport http.RoundTripper) *client {
 	if transport == nil {
-		t := &http.Transport{
+		transport = &http.Transport{
 			Proxy: proxyOf, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
 			DialContext:     (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 		}
-		transport = t
 	}
 	return &client{wait: pause.For, http: &http.Client{
 		Transport:     transport,
