@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 )
 
@@ -169,7 +170,7 @@ func (l *login) browser(ctx context.Context) (string, error) {
 	if address == "" {
 		address = "localhost:0"
 	}
-	if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
+	if host, _, err := net.SplitHostPort(address); err != nil || !netguard.IsLoopback(host) {
 		return "", fmt.Errorf("%w: LoginOptions.Listen %.100q is not an address on loopback", ErrIdentity, address)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
