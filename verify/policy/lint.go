@@ -2,14 +2,11 @@ package policy
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
 
 // FindingKind is what a Finding is about.
@@ -128,10 +125,7 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 	}
 	for i := range l.all {
 		f := &l.all[i]
-		var at *strictyaml.Error
-		if errors.As(read.doc.Fail(f.Path, ""), &at) {
-			f.Line, f.Column = at.Line, at.Column
-		}
+		f.Line, f.Column = read.doc.Position(f.Path)
 	}
 	slices.SortStableFunc(l.all, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Path, b.Path))
@@ -262,22 +256,22 @@ func (l *linting) unused() {
 			l.add(FindingUnused, "roles."+name, "is a role that no requirement names")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Requirements) {
+	for name := range l.Policy.Requirements {
 		if !shared[name] {
 			l.add(FindingUnused, "requirements."+name, "is a requirement that no rule uses")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Keys) {
+	for name := range l.Policy.Keys {
 		if !members[name] {
 			l.add(FindingUnused, "keys."+name, "is a key of no role")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Identities) {
+	for name := range l.Policy.Identities {
 		if !members[name] {
 			l.add(FindingUnused, "identities."+name, "is an identity of no role")
 		}
 	}
-	for id := range maps.Keys(l.Policy.Builders) {
+	for id := range l.Policy.Builders {
 		if !builders[id] {
 			l.add(FindingUnused, "builders."+id, "has a level that no requirement asks for with minLevel")
 		}
