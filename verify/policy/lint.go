@@ -84,6 +84,9 @@ func (p *Policy) Ends() (all []End) {
 	return all
 }
 
+// pathFiles is the path of Policy.Files.
+const pathFiles = "files"
+
 // eachLeaf calls do with each requirement that is not a list of others, and its path:
 // those of rules and files, and those that rules share.
 func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
@@ -96,7 +99,7 @@ func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
 		}
 	}
 	if p.Files != nil {
-		do("files", Requirement{Signature: p.Files})
+		do(pathFiles, Requirement{Signature: p.Files})
 	}
 }
 
@@ -161,11 +164,13 @@ func (l *linting) ends() {
 	}
 }
 
-// counting is how many members of a role count at present.
-func (l *linting) counting(role string) (n int) {
+// counting is how many members of a role count at present. A revoked key may count for
+// images that it has signed before, and never for files.
+func (l *linting) counting(role string, files bool) (n int) {
 	for _, name := range l.Policy.Roles[role].Keys {
 		k := l.Policy.Keys[name]
-		if k.Revoked.IsZero() && !l.now.Before(k.NotBefore) && (k.NotAfter.IsZero() || l.now.Before(k.NotAfter)) {
+		stands := k.StandsBefore && !files
+		if (k.Revoked.IsZero() || stands) && !l.now.Before(k.NotBefore) && (k.NotAfter.IsZero() || l.now.Before(k.NotAfter)) {
 			n++
 		}
 	}
@@ -181,8 +186,9 @@ func (l *linting) counting(role string) (n int) {
 func (l *linting) unmeetable() {
 	l.written.eachLeaf(func(path string, q Requirement) {
 		for _, role := range []string{q.by(), q.vexBy()} {
-			if r, is := l.Policy.Roles[role]; is && l.counting(role) < r.Threshold {
-				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, l.counting(role))
+			r, is := l.Policy.Roles[role]
+			if n := l.counting(role, path == pathFiles); is && n < r.Threshold {
+				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, n)
 			}
 		}
 		if a := q.Attestation; a != nil && a.BuiltAfter.After(l.now) {
