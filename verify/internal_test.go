@@ -69,7 +69,7 @@ func (clockWithoutLog) Seen(context.Context, policy.SignedEvidence) (time.Time, 
 
 func TestAClockThatKeepsNoLogIsNotAskedForEntries(t *testing.T) {
 	s := &sighting{}
-	if ended := s.askLog(t.Context(), nil, &trustedClock{clock: clockWithoutLog{}}, policy.SignedEvidence{}); ended != nil || s.logged {
+	if ended := s.askLog(nil, &trustedClock{clock: clockWithoutLog{}}, policy.SignedEvidence{}); ended != nil || s.logged {
 		t.Errorf("%+v, %v", s, ended)
 	}
 }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -81,27 +80,27 @@ func (c *checking) sighted(p *piece, k *trustedKey, timeMatters bool) (s sightin
 			continue
 		}
 		if k.logged && !s.logged {
-			if ended := s.askLog(c.ctx, q, clock, shown); ended != nil {
+			if ended := s.askLog(q, clock, shown); ended != nil {
 				return s, ended
 			}
 		}
 		if !timeMatters && s.logged {
 			continue
 		}
-		if ended := s.askTime(c.ctx, q, clock, shown); ended != nil {
+		if ended := s.askTime(q, clock, shown); ended != nil {
 			return s, ended
 		}
 	}
 	return s, nil
 }
 
-func (s *sighting) askLog(ctx context.Context, q *questions, clock *trustedClock, e policy.SignedEvidence) error {
+func (s *sighting) askLog(q *questions, clock *trustedClock, e policy.SignedEvidence) error {
 	m, ok := clock.clock.(policy.LogMatcher)
 	if !ok {
 		return nil
 	}
 	answer, ended := q.ask(true, func() (err error) {
-		s.known.Claims, err = m.Logged(ctx, e)
+		s.known.Claims, err = m.Logged(q.ctx, e)
 		return err
 	})
 	if s.logged = ended == nil && answer == nil; !s.logged {
@@ -111,9 +110,9 @@ func (s *sighting) askLog(ctx context.Context, q *questions, clock *trustedClock
 	return ended
 }
 
-func (s *sighting) askTime(ctx context.Context, q *questions, clock *trustedClock, e policy.SignedEvidence) error {
+func (s *sighting) askTime(q *questions, clock *trustedClock, e policy.SignedEvidence) error {
 	answer, ended := q.ask(true, func() error {
-		at, err := clock.clock.Seen(ctx, e)
+		at, err := clock.clock.Seen(q.ctx, e)
 		if err == nil {
 			s.known.SignedAt = earlier(s.known.SignedAt, at)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Compare compares two numbers: below 0 where a is less than b. ok is false where one of
-// them is no number of JSON, or has an exponent beyond 15 digits.
+// them is not a number of JSON, or has an exponent beyond 15 digits.
 func Compare(a, b string) (order int, ok bool) {
 	x, xok := parse(a)
 	y, yok := parse(b)
@@ -46,14 +46,11 @@ func parse(text string) (number, bool) {
 	if rest, minus := strings.CutPrefix(text, "-"); minus {
 		n.sign, text = -1, rest
 	}
-	mantissa, exponent := text, ""
+	mantissa := text
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
-		mantissa, exponent = text[:at], strings.TrimPrefix(text[at+1:], "+")
-		if strings.HasPrefix(text[at+1:], "+-") || exponent == "" {
-			return n, false
-		}
+		mantissa = text[:at]
 		var err error
-		if n.point, err = strconv.ParseInt(exponent, 10, 64); err != nil || n.point > maxExponent || n.point < -maxExponent {
+		if n.point, err = strconv.ParseInt(text[at+1:], 10, 64); err != nil || n.point > maxExponent || n.point < -maxExponent {
 			return n, false
 		}
 	}

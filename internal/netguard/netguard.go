@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -92,6 +93,16 @@ var reserved = []netip.Prefix{
 	netip.MustParsePrefix("2001::/32"), // Teredo, which holds IPv4 addresses too
 	netip.MustParsePrefix("2002::/16"), // 6to4, which can hold any IPv4 address
 	netip.MustParsePrefix("fec0::/10"),
+}
+
+// IsLoopback reports whether a host, without port and brackets, is this machine by its
+// literal name.
+func IsLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // nat64 holds IPv4 addresses as networks without IPv4 see them (RFC 6052).

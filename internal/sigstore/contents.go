@@ -11,10 +11,10 @@ import (
 
 // Kinds of what a root holds.
 const (
-	KindCertificates = "certificate authority"
-	KindTimestamps   = "timestamp authority"
-	KindLog          = "transparency log"
-	KindCTLog        = "log of certificates"
+	kindCertificates = "certificate authority"
+	kindTimestamps   = "timestamp authority"
+	kindLog          = "transparency log"
+	kindCTLog        = "log of certificates"
 )
 
 // Trusted is a log or an authority of a root, for people.
@@ -30,12 +30,12 @@ type Trusted struct {
 // Contents lists what the root holds.
 func (r *Root) Contents() (all []Trusted) {
 	for _, a := range r.authorities {
-		all = append(all, a.contents(KindCertificates))
+		all = append(all, a.contents(kindCertificates))
 	}
 	for _, l := range []struct {
 		kind string
 		logs map[string][]*log
-	}{{KindLog, r.logs}, {KindCTLog, r.ctLogs}} {
+	}{{kindLog, r.logs}, {kindCTLog, r.ctLogs}} {
 		for _, id := range slices.Sorted(maps.Keys(l.logs)) {
 			for _, one := range l.logs[id] {
 				all = append(all, Trusted{l.kind, one.host, hex.EncodeToString([]byte(id)), one.trusted.start, one.trusted.end})
@@ -43,7 +43,7 @@ func (r *Root) Contents() (all []Trusted) {
 		}
 	}
 	for _, a := range r.stampers {
-		all = append(all, a.contents(KindTimestamps))
+		all = append(all, a.contents(kindTimestamps))
 	}
 	return all
 }

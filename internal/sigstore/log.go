@@ -227,8 +227,8 @@ func parseNoteSignature(line string) (s noteSignature, ok bool) {
 }
 
 // signedBy reports whether one of the signatures is the log's, under its name. Others,
-// as of witnesses, say nothing. The first that is said to be the log's decides. The origin of a tree of Rekor v1 is the name and a number;
-// that of v2 is the host of the log.
+// as of witnesses, say nothing. The first that is said to be the log's decides. The origin
+// of a tree of Rekor v1 is the name and a number; that of v2 is the host of the log.
 func (c *checkpoint) signedBy(l *log, v2 bool) bool {
 	for _, s := range c.signatures {
 		if !bytes.HasPrefix(l.keyID, s.hint[:]) {

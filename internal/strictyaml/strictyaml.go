@@ -277,13 +277,16 @@ func (d *Document) Decode(into any) error {
 // stands at the path, the error is about what holds it.
 func (d *Document) Fail(path, format string, args ...any) error {
 	e := &Error{Detail: pathName(path) + " " + fmt.Sprintf(format, args...)}
+	e.Line, e.Column = d.Position(path)
+	return e
+}
+
+// Position is the line and column of what stands at a path or, where nothing does, of what
+// holds it. Both count from 1; 0: the document has no such place.
+func (d *Document) Position(path string) (line, column int) {
 	for p := path; ; p = p[:max(0, strings.LastIndexAny(p, ".["))] {
-		if at, there := d.at[p]; there {
-			e.Line, e.Column = at.line, at.column
-			return e
-		}
-		if p == "" {
-			return e
+		if at, there := d.at[p]; there || p == "" {
+			return at.line, at.column
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/hallmark-oci/hallmark/internal/pause"
 )
 
 func FuzzParseChallenges(f *testing.F) {
@@ -44,7 +46,7 @@ func FuzzErrorTextsAreFitToBePrinted(f *testing.F) {
 		if !utf8.ValidString(text) || len(text) > 2*512 || strings.ContainsAny(text, "\x1b\n\r\u202e") {
 			t.Fatalf("%q", text)
 		}
-		if retryAfter(after, time.Unix(0, 0)) < 0 {
+		if wait, _ := pause.Asked(after, time.Unix(0, 0)); wait < 0 {
 			t.Fatalf("Retry-After %q is a negative wait", after)
 		}
 	})

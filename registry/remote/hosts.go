@@ -130,14 +130,7 @@ func hostname(h string) string {
 	return strings.Trim(h, "[]")
 }
 
-func isLoopback(h string) bool {
-	bare := hostname(h)
-	if strings.EqualFold(bare, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(bare)
-	return err == nil && ip.Unmap().IsLoopback()
-}
+func isLoopback(h string) bool { return netguard.IsLoopback(hostname(h)) }
 
 // isLocal reports whether a host, by its literal name, is this machine or in a
 // private network.

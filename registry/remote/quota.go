@@ -79,7 +79,8 @@ func pauseOf(resp *http.Response, now time.Time) time.Duration {
 // retryAfterOf returns how long an answer that refuses a request asks to wait.
 func retryAfterOf(resp *http.Response, now time.Time) time.Duration {
 	if v := resp.Header.Get("Retry-After"); v != "" {
-		return min(retryAfter(v, now), maxRetryAfter)
+		wait, _ := pause.Asked(v, now) // what is malformed asks for none
+		return min(wait, maxRetryAfter)
 	}
 	if resp.StatusCode != http.StatusTooManyRequests {
 		return 0

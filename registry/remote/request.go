@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -238,18 +237,6 @@ func withoutSecrets(s string) string {
 	}
 	_, rest = cutToken(rest, `<>" `)
 	return s + path + "?…" + rest
-}
-
-// retryAfter reads the header (RFC 9110, section 10.2.3): seconds or a date.
-// What is malformed or in the past is not a wait.
-func retryAfter(v string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(v, 10, 64); err == nil {
-		return time.Duration(max(0, min(seconds, 1<<30))) * time.Second
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }
 
 // read turns a response into an answer or an error.

@@ -8,14 +8,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/pause"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
@@ -87,12 +86,11 @@ func proxyOf(r *http.Request) (*url.URL, error) {
 
 func newClient(transport http.RoundTripper) *client {
 	if transport == nil {
-		t := &http.Transport{
+		transport = &http.Transport{
 			Proxy: proxyOf, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
 			DialContext:     (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 		}
-		transport = t
 	}
 	return &client{wait: pause.For, http: &http.Client{
 		Transport:     transport,
@@ -198,19 +196,10 @@ func again(n int, a *answer) (time.Duration, bool) {
 	case a.status != http.StatusTooManyRequests && a.status < 500:
 		return 0, false
 	}
-	text := a.header.Get("Retry-After")
-	if text == "" {
-		return backoff, true
+	if wait, asked := pause.Asked(a.header.Get("Retry-After"), time.Now()); asked {
+		return wait, wait <= maxPause
 	}
-	wait := time.Duration(0)
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		wait = max(time.Until(at), 0)
-	} else {
-		wait = backoff
-	}
-	return wait, wait <= maxPause
+	return backoff, true
 }
 
 // detail is what a refused request's answer says.
@@ -282,18 +271,10 @@ func secure(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.User != nil:
 		return errors.New("not the URL of a service")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && netguard.IsLoopback(u.Hostname()):
 		return nil
 	}
 	return errors.New("https is required")
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // decode reads JSON that a service has answered.

@@ -39,8 +39,8 @@ func (s service) valid(now time.Time) bool {
 
 // selector says how many services of a kind are used.
 type selector struct {
-	kind  string
-	count int64
+	Kind  string `json:"selector"`
+	Count int64  `json:"count"`
 }
 
 // config is a signing configuration.
@@ -67,19 +67,14 @@ type wireService struct {
 	Operator string `json:"operator"`
 }
 
-type wireSelector struct {
-	Selector string `json:"selector"`
-	Count    int64  `json:"count"`
-}
-
 type wireConfig struct {
 	MediaType       string        `json:"mediaType"`
 	CAURLs          []wireService `json:"caUrls"`
 	OIDCURLs        []wireService `json:"oidcUrls"`
 	RekorTlogURLs   []wireService `json:"rekorTlogUrls"`
-	RekorTlogConfig wireSelector  `json:"rekorTlogConfig"`
+	RekorTlogConfig selector      `json:"rekorTlogConfig"`
 	TSAURLs         []wireService `json:"tsaUrls"`
-	TSAConfig       wireSelector  `json:"tsaConfig"`
+	TSAConfig       selector      `json:"tsaConfig"`
 }
 
 // parseConfig reads a signing configuration, or a ClientTrustConfig.
@@ -111,11 +106,9 @@ func parseConfig(text []byte) (*config, error) {
 			return nil, fmt.Errorf("%w: %s: %w", ErrConfig, kind.name, err)
 		}
 	}
-	c.selectLogs, c.selectStamps = selector(w.RekorTlogConfig.plain()), selector(w.TSAConfig.plain())
+	c.selectLogs, c.selectStamps = w.RekorTlogConfig, w.TSAConfig
 	return c, nil
 }
-
-func (w wireSelector) plain() selector { return selector{w.Selector, w.Count} }
 
 func services(from []wireService) (all []service, err error) {
 	if len(from) > maxServices {
@@ -140,8 +133,8 @@ func services(from []wireService) (all []service, err error) {
 	return all, nil
 }
 
-// newest returns the valid services of the highest version that has one,
-// those that began last first, and one of each operator.
+// newest returns the valid services of the first of versions that has one: one of each
+// operator, those that began last first.
 func newest(all []service, now time.Time, versions ...int64) (found []service) {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b service) int { return b.start.Compare(a.start) })
@@ -163,18 +156,18 @@ func newest(all []service, now time.Time, versions ...int64) (found []service) {
 // choose applies a selector to services.
 func (s selector) choose(found []service) (choice, error) {
 	c := choice{found, len(found)}
-	switch s.kind {
+	switch s.Kind {
 	case "ALL":
 		return c, nil
 	case "ANY":
 		c.need = 1
 	case "EXACT":
-		if s.count < 1 || s.count > int64(len(found)) {
-			return choice{}, fmt.Errorf("the selector wants %d services, and %d are valid", s.count, len(found))
+		if s.Count < 1 || s.Count > int64(len(found)) {
+			return choice{}, fmt.Errorf("the selector wants %d services, and %d are valid", s.Count, len(found))
 		}
-		c.need = int(s.count)
+		c.need = int(s.Count)
 	default:
-		return choice{}, fmt.Errorf("selector %.40q, want ALL, ANY or EXACT", s.kind)
+		return choice{}, fmt.Errorf("selector %.40q, want ALL, ANY or EXACT", s.Kind)
 	}
 	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
 	return c, nil

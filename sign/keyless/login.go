@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 )
 
@@ -75,21 +76,13 @@ type wireToken struct {
 // BrowserLogin returns the token of a person who logs in by a browser on this machine:
 // the authorization code flow with PKCE, state and nonce. The provider sends the browser
 // back to a listener on loopback. A login takes at most 5 minutes.
-func BrowserLogin(o LoginOptions) TokenSource {
-	return func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeout(ctx, loginTimeout)
-		defer cancel()
-		l, err := newLogin(ctx, o)
-		if err != nil {
-			return "", err
-		}
-		return l.browser(ctx)
-	}
-}
+func BrowserLogin(o LoginOptions) TokenSource { return loginBy((*login).browser, o) }
 
 // DeviceLogin returns the token of a person who logs in on another device, by a code
 // (RFC 8628, with PKCE). A login takes at most 5 minutes.
-func DeviceLogin(o LoginOptions) TokenSource {
+func DeviceLogin(o LoginOptions) TokenSource { return loginBy((*login).device, o) }
+
+func loginBy(way func(*login, context.Context) (string, error), o LoginOptions) TokenSource {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 		defer cancel()
@@ -97,7 +90,7 @@ func DeviceLogin(o LoginOptions) TokenSource {
 		if err != nil {
 			return "", err
 		}
-		return l.device(ctx)
+		return way(l, ctx)
 	}
 }
 
@@ -177,7 +170,7 @@ func (l *login) browser(ctx context.Context) (string, error) {
 	if address == "" {
 		address = "localhost:0"
 	}
-	if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
+	if host, _, err := net.SplitHostPort(address); err != nil || !netguard.IsLoopback(host) {
 		return "", fmt.Errorf("%w: LoginOptions.Listen %.100q is not an address on loopback", ErrIdentity, address)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -217,9 +210,14 @@ func (l *login) browser(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if w.Error != "" {
-		return "", fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(w.Error, 100))
+		return "", refusal(w.Error)
 	}
 	return l.checked(w.IDToken, nonce)
+}
+
+// refusal is a provider's answer that gives no token.
+func refusal(text string) error {
+	return fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(text, 100))
 }
 
 // waiting handles the browser's return, once. Requests with another state are refused,
@@ -233,7 +231,7 @@ func (l *login) waiting(state string, done chan<- returned) http.Handler {
 		}
 		came := returned{code: query.Get("code")}
 		if text := query.Get("error"); text != "" || came.code == "" {
-			came.err = fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(text, 100))
+			came.err = refusal(text)
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "You can close this page and go back to the terminal.")
@@ -346,7 +344,7 @@ func (l *login) poll(ctx context.Context, w wireDevice) (string, error) {
 		case t.Error == "slow_down":
 			interval += slower
 		case t.Error != "":
-			return "", fmt.Errorf("%w: the provider refuses: %s", ErrIdentity, safetext.Of(t.Error, 100))
+			return "", refusal(t.Error)
 		default:
 			return l.checked(t.IDToken, "")
 		}

@@ -71,12 +71,8 @@ func (s *Signer) logV2(ctx context.Context, log service, w work) (e sigstore.Ent
 	request := wireHashed{Digest: w.message.SHA256[:]}
 	request.Signature.Content = w.signature
 	request.Signature.Verifier.Certificate.RawBytes, request.Signature.Verifier.KeyDetails = w.by.der, "PKIX_ECDSA_P256_SHA_256"
-	body, err := json.Marshal(map[string]any{"hashedRekordRequestV002": request})
-	if err != nil {
-		return e, err
-	}
 	at := log.url + "/api/v2/log/entries"
-	a, err := s.client.do(ctx, call{service: "rekor", method: http.MethodPost, url: at, body: body, header: jsonHeader(), accept: []int{http.StatusConflict}})
+	a, err := s.postEntry(ctx, at, map[string]any{"hashedRekordRequestV002": request})
 	if err != nil {
 		return e, err
 	}
@@ -93,8 +89,16 @@ func (s *Signer) logV2(ctx context.Context, log service, w work) (e sigstore.Ent
 	return *entry, nil
 }
 
-func jsonHeader() http.Header {
-	return http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
+// postEntry sends an entry to a log. The answer may be 409: the log has the entry already.
+func (s *Signer) postEntry(ctx context.Context, at string, entry any) (*answer, error) {
+	body, err := json.Marshal(entry)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.do(ctx, call{
+		service: "rekor", method: http.MethodPost, url: at, body: body, accept: []int{http.StatusConflict},
+		header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}},
+	})
 }
 
 // Entries that Rekor v1 is asked to make (rekor, pkg/types/{hashedrekord,dsse}/v0.0.1).
@@ -156,12 +160,8 @@ func (s *Signer) logV1(ctx context.Context, log service, w work) (e sigstore.Ent
 	if err != nil {
 		return e, err
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		return e, err
-	}
 	at := log.url + "/api/v1/log/entries"
-	a, err := s.client.do(ctx, call{service: "rekor", method: http.MethodPost, url: at, body: body, header: jsonHeader(), accept: []int{http.StatusConflict}})
+	a, err := s.postEntry(ctx, at, p)
 	if err != nil {
 		return e, err
 	}

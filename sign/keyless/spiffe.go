@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/limit"
+	"github.com/hallmark-oci/hallmark/internal/netguard"
 	"github.com/hallmark-oci/hallmark/internal/safetext"
 )
 
@@ -74,7 +75,7 @@ func spiffeAddress(text string) (network, address string, err error) {
 		return "unix", u.Path, nil
 	case u.Scheme == "" && strings.HasPrefix(text, "/"): // as cosign takes it
 		return "unix", text, nil
-	case u.Scheme == "tcp" && u.Port() != "" && isLoopback(u.Hostname()):
+	case u.Scheme == "tcp" && u.Port() != "" && netguard.IsLoopback(u.Hostname()):
 		return "tcp", u.Host, nil
 	}
 	return "", "", errors.New("want unix:///PATH, or tcp://IP:PORT on loopback")

@@ -2,14 +2,11 @@ package policy
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hallmark-oci/hallmark/internal/strictyaml"
 )
 
 // FindingKind is what a Finding is about.
@@ -87,6 +84,9 @@ func (p *Policy) Ends() (all []End) {
 	return all
 }
 
+// pathFiles is the path of Policy.Files.
+const pathFiles = "files"
+
 // eachLeaf calls do with each requirement that is not a list of others, and its path:
 // those of rules and files, and those that rules share.
 func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
@@ -99,7 +99,7 @@ func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
 		}
 	}
 	if p.Files != nil {
-		do("files", Requirement{Signature: p.Files})
+		do(pathFiles, Requirement{Signature: p.Files})
 	}
 }
 
@@ -128,10 +128,7 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 	}
 	for i := range l.all {
 		f := &l.all[i]
-		var at *strictyaml.Error
-		if errors.As(read.doc.Fail(f.Path, ""), &at) {
-			f.Line, f.Column = at.Line, at.Column
-		}
+		f.Line, f.Column = read.doc.Position(f.Path)
 	}
 	slices.SortStableFunc(l.all, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Path, b.Path))
@@ -167,11 +164,13 @@ func (l *linting) ends() {
 	}
 }
 
-// counting is how many members of a role count at present.
-func (l *linting) counting(role string) (n int) {
+// counting is how many members of a role count at present. A revoked key may count for
+// images that it has signed before, and never for files.
+func (l *linting) counting(role string, files bool) (n int) {
 	for _, name := range l.Policy.Roles[role].Keys {
 		k := l.Policy.Keys[name]
-		if k.Revoked.IsZero() && !l.now.Before(k.NotBefore) && (k.NotAfter.IsZero() || l.now.Before(k.NotAfter)) {
+		stands := k.StandsBefore && !files
+		if (k.Revoked.IsZero() || stands) && !l.now.Before(k.NotBefore) && (k.NotAfter.IsZero() || l.now.Before(k.NotAfter)) {
 			n++
 		}
 	}
@@ -187,8 +186,9 @@ func (l *linting) counting(role string) (n int) {
 func (l *linting) unmeetable() {
 	l.written.eachLeaf(func(path string, q Requirement) {
 		for _, role := range []string{q.by(), q.vexBy()} {
-			if r, is := l.Policy.Roles[role]; is && l.counting(role) < r.Threshold {
-				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, l.counting(role))
+			r, is := l.Policy.Roles[role]
+			if n := l.counting(role, path == pathFiles); is && n < r.Threshold {
+				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, n)
 			}
 		}
 		if a := q.Attestation; a != nil && a.BuiltAfter.After(l.now) {
@@ -262,22 +262,22 @@ func (l *linting) unused() {
 			l.add(FindingUnused, "roles."+name, "is a role that no requirement names")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Requirements) {
+	for name := range l.Policy.Requirements {
 		if !shared[name] {
 			l.add(FindingUnused, "requirements."+name, "is a requirement that no rule uses")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Keys) {
+	for name := range l.Policy.Keys {
 		if !members[name] {
 			l.add(FindingUnused, "keys."+name, "is a key of no role")
 		}
 	}
-	for name := range maps.Keys(l.Policy.Identities) {
+	for name := range l.Policy.Identities {
 		if !members[name] {
 			l.add(FindingUnused, "identities."+name, "is an identity of no role")
 		}
 	}
-	for id := range maps.Keys(l.Policy.Builders) {
+	for id := range l.Policy.Builders {
 		if !builders[id] {
 			l.add(FindingUnused, "builders."+id, "has a level that no requirement asks for with minLevel")
 		}

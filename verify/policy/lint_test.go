@@ -30,7 +30,7 @@ func linted(t *testing.T, text string) []string {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	all, err := policy.Lint(path, policy.ParseOptions{}, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	all, err := policy.Lint(path, policy.ParseOptions{Authorities: map[string]policy.Authority{"any": anyAuthority{}}}, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +159,21 @@ rules:
 	}
 	want := []string{"ended identities.ended", "ended identities.stands", "ends-soon identities.ends", "unused identities.unused", "unmeetable rules[0].require[0]"}
 	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestLintCountsRevokedKeysThatStand(t *testing.T) {
+	got := linted(t, `version: 1
+keys: {a: {file: a.pub, revoked: 2026-10-01T00:00:00Z, standsBefore: true}, b: {file: b.pub, revoked: 2026-10-01T00:00:00Z}}
+timestamps: {clock: {authority: any}}
+roles: {one: {keys: [a]}, two: {keys: [b]}}
+files: {by: one}
+rules:
+  - images: [r.example/**]
+    require: [{signature: {by: one}}, {signature: {by: two}}]
+`)
+	if want := []string{"unmeetable files 5", "unmeetable rules[0].require[1] 8"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -189,17 +189,25 @@ func readSettings(path, authority string, settings map[string]any, o ParseOption
 		if !named {
 			continue // absent, or of a type that the authority refuses
 		}
-		at := path + ".settings." + setting
-		if o.ReadFile == nil {
-			return faultf(at, "names a file, but ParseOptions.ReadFile is nil")
-		}
-		text, err := o.ReadFile(name, maxNamedBytes)
+		text, err := o.readNamed(path+".settings."+setting, name, maxNamedBytes)
 		if err != nil {
-			return faultf(at, "names the file %.200q: %w", name, err)
+			return err
 		}
 		settings[setting] = File{Name: name, Text: text}
 	}
 	return nil
+}
+
+// readNamed reads a file that the policy names at a path.
+func (o *ParseOptions) readNamed(at, name string, maxBytes int64) ([]byte, error) {
+	if o.ReadFile == nil {
+		return nil, faultf(at, "names a file, but ParseOptions.ReadFile is nil")
+	}
+	text, err := o.ReadFile(name, maxBytes)
+	if err != nil {
+		return nil, faultf(at, "names the file %.200q: %w", name, err)
+	}
+	return text, nil
 }
 
 // readLayouts reads the layouts that requirements name.
@@ -212,22 +220,15 @@ func readLayouts(path string, list []Requirement, o ParseOptions) error {
 	return nil
 }
 
-func readLayout(at string, q Requirement, o ParseOptions) error {
+func readLayout(at string, q Requirement, o ParseOptions) (err error) {
 	if err := errors.Join(readLayouts(at+".anyOf", q.AnyOf, o), readLayouts(at+".allOf", q.AllOf, o)); err != nil {
 		return err
 	}
 	if q.Attestation == nil || q.Attestation.Layout == "" {
 		return nil
 	}
-	if o.ReadFile == nil {
-		return faultf(at+".attestation.layout", "names a file, but ParseOptions.ReadFile is nil")
-	}
-	text, err := o.ReadFile(q.Attestation.Layout, maxLayoutBytes)
-	if err != nil {
-		return faultf(at+".attestation.layout", "names the file %.200q: %w", q.Attestation.Layout, err)
-	}
-	q.Attestation.LayoutEnvelope = text
-	return nil
+	q.Attestation.LayoutEnvelope, err = o.readNamed(at+".attestation.layout", q.Attestation.Layout, maxLayoutBytes)
+	return err
 }
 
 func (k *Key) read(o ParseOptions) error {

@@ -268,7 +268,7 @@ func (c *checking) checkFiles() error {
 	}
 	files := Requirement{Signature: p.Files}
 	c.leaves = 0
-	if err := c.checkRequirement(&files, "files", 1); err != nil {
+	if err := c.checkRequirement(&files, pathFiles, 1); err != nil {
 		return err
 	}
 	p.Files = files.Signature

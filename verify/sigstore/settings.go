@@ -147,11 +147,12 @@ func (a *Authority) ownInstance(held any, pin string, o Instance) (*instance, er
 	case pin == "":
 		return nil, fmt.Errorf("%w: rootFile needs root, the SHA-256 of the file: %x", ErrInvalid, sum)
 	}
-	o.Root, o.SHA256 = f.Text, pin
-	id := fmt.Sprintf("%x %s %q %d %d %d %t %t %t", sum, pin, o.CertificateAuthority, o.Logs, o.CTLogs, o.Times, o.WithoutLogs, o.WithoutCT, o.RequireTimestamps)
+	o.SHA256 = pin
+	id := fmt.Sprintf("%x %#v", sum, o)
 	if made, known := a.own.Get(id); known {
 		return made, nil
 	}
+	o.Root = f.Text
 	made, err := newInstance("", o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: rootFile %.200q: %w", ErrInvalid, f.Name, err)

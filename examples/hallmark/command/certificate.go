@@ -74,7 +74,7 @@ func (f *rootFlags) instances(unnamed string) (map[string]sigstore.Instance, err
 		for _, name := range change.names {
 			i, known := all[name]
 			if !known {
-				return nil, usageError("--%s %q: want one of %s, named by --trusted-root", change.flag, name, quoted(slices.Sorted(maps.Keys(all))))
+				return nil, usageError("--%s %q: want one of %s, named by --trusted-root", change.flag, name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 			}
 			change.apply(&i)
 			all[name] = i
@@ -82,8 +82,6 @@ func (f *rootFlags) instances(unnamed string) (map[string]sigstore.Instance, err
 	}
 	return all, nil
 }
-
-func quoted(names []string) string { return strings.Join(names, ", ") }
 
 // authority verifies certificates by the roots; nil: no root is given.
 func (f *rootFlags) authority(unnamed string) (policy.Authority, error) {

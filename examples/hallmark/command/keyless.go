@@ -20,9 +20,8 @@ A certificate and a log make the identity public, such as an e-mail address.
 --signing-config names the services. What they answer is verified by --trusted-root
 before anything is attached.`
 
-// Bounds of files that are read for --keyless, and of a login.
+// Bounds of the file of an identity token, and of a login.
 const (
-	maxTrustFile = 4 << 20
 	maxTokenFile = 64 << 10
 	loginTimeout = 6 * time.Minute
 )
@@ -65,11 +64,11 @@ func (f *keylessFlags) check(keys []string) error {
 func (f *keylessFlags) signer(ctx context.Context, a *app) (sign.Signer, error) {
 	o := keyless.Options{WithoutLogs: f.withoutLogs, WithoutCT: f.withoutCT}
 	var err error
-	if o.SigningConfig, _, err = readFile(f.config, maxTrustFile); err != nil {
+	if o.SigningConfig, _, err = readFile(f.config, maxTrustedRoot); err != nil {
 		return nil, fmt.Errorf("--signing-config: %w", err)
 	}
 	if f.root != "" {
-		if o.TrustedRoot, _, err = readFile(f.root, maxTrustFile); err != nil {
+		if o.TrustedRoot, _, err = readFile(f.root, maxTrustedRoot); err != nil {
 			return nil, fmt.Errorf("--trusted-root: %w", err)
 		}
 	}

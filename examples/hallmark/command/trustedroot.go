@@ -18,7 +18,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
-// maxTrustedRoot bounds the text of a trust root, in bytes.
+// maxTrustedRoot bounds the text of a trust root, or of what holds one, in bytes.
 const maxTrustedRoot = 4 << 20
 
 func (a *app) trustedRootCommand() *cobra.Command {

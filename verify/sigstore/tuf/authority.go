@@ -49,8 +49,8 @@ func NewAuthority(instances map[string]Instance) (*Authority, error) {
 	a := &Authority{instances: maps.Clone(instances), used: make(map[string]*Target), errs: make(map[string]error)}
 	named := make(map[string]sigstore.Instance, len(instances))
 	for name, i := range a.instances {
-		if i.Client == nil || i.Demands.RootFile != "" || len(i.Demands.Root) > 0 {
-			return nil, fmt.Errorf("%w: instance %.100q: want a Client, and no root of its own", ErrInvalid, name)
+		if name == "" || i.Client == nil || i.Demands.RootFile != "" || len(i.Demands.Root) > 0 {
+			return nil, fmt.Errorf("%w: instance %.100q: want a name and a Client, and no root of its own", ErrInvalid, name)
 		}
 		target, err := i.Client.Current()
 		if err != nil {
@@ -75,8 +75,12 @@ func isZero(i sigstore.Instance) bool {
 }
 
 // renew uses the newest trust root of an instance, and returns an error if it is too old.
-// One that lacks what is demanded leaves the last one in use.
+// One that lacks what is demanded leaves the last one in use. Without a name, the root is
+// the policy's own.
 func (a *Authority) renew(name string) error {
+	if name == "" {
+		return nil
+	}
 	target, err := a.instances[name].Client.Current()
 	if err != nil {
 		return err
@@ -144,14 +148,6 @@ func (a *Authority) TimeMatcher(settings map[string]any) (policy.TimeMatcher, er
 	return &clock{m, a, a.named(settings)}, nil
 }
 
-// fresh renews the root of an instance, and returns an error if it is too old.
-func (a *Authority) fresh(instance string) error {
-	if instance == "" {
-		return nil
-	}
-	return a.renew(instance)
-}
-
 // matcher is a Matcher as long as its trust root is not too old.
 type matcher struct {
 	policy.Matcher
@@ -164,7 +160,7 @@ func (m *matcher) ReadsDigests() bool { return true }
 
 // Signed implements policy.Matcher.
 func (m *matcher) Signed(ctx context.Context, e policy.SignedEvidence) (policy.Recognized, error) {
-	if err := m.a.fresh(m.instance); err != nil {
+	if err := m.a.renew(m.instance); err != nil {
 		return policy.Recognized{}, err
 	}
 	return m.Matcher.Signed(ctx, e)
@@ -182,7 +178,7 @@ func (c *clock) ReadsDigests() bool { return true }
 
 // Seen implements policy.TimeMatcher.
 func (c *clock) Seen(ctx context.Context, e policy.SignedEvidence) (time.Time, error) {
-	if err := c.a.fresh(c.instance); err != nil {
+	if err := c.a.renew(c.instance); err != nil {
 		return time.Time{}, err
 	}
 	return c.TimeMatcher.Seen(ctx, e)
@@ -190,7 +186,7 @@ func (c *clock) Seen(ctx context.Context, e policy.SignedEvidence) (time.Time, e
 
 // Logged implements policy.LogMatcher.
 func (c *clock) Logged(ctx context.Context, e policy.SignedEvidence) (map[string]string, error) {
-	if err := c.a.fresh(c.instance); err != nil {
+	if err := c.a.renew(c.instance); err != nil {
 		return nil, err
 	}
 	logs, ok := c.TimeMatcher.(policy.LogMatcher)

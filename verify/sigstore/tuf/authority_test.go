@@ -105,6 +105,9 @@ func TestAuthority_RefusesUnusableInstances(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if a, err := tuf.NewAuthority(map[string]tuf.Instance{"": {Client: c}}); a != nil || !errors.Is(err, tuf.ErrInvalid) {
+		t.Errorf("an instance without a name: %v", err)
+	}
 	if a, err := tuf.NewAuthority(map[string]tuf.Instance{"public-good": {Client: c}}); a != nil || err == nil {
 		t.Errorf("the public instance has another authority: %v", err)
 	}

@@ -1,6 +1,9 @@
 package tuf
 
-import _ "embed" // the first roots
+import (
+	"bytes"
+	_ "embed" // the first roots
+)
 
 // publicGoodRoot is version 14 of the root of Sigstore's public instance.
 //
@@ -13,5 +16,5 @@ const trustedRoot = "trusted_root.json"
 // PublicGood returns Options for the trust root of Sigstore's public instance. The caller
 // sets File.
 func PublicGood() Options {
-	return Options{Root: append([]byte(nil), publicGoodRoot...), URL: "https://tuf-repo-cdn.sigstore.dev", Target: trustedRoot, Check: checkRoot}
+	return Options{Root: bytes.Clone(publicGoodRoot), URL: "https://tuf-repo-cdn.sigstore.dev", Target: trustedRoot, Check: checkRoot}
 }

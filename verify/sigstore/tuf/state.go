@@ -47,9 +47,6 @@ func (c *Client) load() (*good, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.o.File, err)
 	}
-	if c.o.Check == nil {
-		return verified, nil
-	}
 	if err := c.o.Check(held.Content); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.o.File, err)
 	}

@@ -176,6 +176,9 @@ func setDefaults(o *Options) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Check == nil {
+		o.Check = func([]byte) error { return nil }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -237,9 +240,9 @@ func (c *Client) Refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	c.mu.Lock()
-	old := c.good
+	known := c.good
 	c.mu.Unlock()
-	old = c.merged(old)
+	old := c.merged(known)
 	next, err := c.update(ctx, old)
 	if err != nil {
 		c.o.Logger.Warn("TUF refresh failed; keeping the last good target", "target", c.o.Target, "error", err)
@@ -261,11 +264,10 @@ func (c *Client) merged(known *good) *good {
 	case err != nil:
 		c.o.Logger.Warn("the kept TUF metadata is not used", "file", c.o.File, "error", err)
 		return known
-	case held == nil || known == nil:
-		if held != nil {
-			return held
-		}
+	case held == nil:
 		return known
+	case known == nil:
+		return held
 	case held.olderThan(known):
 		c.o.Logger.Warn("the kept TUF metadata was rolled back", "file", c.o.File)
 		return known

@@ -52,17 +52,17 @@ func (g *good) olderThan(other *good) bool {
 type update struct {
 	c       *Client
 	ctx     context.Context
-	old     *good // nil: nothing is known
+	old     *good // without texts where nothing is known
 	trusted *trustedmetadata.TrustedMetadata
 	made    texts
 }
 
 func (c *Client) update(ctx context.Context, old *good) (_ *good, err error) {
 	defer recovered(&err)
-	u := &update{c: c, ctx: ctx, old: old}
 	if old == nil {
-		u.old = &good{}
+		old = &good{}
 	}
+	u := &update{c: c, ctx: ctx, old: old}
 	if u.trusted, err = c.rooted(u.old.texts.Roots); err != nil {
 		return nil, refused("root", err)
 	}
@@ -273,10 +273,8 @@ func (u *update) content() error {
 	if err := info.VerifyLengthHashes(u.made.Content); err != nil {
 		return refused(u.c.o.Target, err)
 	}
-	if u.c.o.Check != nil {
-		if err := u.c.o.Check(u.made.Content); err != nil {
-			return refused(u.c.o.Target, err)
-		}
+	if err := u.c.o.Check(u.made.Content); err != nil {
+		return refused(u.c.o.Target, err)
 	}
 	return nil
 }

@@ -105,11 +105,9 @@ func (s *Stack) makeTrust() (err error) {
 		return err
 	}
 	now := time.Now().Add(-5 * time.Minute).Truncate(time.Second)
-	var ports [5]int
-	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
-			return err
-		}
+	ports, err := freePorts()
+	if err != nil {
+		return err
 	}
 	at := func(port int) string { return fmt.Sprintf("http://%s:%d", host, port) }
 	s.Trust = Trust{
@@ -126,13 +124,17 @@ func (s *Stack) makeTrust() (err error) {
 	return err
 }
 
-// freePort is a port at which nothing listens.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
+// freePorts are ports at which nothing listens.
+func freePorts() (ports [5]int, err error) {
+	for i := range ports {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			return ports, err
+		}
+		defer func() { _ = l.Close() }() // once all are chosen: they differ
+		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return ports, nil
 }
 
 // Files of the services.
@@ -169,12 +171,9 @@ func (s *Stack) writeFiles() error {
 // startServices starts the programs and waits until they answer.
 func (s *Stack) startServices() error {
 	t, p := &s.Trust, s.processes
-	var ports [5]int
-	for i := range ports {
-		var err error
-		if ports[i], err = freePort(); err != nil {
-			return err
-		}
+	ports, err := freePorts()
+	if err != nil {
+		return err
 	}
 	trillian, fulcioGRPC, fulcioMetrics, rekorGRPC, rekorMetrics := ports[0], ports[1], ports[2], ports[3], ports[4]
 	p.start("trillian", "-listen", fmt.Sprintf("%s:%d", host, trillian))
