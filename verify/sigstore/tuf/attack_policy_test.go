@@ -12,7 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/sigstore/tuf"
 )
 
-func TestAttack_R5_PoliciesByTUFDoNotLowerTheirSerial(t *testing.T) {
+func TestAttack_T19_PoliciesByTUFDoNotLowerTheirSerial(t *testing.T) {
 	text := func(serial int) string {
 		return fmt.Sprintf("version: 1\nserial: %d\nrules:\n  - images: [\"**\"]\n    deny: true\n    reason: x\n", serial)
 	}
@@ -40,7 +40,7 @@ type broken struct{}
 
 func (broken) Matcher(map[string]any) (policy.Matcher, error) { panic("unforeseen") }
 
-func TestAttack_R5_PanicsDoNotHideThatAPolicyIsRefused(t *testing.T) {
+func TestAttack_T19_PanicsDoNotHideThatAPolicyIsRefused(t *testing.T) {
 	r := newRepository(t, strings.Replace(frozen, "REASON", "first", 1))
 	c := r.open("")
 	s, err := tuf.NewPolicySource(c, policy.ParseOptions{Authorities: map[string]policy.Authority{"any": broken{}}})
@@ -57,7 +57,7 @@ func TestAttack_R5_PanicsDoNotHideThatAPolicyIsRefused(t *testing.T) {
 }
 
 // A newer policy that cannot be used must not keep an old one for ever.
-func TestAttack_R5_RefusedPoliciesDoNotKeepOldOnesForEver(t *testing.T) {
+func TestAttack_T19_RefusedPoliciesDoNotKeepOldOnesForEver(t *testing.T) {
 	r := newRepository(t, strings.Replace(frozen, "REASON", "first", 1))
 	c := r.open("")
 	s, err := tuf.NewPolicySource(c, policy.ParseOptions{})

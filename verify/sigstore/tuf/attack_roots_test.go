@@ -154,7 +154,7 @@ func TestCurrent_SaysWhatIsTooOld(t *testing.T) {
 }
 
 // A public repository must not make this machine ask itself.
-func TestAttack_S5_RedirectsDoNotLeadFromHTTPSToLoopback(t *testing.T) {
+func TestAttack_T19_RedirectsDoNotLeadFromHTTPSToLoopback(t *testing.T) {
 	asked := false
 	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer inner.Close()
@@ -206,7 +206,7 @@ func TestAttack_T19_ReadersAndRefreshesTogether(t *testing.T) {
 }
 
 // A slow repository holds a refresh no longer than Timeout, and leaves nothing behind.
-func TestAttack_D4_SlowRepositoriesEndWithTimeout(t *testing.T) {
+func TestAttack_T19_SlowRepositoriesEndWithTimeout(t *testing.T) {
 	r := newRepository(t, "one")
 	o := r.options(stateFile(t))
 	o.Timeout = 100 * time.Millisecond
