@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,14 +99,25 @@ const trustedRootType = "application/vnd.dev.sigstore.trustedroot+json;version=0
 // rootMaker makes a trust root. The first error stays.
 type rootMaker struct {
 	start time.Time
-	err   error
+	// seen are the keys of logs, and the first certificates of chains, in DER.
+	seen map[string]bool
+	err  error
+}
+
+// once returns an error for what stands in the root already: one key must not count twice.
+func (m *rootMaker) once(path string, der []byte) error {
+	if m.seen[string(der)] {
+		return fmt.Errorf("%s: its key or first certificate is given twice", path)
+	}
+	m.seen[string(der)] = true
+	return nil
 }
 
 func (a *app) createRoot(f rootCreateFlags) error {
 	if len(f.authorities) == 0 || f.out == "" {
 		return usageError("--certificate-chain and --out are required: name the certificate authority, and the file to write")
 	}
-	var m rootMaker
+	m := rootMaker{seen: make(map[string]bool)}
 	if f.start != "" {
 		if m.start, m.err = time.Parse(time.RFC3339, f.start); m.err != nil {
 			return usageError("--start %q: want a time such as 2026-01-02T15:04:05Z", f.start)
@@ -136,8 +149,8 @@ func (m *rootMaker) each(flag string, pairs []string, use func(uri *url.URL, pat
 		}
 		base, path, ok := splitPair(pair)
 		uri, err := url.Parse(base)
-		if !ok || err != nil || uri.Host == "" {
-			m.err = usageError("--%s %q: want URL=FILE", flag, pair)
+		if !ok || err != nil || uri.Hostname() == "" || uri.Scheme != "https" && uri.Scheme != "http" || uri.User != nil || uri.RawQuery+uri.Fragment != "" {
+			m.err = usageError("--%s %s: want URL=FILE, with an https URL that has no user, query or fragment", flag, withoutSecrets(base))
 			return
 		}
 		if err := use(uri, path); err != nil {
@@ -152,12 +165,15 @@ func (m *rootMaker) chains(flag string, pairs []string) (all []rootAuthority) {
 		if err != nil {
 			return err
 		}
+		certs, err := readChain(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if err := m.once(path, certs[0].Raw); err != nil {
+			return err
+		}
 		authority := rootAuthority{URI: uri.String()}
-		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
+		for _, c := range certs {
 			if m.start.IsZero() {
 				m.start = c.NotBefore.UTC()
 			}
@@ -174,6 +190,25 @@ func (m *rootMaker) chains(flag string, pairs []string) (all []rootAuthority) {
 	return all
 }
 
+// readChain reads certificates in PEM, each once. It refuses what pem.Decode would skip.
+func readChain(text []byte) (all []*x509.Certificate, err error) {
+	begun := bytes.Count(text, []byte("-----BEGIN "))
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(all, c.Equal) {
+			return nil, fmt.Errorf("the certificate %q is there twice", c.Subject)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 || len(all) != begun {
+		return nil, fmt.Errorf("%d of %d certificates in PEM can be read", len(all), begun)
+	}
+	return all, nil
+}
+
 func (m *rootMaker) logs(flag string, pairs []string, tiled bool) (all []rootLog) {
 	m.each(flag, pairs, func(uri *url.URL, path string) error {
 		key, err := policy.LoadPublicKey(path)
@@ -185,6 +220,9 @@ func (m *rootMaker) logs(flag string, pairs []string, tiled bool) (all []rootLog
 			return err
 		}
 		l.PublicKey.KeyDetails, l.PublicKey.ValidFor.Start = detailsOf(key), m.start
+		if err := m.once(path, l.PublicKey.RawBytes); err != nil {
+			return err
+		}
 		id := sha256.Sum256(l.PublicKey.RawBytes)
 		// Rekor v2 names an Ed25519 key as signed notes do (C2SP signed-note).
 		if raw, ok := key.Public().(ed25519.PublicKey); ok && tiled {

@@ -127,7 +127,9 @@ func (a *app) fetchRoot(ctx context.Context, f rootFetchFlags) error {
 	case f.from != "" && f.repository+f.state != "":
 		return usageError("--from goes without TUF: leave out --repository, --first-root and --state")
 	case f.from != "" && f.sum == "":
-		return usageError("--sha256 is missing: give the digest that %s must have, from a source that you trust", f.from)
+		return usageError("--sha256 is missing: give the digest that %s must have, from a source that you trust", withoutSecrets(f.from))
+	case f.from != "" && !isSum(f.sum):
+		return usageError("--sha256 %.100q: want 64 hex digits", f.sum)
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
@@ -157,7 +159,7 @@ func (a *app) rootText(ctx context.Context, f rootFetchFlags) (text []byte, err 
 		return nil, err
 	}
 	if got := sumOf(text); !strings.EqualFold(got, f.sum) {
-		return nil, fmt.Errorf("the trust root at %s has the SHA-256 %s, want %s: %w", withoutPassword(f.from), got, f.sum, errOtherSum)
+		return nil, fmt.Errorf("the trust root at %s has the SHA-256 %s, want %s: %w", withoutSecrets(f.from), got, f.sum, errOtherSum)
 	}
 	return text, nil
 }
@@ -173,13 +175,23 @@ func (a *app) rootByTUF(ctx context.Context, f rootFetchFlags) ([]byte, error) {
 	return a.plugins.FetchTrustedRoot(ctx, r)
 }
 
-// withoutPassword is a URL as it may be shown.
-func withoutPassword(from string) string {
+// isSum reports whether a text is a SHA-256 in hex.
+func isSum(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == sha256.Size
+}
+
+// withoutSecrets is a URL or file as it may be shown: user and query may be secret.
+func withoutSecrets(from string) string {
 	u, err := url.Parse(from)
-	if err != nil || u.User == nil {
+	switch {
+	case !strings.Contains(from, "//"):
 		return from
+	case err != nil:
+		return "the URL"
 	}
-	return u.Redacted()
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
 }
 
 var errOtherSum = errors.New("it was changed or replaced")
@@ -188,25 +200,30 @@ var errOtherSum = errors.New("it was changed or replaced")
 func fetchBy(ctx context.Context, client *http.Client, from string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil || req.URL.Scheme != "https" {
-		return nil, usageError("--from %q: want an https URL or a file", withoutPassword(from))
+		return nil, usageError("--from %s: want an https URL or a file", withoutSecrets(from))
 	}
+	shown := withoutSecrets(from)
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if req.URL.Scheme != "https" || len(via) > 5 {
-			return fmt.Errorf("redirect to %s: only https is followed, five times", req.URL.Redacted())
+			return fmt.Errorf("redirect to %s on %.200q: only https is followed, five times", req.URL.Scheme, req.URL.Host)
 		}
 		return nil
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		var asked *url.Error // shows the URL of a redirect, which may hold a secret
+		if errors.As(err, &asked) {
+			err = asked.Err
+		}
+		return nil, fmt.Errorf("%s: %w", shown, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", req.URL.Redacted(), resp.Status)
+		return nil, fmt.Errorf("%s: %s", shown, resp.Status)
 	}
 	text, err := readAll(resp.Body, maxTrustedRoot)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", req.URL.Redacted(), err)
+		return nil, fmt.Errorf("%s: %w", shown, err)
 	}
 	return text, nil
 }

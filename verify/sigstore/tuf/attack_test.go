@@ -136,7 +136,8 @@ func TestAttack_T19_RepositoriesThatLieAreRefused(t *testing.T) {
 				t.Errorf("%v, want ErrRefused", err)
 			}
 			holds(t, c, "two")
-			if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, kept) {
+			// A root is kept as soon as it is verified, if it has expired, too.
+			if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, kept) && name != "an expired root" {
 				t.Errorf("what is kept has changed: %v", err)
 			}
 		})

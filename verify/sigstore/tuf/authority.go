@@ -29,7 +29,8 @@ type Authority struct {
 	instances map[string]Instance
 
 	mu   sync.Mutex
-	used map[string]*Target // what Renew was last asked to use
+	seen map[string]*Target // what Renew was last asked to use
+	used map[string]*Target // what it has used
 	errs map[string]error
 }
 
@@ -46,7 +47,7 @@ var (
 // NewAuthority makes an authority of named instances, at least one. Each has a trust root
 // that can be used.
 func NewAuthority(instances map[string]Instance) (*Authority, error) {
-	a := &Authority{instances: maps.Clone(instances), used: make(map[string]*Target), errs: make(map[string]error)}
+	a := &Authority{instances: maps.Clone(instances), seen: make(map[string]*Target), used: make(map[string]*Target), errs: make(map[string]error)}
 	named := make(map[string]sigstore.Instance, len(instances))
 	for name, i := range a.instances {
 		if name == "" || i.Client == nil || i.Demands.RootFile != "" || len(i.Demands.Root) > 0 {
@@ -61,7 +62,7 @@ func NewAuthority(instances map[string]Instance) (*Authority, error) {
 			demands = sigstore.Known(name)
 		}
 		demands.Root = target.Content
-		named[name], a.used[name] = demands, target
+		named[name], a.seen[name], a.used[name] = demands, target, target
 	}
 	var err error
 	if a.Authority, err = sigstore.New(named); err != nil {
@@ -75,32 +76,36 @@ func isZero(i sigstore.Instance) bool {
 }
 
 // renew uses the newest trust root of an instance, and returns an error if it is too old.
-// One that lacks what is demanded leaves the last one in use. Without a name, the root is
-// the policy's own.
+// One that lacks what is demanded leaves the last one in use, until that is too old. Without
+// a name, the root is the policy's own.
 func (a *Authority) renew(name string) error {
 	if name == "" {
 		return nil
 	}
-	target, err := a.instances[name].Client.Current()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	client := a.instances[name].Client
+	target, err := client.Current()
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.used[name] != target {
-		a.used[name], a.errs[name] = target, a.Renew(name, target.Content)
+	if a.seen[name] != target {
+		a.seen[name], a.errs[name] = target, a.Renew(name, target.Content)
+		if a.errs[name] == nil {
+			a.used[name] = target
+		}
 	}
-	return nil
+	return client.stale(a.used[name])
 }
 
 // Err returns why newest trust roots are not in use. Nil: they are.
 func (a *Authority) Err() error {
-	a.Generation()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	var all []error
-	for _, name := range slices.Sorted(maps.Keys(a.errs)) {
+	for _, name := range slices.Sorted(maps.Keys(a.instances)) {
+		all = append(all, a.renew(name))
+		a.mu.Lock()
 		all = append(all, a.errs[name])
+		a.mu.Unlock()
 	}
 	return errors.Join(all...)
 }

@@ -21,5 +21,5 @@ func ExampleOpen() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// unusable TUF configuration: "http://tuf.example": want https, or http on loopback
+	// unusable TUF configuration: URL of "tuf.example": want https, or http on loopback
 }

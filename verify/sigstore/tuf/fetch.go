@@ -22,14 +22,18 @@ func (c *Client) fetch(ctx context.Context, base *url.URL, name string, most int
 		return nil, err
 	}
 	client := &http.Client{Transport: c.o.Transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects || !mayAsk(req.URL) {
-			return fmt.Errorf("redirect to %.200q: want https, and at most %d", req.URL.Redacted(), maxRedirects)
+		if len(via) > maxRedirects || !mayAsk(req.URL) || req.URL.Scheme != "https" && base.Scheme == "https" {
+			return fmt.Errorf("redirect to %s on %.200q: want https, and at most %d", req.URL.Scheme, req.URL.Host, maxRedirects)
 		}
 		return nil
 	}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		var asked *url.Error // shows the URL of a redirect, which may hold a secret
+		if errors.As(err, &asked) {
+			err = asked.Err
+		}
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnavailable, at, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
 	switch resp.StatusCode {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -16,7 +17,8 @@ type PolicySource struct {
 	o      policy.ParseOptions
 
 	mu      sync.Mutex
-	seen    *Target
+	seen    *Target // what was looked at last
+	used    *Target // what holds the policy
 	checked *policy.Checked
 	err     error
 }
@@ -32,34 +34,44 @@ func NewPolicySource(c *Client, o policy.ParseOptions) (*PolicySource, error) {
 	return s, s.Err()
 }
 
-// Policy implements policy.Source. A new policy that cannot be used leaves the last good
-// one in use; Err says why. A policy that is too old is an error that wraps ErrStale.
+// Policy implements policy.Source. A new policy that cannot be used, or has a lower Serial,
+// leaves the last good one in use; Err says why. A policy that is too old is an error that
+// wraps ErrStale.
 func (s *PolicySource) Policy(context.Context) (*policy.Checked, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	target, err := s.client.Current()
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if target == s.seen {
-		return s.checked, s.unless()
+	if target != s.seen {
+		s.seen = target
+		s.err = panics.Caught(func() error { return s.use(target) })
 	}
-	s.seen = target
-	parsed, err := policy.Parse(target.Content, s.o)
-	if err == nil {
-		var next *policy.Checked
-		if next, err = parsed.Check(s.o.Authorities); err == nil && (s.checked == nil || s.checked.Digest != next.Digest) {
-			s.checked = next
-		}
+	if s.checked == nil {
+		return nil, fmt.Errorf("target %s: %w", s.client.o.Target, s.err)
 	}
-	s.err = err
-	return s.checked, s.unless()
+	if err := s.client.stale(s.used); err != nil {
+		return nil, fmt.Errorf("%w; a newer one is refused: %w", err, s.err)
+	}
+	return s.checked, nil
 }
 
-// unless is the error where there has been no good policy.
-func (s *PolicySource) unless() error {
-	if s.checked == nil {
-		return fmt.Errorf("target %s: %w", s.client.o.Target, s.err)
+// use uses the policy of a target.
+func (s *PolicySource) use(target *Target) error {
+	parsed, err := policy.Parse(target.Content, s.o)
+	if err != nil {
+		return err
+	}
+	next, err := parsed.Check(s.o.Authorities)
+	if err != nil {
+		return err
+	}
+	if s.checked != nil && next.Policy.Serial < s.checked.Policy.Serial {
+		return fmt.Errorf("%w: target %s has serial %d, lower than %d, which was in use", policy.ErrInvalid, s.client.o.Target, next.Policy.Serial, s.checked.Policy.Serial)
+	}
+	if s.used = target; s.checked == nil || s.checked.Digest != next.Digest {
+		s.checked = next
 	}
 	return nil
 }

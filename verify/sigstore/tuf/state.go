@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/hallmark-oci/hallmark/internal/file"
 )
 
 // maxState bounds the file that keeps what was verified, in bytes.
@@ -19,23 +20,12 @@ func (c *Client) load() (*good, error) {
 	if c.o.File == "" {
 		return nil, nil
 	}
-	f, err := os.Open(c.o.File)
+	text, _, err := file.Read(c.o.File, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read from
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", c.o.File))
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxState {
-		return nil, fmt.Errorf("%s has more than %d bytes", c.o.File, maxState)
 	}
 	var held texts
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -61,6 +51,9 @@ func (c *Client) save(g *good) (err error) {
 	text, err := json.Marshal(g.texts)
 	if err != nil {
 		return err
+	}
+	if len(text) > maxState {
+		return fmt.Errorf("%s would have more than %d bytes", c.o.File, maxState)
 	}
 	f, err := os.CreateTemp(filepath.Dir(c.o.File), ".tuf-*")
 	if err != nil {

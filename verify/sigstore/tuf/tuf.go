@@ -20,8 +20,8 @@
 //
 // # When a repository lies or is down
 //
-// An update is used as a whole or not at all. The last good target stays in use, Err and
-// the log say why, and [Client.Current] returns [ErrStale] once its metadata has expired for
+// An update is used as a whole or not at all; new roots are kept in any case, since the keys
+// that they revoke must not come back. The last good target stays in use, Err and the log say why, and [Client.Current] returns [ErrStale] once its metadata has expired for
 // longer than Options.Grace. No decision asks the network: Run and Refresh do.
 //
 // # What is kept on disk
@@ -52,8 +52,6 @@ import (
 	"net/url"
 	"sync"
 	"time"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 )
 
 // Errors about repositories. Those of package metadata of go-tuf stand below ErrRefused.
@@ -119,9 +117,10 @@ type Client struct {
 	targets   *url.URL
 	refreshes chan struct{} // holds one place
 
-	mu   sync.Mutex
-	good *good
-	err  error
+	mu    sync.Mutex
+	good  *good
+	asked bool // there was a refresh
+	err   error
 }
 
 // Open reads what Options.File holds, and refreshes if that is nothing, or too old. It
@@ -151,16 +150,16 @@ func newClient(o Options) (*Client, error) {
 	if o.Target == "" || o.Grace < 0 || o.Interval < 0 || o.Timeout < 0 || o.MaxSize < 0 {
 		return nil, fmt.Errorf("%w: Target is empty, or a number is below zero", ErrInvalid)
 	}
-	if _, err := trustedmetadata.New(o.Root); err != nil {
+	_, err := c.rooted(nil)
+	if err != nil {
 		return nil, fmt.Errorf("%w: Root: %w", ErrInvalid, err)
 	}
-	var err error
-	if c.metadata, err = locate(o.URL); err != nil {
+	if c.metadata, err = locate("URL", o.URL); err != nil {
 		return nil, err
 	}
 	c.targets = c.metadata.JoinPath("targets")
 	if o.TargetsURL != "" {
-		c.targets, err = locate(o.TargetsURL)
+		c.targets, err = locate("TargetsURL", o.TargetsURL)
 	}
 	return c, err
 }
@@ -191,14 +190,16 @@ func defaultTo[T comparable](field *T, value T) {
 	}
 }
 
-// locate reads a URL that may be asked.
-func locate(text string) (*url.URL, error) {
+// locate reads a URL that may be asked. The errors do not show it: it may hold a password.
+func locate(option, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: %.200q is not a URL of a repository", ErrInvalid, text)
-	}
-	if !mayAsk(u) {
-		return nil, fmt.Errorf("%w: %.200q: want https, or http on loopback", ErrInvalid, text)
+	switch {
+	case err != nil || u.Host == "":
+		return nil, fmt.Errorf("%w: %s is not a URL with a host", ErrInvalid, option)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%w: %s of %.200q: want no user, query or fragment", ErrInvalid, option, u.Host)
+	case !mayAsk(u):
+		return nil, fmt.Errorf("%w: %s of %.200q: want https, or http on loopback", ErrInvalid, option, u.Host)
 	}
 	return u, nil
 }
@@ -215,10 +216,22 @@ func (c *Client) Current() (*Target, error) {
 	if c.good == nil {
 		return nil, fmt.Errorf("%w: there is none: %w", ErrStale, c.err)
 	}
-	if until := c.good.target.Expires.Add(c.o.Grace); c.o.Now().After(until) {
-		return nil, fmt.Errorf("%w: %s could be used until %s; last refresh: %w", ErrStale, c.o.Target, until.UTC().Format(time.RFC3339), c.err)
+	if err := c.stale(c.good.target); err != nil {
+		if c.err != nil {
+			err = fmt.Errorf("%w; last refresh: %w", err, c.err)
+		}
+		return nil, err
 	}
 	return c.good.target, nil
+}
+
+// stale is the error about a target that has not been renewed in time.
+func (c *Client) stale(t *Target) error {
+	until := t.Expires.Add(c.o.Grace)
+	if !c.o.Now().After(until) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s could be used until %s", ErrStale, c.o.Target, until.UTC().Format(time.RFC3339))
 }
 
 // Err returns why the last refresh failed. Nil: it did not.
@@ -228,8 +241,8 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Refresh asks the repository once. An error means that the last good target stays in use.
-// Concurrent calls wait for one another.
+// Refresh asks the repository once. An error means that the last good target stays in use,
+// or that the new one could not be kept in Options.File. Concurrent calls wait for one another.
 func (c *Client) Refresh(ctx context.Context) error {
 	select {
 	case c.refreshes <- struct{}{}:
@@ -246,13 +259,16 @@ func (c *Client) Refresh(ctx context.Context) error {
 	next, err := c.update(ctx, old)
 	if err != nil {
 		c.o.Logger.Warn("TUF refresh failed; keeping the last good target", "target", c.o.Target, "error", err)
-		next = old
-	} else if err = c.save(next); err != nil {
-		c.o.Logger.Warn("TUF metadata could not be kept; a restart forgets its versions", "file", c.o.File, "error", err)
+	}
+	if err == nil || old != nil && len(next.texts.chain()) > len(old.texts.chain()) {
+		if failed := c.save(next); failed != nil {
+			c.o.Logger.Warn("TUF metadata could not be kept; a restart forgets its versions", "file", c.o.File, "error", failed)
+			err = errors.Join(err, failed)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.good, c.err = next, err
+	c.good, c.asked, c.err = next, true, err
 	return err
 }
 
@@ -268,21 +284,42 @@ func (c *Client) merged(known *good) *good {
 		return known
 	case known == nil:
 		return held
+	}
+	return c.newer(known, held)
+}
+
+// newer is the newer of what is known and what the file holds, under all roots of both.
+func (c *Client) newer(known, held *good) *good {
+	roots := known.texts.chain()
+	if others := held.texts.chain(); len(others) > len(roots) {
+		roots = others
+	}
+	known, held = c.under(roots, known), c.under(roots, held)
+	switch fits := known.fits(); {
+	case fits != held.fits():
+		if !fits {
+			return held
+		}
 	case held.olderThan(known):
 		c.o.Logger.Warn("the kept TUF metadata was rolled back", "file", c.o.File)
-		return known
 	case known.olderThan(held):
 		return held
 	}
 	return known
 }
 
-// Run refreshes until ctx ends.
+// Run refreshes until ctx ends: at once, unless Open or Refresh has. Otherwise, restarts
+// would put refreshes off.
 func (c *Client) Run(ctx context.Context) {
-	failed := c.Err() != nil
+	c.mu.Lock()
+	asked, failed := c.asked, c.err != nil
+	c.mu.Unlock()
 	for {
 		wait := c.o.Interval
-		if failed {
+		switch {
+		case !asked:
+			wait = 0
+		case failed:
 			wait /= 12
 		}
 		select {
@@ -290,6 +327,6 @@ func (c *Client) Run(ctx context.Context) {
 			return
 		case <-time.After(time.Duration(float64(wait) * (0.9 + 0.2*rand.Float64()))):
 		}
-		failed = c.Refresh(ctx) != nil
+		asked, failed = true, c.Refresh(ctx) != nil
 	}
 }

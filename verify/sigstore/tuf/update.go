@@ -25,13 +25,18 @@ const (
 
 // texts are metadata and the target as a repository serves them.
 type texts struct {
-	// Roots are those after the first.
-	Roots     [][]byte `json:"roots"`
+	// Roots are those after the first by which the rest was verified.
+	Roots [][]byte `json:"roots"`
+	// Newer are the roots after those, by which the rest does not verify.
+	Newer     [][]byte `json:"newer,omitempty"`
 	Timestamp []byte   `json:"timestamp"`
 	Snapshot  []byte   `json:"snapshot"`
 	Targets   []byte   `json:"targets"`
 	Content   []byte   `json:"content"`
 }
+
+// chain are all known roots after the first.
+func (t texts) chain() [][]byte { return slices.Concat(t.Roots, t.Newer) }
 
 // good is what has been verified.
 type good struct {
@@ -42,10 +47,24 @@ type good struct {
 // olderThan reports whether a version is lower than what the other knows.
 func (g *good) olderThan(other *good) bool {
 	a, b := g.target, other.target
-	if a.Root != b.Root {
-		return a.Root < b.Root
-	}
 	return a.Timestamp < b.Timestamp || a.Snapshot < b.Snapshot || a.Targets < b.Targets
+}
+
+// fits reports whether it verifies by the newest known root.
+func (g *good) fits() bool { return len(g.texts.Newer) == 0 }
+
+// under is g with a chain of verified roots that is at least as long as its own.
+func (c *Client) under(roots [][]byte, g *good) *good {
+	if len(roots) == len(g.texts.chain()) {
+		return g
+	}
+	lifted := g.texts
+	lifted.Roots, lifted.Newer = roots, nil
+	if verified, err := c.verify(lifted); err == nil {
+		return verified
+	}
+	lifted.Roots, lifted.Newer = g.texts.Roots, roots[len(g.texts.Roots):]
+	return &good{lifted, g.target}
 }
 
 // update is the workflow of TUF's section 5 for one target.
@@ -57,20 +76,29 @@ type update struct {
 	made    texts
 }
 
-func (c *Client) update(ctx context.Context, old *good) (_ *good, err error) {
+// update returns what is good now. With an error that is what was, and new roots.
+func (c *Client) update(ctx context.Context, old *good) (kept *good, err error) {
+	kept = old
 	defer recovered(&err)
-	if old == nil {
-		old = &good{}
-	}
 	u := &update{c: c, ctx: ctx, old: old}
-	if u.trusted, err = c.rooted(u.old.texts.Roots); err != nil {
-		return nil, refused("root", err)
+	if old == nil {
+		u.old = &good{}
+	}
+	u.made.Roots = u.old.texts.chain()
+	if u.trusted, err = c.rooted(u.made.Roots); err != nil {
+		return kept, refused("root", err)
 	}
 	u.trusted.RefTime = c.o.Now().UTC()
-	u.made.Roots = slices.Clone(u.old.texts.Roots)
-	for _, step := range []func() error{u.roots, u.timestamp, u.snapshot, u.targets, u.content} {
+	err = u.roots()
+	if old != nil {
+		kept = c.under(u.made.Roots, old)
+	}
+	if err != nil {
+		return kept, err
+	}
+	for _, step := range []func() error{u.timestamp, u.snapshot, u.targets, u.content} {
 		if err := step(); err != nil {
-			return nil, err
+			return kept, err
 		}
 	}
 	return &good{u.made, targetOf(u.trusted, u.made.Content)}, nil
@@ -85,7 +113,8 @@ func recovered(err *error) {
 }
 
 // rooted trusts the last of a chain of roots.
-func (c *Client) rooted(roots [][]byte) (*trustedmetadata.TrustedMetadata, error) {
+func (c *Client) rooted(roots [][]byte) (_ *trustedmetadata.TrustedMetadata, err error) {
+	defer recovered(&err)
 	trusted, err := trustedmetadata.New(c.o.Root)
 	if err != nil {
 		return nil, err
@@ -104,6 +133,9 @@ func (c *Client) rooted(roots [][]byte) (*trustedmetadata.TrustedMetadata, error
 // verify verifies texts that were verified before, whatever the time.
 func (c *Client) verify(t texts) (_ *good, err error) {
 	defer recovered(&err)
+	if _, err := c.rooted(t.chain()); err != nil {
+		return nil, err
+	}
 	trusted, err := c.rooted(t.Roots)
 	if err != nil {
 		return nil, err
@@ -152,9 +184,10 @@ func (u *update) roots() error {
 		if _, err := u.trusted.UpdateRoot(text); err != nil {
 			return refused(name, err)
 		}
-		if u.made.Roots = append(u.made.Roots, text); len(u.made.Roots) > maxRoots {
+		if len(u.made.Roots) == maxRoots {
 			return refused(name, fmt.Errorf("more than %d roots", maxRoots))
 		}
+		u.made.Roots = append(u.made.Roots, text)
 	}
 	return refused("root", fmt.Errorf("more than %d new roots at once", maxNewRoots))
 }
@@ -256,7 +289,8 @@ func (u *update) content() error {
 	if err != nil {
 		return refused("targets", err)
 	}
-	if u.made.Content = u.old.texts.Content; info.VerifyLengthHashes(u.made.Content) == nil {
+	if old := u.old.texts.Content; old != nil && info.VerifyLengthHashes(old) == nil {
+		u.made.Content = old
 		return nil
 	}
 	name := u.c.o.Target
