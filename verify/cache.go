@@ -98,7 +98,10 @@ func (d Decision) weight() int64 {
 	if e := d.Denied; e != nil {
 		n := each*int64(4+len(e.Unmet)) + evidenceWeight(e.Evidence)
 		for _, u := range e.Unmet {
-			n += int64(len(u.Title) + len(u.Detail))
+			n += int64(len(u.Title) + len(u.Detail) + len(u.Found))
+			for _, w := range u.Wanted {
+				n += int64(len(w)) + recordWeight/16
+			}
 		}
 		return n
 	}

@@ -335,7 +335,7 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 		n.signature, n.role, n.title = q.Signature, c.roles[q.Signature.By], "signature by "+q.Signature.By
 	case q.Attestation != nil:
 		a := q.Attestation
-		n.attestation, n.types, n.stepLayout = &attestation{a}, a.PredicateTypes(), a.AsksForLinks()
+		n.attestation, n.types, n.stepLayout = newAttestation(a), a.PredicateTypes(), a.AsksForLinks()
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]

@@ -185,7 +185,7 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 		var ends time.Time
 		var why *problem
 		if read.err != nil {
-			why = &problem{ReasonConfig, read.err.Error()}
+			why = &problem{reason: ReasonConfig, detail: read.err.Error()}
 		}
 		for _, view := range read.views {
 			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)

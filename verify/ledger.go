@@ -198,6 +198,9 @@ func (l *ledger) claims(r *rule, predicateType string) {
 func (l *ledger) unmet(n *need, state *leafState) Unmet {
 	u := Unmet{}
 	u.Reason, u.Detail = l.why(n, state)
+	if p := state.problem; p != nil && u.Reason == p.reason {
+		u.Found, u.Wanted = p.found, p.wanted
+	}
 	switch u.Reason {
 	case ReasonNoAttestation, ReasonNoTrustedAttestation, ReasonThreshold, ReasonNoSignature:
 		if big := l.tooLarge(n); big != nil {

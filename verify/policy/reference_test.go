@@ -161,8 +161,8 @@ var referenceExamples = map[string]string{
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
-	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app]"),
-	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main]"),
+	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app, \"git+https://git.example/libraries/*\"]"),
+	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main, \"refs/tags/*\"]"),
 	"ProvenanceConditions.commit":              provenance("commit: [0123456789abcdef0123456789abcdef01234567]"),
 	"ProvenanceConditions.buildType":           provenance("buildType: [https://ci.example/workflow/v1]"),
 	"ProvenanceConditions.parameters":          provenance("parameters: {workflow: release.yaml}"),

@@ -124,7 +124,7 @@ JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
   validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail),
+  unmet (requirement, title, reason, detail, found, wanted),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
