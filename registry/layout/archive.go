@@ -65,9 +65,10 @@ func openArchiveError(file string, err error) error {
 
 // spool is the directory in which the content of an archive stands until it is written.
 type spool struct {
-	file   string      // the archive
-	dir    string      // beside it
-	before fs.FileInfo // of the archive as it was read; nil: there was none
+	*Layout
+	file    string      // the archive
+	scratch string      // the directory, beside it
+	before  fs.FileInfo // of the archive as it was read; nil: there was none
 }
 
 // createSpool makes a Layout whose content Commit writes to an archive.
@@ -91,10 +92,10 @@ func createSpool(file string, o Options) (*Layout, error) {
 	}
 	l, err := Open(dir, o)
 	if err == nil {
-		l.spool = &spool{file: file, dir: dir, before: before}
+		l.spool = &spool{Layout: l, file: file, scratch: dir, before: before}
 		l.dir.path, l.dir.scratch = file, true
 		if old != nil {
-			err = l.unpack(context.Background(), old)
+			err = l.spool.unpack(context.Background(), old)
 		}
 	}
 	if err != nil {
@@ -104,17 +105,17 @@ func createSpool(file string, o Options) (*Layout, error) {
 }
 
 // unpack copies what an archive holds.
-func (l *Layout) unpack(ctx context.Context, old *Layout) error {
+func (s *spool) unpack(ctx context.Context, old *Layout) error {
 	const op = "unpack archive"
 	for member, at := range old.dir.tar.members {
 		algorithm, hex, _ := strings.Cut(strings.TrimPrefix(member, allBlobsDir+"/"), "/")
-		h, err := registry.BlobHashOf(l.Digest(v1.Hash{Algorithm: algorithm, Hex: hex}))
+		h, err := registry.BlobHashOf(s.Digest(v1.Hash{Algorithm: algorithm, Hex: hex}))
 		if err != nil {
 			continue // not named by a digest: no reader finds it
 		}
 		r, err := old.blobs.open(ctx, h, at.size)
 		if err == nil {
-			err = l.blobs.put(ctx, op, h, at.size, r)
+			err = s.blobs.put(ctx, op, h, at.size, r)
 		}
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (l *Layout) unpack(ctx context.Context, old *Layout) error {
 	if err != nil {
 		return err
 	}
-	return l.index.write(op, x)
+	return s.index.write(op, x)
 }
 
 // Commit writes the archive that OpenArchive has opened with Options.Create: aside first,
@@ -132,41 +133,45 @@ func (l *Layout) unpack(ctx context.Context, old *Layout) error {
 // nothing. The same content gives the same bytes. ErrConflict: another process has changed
 // the file since it was opened.
 func (l *Layout) Commit(ctx context.Context) error {
-	const op = "write archive"
 	if l.spool == nil {
 		return nil
 	}
-	unlock, err := l.writers.lock(ctx, op)
+	return l.spool.commit(ctx)
+}
+
+func (s *spool) commit(ctx context.Context) error {
+	const op = "write archive"
+	unlock, err := s.writers.lock(ctx, op)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := l.sortEvidence(op); err != nil {
+	if err := s.sortEvidence(op); err != nil {
 		return err
 	}
-	made := filepath.Join(l.spool.dir, privateDir, "archive")
+	made := filepath.Join(s.scratch, privateDir, "archive")
 	f, err := os.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
-		return l.dir.fileError(op, "", err)
+		return openArchiveError(s.file, err)
 	}
 	defer func() { _ = os.Remove(made) }() // after the rename there is none
-	if err := fillAndClose(f, func(w io.Writer) error { return l.writeTar(ctx, w) }, true); err != nil {
+	if err := fillAndClose(f, func(w io.Writer) error { return s.writeTar(ctx, w) }, true); err != nil {
 		if known := (*registry.Error)(nil); errors.As(err, &known) {
 			return err
 		}
-		return l.dir.fileError(op, "", err)
+		return s.dir.fileError(op, "", err)
 	}
-	if err := l.readArchiveBack(made); err != nil {
-		return l.dir.fail(op, "", registry.ErrNotConfirmed, "it cannot be read back", err)
+	if err := s.readArchiveBack(made); err != nil {
+		return s.dir.fail(op, "", registry.ErrNotConfirmed, "it cannot be read back", err)
 	}
-	return l.spool.publish(made)
+	return s.publish(made)
 }
 
 // sortEvidence puts the entries of index.json that are not named images behind those that
 // are, in the order of their digests. Evidence comes in any order, since it is copied
 // concurrently.
-func (l *Layout) sortEvidence(op string) error {
-	x, err := l.index.read(op)
+func (s *spool) sortEvidence(op string) error {
+	x, err := s.index.read(op)
 	if err != nil {
 		return err
 	}
@@ -182,19 +187,19 @@ func (l *Layout) sortEvidence(op string) error {
 		}
 		return cmp.Or(cmp.Compare(a.desc.Digest.Hex, b.desc.Digest.Hex), cmp.Compare(a.tag(), b.tag()))
 	})
-	return l.index.write(op, x.with(entries))
+	return s.index.write(op, x.with(entries))
 }
 
 // writeTar writes the layout as an archive, without times and owners.
 //
 // Source: OCI Image Format Specification v1.1, image-layout.md; the order and the
 // directories are those of containers/image.
-func (l *Layout) writeTar(ctx context.Context, w io.Writer) error {
+func (s *spool) writeTar(ctx context.Context, w io.Writer) error {
 	t := tar.NewWriter(w)
 	if err := writeMemberOf(t, layoutFile, strings.NewReader(layoutContent), int64(len(layoutContent))); err != nil {
 		return err
 	}
-	index, err := l.dir.readFile(indexName, l.o.MaxIndexSize)
+	index, err := s.dir.readFile(indexName, s.o.MaxIndexSize)
 	if err == nil {
 		err = writeMemberOf(t, indexName, strings.NewReader(string(index)), int64(len(index)))
 	}
@@ -204,12 +209,12 @@ func (l *Layout) writeTar(ctx context.Context, w io.Writer) error {
 	if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: allBlobsDir + "/", Mode: 0o755}); err != nil {
 		return err
 	}
-	algorithms, err := l.dir.names(allBlobsDir)
+	algorithms, err := s.dir.names(allBlobsDir)
 	if err != nil {
 		return err
 	}
 	for _, algorithm := range algorithms {
-		if err := l.writeBlobs(ctx, t, algorithm); err != nil {
+		if err := s.writeBlobs(ctx, t, algorithm); err != nil {
 			return err
 		}
 	}
@@ -225,21 +230,21 @@ func writeMemberOf(t *tar.Writer, member string, r io.Reader, size int64) error 
 }
 
 // writeBlobs writes the blobs of one algorithm. Each is verified while it is read.
-func (l *Layout) writeBlobs(ctx context.Context, t *tar.Writer, algorithm string) error {
+func (s *spool) writeBlobs(ctx context.Context, t *tar.Writer, algorithm string) error {
 	dir := allBlobsDir + "/" + algorithm
 	if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}); err != nil {
 		return err
 	}
-	blobs, err := l.dir.names(dir)
+	blobs, err := s.dir.names(dir)
 	if err != nil {
 		return err
 	}
 	for _, hex := range blobs {
-		info, err := l.dir.root.Lstat(dir + "/" + hex)
+		info, err := s.dir.root.Lstat(dir + "/" + hex)
 		if err != nil {
 			return err
 		}
-		r, err := l.blobs.open(ctx, v1.Hash{Algorithm: algorithm, Hex: hex}, info.Size())
+		r, err := s.blobs.open(ctx, v1.Hash{Algorithm: algorithm, Hex: hex}, info.Size())
 		if err != nil {
 			return err
 		}
@@ -261,8 +266,8 @@ func (d *directory) names(dir string) (names []string, err error) {
 }
 
 // readArchiveBack opens the archive that was written.
-func (l *Layout) readArchiveBack(made string) error {
-	t, err := openTar(made, l.o.MaxMembers)
+func (s *spool) readArchiveBack(made string) error {
+	t, err := openTar(made, s.o.MaxMembers)
 	if err != nil {
 		return err
 	}
@@ -301,7 +306,7 @@ func (l *Layout) Close() error {
 	}
 	err := l.dir.close()
 	if l.spool != nil {
-		err = errors.Join(err, os.RemoveAll(l.spool.dir))
+		err = errors.Join(err, os.RemoveAll(l.spool.scratch))
 	}
 	return err
 }

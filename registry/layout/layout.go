@@ -168,7 +168,7 @@ func newLayout(d *directory, repo name.Repository, o Options) (*Layout, error) {
 		writers: &writers{dir: d, turn: make(chan struct{}, 1), timeout: o.LockTimeout},
 		index:   &indexFile{dir: d, blobs: b, maxSize: o.MaxIndexSize, maxEntries: o.MaxEntries},
 	}
-	if err := l.begin(); err != nil {
+	if err := begin(l); err != nil {
 		_ = d.close() // it was only read from
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func newLayout(d *directory, repo name.Repository, o Options) (*Layout, error) {
 }
 
 // begin makes an empty layout if it should, and checks what is there.
-func (l *Layout) begin() error {
+func begin(l *Layout) error {
 	err := l.dir.checkVersion()
 	if l.o.Create && errors.Is(err, registry.ErrNotFound) {
 		if err = l.create(context.Background()); err == nil {
