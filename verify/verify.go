@@ -44,10 +44,16 @@ type Verifier struct {
 }
 
 // New makes a Verifier. Later changes to p have no effect. New checks the policy as
-// policy.Policy.Check does, and refuses it with policy.ErrInvalid.
+// policy.Policy.Check and CheckExemptions do, and refuses it with policy.ErrInvalid.
 func New(p *policy.Policy, o Options) (*Verifier, error) {
 	checked, err := p.Check(o.Authorities)
 	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := checked.Policy.CheckExemptions(o.Now()); err != nil {
 		return nil, err
 	}
 	return newVerifier(checked, o)
@@ -159,6 +165,7 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //   - No rule matches the repository: *Error, ReasonNoRule.
 //   - The rule denies: *Error, ReasonDeniedByRule.
 //   - Enough evidence counts for each requirement (see Evidence): Result.
+//   - Exemptions excuse what is not met (policy.Exemption): Result, whose Exemptions name it.
 //   - The context has ended: its error.
 //   - Something could not be read: *UndecidedError, whose Causes name the places.
 //   - A limit was reached in some place: *Error, ReasonTooMuchEvidence.
