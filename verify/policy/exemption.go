@@ -72,7 +72,9 @@ func (e *Exemption) Misfit(now time.Time, skew time.Duration) string {
 	return ""
 }
 
-// CheckExemptions refuses exemptions that end later than they may at a time.
+// CheckExemptions refuses exemptions that end later than they may at a time. It is for tools
+// that people check policies with. Policy.Check has no clock: a policy that revokes a key
+// must not be refused because a clock is wrong.
 func (p *Policy) CheckExemptions(now time.Time) error {
 	for i := range p.Exemptions {
 		e := &p.Exemptions[i]
