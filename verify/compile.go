@@ -30,6 +30,8 @@ type compiled struct {
 	together map[string]map[string]bool
 	rules    []*rule
 	denied   map[string]string
+	// exemptions excuse requirements of rules; nil: the policy has none.
+	exemptions *exemptions
 	// files is the requirement of files; nil: every file is denied.
 	files    *need
 	builders map[string]int
@@ -193,6 +195,9 @@ func compile(checked *policy.Checked) (*compiled, error) {
 	}
 	for i, r := range p.Rules {
 		c.rules = append(c.rules, c.newRule(i, r))
+	}
+	if err := c.addExemptions(); err != nil {
+		return nil, err
 	}
 	if p.Files != nil {
 		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})

@@ -67,6 +67,7 @@ var referenceSections = []struct {
 	{"identities", reflect.TypeFor[policy.Identity]()},
 	{"timestamps", reflect.TypeFor[policy.Timestamps]()},
 	{"denyDigests", reflect.TypeFor[policy.DeniedDigest]()},
+	{"exemptions", reflect.TypeFor[policy.Exemption]()},
 	{"rules", reflect.TypeFor[policy.Rule]()},
 	{"require", reflect.TypeFor[policy.Requirement]()},
 	{"signature", reflect.TypeFor[policy.SignatureRequirement]()},
@@ -80,6 +81,9 @@ var referenceSections = []struct {
 	{"attestation: in-toto links", reflect.TypeFor[policy.LinkConditions]()},
 	{"config", reflect.TypeFor[policy.ConfigRequirement]()},
 }
+
+// exemptExample is an exemption, with the rule that it is about.
+const exemptExample = "requirements:\n  scanned: {attestation: {type: vuln, by: scanner, maxSeverity: high}}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}\n      - use: scanned\nexemptions:\n  - images: [registry.example/team/app]\n    digests: [\"sha256:" + zeros + "\"]\n    requirement: scanned\n    reason: the scanner cannot read this image; see TICKET-7\n    by: jane@acme.example\n    until: 2027-01-31T00:00:00Z"
 
 // referenceExamples hold a field each, by type and field. What begins with "- images" are
 // rules, with "- " requirements of one rule; all else are members of the file.
@@ -97,6 +101,7 @@ var referenceExamples = map[string]string{
 	"Policy.files":        "files: {by: release}",
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
+	"Policy.exemptions":   exemptExample,
 	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -122,6 +127,13 @@ var referenceExamples = map[string]string{
 
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
+
+	"Exemption.images":      exemptExample,
+	"Exemption.digests":     exemptExample,
+	"Exemption.requirement": exemptExample,
+	"Exemption.reason":      exemptExample,
+	"Exemption.by":          exemptExample,
+	"Exemption.until":       exemptExample,
 
 	"Rule.images":             "- images: [registry.example/team/**, registry.example/base/*]\n  require:\n    - signature: {by: release}",
 	"Rule.evidenceRepository": "- images: [registry.example/team/**]\n  evidenceRepository: registry.example/signatures\n  require:\n    - signature: {by: release}",
