@@ -204,6 +204,6 @@ func ResultSchema() ([]byte, error) {
 			string(StatusVerified), string(StatusWarned), string(StatusExempted), string(StatusDenied), string(StatusUndecided),
 		}},
 	}
-	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", known,
+	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", jsonschema.Options{Known: known},
 		reflect.TypeFor[Report](), reflect.TypeFor[[]Report](), reflect.TypeFor[auditEvent](), reflect.TypeFor[Inspection]()))
 }
