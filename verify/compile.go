@@ -30,8 +30,8 @@ type compiled struct {
 	together map[string]map[string]bool
 	rules    []*rule
 	denied   map[string]string
-	// files is the requirement of files; nil: every file is denied.
-	files    *need
+	// files is the rule of files; nil: every file is denied.
+	files    *rule
 	builders map[string]int
 	skew     time.Duration
 	expires  time.Time
@@ -195,7 +195,10 @@ func compile(checked *policy.Checked) (*compiled, error) {
 		c.rules = append(c.rules, c.newRule(i, r))
 	}
 	if p.Files != nil {
-		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})
+		c.files = &rule{root: &need{path: "files"}}
+		c.files.root.children = c.newNeeds(c.files, "files", p.Files)
+		c.files.root.mark(false)
+		c.files.asked = c.keysOf(c.files.roles())
 	}
 	return c, nil
 }
