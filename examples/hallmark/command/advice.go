@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/sign/keyless"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -63,6 +64,8 @@ var errorAdvice = []struct {
 	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
 	{provenance.ErrTreeChanged, "find out what the command does to .git; a build must not change its source's commit or remote"},
 	{provenance.ErrCommand, "run the command by itself to see why it fails"},
+	{errArchive, "copy it to a layout, and copy it back at the end: hallmark copy oci-archive:FILE:TAG oci:DIRECTORY:TAG"},
+	{layout.ErrArchive, "write an archive with: hallmark copy SOURCE oci-archive:FILE:TAG"},
 	{errNothing, "see what is attached: hallmark inspect IMAGE"},
 
 	{registry.ErrUnauthorized, "log in: docker login HOST"},
