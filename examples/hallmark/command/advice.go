@@ -146,7 +146,14 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and --key or --certificate-identity to its signer",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
+
+	verify.ReasonNoAttestation:        "give the attestation about this very file with --bundle",
+	verify.ReasonNoTrustedAttestation: "check that --key, --certificate-identity or the role in the policy is that of its signer",
 }
+
+// adviceWithoutPolicy is the hint for a denial by flags where the advice is to read the
+// policy.
+const adviceWithoutPolicy = "see what the evidence says: hallmark inspect IMAGE"
 
 // adviceOn is the hint for an error, or empty.
 func adviceOn(err error) string {
