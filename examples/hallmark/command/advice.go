@@ -41,6 +41,7 @@ var errorAdvice = []struct {
 	{context.Canceled, "the command was interrupted; run it again"},
 	{context.DeadlineExceeded, "raise --timeout, or check that the registry answers"},
 
+	{errKeySource, "put the key into a variable or file, and name it: hallmark sign --key env://NAME IMAGE"},
 	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run the command on a terminal"},
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},

@@ -64,7 +64,7 @@ var attestFormats = map[string][]registry.Format{
 
 func (f *attestFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, att or both (default bundle, or att where the registry can hold no bundles)")
 	flags.BoolVar(&f.replace, "replace", false, "remove earlier attestations of the same type by the same keys")
 	f.evidence.flag(cmd, "write")
@@ -104,6 +104,9 @@ evidence, removed, reason).`,
   hallmark scan-report -o json --predicate vulns trivy.json | hallmark attest --key scanner.key --type vulns --predicate - registry.example/team/app:v1`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := stdinOnce("--predicate", path, f.keys); err != nil {
+				return err
+			}
 			p, err := a.readPredicate(kind, path)
 			if err != nil {
 				return err
@@ -163,7 +166,10 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 
 // readInput reads a file, or stdin.
 func (a *app) readInput(path string, bound int64) ([]byte, error) {
-	if path == "-" {
+	if path == stdinName {
+		if err := a.takeStdin("--predicate"); err != nil {
+			return nil, err
+		}
 		text, err := readAll(a.stdin, bound)
 		if err != nil {
 			return nil, fmt.Errorf("stdin: %w", err)

@@ -77,7 +77,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	if err := f.limits.check(); err != nil {
 		return err
 	}
-	if i.keys, err = loadKeys(f.keys); err != nil {
+	if i.keys, err = a.publicKeys(ctx, f.keys); err != nil {
 		return err
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
@@ -101,19 +101,6 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 		return errUndecided
 	}
 	return err
-}
-
-// loadKeys reads the keys of --key.
-func loadKeys(paths []string) ([]policy.PublicKey, error) {
-	var keys []policy.PublicKey
-	for _, path := range paths {
-		key, err := policy.LoadPublicKey(path)
-		if err != nil {
-			return nil, fmt.Errorf("public key: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // inspector reads one image and its evidence.

@@ -44,15 +44,7 @@ func (f *keyFlags) signers(ctx context.Context) ([]sign.Signer, error) {
 		return append(signers, by), err
 	}
 	for _, path := range f.keys {
-		signer, err := f.passwords.app.plugins.signer(ctx, path)
-		if signer == nil && err == nil {
-			signer, err = sign.Load(ctx, path, sign.LoadOptions{
-				Password: func(ctx context.Context) ([]byte, error) {
-					return f.passwords.existing(ctx, "Password for "+path+": ")
-				},
-				Logger: f.passwords.app.logger(),
-			})
-		}
+		signer, err := f.passwords.signerOf(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +82,8 @@ bundle beside a .sig tag: write sig alone for it. The password of an encrypted k
 ` + passwordVariable + ` (for all keys), or from a prompt for each. Keys are PEM files of
 hallmark, cosign or openssl, encrypted or not.
 
+` + keyHelp + `
+
 ` + keylessHelp + `
 
 JSON is one list with an object for each IMAGE: image, digest, signatures
@@ -101,7 +95,7 @@ JSON is one list with an object for each IMAGE: image, digest, signatures
 		RunE: func(cmd *cobra.Command, args []string) error { return a.sign(cmd.Context(), f, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, sig or both (default bundle, or sig where the registry can hold no bundles)")
 	flags.BoolVar(&f.recursive, "recursive", false, "also sign every manifest that an index lists")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")

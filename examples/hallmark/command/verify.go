@@ -24,11 +24,13 @@ type policyFlags struct {
 	keys        []string
 	threshold   int
 	annotations []string
+	// readKey reads a key of --key.
+	readKey func(ref string) (policy.PublicKey, error)
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
@@ -42,7 +44,7 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 		return nil, usageError("--key is missing: name a public key that you trust, an identity with --certificate-identity, or a policy with --policy")
 	}
 	for _, path := range f.keys {
-		key, err := policy.LoadPublicKey(path)
+		key, err := f.readKey(path)
 		if err != nil {
 			return nil, err
 		}
@@ -160,6 +162,7 @@ func (a *app) verifyCommand() *cobra.Command {
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins)
 	if err != nil {
 		return err
