@@ -44,6 +44,9 @@ type Report struct {
 	// rests on ends. Absent: nothing ends.
 	JudgedAt   time.Time `json:"judgedAt,omitzero"`
 	ValidUntil time.Time `json:"validUntil,omitzero"`
+	// AsOf is a time that was asked about in place of the present: the decision is not one
+	// of today. Commands set it; this package does not.
+	AsOf time.Time `json:"asOf,omitzero"`
 	// Reason says in one word why the image or file is not verified, Detail explains. In an
 	// audit log, Reason may be a word of package gate.
 	Reason Reason `json:"reason,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/internal/strictjson"
+	"github.com/hallmark-oci/hallmark/internal/wire/buildkit"
 )
 
 // BuildTypeBuildKit is the build type of builds by BuildKit. Its external parameters
@@ -88,6 +89,8 @@ func BuildKitProvenance(statementOrPredicate []byte) (Facts, error) {
 //   - docker buildx writes provenance into the file by default. With
 //     BUILDX_METADATA_PROVENANCE=max it adds times and the run.
 //
+// The images that the file names are built.Images of registry/built.
+//
 // Errors are ErrConflict for platforms of different builds, and ErrOrigin for a file
 // without provenance, such as buildctl's. A file of docker buildx bake with several
 // targets is ErrOrigin too: pass the member of one target.
@@ -95,15 +98,15 @@ func BuildKitProvenance(statementOrPredicate []byte) (Facts, error) {
 // Sources: docker buildx, docs/reference/buildx_build.md and buildx_bake.md
 // (measured with v0.38), buildctl (v0.34).
 func BuildKitMetadata(data []byte) (Facts, error) {
-	targets, err := buildKitTargets(data)
+	targets, err := buildkit.Targets(data)
 	if err != nil {
-		return Facts{}, err
+		return Facts{}, fmt.Errorf("%w: %w", ErrOrigin, err)
 	}
 	if len(targets) > 1 {
 		return Facts{}, fmt.Errorf("%w: the metadata file has %d targets; pass the member of one", ErrOrigin, len(targets))
 	}
 	var all Facts
-	for key, value := range targets[0].value.Members() {
+	for key, value := range targets[0].Value.Members() {
 		platform, isOne := strings.CutPrefix(key, "buildx.build.provenance")
 		if !isOne || platform != "" && platform[0] != '/' {
 			continue
@@ -123,7 +126,7 @@ func BuildKitMetadata(data []byte) (Facts, error) {
 	if all.BuildType == "" {
 		return Facts{}, fmt.Errorf("%w: the metadata file holds no provenance; build with docker buildx and BUILDX_METADATA_PROVENANCE=max", ErrOrigin)
 	}
-	if ref, _ := targets[0].value.Get("buildx.build.ref").Str(); ref != "" {
+	if ref, _ := targets[0].Value.Get("buildx.build.ref").Str(); ref != "" {
 		all.InternalParameters["buildx.build.ref"] = ref
 	}
 	return all, nil
@@ -155,46 +158,7 @@ func joinBuildKit(all *Facts, one Facts) error {
 	return nil
 }
 
-// buildKitTarget is the metadata of one build.
-type buildKitTarget struct {
-	name  string // empty: the file has one build
-	value strictjson.Value
-}
-
-// buildKitTargets returns the builds of a metadata file. The file of docker buildx
-// bake holds one object for each target.
-func buildKitTargets(data []byte) ([]buildKitTarget, error) {
-	root, err := parseBuildKit(data)
-	if err != nil {
-		return nil, err
-	}
-	if isBuildKitMetadata(root) {
-		return []buildKitTarget{{value: root}}, nil
-	}
-	var targets []buildKitTarget
-	for name, value := range root.Members() {
-		if isBuildKitMetadata(value) {
-			targets = append(targets, buildKitTarget{name, value})
-		}
-	}
-	if len(targets) == 0 {
-		return nil, fmt.Errorf("%w: it is not a metadata file of BuildKit", ErrOrigin)
-	}
-	return targets, nil
-}
-
-func isBuildKitMetadata(v strictjson.Value) bool {
-	for key := range v.Members() {
-		if key == "image.name" || strings.HasPrefix(key, "containerimage.") ||
-			strings.HasPrefix(key, "buildx.build.") && key != "buildx.build.warnings" { // bake's stand beside the targets
-			return true
-		}
-	}
-	return false
-}
-
-// parseBuildKit parses a file in which users choose the names of arguments and
-// targets.
+// parseBuildKit parses provenance, in which users choose the names of arguments.
 func parseBuildKit(data []byte) (strictjson.Value, error) {
 	root, err := strictjson.ParseExact(data)
 	if err != nil {

@@ -318,87 +318,6 @@ func TestBuildKitThatTellsNoOriginIsRefused(t *testing.T) {
 	}
 }
 
-func TestBuildKitImagesAreThoseThatWerePushed(t *testing.T) {
-	const d1 = "sha256:72134b8ec027cdb52a2e2f3181f600e134d00ffcd45f0c6878a95dfd0c76148e"
-	const image = "sha256:af2cd8c46947adf6e6fa7b274b1cb5c1e28e005070f1e44c132241d13620b8b9"
-	digest := digestOf("a")
-	for what, c := range map[string]struct {
-		data string
-		want string
-	}{
-		"two names":      {string(metadataFile(t, "buildx-max")), "[registry.example.test/team/app@" + d1 + " v1 registry.example.test/team/app@" + d1 + " latest]"},
-		"no index":       {string(metadataFile(t, "buildx-image")), "[registry.example.test/team/app@" + image + " v4]"},
-		"buildctl":       {string(metadataFile(t, "buildctl")), "[registry.example.test/team/app@sha256:a1ffe84a9532582226df54d0c381c87a01d1ebe0fca0c6debe67d6f43699b899 v1]"},
-		"default host":   {`{"image.name":"docker.io/library/app:1","containerimage.digest":"` + digest + `"}`, "[index.docker.io/library/app@" + digest + " 1]"},
-		"canonical name": {`{"image.name":"example.test/app@` + digest + `","containerimage.digest":"` + digest + `"}`, "[example.test/app@" + digest + " ]"},
-	} {
-		images, err := provenance.BuildKitImages([]byte(c.data))
-		var got []string
-		for _, i := range images {
-			got = append(got, i.Image.Name()+" "+i.Tag)
-		}
-		if fmt.Sprint(got) != c.want || err != nil {
-			t.Errorf("%s: %v, %v; want %s", what, got, err, c.want)
-		}
-	}
-	images, err := provenance.BuildKitImages(metadataFile(t, "bake"))
-	if err != nil || len(images) != 2 || images[0].Target != "a" || images[1].Target != "b" || images[1].Image.RepositoryStr() != "team/b" {
-		t.Errorf("bake: %v, %v", images, err)
-	}
-}
-
-func TestBuildKitImagesThatNameNoManifestAreRefused(t *testing.T) {
-	digest, other := digestOf("a"), digestOf("b")
-	named := func(members string) string { return `{"image.name":"example.test/app:v1",` + members + `}` }
-	for what, c := range map[string]struct {
-		data string
-		kind error
-	}{
-		"no file":             {``, provenance.ErrOrigin},
-		"no name":             {`{"containerimage.digest":"` + digest + `"}`, provenance.ErrOrigin},
-		"no digest":           {named(`"x":1`), provenance.ErrOrigin},
-		"digest of no kind":   {named(`"containerimage.digest":"sha512:00"`), provenance.ErrOrigin},
-		"digest is a number":  {named(`"containerimage.digest":1`), provenance.ErrOrigin},
-		"an image ID":         {named(`"containerimage.digest":"` + digest + `","containerimage.config.digest":"` + digest + `"`), provenance.ErrOrigin},
-		"a name that is none": {`{"image.name":"UPPER:v1","containerimage.digest":"` + digest + `"}`, provenance.ErrOrigin},
-		"an empty name":       {`{"image.name":"a,,b","containerimage.digest":"` + digest + `"}`, provenance.ErrOrigin},
-		"two digests":         {named(`"containerimage.digest":"` + digest + `","containerimage.descriptor":{"digest":"` + other + `"}`), provenance.ErrConflict},
-		"digest of a name":    {`{"image.name":"example.test/app@` + other + `","containerimage.digest":"` + digest + `"}`, provenance.ErrConflict},
-		"one target of two":   {`{"a":` + named(`"containerimage.digest":"`+digest+`"`) + `,"b":{"buildx.build.ref":"x"}}`, provenance.ErrOrigin},
-	} {
-		if images, err := provenance.BuildKitImages([]byte(c.data)); !errors.Is(err, c.kind) || images != nil {
-			t.Errorf("%s: %v, %v; want %v", what, images, err, c.kind)
-		}
-	}
-}
-
-func TestKoImages(t *testing.T) {
-	index, amd, arm := digestOf("a"), digestOf("b"), digestOf("c")
-	text := "example.test/app@" + index + "\nexample.test/app@" + amd + "\nexample.test/app@" + arm + "\n" +
-		"example.test:5000/tools/x:v1@" + amd + "\r\n\nexample.test/app@" + index + "\n"
-	images, err := provenance.KoImages([]byte(text))
-	var got []string
-	for _, i := range images {
-		got = append(got, i.Image.Name()+" "+i.Tag)
-	}
-	want := []string{"example.test/app@" + index + " ", "example.test/app@" + amd + " ", "example.test/app@" + arm + " ", "example.test:5000/tools/x@" + amd + " v1"}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v, %v", got, err)
-	}
-	for what, text := range map[string]string{
-		"empty":          "\n \n",
-		"a tag alone":    "example.test/app:v1\n",
-		"a bad digest":   "example.test/app@sha256:00\n",
-		"another digest": "example.test/app@sha512:" + strings.Repeat("a", 128) + "\n",
-		"no reference":   "ko: command not found\n",
-		"one of two":     "example.test/app@" + index + "\nexample.test/app\n",
-	} {
-		if images, err := provenance.KoImages([]byte(text)); !errors.Is(err, provenance.ErrOrigin) || images != nil {
-			t.Errorf("%s: %v, %v", what, images, err)
-		}
-	}
-}
-
 func FuzzBuildKit(f *testing.F) {
 	f.Add(metadataFile(f, "buildx-max"))
 	for _, name := range []string{"buildx-git", "buildx-image", "bake", "buildctl"} {
@@ -419,9 +338,6 @@ func FuzzBuildKit(f *testing.F) {
 			if _, err := provenance.New("https://builder.example.test", facts); err != nil && !errors.Is(err, predicate.ErrInvalid) {
 				t.Fatalf("facts that cannot be put together: %v", err)
 			}
-		}
-		if images, err := provenance.BuildKitImages(data); err == nil && len(images) == 0 {
-			t.Fatal("no images and no error")
 		}
 	})
 }

@@ -20,8 +20,8 @@
 // # Elsewhere
 //
 // In a real build system the two keys are in two services, such as a KMS, or secrets
-// that one job alone can read. If docker buildx or ko builds the image, use
-// provenance.BuildKitMetadata or KoImages instead of the recorded command.
+// that one job alone can read. If docker buildx or ko builds the image, built.Images
+// reads its digest, and provenance.BuildKitMetadata replaces the recorded command.
 // provenance.Environment adds the facts of the CI system.
 //
 // The exit code is 0 if every step succeeded, and 1 otherwise.

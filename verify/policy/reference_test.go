@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -467,14 +470,18 @@ func composed(t *testing.T, example string) []byte {
 // referenceFiles are those that examples name.
 func referenceFiles(t *testing.T) func(string, int64) ([]byte, error) {
 	t.Helper()
-	pair, err := sign.Generate(t.Context(), sign.KeyOptions{InsecureEmptyPassword: true})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := sign.New(key, sign.SignerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	layout, err := steps.SignLayout(t.Context(), steps.Layout{
 		Expires: time.Now().Add(time.Hour),
-		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{pair.Signer.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
-	}, pair.Signer)
+		Steps:   []steps.Step{{Name: "build", Functionaries: []crypto.PublicKey{signer.Public()}, Products: []steps.Rule{steps.Allow("*")}}},
+	}, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

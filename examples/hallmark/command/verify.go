@@ -26,6 +26,7 @@ type policyFlags struct {
 	annotations []string
 	// readKey reads a key of --key.
 	readKey func(ref string) (policy.PublicKey, error)
+	at      atFlag
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
@@ -35,6 +36,7 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 	f.certificateFlags.flags(cmd)
+	f.at.flag(cmd)
 }
 
 // policy is what the flags stand for without --policy.
@@ -63,6 +65,9 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 
 // verifier judges by --policy, or by the keys and the identity.
 func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options) (*verify.Verifier, error) {
+	if err := f.at.set(&o); err != nil {
+		return nil, err
+	}
 	root, err := f.authority(f.unnamed())
 	if err != nil {
 		return nil, err
@@ -114,6 +119,8 @@ Without it, an index is denied if the policy's denyDigests names every image in 
 denyDigests names some, the index is verified and these images are listed: they must
 not run.
 
+` + atHelp + `
+
 Exit codes:
   0  every image is verified, or its rule only warns; nothing else allows an image
   1  every image was judged, and at least one is denied
@@ -124,7 +131,7 @@ Put -- before images from another source, since their names could look like flag
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
-  validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
+  asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
   unmet (requirement, title, reason, detail),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
@@ -167,13 +174,14 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if err != nil {
 		return err
 	}
-	b := batch{app: a, verifier: verifier, policyFile: f.policyFile, reports: make([]verify.Report, len(images))}
+	b := batch{app: a, verifier: verifier, policyFile: f.policyFile, at: f.at, reports: make([]verify.Report, len(images))}
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	b.run(ctx, images)
+	a.warnOf(f.at)
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
@@ -224,6 +232,7 @@ type batch struct {
 	app        *app
 	verifier   *verify.Verifier
 	policyFile string
+	at         atFlag
 	platform   *v1.Platform
 	reports    []verify.Report // in the order of the arguments
 	decided    int
@@ -280,6 +289,7 @@ func (b *batch) report(p place, result *verify.Result, err error) verify.Report 
 	for at := &r; at != nil; at = at.Index {
 		at.Image, at.Digest = p.image, p.located(at.Digest)
 	}
+	b.at.mark(&r)
 	return r
 }
 
@@ -362,6 +372,9 @@ const maxEvidenceShown = 50
 // explain is set or the status is not verified.
 func (a *app) printReport(r verify.Report, subject words, why []node, explain bool) {
 	n := node{words: append(words{styledStatus(r.Status)}, subject...), children: why}
+	if !r.AsOf.IsZero() {
+		n.words = append(n.words, doubt.of("as of %s, not of now", timeText(r.AsOf)))
+	}
 	if r.Status == verify.StatusVerified {
 		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {

@@ -38,6 +38,7 @@ var floors = []floor{
 	{level: 1, packages: "registry", library: true, core: true},
 	{level: 1, packages: "registry/remote", may: []string{"registry"}, library: true, core: true},
 	{level: 1, packages: "registry/layout", may: []string{"registry"}, library: true, core: true},
+	{level: 1, packages: "registry/built", may: []string{"registry"}, library: true, core: true},
 	{level: 1, packages: "registry/registrytest", may: []string{"registry"}, library: true},
 	{level: 1, packages: "attest/predicate", library: true, core: true},
 
