@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,7 @@ type app struct {
 	verbose      bool
 	noColour     bool
 
+	placing sync.Mutex                // of layouts and opened
 	client  *remote.Client            // shared by all references
 	layouts map[string]*layout.Layout // those that are read, by the directory as it was written
 	opened  []*layout.Layout

@@ -58,7 +58,7 @@ Print its schema with 'hallmark policy schema --of result'.`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
 	}
-	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	f.evidence.flag(cmd, "show")
 	f.limits.flags(cmd)
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of everything that an index lists, too")
