@@ -105,6 +105,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only keys and identities that their owners gave you: hallmark inspect IMAGE",
 	verify.ReasonThreshold:            "have the owners of the other keys sign it too: hallmark sign --key FILE IMAGE",
 	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE",
+	verify.ReasonNotExempt:            "list its digest in the exemption as well, or have it meet the requirement: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
 	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
 	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",

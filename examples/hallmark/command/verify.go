@@ -101,6 +101,7 @@ type verifyFlags struct {
 	platform       string
 	explain        bool
 	list           imageList
+	audit          auditFlag
 }
 
 const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
@@ -123,9 +124,11 @@ not run.
 ` + atHelp + `
 
 Exit codes:
-  0  every image is verified, or its rule only warns; nothing else allows an image
+  0  every image is verified, exempt from what it does not meet, or of a rule that only
+     warns; nothing else allows an image
   1  every image was judged, and at least one is denied
   2  at least one image could not be judged, or wrong use
+With --insecure-audit-only, 0 in place of 1: denials are printed and not enforced.
 
 Put -- before images from another source, since their names could look like flags.
 --help beside other arguments is wrong use.
@@ -134,10 +137,11 @@ Put -- before images from another source, since their names could look like flag
 be judged it is the same object as for others.
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
-  image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
+  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail),
+  unmet (requirement, title, reason, detail, found, wanted, limit, exemption),
+  exemptions (requirement, name, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -176,6 +180,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.list.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
@@ -204,7 +209,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
-	return worst(b.reports)
+	return a.enforce(f.audit, worst(b.reports))
 }
 
 // verifier judges by the policy, or by the keys.
@@ -359,7 +364,7 @@ func (a *app) summarize(all []verify.Report) {
 		counts[r.Status]++
 	}
 	text := fmt.Sprintf("%d images:", len(all))
-	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
+	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusExempted, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[s], s)
 		}
@@ -371,6 +376,9 @@ func (a *app) summarize(all []verify.Report) {
 func why(r verify.Report, explain bool) (nodes []node) {
 	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
+	for _, x := range r.Exemptions {
+		nodes = append(nodes, exemptedNode(x))
 	}
 	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
 		for _, u := range r.Unmet {
@@ -417,7 +425,7 @@ func (a *app) printReport(r verify.Report, subject words, why []node, explain bo
 	if !r.AsOf.IsZero() {
 		n.words = append(n.words, doubt.of("as of %s, not of now", timeText(r.AsOf)))
 	}
-	if r.Status == verify.StatusVerified {
+	if r.Status == verify.StatusVerified || r.Status == verify.StatusExempted {
 		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {
 		n.words = append(n.words, string(r.Reason), r.Detail)
@@ -448,8 +456,8 @@ func styledStatus(s verify.Status) styled {
 		return good.of("verified")
 	case verify.StatusDenied:
 		return bad.of("denied")
-	case verify.StatusWarned:
-		return doubt.of("warned")
+	case verify.StatusWarned, verify.StatusExempted:
+		return doubt.of("%s", s)
 	}
 	return doubt.of("undecided")
 }

@@ -26,6 +26,7 @@ type verifyBlobFlags struct {
 	bundles    []string
 	signatures []string
 	explain    bool
+	audit      auditFlag
 }
 
 func (a *app) verifyBlobCommand() *cobra.Command {
@@ -64,6 +65,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of res
 	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this bundle `FILE` (repeatable)")
 	cmd.Flags().StringArrayVar(&f.signatures, "signature", nil, "read a detached signature from this `FILE` (repeatable)")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the signatures of a verified file, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
@@ -81,7 +83,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	defer cancel()
 	if strings.HasPrefix(path, digestPrefix) {
 		result, err := verifier.BlobDigest(ctx, path, signatures...)
-		return a.concludeBlob(path, result, err, f)
+		return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 	}
 	blob, closeBlob, err := a.openBlob(path, "verifying")
 	if err != nil {
@@ -89,7 +91,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	}
 	defer closeBlob()
 	result, err := verifier.Blob(ctx, blob, signatures...)
-	return a.concludeBlob(path, result, err, f)
+	return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 }
 
 // read reads the files of the signatures.
