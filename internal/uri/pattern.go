@@ -20,6 +20,7 @@ type Pattern struct {
 	parts []segments.Pattern
 }
 
+// String is the text that was read.
 func (p Pattern) String() string { return p.text }
 
 // ParseExact reads text that has no wildcards.
