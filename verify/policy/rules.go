@@ -11,7 +11,7 @@ import (
 )
 
 func (c *checking) checkRules() error {
-	rules := c.Policy.Rules
+	rules, teams := c.Policy.Rules, len(c.Policy.teamRules)
 	if len(rules) == 0 {
 		return faultf("rules", "is empty: a policy without rules allows nothing")
 	}
@@ -20,27 +20,39 @@ func (c *checking) checkRules() error {
 	}
 	var entries []pattern.Entry
 	for i := range rules {
-		if err := c.checkRule(&rules[i], fmt.Sprintf("rules[%d]", i)); err != nil {
+		at := c.Policy.rulePath(i)
+		if err := c.checkRule(&rules[i], at); err != nil {
 			return err
 		}
 		for n, text := range rules[i].Images {
 			parsed, err := pattern.Parse(text)
 			if err != nil {
-				return &fault{fmt.Sprintf("rules[%d].images[%d]", i, n), err}
+				return &fault{fmt.Sprintf("%s.images[%d]", at, n), err}
 			}
 			entries = append(entries, pattern.Entry{Pattern: parsed, Rule: i})
 		}
 	}
+	first := slices.IndexFunc(entries, func(e pattern.Entry) bool { return e.Rule >= len(rules)-teams })
+	if first < 0 {
+		first = len(entries)
+	}
 	var err error
-	c.patterns, err = pattern.NewSet(entries)
+	if c.patterns, err = c.newSet(entries[:first]); err == nil && teams > 0 {
+		c.teamPatterns, err = c.newSet(entries[first:])
+	}
+	return err
+}
+
+func (c *checking) newSet(entries []pattern.Entry) (*pattern.Set, error) {
+	set, err := pattern.NewSet(entries)
 	var conflict *pattern.ConflictError
 	if errors.As(err, &conflict) {
-		return faultf(fmt.Sprintf("rules[%d].images", conflict.B.Rule), "is ambiguous with rules[%d]: %w; add a rule that is more specific than both, or change one", conflict.A.Rule, err)
+		return nil, faultf(c.Policy.rulePath(conflict.B.Rule)+".images", "is ambiguous with %s: %w; add a rule that is more specific than both, or change one", c.Policy.rulePath(conflict.A.Rule), err)
 	}
 	if err != nil {
-		return &fault{"rules", err}
+		return nil, &fault{"rules", err}
 	}
-	return nil
+	return set, nil
 }
 
 func (c *checking) checkRule(r *Rule, path string) error {
@@ -182,7 +194,7 @@ func (c *checking) checkShared() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Requirements)) {
 		c.leaves, c.roles = 0, nil
 		q := c.Policy.Requirements[name]
-		if err := c.checkRequirement(&q, "requirements."+name, 1); err != nil {
+		if err := c.checkRequirement(&q, c.Policy.pathOf("requirements", name), 1); err != nil {
 			return err
 		}
 	}
