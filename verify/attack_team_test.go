@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -119,7 +120,7 @@ func TestTeams_TheirRulesAddToThePolicysOwn(t *testing.T) {
 }
 
 // The more specific a team's pattern is, the more it would decide by itself.
-func TestAttack_T24_ATeamLoosensNothing(t *testing.T) {
+func TestAttack_T25_ATeamLoosensNothing(t *testing.T) {
 	const twoRules = "rules: [{images: [registry.example/**], require: [{signature: {by: release}}]}, {images: [registry.example/team/app], deny: true, reason: frozen}]\n"
 	for label, c := range map[string]struct {
 		root, team string // in place of the usual rules
@@ -143,7 +144,7 @@ func TestAttack_T24_ATeamLoosensNothing(t *testing.T) {
 	}
 }
 
-func TestAttack_T24_DeniedDigestsAreDeniedToTeams(t *testing.T) {
+func TestAttack_T25_DeniedDigestsAreDeniedToTeams(t *testing.T) {
 	w := newTeamWorld(t)
 	image := w.push()
 	w.sign(image, sign.ImageOptions{}, w.root)
@@ -154,7 +155,7 @@ func TestAttack_T24_DeniedDigestsAreDeniedToTeams(t *testing.T) {
 }
 
 // A team that has the policy's key could keep it from being revoked.
-func TestAttack_T24_RevokedKeysAreRevokedForTeams(t *testing.T) {
+func TestAttack_T25_RevokedKeysAreRevokedForTeams(t *testing.T) {
 	w := newTeamWorld(t)
 	w.files["policy.yaml"] = rootRelease + "rules: [{images: [registry.example/base/*], require: [{signature: {by: release}}]}]\n"
 	w.wants("before", "team", "both")
@@ -172,7 +173,7 @@ func TestAttack_T24_RevokedKeysAreRevokedForTeams(t *testing.T) {
 	}
 }
 
-func TestAttack_T24_AWarningOfThePolicyIsNoneOfTheTeam(t *testing.T) {
+func TestAttack_T25_AWarningOfThePolicyIsNoneOfTheTeam(t *testing.T) {
 	w := newTeamWorld(t)
 	w.files["policy.yaml"] = strings.Replace(rootRelease+rootRule, "require", "mode: warn, require", 1)
 	w.wants("the policy warns", "team", "both")
@@ -187,6 +188,42 @@ func TestAttack_T24_AWarningOfThePolicyIsNoneOfTheTeam(t *testing.T) {
 	_, err = w.judge()
 	if d := isDenied(t, nil, err, verify.ReasonNoSignature); len(d.Unmet) != 2 || d.Unmet[0].Requirement != "teams.apps.rules[0].require[0]" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// An exemption of the policy holds for an image that somebody has signed for the policy. A
+// team's key is not enough.
+func TestAttack_T25_NoTeamMakesAnExemptionHold(t *testing.T) {
+	const exemption = "exemptions: [{images: [\"**\"], digests: [\"%s\"], requirement: released, reason: r, by: b, until: 2026-12-01T00:00:00Z}]\n"
+	const shared = "requirements: {released: {signature: {by: release}}}\n"
+	w := newTeamWorld(t)
+	for label, c := range map[string]struct {
+		root, team string
+		by         []person
+		ok         bool
+	}{
+		"the policy's own rule excuses":       {"{use: released}, {attestation: {type: spdx, by: release}}", "", []person{w.root}, true},
+		"the policy's and the team's are met": {"{use: released}, {attestation: {type: spdx, by: release}}", teamRelease + teamRule, []person{w.root, w.team}, true},
+		"the team's is not met":               {"{use: released}, {attestation: {type: spdx, by: release}}", teamRelease + teamRule, []person{w.root}, false},
+		"the team's key alone":                {"{use: released}, {attestation: {type: spdx, by: release}}", teamRelease + teamRule, []person{w.team}, false},
+		"the team's key, the policy's any":    {"{use: released}, {anyOf: [{config: {noSecrets: true}}, {attestation: {type: spdx, by: release}}]}", teamRelease + teamRule, []person{w.team}, false},
+	} {
+		image := w.push()
+		for _, p := range c.by {
+			state(t, w.world, image, says{predicate.TypeSPDX, spdx}, p)
+			if p.key.ID() == w.team.key.ID() {
+				w.sign(image, sign.ImageOptions{}, p)
+			}
+		}
+		w.files["policy.yaml"] = rootRelease + shared + "rules: [{images: [registry.example/**], require: [" + c.root + "]}]\n" + fmt.Sprintf(exemption, image.DigestStr())
+		w.files["apps/policy.yaml"] = c.team
+		if c.team == "" {
+			w.files["apps/policy.yaml"] = teamRelease + strings.Replace(teamRule, "team/app", "team/other", 1)
+		}
+		res, err := w.verifier().Image(context.Background(), w.store, image)
+		if (err == nil) != c.ok || c.ok && len(res.Exemptions) != 1 {
+			t.Errorf("%s: %+v, %v", label, res, err)
+		}
 	}
 }
 
@@ -230,7 +267,9 @@ func TestTeams_AreInTheDigest(t *testing.T) {
 		"other rule": func() { w.files["apps/policy.yaml"] = teamRelease + strings.Replace(teamRule, "team/app", "team/x", 1) },
 		"other key":  func() { w.files["apps/ci.pub"] = pemOf(t, newPerson(t)) },
 		"other name": func() { w.files["policy.yaml"] = strings.Replace(good["policy.yaml"], "{apps:", "{apples:", 1) },
-		"no team":    func() { w.files["policy.yaml"] = "version: 1\nkeys: {release: {file: release.pub}}\nroles: {release: {keys: [release]}}\n" + rootRule },
+		"no team": func() {
+			w.files["policy.yaml"] = "version: 1\nkeys: {release: {file: release.pub}}\nroles: {release: {keys: [release]}}\n" + rootRule
+		},
 	} {
 		w.files = maps.Clone(good)
 		change()

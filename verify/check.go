@@ -138,6 +138,9 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 			return
 		case invalid != nil:
 			c.log.note(p.from, key.ID(), nil, invalid.reason, invalid.detail)
+			if invalid.reason == ReasonRevokedKey && why == nil {
+				c.log.revoke(f, key)
+			}
 			c.offer(p)
 		case why != nil:
 			c.log.note(p.from, key.ID(), nil, why.reason, why.detail)

@@ -39,6 +39,9 @@ type Explained struct {
 	Text        string `json:"text"`
 	// Conditions are what evidence must meet to count.
 	Conditions []string `json:"conditions,omitempty"`
+	// Exemptions are those from the requirement in the repository, also those that have
+	// ended.
+	Exemptions []policy.Exemption `json:"exemptions,omitempty"`
 	// Of are the requirements of "any of these" and "all of these".
 	Of []Explained `json:"of,omitempty"`
 }
@@ -69,7 +72,7 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 		e.Mode = policy.ModeEnforce
 	}
 	for i, n := range r.root.children {
-		x := v.policy.explain(n)
+		x := v.policy.explain(n, repo)
 		if partly && i >= len(r.enforced.children) {
 			x.Conditions = append(x.Conditions, "not enforced: the policy's own rule only warns")
 		}
@@ -78,8 +81,8 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	return e
 }
 
-func (c *compiled) explain(n *need) Explained {
-	x := Explained{Requirement: n.path}
+func (c *compiled) explain(n *need, repo name.Repository) Explained {
+	x := Explained{Requirement: n.path, Exemptions: c.exemptions.in(repo, n)}
 	switch {
 	case n.signature != nil:
 		x.Text = "a signature by " + c.who(n.role)
@@ -103,7 +106,7 @@ func (c *compiled) explain(n *need) Explained {
 			x.Text = "any of these"
 		}
 		for _, child := range n.children {
-			x.Of = append(x.Of, c.explain(child))
+			x.Of = append(x.Of, c.explain(child, repo))
 		}
 	}
 	return x

@@ -50,6 +50,8 @@ type Checked struct {
 	teamPatterns *pattern.Set
 	joined       map[together]int
 	origins      []Origin
+	// excused are the exemptions of the requirement at a path, by their indexes.
+	excused map[string][]int
 }
 
 // RuleFor finds the rule for a repository: its index in Policy.Rules, and the pattern that
@@ -79,7 +81,8 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //   - one key in two roles of a rule with separateDuties;
 //   - a condition that only signatures by identities can meet, of a role that has too few;
 //   - a team's file that is about other images than the policy gives to the team, or says
-//     more than Team allows; two teams with patterns for one repository.
+//     more than Team allows; two teams with patterns for one repository;
+//   - an exemption without images, digests, reason, author or end, or that can never hold.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
@@ -100,6 +103,8 @@ type checking struct {
 	all, layoutBytes int
 	// layouts are those of all rules.
 	layouts [][]byte
+	// exempting is for the check of exemptions.
+	exempting exempting
 }
 
 func check(p *Policy, linked map[string]Authority) (*Checked, error) {
@@ -113,10 +118,10 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked, exempting: newExempting(p)}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.joinRules, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.joinRules, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -136,6 +141,7 @@ func (c *checking) own() {
 	}
 	p.Requirements = maps.Clone(p.Requirements)
 	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
+	p.Exemptions = slices.Clone(p.Exemptions)
 	if p.Limits != nil {
 		limits := *p.Limits
 		p.Limits = &limits

@@ -134,7 +134,7 @@ func (r *parsed) split(path string) (team, local string) {
 	rest, is := strings.CutPrefix(path, "teams.")
 	team, local, in := strings.Cut(rest, ".")
 	field, _, _ := strings.Cut(local, "[")
-	if !is || !in || r.teams[team] == nil || slices.Contains([]string{"file", "images", "mayUse"}, field) {
+	if !is || !in || r.teams[team] == nil || slices.Contains([]string{"file", "images", "mayUse", "mayExempt"}, field) {
 		return "", path
 	}
 	return team, local

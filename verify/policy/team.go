@@ -23,7 +23,7 @@ import (
 //   - An image that no rule of the team's file matches is judged by the policy's rule.
 //
 // The file has the form of a policy, with version, serial, keys, identities, roles,
-// requirements and rules alone. Its names are the team's own: the key release of the team
+// requirements, rules and, by MayExempt, exemptions alone. Its names are the team's own: the key release of the team
 // payments is payments/release in results. Its rules have neither mode: warn nor
 // evidenceRepository.
 type Team struct {
@@ -37,6 +37,10 @@ type Team struct {
 	// MayUse are roles of the policy that requirements of the file may name, as if they were
 	// the team's. Empty: none.
 	MayUse []string `json:"mayUse,omitempty"`
+	// MayExempt lets the file have exemptions, from the team's own requirements and for its
+	// own images. They lift no requirement of the policy itself. False: exemptions in the
+	// file are refused.
+	MayExempt bool `json:"mayExempt,omitempty"`
 
 	// Policy is what the file holds, for policies in Go. Nil: File is set.
 	Policy *Policy `json:"-"`
@@ -74,20 +78,33 @@ func teamPath(team, path string) string {
 	return "teams." + team + "." + path
 }
 
-// teamRule is a rule of a team's file.
-type teamRule struct {
+// inTeam is where a rule or an exemption stands in a team's file.
+type inTeam struct {
 	team  string
 	index int
 }
 
-// rulePath is the path of a rule. Those of teams follow the policy's own.
-func (p *Policy) rulePath(i int) string {
-	own := len(p.Rules) - len(p.teamRules)
+// rulePath and exemptionPath are the paths of a rule and an exemption. Those of teams
+// follow the policy's own.
+func (p *Policy) rulePath(i int) string { return listed("rules", i, len(p.Rules), p.teamRules) }
+
+func (p *Policy) exemptionPath(i int) string {
+	return listed(pathExemptions, i, len(p.Exemptions), p.teamExemptions)
+}
+
+func listed(list string, i, all int, ofTeams []inTeam) string {
+	own := all - len(ofTeams)
 	if i < own {
-		return fmt.Sprintf("rules[%d]", i)
+		return fmt.Sprintf("%s[%d]", list, i)
 	}
-	r := p.teamRules[i-own]
-	return teamPath(r.team, fmt.Sprintf("rules[%d]", r.index))
+	at := ofTeams[i-own]
+	return teamPath(at.team, fmt.Sprintf("%s[%d]", list, at.index))
+}
+
+// isExemptionPath reports whether a path is that of an exemption.
+func isExemptionPath(path string) bool {
+	_, local, _ := strings.Cut(strings.TrimPrefix(path, "teams."), ".")
+	return strings.HasPrefix(path, pathExemptions+"[") || strings.HasPrefix(path, "teams.") && strings.HasPrefix(local, pathExemptions+"[")
 }
 
 // merged is the policy with all that its teams say, under names of their own, and without
@@ -101,13 +118,20 @@ func (p *Policy) merged() (*Policy, error) {
 	}
 	m := *p
 	m.Keys, m.Roles, m.Identities, m.Requirements = copied(p.Keys), copied(p.Roles), copied(p.Identities), copied(p.Requirements)
-	m.Teams, m.Rules = maps.Clone(p.Teams), slices.Clone(p.Rules)
+	m.Teams, m.Rules, m.Exemptions = maps.Clone(p.Teams), slices.Clone(p.Rules), slices.Clone(p.Exemptions)
 	if err := p.checkClaims(); err != nil {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Teams)) {
 		t := joining{name: name, Team: p.Teams[name], root: p, into: &m}
-		for _, step := range []func() error{t.check, t.addNames, t.addRules} {
+		for _, text := range t.Images {
+			parsed, err := pattern.Parse(text)
+			if err != nil {
+				return nil, err
+			}
+			t.claims = append(t.claims, parsed)
+		}
+		for _, step := range []func() error{t.check, t.addNames, t.addRules, t.addExemptions} {
 			if err := step(); err != nil {
 				return nil, err
 			}
@@ -185,6 +209,8 @@ type joining struct {
 	name string
 	Team
 	root, into *Policy
+	// claims are Team.Images.
+	claims []pattern.Pattern
 }
 
 func (t *joining) faultf(path, format string, args ...any) error {
@@ -210,6 +236,9 @@ func (t *joining) check() error {
 		if x.set {
 			return t.faultf(x.field, "is not for a team's file: it would hold for all images; write it into the policy itself")
 		}
+	}
+	if len(q.Exemptions) > 0 && !t.MayExempt {
+		return t.faultf(pathExemptions, "needs mayExempt: true of the team in the policy itself")
 	}
 	if len(q.Rules) == 0 {
 		return t.faultf("rules", "is empty: a team's file without rules says nothing")
@@ -301,14 +330,6 @@ func (t *joining) renamed(q Requirement) Requirement {
 
 // addRules adds the rules, which must keep to the team's patterns.
 func (t *joining) addRules() error {
-	var claims []pattern.Pattern
-	for _, text := range t.Images {
-		parsed, err := pattern.Parse(text)
-		if err != nil {
-			return err
-		}
-		claims = append(claims, parsed)
-	}
 	for i, r := range t.Policy.Rules {
 		at := fmt.Sprintf("rules[%d]", i)
 		switch {
@@ -317,21 +338,44 @@ func (t *joining) addRules() error {
 		case r.EvidenceRepository != "":
 			return t.faultf(at+".evidenceRepository", "is not for a team's file: the policy itself says where evidence is")
 		}
-		for n, text := range r.Images {
-			parsed, err := pattern.Parse(text)
-			if err != nil {
-				return &fault{teamPath(t.name, fmt.Sprintf("%s.images[%d]", at, n)), err}
-			}
-			if !slices.ContainsFunc(claims, parsed.Within) {
-				return t.faultf(fmt.Sprintf("%s.images[%d]", at, n), "is %q, and the policy gives the team %q", text, t.Images)
-			}
+		if err := t.within(at, r.Images); err != nil {
+			return err
 		}
 		r.Require = slices.Clone(r.Require)
 		for n := range r.Require {
 			r.Require[n] = t.renamed(r.Require[n])
 		}
 		t.into.Rules = append(t.into.Rules, r)
-		t.into.teamRules = append(t.into.teamRules, teamRule{t.name, i})
+		t.into.teamRules = append(t.into.teamRules, inTeam{t.name, i})
+	}
+	return nil
+}
+
+// addExemptions adds the exemptions, which must keep to the team's patterns.
+func (t *joining) addExemptions() error {
+	for i, e := range t.Policy.Exemptions {
+		if err := t.within(fmt.Sprintf("%s[%d]", pathExemptions, i), e.Images); err != nil {
+			return err
+		}
+		if e.Requirement != "" {
+			e.Requirement = t.own(e.Requirement)
+		}
+		t.into.Exemptions = append(t.into.Exemptions, e)
+		t.into.teamExemptions = append(t.into.teamExemptions, inTeam{t.name, i})
+	}
+	return nil
+}
+
+// within refuses patterns of images that are not the team's.
+func (t *joining) within(at string, images []string) error {
+	for i, text := range images {
+		parsed, err := pattern.Parse(text)
+		if err != nil {
+			return &fault{teamPath(t.name, fmt.Sprintf("%s.images[%d]", at, i)), err}
+		}
+		if !slices.ContainsFunc(t.claims, parsed.Within) {
+			return t.faultf(fmt.Sprintf("%s.images[%d]", at, i), "is %q, and the policy gives the team %q", text, t.Images)
+		}
 	}
 	return nil
 }

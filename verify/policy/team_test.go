@@ -62,7 +62,7 @@ func ruleFor(t testing.TB, c *policy.Checked, repository string) (policy.Rule, p
 	return c.Policy.Rules[i], c.Origin(i), true
 }
 
-func TestAttack_T24_WhatATeamMustNotSayIsRefused(t *testing.T) {
+func TestAttack_T25_WhatATeamMustNotSayIsRefused(t *testing.T) {
 	with := func(more string) string { return appsText + more }
 	files := teamFiles(t)
 	secret := newPEM(t)
@@ -81,7 +81,7 @@ func TestAttack_T24_WhatATeamMustNotSayIsRefused(t *testing.T) {
 		"clocks":                         {"apps/policy.yaml", with("timestamps: {t: {authority: x}}\n"), "timestamps is not for a team's file"},
 		"levels":                         {"apps/policy.yaml", with("builders: {https://ci.example/b: 3}\n"), "builders is not for a team's file"},
 		"denied digests":                 {"apps/policy.yaml", with("denyDigests: [{digest: \"sha256:" + strings.Repeat("0", 64) + "\", reason: x}]\n"), "denyDigests is not for a team's file"},
-		"files":                          {"apps/policy.yaml", with("files: {by: ci}\n"), "files is not for a team's file"},
+		"files":                          {"apps/policy.yaml", with("files: [{signature: {by: ci}}]\n"), "files is not for a team's file"},
 		"limits":                         {"apps/policy.yaml", with("limits: {maxItems: 1}\n"), "limits is not for a team's file"},
 		"skew":                           {"apps/policy.yaml", with("clockSkew: 24h\n"), "clockSkew is not for a team's file"},
 		"an end":                         {"apps/policy.yaml", with("expires: 2030-01-01T00:00:00Z\n"), "expires is not for a team's file"},
@@ -136,6 +136,49 @@ func TestAttack_T24_WhatATeamMustNotSayIsRefused(t *testing.T) {
 		_, err := checkedTeams(t, changed)
 		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", label, err, c.want)
+		}
+	}
+}
+
+// exemptApps is the file of a team with an exemption.
+const exemptApps = "version: 1\nkeys: {ci: {file: ci.pub}}\nroles: {ci: {keys: [ci]}}\nrequirements: {signed: {signature: {by: ci}}}\nrules:\n  - images: [registry.example/apps/**]\n    require: [{use: signed}, {attestation: {type: spdx, by: ci}}]\n" +
+	"exemptions:\n  - {images: [registry.example/apps/a], digests: [\"" + exemptDigest + "\"], requirement: signed, reason: r, by: b, until: 2026-12-05T00:00:00Z}\n"
+
+func TestAttack_T25_ExemptionsOfTeamsNeedThePolicysWord(t *testing.T) {
+	may := strings.Replace(teamsText, "]}\nrules", "], mayExempt: true}\nrules", 1)
+	for label, c := range map[string]struct{ root, team, want string }{
+		"no word":                   {teamsText, exemptApps, "line 8, column 1: exemptions needs mayExempt: true"},
+		"the word":                  {may, exemptApps, ""},
+		"others' images":            {may, strings.Replace(exemptApps, "images: [registry.example/apps/a]", "images: [\"**\"]", 1), "exemptions[0].images[0] is \"**\", and the policy gives the team"},
+		"a requirement of policy":   {strings.Replace(may, "rules:", "requirements: {base: {signature: {by: release}}}\nrules:", 1), strings.Replace(exemptApps, "requirement: signed", "requirement: base", 1), "names the requirement \"apps/base\", which is not among requirements"},
+		"the policy's, by its path": {may, strings.Replace(exemptApps, "requirement: signed", "requirement: \"rules[0].require[0]\"", 1), "which is not among requirements"},
+		"no digests":                {may, strings.Replace(exemptApps, "digests: [\""+exemptDigest+"\"], ", "", 1), "apps/policy.yaml: line 9"},
+	} {
+		files := teamFiles(t)
+		files["policy.yaml"], files["apps/policy.yaml"] = c.root, c.team
+		checked, err := checkedTeams(t, files)
+		if c.want != "" {
+			if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %s", label, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := checked.ExemptionsOf("teams.apps.rules[0].require[0]"); len(got) != 1 || len(checked.ExemptionsOf("rules[0].require[0]")) != 0 {
+			t.Errorf("%s: %v", label, got)
+		}
+		found, err := policy.Lint(placed(t, t.TempDir(), files), policy.ParseOptions{}, time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC))
+		if err != nil || len(found) != 1 || found[0].Kind != policy.FindingEndsSoon || found[0].Path != "teams.apps.exemptions[0]" || found[0].File != "apps/policy.yaml" || found[0].Line != 9 {
+			t.Errorf("%+v, %v", found, err)
+		}
+		p, err := policy.Load(placed(t, t.TempDir(), files), policy.ParseOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.CheckExemptions(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "teams.apps.exemptions[0].until") {
+			t.Errorf("%v", err)
 		}
 	}
 }
@@ -222,7 +265,7 @@ func TestTeams_AreBounded(t *testing.T) {
 }
 
 // A team that can write its directory must not have other files read.
-func TestAttack_T24_LinksOfTeamsLeadNowhereElse(t *testing.T) {
+func TestAttack_T25_LinksOfTeamsLeadNowhereElse(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege")
 	}
@@ -309,7 +352,7 @@ func TestTeams_ChangesOfAnyFileAreNoticed(t *testing.T) {
 	}
 }
 
-func TestAttack_T24_ABrokenTeamKeepsTheLastGoodOfAll(t *testing.T) {
+func TestAttack_T25_ABrokenTeamKeepsTheLastGoodOfAll(t *testing.T) {
 	s := newTeamSource(t)
 	good := s.after(nil)
 	for label, change := range map[string]map[string]string{

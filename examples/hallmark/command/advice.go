@@ -99,6 +99,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only keys and identities that their owners gave you: hallmark inspect IMAGE",
 	verify.ReasonThreshold:            "have the owners of the other keys sign it too: hallmark sign --key FILE IMAGE",
 	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE",
+	verify.ReasonNotExempt:            "list its digest in the exemption as well, or have it meet the requirement: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
 	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
 	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",
@@ -145,7 +146,14 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and --key or --certificate-identity to its signer",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
+
+	verify.ReasonNoAttestation:        "give the attestation about this very file with --bundle",
+	verify.ReasonNoTrustedAttestation: "check that --key, --certificate-identity or the role in the policy is that of its signer",
 }
+
+// adviceWithoutPolicy is the hint for a denial by flags where the advice is to read the
+// policy.
+const adviceWithoutPolicy = "see what the evidence says: hallmark inspect IMAGE"
 
 // adviceOn is the hint for an error, or empty.
 func adviceOn(err error) string {

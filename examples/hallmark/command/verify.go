@@ -24,7 +24,9 @@ type policyFlags struct {
 	keys        []string
 	threshold   int
 	annotations []string
+	attested    attestedFlags
 	at          atFlag
+	ofFiles     bool
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
@@ -34,6 +36,7 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 	f.certificateFlags.flags(cmd)
+	f.attested.flags(cmd)
 	f.at.flag(cmd)
 }
 
@@ -54,11 +57,14 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 	if s.Annotations, err = parseAnnotations(f.annotations); err != nil {
 		return nil, err
 	}
+	if f.attested.given() && (len(s.Annotations) > 0 || sameRepository) {
+		return nil, usageError("--type judges attestations: leave out --annotation and --same-repository, which are about signatures")
+	}
 	p := s.Policy()
 	if f.given() {
 		err = f.add(p)
 	}
-	return p, err
+	return p, errors.Join(err, f.attested.apply(p, f.ofFiles))
 }
 
 // verifier judges by --policy, or by the keys and the identity.
@@ -74,8 +80,8 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 		return nil, errNoRoot
 	}
 	if f.policyFile != "" {
-		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() {
-			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity and their flags, --threshold, --annotation and --same-repository")
+		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() || f.attested.given() {
+			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity, --type and their flags, --threshold, --annotation and --same-repository")
 		}
 		return p.verifierOf(f.policyFile, root, o)
 	}
@@ -86,7 +92,7 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 	o.Authorities = p.linked(root)
 	v, err := verify.New(asked, o)
 	if errors.Is(err, policy.ErrInvalid) {
-		return nil, usageError("--key, --threshold, --certificate-identity: %w", err)
+		return nil, usageError("--key, --threshold, --certificate-identity, --type: %w", err)
 	}
 	return v, err
 }
@@ -98,6 +104,7 @@ type verifyFlags struct {
 	limits         evidenceLimits
 	platform       string
 	explain        bool
+	audit          auditFlag
 }
 
 const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
@@ -106,7 +113,7 @@ Deploy the digest that is printed. The tag may move at any time.
 
 ` + certificateHelp + `
 
-An attestation does not count as a signature. Evidence that does not count is ignored,
+An attestation does not count as a signature: --type asks for one. Evidence that does not count is ignored,
 and listed with the reason: always for a denied image, otherwise with --explain.
 
 Evidence may be kept apart from images. --evidence-repository names where, for rules
@@ -117,21 +124,26 @@ Without it, an index is denied if the policy's denyDigests names every image in 
 denyDigests names some, the index is verified and these images are listed: they must
 not run.
 
+` + attestedHelp + `
+
 ` + atHelp + `
 
 Exit codes:
-  0  every image is verified, or its rule only warns; nothing else allows an image
+  0  every image is verified, exempt from what it does not meet, or of a rule that only
+     warns; nothing else allows an image
   1  every image was judged, and at least one is denied
   2  at least one image could not be judged, or wrong use
+With --insecure-audit-only, 0 in place of 1: denials are printed and not enforced.
 
 Put -- before images from another source, since their names could look like flags.
 --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
-  image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
+  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail, found, wanted),
+  unmet (requirement, title, reason, detail, found, wanted, limit, exemption),
+  exemptions (requirement, name, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -150,6 +162,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/tags/* --certificate-oidc-issuer https://token.actions.githubusercontent.com --trusted-root trusted_root.json registry.example/team/app:v1
+  hallmark verify --key reviewer.pub --type https://acme.example/review/v1 --where /approved=true registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
   xargs hallmark verify --policy production.yaml -- < images.txt`,
@@ -163,6 +176,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.limits.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
@@ -179,10 +193,11 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	defer cancel()
 	b.run(ctx, images)
 	a.warnOf(f.at)
+	a.warnOfAnyContent(f.attested)
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
-	return worst(b.reports)
+	return a.enforce(f.audit, worst(b.reports))
 }
 
 // verifier judges by the policy, or by the keys.
@@ -279,8 +294,11 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 func (b *batch) report(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
 	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
-	if r.Status == verify.StatusUndecided {
+	switch {
+	case r.Status == verify.StatusUndecided:
 		r.Hint = adviceOn(err)
+	case b.policyFile == "" && strings.Contains(r.Hint, "POLICY"):
+		r.Hint = adviceWithoutPolicy
 	}
 	r.Hint = fill(fill(r.Hint, "POLICY", b.policyFile), "IMAGE", p.image)
 	for at := &r; at != nil; at = at.Index {
@@ -314,7 +332,7 @@ func (a *app) summarize(all []verify.Report) {
 		counts[r.Status]++
 	}
 	text := fmt.Sprintf("%d images:", len(all))
-	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
+	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusExempted, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[s], s)
 		}
@@ -326,6 +344,9 @@ func (a *app) summarize(all []verify.Report) {
 func why(r verify.Report, explain bool) (nodes []node) {
 	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
+	for _, x := range r.Exemptions {
+		nodes = append(nodes, exemptedNode(x))
 	}
 	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
 		for _, u := range r.Unmet {
@@ -372,7 +393,7 @@ func (a *app) printReport(r verify.Report, subject words, why []node, explain bo
 	if !r.AsOf.IsZero() {
 		n.words = append(n.words, doubt.of("as of %s, not of now", timeText(r.AsOf)))
 	}
-	if r.Status == verify.StatusVerified {
+	if r.Status == verify.StatusVerified || r.Status == verify.StatusExempted {
 		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {
 		n.words = append(n.words, string(r.Reason), r.Detail)
@@ -403,8 +424,8 @@ func styledStatus(s verify.Status) styled {
 		return good.of("verified")
 	case verify.StatusDenied:
 		return bad.of("denied")
-	case verify.StatusWarned:
-		return doubt.of("warned")
+	case verify.StatusWarned, verify.StatusExempted:
+		return doubt.of("%s", s)
 	}
 	return doubt.of("undecided")
 }
