@@ -63,7 +63,7 @@ type Policy struct {
 	Exemptions []Exemption `json:"exemptions,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
-	// keys nor roles, and must not have Files. Required, at least one, unless there are Teams.
+	// keys nor roles, and must not have Files. Required, at least one.
 	Rules []Rule `json:"rules"`
 
 	// teamRules and teamExemptions are where the last of Rules and Exemptions stand, once the

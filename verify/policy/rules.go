@@ -12,7 +12,7 @@ import (
 
 func (c *checking) checkRules() error {
 	rules, teams := c.Policy.Rules, len(c.Policy.teamRules)
-	if len(rules) == 0 {
+	if len(rules) == teams {
 		return faultf("rules", "is empty: a policy without rules allows nothing")
 	}
 	if len(rules) > maxRules {

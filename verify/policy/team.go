@@ -16,33 +16,33 @@ import (
 
 // Team is a file by which a team says more about some of the images.
 //
-//   - What the policy itself says of an image holds, whatever the team's file says: its
-//     most specific rule must be met as well, and its rules that deny deny.
-//   - Only where the policy itself has no rule for an image does the team's rule decide
-//     alone.
-//   - An image that no rule of the team's file matches is judged by the policy's rule.
+//   - What the policy itself says of an image holds, whatever the team's file says. Its most
+//     specific rule must be met as well, its rules that deny and DenyDigests deny.
+//   - Where the policy itself has no rule for an image, the team's rule decides alone.
+//   - Where no rule of the team's file matches an image, the policy's rule decides alone.
+//   - A rule of the policy with mode: warn only warns, and the team's rule denies.
+//   - Duties are separate where either rule says so. Evidence is where the policy's rule says.
 //
-// The file has the form of a policy, with version, serial, keys, identities, roles,
-// requirements, rules and, by MayExempt, exemptions alone. Its names are the team's own: the key release of the team
-// payments is payments/release in results. Its rules have neither mode: warn nor
-// evidenceRepository.
+// The team's file has the form of a policy. It has version, serial, keys, identities, roles,
+// requirements, rules and, by MayExempt, exemptions. All else is the policy's alone. Its
+// names are its own: the key ci of the team payments is payments/ci in results. A key that
+// the policy has as well is refused, unless it is revoked there, and then it is revoked.
 type Team struct {
-	// File is the team's file, in the directory of the policy or below, without links that
-	// lead out of it. Files that it names lie in its own directory or below. Required.
+	// File is the team's file, in the directory of the policy or below. No link leads out of
+	// that directory. Files that it names lie in its own directory or below. Required.
 	File string `json:"file,omitempty"`
-	// Images are patterns of the repositories that the rules of the file may be about; see
-	// Rule.Images. Patterns of two teams must not match one repository. Required, at least
-	// one.
+	// Images are patterns of the repositories that the team's rules may be about, as in
+	// Rule. Each pattern of a rule must lie within one of them. Patterns of two teams that
+	// match one repository are refused. Required, at least one.
 	Images []string `json:"images"`
-	// MayUse are roles of the policy that requirements of the file may name, as if they were
-	// the team's. Empty: none.
+	// MayUse are roles of the policy that the team's requirements may name as their own.
+	// Empty: none.
 	MayUse []string `json:"mayUse,omitempty"`
 	// MayExempt lets the file have exemptions, from the team's own requirements and for its
-	// own images. They lift no requirement of the policy itself. False: exemptions in the
-	// file are refused.
+	// own images. False: exemptions in the file are refused.
 	MayExempt bool `json:"mayExempt,omitempty"`
 
-	// Policy is what the file holds, for policies in Go. Nil: File is set.
+	// Policy is what the file holds, for policies in Go. Nil: refused; Load reads it.
 	Policy *Policy `json:"-"`
 }
 
