@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Bounds of the files that hold signatures, in bytes.
@@ -77,6 +78,7 @@ name, annotations), statements, evidence (format, keyId, requirement, reason, de
 }
 
 func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins, false, verify.Options{})
 	if err != nil {
 		return err
