@@ -185,7 +185,7 @@ func (c *checking) findIdentities() error {
 			return &fault{path + ".settings", err}
 		}
 		if first, twice := seen[identity.ID()]; twice {
-			if c.yield(name, first, !p.Identities[first].Revoked.IsZero(), func(r *Role) []string { return r.Identities }) {
+			if p.yield(name, first, !p.Identities[first].Revoked.IsZero(), func(r *Role) []string { return r.Identities }) {
 				delete(p.Identities, name)
 				continue
 			}

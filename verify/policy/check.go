@@ -121,7 +121,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked, exempting: newExempting(p)}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.joinRules, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, teamRules{c}.join, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -197,7 +197,7 @@ func (c *checking) checkKeys() error {
 			p.Keys[name] = k
 		}
 		if first, twice := seen[k.Public.ID()]; twice {
-			if c.yield(name, first, !p.Keys[first].Revoked.IsZero(), func(r *Role) []string { return r.Keys }) {
+			if p.yield(name, first, !p.Keys[first].Revoked.IsZero(), func(r *Role) []string { return r.Keys }) {
 				delete(p.Keys, name)
 				continue
 			}

@@ -39,17 +39,18 @@ func (c *checking) checkRules() error {
 		first = len(entries)
 	}
 	var err error
-	if c.patterns, err = c.newSet(entries[:first]); err == nil && teams > 0 {
-		c.teamPatterns, err = c.newSet(entries[first:])
+	if c.patterns, err = c.Policy.patternSet(entries[:first]); err == nil && teams > 0 {
+		c.teamPatterns, err = c.Policy.patternSet(entries[first:])
 	}
 	return err
 }
 
-func (c *checking) newSet(entries []pattern.Entry) (*pattern.Set, error) {
+// patternSet is the set of the patterns of rules.
+func (p *Policy) patternSet(entries []pattern.Entry) (*pattern.Set, error) {
 	set, err := pattern.NewSet(entries)
 	var conflict *pattern.ConflictError
 	if errors.As(err, &conflict) {
-		return nil, faultf(c.Policy.rulePath(conflict.B.Rule)+".images", "is ambiguous with %s: %w; add a rule that is more specific than both, or change one", c.Policy.rulePath(conflict.A.Rule), err)
+		return nil, faultf(p.rulePath(conflict.B.Rule)+".images", "is ambiguous with %s: %w; add a rule that is more specific than both, or change one", p.rulePath(conflict.A.Rule), err)
 	}
 	if err != nil {
 		return nil, &fault{"rules", err}

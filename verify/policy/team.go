@@ -411,20 +411,24 @@ func requirementPaths(at string, n int) []string {
 	return all
 }
 
+// teamRules are the rules of teams in a policy under check.
+type teamRules struct{ checking *checking }
+
 // together names the rules of the policy and of a team that decide about an image. alone
 // in place of the policy's: it has none.
 type together struct{ own, team int }
 
 const alone = -1
 
-// joinRules makes the rules of teams and those of the policy that may decide about the
+// join makes the rules of teams and those of the policy that may decide about the
 // same images one. All of them were checked.
-func (c *checking) joinRules() error {
+func (j teamRules) join() error {
+	c := j.checking
 	rules, own := c.Policy.Rules, len(c.Policy.Rules)-len(c.Policy.teamRules)
 	if c.teamPatterns == nil {
 		return nil
 	}
-	needed, err := c.needed()
+	needed, err := j.needed()
 	if err != nil {
 		return err
 	}
@@ -434,7 +438,7 @@ func (c *checking) joinRules() error {
 	c.joined = make(map[together]int, len(needed))
 	joined := slices.Clip(rules[:own])
 	for _, pair := range needed {
-		made, origin, err := c.join(pair)
+		made, origin, err := j.joined(pair)
 		if err != nil {
 			return err
 		}
@@ -446,7 +450,8 @@ func (c *checking) joinRules() error {
 }
 
 // needed are the pairs of rules that may decide together, in order.
-func (c *checking) needed() ([]together, error) {
+func (j teamRules) needed() ([]together, error) {
+	c := j.checking
 	pairs, err := c.patterns.Pairs(c.teamPatterns)
 	if err != nil {
 		return nil, &fault{"teams", err}
@@ -481,8 +486,9 @@ func (c *checking) needed() ([]together, error) {
 	return slices.SortedFunc(maps.Keys(all), func(a, b together) int { return cmp.Or(cmp.Compare(a.team, b.team), cmp.Compare(a.own, b.own)) }), nil
 }
 
-// join makes one rule of two.
-func (c *checking) join(pair together) (Rule, Origin, error) {
+// joined is one rule of two.
+func (j teamRules) joined(pair together) (Rule, Origin, error) {
+	c := j.checking
 	first := len(c.Policy.Rules) - len(c.Policy.teamRules)
 	r, at := c.Policy.Rules[pair.team], c.Policy.rulePath(pair.team)
 	origin := Origin{Team: c.Policy.teamRules[pair.team-first].team, Rule: at, Requirements: requirementPaths(at, len(r.Require))}
@@ -534,18 +540,18 @@ func (c *Checked) teamRuleFor(repo name.Repository, own pattern.Entry, has bool)
 // yield replaces a key or identity of a team by one of the policy that is the same, and
 // revoked. A revocation must not be refused because a team has the key. It reports false
 // where neither holds.
-func (c *checking) yield(name, to string, revoked bool, of func(*Role) []string) bool {
-	team, _ := c.Policy.splitName(name)
-	if other, _ := c.Policy.splitName(to); team == "" || other != "" || !revoked {
+func (p *Policy) yield(name, to string, revoked bool, of func(*Role) []string) bool {
+	team, _ := p.splitName(name)
+	if other, _ := p.splitName(to); team == "" || other != "" || !revoked {
 		return false
 	}
-	for role, r := range c.Policy.Roles {
+	for role, r := range p.Roles {
 		for i, member := range of(&r) {
 			if member == name {
 				of(&r)[i] = to
 			}
 		}
-		c.Policy.Roles[role] = r
+		p.Roles[role] = r
 	}
 	return true
 }
