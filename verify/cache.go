@@ -119,7 +119,10 @@ func (d Decision) weight() int64 {
 
 func unmetWeight(all []Unmet) (n int64) {
 	for _, u := range all {
-		n += int64(len(u.Title) + len(u.Detail))
+		n += int64(len(u.Title) + len(u.Detail) + len(u.Found))
+		for _, w := range u.Wanted {
+			n += int64(len(w)) + recordWeight/16
+		}
 		if u.Exemption != nil {
 			n += recordWeight + int64(len(u.Exemption.Reason)+len(u.Exemption.By))
 		}

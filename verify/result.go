@@ -75,6 +75,10 @@ type Unmet struct {
 	// Reason says why it is not met, Detail explains.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
+	// Found is what was found in place of Wanted, of which one would have met the condition.
+	// Both are shortened: to 200 bytes a value, and ten values. Nil Wanted: Detail says all.
+	Found  string   `json:"found,omitempty"`
+	Wanted []string `json:"wanted,omitempty"`
 	// Limit is the limit that kept evidence for it from being read. Nil: none did.
 	Limit *registry.ReachedLimit `json:"limit,omitempty"`
 	// Exemption is the one that does not excuse it, as Detail says: it has ended, for
@@ -137,6 +141,8 @@ type Evidence struct {
 	Reason Reason `json:"reason"`
 	// Detail explains.
 	Detail string `json:"detail,omitempty"`
+	// Item is the ID of the registry.Item. Only Examine sets it.
+	Item string `json:"-"`
 
 	// attestation: it claims to be an attestation. Only the wording of a denial rests on
 	// it.

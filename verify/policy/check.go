@@ -246,6 +246,9 @@ func (c *checking) checkSettings() error {
 		if level := p.Builders[id]; level < 1 || level > 4 {
 			return faultf("builders."+id, "has level %d, want 1 to 4", level)
 		}
+		if err := checkBuilderID(id); err != nil {
+			return faultf("builders."+id, "is %w", err)
+		}
 	}
 	if p.Serial < 0 {
 		return faultf("serial", "is %d, want 1 or more", p.Serial)
