@@ -14,6 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"github.com/hallmark-oci/hallmark/attest"
+	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
@@ -115,4 +124,43 @@ exemptions: [{images: ["**"], digests: [%q], requirement: bill, reason: broken, 
 	}
 	write(exempting(time.Now().Add(-time.Hour)))
 	s.denied(manifestPath+"signed", "the exemption by jane ended on")
+}
+
+// A manifest that an exempt index lists passes by its own exemption, by its own evidence, or
+// not at all.
+func TestAttack_T24_GatesPassExemptIndexesWithoutTheirImages(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	images := make([]v1.Image, 3)
+	var adds []mutate.IndexAddendum
+	for i := range images {
+		image, err := random.Image(64, 1)
+		must(t, err)
+		images[i] = image
+		adds = append(adds, mutate.IndexAddendum{Add: image})
+	}
+	index, err := registry.Push(t.Context(), s.store, s.repo, mutate.AppendManifests(empty.Index, adds...))
+	must(t, err)
+	var children []name.Digest
+	for _, image := range images {
+		hash, err := image.Digest()
+		must(t, err)
+		children = append(children, s.repo.Digest(hash.String()))
+	}
+	s.sign(index)
+	s.sign(children[1])
+	attested, err := predicate.Parse("spdx", []byte(`{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","name":"x","documentNamespace":"https://x.example","dataLicense":"CC0-1.0","creationInfo":{"created":"2026-01-01T00:00:00Z","creators":["Tool: x"]},"packages":[]}`))
+	must(t, err)
+	_, err = attest.Image(t.Context(), s.store, children[1], attested, attest.Options{}, s.signer)
+	must(t, err)
+	path, _ := s.policyFile(fmt.Sprintf(`requirements: {bill: {attestation: {type: spdx, by: release}}}
+rules: [{images: ["**"], require: [{signature: {by: release}}, {use: bill}]}]
+exemptions: [{images: ["**"], digests: [%q, %q], requirement: bill, reason: broken, by: jane, until: %s}]
+`, index.DigestStr(), children[2].DigestStr(), time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
+	source, err := verify.NewFileSource(path, verify.FileSourceOptions{})
+	must(t, err)
+	s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.Verifier = source })
+	s.passes(index.DigestStr())
+	s.denied(manifestPath+children[0].DigestStr(), "no-signature")
+	s.passes(children[1].DigestStr())
+	s.passes(children[2].DigestStr())
 }

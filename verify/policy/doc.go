@@ -34,6 +34,22 @@
 // both and neither is more specific. A repository without a rule is denied. A policy
 // whose rules all deny is a freeze, and needs no key.
 //
+// # Exemptions
+//
+// An [Exemption] excuses one named requirement (Policy.Requirements) for the digests that it
+// lists, for at most 90 days. It lifts no denial and no revocation, and lets no unsigned image
+// pass.
+//
+//	requirements:
+//	  scanned: {attestation: {type: vuln, by: scanner, maxSeverity: high}}
+//	exemptions:
+//	  - images: [registry.example/team/app]
+//	    digests: ["sha256:…"]
+//	    requirement: scanned
+//	    reason: the scanner cannot read this image; see TICKET-7
+//	    by: jane@acme.example
+//	    until: 2027-01-31T00:00:00Z
+//
 // # Plug-ins
 //
 // An [Authority] recognises signers by other means than keys. A [TimeAuthority] says when

@@ -38,7 +38,7 @@ const (
 //   - It lifts no revocation: a requirement is not excused if a revoked key or identity of
 //     its role has signed for it. A registry can hide such a signature, so the list of
 //     digests is what bounds an exemption.
-//   - It allows no image that nobody signed: a key or identity must count for another
+//   - It allows no unsigned image: a key or identity must count for another
 //     requirement of the rule.
 //   - It makes no evidence count, and keeps duties separate.
 //   - It does not hold for files.
@@ -167,7 +167,7 @@ func (x *exempting) checkExempted(c *Checked, e *Exemption, path string) error {
 		return faultf(path, "names the requirement %.100q, which no rule uses", name)
 	}
 	if !slices.ContainsFunc(x.uses[name], func(u usage) bool { return x.needsMore(name, u.rule) }) {
-		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an image that nobody signed is never exempt", name)
+		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an unsigned image is never exempt", name)
 	}
 	return nil
 }
