@@ -209,8 +209,8 @@ func (p Pattern) within(q Pattern) bool {
 	return true
 }
 
-// meets reports whether some name is matched by both.
-func (p Pattern) meets(q Pattern) bool {
+// Meets reports whether some name is matched by both.
+func (p Pattern) Meets(q Pattern) bool {
 	for n := 1; n <= len(p.segments)+len(q.segments); n++ {
 		a, b := p.expand(n), q.expand(n)
 		if a != nil && b != nil && compatible(a, b) {
@@ -343,7 +343,7 @@ func SetOf(texts []string) (*Set, error) {
 
 func (e Entry) conflicts(other Entry) bool {
 	a, b := e.Pattern, other.Pattern
-	return e.Rule != other.Rule && a.meets(b) && a.within(b) == b.within(a)
+	return e.Rule != other.Rule && a.Meets(b) && a.within(b) == b.within(a)
 }
 
 // prefixes yields "", the first segment, the first two, and so on.

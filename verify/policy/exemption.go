@@ -221,3 +221,34 @@ func (x *exempting) needsMore(name string, rule int) bool {
 		})
 	})
 }
+
+// unreachedExemptions looks for exemptions whose images have no rule that uses their
+// requirement.
+func (l *linting) unreachedExemptions() {
+	about := make(map[int][]int) // rules, by exemption
+	for path, all := range l.excused {
+		var rule int
+		if _, err := fmt.Sscanf(path, "rules[%d]", &rule); err != nil {
+			continue // no other path is noted
+		}
+		for _, i := range all {
+			about[i] = append(about[i], rule)
+		}
+	}
+	for i, e := range l.Policy.Exemptions {
+		if !slices.ContainsFunc(about[i], func(rule int) bool { return meet(e.Images, l.Policy.Rules[rule].Images) }) {
+			l.add(FindingUnreached, fmt.Sprintf("%s[%d]", pathExemptions, i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
+		}
+	}
+}
+
+// meet reports whether patterns of both lists match some repository.
+func meet(some, others []string) bool {
+	return slices.ContainsFunc(some, func(a string) bool {
+		p, err := pattern.Parse(a)
+		return err == nil && slices.ContainsFunc(others, func(b string) bool {
+			q, err := pattern.Parse(b)
+			return err == nil && p.Meets(q)
+		})
+	})
+}
