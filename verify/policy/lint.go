@@ -29,7 +29,8 @@ const (
 	// FindingOneKey: one key meets two requirements of a rule that name two roles. A thief
 	// of this key needs no second one.
 	FindingOneKey FindingKind = "one-key"
-	// FindingUnreached: a pattern decides about no repository.
+	// FindingUnreached: a pattern decides about no repository, or no rule that an exemption
+	// is about matches its images.
 	FindingUnreached FindingKind = "unreached"
 	// FindingUnused: no rule needs a key, an identity, a role or a builder.
 	FindingUnused FindingKind = "unused"
@@ -145,7 +146,7 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 		return nil, err
 	}
 	l := &linting{Checked: read.checked, written: written, now: now}
-	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unused} {
+	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unreachedExemptions, l.unused} {
 		look()
 	}
 	for i := range l.all {
