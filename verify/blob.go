@@ -167,7 +167,7 @@ func (f *fileDecision) denied() *problem {
 func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outcome, err error) {
 	files := f.v.policy.files
 	r := &rule{root: files, leaves: []*need{files}, asked: files.role.keys}
-	e := newEvaluation(r, newConditions(f.v.policy, name.Digest{}, f.now), &f.log)
+	e := newEvaluation(r, newConditions(ctx, f.v.policy, name.Digest{}, f.now), &f.log)
 	c := &checking{ctx: ctx, policy: f.v.policy, rule: r, now: f.now, log: &f.log, subject: subject{"sha256:" + f.sum, f.digestBy}}
 	work := newWorkload(PlaceGiven, 0)
 	for i, text := range signatures {

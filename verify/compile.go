@@ -335,13 +335,13 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 		n.signature, n.role, n.title = q.Signature, c.roles[q.Signature.By], "signature by "+q.Signature.By
 	case q.Attestation != nil:
 		a := q.Attestation
-		n.attestation, n.types, n.stepLayout = &attestation{a}, a.PredicateTypes(), a.AsksForLinks()
+		n.attestation, n.types, n.stepLayout = &attestation{a, c.expressions(policy.AboutStatement, a.CEL)}, a.PredicateTypes(), a.AsksForLinks()
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]
 		}
 	default:
-		n.config, n.title = &configuration{q.Config}, "config of the image"
+		n.config, n.title = &configuration{q.Config, c.expressions(policy.AboutConfig, q.Config.CEL)}, "config of the image"
 	}
 	n.leaf = len(r.leaves)
 	r.leaves = append(r.leaves, n)

@@ -9,7 +9,10 @@ import (
 )
 
 // attestation judges statements by the conditions of a requirement.
-type attestation struct{ *policy.AttestationRequirement }
+type attestation struct {
+	*policy.AttestationRequirement
+	cel expressions
+}
 
 // judge says whether a verified statement about the image meets the requirement. until
 // is when the statement stops to meet it, by itself.
@@ -50,6 +53,10 @@ func (a attestation) judge(s *statement, c *circumstances) (until time.Time, p *
 		return time.Time{}, p
 	}
 	ends, p := a.judgeAge(stated, c)
+	if until = earlier(until, ends); p != nil || len(a.cel) == 0 {
+		return until, p
+	}
+	ends, p = a.cel.judge(c, d.variables(c))
 	return earlier(until, ends), p
 }
 

@@ -47,10 +47,10 @@ func FuzzConditions(f *testing.F) {
 		for _, q := range requirements {
 			for _, uri := range q.PredicateTypes() {
 				c := &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image, builders: map[string]int{"https://ci.example": 3}}
-				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, &attestation{&q}, c.now, c.skew)
+				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, &attestation{AttestationRequirement: &q}, c.now, c.skew)
 				s := &statement{predicateType: uri, predicate: []byte(text)}
-				_, first := attestation{&q}.judge(s, c)
-				_, second := attestation{&q}.judge(s, c)
+				_, first := attestation{AttestationRequirement: &q}.judge(s, c)
+				_, second := attestation{AttestationRequirement: &q}.judge(s, c)
 				if (first == nil) != (second == nil) || first != nil && first.reason != second.reason {
 					t.Fatalf("%s: %v, then %v", uri, first, second)
 				}
@@ -63,11 +63,11 @@ func FuzzConditions(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"config":{"User":"0","Env":["A=b"],"ExposedPorts":{"80/tcp":{}}},"history":[{"created_by":"x"}],"created":"2026-01-01T00:00:00Z"}`)
 	f.Add(`{"config":null,"history":null}`)
-	q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
+	q := configuration{ConfigRequirement: &policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
 	f.Fuzz(func(_ *testing.T, config string) {
 		view, err := parseImage([]byte(`{"schemaVersion":2,"annotations":{"org.opencontainers.image.base.name":"x"}}`), []byte(config))
 		if err == nil {
-			_, _ = q.judge(view, time.Unix(1<<30, 0), time.Minute)
+			_, _ = q.judge(view, &circumstances{now: time.Unix(1<<30, 0), skew: time.Minute})
 		}
 	})
 }

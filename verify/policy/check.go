@@ -39,6 +39,8 @@ type Checked struct {
 	// Changing are the named authorities whose trust may change, in the order of their
 	// names.
 	Changing []ChangingAuthority
+	// Expressions are the compiled expressions of all requirements, by their texts.
+	Expressions map[ExpressionAbout]map[string]Expression
 	// Digest identifies the policy, "sha256:…". Equal policies have equal digests.
 	Digest string
 
@@ -97,7 +99,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher), Expressions: make(map[ExpressionAbout]map[string]Expression)}, linked: linked}
 	c.own()
 	for _, step := range []func() error{
 		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.checkFiles, c.sum,
