@@ -27,6 +27,7 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/limit"
@@ -68,6 +69,7 @@ func verifies(t testing.TB, s sign.Signer) {
 }
 
 func TestGenerateAndLoadEveryAlgorithm(t *testing.T) {
+	race.Skip(t, "one goroutine derives keys of passwords")
 	for _, a := range sign.Algorithms() {
 		t.Run(string(a), func(t *testing.T) {
 			t.Parallel()

@@ -30,6 +30,8 @@ type compiled struct {
 	together map[string]map[string]bool
 	rules    []*rule
 	denied   map[string]string
+	// exemptions excuse requirements of rules; nil: the policy has none.
+	exemptions *exemptions
 	// files is the requirement of files; nil: every file is denied.
 	files    *need
 	builders map[string]int
@@ -194,6 +196,9 @@ func compile(checked *policy.Checked) (*compiled, error) {
 	for i, r := range p.Rules {
 		c.rules = append(c.rules, c.newRule(i, r))
 	}
+	if err := c.addExemptions(); err != nil {
+		return nil, err
+	}
 	if p.Files != nil {
 		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})
 	}
@@ -335,7 +340,8 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 		n.signature, n.role, n.title = q.Signature, c.roles[q.Signature.By], "signature by "+q.Signature.By
 	case q.Attestation != nil:
 		a := q.Attestation
-		n.attestation, n.types, n.stepLayout = &attestation{a, c.expressions(policy.AboutStatement, a.CEL)}, a.PredicateTypes(), a.AsksForLinks()
+		n.attestation, n.types, n.stepLayout = newAttestation(a), a.PredicateTypes(), a.AsksForLinks()
+		n.attestation.cel = c.expressions(policy.AboutStatement, a.CEL)
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]

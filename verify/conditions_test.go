@@ -17,6 +17,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
 	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -92,6 +93,7 @@ func state(t testing.TB, w *world, image name.Digest, s says, by person) {
 }
 
 func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionIsKept(t *testing.T) {
+	race.Skip(t, "one goroutine judges")
 	provenance := func(more string) string {
 		return "attestation: {type: slsaprovenance, by: builder, builder: [https://ci.example/builder]" + more + "}"
 	}
@@ -192,7 +194,7 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionIsKept(t *testing.T) {
 		"VSA of that level of another form":    {vsaRequired(", verifiedLevels: [OTHER]"), []says{vsa("SLSA_BUILD_LEVEL_3", "OTHER")}, ""},
 		"dependency that is no source":         {provenance(", source: [https://git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "https://git.example/team/app", "gitCommit", "sha1")}, verify.ReasonSource},
 		"dependency without a name":            {provenance(", commit: [" + someCommit + "]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "")}, verify.ReasonSource},
-		"login in the source is no ref":        {provenance(", ref: [git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "git+ssh://git@git.example/team/app")}, verify.ReasonSource},
+		"login in the source is no ref":        {provenance(", ref: [refs/heads/main]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "git+ssh://git@refs/heads/main")}, verify.ReasonSource},
 		"SPDX in a string":                     {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, ""},
 		"denied licence of SPDX in a string":   {"attestation: {type: spdx, by: builder, denyLicenses: [GPL-3.0-or-later]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, verify.ReasonDeniedLicense},
 		"tests passed":                         {"attestation: {type: testresult, by: builder}", []says{{predicate.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},

@@ -18,7 +18,10 @@ const (
 	StatusVerified Status = "verified"
 	// StatusWarned: the rule only warns, and would have denied.
 	StatusWarned Status = "warned"
-	StatusDenied Status = "denied"
+	// StatusExempted: exemptions of the policy excuse what is not met; see
+	// Report.Exemptions.
+	StatusExempted Status = "exempted"
+	StatusDenied   Status = "denied"
 	// StatusUndecided: no decision was reached. It does not allow.
 	StatusUndecided Status = "undecided"
 )
@@ -44,6 +47,9 @@ type Report struct {
 	// rests on ends. Absent: nothing ends.
 	JudgedAt   time.Time `json:"judgedAt,omitzero"`
 	ValidUntil time.Time `json:"validUntil,omitzero"`
+	// AsOf is a time that was asked about in place of the present: the decision is not one
+	// of today. Commands set it; this package does not.
+	AsOf time.Time `json:"asOf,omitzero"`
 	// Reason says in one word why the image or file is not verified, Detail explains. In an
 	// audit log, Reason may be a word of package gate.
 	Reason Reason `json:"reason,omitempty"`
@@ -57,6 +63,8 @@ type Report struct {
 	// Requirements are those that were met, Unmet those that were not.
 	Requirements []Met   `json:"requirements,omitempty"`
 	Unmet        []Unmet `json:"unmet,omitempty"`
+	// Exemptions are the requirements that are not met and that the policy excuses.
+	Exemptions []Exempted `json:"exemptions,omitempty"`
 	// Keys are the trusted keys that signed. Absent: not recorded.
 	Keys []Principal `json:"keys,omitzero"`
 	// Statements are the attestations that met requirements.
@@ -81,7 +89,7 @@ func ReportOf(image string, res *Result, err error) Report {
 	r := Report{
 		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule,
 		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
-		Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
+		Exemptions: res.Exemptions, Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
 	}
 	if image == "" {
 		r.Image = res.Reference
@@ -97,8 +105,11 @@ func ReportOf(image string, res *Result, err error) Report {
 }
 
 func (r *Result) status() Status {
-	if r.Warning != nil {
+	switch {
+	case r.Warning != nil:
 		return StatusWarned
+	case len(r.Exemptions) > 0:
+		return StatusExempted
 	}
 	return StatusVerified
 }
@@ -190,9 +201,9 @@ type auditEvent struct {
 func ResultSchema() ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
 		reflect.TypeFor[Status](): {"type": "string", "enum": []any{
-			string(StatusVerified), string(StatusWarned), string(StatusDenied), string(StatusUndecided),
+			string(StatusVerified), string(StatusWarned), string(StatusExempted), string(StatusDenied), string(StatusUndecided),
 		}},
 	}
-	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", known,
+	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", jsonschema.Options{Known: known},
 		reflect.TypeFor[Report](), reflect.TypeFor[[]Report](), reflect.TypeFor[auditEvent](), reflect.TypeFor[Inspection]()))
 }

@@ -33,6 +33,7 @@ import (
 
 	"golang.org/x/crypto/scrypt"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/internal/keyfile"
 	"github.com/hallmark-oci/hallmark/internal/sigkey"
 )
@@ -273,6 +274,7 @@ func sealed(t testing.TB, algorithm pkix.AlgorithmIdentifier, data []byte) strin
 }
 
 func TestEncryptedPKCS8IsOpened(t *testing.T) {
+	race.Skip(t, "one goroutine derives keys of passwords")
 	key, _, _ := pair(t)
 	der := must(x509.MarshalPKCS8PrivateKey(key))(t)
 	hmac := func(n int) asn1.ObjectIdentifier { return oid(fmt.Sprintf("1.2.840.113549.2.%d", n)) }
@@ -314,6 +316,7 @@ func TestEncryptedPKCS8IsOpened(t *testing.T) {
 }
 
 func TestAttack_S4_EncryptionThatCostsTooMuchIsRefused(t *testing.T) {
+	race.Skip(t, "one goroutine derives keys of passwords")
 	der := make([]byte, 64)
 	asked := func() ([]byte, error) {
 		t.Error("a password was asked for a key that cannot be opened")

@@ -10,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -235,7 +234,7 @@ func (b *blobs) checkPush(op string, m registry.Manifest) (registry.Manifest, *o
 type blobReader struct {
 	ctx   context.Context
 	dir   *directory
-	f     *os.File
+	f     io.ReadCloser
 	want  v1.Hash
 	exact bool  // left is how many bytes must come
 	left  int64 // how many bytes may still come

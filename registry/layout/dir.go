@@ -33,10 +33,25 @@ const (
 // of it not a directory.
 var errIrregular = errors.New("refused")
 
+// errReadOnly is the error for a write to an archive.
+var errReadOnly = errors.New("an archive is not changed in place: open it with Options.Create")
+
 // directory is a layout's directory. Files in it are reached through its handle alone.
 type directory struct {
 	path string // for messages
 	root *os.Root
+	// tar holds the files in place of a directory, and is not written to. root is nil then.
+	tar *archive
+	// scratch says that nothing need outlive a crash: files are not flushed to the disk.
+	scratch bool
+}
+
+// close releases the handle.
+func (d *directory) close() error {
+	if d.tar != nil {
+		return d.tar.f.Close()
+	}
+	return d.root.Close()
 }
 
 // checkPath fails with errIrregular unless the file is regular, and all directories above
@@ -70,6 +85,9 @@ func (d *directory) checkDir(dir string) error {
 
 // makeDir makes a directory, and those above it, where they are missing.
 func (d *directory) makeDir(dir string) error {
+	if d.tar != nil {
+		return errReadOnly
+	}
 	err := d.checkDir(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -103,7 +121,10 @@ func typeOf(info fs.FileInfo) string {
 }
 
 // openFile opens a regular file for reading.
-func (d *directory) openFile(file string) (*os.File, int64, error) {
+func (d *directory) openFile(file string) (io.ReadCloser, int64, error) {
+	if d.tar != nil {
+		return d.tar.open(file)
+	}
 	if err := d.checkPath(file); err != nil {
 		return nil, 0, err
 	}
@@ -150,7 +171,7 @@ func (d *directory) writeFile(file string, fill func(io.Writer) error) (err erro
 			_ = d.root.Remove(temp) // err says what matters; a later writer removes it too
 		}
 	}()
-	if err = fillAndClose(f, fill); err != nil {
+	if err = fillAndClose(f, fill, !d.scratch); err != nil {
 		return err
 	}
 	if err = d.root.Rename(temp, file); err != nil {
@@ -159,9 +180,9 @@ func (d *directory) writeFile(file string, fill func(io.Writer) error) (err erro
 	return d.syncDir(path.Dir(file))
 }
 
-func fillAndClose(f *os.File, fill func(io.Writer) error) error {
+func fillAndClose(f *os.File, fill func(io.Writer) error, flush bool) error {
 	err := fill(f)
-	if err == nil {
+	if err == nil && flush {
 		err = f.Sync()
 	}
 	if closed := f.Close(); err == nil {
@@ -179,7 +200,7 @@ func writeString(s string) func(io.Writer) error {
 
 // syncDir flushes a directory: a rename in it then outlives a power failure.
 func (d *directory) syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
+	if runtime.GOOS == "windows" || d.scratch {
 		return nil // directories cannot be flushed there; NTFS journals the rename
 	}
 	handle, err := d.root.Open(dir)
@@ -257,6 +278,8 @@ func fileKind(err error) registry.Kind {
 	switch {
 	case errors.Is(err, errIrregular):
 		return registry.ErrMalformed
+	case errors.Is(err, errReadOnly):
+		return registry.ErrUnsupported
 	case errors.Is(err, limit.ErrExceeded):
 		return registry.ErrTooLarge
 	case errors.Is(err, fs.ErrNotExist):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -84,4 +85,44 @@ func ExampleLocate() {
 	// v1
 	// not found
 	// bad reference
+}
+
+// An image and its evidence become one file, which skopeo and podman read, too.
+func ExampleOpenArchive() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "archive")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	hosted := registrytest.New(registrytest.Options{}).Store()
+	repo, err := name.NewRepository("registry.example/team/app")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := registrytest.PushImage(ctx, hosted, repo.Tag("v1"), registrytest.ImageOptions{}); err != nil {
+		log.Fatal(err)
+	}
+
+	file := filepath.Join(dir, "app.tar")
+	l, err := layout.OpenArchive(file, layout.Options{Create: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := registry.Copy(ctx, hosted, repo.Tag("v1"), l, l.Tag("v1"), registry.CopyOptions{}); err != nil {
+		log.Fatal(err)
+	}
+	if err := l.Commit(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	read, err := layout.OpenArchive(file, layout.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer read.Close()
+	tags, err := read.Tags(ctx)
+	fmt.Println(tags, err)
+	// Output: [v1] <nil>
 }

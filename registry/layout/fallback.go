@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -83,10 +84,11 @@ func (b *blobs) changed(list []v1.Descriptor, manifest v1.Hash, gone bool) ([]v1
 	d, err := b.referrer(manifest)
 	if at := slices.IndexFunc(list, same); at >= 0 {
 		list[at] = plainEntry(d)
-	} else {
-		list = append(list, plainEntry(d))
+		return list, err
 	}
-	return list, err
+	// The same referrers give the same list, in whichever order they came.
+	next, _ := slices.BinarySearchFunc(list, d, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.Hex, b.Digest.Hex) })
+	return slices.Insert(list, next, plainEntry(d)), err
 }
 
 // referrersIn are the entries that refer to subject.

@@ -18,8 +18,8 @@ import (
 
 // Options configure a Layout. The zero value opens a layout that exists.
 type Options struct {
-	// Create makes the directory and an empty layout in it where there is none.
-	// False: the layout must exist.
+	// Create makes the directory and an empty layout in it where there is none. An
+	// archive is made by Layout.Commit. False: the layout must exist.
 	Create bool
 	// Name is the repository under which the layout's references are made; see
 	// Layout.Repository. Empty: "layout.invalid/oci".
@@ -37,6 +37,8 @@ type Options struct {
 	MaxScannedFiles int
 	// MaxScannedBytes bounds the bytes of those files. Zero: 256 MiB.
 	MaxScannedBytes int64
+	// MaxMembers bounds the members of an archive. Zero: 100,000.
+	MaxMembers int
 	// LockTimeout is how long a write waits for other processes that write to
 	// the layout. Zero: one minute.
 	LockTimeout time.Duration
@@ -50,6 +52,7 @@ func (o Options) withDefaults() Options {
 	o.MaxEntries = cmp.Or(o.MaxEntries, 20_000)
 	o.MaxScannedFiles = cmp.Or(o.MaxScannedFiles, 20_000)
 	o.MaxScannedBytes = cmp.Or(o.MaxScannedBytes, 256<<20)
+	o.MaxMembers = cmp.Or(o.MaxMembers, 100_000)
 	o.LockTimeout = cmp.Or(o.LockTimeout, time.Minute)
 	return o
 }
@@ -93,6 +96,8 @@ func (o Options) withDefaults() Options {
 // last. A crash leaves the old state or the new, and possibly a file in .hallmark. A
 // later writer removes that file once it is a day old.
 //
+// OpenArchive says how a tar file is read and written.
+//
 // Source: OCI Image Format Specification v1.1, image-layout.md.
 type Layout struct {
 	dir     *directory
@@ -101,6 +106,7 @@ type Layout struct {
 	index   *indexFile
 	repo    name.Repository
 	o       Options
+	spool   *spool // of an archive that is to be written
 }
 
 var (
@@ -129,9 +135,9 @@ const (
 // Close releases the directory's handle; so does the garbage collector.
 func Open(dir string, o Options) (*Layout, error) {
 	o = o.withDefaults()
-	repo, err := name.NewRepository(o.Name, name.StrictValidation)
+	repo, err := o.repository(dir)
 	if err != nil {
-		return nil, &registry.Error{Op: "open layout", Ref: safe(dir), Kind: registry.ErrReference, Detail: "its repository name is malformed", Err: err}
+		return nil, err
 	}
 	if o.Create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -142,22 +148,35 @@ func Open(dir string, o Options) (*Layout, error) {
 	if err != nil {
 		return nil, fileError("open layout", safe(dir), err)
 	}
-	d := &directory{path: dir, root: root}
+	return newLayout(&directory{path: dir, root: root}, repo, o)
+}
+
+// repository is the one of Options.Name.
+func (o Options) repository(path string) (name.Repository, error) {
+	repo, err := name.NewRepository(o.Name, name.StrictValidation)
+	if err != nil {
+		err = &registry.Error{Op: "open layout", Ref: safe(path), Kind: registry.ErrReference, Detail: "its repository name is malformed", Err: err}
+	}
+	return repo, err
+}
+
+// newLayout is the layout in a directory or archive, which it closes if it fails.
+func newLayout(d *directory, repo name.Repository, o Options) (*Layout, error) {
 	b := &blobs{dir: d, maxManifest: o.MaxManifestSize, maxBlob: o.MaxBlobSize, subjects: make(map[v1.Hash]v1.Hash)}
 	l := &Layout{
 		dir: d, repo: repo, o: o, blobs: b,
 		writers: &writers{dir: d, turn: make(chan struct{}, 1), timeout: o.LockTimeout},
 		index:   &indexFile{dir: d, blobs: b, maxSize: o.MaxIndexSize, maxEntries: o.MaxEntries},
 	}
-	if err := l.begin(); err != nil {
-		_ = root.Close() // it was only read from
+	if err := begin(l); err != nil {
+		_ = d.close() // it was only read from
 		return nil, err
 	}
 	return l, nil
 }
 
 // begin makes an empty layout if it should, and checks what is there.
-func (l *Layout) begin() error {
+func begin(l *Layout) error {
 	err := l.dir.checkVersion()
 	if l.o.Create && errors.Is(err, registry.ErrNotFound) {
 		if err = l.create(context.Background()); err == nil {
@@ -170,9 +189,6 @@ func (l *Layout) begin() error {
 	_, err = l.index.read("open layout")
 	return err
 }
-
-// Close releases the directory's handle. Every later use fails.
-func (l *Layout) Close() error { return l.dir.root.Close() }
 
 // Repository returns the repository under which the layout's references are made.
 func (l *Layout) Repository() name.Repository { return l.repo }

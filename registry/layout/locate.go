@@ -3,6 +3,7 @@ package layout
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type LocateOptions struct {
 //	oci:DIR:TAG             a tag of the OCI image layout in DIR
 //	oci:DIR@sha256:…        a digest in it
 //	oci:DIR                 the one image in it
+//	oci-archive:FILE:TAG    the same three in a tar file, see OpenArchive
 //	anything else           a reference to a registry, see ParseReference; the
 //	                        default tag is "latest"
 //
@@ -45,11 +47,13 @@ type LocateOptions struct {
 //
 // Errors are of kind ErrReference, with a Detail that says what to write instead, or
 // those of Open. Locate asks nothing of a registry. The caller may close a *Layout that
-// it returns.
+// it returns. To write an archive, the caller calls Layout.Commit, then Layout.Close.
 func Locate(ref string, o LocateOptions) (registry.Store, name.Reference, error) {
-	rest, isLayout := strings.CutPrefix(ref, Prefix)
-	if isLayout {
-		return locateLayout(ref, rest, o.Layout)
+	if rest, isLayout := strings.CutPrefix(ref, Prefix); isLayout {
+		return locateLayout(ref, rest, Open, o.Layout)
+	}
+	if rest, isArchive := strings.CutPrefix(ref, ArchivePrefix); isArchive {
+		return locateLayout(ref, rest, OpenArchive, o.Layout)
 	}
 	parsed, err := registry.ParseReference(ref)
 	if err != nil {
@@ -65,7 +69,7 @@ func badReference(ref, detail string) error {
 	return &registry.Error{Op: "locate", Ref: safe(ref), Kind: registry.ErrReference, Detail: detail}
 }
 
-func locateLayout(ref, rest string, o Options) (registry.Store, name.Reference, error) {
+func locateLayout(ref, rest string, open func(string, Options) (*Layout, error), o Options) (registry.Store, name.Reference, error) {
 	at, err := splitLayout(ref, rest)
 	if err != nil {
 		return nil, nil, err
@@ -73,7 +77,10 @@ func locateLayout(ref, rest string, o Options) (registry.Store, name.Reference, 
 	if o.Create && at.tag == "" && at.digest == (v1.Hash{}) {
 		return nil, nil, badReference(ref, "say under which tag to write: "+safe(ref)+":TAG")
 	}
-	l, err := Open(at.dir, o)
+	l, err := open(at.dir, o)
+	if info, known := os.Stat(at.dir); err != nil && strings.HasPrefix(ref, Prefix) && known == nil && info.Mode().IsRegular() {
+		err = badReference(ref, "it is a file; write a tar archive as oci-archive:FILE:TAG")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,7 +125,7 @@ func splitLayout(ref, rest string) (place, error) {
 		p.dir, p.tag = rest[:start+at], last[at+1:]
 	}
 	if p.dir == "" {
-		return p, badReference(ref, "the layout's directory is missing; write oci:DIR, oci:DIR:TAG or oci:DIR@sha256:…")
+		return p, badReference(ref, "the layout's directory or file is missing; write oci:DIR, oci:DIR:TAG, oci:DIR@sha256:… or oci-archive:FILE:TAG")
 	}
 	return p, nil
 }

@@ -82,36 +82,52 @@ type blobFile struct {
 // smallest first. An error says that there are more.
 func (s blobScan) unlisted() (files []blobFile, err error) {
 	l := s.layout
-	dir, err := l.dir.root.Open(blobsDir)
-	if err != nil {
-		return nil, l.dir.fileError("list referrers", blobsDir, err)
-	}
-	defer func() { _ = dir.Close() }() // only read from
 	listed := make(map[v1.Hash]bool, len(s.index.entries))
 	for _, e := range s.index.entries {
 		listed[e.desc.Digest] = true
 	}
-	entries, err := dir.ReadDir(l.o.MaxScannedFiles + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, l.dir.fileError("list referrers", blobsDir, err)
+	all, err := l.dir.blobFiles(l.o.MaxScannedFiles + 1)
+	if err != nil {
+		return nil, err
 	}
-	err = nil
-	if len(entries) > l.o.MaxScannedFiles {
-		entries, err = entries[:l.o.MaxScannedFiles], s.tooMany(fmt.Sprintf("there are more than %d", l.o.MaxScannedFiles))
+	if len(all) > l.o.MaxScannedFiles {
+		all, err = all[:l.o.MaxScannedFiles], s.tooMany(fmt.Sprintf("there are more than %d", l.o.MaxScannedFiles))
 	}
-	for _, e := range entries {
-		h, wrong := v1.NewHash("sha256:" + e.Name())
-		if wrong != nil || listed[h] || !e.Type().IsRegular() {
-			continue
-		}
-		if info, gone := e.Info(); gone == nil && info.Size() <= l.o.MaxManifestSize {
-			files = append(files, blobFile{h, info.Size()})
+	for _, f := range all {
+		if !listed[f.digest] && f.size <= l.o.MaxManifestSize {
+			files = append(files, f)
 		}
 	}
 	slices.SortFunc(files, func(a, b blobFile) int {
 		return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.digest.Hex, b.digest.Hex))
 	})
 	return files, err
+}
+
+// blobFiles are the regular files of blobs/sha256 that are named by a digest, up to most.
+func (d *directory) blobFiles(most int) (files []blobFile, err error) {
+	if d.tar != nil {
+		return d.tar.blobFiles(), nil
+	}
+	dir, err := d.root.Open(blobsDir)
+	if err != nil {
+		return nil, d.fileError("list blobs", blobsDir, err)
+	}
+	defer func() { _ = dir.Close() }() // only read from
+	entries, err := dir.ReadDir(most)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, d.fileError("list blobs", blobsDir, err)
+	}
+	for _, e := range entries {
+		h, wrong := v1.NewHash("sha256:" + e.Name())
+		if wrong != nil || !e.Type().IsRegular() {
+			continue
+		}
+		if info, gone := e.Info(); gone == nil {
+			files = append(files, blobFile{h, info.Size()})
+		}
+	}
+	return files, nil
 }
 
 func (s blobScan) tooMany(detail string) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 )
 
@@ -46,7 +47,9 @@ type app struct {
 	verbose      bool
 	noColour     bool
 
-	client *remote.Client // shared by all references
+	client  *remote.Client            // shared by all references
+	layouts map[string]*layout.Layout // those that are read, by the directory as it was written
+	opened  []*layout.Layout
 
 	// helpRefused says that --help stood among the arguments of a command whose exit
 	// code 0 means that all arguments were verified.
@@ -57,6 +60,7 @@ type app struct {
 func (p *Program) run(ctx context.Context, args []string, h host) int {
 	a := &app{host: h, plugins: p.plugins, console: &console{w: h.stderr}}
 	a.out = newPrinter(a.console.before(h.stdout))
+	defer a.close()
 	root := a.command()
 	root.SetArgs(args)
 	root.SetIn(h.stdin)
@@ -116,6 +120,7 @@ An IMAGE is one of:
   registry/repository:tag, registry/repository@sha256:...
   oci:DIRECTORY:tag, oci:DIRECTORY@sha256:...   an image in an OCI layout on disk
   oci:DIRECTORY                                 the one image in the layout
+  oci-archive:FILE:tag, and so on               the same in a tar file of a layout
 
 A tag is resolved once. The digest that is printed is what was signed or verified, and
 what to deploy. Registries get the credentials of docker and podman.

@@ -3,10 +3,12 @@ package command
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/layout"
 )
 
 // copyResult is the JSON of copy.
@@ -39,8 +41,9 @@ type ignored struct {
 }
 
 type copyFlags struct {
-	noEvidence bool
-	platform   string
+	noEvidence   bool
+	evidenceOnly bool
+	platform     string
 	// source and destination are where the evidence of either side is.
 	source, destination evidencePlace
 }
@@ -58,6 +61,13 @@ again.
 
 Copying verifies digests, not signatures.
 
+oci-archive:FILE:TAG is a tar file of a layout, as skopeo and podman write it. It is read
+where it stands. To write one, its content is kept in a directory beside it, which needs
+as much space again, and then written whole; what the file held is kept.
+
+--evidence-only copies the signatures, attestations and other referrers of an image that
+DESTINATION holds already, and sets no tag.
+
 --platform copies one manifest of an index with the evidence about it, and names it by
 DESTINATION. The index and what is signed about the index alone stay behind: a policy
 must find a signature of that manifest.
@@ -70,6 +80,8 @@ evidence (its manifests) and blobs (of both), each with copied, present, mounted
 and merged; ignored (digest, detail).`,
 		Example: `  hallmark copy registry.example/team/app:v1 oci:./layout:v1
   hallmark copy oci:./layout:v1 mirror.example/team/app:v1
+  hallmark copy registry.example/team/app:v1 oci-archive:app.tar:v1
+  hallmark copy --evidence-only registry.example/team/app:v1 mirror.example/team/app:v1
   hallmark copy --platform linux/arm64 registry.example/team/app:v1 mirror.example/team/app:v1`,
 		Args: arguments(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -78,6 +90,7 @@ and merged; ignored (digest, detail).`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.noEvidence, "no-evidence", false, "copy no signatures, attestations and other referrers")
+	flags.BoolVar(&f.evidenceOnly, "evidence-only", false, "copy signatures, attestations and other referrers alone; the image must be there")
 	flags.StringVar(&f.platform, "platform", "", "copy only the manifest for `OS/ARCH[/VARIANT]` that the index lists")
 	f.source.named(cmd, "source-evidence-repository", "read")
 	f.destination.named(cmd, "destination-evidence-repository", "write")
@@ -89,7 +102,10 @@ func (f *copyFlags) options(from, to place) (o registry.CopyOptions, err error) 
 	if f.noEvidence && f.source.repository+f.destination.repository != "" {
 		return o, usageError("--no-evidence and --source-evidence-repository or --destination-evidence-repository exclude each other")
 	}
-	o.NoEvidence = f.noEvidence
+	if f.noEvidence && f.evidenceOnly {
+		return o, usageError("--no-evidence and --evidence-only exclude each other")
+	}
+	o.NoEvidence, o.EvidenceOnly = f.noEvidence, f.evidenceOnly
 	if o.Platform, err = parsePlatform(f.platform); err != nil {
 		return o, err
 	}
@@ -105,7 +121,8 @@ func (a *app) copy(ctx context.Context, source, destination string, f copyFlags)
 	if err != nil {
 		return err
 	}
-	to, err := a.locate(destination, created)
+	// An archive is opened to be written even where it must hold the image already.
+	to, err := a.locate(destination, !f.evidenceOnly || strings.HasPrefix(destination, layout.ArchivePrefix))
 	if err != nil {
 		return err
 	}
@@ -123,18 +140,24 @@ func (a *app) copy(ctx context.Context, source, destination string, f copyFlags)
 		a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
 	}
 	digest, err := registry.Copy(ctx, from.store, from.ref, to.store, to.ref, o)
+	if err == nil {
+		err = to.commit(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	r := copyResult{Source: source, Destination: destination, Digest: to.at(digest), Ignored: []ignored{}}
-	r.count(events, digest.DigestStr())
+	r.count(events, digest.DigestStr(), f.evidenceOnly)
 	return a.printCopy(r)
 }
 
 // count separates the image from its evidence by the order of events: the image's own
 // manifest is its last, as registry.Copy documents.
-func (r *copyResult) count(events []registry.CopyEvent, image string) {
+func (r *copyResult) count(events []registry.CopyEvent, image string, evidenceOnly bool) {
 	manifests := &r.Manifests
+	if evidenceOnly {
+		manifests = &r.Evidence
+	}
 	for _, e := range events {
 		if isManifest(e.Content) {
 			r.add(manifests, e)

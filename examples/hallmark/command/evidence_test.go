@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -46,6 +47,7 @@ rules:
 }
 
 func TestLimits_AreNamedWithTheFlagThatRaisesThem(t *testing.T) {
+	race.Skip(t, "one goroutine reads some MiB")
 	x := registryTarget(t, registrytest.Options{})
 	x.push("v1")
 	key := newKey(t)
@@ -78,6 +80,7 @@ func TestLimits_AreNamedWithTheFlagThatRaisesThem(t *testing.T) {
 }
 
 func TestDownload_HoldsLittleOfALargeDocument(t *testing.T) {
+	race.Skip(t, "memory is measured")
 	x := registryTarget(t, registrytest.Options{})
 	x.push("v1")
 	key := newKey(t)

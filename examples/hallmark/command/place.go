@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -25,13 +27,63 @@ const (
 )
 
 // locate finds the store of an IMAGE. All registries share one client, with its
-// connections and credentials. Each layout is a store of its own.
+// connections and credentials. All images to read in one layout share it. The app closes
+// layouts at its end.
 func (a *app) locate(image string, create bool) (place, error) {
+	if err := checkImage(image); err != nil {
+		return place{image: image}, err
+	}
 	store, ref, err := layout.Locate(image, layout.LocateOptions{
 		Client: a.client,
 		Layout: layout.Options{Create: create, Name: a.layoutName},
 	})
-	return place{image: image, store: store, ref: ref}, err
+	p := place{image: image, store: store, ref: ref}
+	l, inLayout := store.(*layout.Layout)
+	if !inLayout || err != nil {
+		return p, err
+	}
+	if create == existing {
+		if known := a.layouts[p.directory()]; known != nil {
+			p.store = known
+			return p, l.Close()
+		}
+		if a.layouts == nil {
+			a.layouts = make(map[string]*layout.Layout)
+		}
+		a.layouts[p.directory()] = l
+	}
+	a.opened = append(a.opened, l)
+	return p, nil
+}
+
+// close closes the layouts that were opened. What was spooled for an archive is removed.
+func (a *app) close() {
+	for _, l := range a.opened {
+		if err := l.Close(); err != nil {
+			a.logger().Warn("a layout could not be closed", "error", err)
+		}
+	}
+}
+
+// commit writes an archive; other places hold already what was written.
+func (p place) commit(ctx context.Context) error {
+	if l, inLayout := p.store.(*layout.Layout); inLayout {
+		return l.Commit(ctx)
+	}
+	return nil
+}
+
+// errArchive is the error for changing an archive in place.
+var errArchive = errors.New("an archive is written whole, and by copy alone")
+
+// changeable fails for images that nothing can be attached to.
+func changeable(places []place) error {
+	for _, p := range places {
+		if strings.HasPrefix(p.image, layout.ArchivePrefix) {
+			return fmt.Errorf("%s: %w", p.image, errArchive)
+		}
+	}
+	return nil
 }
 
 // at is a digest in this place as the user writes it. The name that a layout gives its

@@ -166,6 +166,9 @@ func (i signedImage) has(f registry.Format) bool {
 // prepare resolves all images before any is signed. It decrypts the keys at the
 // same time, which takes as long as several round trips.
 func (a *app) prepare(ctx context.Context, places []place, keys keyFlags) ([]name.Digest, []sign.Signer, error) {
+	if err := changeable(places); err != nil {
+		return nil, nil, err
+	}
 	resolving, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	digests := make([]name.Digest, len(places))

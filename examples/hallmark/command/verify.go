@@ -24,6 +24,7 @@ type policyFlags struct {
 	keys        []string
 	threshold   int
 	annotations []string
+	at          atFlag
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
@@ -33,6 +34,7 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 	f.certificateFlags.flags(cmd)
+	f.at.flag(cmd)
 }
 
 // policy is what the flags stand for without --policy.
@@ -61,6 +63,9 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 
 // verifier judges by --policy, or by the keys and the identity.
 func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options) (*verify.Verifier, error) {
+	if err := f.at.set(&o); err != nil {
+		return nil, err
+	}
 	root, err := f.authority(f.unnamed())
 	if err != nil {
 		return nil, err
@@ -93,6 +98,7 @@ type verifyFlags struct {
 	limits         evidenceLimits
 	platform       string
 	explain        bool
+	audit          auditFlag
 }
 
 const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
@@ -112,19 +118,24 @@ Without it, an index is denied if the policy's denyDigests names every image in 
 denyDigests names some, the index is verified and these images are listed: they must
 not run.
 
+` + atHelp + `
+
 Exit codes:
-  0  every image is verified, or its rule only warns; nothing else allows an image
+  0  every image is verified, exempt from what it does not meet, or of a rule that only
+     warns; nothing else allows an image
   1  every image was judged, and at least one is denied
   2  at least one image could not be judged, or wrong use
+With --insecure-audit-only, 0 in place of 1: denials are printed and not enforced.
 
 Put -- before images from another source, since their names could look like flags.
 --help beside other arguments is wrong use.
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
-  image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
-  validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
+  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
+  asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail),
+  unmet (requirement, title, reason, detail, found, wanted, limit, exemption),
+  exemptions (requirement, name, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -156,6 +167,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.limits.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
@@ -164,17 +176,18 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if err != nil {
 		return err
 	}
-	b := batch{app: a, verifier: verifier, policyFile: f.policyFile, reports: make([]verify.Report, len(images))}
+	b := batch{app: a, verifier: verifier, policyFile: f.policyFile, at: f.at, reports: make([]verify.Report, len(images))}
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
 	b.run(ctx, images)
+	a.warnOf(f.at)
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
-	return worst(b.reports)
+	return a.enforce(f.audit, worst(b.reports))
 }
 
 // verifier judges by the policy, or by the keys.
@@ -221,6 +234,7 @@ type batch struct {
 	app        *app
 	verifier   *verify.Verifier
 	policyFile string
+	at         atFlag
 	platform   *v1.Platform
 	reports    []verify.Report // in the order of the arguments
 	decided    int
@@ -277,6 +291,7 @@ func (b *batch) report(p place, result *verify.Result, err error) verify.Report 
 	for at := &r; at != nil; at = at.Index {
 		at.Image, at.Digest = p.image, p.located(at.Digest)
 	}
+	b.at.mark(&r)
 	return r
 }
 
@@ -304,7 +319,7 @@ func (a *app) summarize(all []verify.Report) {
 		counts[r.Status]++
 	}
 	text := fmt.Sprintf("%d images:", len(all))
-	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
+	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusExempted, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[s], s)
 		}
@@ -316,6 +331,9 @@ func (a *app) summarize(all []verify.Report) {
 func why(r verify.Report, explain bool) (nodes []node) {
 	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
+	for _, x := range r.Exemptions {
+		nodes = append(nodes, exemptedNode(x))
 	}
 	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
 		for _, u := range r.Unmet {
@@ -359,7 +377,10 @@ const maxEvidenceShown = 50
 // explain is set or the status is not verified.
 func (a *app) printReport(r verify.Report, subject words, why []node, explain bool) {
 	n := node{words: append(words{styledStatus(r.Status)}, subject...), children: why}
-	if r.Status == verify.StatusVerified {
+	if !r.AsOf.IsZero() {
+		n.words = append(n.words, doubt.of("as of %s, not of now", timeText(r.AsOf)))
+	}
+	if r.Status == verify.StatusVerified || r.Status == verify.StatusExempted {
 		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {
 		n.words = append(n.words, string(r.Reason), r.Detail)
@@ -390,8 +411,8 @@ func styledStatus(s verify.Status) styled {
 		return good.of("verified")
 	case verify.StatusDenied:
 		return bad.of("denied")
-	case verify.StatusWarned:
-		return doubt.of("warned")
+	case verify.StatusWarned, verify.StatusExempted:
+		return doubt.of("%s", s)
 	}
 	return doubt.of("undecided")
 }

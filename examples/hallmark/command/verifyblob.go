@@ -25,6 +25,7 @@ type verifyBlobFlags struct {
 	bundles    []string
 	signatures []string
 	explain    bool
+	audit      auditFlag
 }
 
 func (a *app) verifyBlobCommand() *cobra.Command {
@@ -40,11 +41,13 @@ func (a *app) verifyBlobCommand() *cobra.Command {
 FILE may be its digest, as sha256:HEX. Then signatures verify that are over SHA-256; the
 caller vouches that the digest is the file's.
 
+` + atHelp + `
+
 --bundle takes what 'hallmark sign-blob' and 'cosign sign-blob --bundle' write, of any
 version. --signature takes a detached signature, in base64 or raw, as 'cosign
 sign-blob' and 'openssl dgst -sign' write it.
 
-JSON is one list with one object of the form that verify prints: file, status, sha256,
+JSON is one list with one object of the form that verify prints: file, status, asOf, sha256,
 size, policy, reason, detail, hint, unmet, keys (id, name, annotations), evidence (format,
 keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
@@ -61,6 +64,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of res
 	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this bundle `FILE` (repeatable)")
 	cmd.Flags().StringArrayVar(&f.signatures, "signature", nil, "read a detached signature from this `FILE` (repeatable)")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the signatures of a verified file, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
@@ -77,7 +81,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	defer cancel()
 	if strings.HasPrefix(path, digestPrefix) {
 		result, err := verifier.BlobDigest(ctx, path, signatures...)
-		return a.concludeBlob(path, result, err, f.explain)
+		return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 	}
 	blob, closeBlob, err := a.openBlob(path, "verifying")
 	if err != nil {
@@ -85,7 +89,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	}
 	defer closeBlob()
 	result, err := verifier.Blob(ctx, blob, signatures...)
-	return a.concludeBlob(path, result, err, f.explain)
+	return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 }
 
 // read reads the files of the signatures.
@@ -110,8 +114,10 @@ func (f verifyBlobFlags) read() (signatures [][]byte, err error) {
 	return signatures, nil
 }
 
-func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, explain bool) error {
+func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, f verifyBlobFlags) error {
 	r := verify.ReportOfFile(path, result, err)
+	a.warnOf(f.at)
+	f.at.mark(&r)
 	switch r.Status {
 	case verify.StatusUndecided:
 		return err
@@ -121,6 +127,6 @@ func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, ex
 	if a.json() {
 		return errors.Join(a.out.document([]verify.Report{r}), err)
 	}
-	a.printReport(r, words{r.File, "sha256:" + r.SHA256}, nil, explain)
+	a.printReport(r, words{r.File, "sha256:" + r.SHA256}, nil, f.explain)
 	return err
 }

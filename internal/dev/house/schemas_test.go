@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/examples/hallmark/command"
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -82,7 +83,7 @@ func TestSchemas_AuditEventIsThatOfGate(t *testing.T) {
 	text, err := verify.ResultSchema()
 	must(t, err)
 	got := schemaFrom(t, text)["$defs"].(map[string]any)["auditEvent"].(map[string]any)
-	own, err := jsonschema.Text(jsonschema.Of(reflect.TypeFor[gate.Event](), "", nil))
+	own, err := jsonschema.Text(jsonschema.Of(reflect.TypeFor[gate.Event](), "", jsonschema.Options{}))
 	must(t, err)
 	want := schemaFrom(t, own)
 	got["properties"].(map[string]any)["status"] = map[string]any{"type": "string"}
@@ -180,6 +181,7 @@ func TestSchemas_OutputOfVerify(t *testing.T) {
 }
 
 func TestSchemas_OutputOfVerifyBlob(t *testing.T) {
+	race.Skip(t, "programs are compiled")
 	j := newJudged(t)
 	file, bundle := filepath.Join(j.dir, "file"), filepath.Join(j.dir, "bundle")
 	must(t, os.WriteFile(file, []byte("content"), 0o600))
@@ -197,6 +199,7 @@ func TestSchemas_OutputOfVerifyBlob(t *testing.T) {
 }
 
 func TestSchemas_OutputOfInspect(t *testing.T) {
+	race.Skip(t, "programs are compiled")
 	j := newJudged(t)
 	for _, args := range [][]string{{j.images + ":signed"}, {"--key", j.key, j.images + ":signed"}, {"--recursive", j.images + ":index"}, {j.images + ":unsigned"}} {
 		printed(t, 0, append([]string{"inspect", "-o", "json"}, args...)...)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 )
 
 // cheap are functions that a package may call while it is initialised: they take no
@@ -88,6 +90,7 @@ var initLine = regexp.MustCompile(`(?m)^init (\S+) @\S+ ms, ([0-9.]+) ms clock`)
 // The runtime says how long each package's initialisation took. Of several runs, the
 // fastest counts: what else the machine does can only add to it.
 func TestStartOfTheCommandLine(t *testing.T) {
+	race.Skip(t, "programs are compiled")
 	program := filepath.Join(t.TempDir(), "hallmark")
 	if runtime.GOOS == "windows" {
 		program += ".exe"

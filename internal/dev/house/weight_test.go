@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/registry/remote"
 	"github.com/hallmark-oci/hallmark/sign"
@@ -110,6 +111,7 @@ func goTool(t *testing.T, dir string, env []string, args ...string) string {
 }
 
 func TestWeightOfAProgramThatVerifies(t *testing.T) {
+	race.Skip(t, "programs are compiled")
 	for what, source := range map[string]string{
 		"only verifies":            "./internal/dev/house/verifier",
 		"verifies by certificates": "./internal/dev/house/recogniser",
@@ -134,6 +136,7 @@ func TestWeightOfAProgramThatVerifies(t *testing.T) {
 
 // The program that is weighed must be one that does the work.
 func TestTheProgramThatIsWeighedReallyVerifies(t *testing.T) {
+	race.Skip(t, "programs are compiled")
 	host := registrytest.Start(t, registrytest.New(registrytest.Options{}))
 	dir := t.TempDir()
 	trusted, stranger := newKey(t, dir, "trusted"), newKey(t, dir, "stranger")
