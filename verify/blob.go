@@ -76,7 +76,9 @@ type BlobResult struct {
 // If blob cannot be read, or the context ends first, Blob returns that error. A pure
 // Ed25519 signature does not verify over more than 64 MiB. An authority may need the bytes,
 // too: see policy.DigestReader.
-func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (*BlobResult, error) {
+func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (_ *BlobResult, err error) {
+	began := time.Now()
+	defer func() { v.o.tell(ctx, began, observedBlob(err)) }()
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
@@ -93,7 +95,9 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byt
 //     about a digest whose file another party has chosen as such.
 //
 // It returns registry.ErrReference for another digest.
-func (v *Verifier) BlobDigest(ctx context.Context, digest string, signatures ...[]byte) (*BlobResult, error) {
+func (v *Verifier) BlobDigest(ctx context.Context, digest string, signatures ...[]byte) (_ *BlobResult, err error) {
+	began := time.Now()
+	defer func() { v.o.tell(ctx, began, observedBlob(err)) }()
 	h, err := v1.NewHash(digest)
 	if err != nil || h.Algorithm != "sha256" || h.String() != digest {
 		return nil, &registry.Error{Op: "verify a file", Kind: registry.ErrReference, Detail: fmt.Sprintf("%.100q is not sha256: and 64 lower-case hex digits", digest)}
