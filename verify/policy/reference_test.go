@@ -182,16 +182,17 @@ var referenceExamples = map[string]string{
 	"AttestationRequirement.maxAge":           "- attestation: {type: vuln, by: scanner, maxSeverity: high, maxAge: 168h}",
 	"AttestationRequirement.maxAgeFrom":       certified("attestation: {type: spdx, by: ci, maxAge: 2160h, maxAgeFrom: signature}"),
 
-	"MemberCondition.pointer": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
-	"MemberCondition.equals":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
-	"MemberCondition.in":      "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, in: [approved, released]}]}",
-	"MemberCondition.present": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket, present: true}]}",
-	"MemberCondition.absent":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /objections, absent: true}]}",
-	"MemberCondition.atMost":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /risk, atMost: 3.5}]}",
-	"MemberCondition.atLeast": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /reviewers, atLeast: 2}]}",
-	"MemberCondition.before":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, before: 2027-01-31T00:00:00Z}]}",
-	"MemberCondition.after":   "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, after: 2026-01-31T00:00:00Z}]}",
-	"MemberCondition.matches": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/url, matches: [\"https://tickets.example/**\"]}]}",
+	"AttestationRequirement.cel": "- attestation: {type: \"https://example.com/approval/v1\", by: release, cel: [\"predicate.approved == true && predicate.risk < 3.5\"]}",
+	"MemberCondition.pointer":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
+	"MemberCondition.equals":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
+	"MemberCondition.in":         "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, in: [approved, released]}]}",
+	"MemberCondition.present":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket, present: true}]}",
+	"MemberCondition.absent":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /objections, absent: true}]}",
+	"MemberCondition.atMost":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /risk, atMost: 3.5}]}",
+	"MemberCondition.atLeast":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /reviewers, atLeast: 2}]}",
+	"MemberCondition.before":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, before: 2027-01-31T00:00:00Z}]}",
+	"MemberCondition.after":      "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, after: 2026-01-31T00:00:00Z}]}",
+	"MemberCondition.matches":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/url, matches: [\"https://tickets.example/**\"]}]}",
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
@@ -237,6 +238,7 @@ var referenceExamples = map[string]string{
 	"ConfigRequirement.labels":            "- config: {labels: {team: web}}",
 	"ConfigRequirement.annotations":       "- config: {annotations: {org.opencontainers.image.vendor: Example}}",
 	"ConfigRequirement.minVersion":        "- config: {minVersion: 1.4.0}",
+	"ConfigRequirement.cel":               "- config: {cel: [\"!has(config.config.Entrypoint)\"]}",
 }
 
 const (
@@ -354,7 +356,7 @@ func TestPolicyReference_HasEveryTypeOfAFile(t *testing.T) {
 }
 
 func TestPolicyReference_EveryExampleSetsItsField(t *testing.T) {
-	o := policy.ParseOptions{ReadFile: referenceFiles(t), Authorities: map[string]policy.Authority{"sigstore": anyAuthority{}}}
+	o := policy.ParseOptions{ReadFile: referenceFiles(t), Authorities: map[string]policy.Authority{"sigstore": anyAuthority{}, "cel": anyAuthority{}}}
 	known := 0
 	schema := editorSchema(t)
 	for _, s := range referenceSections {

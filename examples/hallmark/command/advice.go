@@ -119,6 +119,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonBuilder:              "build it with a builder that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonSource:               "build it from a source that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonBuildType:            "build it in a way that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonExpression:           "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonMember:               "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotBound:             "have the build sign its provenance by its own identity: hallmark attest --keyless --type slsaprovenance --predicate FILE IMAGE",
 	verify.ReasonParameters:           "build it with parameters that the policy allows: hallmark policy explain POLICY IMAGE",

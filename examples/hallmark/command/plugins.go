@@ -54,7 +54,7 @@ const fullProgram = "hallmark-full"
 // The project's plug-ins: authorities by their names in policies, signers by the schemes
 // of their keys.
 var (
-	projectAuthorities = map[string]string{"notation": "verify/notation"}
+	projectAuthorities = map[string]string{"notation": "verify/notation", "cel": "verify/policy/cel"}
 	projectSigners     = map[string]string{
 		"awskms": "sign/kms/aws", "azurekms": "sign/kms/azure", "gcpkms": "sign/kms/gcp",
 		"hashivault": "sign/kms/vault", "pkcs11": "sign/pkcs11",
@@ -85,6 +85,11 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
+
+// Compile implements policy.ExpressionAuthority.
+func (a absent) Compile(string, policy.ExpressionAbout) (policy.Expression, error) {
+	return nil, a.refuse()
+}
 
 // linked are the authorities that policies may name. root is Sigstore's by the trust
 // roots of flags, or nil.
