@@ -125,6 +125,17 @@ func (g *generator) reference(t reflect.Type) map[string]any {
 	return ref
 }
 
+// Described adds a description to keywords.
+func Described(keywords map[string]any, description string) map[string]any {
+	if keywords == nil {
+		keywords = make(map[string]any)
+	}
+	if description != "" {
+		keywords["description"] = description
+	}
+	return keywords
+}
+
 // NameOf is the name that a field has in JSON by its tag. Empty: it stands in no document.
 func NameOf(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

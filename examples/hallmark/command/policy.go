@@ -9,23 +9,25 @@ import (
 
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policytest"
 	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Check policies, and explain what they require",
-		Long: `Check policy files, and explain what they require of an image. A policy is strict
-YAML or JSON. Unknown and repeated fields, names without a definition, and rules that
-cannot be intended are refused with line and column.`,
+		Short: "Check, explain, test and compare policies",
+		Long: `Check policy files, explain what they require of an image, test them by recorded
+images, and compare two of them. A policy is strict YAML or JSON. Unknown and repeated
+fields, names without a definition, and rules that cannot be intended are refused with
+line and column.`,
 		Example: "  hallmark policy check production.yaml",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("a subcommand is missing: check, explain or schema")
+			return usageError("a subcommand is missing: check, explain, test, diff, record or schema")
 		},
 	}
-	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand())
+	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand(), a.policyTestCommand(), a.policyDiffCommand(), a.policyRecordCommand())
 	return cmd
 }
 
@@ -185,17 +187,21 @@ func (a *app) policySchemaCommand() *cobra.Command {
 		Short: "Print the JSON Schema of policy files, for editors",
 		Long: `Print the JSON Schema (2020-12) of policy files. With --of result, print the schema of
 the audit log of a gate and of what verify, verify-blob and inspect print with -o json.
+With --of test, print that of the case files of policy test.
 
 JSON is the schema; --output changes nothing.`,
 		Example: "  hallmark policy schema > policy.schema.json",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			if err := oneOf("of", of, "policy", "result"); err != nil {
+			if err := oneOf("of", of, "policy", "result", "test"); err != nil {
 				return err
 			}
 			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.linked(sigstore.PolicyRoots())) }
-			if of == "result" {
+			switch of {
+			case "result":
 				schema = verify.ResultSchema
+			case "test":
+				schema = policytest.Schema
 			}
 			text, err := schema()
 			if err != nil {
@@ -204,7 +210,7 @@ JSON is the schema; --output changes nothing.`,
 			return a.out.raw(textOf(text), false)
 		},
 	}
-	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy or result")
-	suggest(cmd, "of", "policy", "result")
+	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy, result or test")
+	suggest(cmd, "of", "policy", "result", "test")
 	return cmd
 }
