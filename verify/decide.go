@@ -22,6 +22,8 @@ type inquiry struct {
 	// attached in r does not.
 	given    [][]byte
 	hasGiven bool
+	// all: evidence is read also after enough of it counts.
+	all bool
 }
 
 // decision is one decision about an image, at one time.
@@ -73,6 +75,7 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 //     counted: recorded.
 //   - judge: it counts, and enough evidence counts: no more is gathered.
 //   - close: what waited for all other evidence is judged.
+//   - exempt: exemptions excuse what is not met: as if it were met.
 //   - record: all requirements are met: *Result. An index whose images are all denied:
 //     *Error. An index that cannot be read, if the policy denies digests: *UndecidedError.
 //   - record: the context has ended: its error.
@@ -84,6 +87,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
 	e := newEvaluation(d.rule, newConditions(d.v.policy, d.image, d.now), &d.log)
+	e.all, d.log.identified = d.all, d.all
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
 		c := d.checking(ctx)
@@ -98,7 +102,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 				}
 				e.join(p.principals())
 			}
-			if e.enough() {
+			if e.enough() && !d.all {
 				break
 			}
 		}
@@ -115,7 +119,11 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 	if listed != nil {
 		found = <-listed
 	}
-	return d.record(ctx, e.outcome(), found)
+	o := e.outcome()
+	if len(o.unmet) > 0 && d.v.policy.exemptions != nil {
+		o = d.exempt(e, o)
+	}
+	return d.record(ctx, o, found)
 }
 
 // gather yields the evidence, each piece once.
@@ -185,7 +193,7 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 		var ends time.Time
 		var why *problem
 		if read.err != nil {
-			why = &problem{ReasonConfig, read.err.Error()}
+			why = &problem{reason: ReasonConfig, detail: read.err.Error()}
 		}
 		for _, view := range read.views {
 			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)
@@ -230,7 +238,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 		Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
 		JudgedAt: d.now, ValidUntil: earlier(d.v.policy.expires, o.until),
 		Requirements: o.requirements, Keys: o.keys, Statements: o.statements, Evidence: d.log.told(),
-		Warning: warning, DeniedChildren: found.denied, by: d.v,
+		Exemptions: o.exempted, Warning: warning, DeniedChildren: found.denied, by: d.v,
 	}, nil
 }
 

@@ -17,6 +17,7 @@ type evaluation struct {
 	log      *ledger
 	leaves   []leafState
 	duties   duties
+	all      bool // evidence is added also after enough of it counts
 }
 
 // contents judges what was signed. An evaluation only counts.
@@ -103,7 +104,7 @@ func (e *evaluation) enough() bool {
 // empty: all was read.
 func (e *evaluation) close(gap Reason) {
 	e.closeDuties(gap)
-	e.closeScans(gap == "" && !e.enough())
+	e.closeScans(gap == "" && (e.all || !e.enough()))
 }
 
 // outcome is the result of an evaluation.
@@ -115,6 +116,8 @@ type outcome struct {
 	keys         []Principal
 	statements   []Statement
 	until        time.Time // zero: it does not end
+	// exempted are requirements that need not be met.
+	exempted []Exempted
 }
 
 func (e *evaluation) outcome() (o outcome) {
@@ -123,7 +126,12 @@ func (e *evaluation) outcome() (o outcome) {
 		return o
 	}
 	var room [4]*need // saves most rules an allocation
-	for _, leaf := range e.decisive(room[:0], e.rule.root) {
+	return e.outcomeOf(e.decisive(room[:0], e.rule.root))
+}
+
+// outcomeOf is the outcome that rests on these requirements, which are met.
+func (e *evaluation) outcomeOf(leaves []*need) (o outcome) {
+	for _, leaf := range leaves {
 		state := &e.leaves[leaf.leaf]
 		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted}
 		if leaf.role != nil {

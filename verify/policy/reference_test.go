@@ -69,6 +69,7 @@ var referenceSections = []struct {
 	{"identities", reflect.TypeFor[policy.Identity]()},
 	{"timestamps", reflect.TypeFor[policy.Timestamps]()},
 	{"denyDigests", reflect.TypeFor[policy.DeniedDigest]()},
+	{"exemptions", reflect.TypeFor[policy.Exemption]()},
 	{"limits", reflect.TypeFor[policy.Limits]()},
 	{"rules", reflect.TypeFor[policy.Rule]()},
 	{"require", reflect.TypeFor[policy.Requirement]()},
@@ -84,6 +85,9 @@ var referenceSections = []struct {
 	{"config", reflect.TypeFor[policy.ConfigRequirement]()},
 }
 
+// exemptExample is an exemption, with the rule that it is about.
+const exemptExample = "requirements:\n  scanned: {attestation: {type: vuln, by: scanner, maxSeverity: high}}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}\n      - use: scanned\nexemptions:\n  - images: [registry.example/team/app]\n    digests: [\"sha256:" + zeros + "\"]\n    requirement: scanned\n    reason: the scanner cannot read this image; see TICKET-7\n    by: jane@acme.example\n    until: 2027-01-31T00:00:00Z"
+
 // referenceExamples hold a field each, by type and field. What begins with "- images" are
 // rules, with "- " requirements of one rule; all else are members of the file.
 var referenceExamples = map[string]string{
@@ -97,9 +101,10 @@ var referenceExamples = map[string]string{
 	"Policy.builders":     "builders:\n  https://ci.example/builder: 3",
 	"Policy.denyDigests":  "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"Policy.clockSkew":    "clockSkew: 1m",
-	"Policy.files":        "files: {by: release}",
+	"Policy.files":        "files: [{signature: {by: release}}]",
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
+	"Policy.exemptions":   exemptExample,
 	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -126,6 +131,12 @@ var referenceExamples = map[string]string{
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 
+	"Exemption.images":       exemptExample,
+	"Exemption.digests":      exemptExample,
+	"Exemption.requirement":  exemptExample,
+	"Exemption.reason":       exemptExample,
+	"Exemption.by":           exemptExample,
+	"Exemption.until":        exemptExample,
 	"Limits.maxItems":        "limits: {maxItems: 1000}",
 	"Limits.maxReferrers":    "limits: {maxReferrers: 1000}",
 	"Limits.maxPayloadBytes": "limits: {maxPayloadBytes: 67108864}",
@@ -172,8 +183,8 @@ var referenceExamples = map[string]string{
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
-	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app]"),
-	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main]"),
+	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app, \"git+https://git.example/libraries/*\"]"),
+	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main, \"refs/tags/*\"]"),
 	"ProvenanceConditions.commit":              provenance("commit: [0123456789abcdef0123456789abcdef01234567]"),
 	"ProvenanceConditions.buildType":           provenance("buildType: [https://ci.example/workflow/v1]"),
 	"ProvenanceConditions.parameters":          provenance("parameters: {workflow: release.yaml}"),
