@@ -125,15 +125,16 @@ func (g *generator) reference(t reflect.Type) map[string]any {
 	return ref
 }
 
-// Described adds a description to keywords.
+// Described is a copy of keywords with a description.
 func Described(keywords map[string]any, description string) map[string]any {
-	if keywords == nil {
-		keywords = make(map[string]any)
+	all := maps.Clone(keywords)
+	if all == nil {
+		all = make(map[string]any)
 	}
 	if description != "" {
-		keywords["description"] = description
+		all["description"] = description
 	}
-	return keywords
+	return all
 }
 
 // NameOf is the name that a field has in JSON by its tag. Empty: it stands in no document.

@@ -43,7 +43,7 @@ type scene struct {
 const scenePolicy = `version: 1
 keys: {release: {file: release.pub, notAfter: 2027-01-01T00:00:00Z}}
 roles: {release: {keys: [release]}}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules:
   - images: [registry.example/team/**]
     require:
@@ -250,7 +250,7 @@ func TestWhatNoCaseTriesIsListed(t *testing.T) {
 	r = s.test("- {name: a, image: registry.example/team/app:unsigned, layout: images, expect: {decision: deny, reason: no-signature}}\n" +
 		"- {name: b, image: registry.example/legacy, expect: {decision: deny, reason: denied-by-rule}}\n- {name: c, image: registry.example/none, expect: {decision: deny, reason: no-rule}}\n" +
 		"- {name: d, image: registry.example/incoming/x, expect: {decision: warn, reason: no-signature}}\n- {name: e, file: policy.yaml, expect: {decision: deny, reason: no-signature}}")
-	if got := strings.Join(paths(r), " "); r.Count(policytest.StatusPassed) != 5 || got != "rules[0]" {
+	if got := strings.Join(paths(r), " "); r.Count(policytest.StatusPassed) != 5 || got != "rules[0] files" {
 		t.Error(got, r.Cases)
 	}
 }

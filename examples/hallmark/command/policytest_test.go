@@ -115,7 +115,7 @@ func TestPolicyTest_AnUnlinkedAuthorityBreaksItsCases(t *testing.T) {
 	policy := filepath.Join(dir, "single-key.yaml")
 	text, err := os.ReadFile(policy)
 	must(t, err)
-	writeFile(t, policy, bytes.Replace(text, []byte("files: {by: release}"), []byte("identities: {ci: {authority: notation, settings: {}}}"), 1))
+	writeFile(t, policy, bytes.Replace(text, []byte("files: [{signature: {by: release}}]"), []byte("identities: {ci: {authority: notation, settings: {}}}"), 1))
 	newCLI(t).run("policy", "test", dir).exits(exitUndecided).prints("broken", "verify/notation", "hint: link the plug-in")
 }
 
