@@ -128,7 +128,7 @@ not read.
 
 JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
 conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
-fields again)).`,
+fields again)), nextEnd (path, at) of any part of the policy, daysToNextEnd.`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -167,6 +167,9 @@ func explanationTree(e *verify.Explanation) node {
 	}
 	for _, r := range e.Requirements {
 		root.children = append(root.children, explainedNode(r))
+	}
+	if e.NextEnd != nil {
+		root.add("ends next", e.NextEnd.Path, timeText(e.NextEnd.At), fmt.Sprintf("in %d days", e.Days))
 	}
 	return root
 }

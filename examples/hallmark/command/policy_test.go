@@ -54,7 +54,8 @@ func TestExamplePoliciesAreGood(t *testing.T) {
 	newCLI(t).must("policy", "explain", production, "registry.example/team-evil/app").prints("denied", "no rule matches it")
 	registry := policyIn(t, "registry.yaml", keys)
 	newCLI(t).must("policy", "explain", registry, "registry.example/web/legacy").prints("denied", "retired")
-	newCLI(t).must("policy", "explain", registry, "registry.example/base/go").prints("2 of platform-a, platform-b")
+	newCLI(t).must("policy", "explain", registry, "registry.example/base/go").prints("2 of platform-a, platform-b", "ends next", "keys.web", "days")
+	newCLI(t).must("policy", "explain", "-o", "json", registry, "registry.example/base/go").prints(`"nextEnd": {`, `"daysToNextEnd": `)
 	newCLI(t).must("policy", "explain", "-o", "json", registry, "registry.example/incoming/x").prints(`"mode": "warn"`)
 }
 
