@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -59,9 +60,14 @@ rules:
     reason: retired
 `
 
+// keyPair is one for all scenes: to make one takes longer than any of them.
+var keyPair = sync.OnceValues(func() (*sign.KeyPair, error) {
+	return sign.Generate(context.Background(), sign.KeyOptions{InsecureEmptyPassword: true})
+})
+
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	pair, err := sign.Generate(t.Context(), sign.KeyOptions{InsecureEmptyPassword: true})
+	pair, err := keyPair()
 	must(t, err)
 	s := &scene{t: t, dir: t.TempDir(), signer: pair.Signer}
 	s.write("policy.yaml", scenePolicy)
