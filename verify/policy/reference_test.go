@@ -47,6 +47,10 @@ yaml-language-server reads it if the file begins with:
 
     # yaml-language-server: $schema=policy.schema.json
 
+A policy is tested by recorded images, as those in [tests](tests) are:
+
+    hallmark policy test examples/policy
+
 Whole policies:
 [one key](single-key.yaml), [a registry of many teams](registry.yaml) and [separate duties](production.yaml).
 
