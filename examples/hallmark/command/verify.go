@@ -204,7 +204,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	a.warnOf(f.at)
 	if b.comes {
 		a.summarize(b.reports)
-		return errors.Join(b.unprinted, worst(b.reports))
+		return errors.Join(b.unprinted, a.enforce(f.audit, worst(b.reports)))
 	}
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
