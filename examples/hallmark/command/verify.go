@@ -322,6 +322,7 @@ func (b *batch) report(p place, result *verify.Result, err error) verify.Report 
 		at.Image, at.Digest = p.image, p.located(at.Digest)
 	}
 	b.at.mark(&r)
+	reworded(&r)
 	return r
 }
 

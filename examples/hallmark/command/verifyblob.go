@@ -120,6 +120,7 @@ func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, f 
 	r := verify.ReportOfFile(path, result, err)
 	a.warnOf(f.at)
 	f.at.mark(&r)
+	reworded(&r)
 	switch r.Status {
 	case verify.StatusUndecided:
 		return err
