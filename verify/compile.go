@@ -32,8 +32,8 @@ type compiled struct {
 	denied   map[string]string
 	// exemptions excuse requirements of rules; nil: the policy has none.
 	exemptions *exemptions
-	// files is the requirement of files; nil: every file is denied.
-	files    *need
+	// files is the rule of files; nil: every file is denied.
+	files    *rule
 	builders map[string]int
 	skew     time.Duration
 	expires  time.Time
@@ -200,7 +200,10 @@ func compile(checked *policy.Checked) (*compiled, error) {
 		return nil, err
 	}
 	if p.Files != nil {
-		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})
+		c.files = &rule{root: &need{path: "files"}}
+		c.files.root.children = c.newNeeds(c.files, "files", p.Files)
+		c.files.root.mark(false)
+		c.files.asked = c.keysOf(c.files.roles())
 	}
 	return c, nil
 }

@@ -22,6 +22,8 @@ type inquiry struct {
 	// attached in r does not.
 	given    [][]byte
 	hasGiven bool
+	// all: evidence is read also after enough of it counts.
+	all bool
 }
 
 // decision is one decision about an image, at one time.
@@ -85,6 +87,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
 	e := newEvaluation(d.rule, newConditions(d.v.policy, d.image, d.now), &d.log)
+	e.all, d.log.identified = d.all, d.all
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
 		c := d.checking(ctx)
@@ -99,7 +102,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 				}
 				e.join(p.principals())
 			}
-			if e.enough() {
+			if e.enough() && !d.all {
 				break
 			}
 		}

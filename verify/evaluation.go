@@ -17,6 +17,7 @@ type evaluation struct {
 	log      *ledger
 	leaves   []leafState
 	duties   duties
+	all      bool // evidence is added also after enough of it counts
 }
 
 // contents judges what was signed. An evaluation only counts.
@@ -103,7 +104,7 @@ func (e *evaluation) enough() bool {
 // empty: all was read.
 func (e *evaluation) close(gap Reason) {
 	e.closeDuties(gap)
-	e.closeScans(gap == "" && !e.enough())
+	e.closeScans(gap == "" && (e.all || !e.enough()))
 }
 
 // outcome is the result of an evaluation.

@@ -104,8 +104,8 @@ func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
 			q.eachLeaf(fmt.Sprintf("rules[%d].require[%d]", i, n), do)
 		}
 	}
-	if p.Files != nil {
-		do(pathFiles, Requirement{Signature: p.Files})
+	for i, q := range p.Files {
+		q.eachLeaf(fmt.Sprintf("%s[%d]", pathFiles, i), do)
 	}
 }
 
@@ -199,7 +199,7 @@ func (l *linting) unmeetable() {
 	l.written.eachLeaf(func(path string, q Requirement) {
 		for _, role := range []string{q.by(), q.vexBy()} {
 			r, is := l.Policy.Roles[role]
-			if n := l.counting(role, path == pathFiles); is && n < r.Threshold {
+			if n := l.counting(role, strings.HasPrefix(path, pathFiles)); is && n < r.Threshold {
 				l.add(FindingUnmeetable, path, "cannot be met: %d of the role %s must sign, and %d of its members count at present", r.Threshold, role, n)
 			}
 		}

@@ -49,9 +49,10 @@ type Policy struct {
 	// Limits bound the evidence that is read for one image. Absent: the defaults of
 	// registry.Limits.
 	Limits *Limits `json:"limits,omitempty"`
-	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
-	// Absent: every file is denied.
-	Files *SignatureRequirement `json:"files,omitempty"`
+	// Files are requirements of files, which must all be met (Verifier.Blob): signatures
+	// and attestations. Config, type intoto, SameRepository, and a VSA without Resource are
+	// refused: a file has no config and no repository. Absent: every file is denied.
+	Files []Requirement `json:"files,omitempty"`
 	// Requirements are requirements by name, which rules share with Requirement.Use.
 	// Empty: none.
 	Requirements map[string]Requirement `json:"requirements,omitempty"`
@@ -315,9 +316,8 @@ func (s Signatures) Policy() *Policy {
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r
-	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}
-	images := *p.Files
-	images.SameRepository = s.SameRepository
+	p.Files = []Requirement{{Signature: &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}}}
+	images := SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations), SameRepository: s.SameRepository}
 	p.Rules = []Rule{{Images: []string{"**"}, EvidenceRepository: s.EvidenceRepository, Require: []Requirement{{Signature: &images}}}}
 	return p
 }

@@ -105,7 +105,7 @@ var referenceExamples = map[string]string{
 	"Policy.builders":     "builders:\n  https://ci.example/builder: 3",
 	"Policy.denyDigests":  "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"Policy.clockSkew":    "clockSkew: 1m",
-	"Policy.files":        "files: {by: release}",
+	"Policy.files":        "files: [{signature: {by: release}}]",
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
 	"Policy.exemptions":   exemptExample,

@@ -273,14 +273,32 @@ func (c *checking) checkFiles() error {
 	if p.Files == nil {
 		return nil
 	}
-	files := Requirement{Signature: p.Files}
-	c.leaves = 0
-	if err := c.checkRequirement(&files, pathFiles, 1); err != nil {
+	c.leaves, c.roles = 0, nil
+	if err := c.checkList(&p.Files, pathFiles, 0); err != nil {
 		return err
 	}
-	p.Files = files.Signature
-	if p.Files.SameRepository {
-		return faultf("files.sameRepository", "is refused for files, which are not in a repository")
+	var refused error
+	for i, q := range p.Files {
+		q.eachLeaf(fmt.Sprintf("%s[%d]", pathFiles, i), func(path string, q Requirement) {
+			if refused == nil {
+				refused = q.ofFile(path)
+			}
+		})
+	}
+	return refused
+}
+
+// ofFile refuses a requirement that no file can meet.
+func (q Requirement) ofFile(path string) error {
+	switch {
+	case q.Config != nil:
+		return faultf(path+".config", "is refused for files, which have no config")
+	case q.Signature != nil && q.Signature.SameRepository:
+		return faultf(path+".signature.sameRepository", "is refused for files, which are not in a repository")
+	case q.Attestation != nil && q.Attestation.AsksForLinks():
+		return faultf(path+".attestation.type", "is %s, which is refused for files: links are read of images alone", q.Attestation.Type)
+	case q.Attestation != nil && q.Attestation.kind() == kindVSA && len(q.Attestation.Resource) == 0:
+		return faultf(path+".attestation", "needs resource: a file is in no repository that the summary could name")
 	}
 	return nil
 }

@@ -156,7 +156,14 @@ var reasonAdviceOnFile = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the key or identity to its signer: hallmark verify-blob FILE --bundle FILE --key FILE",
 	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle: hallmark verify-blob FILE --bundle FILE --bundle FILE --key FILE",
 	verify.ReasonTooMuchEvidence:    "give only the bundles of this file: hallmark verify-blob FILE --bundle FILE --key FILE",
+
+	verify.ReasonNoAttestation:        "give the attestation about this very file: hallmark verify-blob FILE --bundle FILE --policy FILE",
+	verify.ReasonNoTrustedAttestation: "check that the key, the identity or the role in the policy is that of its signer: hallmark verify-blob FILE --bundle FILE --policy FILE",
 }
+
+// adviceWithoutPolicy is the hint for a denial by flags where the advice is to read the
+// policy.
+const adviceWithoutPolicy = "see what the evidence says: hallmark inspect IMAGE"
 
 // adviceOn is the hint for an error, or empty.
 func adviceOn(err error) string {

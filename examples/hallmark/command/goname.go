@@ -50,6 +50,9 @@ func reworded(r *verify.Report) {
 		for i := range r.Evidence {
 			r.Evidence[i].Detail = inFlags(r.Evidence[i].Detail)
 		}
+		for i := range r.Causes {
+			r.Causes[i] = inFlags(r.Causes[i])
+		}
 	}
 }
 

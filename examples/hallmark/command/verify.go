@@ -24,9 +24,11 @@ type policyFlags struct {
 	keys        []string
 	threshold   int
 	annotations []string
+	attested    attestedFlags
+	at          atFlag
+	ofFiles     bool
 	// readKey reads a key of --key.
 	readKey func(ref string) (policy.PublicKey, error)
-	at      atFlag
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
@@ -36,6 +38,7 @@ func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 	f.certificateFlags.flags(cmd)
+	f.attested.flags(cmd)
 	f.at.flag(cmd)
 }
 
@@ -56,11 +59,14 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 	if s.Annotations, err = parseAnnotations(f.annotations); err != nil {
 		return nil, err
 	}
+	if f.attested.given() && (len(s.Annotations) > 0 || sameRepository) {
+		return nil, usageError("--type judges attestations: leave out --annotation and --same-repository, which are about signatures")
+	}
 	p := s.Policy()
 	if f.given() {
 		err = f.add(p)
 	}
-	return p, err
+	return p, errors.Join(err, f.attested.apply(p, f.ofFiles))
 }
 
 // verifier judges by --policy, or by the keys and the identity.
@@ -76,8 +82,8 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 		return nil, errNoRoot
 	}
 	if f.policyFile != "" {
-		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() {
-			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity and their flags, --threshold, --annotation and --same-repository")
+		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() || f.attested.given() {
+			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity, --type and their flags, --threshold, --annotation and --same-repository")
 		}
 		return p.verifierOf(f.policyFile, root, o)
 	}
@@ -88,7 +94,7 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 	o.Authorities = p.linked(root)
 	v, err := verify.New(asked, o)
 	if errors.Is(err, policy.ErrInvalid) {
-		return nil, usageError("--key, --threshold, --certificate-identity: %w", err)
+		return nil, usageError("--key, --threshold, --certificate-identity, --type: %w", err)
 	}
 	return v, err
 }
@@ -110,7 +116,7 @@ Deploy the digest that is printed. The tag may move at any time.
 
 ` + certificateHelp + `
 
-An attestation does not count as a signature. Evidence that does not count is ignored,
+An attestation does not count as a signature: --type asks for one. Evidence that does not count is ignored,
 and listed with the reason: always for a denied image, otherwise with --explain.
 
 Evidence may be kept apart from images. --evidence-repository names where, for rules
@@ -120,6 +126,8 @@ of the policy that name no other place.
 Without it, an index is denied if the policy's denyDigests names every image in it. If
 denyDigests names some, the index is verified and these images are listed: they must
 not run.
+
+` + attestedHelp + `
 
 ` + atHelp + `
 
@@ -160,6 +168,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/tags/* --certificate-oidc-issuer https://token.actions.githubusercontent.com --trusted-root trusted_root.json registry.example/team/app:v1
+  hallmark verify --key reviewer.pub --type https://acme.example/review/v1 --where /approved=true registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
   hallmark verify --policy production.yaml --images-from images.txt -o json`,
@@ -202,6 +211,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	b.run(ctx, images)
 	b.track.end(b.notDone)
 	a.warnOf(f.at)
+	a.warnOfAnyContent(f.attested)
 	if b.comes {
 		a.summarize(b.reports)
 		return errors.Join(b.unprinted, a.enforce(f.audit, worst(b.reports)))
@@ -314,8 +324,11 @@ func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 func (b *batch) report(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
 	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
-	if r.Status == verify.StatusUndecided {
+	switch {
+	case r.Status == verify.StatusUndecided:
 		r.Hint = adviceOn(err)
+	case b.policyFile == "" && strings.Contains(r.Hint, "POLICY"):
+		r.Hint = adviceWithoutPolicy
 	}
 	r.Hint = fill(fill(r.Hint, "POLICY", b.policyFile), "IMAGE", p.image)
 	for at := &r; at != nil; at = at.Index {
