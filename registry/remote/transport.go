@@ -130,11 +130,12 @@ func (l *line) roundTrip(ctx context.Context, h *host, r *request, target *url.U
 	}
 	start := time.Now()
 	httpcount.Add(ctx)
-	sent := l.request(ctx, r, target, body, authorization)
+	var peer dialled
+	sent := l.request(peer.watch(ctx), r, target, body, authorization)
 	resp, err := transport.RoundTrip(sent)
 	l.told(ctx, r, target, local, resp, err, start)
 	if err != nil {
-		return nil, r.transportError(ctx, err)
+		return nil, r.transportError(ctx, err, peer.missingIn(err, target.Host))
 	}
 	if local && resp != nil {
 		h.quota.learn(resp, time.Now())

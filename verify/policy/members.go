@@ -109,7 +109,7 @@ func isPointer(text string) bool {
 func (a *AttestationRequirement) checkMembers() error {
 	switch {
 	case len(a.Where) > maxMembers:
-		return fmt.Errorf("has more than %d conditions in where", maxMembers)
+		return faultf("where", "has more than %d conditions", maxMembers)
 	case len(a.Where)+len(a.CEL) > 0 && a.AcceptAnyContent:
 		return fmt.Errorf("has %s and acceptAnyContent: conditions accept less than any content", a.setForMembers())
 	case len(a.Where)+len(a.CEL) > 0 && a.kind() == kindLayout:
@@ -117,7 +117,7 @@ func (a *AttestationRequirement) checkMembers() error {
 	}
 	for i := range a.Where {
 		if err := a.Where[i].check(); err != nil {
-			return fmt.Errorf("in where, condition %d, %w", i+1, err)
+			return &fault{fmt.Sprintf("where[%d]", i), err}
 		}
 	}
 	return nil

@@ -222,6 +222,9 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 	if err == nil {
 		err = a.reachable(c.Policy.Builders)
 	}
+	if inner := (*fault)(nil); errors.As(err, &inner) {
+		return &fault{path + ".attestation." + inner.path, inner.err}
+	}
 	if err != nil {
 		return &fault{path + ".attestation", err}
 	}
