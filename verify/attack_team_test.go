@@ -21,7 +21,7 @@ import (
 // registry.example/team/**. The files are those of the policy's directory.
 type teamWorld struct {
 	*world
-	root, team, both person
+	root, team person
 	files            map[string]string
 }
 
