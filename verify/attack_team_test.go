@@ -22,7 +22,7 @@ import (
 type teamWorld struct {
 	*world
 	root, team person
-	files            map[string]string
+	files      map[string]string
 }
 
 const (
