@@ -25,6 +25,9 @@ type ChangingAuthority interface {
 	// Generation identifies what is trusted now, such as the digest of the trust root. It
 	// is equal in every process that trusts the same. Decisions kept for another Generation
 	// are not used. It is called for each decision, and must be quick.
+	//
+	// An authority may have a method Err() error besides, which says why its newest trust is
+	// not in use: verify.ReportingSource asks it.
 	Generation() string
 }
 

@@ -29,7 +29,8 @@ const (
 	// FindingOneKey: one key meets two requirements of a rule that name two roles. A thief
 	// of this key needs no second one.
 	FindingOneKey FindingKind = "one-key"
-	// FindingUnreached: a pattern decides about no repository.
+	// FindingUnreached: a pattern decides about no repository, or no rule that an exemption
+	// is about matches its images.
 	FindingUnreached FindingKind = "unreached"
 	// FindingUnused: no rule needs a key, an identity, a role or a builder.
 	FindingUnused FindingKind = "unused"
@@ -102,6 +103,19 @@ func (p *Policy) Ends() (all []End) {
 	return all
 }
 
+// NextEnd is the first of the policy's Ends after now; false: nothing ends later.
+func (p *Policy) NextEnd(now time.Time) (next End, ok bool) {
+	for _, e := range p.Ends() {
+		if e.At.After(now) {
+			return e, true
+		}
+	}
+	return End{}, false
+}
+
+// Days are the whole days from now until the end.
+func (e End) Days(now time.Time) int { return int(e.At.Sub(now).Hours() / 24) }
+
 // pathFiles is the path of Policy.Files.
 const pathFiles = "files"
 
@@ -145,7 +159,7 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 		return nil, err
 	}
 	l := &linting{Checked: read.checked, written: written, now: now}
-	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unused} {
+	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unreachedExemptions, l.unused} {
 		look()
 	}
 	for i := range l.all {
@@ -188,7 +202,7 @@ func (l *linting) ends() {
 		case exempts && left > MaxExemption+time.Duration(l.Policy.ClockSkew):
 			l.add(FindingEndsLate, e.Path, "ends on %s, more than 90 days ahead, and excuses nothing yet: write an earlier until", e.At.UTC().Format(time.RFC3339))
 		case left <= soon:
-			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), int(left.Hours()/24))
+			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), e.Days(l.now))
 		default:
 			continue
 		}

@@ -27,6 +27,16 @@ type Source interface {
 	Policy(ctx context.Context) (*Checked, error)
 }
 
+// ReportingSource is a Source that keeps the last good policy if a newer one is refused,
+// and says so.
+type ReportingSource interface {
+	Source
+	// Err returns why the newest policy that Policy has looked at is not in use. Nil: it is.
+	Err() error
+}
+
+var _ ReportingSource = (*FileSource)(nil)
+
 // FileSourceOptions set how a policy file is watched. The zero value is usable.
 type FileSourceOptions struct {
 	// Authorities are the authorities that the policy may name. Nil: none.
