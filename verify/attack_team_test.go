@@ -21,13 +21,14 @@ import (
 // registry.example/team/**. The files are those of the policy's directory.
 type teamWorld struct {
 	*world
-	root, team, both person
-	files            map[string]string
+	root, team person
+	files      map[string]string
 }
 
 const (
 	rootRelease = "version: 1\nkeys: {release: {file: release.pub}}\nroles: {release: {keys: [release]}}\nteams: {apps: {file: apps/policy.yaml, images: [registry.example/team/**]}}\n"
 	rootRule    = "rules: [{images: [registry.example/**], require: [{signature: {by: release}}]}]\n"
+	baseRule    = "rules: [{images: [registry.example/base/*], require: [{signature: {by: release}}]}]\n" // about other images
 	teamRelease = "version: 1\nkeys: {release: {file: ci.pub}}\nroles: {release: {keys: [release]}}\n"
 	teamRule    = "rules: [{images: [registry.example/team/app], require: [{signature: {by: release}}]}]\n"
 )
@@ -111,7 +112,7 @@ func TestTeams_TheirRulesAddToThePolicysOwn(t *testing.T) {
 	w.files["apps/policy.yaml"] = strings.Replace(w.files["apps/policy.yaml"], "registry.example/team/app", "registry.example/team/other", 1)
 	w.wants("the team has no rule for the image", "root", "both")
 	w.files["apps/policy.yaml"] = teamRelease + teamRule
-	w.files["policy.yaml"] = rootRelease + "rules: [{images: [registry.example/base/*], require: [{signature: {by: release}}]}]\n"
+	w.files["policy.yaml"] = rootRelease + baseRule
 	w.wants("the policy has no rule for the image", "team", "both")
 	w.files["policy.yaml"] = strings.Replace(rootRelease+rootRule, "registry.example/**", "registry.example/team/app", 1)
 	w.wants("the same pattern", "both")
@@ -157,7 +158,7 @@ func TestAttack_T25_DeniedDigestsAreDeniedToTeams(t *testing.T) {
 // A team that has the policy's key could keep it from being revoked.
 func TestAttack_T25_RevokedKeysAreRevokedForTeams(t *testing.T) {
 	w := newTeamWorld(t)
-	w.files["policy.yaml"] = rootRelease + "rules: [{images: [registry.example/base/*], require: [{signature: {by: release}}]}]\n"
+	w.files["policy.yaml"] = rootRelease + baseRule
 	w.wants("before", "team", "both")
 	w.files["stolen.pub"] = w.files["apps/ci.pub"]
 	text := strings.Replace(w.files["policy.yaml"], "keys: {", "keys: {stolen: {file: stolen.pub, revoked: 2026-11-01T00:00:00Z}, ", 1)
@@ -229,10 +230,10 @@ func TestAttack_T25_NoTeamMakesAnExemptionHold(t *testing.T) {
 
 func TestTeams_UseRolesThatThePolicyShares(t *testing.T) {
 	w := newTeamWorld(t)
-	w.files["policy.yaml"] = strings.Replace(rootRelease, "images: [registry.example/team/**]", "images: [registry.example/team/**], mayUse: [release]", 1)
+	w.files["policy.yaml"] = strings.Replace(rootRelease, "images: [registry.example/team/**]", "images: [registry.example/team/**], mayUse: [release]", 1) + baseRule
 	w.files["apps/policy.yaml"] = "version: 1\n" + teamRule
 	w.wants("a shared role", "root", "both")
-	w.files["policy.yaml"] = rootRelease
+	w.files["policy.yaml"] = rootRelease + baseRule
 	if _, err := w.load(); err == nil || !strings.Contains(err.Error(), `names the role "apps/release"`) {
 		t.Errorf("a role that is not shared: %v", err)
 	}

@@ -88,6 +88,33 @@ func ExampleFileSource() {
 	// serial 7 mistake: false
 }
 
+// A team's rule stands beside the policy's own, which holds as well.
+func ExampleTeam() {
+	deny := func(images string) []policy.Rule {
+		return []policy.Rule{{Images: []string{images}, Deny: true, Reason: "an example"}}
+	}
+	p := &policy.Policy{Version: 1, Rules: deny("registry.example/base/*"), Teams: map[string]policy.Team{
+		"payments": {Images: []string{"registry.example/payments/**"}, Policy: &policy.Policy{Version: 1, Rules: deny("registry.example/payments/old/*")}},
+	}}
+	checked, err := p.Check(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	repo, err := name.NewRepository("registry.example/payments/old/app")
+	if err != nil {
+		log.Fatal(err)
+	}
+	index, pattern, _ := checked.RuleFor(repo)
+	fmt.Println(checked.Origin(index).Rule, pattern)
+
+	p.Teams["payments"].Policy.Rules = deny("registry.example/web/*")
+	_, err = p.Check(nil)
+	fmt.Println(err)
+	// Output:
+	// teams.payments.rules[0] registry.example/payments/old/*
+	// unusable policy: teams.payments.rules[0].images[0] is "registry.example/web/*", and the policy gives the team ["registry.example/payments/**"]
+}
+
 // An exemption excuses one named requirement of a rule for the digests that it lists.
 func ExampleExemption() {
 	e := policy.Exemption{

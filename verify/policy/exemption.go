@@ -229,19 +229,20 @@ func (x *exempting) needsMore(name string, rule int) bool {
 // unreachedExemptions looks for exemptions whose images have no rule that uses their
 // requirement.
 func (l *linting) unreachedExemptions() {
+	rules := make(map[string]int, len(l.written.Rules)) // by their paths
+	for i := range l.written.Rules {
+		rules[l.written.rulePath(i)] = i
+	}
 	about := make(map[int][]int) // rules, by exemption
 	for path, all := range l.excused {
-		var rule int
-		if _, err := fmt.Sscanf(path, "rules[%d]", &rule); err != nil {
-			continue // no other path is noted
-		}
+		at, _, _ := strings.Cut(path, ".require[")
 		for _, i := range all {
-			about[i] = append(about[i], rule)
+			about[i] = append(about[i], rules[at])
 		}
 	}
 	for i, e := range l.Policy.Exemptions {
-		if !slices.ContainsFunc(about[i], func(rule int) bool { return meet(e.Images, l.Policy.Rules[rule].Images) }) {
-			l.add(FindingUnreached, fmt.Sprintf("%s[%d]", pathExemptions, i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
+		if !slices.ContainsFunc(about[i], func(rule int) bool { return meet(e.Images, l.written.Rules[rule].Images) }) {
+			l.add(FindingUnreached, l.written.exemptionPath(i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
 		}
 	}
 }

@@ -27,6 +27,9 @@ import (
 // requirements, rules and, by MayExempt, exemptions. All else is the policy's alone. Its
 // names are its own: the key ci of the team payments is payments/ci in results. A key that
 // the policy has as well is refused, unless it is revoked there, and then it is revoked.
+//
+// A team's broken file keeps a new policy from being used, one that freezes or revokes too.
+// Leave the team out of the policy until its file is mended.
 type Team struct {
 	// File is the team's file, in the directory of the policy or below. No link leads out of
 	// that directory. Files that it names lie in its own directory or below. Required.

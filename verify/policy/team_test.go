@@ -450,3 +450,83 @@ func TestTeams_OfPoliciesInGo(t *testing.T) {
 		t.Errorf("without files: %v", err)
 	}
 }
+
+// changingAuthority does something while a policy is checked, after its files were read.
+type changingAuthority struct {
+	anyAuthority
+	change func()
+}
+
+func (a changingAuthority) Matcher(s map[string]any) (policy.Matcher, error) {
+	a.change()
+	return a.anyAuthority.Matcher(s)
+}
+
+// A team's new file with the policy's old one was never written.
+func TestAttack_T25_FilesOfTwoMomentsAreNotUsed(t *testing.T) {
+	files := teamFiles(t)
+	files["policy.yaml"] = strings.Replace(teamsText, "roles: {release: {keys: [release]}}", "identities: {ci: {authority: any, settings: {a: b}}}\nroles: {release: {keys: [release], identities: [ci], threshold: 1}}", 1)
+	path := placed(t, t.TempDir(), files)
+	calls, most := 0, 1
+	linked := map[string]policy.Authority{"any": changingAuthority{change: func() {
+		if calls++; calls <= most {
+			placed(t, filepath.Dir(path), map[string]string{"apps/policy.yaml": fmt.Sprintf("serial: %d\n%s", calls, appsText)})
+		}
+	}}}
+	p, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
+	if err != nil || p.Teams["apps"].Policy.Serial != 1 || calls != 2 {
+		t.Errorf("after %d reads: %v", calls, err)
+	}
+	calls, most = 10, 100
+	if _, err := policy.Load(path, policy.ParseOptions{Authorities: linked}); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("files that change all the time: %v", err)
+	}
+	if _, err := policy.NewFileSource(path, policy.FileSourceOptions{Authorities: linked}); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("files that change all the time: %v", err)
+	}
+}
+
+func TestAttack_T25_RevokedIdentitiesAreRevokedForTeams(t *testing.T) {
+	files := teamFiles(t)
+	const identity = "identities: {bot: {authority: any, settings: {a: b}%s}}\n"
+	files["apps/policy.yaml"] = fmt.Sprintf(identity, "") + strings.Replace(appsText, "ci: {keys: [ci]}", "ci: {keys: [ci], identities: [bot], threshold: 1}", 1)
+	for label, c := range map[string]struct{ more, want string }{
+		"of both": {"", "apps/policy.yaml: line 1, column 14: identities.bot is the same identity as bot"},
+		"revoked": {", revoked: 2026-11-01T00:00:00Z", ""},
+	} {
+		files["policy.yaml"] = fmt.Sprintf(identity, c.more) + teamsText
+		p, err := policy.Load(placed(t, t.TempDir(), files), policy.ParseOptions{Authorities: map[string]policy.Authority{"any": anyAuthority{}}})
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v", label, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked, err := p.Check(map[string]policy.Authority{"any": anyAuthority{}})
+		if err != nil || fmt.Sprint(checked.Policy.Roles["apps/ci"].Identities) != "[bot]" || len(checked.Policy.Identities) != 1 || len(checked.Matchers) != 1 {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+}
+
+// Everything can be denied at once, whatever teams say.
+func TestTeams_AFreezeOfThePolicyHoldsForAll(t *testing.T) {
+	files := teamFiles(t)
+	files["policy.yaml"] = strings.Replace(teamsText, teamsRule, "rules: [{images: [\"**\"], deny: true, reason: frozen}]\n", 1)
+	c, err := checkedTeams(t, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, repository := range []string{"registry.example/apps/a", "registry.example/x", "other.example/y/z"} {
+		if r, o, ok := ruleFor(t, c, repository); !ok || !r.Deny || r.Reason != "frozen" || o.Team != "" {
+			t.Errorf("%s: %+v", repository, r)
+		}
+	}
+	files["policy.yaml"] = strings.Replace(teamsText, teamsRule, "rules: []\n", 1)
+	if _, err := checkedTeams(t, files); err == nil || !strings.Contains(err.Error(), "rules is empty") {
+		t.Errorf("no rules of its own: %v", err)
+	}
+}
