@@ -34,6 +34,12 @@
 // both and neither is more specific. A repository without a rule is denied. A policy
 // whose rules all deny is a freeze, and needs no key.
 //
+// # Teams
+//
+// A [Team] is a file beside the policy, with keys, roles and rules for the images that the
+// policy gives to the team. It adds to what the policy says of these images, and takes
+// nothing away. All files are read as one policy: all are used, or the last good ones.
+//
 // # Exemptions
 //
 // An [Exemption] excuses one named requirement (Policy.Requirements) for the digests that it

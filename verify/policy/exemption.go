@@ -76,10 +76,14 @@ func (e *Exemption) Misfit(now time.Time, skew time.Duration) string {
 // that people check policies with. Policy.Check has no clock: a policy that revokes a key
 // must not be refused because a clock is wrong.
 func (p *Policy) CheckExemptions(now time.Time) error {
+	p, err := p.merged()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	for i := range p.Exemptions {
 		e := &p.Exemptions[i]
 		if most := now.Add(MaxExemption + time.Duration(p.ClockSkew)); e.Until.After(most) {
-			return fmt.Errorf("%w: exemptions[%d].until is %s, want at most 90 days from now, %s", ErrInvalid, i, e.Until.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
+			return fmt.Errorf("%w: %s.until is %s, want at most 90 days from now, %s", ErrInvalid, p.exemptionPath(i), e.Until.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -96,7 +100,7 @@ func (x *exempting) check(c *Checked) error {
 	}
 	c.excused = make(map[string][]int)
 	for i := range c.Policy.Exemptions {
-		e, path := &c.Policy.Exemptions[i], fmt.Sprintf("%s[%d]", pathExemptions, i)
+		e, path := &c.Policy.Exemptions[i], c.Policy.exemptionPath(i)
 		e.Images, e.Digests = slices.Clone(e.Images), slices.Clone(e.Digests)
 		if err := e.check(path); err != nil {
 			return err
