@@ -78,7 +78,7 @@ func ExampleLoad() {
 	// Output:
 	// release.key is a private key
 	// release.pub is a public-key
-	// give the other file of the pair, the private key
+	// give the private key of the pair
 }
 
 // newExampleSigner makes a signer of a new key.

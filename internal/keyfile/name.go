@@ -93,9 +93,9 @@ func openSSH(content []byte, want role) *sigkey.Error {
 func misplaced(want role, pemType string) *sigkey.Error {
 	switch {
 	case want == wantPrivate:
-		return is(sigkey.KindPublic, "a public key", want, advice{private: "give the other file of the pair, the private key"})
+		return is(sigkey.KindPublic, "a public key", want, advice{private: "give the private key of the pair"})
 	case pemType == TypeSigstore || pemType == typeCosign:
-		return is(sigkey.KindPrivate, "a private key", want, advice{public: "give the other file of the pair, the public key"})
+		return is(sigkey.KindPrivate, "a private key", want, advice{public: "give the public key of the pair"})
 	}
 	return is(sigkey.KindPrivate, "a private key", want, advice{public: "give the public key of the pair; print it with: openssl pkey -in FILE -pubout"})
 }

@@ -104,7 +104,7 @@ func (r *request) consumed(ctx context.Context, resp *http.Response) error {
 	case errors.Is(err, oci.ErrMalformed):
 		return r.stray(registry.ErrMalformed, err, "") // the list is the registry's own
 	}
-	return r.transportError(resp.Request.Context(), err)
+	return r.transportError(resp.Request.Context(), err, (&dialled{}).missingIn(err, resp.Request.URL.Host))
 }
 
 // bounded fails where there is more than may be.

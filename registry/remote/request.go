@@ -86,14 +86,19 @@ type answer struct {
 	length int64
 }
 
-func (r *request) transportError(ctx context.Context, err error) error {
+// transportError is the error of a request that was not answered. peer says where it was
+// sent, if err does not.
+func (r *request) transportError(ctx context.Context, err error, peer string) error {
 	if private := (*netguard.Error)(nil); errors.As(err, &private) {
 		return r.fail(registry.ErrInsecure, nil, "the registry redirects into a private network: "+private.Error())
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = ctx.Err()
+	case errors.Is(err, registry.ErrDenied): // by a transport that judges
+		return r.fail(registry.ErrDenied, err, "")
 	}
-	return r.fail(registry.ErrUnavailable, err, "")
+	return r.fail(registry.ErrUnavailable, err, peer)
 }
 
 // drain empties a body within reason, for the connection to be used again.
@@ -270,7 +275,7 @@ func (r *request) read(ctx context.Context, resp *http.Response, maxBody int64) 
 	case errors.Is(err, limit.ErrExceeded):
 		return nil, r.fail(registry.ErrTooLarge, err, "")
 	case err != nil:
-		return nil, r.transportError(resp.Request.Context(), err)
+		return nil, r.transportError(resp.Request.Context(), err, (&dialled{}).missingIn(err, resp.Request.URL.Host))
 	}
 	a.body = body
 	return a, nil

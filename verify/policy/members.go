@@ -109,16 +109,20 @@ func isPointer(text string) bool {
 func (a *AttestationRequirement) checkMembers() error {
 	switch {
 	case len(a.Where) > maxMembers:
-		return fmt.Errorf("has more than %d conditions in where", maxMembers)
-	case len(a.Where) > 0 && a.AcceptAnyContent:
-		return fmt.Errorf("has where and acceptAnyContent: conditions accept less than any content")
-	case len(a.Where) > 0 && a.kind() == kindLayout:
-		return fmt.Errorf("has where, which type %s does not have", a.Type)
+		return faultf("where", "has more than %d conditions", maxMembers)
+	case len(a.Where)+len(a.CEL) > 0 && a.AcceptAnyContent:
+		return fmt.Errorf("has %s and acceptAnyContent: conditions accept less than any content", a.setForMembers())
+	case len(a.Where)+len(a.CEL) > 0 && a.kind() == kindLayout:
+		return fmt.Errorf("has %s, which type %s does not have", a.setForMembers(), a.Type)
 	}
 	for i := range a.Where {
 		if err := a.Where[i].check(); err != nil {
-			return fmt.Errorf("in where, condition %d, %w", i+1, err)
+			return &fault{fmt.Sprintf("where[%d]", i), err}
 		}
 	}
 	return nil
+}
+
+func (a *AttestationRequirement) setForMembers() string {
+	return strings.Join(setNames(map[string]bool{"where": len(a.Where) > 0, "cel": len(a.CEL) > 0}), " and ")
 }

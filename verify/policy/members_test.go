@@ -67,3 +67,19 @@ func TestSchemasDescribeTheSettingsThatAuthoritiesDescribe(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// An error about one of several conditions points at it.
+func TestFaultsOfWherePointAtTheCondition(t *testing.T) {
+	for condition, want := range map[string]string{
+		`{pointer: "no", equals: 1}`:           "where[1] needs pointer",
+		`{pointer: /a}`:                        "where[1] has no operator",
+		`{pointer: /a, atMost: x}`:             "where[1] has in atMost",
+		`{pointer: /a, matches: ["a**"]}`:      "where[1] has in matches",
+		`{pointer: /a, atMost: 1, atLeast: 2}`: "where[1] can never be met",
+		`{pointer: /a, in: []}`:                "where[1] has an empty in",
+	} {
+		if err := whereCondition(t, `{pointer: /ok, equals: 1}, `+condition, ""); err == nil || !strings.Contains(err.Error(), "attestation."+want) {
+			t.Errorf("%s: %v", condition, err)
+		}
+	}
+}

@@ -2,8 +2,10 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
+	"net"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +21,8 @@ import (
 	"github.com/hallmark-oci/hallmark/sign/keyless"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policytest"
+	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 // A hint tells the user what to do next, in one sentence. A command of this program
@@ -31,7 +35,7 @@ import (
 //	FILE    a file that only the user knows
 const hintLabel = "hint: "
 
-const onlyRegular = "name a regular file; pipes, devices and directories are not read"
+const onlyRegular = "name a regular file; pipes, devices and directories are not read: ls -l FILE"
 
 // errorAdvice has a hint for each kind of error. The first entry that errors.Is finds
 // counts, so causes stand above the errors that wrap them.
@@ -39,34 +43,37 @@ var errorAdvice = []struct {
 	err  error
 	next string
 }{
-	{errNotDone, "run the same command with the images that were not done"},
-	{context.Canceled, "the command was interrupted; run it again"},
-	{context.DeadlineExceeded, "raise --timeout, or check that the registry answers"},
+	{errNotDone, "take those images again: hallmark verify --key FILE --images-from FILE"},
+	{context.Canceled, "it was interrupted; see what is attached by now: hallmark inspect IMAGE"},
+	{context.DeadlineExceeded, "see whether the registry answers in more time: hallmark inspect --timeout 30m IMAGE"},
 
 	{errKeySource, "put the key into a variable or file, and name it: hallmark sign --key env://NAME IMAGE"},
-	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run the command on a terminal"},
+	{errNoPassword, "set " + passwordVariable + ", or put the password into a file: hallmark sign --password-file FILE --key FILE IMAGE"},
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
-	{sign.ErrPermissions, "run chmod 600 on the private key"},
-	{registry.ErrNotConfirmed, "rely on nothing that was written; run the same command again, which keeps what is there"},
+	{sign.ErrPermissions, "let only its owner read the private key: chmod 600 FILE"},
+	{registry.ErrNotConfirmed, "rely on nothing that was written; see what is there, and run the same command again: hallmark inspect IMAGE"},
 	{errNoRoot, "get it, and name it with --trusted-root: hallmark trusted-root fetch --help"},
 	{errNoTUF, "use the program hallmark-full, or a root whose digest you know: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
-	{errOtherSum, "ask the instance's operator for the digest of its root; do not use what was fetched"},
+	{errOtherSum, "do not use what was fetched; ask the instance's operator for the digest of its root, and give it: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
+	{policytest.ErrNoCases, "write a case, or record one: hallmark policy record --policy FILE --name NAME IMAGE"},
+	{policytest.ErrInvalid, "mend the case file by the schema of: hallmark policy schema --of test"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
-	{keyless.ErrIdentity, "name the file with your token with --identity-token, or log in with --device"},
-	{keyless.ErrFormat, "write a bundle: leave --format out"},
+	{sigstore.ErrInvalid, "check that the file is a trust root, or get one: hallmark trusted-root fetch --help"},
+	{keyless.ErrIdentity, "name the file with your token, or log in with --device: hallmark sign --keyless --identity-token FILE --signing-config FILE --trusted-root FILE IMAGE"},
+	{keyless.ErrFormat, "write a bundle, and leave --format out: hallmark sign --keyless --signing-config FILE --trusted-root FILE IMAGE"},
 	{keyless.ErrConfig, "check that --signing-config and --trusted-root are current, and of one instance: hallmark trusted-root check FILE"},
-	{keyless.ErrUntrusted, "nothing was signed: check that --signing-config and --trusted-root are of one instance"},
-	{keyless.ErrService, "check that the service can be reached, and try again: nothing was signed"},
-	{sign.ErrSigner, "check the private key"},
+	{keyless.ErrUntrusted, "nothing was signed: check that --signing-config and --trusted-root are of one instance: hallmark trusted-root show FILE"},
+	{keyless.ErrService, "nothing was signed; see what is asked, and try again: hallmark sign --verbose --keyless --signing-config FILE --trusted-root FILE IMAGE"},
+	{sign.ErrSigner, "check that the private key is what you expect: hallmark public-key --key FILE"},
 	{predicate.ErrInvalid, "check that --type is what the file holds; the types are listed by: hallmark attest --help"},
-	{scan.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
-	{scan.ErrVersion, "use a known version of the scanner, or convert its output to SARIF"},
-	{scan.ErrInvalid, "check that the file is the scanner's JSON; --scanned-on, --db-uri and --db-updated add what it lacks"},
-	{attest.ErrTooLarge, "leave out what no reader needs, or attest it in parts"},
-	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
-	{provenance.ErrTreeChanged, "find out what the command does to .git; a build must not change its source's commit or remote"},
-	{provenance.ErrCommand, "run the command by itself to see why it fails"},
+	{scan.ErrTooLarge, "leave out what no reader needs, or attest it in parts: hallmark attest --key FILE --type vulns --predicate FILE IMAGE"},
+	{scan.ErrVersion, "use a known version of the scanner, or convert its output to SARIF: hallmark scan-report --format sarif FILE"},
+	{scan.ErrInvalid, "check that the file is the scanner's JSON; flags add what it lacks: hallmark scan-report --help"},
+	{attest.ErrTooLarge, "leave out what no reader needs, or attest it in parts: hallmark attest --key FILE --type TYPE --predicate FILE IMAGE"},
+	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets: hallmark provenance --help"},
+	{provenance.ErrTreeChanged, "a build must not change its source's commit or remote; find out what the command does to .git: git status"},
+	{provenance.ErrCommand, "run the command by itself to see why it fails; what else is recorded: hallmark provenance --help"},
 	{built.ErrNoDigest, "name what the build wrote with digests and repositories, such as the metadata file of buildx: hallmark sign --key FILE --images-from FILE"},
 	{built.ErrConflict, "build again into a new file, and take the images from it: hallmark sign --key FILE --images-from FILE"},
 	{built.ErrFormat, "see what is read: hallmark sign --help"},
@@ -76,26 +83,26 @@ var errorAdvice = []struct {
 
 	{registry.ErrUnauthorized, "log in: docker login HOST"},
 	{registry.ErrDenied, "ask for access to the repository, or log in as another user: docker login HOST"},
-	{registry.ErrImmutable, "exempt the tags sha256-* from the registry's rule for immutable tags, or write to another tag"},
-	{registry.ErrNoBundles, "use --format sig to sign, and --format att to attest"},
+	{registry.ErrImmutable, "exempt the tags sha256-* from the registry's rule for immutable tags, or keep evidence elsewhere: hallmark sign --evidence-repository REPOSITORY --key FILE IMAGE"},
+	{registry.ErrNoBundles, "write the formats of cosign's tags, sig or att: hallmark sign --format sig --key FILE IMAGE"},
 	{registry.ErrRateLimited, "wait, or log in for a higher limit: docker login HOST"},
-	{registry.ErrInsecure, "if plain HTTP to this host is acceptable, add --insecure-http HOST"},
-	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:..., or oci:DIRECTORY[:tag]"},
-	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry may also hide what you may not see"},
-	{registry.ErrUnavailable, "check that the registry can be reached, and try again"},
-	{registry.ErrStalled, "check that the registry can be reached, and try again"},
-	{registry.ErrConflict, "another client may be writing: run the same command again"},
+	{registry.ErrInsecure, "if plain HTTP to this host is acceptable: hallmark inspect --insecure-http HOST IMAGE"},
+	{registry.ErrReference, "write registry/repository:tag, registry/repository@sha256:... or oci:DIRECTORY[:tag]: hallmark inspect IMAGE"},
+	{registry.ErrNotFound, "check the spelling of the repository and tag, or of the directory; a registry may hide what you may not see: docker login HOST"},
+	{registry.ErrUnavailable, "check that the registry can be reached, and see what is asked: hallmark inspect --verbose IMAGE"},
+	{registry.ErrStalled, "check that the registry can be reached, and see what is asked: hallmark inspect --verbose IMAGE"},
+	{registry.ErrConflict, "another client may be writing: see what is there, and run the same command again: hallmark inspect IMAGE"},
 	{registry.ErrTooMany, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
 	{registry.ErrTooLarge, "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE"},
-	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from its source"},
-	{registry.ErrMalformed, "do not use it; push it again from its source"},
-	{registry.ErrUnsupported, "convert the image to OCI or Docker schema 2, with sha256 digests"},
+	{registry.ErrDigestMismatch, "do not use it: it was damaged or changed; restore it from its source: hallmark copy SOURCE DESTINATION"},
+	{registry.ErrMalformed, "do not use it; restore it from its source: hallmark copy SOURCE DESTINATION"},
+	{registry.ErrUnsupported, "convert the image to OCI, with sha256 digests: skopeo copy --format oci docker://IMAGE docker://IMAGE"},
 
 	{errNotRegular, onlyRegular},
 	{fs.ErrInvalid, onlyRegular},
-	{fs.ErrExist, "nothing is overwritten: choose another name, or move the file away"},
+	{fs.ErrExist, "nothing is overwritten; choose another name, or move the file away: ls -l FILE"},
 	{fs.ErrNotExist, "check the path; for a key that does not exist yet: hallmark keygen"},
-	{fs.ErrPermission, "check who may read and write the file"},
+	{fs.ErrPermission, "check who may read and write the file: ls -l FILE"},
 	{sign.ErrKey, "make a pair of keys with: hallmark keygen"},
 }
 
@@ -115,47 +122,48 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNoAttestation:        "attest it, or copy it with its evidence: hallmark attest --key FILE --type TYPE --predicate FILE IMAGE",
 	verify.ReasonPredicate:            "have it attested again: hallmark attest --replace --key FILE --type TYPE --predicate FILE IMAGE",
 	verify.ReasonStale:                "have it attested again: hallmark attest --replace --key FILE --type TYPE --predicate FILE IMAGE",
-	verify.ReasonFuture:               "set the clock of this machine, and of the one that attested it",
+	verify.ReasonFuture:               "set the clock of this machine, and of the one that attested it; see the times: hallmark inspect IMAGE",
 	verify.ReasonBuilder:              "build it with a builder that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonSource:               "build it from a source that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonBuildType:            "build it in a way that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonExpression:           "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonMember:               "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotBound:             "have the build sign its provenance by its own identity: hallmark attest --keyless --type slsaprovenance --predicate FILE IMAGE",
 	verify.ReasonParameters:           "build it with parameters that the policy allows: hallmark policy explain POLICY IMAGE",
-	verify.ReasonVulnerable:           "mend what was found, or accept it in the policy with an end and a reason",
+	verify.ReasonVulnerable:           "mend what was found, or accept it in the policy with an end and a reason; see what the policy wants: hallmark policy explain POLICY IMAGE",
 	verify.ReasonUnreadScan:           "attest the scan as type vulns: hallmark scan-report --predicate vulns -o json FILE",
 	verify.ReasonDeniedPackage:        "build it without the package; see what is in it: hallmark download sbom IMAGE",
 	verify.ReasonDeniedLicense:        "build it without the package; see what is in it: hallmark download sbom IMAGE",
-	verify.ReasonTests:                "mend the tests, and have their new result attested",
+	verify.ReasonTests:                "mend the tests, and attest their new result: hallmark attest --replace --key FILE --type test-result --predicate FILE IMAGE",
 	verify.ReasonVerifier:             "have it verified by a verifier that the policy names: hallmark policy explain POLICY IMAGE",
-	verify.ReasonResource:             "have it verified for this repository",
-	verify.ReasonVerificationFailed:   "ask the verifier why it failed",
+	verify.ReasonResource:             "have it verified for this repository; see what the policy wants: hallmark policy explain POLICY IMAGE",
+	verify.ReasonVerificationFailed:   "ask the verifier why it failed; read what it says: hallmark download attestation --type vsa --predicate IMAGE",
 	verify.ReasonVerifiedPolicy:       "have it verified against a policy that this policy names: hallmark policy explain POLICY IMAGE",
-	verify.ReasonLayout:               "have every step recorded by a key that the layout names, and attach its link",
-	verify.ReasonConfig:               "push the image again, with its config",
-	verify.ReasonRoot:                 "give the image a user other than root",
-	verify.ReasonSecret:               "build the image without the secret, and revoke the secret",
-	verify.ReasonPort:                 "let the image listen on port 1024 or above",
-	verify.ReasonCreated:              "build the image again",
+	verify.ReasonLayout:               "have every step recorded by a key that the layout names, and attach its link; see what the policy wants: hallmark policy explain POLICY IMAGE",
+	verify.ReasonConfig:               "push the image again, with its config: hallmark copy SOURCE DESTINATION",
+	verify.ReasonRoot:                 "give the image a user other than root; see what the policy wants: hallmark policy explain POLICY IMAGE",
+	verify.ReasonSecret:               "build the image without the secret, and revoke the secret; see what the policy wants: hallmark policy explain POLICY IMAGE",
+	verify.ReasonPort:                 "let the image listen on port 1024 or above; see what the policy wants: hallmark policy explain POLICY IMAGE",
+	verify.ReasonCreated:              "build the image again; see what the policy wants: hallmark policy explain POLICY IMAGE",
 	verify.ReasonBaseImage:            "build the image on a base that the policy allows, and annotate it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonPlatform:             "use an image for an allowed platform: hallmark policy explain POLICY IMAGE",
 	verify.ReasonLabels:               "build the image with the labels and annotations that the policy asks for: hallmark policy explain POLICY IMAGE",
-	verify.ReasonVersion:              "use a newer version of the image",
+	verify.ReasonVersion:              "use a newer version of the image; see what the policy wants: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNoTrustedAttestation: "have a key of the role that the policy names attest it; see whose keys have: hallmark inspect IMAGE",
-	verify.ReasonNotIndex:             "leave --platform out: it is one image, not an index of several",
+	verify.ReasonNotIndex:             "it is one image, not an index of several: leave --platform out: hallmark verify --key FILE IMAGE",
 	verify.ReasonNoPlatform:           "see the platforms that the index lists: hallmark inspect IMAGE",
 	verify.ReasonAmbiguousPlatform:    "verify one of them by its digest: hallmark inspect IMAGE",
 }
 
 // reasonAdviceOnFile has a hint for each reason to deny a file.
 var reasonAdviceOnFile = map[verify.Reason]string{
-	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature",
-	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and --key or --certificate-identity to its signer",
-	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle with --bundle",
-	verify.ReasonTooMuchEvidence:    "give only the bundles of this file",
+	verify.ReasonNoSignature:        "give the file's signature with --bundle or --signature: hallmark verify-blob FILE --bundle FILE --key FILE",
+	verify.ReasonNoTrustedSignature: "check that the bundle belongs to this very file, and the key or identity to its signer: hallmark verify-blob FILE --bundle FILE --key FILE",
+	verify.ReasonThreshold:          "have the owners of the other keys sign it too, and give each bundle: hallmark verify-blob FILE --bundle FILE --bundle FILE --key FILE",
+	verify.ReasonTooMuchEvidence:    "give only the bundles of this file: hallmark verify-blob FILE --bundle FILE --key FILE",
 
-	verify.ReasonNoAttestation:        "give the attestation about this very file with --bundle",
-	verify.ReasonNoTrustedAttestation: "check that --key, --certificate-identity or the role in the policy is that of its signer",
+	verify.ReasonNoAttestation:        "give the attestation about this very file: hallmark verify-blob FILE --bundle FILE --policy FILE",
+	verify.ReasonNoTrustedAttestation: "check that the key, the identity or the role in the policy is that of its signer: hallmark verify-blob FILE --bundle FILE --policy FILE",
 }
 
 // adviceWithoutPolicy is the hint for a denial by flags where the advice is to read the
@@ -167,10 +175,42 @@ func adviceOn(err error) string {
 	if key := (*sign.KeyError)(nil); errors.As(err, &key) && key.Advice != "" {
 		return key.Advice
 	}
+	if next := transportAdvice(err); next != "" {
+		return fill(next, "HOST", hostOf(err))
+	}
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
 			return fill(a.next, "HOST", hostOf(err))
 		}
+	}
+	return ""
+}
+
+// Hints for what the transport says of a registry.
+const (
+	advicePlainHTTP = "the registry speaks plain HTTP; if that is acceptable: hallmark inspect --insecure-http HOST IMAGE"
+	adviceAuthority = "the registry's certificate is not trusted here; add its authority to those of the system, and see what is asked: hallmark inspect --verbose IMAGE"
+	adviceName      = "the host is not found; check its spelling, and see what is asked: hallmark inspect --verbose IMAGE"
+	adviceProxy     = "the proxy does not answer; check HTTPS_PROXY and NO_PROXY, and see what is asked: hallmark inspect --verbose IMAGE"
+)
+
+// transportAdvice is the hint for an error of the network, or empty.
+func transportAdvice(err error) string {
+	var (
+		record  tls.RecordHeaderError
+		trust   *tls.CertificateVerificationError
+		name    *net.DNSError
+		network *net.OpError
+	)
+	switch {
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return advicePlainHTTP
+	case errors.As(err, &trust):
+		return adviceAuthority
+	case errors.As(err, &network) && network.Op == "proxyconnect":
+		return adviceProxy
+	case errors.As(err, &name) && name.IsNotFound:
+		return adviceName
 	}
 	return ""
 }

@@ -3,9 +3,13 @@ package command
 import (
 	"bytes"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +32,7 @@ func allHints() (hints []string) {
 	for _, f := range foreignCommands() {
 		hints = append(hints, f.hint)
 	}
+	hints = append(hints, advicePlainHTTP, adviceAuthority, adviceName, adviceProxy)
 	for _, v := range foreignVariables {
 		hints = append(hints, v.hint)
 	}
@@ -47,6 +52,97 @@ func TestHints_NameCommandsThatWork(t *testing.T) {
 	if commands < 20 {
 		t.Errorf("only %d hints name a command", commands)
 	}
+}
+
+// A hint is one command, whichever program's.
+func TestHints_AreOneCommandEach(t *testing.T) {
+	command := regexp.MustCompile(`: (?:hallmark|docker|skopeo|chmod|ls|git|go doc) `)
+	for _, hint := range allHints() {
+		if !command.MatchString(hint) {
+			t.Errorf("%q does not end with a command", hint)
+		}
+		if strings.Count(hint, "hallmark ") > 1 {
+			t.Errorf("%q names several commands", hint)
+		}
+	}
+}
+
+// Whatever a text of this package says to run is accepted, and has help: texts that are
+// added later are found as well.
+func TestEveryText_NamesCommandsThatWork(t *testing.T) {
+	found := make(map[string]bool)
+	for _, text := range textsOf(t, ".") {
+		if strings.Contains(text, "\n") {
+			continue // help, whose examples another test runs
+		}
+		for _, m := range regexp.MustCompile(`(?:: |')hallmark ([a-z][^']*)`).FindAllStringSubmatch(text, -1) {
+			line, _, _ := strings.Cut(m[1], ": ")
+			found[strings.TrimSpace(line)] = true
+		}
+	}
+	if len(found) < 40 {
+		t.Errorf("only %d command lines found", len(found))
+	}
+	helped := make(map[string]bool)
+	for line := range found {
+		words := strings.Fields(strings.ReplaceAll(line, "%s", "FILE"))
+		accepts(t, words)
+		cmd, _, err := (&app{}).command().Find(words)
+		must(t, err)
+		if path := cmd.CommandPath(); !helped[path] {
+			helped[path] = true
+			newCLI(t).must(append(strings.Fields(path)[1:], "--help")...)
+		}
+	}
+}
+
+// textsOf are the string literals of a package, joined where the source adds them up. What
+// is not a literal stands as X.
+func textsOf(t *testing.T, dir string) (texts []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	must(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		must(t, err)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			e, isExpr := n.(ast.Expr)
+			if !isExpr {
+				return true
+			}
+			if text, is := joined(e); is {
+				texts = append(texts, text)
+				return false
+			}
+			return true
+		})
+	}
+	return texts
+}
+
+func joined(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(e.Value)
+		return text, err == nil && e.Kind == token.STRING
+	case *ast.BinaryExpr:
+		left, l := joined(e.X)
+		right, r := joined(e.Y)
+		if e.Op != token.ADD || !l && !r {
+			return "", false
+		}
+		if !l {
+			left = "X"
+		}
+		if !r {
+			right = "X"
+		}
+		return left + right, true
+	}
+	return "", false
 }
 
 func accepts(t *testing.T, words []string) {

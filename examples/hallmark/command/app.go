@@ -101,7 +101,7 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	} else if errors.As(err, &status) {
 		return exitUndecided
 	}
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(inFlags(err.Error())) {
 		if line = strings.TrimSpace(line); line != "" {
 			a.console.say("hallmark: %s", line)
 		}
@@ -232,7 +232,7 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 func (a *app) helpAlone(cmd *cobra.Command) {
 	help := cmd.HelpFunc()
 	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		if len(args) > 2 { // more than the command and --help
+		if len(args) > len(strings.Fields(cmd.CommandPath())) { // more than the command and --help
 			a.helpRefused = true
 			return
 		}

@@ -86,7 +86,7 @@ func (a *app) detach(ctx context.Context, f detachFlags, image string) error {
 		d := describeDetached(item, from)
 		if !f.dryRun {
 			if err := registry.Detach(ctx, from.store, from.evidence, item); err != nil {
-				complete, d.Reason = false, err.Error()
+				complete, d.Reason = false, inFlags(err.Error())
 			}
 			d.Removed = d.Reason == ""
 		}
@@ -135,7 +135,7 @@ func (a *app) toDetach(ctx context.Context, f detachFlags, from download) (items
 			return nil, false, ctx.Err()
 		}
 		if err != nil {
-			a.console.say("hallmark: left out: %v", err)
+			a.console.say("hallmark: left out: %s", inFlags(err.Error()))
 			complete = complete && !incomplete(err)
 			continue
 		}

@@ -109,7 +109,7 @@ func (a *app) claims(ctx context.Context, f downloadFlags, image string, fits fu
 		case errors.Is(err, errFailed):
 			return err
 		case err != nil:
-			a.console.say("hallmark: left out: %v", err)
+			a.console.say("hallmark: left out: %s", inFlags(err.Error()))
 			if advice := limitAdvice("the same command", registry.LimitOf(err)); advice != "" {
 				a.console.hint(advice)
 			}
@@ -323,7 +323,7 @@ func (a *app) downloadSignatures(ctx context.Context, f downloadFlags, image str
 			return ctx.Err()
 		}
 		if err != nil {
-			a.console.say("hallmark: left out: %v", err)
+			a.console.say("hallmark: left out: %s", inFlags(err.Error()))
 			complete = complete && !incomplete(err)
 			continue
 		}

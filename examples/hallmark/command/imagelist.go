@@ -158,7 +158,7 @@ func (a *app) printLine(v any) error {
 }
 
 func (a *app) printFailed(image string, err error) {
-	f := failedImage{Image: image, Error: err.Error(), Hint: fill(adviceOn(err), "IMAGE", image)}
+	f := failedImage{Image: image, Error: inFlags(err.Error()), Hint: fill(adviceOn(err), "IMAGE", image)}
 	if a.json() {
 		_ = a.printLine(f) // flush tells of a stdout that takes nothing
 		return

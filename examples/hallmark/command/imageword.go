@@ -1,9 +1,8 @@
 package command
 
 import (
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
 )
 
 // foreignImages begin images of other programs, each with what to write here.
@@ -27,7 +26,7 @@ func checkImage(image string) error {
 	if image == stdinName {
 		return usageError("- is not an image: a list of images on stdin is read by --images-from -, of commands that have it")
 	}
-	if digestAlone().MatchString(image) {
+	if isDigest(image) {
 		return usageError("%s is a digest without a repository: write REPOSITORY@%s; the file of docker build --iidfile holds the digest of a configuration, which names no image in a registry: take --metadata-file, and read it by --images-from", image, image)
 	}
 	for _, f := range foreignImages {
@@ -38,7 +37,11 @@ func checkImage(image string) error {
 	return nil
 }
 
-var digestAlone = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha(256|384|512):[0-9a-fA-F]{32,128}$`) })
+// isDigest reports whether a text is a digest without a repository.
+func isDigest(text string) bool {
+	algorithm, hex, _ := strings.Cut(text, ":")
+	return slices.Contains([]string{"sha256", "sha384", "sha512"}, algorithm) && len(hex) >= 32 && strings.Trim(hex, "0123456789abcdefABCDEF") == ""
+}
 
 // stdinName is the name of a file that stands for stdin.
 const stdinName = "-"

@@ -189,7 +189,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 		u := verify.UnsignedStatement{PredicateType: item.Layer.Annotations["in-toto.io/predicate-type"]}
 		if err != nil {
 			i.complete = i.complete && !incomplete(err)
-			u.Error = err.Error()
+			u.Error = inFlags(err.Error())
 		} else if d := registry.Describe(item, registry.Manifest{}); d.PredicateType != "" {
 			u.PredicateType = d.PredicateType
 			u.Predicate, u.Error = summarized(d)
@@ -211,7 +211,7 @@ func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descript
 		} else if ctx.Err() != nil {
 			return view, err
 		} else {
-			view.Error = err.Error()
+			view.Error = inFlags(err.Error())
 			i.complete = i.complete && !registry.Unreadable(err)
 		}
 	}
@@ -243,7 +243,7 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest r
 			return nil, nil, ended
 		}
 		if err != nil {
-			p.Error = err.Error()
+			p.Error = inFlags(err.Error())
 		}
 		pieces, ids = append(pieces, p), append(ids, item.ID())
 	}

@@ -72,7 +72,7 @@ func TestAttack_T8_AdviceOnAKeyFileIsThatOfItsCause(t *testing.T) {
 	for name, file := range map[string]struct {
 		text, sign, verify string // what is said; empty: it is a key
 	}{
-		"public.pub":  {public, "hint: give the other file of the pair, the private key", ""},
+		"public.pub":  {public, "hint: give the private key of the pair", ""},
 		"private.key": {private, "", "hint: give the public key of the pair; print it with: openssl pkey -in PATH -pubout"},
 		"cert.pem":    {certificate, "hint: give the private key that belongs to the certificate", "hint: print its public key with: openssl x509 -in PATH -pubkey -noout"},
 		"weak.key":    {weakPrivate, "RSA key of 1024 bits; want 2048 to 4096", "print it with: openssl pkey -in PATH -pubout"},

@@ -7,11 +7,9 @@ import (
 	"io"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -33,11 +31,30 @@ const (
 // errKeySource is the error for a key that is named by something that is not there.
 var errKeySource = errors.New("the key cannot be read")
 
-var (
-	shownName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,31}$`) })
-	variableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`) })
-	fdPath       = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:/dev/fd/|/proc/self/fd/)([0-9]{1,5})$`) })
+const (
+	capitals  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+	lowerCase = "abcdefghijklmnopqrstuvwxyz"
+	digits    = "0123456789"
 )
+
+// isVariable reports whether a text may name a variable.
+func isVariable(name string) bool {
+	return name != "" && len(name) <= 128 && !strings.ContainsAny(name[:1], digits) && strings.Trim(name, capitals+lowerCase+digits) == ""
+}
+
+// mayShow reports whether the name of a variable can be no key: it may be one in the place
+// of a name.
+func mayShow(name string) bool { return len(name) <= 32 && strings.Trim(name, capitals+digits) == "" }
+
+// descriptorOf is the number in the path of a descriptor, or "".
+func descriptorOf(path string) string {
+	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		if number, is := strings.CutPrefix(path, dir); is && number != "" && strings.Trim(number, digits) == "" {
+			return number
+		}
+	}
+	return ""
+}
 
 // keyText returns the text of a key that is not in a file; found is false for a file.
 // Errors hold no part of a key, even where it is given in the place of its name.
@@ -60,11 +77,11 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 			err = fmt.Errorf("%w: descriptor %s is a regular file: name the file itself", errKeySource, strings.TrimPrefix(ref, fdPrefix))
 		}
 	default:
-		number := fdPath().FindStringSubmatch(ref)
-		if number == nil {
+		number := descriptorOf(ref)
+		if number == "" {
 			return nil, false, nil
 		}
-		if text, found, err = a.keyInDescriptor(ctx, number[1]); !found && err == nil {
+		if text, found, err = a.keyInDescriptor(ctx, number); !found && err == nil {
 			return nil, false, nil
 		}
 	}
@@ -79,13 +96,13 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 }
 
 func (a *app) keyInEnv(name string) ([]byte, error) {
-	if !variableName().MatchString(name) {
+	if !isVariable(name) {
 		return nil, usageError("--key env://NAME: what follows env:// is not the name of a variable")
 	}
 	value, set := a.lookupEnv(name)
 	shown := "the variable " + name
-	if !shownName().MatchString(name) {
-		shown = "the variable that env:// names" // it may be a key in place of a name
+	if !mayShow(name) {
+		shown = "the variable that env:// names"
 	}
 	switch {
 	case !set:

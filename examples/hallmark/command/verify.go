@@ -214,7 +214,7 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	a.warnOfAnyContent(f.attested)
 	if b.comes {
 		a.summarize(b.reports)
-		return errors.Join(b.unprinted, worst(b.reports))
+		return errors.Join(b.unprinted, a.enforce(f.audit, worst(b.reports)))
 	}
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
@@ -335,6 +335,7 @@ func (b *batch) report(p place, result *verify.Result, err error) verify.Report 
 		at.Image, at.Digest = p.image, p.located(at.Digest)
 	}
 	b.at.mark(&r)
+	reworded(&r)
 	return r
 }
 

@@ -129,6 +129,7 @@ func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, f 
 	a.warnOf(f.at)
 	a.warnOfAnyContent(f.attested)
 	f.at.mark(&r)
+	reworded(&r)
 	switch r.Status {
 	case verify.StatusUndecided:
 		return err
