@@ -190,3 +190,34 @@ func TestAttack_P27_AuditOnlyKeepsAllowedAndDeniedApart(t *testing.T) {
 	s.start(address, nil)
 	s.passes("unsigned")
 }
+
+func TestAuditOnly_BlobsThatTheGatesRulesDenyPass(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	program := []byte("\x7fELF\x02\x01\x01 a program")
+	pushed, err := registrytest.PushReferrer(t.Context(), s.store, s.signed, "application/spdx+json", program, nil)
+	must(t, err)
+	attached := s.repo.Digest(pushed.Digest.String())
+	listed, unlisted := blobPath(s.parts(attached)[1]), blobPath(s.parts(s.unsigned)[0])
+	for _, only := range []bool{false, true} {
+		s.start(registrytest.Start(t, s.hosted), func(c *gate.Config) { c.InsecureAuditOnly = only })
+		s.passes(s.signed.DigestStr())
+		s.passes(attached.DigestStr())
+		for _, path := range []string{listed, unlisted} {
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				if r := s.ask(method, path); (r.status == http.StatusOK) != only || only && r.err != nil || only && path == listed && method == http.MethodGet && !bytes.Equal(r.body, program) {
+					t.Errorf("audit only %t: %s %s: %d %q %v", only, method, path, r.status, r.body, r.err)
+				}
+			}
+		}
+	}
+	if got := strings.Join(s.events.reasons(gate.EventWouldDeny), " "); got != "not-evidence not-evidence unlisted-blob unlisted-blob" {
+		t.Error(got)
+	}
+	s.passes("unsigned")
+	if r := s.ask(http.MethodHead, unlisted); r.status != http.StatusOK || r.header.Get("Content-Length") == "" {
+		t.Errorf("HEAD: %d %v", r.status, r.header)
+	}
+	if r := s.get(unlisted, "Range", "bytes=1000000-"); r.status != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("a range that is not there: %d", r.status)
+	}
+}

@@ -54,6 +54,8 @@ type Checked struct {
 	origins      []Origin
 	// excused are the exemptions of the requirement at a path, by their indexes.
 	excused map[string][]int
+	// excusedIn are the patterns of the rules that each exemption is about.
+	excusedIn [][][]string
 }
 
 // RuleFor finds the rule for a repository: its index in Policy.Rules, and the pattern that

@@ -98,7 +98,7 @@ func (x *exempting) check(c *Checked) error {
 	if len(c.Policy.Exemptions) > maxExemptions {
 		return faultf(pathExemptions, "has more than %d exemptions", maxExemptions)
 	}
-	c.excused = make(map[string][]int)
+	c.excused, c.excusedIn = make(map[string][]int), make([][][]string, len(c.Policy.Exemptions))
 	for i := range c.Policy.Exemptions {
 		e, path := &c.Policy.Exemptions[i], c.Policy.exemptionPath(i)
 		e.Images, e.Digests = slices.Clone(e.Images), slices.Clone(e.Digests)
@@ -110,6 +110,7 @@ func (x *exempting) check(c *Checked) error {
 		}
 		for _, used := range x.uses[e.Requirement] {
 			c.excused[used.path] = append(c.excused[used.path], i)
+			c.excusedIn[i] = append(c.excusedIn[i], used.images)
 		}
 	}
 	return nil
@@ -180,12 +181,16 @@ func (x *exempting) checkExempted(c *Checked, e *Exemption, path string) error {
 type usage struct {
 	rule int
 	path string
+	// images are the rule's patterns.
+	images []string
 }
 
 // exempting is what the check of exemptions needs to know of the rules.
 type exempting struct {
 	// rule is the index of the rule under check; negative: what is checked is not a rule's.
 	rule int
+	// images are that rule's patterns.
+	images []string
 	// uses are the places that use requirements, by their names. Nil: the policy has no
 	// exemptions, and nothing is noted.
 	uses map[string][]usage
@@ -205,7 +210,7 @@ func newExempting(p *Policy) exempting {
 // noteUse notes that a rule uses a requirement.
 func (x *exempting) noteUse(name, path string) {
 	if x.uses != nil && x.rule >= 0 {
-		x.uses[name] = append(x.uses[name], usage{x.rule, path})
+		x.uses[name] = append(x.uses[name], usage{x.rule, path, x.images})
 	}
 }
 
@@ -229,20 +234,9 @@ func (x *exempting) needsMore(name string, rule int) bool {
 // unreachedExemptions looks for exemptions whose images have no rule that uses their
 // requirement.
 func (l *linting) unreachedExemptions() {
-	rules := make(map[string]int, len(l.written.Rules)) // by their paths
-	for i := range l.written.Rules {
-		rules[l.written.rulePath(i)] = i
-	}
-	about := make(map[int][]int) // rules, by exemption
-	for path, all := range l.excused {
-		at, _, _ := strings.Cut(path, ".require[")
-		for _, i := range all {
-			about[i] = append(about[i], rules[at])
-		}
-	}
 	for i, e := range l.Policy.Exemptions {
-		if !slices.ContainsFunc(about[i], func(rule int) bool { return meet(e.Images, l.written.Rules[rule].Images) }) {
-			l.add(FindingUnreached, l.written.exemptionPath(i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
+		if !slices.ContainsFunc(l.excusedIn[i], func(images []string) bool { return meet(e.Images, images) }) {
+			l.add(FindingUnreached, l.Policy.exemptionPath(i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
 		}
 	}
 }

@@ -147,6 +147,16 @@ func TestAttack_T24_ManyExemptionsAreCheckedQuickly(t *testing.T) {
 	if _, err := p.Check(nil); err != nil || time.Since(began) > 20*time.Second {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
+	first := &p.Exemptions[0]
+	first.Images = slices.Repeat([]string{"**"}, 101)
+	if _, err := p.Check(nil); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "100 patterns") {
+		t.Error(err)
+	}
+	first.Images, first.Digests = []string{"**"}, slices.Repeat([]string{exemptDigest}, 1001)
+	if _, err := p.Check(nil); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "1000 digests") {
+		t.Error(err)
+	}
+	first.Digests = []string{exemptDigest}
 	p.Exemptions = slices.Repeat(p.Exemptions, 3)
 	if _, err := p.Check(nil); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "1000 exemptions") {
 		t.Error(err)

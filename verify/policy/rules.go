@@ -21,7 +21,7 @@ func (c *checking) checkRules() error {
 	var entries []pattern.Entry
 	defer func() { c.exempting.rule = -1 }()
 	for i := range rules {
-		c.exempting.rule = i
+		c.exempting.rule, c.exempting.images = i, rules[i].Images
 		at := c.Policy.rulePath(i)
 		if err := c.checkRule(&rules[i], at); err != nil {
 			return err
