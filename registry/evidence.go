@@ -3,13 +3,16 @@ package registry
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +90,17 @@ type Item struct {
 	// Repository is where Attach writes it, if evidence is kept apart from images; see
 	// EvidenceIn. Zero: the subject's repository. Evidence leaves it zero.
 	Repository name.Repository
+}
+
+// ID identifies the item among the evidence of one image. Only equal items of one place and
+// manifest share an ID. It is not a digest of the content: Layer names that.
+func (i Item) ID() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %q", i.Place, i.Manifest.Digest, i.Layer.MediaType, i.Layer.Digest)
+	for _, k := range slices.Sorted(maps.Keys(i.Layer.Annotations)) {
+		fmt.Fprintf(h, " %q %q", k, i.Layer.Annotations[k])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Limits bound what Evidence and IndexEvidence read. For each field, zero means the

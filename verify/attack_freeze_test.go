@@ -47,7 +47,7 @@ func TestAttack_T1_APolicyThatDoesNotDenyEverythingNeedsKeys(t *testing.T) {
 	for label, text := range map[string]string{
 		"no rules":       "version: 1\n",
 		"empty rules":    "version: 1\nrules: []\n",
-		"files":          freeze + "files: {by: release}\n",
+		"files":          freeze + "files: [{signature: {by: release}}]\n",
 		"one that asks":  freeze + "  - images: [registry.example/team/**]\n    require: [{signature: {by: release}}]\n",
 		"of the config":  freeze + "  - images: [registry.example/team/**]\n    require: [{config: {nonRoot: true}}]\n",
 		"an empty role":  strings.Replace(freeze, "rules:", "roles: {release: {keys: []}}\nrules:", 1),

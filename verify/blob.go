@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -33,8 +34,14 @@ type BlobResult struct {
 	SHA256 string
 	// Size is their number. Zero for BlobDigest.
 	Size int64
-	// Keys are the trusted keys that have signed, as many as the threshold.
-	Keys []Principal
+	// PolicyDigest identifies the policy. JudgedAt, ValidUntil, Requirements, Keys,
+	// Statements and Evidence are as in Result.
+	PolicyDigest         string
+	JudgedAt, ValidUntil time.Time
+	Requirements         []Met
+	Keys                 []Principal
+	Statements           []Statement
+	Evidence             []Evidence
 }
 
 // Blob judges a file by signatures that the caller gives. It reads blob to its end.
@@ -50,26 +57,29 @@ type BlobResult struct {
 //
 // A bundle may hold a certificate, log entries and timestamps. A signature counts if
 //
-//   - a key of the policy made it, in the role of Policy.Files, that is valid now and
+//   - a requirement of Policy.Files asks for it,
+//   - a key of the policy made it, in the role of the requirement, that is valid now and
 //     not revoked, or an identity recognises its signer; each counts once,
 //   - the key need not be logged (policy.Key.Logged), or a bundle shows that it is,
 //   - over the bytes: no signature about an image covers the same bytes, and the
 //     messageDigest, if there is one, is the file's; only SHA-256, SHA-384 and SHA-512
 //     are read,
-//   - of a statement: its predicate type is the one for signatures, a subject is the
-//     file's digest, and it holds the annotations that the policy asks for. A signature
-//     over the bytes has none.
+//   - of a statement: a subject is the file's digest. If its predicate type is the one
+//     for signatures, it is a signature with the subject's annotations; a signature over
+//     the bytes has none. If not, it is an attestation,
+//   - it meets the requirement's conditions, as for Image.
 //
 // An identity recognises signatures in bundles with certificates, as the policy's
 // authorities read them.
 //
-// Blob returns a *BlobResult if as many distinct keys have signed as the threshold
-// says. Otherwise it returns an *Error:
+// Blob returns a *BlobResult if as many distinct keys have signed as the thresholds of
+// all requirements say. Otherwise it returns an *Error:
 //
 //   - ReasonNoRule: there is no Policy.Files
 //   - ReasonPolicyExpired
 //   - ReasonDeniedDigest: the file's SHA-256 is among DenyDigests
-//   - ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold
+//   - ReasonNoSignature, ReasonNoTrustedSignature, ReasonThreshold, and of attestations
+//     the reasons that Image has
 //   - ReasonTooMuchEvidence: more than 1000 signatures, one above 32 MiB, or more
 //     than 20,000 checks, see Image
 //
@@ -125,7 +135,10 @@ func (f *fileDecision) result(ctx context.Context, size int64, signatures [][]by
 	case len(o.unmet) > 0:
 		return nil, f.refuse(o, len(signatures))
 	}
-	return &BlobResult{SHA256: f.sum, Size: size, Keys: o.keys}, nil
+	return &BlobResult{
+		SHA256: f.sum, Size: size, PolicyDigest: f.v.policy.digest, JudgedAt: f.now, ValidUntil: earlier(f.v.policy.expires, o.until),
+		Requirements: o.requirements, Keys: o.keys, Statements: o.statements, Evidence: f.log.told(),
+	}, nil
 }
 
 type contextReader struct {
@@ -165,13 +178,12 @@ func (f *fileDecision) denied() *problem {
 //   - check: no more checks may be made: it is recorded, and the rest is not read.
 //   - check: no key of the policy has made it, or none that counts now: it is recorded.
 //   - check: it is not about the file: it is recorded.
-//   - judge: it is an attestation, lacks annotations, or its signer is not in the role or
-//     has counted: it is recorded.
+//   - judge: no requirement asks for it, it does not meet the conditions, or its signer is
+//     not in the role or has counted: it is recorded.
 //   - judge: it counts. If that is enough, the rest is not read.
 func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outcome, err error) {
-	files := f.v.policy.files
-	r := &rule{root: files, leaves: []*need{files}, asked: files.role.keys}
-	e := newEvaluation(r, newConditions(ctx, f.v.policy, name.Digest{}, f.now), &f.log)
+	r := f.v.policy.files
+	e := newEvaluation(r, newConditions(ctx, f.v.policy, f.asImage(), f.now), &f.log)
 	c := &checking{ctx: ctx, policy: f.v.policy, rule: r, now: f.now, log: &f.log, subject: subject{"sha256:" + f.sum, f.digestBy}}
 	work := newWorkload(PlaceGiven, 0)
 	for i, text := range signatures {
@@ -241,20 +253,39 @@ func (f *fileDecision) digestBy(algorithm string) (string, bool, error) {
 
 // refuse returns the denial of a file for which so many signatures were given.
 func (f *fileDecision) refuse(o outcome, signatures int) *Error {
+	for i := range o.unmet {
+		o.unmet[i].ofFile(signatures)
+	}
 	e := f.denial(o.unmet[0].Reason, o.unmet[0].Detail)
-	switch {
-	case f.log.overflow != nil:
+	if f.log.overflow != nil {
 		e.Reason, e.Detail = ReasonTooMuchEvidence, registry.SafeText(f.log.overflow.Error(), maxDetail)
 		e.Limit = registry.LimitOf(f.log.overflow)
-	case e.Reason == ReasonThreshold:
-	case signatures > 0:
-		e.Reason, e.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
-	default:
-		e.Reason, e.Detail = ReasonNoSignature, "no signature was given"
 	}
-	o.unmet[0].Reason, o.unmet[0].Detail = e.Reason, e.Detail
 	e.Unmet = o.unmet
 	return e
+}
+
+// ofFile words what a file lacks for which so many signatures were given: nothing is
+// attached to a file.
+func (u *Unmet) ofFile(signatures int) {
+	switch u.Reason {
+	case ReasonNoSignature, ReasonNoTrustedSignature:
+		u.Reason, u.Detail = ReasonNoTrustedSignature, "no signature given for it counts"
+		if signatures == 0 {
+			u.Reason, u.Detail = ReasonNoSignature, "no signature was given"
+		}
+	case ReasonNoAttestation:
+		u.Detail = strings.TrimSuffix(u.Detail, " is attached") + " was given"
+	case ReasonNoTrustedAttestation:
+		u.Detail = strings.Replace(u.Detail, "no attached attestation", "no given attestation", 1)
+	}
+}
+
+// asImage stands for the file where conditions are about an image, such as the digest
+// that a scan names.
+func (f *fileDecision) asImage() name.Digest {
+	repo, _ := name.NewRepository("file.invalid/file") // it is well-formed
+	return repo.Digest("sha256:" + f.sum)
 }
 
 func (f *fileDecision) denial(reason Reason, detail string) *Error {

@@ -28,7 +28,7 @@ const (
 	hello    = "hello"
 	helloSum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 	// filesBy ends a policy; helloSubject is a statement's subject.
-	filesBy      = "files: {by: release}\n"
+	filesBy      = "files: [{signature: {by: release}}]\n"
 	helloSubject = `{"digest":{"sha256":"` + helloSum + `"}}`
 )
 
@@ -139,7 +139,7 @@ func TestAFileIsKnownByEveryDigestThatItsStatementNames(t *testing.T) {
 
 func TestAnnotationsThatFilesNeedMustBeSigned(t *testing.T) {
 	people := []person{newPerson(t), newPerson(t), newPerson(t)}
-	text := policyText + "files: {by: release, annotations: {env: prod}}\n"
+	text := policyText + "files: [{signature: {by: release, annotations: {env: prod}}}]\n"
 	with := func(annotations string) []byte {
 		subject := `{"digest":{"sha256":"` + helloSum + `"},"annotations":` + annotations + `}`
 		return bundleItem(t, dsse.PayloadTypeInToto, statement(intoto.PredicateSignature, subject), people[0]).Payload
@@ -250,7 +250,8 @@ func TestDecisionsAboutFilesAreReadByPeopleAndPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := json.Marshal(res)
-	if want := fmt.Sprintf(`{"status":"verified","sha256":%q,"size":5,"keys":[{"id":%q,"name":"a"}],"evidence":[]}`, helloSum, people[0].key.ID()); err != nil || string(got) != want {
+	if want := fmt.Sprintf(`{"status":"verified","sha256":%q,"size":5,"policy":%q,"judgedAt":%q,"requirements":[{"requirement":"files[0]","title":"signature by release","by":"release","keys":[{"id":%[4]q,"name":"a"}]}],"keys":[{"id":%[4]q,"name":"a"}],"evidence":[{"format":"bundle","keyId":%[4]q,"requirement":"files[0]","reason":"counted"}]}`,
+		helloSum, res.PolicyDigest, now.UTC().Format(time.RFC3339), people[0].key.ID()); err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }
@@ -260,7 +261,7 @@ func TestDecisionsAboutFilesAreReadByPeopleAndPrograms(t *testing.T) {
 func TestAttack_T16_AuthoritiesThatNeedTheBytesAreNotShownADigest(t *testing.T) {
 	ca, jane, a := newHouseCA(t), newPerson(t), newPerson(t)
 	linked := map[string]policy.Authority{"house": ca}
-	p, err := policy.Load(written(t, identityPolicy+"files: {by: release}\n", a), policy.ParseOptions{Authorities: linked})
+	p, err := policy.Load(written(t, identityPolicy+"files: [{signature: {by: release}}]\n", a), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatal(err)
 	}

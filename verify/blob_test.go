@@ -171,7 +171,7 @@ func TestAttack_T6_FilesAreDeniedByWhatDeniesImages(t *testing.T) {
 		"expires: 2020-01-01T00:00:00Z\n": verify.ReasonPolicyExpired,
 		"denyDigests: [{digest: \"sha256:" + hello + "\", reason: x}]\n": verify.ReasonDeniedDigest,
 	} {
-		v, err := verify.New(loaded(t, policyText+"files: {by: release}\n"+more, a, b, c), verify.Options{Now: func() time.Time { return now }})
+		v, err := verify.New(loaded(t, policyText+"files: [{signature: {by: release}}]\n"+more, a, b, c), verify.Options{Now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,8 +32,8 @@ type compiled struct {
 	denied   map[string]string
 	// exemptions excuse requirements of rules; nil: the policy has none.
 	exemptions *exemptions
-	// files is the requirement of files; nil: every file is denied.
-	files    *need
+	// files is the rule of files; nil: every file is denied.
+	files    *rule
 	builders map[string]int
 	skew     time.Duration
 	expires  time.Time
@@ -114,7 +114,11 @@ type role struct {
 // rule is a rule with its requirements as a tree.
 type rule struct {
 	policy.Rule
+	team string // whose rule it is; empty: the policy's own
 	root *need
+	// enforced are those requirements that deny where they are not met; nil: none, the rule
+	// warns.
+	enforced *need
 	// leaves are all of root's, in order.
 	leaves []*need
 	// places are where evidence is looked for, in the repository evidenceIn. Zero: the
@@ -128,6 +132,14 @@ type rule struct {
 	separatesPeople bool
 	// asked are the keys of all roles that the rule names, by ID.
 	asked map[string]bool
+}
+
+// ofTeam says in a sentence whose rule it is.
+func (r *rule) ofTeam() string {
+	if r.team == "" {
+		return ""
+	}
+	return " of the team " + r.team
 }
 
 // setPlaces leaves out the tags that can hold nothing that is required.
@@ -200,7 +212,10 @@ func compile(checked *policy.Checked) (*compiled, error) {
 		return nil, err
 	}
 	if p.Files != nil {
-		c.files = c.newNeed(&rule{}, "files", policy.Requirement{Signature: p.Files})
+		c.files = &rule{root: &need{path: "files"}}
+		c.files.root.children = c.newNeeds(c.files, "files", p.Files)
+		c.files.root.mark(false)
+		c.files.asked = c.keysOf(c.files.roles())
 	}
 	return c, nil
 }
@@ -255,14 +270,22 @@ func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok boo
 }
 
 func (c *compiled) newRule(i int, r policy.Rule) *rule {
-	made := &rule{Rule: r}
+	from := c.checked.Origin(i)
+	made := &rule{Rule: r, team: from.Team}
 	if r.Deny {
 		return made
 	}
-	path := fmt.Sprintf("rules[%d].require", i)
-	made.root = &need{path: path}
-	made.root.children = c.newNeeds(made, path, r.Require)
+	made.root = &need{path: from.Rule + ".require"}
+	for n, q := range r.Require {
+		made.root.children = append(made.root.children, c.newNeed(made, from.Requirements[n], q))
+	}
 	made.root.mark(false)
+	switch {
+	case r.Mode != policy.ModeWarn:
+		made.enforced = made.root
+	case from.Enforced > 0:
+		made.enforced = &need{path: made.root.path, children: made.root.children[:from.Enforced]}
+	}
 	made.setPlaces()
 	if r.EvidenceRepository != "" {
 		made.evidenceIn, _ = name.NewRepository(r.EvidenceRepository) // the policy was checked

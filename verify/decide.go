@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // inquiry asks whether an image may be used.
@@ -22,6 +21,8 @@ type inquiry struct {
 	// attached in r does not.
 	given    [][]byte
 	hasGiven bool
+	// all: evidence is read also after enough of it counts.
+	all bool
 }
 
 // decision is one decision about an image, at one time.
@@ -85,6 +86,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
 	e := newEvaluation(d.rule, newConditions(ctx, d.v.policy, d.image, d.now), &d.log)
+	e.all, d.log.identified = d.all, d.all
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
 		c := d.checking(ctx)
@@ -99,7 +101,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 				}
 				e.join(p.principals())
 			}
-			if e.enough() {
+			if e.enough() && !d.all {
 				break
 			}
 		}
@@ -151,7 +153,7 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
 	if r.Deny {
-		return nil, pattern, problemf(ReasonDeniedByRule, "the rule for %s denies: %s", pattern, r.Reason)
+		return nil, pattern, problemf(ReasonDeniedByRule, "the rule%s for %s denies: %s", r.ofTeam(), pattern, r.Reason)
 	}
 	return r, pattern, nil
 }
@@ -219,7 +221,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
 			warning.Limit = registry.LimitOf(d.log.overflow)
 		}
-		if d.rule.Mode != policy.ModeWarn {
+		if o.denied {
 			return nil, warning
 		}
 	}

@@ -17,6 +17,7 @@ type evaluation struct {
 	log      *ledger
 	leaves   []leafState
 	duties   duties
+	all      bool // evidence is added also after enough of it counts
 }
 
 // contents judges what was signed. An evaluation only counts.
@@ -103,14 +104,16 @@ func (e *evaluation) enough() bool {
 // empty: all was read.
 func (e *evaluation) close(gap Reason) {
 	e.closeDuties(gap)
-	e.closeScans(gap == "" && !e.enough())
+	e.closeScans(gap == "" && (e.all || !e.enough()))
 }
 
 // outcome is the result of an evaluation.
 type outcome struct {
 	// unmet are the requirements that would have to be met. Empty: the rule is met, by the
 	// members below.
-	unmet        []Unmet
+	unmet []Unmet
+	// denied: what the rule enforces is not met.
+	denied       bool
 	requirements []Met
 	keys         []Principal
 	statements   []Statement
@@ -122,6 +125,7 @@ type outcome struct {
 func (e *evaluation) outcome() (o outcome) {
 	if !e.met(e.rule.root) {
 		o.unmet = e.unmet(e.rule.root)
+		o.denied = e.rule.enforced != nil && !e.met(e.rule.enforced)
 		return o
 	}
 	var room [4]*need // saves most rules an allocation

@@ -55,13 +55,13 @@ func (g *gathering) attached(yield func(*piece) bool) {
 // once yields a piece, unless an equal one in another referrer was yielded before. Then the
 // ledger repeats the record of that one.
 func (g *gathering) once(item registry.Item, yield func(*piece) bool) (more bool) {
-	p := &piece{item: item, from: originOf(item), work: g.workloadOf(item.Place)}
+	p := &piece{item: item, from: g.log.originOf(item), work: g.workloadOf(item.Place)}
 	if item.Place != registry.PlaceReferrers || item.Format == registry.FormatOther {
 		return yield(p)
 	}
 	id := idOf(item)
 	if before, again := g.looked[id]; again {
-		g.log.repeat(before, p.from.manifest)
+		g.log.repeat(before, p.from)
 		return true
 	}
 	from := len(g.log.records)
@@ -92,7 +92,7 @@ func (g *gathering) given(bundles [][]byte) func(yield func(*piece) bool) {
 				return
 			case int64(len(text)) > limits.MaxPayloadBytes:
 				g.log.missItem(item, givenBeyond(registry.ErrTooLarge, "MaxPayloadBytes", limits.MaxPayloadBytes, int64(len(text))))
-			case !yield(&piece{item: item, from: originOf(item), work: g.workloadOf(PlaceGiven)}) || g.log.overflow != nil:
+			case !yield(&piece{item: item, from: g.log.originOf(item), work: g.workloadOf(PlaceGiven)}) || g.log.overflow != nil:
 				return
 			}
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 // Inspection is an image and what is attached to it, as JSON for people. It decides
-// nothing: only VerifiedBy was checked. ResultSchema describes it.
+// nothing: only VerifiedBy, Judged and Decision were checked. ResultSchema describes it.
 type Inspection struct {
 	// Image is the reference as the caller wrote it.
 	Image string `json:"image"`
@@ -33,6 +33,9 @@ type InspectedManifest struct {
 	Error string `json:"error,omitempty"`
 	// Evidence is what is attached to it. Absent: not read.
 	Evidence []InspectedEvidence `json:"evidence,omitzero"`
+	// Decision is what a policy decides about it, with the records of evidence that is not
+	// in Evidence. Absent: no policy was given.
+	Decision *Report `json:"decision,omitempty"`
 	// Manifests are those that an index lists.
 	Manifests []InspectedManifest `json:"manifests,omitempty"`
 }
@@ -47,11 +50,14 @@ type UnsignedStatement struct {
 }
 
 // InspectedEvidence is one piece of evidence as it presents itself. All of it is claimed;
-// only VerifiedBy was checked.
+// only VerifiedBy and Judged were checked.
 type InspectedEvidence struct {
 	registry.Description
 	// Predicate is what an attestation claims, shortened.
 	Predicate []predicate.SummaryLine `json:"predicate,omitempty"`
 	// VerifiedBy are those of the given keys that signed it.
 	VerifiedBy []Principal `json:"verifiedBy"`
+	// Judged says for which requirements of a policy it counts, and why not for others.
+	// Absent: the policy does not look at it, or none was given.
+	Judged []Evidence `json:"judged,omitempty"`
 }

@@ -27,6 +27,8 @@ type ledger struct {
 	// unread are the errors of what could not be read, overflow is the last limit reached.
 	unread   []error
 	overflow error
+	// identified: records name their item.
+	identified bool
 	// oversize is what MaxPayloadBytes kept from being read.
 	oversize []oversize
 	// revoked is what revoked keys and identities have signed about the subject.
@@ -50,10 +52,14 @@ type origin struct {
 	format registry.Format
 	// manifest is the digest of the manifest that carries it; empty where none does.
 	manifest string
+	item     string // its ID, where records name it
 }
 
-func originOf(item registry.Item) origin {
+func (l *ledger) originOf(item registry.Item) origin {
 	o := origin{place: item.Place, format: item.Format}
+	if l.identified {
+		o.item = item.ID()
+	}
 	if item.Manifest.Digest.Hex != "" {
 		o.manifest = item.Manifest.Digest.String()
 	}
@@ -65,7 +71,7 @@ func originOf(item registry.Item) origin {
 func (l *ledger) note(from origin, keyID string, leaf *need, reason Reason, detail string) {
 	e := Evidence{
 		Place: from.place, Format: from.format, Manifest: from.manifest, KeyID: keyID, Reason: reason,
-		Detail: registry.SafeText(detail, maxDetail),
+		Detail: registry.SafeText(detail, maxDetail), Item: from.item,
 	}
 	if leaf != nil {
 		e.Requirement = leaf.path
@@ -117,7 +123,7 @@ type oversize struct {
 // missItem is miss for one piece.
 func (l *ledger) missItem(item registry.Item, err error) {
 	kept := len(l.records)
-	l.miss(originOf(item), err)
+	l.miss(l.originOf(item), err)
 	if registry.LimitOf(err) == nil || !errors.Is(err, registry.ErrTooLarge) {
 		return
 	}
@@ -185,9 +191,9 @@ func (l *ledger) told() []Evidence {
 type records struct{ from, to int }
 
 // repeat records a piece of evidence as an equal one was recorded.
-func (l *ledger) repeat(as records, manifest string) {
+func (l *ledger) repeat(as records, from origin) {
 	for _, e := range l.records[as.from:as.to] {
-		if e.Manifest = manifest; e.Reason == ReasonCounted {
+		if e.Manifest, e.Item = from.manifest, from.item; e.Reason == ReasonCounted {
 			e.Reason, e.Detail = ReasonRepeated, "the same piece of evidence has counted"
 		}
 		l.keep(e)

@@ -119,7 +119,11 @@ func ReportOfFile(file string, res *BlobResult, err error) Report {
 	if err != nil {
 		return failed(Report{File: file}, err)
 	}
-	return Report{File: file, Status: StatusVerified, SHA256: res.SHA256, Size: res.Size, Keys: written(res.Keys), Evidence: []Evidence{}}
+	return Report{
+		File: file, Status: StatusVerified, SHA256: res.SHA256, Size: res.Size, Policy: res.PolicyDigest,
+		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
+		Statements: res.Statements, Evidence: written(res.Evidence),
+	}
 }
 
 // failed completes the report on an image or file that is not verified.

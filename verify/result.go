@@ -141,6 +141,8 @@ type Evidence struct {
 	Reason Reason `json:"reason"`
 	// Detail explains.
 	Detail string `json:"detail,omitempty"`
+	// Item is the ID of the registry.Item. Only Examine sets it.
+	Item string `json:"-"`
 
 	// attestation: it claims to be an attestation. Only the wording of a denial rests on
 	// it.

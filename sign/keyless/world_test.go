@@ -106,7 +106,7 @@ identities:
     settings: {issuer: ISSUER, uri: "SUBJECT"}
 roles:
   release: {identities: [release]}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules:
   - images: ["**"]
     require: REQUIRE

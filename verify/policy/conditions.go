@@ -60,6 +60,10 @@ func (a *AttestationRequirement) PredicateTypes() []string {
 // judges.
 func (a *AttestationRequirement) AsksForLinks() bool { return a.Type == layoutName }
 
+// HasOwnConditions reports whether the type has conditions of its own. One without needs
+// Where or AcceptAnyContent.
+func (a *AttestationRequirement) HasOwnConditions() bool { return a.kind() != kindOther }
+
 func (a *AttestationRequirement) kind() kindOf {
 	switch uris := a.PredicateTypes(); {
 	case a.AsksForLinks():

@@ -99,7 +99,7 @@ func TestLintFindsNothingInASoundPolicy(t *testing.T) {
 	if got := linted(t, `version: 1
 keys: {a: {file: a.pub, notAfter: 2027-10-01T00:00:00Z}, b: {file: b.pub}, c: {file: c.pub}}
 roles: {one: {keys: [a, b], threshold: 2}, two: {keys: [a, c], threshold: 1}}
-files: {by: two}
+files: [{signature: {by: two}}]
 rules:
   - images: [r.example/**]
     require: [{signature: {by: one}}, {config: {nonRoot: true}}]
@@ -163,12 +163,12 @@ func TestLintCountsRevokedKeysThatStand(t *testing.T) {
 keys: {a: {file: a.pub, revoked: 2026-10-01T00:00:00Z, standsBefore: true}, b: {file: b.pub, revoked: 2026-10-01T00:00:00Z}}
 timestamps: {clock: {authority: any}}
 roles: {one: {keys: [a]}, two: {keys: [b]}}
-files: {by: one}
+files: [{signature: {by: one}}]
 rules:
   - images: [r.example/**]
     require: [{signature: {by: one}}, {signature: {by: two}}]
 `)
-	if want := []string{"unmeetable files 5", "unmeetable rules[0].require[1] 8"}; !slices.Equal(got, want) {
+	if want := []string{"unmeetable files[0] 5", "unmeetable rules[0].require[1] 8"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

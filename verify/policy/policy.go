@@ -49,18 +49,26 @@ type Policy struct {
 	// Limits bound the evidence that is read for one image. Absent: the defaults of
 	// registry.Limits.
 	Limits *Limits `json:"limits,omitempty"`
-	// Files says which signatures files need (Verifier.Blob). SameRepository is refused.
-	// Absent: every file is denied.
-	Files *SignatureRequirement `json:"files,omitempty"`
+	// Files are requirements of files, which must all be met (Verifier.Blob): signatures
+	// and attestations. Config, type intoto, SameRepository, and a VSA without Resource are
+	// refused: a file has no config and no repository. Absent: every file is denied.
+	Files []Requirement `json:"files,omitempty"`
 	// Requirements are requirements by name, which rules share with Requirement.Use.
 	// Empty: none.
 	Requirements map[string]Requirement `json:"requirements,omitempty"`
+	// Teams are files by which teams say more about their images, by the names of the teams.
+	// All files are read as one: if one is refused, the policy is. Empty: none.
+	Teams map[string]Team `json:"teams,omitempty"`
 	// Exemptions excuse single requirements for single digests until a time. Empty: none.
 	Exemptions []Exemption `json:"exemptions,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
 	// keys nor roles, and must not have Files. Required, at least one.
 	Rules []Rule `json:"rules"`
+
+	// teamRules and teamExemptions are where the last of Rules and Exemptions stand, once the
+	// policy is joined with its teams.
+	teamRules, teamExemptions []inTeam
 }
 
 // Key is a public key and the time in which it counts. Exactly one of PEM and File is set.
@@ -315,9 +323,8 @@ func (s Signatures) Policy() *Policy {
 		r.Keys = append(r.Keys, name)
 	}
 	p.Roles[role] = r
-	p.Files = &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}
-	images := *p.Files
-	images.SameRepository = s.SameRepository
+	p.Files = []Requirement{{Signature: &SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations)}}}
+	images := SignatureRequirement{By: role, Annotations: maps.Clone(s.Annotations), SameRepository: s.SameRepository}
 	p.Rules = []Rule{{Images: []string{"**"}, EvidenceRepository: s.EvidenceRepository, Require: []Requirement{{Signature: &images}}}}
 	return p
 }

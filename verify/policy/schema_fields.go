@@ -23,7 +23,7 @@ func fieldKeywords() map[string]map[string]any {
 		"Policy.serial":   maps.Clone(count),
 		"Policy.builders": {"additionalProperties": level},
 		"Policy.rules":    filled,
-		"Policy.files":    {"properties": map[string]any{"sameRepository": map[string]any{"const": false}}},
+		"Policy.files":    filled,
 
 		"Role.threshold":      maps.Clone(count),
 		"DeniedDigest.digest": digest,

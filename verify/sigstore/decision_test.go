@@ -30,7 +30,7 @@ identities:
 roles:
   release: {identities: [release]}
   both: {identities: [release, jane], threshold: 2}
-files: {by: BY}
+files: [{signature: {by: BY}}]
 rules:
   - images: [registry.example/acme/**]
     require:

@@ -119,7 +119,7 @@ keys:
   release: {logged: true, pem: %q}
 roles:
   release: {keys: [release]}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules:
   - images: [registry.example/acme/**]
     require:

@@ -12,7 +12,7 @@ import (
 const ended = `version: 1
 keys: {release: {file: release.pub, notBefore: 2025-01-01T00:00:00Z, notAfter: 2026-01-01T00:00:00Z}}
 roles: {release: {keys: [release]}}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules: [{images: ["**"], require: [{signature: {by: release}}]}]
 `
 

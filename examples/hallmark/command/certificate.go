@@ -183,7 +183,8 @@ func (f *certificateFlags) add(p *policy.Policy) error {
 		return err
 	}
 	p.Identities = make(map[string]policy.Identity)
-	role := p.Roles[p.Files.By]
+	signers := p.Files[0].Signature.By
+	role := p.Roles[signers]
 	for i, identity := range f.identities {
 		settings, err := f.settings(identity)
 		if err != nil {
@@ -193,6 +194,6 @@ func (f *certificateFlags) add(p *policy.Policy) error {
 		p.Identities[name] = policy.Identity{Authority: sigstoreName, Settings: settings}
 		role.Identities = append(role.Identities, name)
 	}
-	p.Roles[p.Files.By] = role
+	p.Roles[signers] = role
 	return nil
 }

@@ -154,7 +154,7 @@ identities:
     authority: sigstore
     settings: {issuer: `+beaconIssuer+`, uri: `+beacon+`, instance: public-good, root: "`+pin+`"}
 roles: {release: {identities: [beacon]}}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules:
   - images: [registry.example/**]
     require: [{signature: {by: release}}]
@@ -184,7 +184,7 @@ identities:
     authority: sigstore
     settings: {issuer: `+beaconIssuer+`, uri: `+beacon+`, rootFile: root.json, root: "`+pin+`"}
 roles: {release: {identities: [beacon]}}
-files: {by: release}
+files: [{signature: {by: release}}]
 rules: [{images: ["**"], require: [{signature: {by: release}}]}]
 `))
 	}

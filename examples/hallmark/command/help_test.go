@@ -39,7 +39,9 @@ func TestEveryJSONFieldIsDocumentedInTheHelp(t *testing.T) {
 			continue
 		}
 		words := strings.FieldsFunc(help, func(r rune) bool { return strings.ContainsRune(" ,.;:()\n", r) })
-		for _, field := range jsonFields(reflect.TypeOf(result), map[reflect.Type]bool{}) {
+		// The help of verify lists the fields of a decision.
+		known := map[reflect.Type]bool{reflect.TypeFor[verify.Report](): command != "verify"}
+		for _, field := range jsonFields(reflect.TypeOf(result), known) {
 			if !slices.Contains(words, field) {
 				t.Errorf("%s: the help lacks the field %s", command, field)
 			}

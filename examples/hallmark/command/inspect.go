@@ -24,6 +24,7 @@ type inspectFlags struct {
 	recursive bool
 	evidence  evidencePlace
 	limits    evidenceLimits
+	examineFlags
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -36,9 +37,13 @@ other referrers, each with what it claims about its signer and its subject. What
 attaches as sha256-....sbom is shown too: it is not signed. Referrers of a kind that
 is not read are shown by their artifact type.
 
-Everyone who can push to the registry can attach what is shown. Without --key nothing
-is verified. With --key, signatures by that key are marked. Whether the image may be
-used is decided by verify alone.
+Everyone who can push to the registry can attach what is shown. Without --key and
+--policy nothing is verified. With --key, signatures by that key are marked. With
+--policy, each piece of evidence says for which requirements it counts, and why not.
+All of it is read, also after enough counts. Whether the image may be used is decided by
+verify: the exit code of inspect does not depend on the policy.
+
+` + atHelp + `
 
 Exit codes: 0 everything was read; 2 something could not be read.
 
@@ -46,21 +51,25 @@ JSON is one object:
   image, complete, digest, mediaType, size, artifactType, platform, attestationOf,
   statements (predicateType, predicate (name, value), error), which are unsigned,
   error, manifests (the same fields again),
+  decision (the fields in verify --help; its evidence is what has no place below),
   evidence (kind, format, place, manifest, artifactType, mediaType,
     signer (keyId, hint, certificate, identities, issuer, sourceRepository, logIndex,
       loggedAt), predicateType,
     predicate (name, value), subjects, subjectMatches, repository, annotations,
-    created, verifiedBy (id, name; never seenAt or claims), error)
+    created, verifiedBy (id, name; never seenAt or claims),
+    judged (place, format, manifest, keyId, requirement, reason, detail), error)
 
 Print its schema with 'hallmark policy schema --of result'.`,
 		Example: `  hallmark inspect registry.example/team/app:v1
-  hallmark inspect --recursive --key release.pub oci:./layout:v1`,
+  hallmark inspect --recursive --key release.pub oci:./layout:v1
+  hallmark inspect --policy production.yaml registry.example/team/app:v1`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
 	}
-	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	f.evidence.flag(cmd, "show")
 	f.limits.flags(cmd)
+	f.examineFlags.flags(cmd)
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of everything that an index lists, too")
 	return cmd
 }
@@ -77,8 +86,17 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	if err := f.limits.check(); err != nil {
 		return err
 	}
-	if i.keys, err = loadKeys(f.keys); err != nil {
+	if i.keys, err = a.publicKeys(ctx, f.keys); err != nil {
 		return err
+	}
+	if i.examiner, err = f.examiner(a.plugins, i.limits, i.apart); err != nil {
+		return err
+	}
+	if i.examiner != nil {
+		if i.apart, err = i.examiner.evidenceOf(p.ref.Context()); err != nil {
+			return err
+		}
+		a.warnOf(f.at)
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
@@ -103,24 +121,12 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	return err
 }
 
-// loadKeys reads the keys of --key.
-func loadKeys(paths []string) ([]policy.PublicKey, error) {
-	var keys []policy.PublicKey
-	for _, path := range paths {
-		key, err := policy.LoadPublicKey(path)
-		if err != nil {
-			return nil, fmt.Errorf("public key: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
-}
-
 // inspector reads one image and its evidence.
 type inspector struct {
 	place     place
 	console   *console
 	keys      []policy.PublicKey
+	examiner  *examiner // nil: no policy
 	recursive bool
 	apart     name.Repository // where evidence is; zero: beside the image
 	limits    registry.Limits
@@ -144,8 +150,15 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ve
 		Digest: i.place.at(digest), MediaType: doc.MediaType, Size: m.Descriptor.Size,
 		ArtifactType: doc.ArtifactType,
 	}
-	if view.Evidence, err = i.evidence(ctx, digest, m); err != nil {
+	var ids []string
+	if view.Evidence, ids, err = i.evidence(ctx, digest, m); err != nil {
 		return verify.InspectedManifest{}, err
+	}
+	if i.examiner != nil {
+		if view.Decision, err = i.examiner.judge(ctx, i.place, digest, view.Evidence, ids); err != nil {
+			return verify.InspectedManifest{}, err
+		}
+		i.complete = i.complete && view.Decision.Status != verify.StatusUndecided
 	}
 	statements, err := i.statements(ctx, digest, doc.IsIndex)
 	if err != nil {
@@ -214,12 +227,12 @@ func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descript
 // attached are the places where something may be attached to an image.
 var attached = []registry.Place{registry.PlaceSignatureTag, registry.PlaceAttestationTag, registry.PlaceSBOMTag, registry.PlaceReferrers}
 
-// evidence describes what is attached to a manifest.
-func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) ([]verify.InspectedEvidence, error) {
-	pieces := []verify.InspectedEvidence{}
+// evidence describes what is attached to a manifest. ids are those of the items.
+func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest registry.Manifest) (pieces []verify.InspectedEvidence, ids []string, err error) {
+	pieces = []verify.InspectedEvidence{}
 	for item, err := range registry.Evidence(ctx, i.place.store, registry.EvidenceIn(i.apart, digest), i.limits, attached...) {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		}
 		if err != nil {
 			i.complete = i.complete && !incomplete(err)
@@ -227,14 +240,14 @@ func (i *inspector) evidence(ctx context.Context, digest name.Digest, manifest r
 		}
 		p, ended := describe(ctx, item, manifest, i.keys)
 		if ended != nil {
-			return nil, ended
+			return nil, nil, ended
 		}
 		if err != nil {
 			p.Error = err.Error()
 		}
-		pieces = append(pieces, p)
+		pieces, ids = append(pieces, p), append(ids, item.ID())
 	}
-	return pieces, nil
+	return pieces, ids, nil
 }
 
 // tree is an inspection as text.
@@ -251,6 +264,9 @@ func (i *inspector) fill(n *node, m verify.InspectedManifest) {
 	n.add(m.MediaType, m.ArtifactType, size(m.Size))
 	if m.Error != "" {
 		n.add(bad.of("could not be read"), m.Error)
+	}
+	if m.Decision != nil {
+		n.children = append(n.children, decisionNodes(m.Decision))
 	}
 	if m.Evidence != nil {
 		n.children = append(n.children, i.evidenceTree(m.Evidence))
@@ -277,11 +293,19 @@ func (i *inspector) fill(n *node, m verify.InspectedManifest) {
 
 func (i *inspector) evidenceTree(pieces []verify.InspectedEvidence) node {
 	n := node{words: words{fmt.Sprintf("evidence: %d", len(pieces))}}
-	if len(pieces) > 0 && len(i.keys) == 0 {
-		n.words = append(n.words, doubt.of("not verified: no --key given"))
+	if len(pieces) > 0 && len(i.keys) == 0 && i.examiner == nil {
+		n.words = append(n.words, doubt.of("not verified: no --key or --policy given"))
+	}
+	var requirements map[string]string
+	if i.examiner != nil {
+		requirements = i.examiner.requirementsOf(i.place.ref.Context())
 	}
 	for _, p := range pieces {
-		n.children = append(n.children, piece{p}.tree(len(i.keys) > 0))
+		c := piece{p}.tree(len(i.keys) > 0)
+		if i.examiner != nil {
+			c.children = append(c.children, piece{p}.worth(requirements)...)
+		}
+		n.children = append(n.children, c)
 	}
 	return n
 }

@@ -55,7 +55,7 @@ func TestInspectShowsWhoSignedWhatAndVerifiesOnlyWithAKey(t *testing.T) {
 		if want := []string{"other other", "signature bundle", "signature simple-signing"}; !slices.Equal(kinds, want) {
 			t.Errorf("%v, want %v", kinds, want)
 		}
-		c.must("inspect", x.tag("v1")).prints("not verified: no --key given", "application/x-sbom", "says it is signed with key "+k.id)
+		c.must("inspect", x.tag("v1")).prints("not verified: no --key or --policy given", "application/x-sbom", "says it is signed with key "+k.id)
 		c.must("inspect", "--key", other.public, x.tag("v1")).prints("not verified: no key given has signed it")
 	})
 }

@@ -99,7 +99,7 @@ func (p piece) tree(checked bool) node {
 	if p.Created != "" {
 		n.add("created", p.Created, faint.of("not signed"))
 	}
-	if p.isSigned() {
+	if p.isSigned() && (checked || len(p.Judged) == 0) {
 		n.add(p.verification(checked))
 	}
 	return n

@@ -24,16 +24,21 @@ type policyFlags struct {
 	keys        []string
 	threshold   int
 	annotations []string
+	attested    attestedFlags
 	at          atFlag
+	ofFiles     bool
+	// readKey reads a key of --key.
+	readKey func(ref string) (policy.PublicKey, error)
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
 	f.certificateFlags.flags(cmd)
+	f.attested.flags(cmd)
 	f.at.flag(cmd)
 }
 
@@ -44,7 +49,7 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 		return nil, usageError("--key is missing: name a public key that you trust, an identity with --certificate-identity, or a policy with --policy")
 	}
 	for _, path := range f.keys {
-		key, err := policy.LoadPublicKey(path)
+		key, err := f.readKey(path)
 		if err != nil {
 			return nil, err
 		}
@@ -54,11 +59,14 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 	if s.Annotations, err = parseAnnotations(f.annotations); err != nil {
 		return nil, err
 	}
+	if f.attested.given() && (len(s.Annotations) > 0 || sameRepository) {
+		return nil, usageError("--type judges attestations: leave out --annotation and --same-repository, which are about signatures")
+	}
 	p := s.Policy()
 	if f.given() {
 		err = f.add(p)
 	}
-	return p, err
+	return p, errors.Join(err, f.attested.apply(p, f.ofFiles))
 }
 
 // verifier judges by --policy, or by the keys and the identity.
@@ -74,8 +82,8 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 		return nil, errNoRoot
 	}
 	if f.policyFile != "" {
-		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() {
-			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity and their flags, --threshold, --annotation and --same-repository")
+		if len(f.keys) > 0 || len(f.annotations) > 0 || sameRepository || f.threshold != 1 || f.given() || f.attested.given() {
+			return nil, usageError("--policy decides alone: leave out --key, --certificate-identity, --type and their flags, --threshold, --annotation and --same-repository")
 		}
 		return p.verifierOf(f.policyFile, root, o)
 	}
@@ -86,7 +94,7 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 	o.Authorities = p.linked(root)
 	v, err := verify.New(asked, o)
 	if errors.Is(err, policy.ErrInvalid) {
-		return nil, usageError("--key, --threshold, --certificate-identity: %w", err)
+		return nil, usageError("--key, --threshold, --certificate-identity, --type: %w", err)
 	}
 	return v, err
 }
@@ -98,6 +106,7 @@ type verifyFlags struct {
 	limits         evidenceLimits
 	platform       string
 	explain        bool
+	list           imageList
 	audit          auditFlag
 }
 
@@ -107,7 +116,7 @@ Deploy the digest that is printed. The tag may move at any time.
 
 ` + certificateHelp + `
 
-An attestation does not count as a signature. Evidence that does not count is ignored,
+An attestation does not count as a signature: --type asks for one. Evidence that does not count is ignored,
 and listed with the reason: always for a denied image, otherwise with --explain.
 
 Evidence may be kept apart from images. --evidence-repository names where, for rules
@@ -117,6 +126,8 @@ of the policy that name no other place.
 Without it, an index is denied if the policy's denyDigests names every image in it. If
 denyDigests names some, the index is verified and these images are listed: they must
 not run.
+
+` + attestedHelp + `
 
 ` + atHelp + `
 
@@ -129,6 +140,9 @@ With --insecure-audit-only, 0 in place of 1: denials are printed and not enforce
 
 Put -- before images from another source, since their names could look like flags.
 --help beside other arguments is wrong use.
+
+` + listHelp + ` For images that could not
+be judged it is the same object as for others.
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
@@ -154,17 +168,25 @@ func (a *app) verifyCommand() *cobra.Command {
 		Example: `  hallmark verify --policy production.yaml --explain registry.example/team/app:v1
   hallmark verify --key release.pub registry.example/team/app:v1
   hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/tags/* --certificate-oidc-issuer https://token.actions.githubusercontent.com --trusted-root trusted_root.json registry.example/team/app:v1
+  hallmark verify --key reviewer.pub --type https://acme.example/review/v1 --where /approved=true registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
-  xargs hallmark verify --policy production.yaml -- < images.txt`,
-		Args: arguments(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args) },
+  hallmark verify --policy production.yaml --images-from images.txt -o json`,
+		Args: f.list.arguments(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			images, err := f.list.images(a, args)
+			if err != nil {
+				return err
+			}
+			return a.verify(cmd.Context(), f, images)
+		},
 	}
 	a.helpAlone(cmd)
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository; bundles name none")
 	f.evidence.flag(cmd, "read")
 	f.limits.flags(cmd)
+	f.list.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
 	f.audit.flag(cmd)
@@ -172,6 +194,7 @@ func (a *app) verifyCommand() *cobra.Command {
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins)
 	if err != nil {
 		return err
@@ -180,10 +203,19 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
-	ctx, cancel := a.within(ctx, defaultTimeout)
+	ctx, cancel := a.within(ctx, f.list.limit())
 	defer cancel()
+	b.track = a.track("verifying", len(images), f.list.progress)
+	b.comes = f.list.given()
+	b.explain = f.explain
 	b.run(ctx, images)
+	b.track.end(b.notDone)
 	a.warnOf(f.at)
+	a.warnOfAnyContent(f.attested)
+	if b.comes {
+		a.summarize(b.reports)
+		return errors.Join(b.unprinted, worst(b.reports))
+	}
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
@@ -237,13 +269,16 @@ type batch struct {
 	at         atFlag
 	platform   *v1.Platform
 	reports    []verify.Report // in the order of the arguments
-	decided    int
+	track      *tracker
+	// comes says that reports are printed as they come.
+	comes, explain bool
+	unprinted      error
+	notDone        int // by an interrupt
 }
 
 // run judges images that share a store together.
 func (b *batch) run(ctx context.Context, images []string) {
 	places := make([]place, len(images))
-	b.app.console.progress("verifying: 0 of %d images", len(images))
 	together := make(map[registry.Store][]int)
 	for i, image := range images {
 		var err error
@@ -276,16 +311,24 @@ func (b *batch) run(ctx context.Context, images []string) {
 
 func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 	b.reports[i] = b.report(p, result, err)
-	b.decided++
-	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.reports))
+	b.track.step()
+	if errors.Is(err, context.Canceled) {
+		b.notDone++
+	}
+	if b.comes {
+		b.unprinted = errors.Join(b.unprinted, b.app.printReportNow(b.reports[i], b.explain))
+	}
 }
 
 // report is the report on an image, with a hint and the digest as the user writes it.
 func (b *batch) report(p place, result *verify.Result, err error) verify.Report {
 	r := verify.ReportOf(p.image, result, err)
 	r.Hint = cmp.Or(limitAdvice("the same command", r.Limit), reasonAdvice[r.Reason])
-	if r.Status == verify.StatusUndecided {
+	switch {
+	case r.Status == verify.StatusUndecided:
 		r.Hint = adviceOn(err)
+	case b.policyFile == "" && strings.Contains(r.Hint, "POLICY"):
+		r.Hint = adviceWithoutPolicy
 	}
 	r.Hint = fill(fill(r.Hint, "POLICY", b.policyFile), "IMAGE", p.image)
 	for at := &r; at != nil; at = at.Index {
@@ -301,12 +344,27 @@ func (a *app) printReports(all []verify.Report, explain bool) error {
 		return a.out.document(all)
 	}
 	for _, r := range all {
-		if r.Index != nil {
-			r.Evidence = slices.Concat(r.Evidence, r.Index.Evidence)
-		}
-		a.printReport(r, words{cmp.Or(r.Digest, r.Image), from(r)}, why(r, explain), explain)
+		a.printImage(r, explain)
 	}
 	return nil
+}
+
+func (a *app) printImage(r verify.Report, explain bool) {
+	if r.Index != nil {
+		r.Evidence = slices.Concat(r.Evidence, r.Index.Evidence)
+	}
+	a.printReport(r, words{cmp.Or(r.Digest, r.Image), from(r)}, why(r, explain), explain)
+}
+
+// printReportNow prints a report while others are still to come.
+func (a *app) printReportNow(r verify.Report, explain bool) error {
+	var err error
+	if a.json() {
+		err = a.printLine(r)
+	} else {
+		a.printImage(r, explain)
+	}
+	return errors.Join(err, a.out.flush())
 }
 
 // summarize counts the decisions about several images.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Bounds of the files that hold signatures, in bytes.
@@ -29,17 +30,23 @@ type verifyBlobFlags struct {
 }
 
 func (a *app) verifyBlobCommand() *cobra.Command {
-	var f verifyBlobFlags
+	f := verifyBlobFlags{policyFlags: policyFlags{ofFiles: true}}
 	cmd := &cobra.Command{
 		Use:   "verify-blob (FILE | sha256:HEX) (--bundle FILE | --signature FILE) (--key FILE | --certificate-identity IDENTITY --certificate-oidc-issuer URL --trusted-root FILE | --policy FILE)",
-		Short: "Verify that trusted keys or identities have signed a file",
+		Short: "Verify a file by a policy, or that trusted keys or identities have signed it",
 		Long: `Verify that as many distinct trusted keys and identities have signed FILE as
---threshold says, or those that --policy names under files. Exit codes are those of verify.
+--threshold says, or that it meets the requirements that --policy has under files. Exit
+codes are those of verify. Rules are about images: their patterns match no file.
+
+An attestation about FILE is a bundle with a statement whose subject is its digest. It
+counts for --type, or for an attestation that the policy requires of files.
 
 ` + certificateHelp + `
 
 FILE may be its digest, as sha256:HEX. Then signatures verify that are over SHA-256; the
 caller vouches that the digest is the file's.
+
+` + attestedHelp + `
 
 ` + atHelp + `
 
@@ -48,12 +55,14 @@ version. --signature takes a detached signature, in base64 or raw, as 'cosign
 sign-blob' and 'openssl dgst -sign' write it.
 
 JSON is one list with one object of the form that verify prints: file, status, asOf, sha256,
-size, policy, reason, detail, hint, unmet, keys (id, name, annotations), evidence (format,
-keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
+size, policy, judgedAt, validUntil, reason, detail, hint, requirements, unmet, keys (id,
+name, annotations), statements, evidence (format, keyId, requirement, reason, detail). Its schema: hallmark policy schema --of result.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --key release.pub
   hallmark verify-blob app.tar.gz --bundle a.bundle --bundle b.bundle --key a.pub --key b.pub --threshold 2
   hallmark verify-blob app.tar.gz --bundle app.tar.gz.bundle --certificate-identity jane@acme.example --certificate-oidc-issuer https://accounts.google.com --trusted-root trusted_root.json
   hallmark verify-blob sha256:HEX --bundle app.tar.gz.bundle --key release.pub
+  hallmark verify-blob app.tar.gz --bundle build.bundle --bundle app.tar.gz.bundle --policy production.yaml
+  hallmark verify-blob app.tar.gz --bundle build.bundle --key builder.pub --type slsaprovenance --builder https://ci.example/builder
   hallmark verify-blob app.tar.gz --signature app.tar.gz.sig --key release.pub
   hallmark verify-blob --bundle app.tar.gz.bundle --key release.pub -- "$FILE"`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -69,6 +78,7 @@ keyId, requirement, reason, detail). Its schema: hallmark policy schema --of res
 }
 
 func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins, false, verify.Options{})
 	if err != nil {
 		return err
@@ -117,6 +127,7 @@ func (f verifyBlobFlags) read() (signatures [][]byte, err error) {
 func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, f verifyBlobFlags) error {
 	r := verify.ReportOfFile(path, result, err)
 	a.warnOf(f.at)
+	a.warnOfAnyContent(f.attested)
 	f.at.mark(&r)
 	switch r.Status {
 	case verify.StatusUndecided:
@@ -127,6 +138,6 @@ func (a *app) concludeBlob(path string, result *verify.BlobResult, err error, f 
 	if a.json() {
 		return errors.Join(a.out.document([]verify.Report{r}), err)
 	}
-	a.printReport(r, words{r.File, "sha256:" + r.SHA256}, nil, f.explain)
+	a.printReport(r, words{r.File, "sha256:" + r.SHA256}, why(r, f.explain), f.explain)
 	return err
 }

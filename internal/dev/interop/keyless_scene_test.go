@@ -145,7 +145,7 @@ func (r recognised) verifier(t testing.TB) *verify.Verifier {
 	if r.attested {
 		want = fmt.Sprintf("attestation: {type: %q, by: signers, acceptAnyContent: true}", keylessType)
 	}
-	text += "roles:\n  signers: {identities: [signer]}\nfiles: {by: signers}\nrules:\n  - images: ['**']\n    require:\n      - " + want + "\n"
+	text += "roles:\n  signers: {identities: [signer]}\nfiles: [{signature: {by: signers}}]\nrules:\n  - images: ['**']\n    require:\n      - " + want + "\n"
 	p, err := policy.Parse([]byte(text), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)

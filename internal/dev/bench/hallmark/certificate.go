@@ -23,7 +23,7 @@ identities:
   signer: {authority: sigstore, settings: {issuer: %q, uri: %q}}
 roles:
   signer: {identities: [signer]}
-files: {by: signer}
+files: [{signature: {by: signer}}]
 rules:
   - {images: ["**"], require: [{signature: {by: signer}}]}
 `

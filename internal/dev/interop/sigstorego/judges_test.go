@@ -102,7 +102,7 @@ func (tr trial) judgeByOurs(t *testing.T, settings map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		text += fmt.Sprintf("      %s: %q\n", name, settings[name])
 	}
-	text += "roles:\n  signers: {identities: [signer]}\nfiles: {by: signers}\nrules:\n  - {images: ['**'], require: [{signature: {by: signers}}]}\n"
+	text += "roles:\n  signers: {identities: [signer]}\nfiles: [{signature: {by: signers}}]\nrules:\n  - {images: ['**'], require: [{signature: {by: signers}}]}\n"
 	p, err := policy.Parse([]byte(text), policy.ParseOptions{Authorities: linked})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)

@@ -1,0 +1,26 @@
+package verify
+
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hallmark-oci/hallmark/registry"
+)
+
+// Examine is Image for programs that show people what each piece of evidence is worth. It
+// reads all evidence, where Image stops once enough counts. The decision is that of Image,
+// except:
+//
+//   - Evidence of the result, or of the error, has records of every piece in the places
+//     that the rule reads, and Item names the piece.
+//   - Keys and Statements of a result may be more than the thresholds ask for.
+//
+// Examine shares no work with other calls, and neither asks nor fills Options.Cache. It
+// costs what an attacker has attached, within the limits: decide with Image.
+func (v *Verifier) Examine(ctx context.Context, r registry.Reader, image name.Digest) (*Result, error) {
+	if _, err := registry.HashOf(image); err != nil {
+		return nil, err
+	}
+	return inquiry{v: v, r: r, reference: image.String(), image: image, all: true}.answer(ctx)
+}
