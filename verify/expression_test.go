@@ -84,7 +84,7 @@ func TestExpressionsGetWhatWasVerified(t *testing.T) {
 	}
 }
 
-func TestAttack_T27_ExpressionsThatFailDeny(t *testing.T) {
+func TestAttack_T26_ExpressionsThatFailDeny(t *testing.T) {
 	s := scripted{
 		"yes": func(context.Context, *policy.ExpressionVariables) (bool, error) { return true, nil },
 		"no":  func(context.Context, *policy.ExpressionVariables) (bool, error) { return false, nil },

@@ -68,7 +68,19 @@ func Variables(name string) []string {
 // A build step that sets variables can forge all of these facts. Gather them, and
 // sign the provenance, where no build step runs.
 //
-// Errors are ErrNoSystem, ErrEnvironment and attest.ErrOptions.
+// Errors are ErrNoSystem, ErrEnvironment and attest.ErrOptions. An ErrEnvironment lists
+// all variables that are missing or malformed.
+//
+// Tekton sets no variables. A step of its Task passes them on:
+//
+//	env:
+//	  - {name: TEKTON_NAMESPACE, value: $(context.taskRun.namespace)}
+//	  - {name: TEKTON_TASK_NAME, value: $(context.task.name)}
+//	  - {name: TEKTON_TASKRUN_NAME, value: $(context.taskRun.name)}
+//	  - {name: TEKTON_TASKRUN_UID, value: $(context.taskRun.uid)}
+//	  - {name: TEKTON_SOURCE_URL, value: $(params.source-url)}
+//	  - {name: TEKTON_SOURCE_REF, value: $(params.source-ref)}
+//	  - {name: TEKTON_SOURCE_COMMIT, value: $(params.source-commit)}
 func Environment(o EnvironmentOptions) (Facts, error) {
 	if o.Lookup == nil {
 		return Facts{}, fmt.Errorf("%w: EnvironmentOptions.Lookup is not set; give os.LookupEnv", attest.ErrOptions)
@@ -79,8 +91,8 @@ func Environment(o EnvironmentOptions) (Facts, error) {
 	}
 	r := &reader{system: s, lookup: o.Lookup}
 	f := r.facts()
-	if r.err != nil {
-		return Facts{}, r.err
+	if err := r.failure(); err != nil {
+		return Facts{}, err
 	}
 	return f, nil
 }
@@ -201,18 +213,49 @@ func (s *system) variables() []string {
 	return slices.Compact(all)
 }
 
-// reader reads the environment of one system. It keeps the first error.
+// reader reads the environment of one system. It keeps all that is wrong, each once.
 type reader struct {
 	system   *system
 	lookup   func(string) (string, bool)
 	warnings []Warning
-	err      error
+	// missing are the variables that are not set, wrong is what else is to be mended.
+	missing, wrong []string
 }
 
 func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w of %s: %s", ErrEnvironment, r.system.title, fmt.Sprintf(format, args...))
+	if why := fmt.Sprintf(format, args...); !slices.Contains(r.wrong, why) {
+		r.wrong = append(r.wrong, why)
 	}
+}
+
+// lack notes variables that are not set, though they must be.
+func (r *reader) lack(templates ...template) {
+	for _, t := range templates {
+		for _, name := range t.variables() {
+			if value, _ := r.lookup(name); value == "" && !slices.Contains(r.missing, name) {
+				r.missing = append(r.missing, name)
+			}
+		}
+	}
+}
+
+// failure is an error about all that is missing or malformed.
+func (r *reader) failure() error {
+	all := r.wrong
+	switch n := len(r.missing); {
+	case n == 1:
+		all = append([]string{r.missing[0] + " is not set"}, all...)
+	case n > 1:
+		all = append([]string{strings.Join(r.missing[:n-1], ", ") + " and " + r.missing[n-1] + " are not set"}, all...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if r.system.marker == "" && len(r.missing) > 0 { // the step passes all of them on
+		source := slices.Concat(variablesOf(append(slices.Clone(r.system.repository), r.system.commit))...)
+		all = append(all, "the source needs "+strings.Join(source, " and "))
+	}
+	return fmt.Errorf("%w of %s: %s", ErrEnvironment, r.system.title, strings.Join(all, "; "))
 }
 
 // get reads a variable. It returns "" for one that is not set.
@@ -297,14 +340,14 @@ func (r *reader) parameters(fields []field) map[string]any {
 				set(all, f.path, uri)
 			}
 			if !isSet && f.need {
-				r.fail("%s is not set", strings.Join(f.from.variables(), ", "))
+				r.lack(f.from)
 			}
 			continue
 		}
 		value := r.expand(f.from)
 		if value == "" {
 			if f.need {
-				r.fail("%s is not set", strings.Join(f.from.variables(), ", "))
+				r.lack(f.from)
 			}
 			continue
 		}
@@ -356,6 +399,9 @@ func (r *reader) source() []predicate.ResourceDescriptor {
 		return nil
 	case !isSet:
 		r.fail("%s is not set", strings.Join(slices.Concat(variablesOf(s.repository)...), " or "))
+		return nil
+	case commit == "":
+		r.lack(s.commit)
 		return nil
 	case !commitPattern().MatchString(commit):
 		r.fail("%s is not a commit of 40 or 64 lower-case hex digits", strings.Join(s.commit.variables(), ""))

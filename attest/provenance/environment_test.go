@@ -207,6 +207,24 @@ func TestWhatIsMissingOrMalformedIsATypedError(t *testing.T) {
 	}
 }
 
+func TestEverythingMissingIsListedAtOnce(t *testing.T) {
+	_, err := provenance.Environment(provenance.EnvironmentOptions{System: "tekton", Lookup: lookup(nil)})
+	const want = "unusable build environment of Tekton: TEKTON_TASK_NAME, TEKTON_NAMESPACE and TEKTON_TASKRUN_NAME are not set; the source needs TEKTON_SOURCE_URL and TEKTON_SOURCE_COMMIT"
+	if !errors.Is(err, provenance.ErrEnvironment) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	env := environment(t, "tekton")
+	delete(env, "TEKTON_SOURCE_COMMIT")
+	delete(env, "TEKTON_NAMESPACE")
+	env["TEKTON_TASK_NAME"] = "a\nb"
+	_, err = provenance.Environment(provenance.EnvironmentOptions{System: "tekton", Lookup: lookup(env)})
+	for _, part := range []string{"TEKTON_NAMESPACE and TEKTON_SOURCE_COMMIT are not set", "TEKTON_TASK_NAME has more than"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v, want %q", err, part)
+		}
+	}
+}
+
 func TestSystemsAreDetectedOneAtATime(t *testing.T) {
 	if _, err := provenance.Environment(provenance.EnvironmentOptions{Lookup: lookup(nil)}); !errors.Is(err, provenance.ErrNoSystem) {
 		t.Errorf("nothing set: %v", err)

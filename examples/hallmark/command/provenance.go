@@ -101,6 +101,20 @@ read. Sign with a key that it cannot reach. It does not inherit the password in
 ` + passwordVariable + `. On Linux it cannot read the password from this process,
 unless it may trace any process. It may be able to read it from the parent.
 
+Tekton sets no variables, and is not detected. Use --system tekton, and let the
+step of the Task pass them on:
+
+  params: [{name: source-url}, {name: source-ref}, {name: source-commit}]
+  steps:
+    - env:
+        - {name: TEKTON_NAMESPACE, value: $(context.taskRun.namespace)}
+        - {name: TEKTON_TASK_NAME, value: $(context.task.name)}
+        - {name: TEKTON_TASKRUN_NAME, value: $(context.taskRun.name)}
+        - {name: TEKTON_TASKRUN_UID, value: $(context.taskRun.uid)}
+        - {name: TEKTON_SOURCE_URL, value: $(params.source-url)}
+        - {name: TEKTON_SOURCE_REF, value: $(params.source-ref)}
+        - {name: TEKTON_SOURCE_COMMIT, value: $(params.source-commit)}
+
 Build systems: ` + strings.Join(provenance.Systems(), ", ") + `.
 
 Exit codes: 0 done; the exit status of COMMAND if it failed; 2 otherwise.

@@ -93,7 +93,7 @@ func TestExpressions(t *testing.T) {
 }
 
 // What cannot be evaluated denies: also where it is negated.
-func TestAttack_T27_ExpressionsThatCannotBeEvaluatedDeny(t *testing.T) {
+func TestAttack_T26_ExpressionsThatCannotBeEvaluatedDeny(t *testing.T) {
 	for _, text := range []string{
 		`predicate.missing == 'x'`, `predicate.missing != 'x'`, `!predicate.missing`, `predicate.empty.x != 1`,
 		`has(predicate.state.x)`, `!has(predicate.state.x)`, `!has(predicate.none.x)`, `!has(predicate.missing.x)`, `!has(predicate.by.x)`,
@@ -186,7 +186,7 @@ func large(t testing.TB) string {
 		}() + `}}`
 }
 
-func TestAttack_T27_ExpensiveExpressionsEnd(t *testing.T) {
+func TestAttack_T26_ExpensiveExpressionsEnd(t *testing.T) {
 	vars := statement(t, large(t))
 	for _, text := range []string{
 		`predicate.list.all(x, predicate.list.all(y, x == y))`,
