@@ -98,8 +98,9 @@ func structKeywords() map[string]map[string]any {
 		"Policy": {
 			"if":   map[string]any{"properties": map[string]any{"rules": map[string]any{"items": isTrue("deny")}}},
 			"then": map[string]any{"properties": without([]string{"files"})},
-			"else": map[string]any{"required": []any{"roles"}, "anyOf": atLeastOne([]string{"keys", "identities"})},
 		},
+		// A team's file may use the keys and roles of the policy.
+		"Team":     {"required": texts([]string{"file", "images"})},
 		key.Name(): {"oneOf": atLeastOne(keySource), "dependentRequired": needs(map[string][]string{"standsBefore": {"revoked"}})},
 		role.Name(): {"anyOf": atLeastOne(members), "allOf": []any{
 			when(members[0], several, map[string]any{"required": []any{"threshold"}}), when(members[1], several, map[string]any{"required": []any{"threshold"}}),

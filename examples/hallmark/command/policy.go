@@ -131,8 +131,8 @@ func (a *app) policyExplainCommand() *cobra.Command {
 		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
 not read.
 
-JSON is one object: repository, rule, team, mode, reason, requirements (requirement, text,
-conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
+JSON is one object: repository, rule, team, mode, reason, requirements (requirement,
+text, conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
 fields again)), nextEnd (path, at) of any part of the policy, daysToNextEnd.`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
