@@ -14,7 +14,7 @@ func newConditions(p *compiled, image name.Digest, now time.Time) *conditions {
 	return &conditions{circumstances{now: now, skew: p.skew, image: image, builders: p.builders}}
 }
 
-func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
+func (c *conditions) meets(leaf *need, f fact, excused *excuses) (time.Time, *problem) {
 	in := c.circumstances
 	in.excused, in.signer = excused, f.known
 	if leaf.attestation != nil {
@@ -35,7 +35,7 @@ func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 	return in.withinAge(in.signedAfter(), q.MaxAge)
 }
 
-func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
+func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]Excused, time.Time, error) {
 	return harmless(documents, leaf.attestation, c.now, c.skew)
 }
 

@@ -61,6 +61,9 @@ type Met struct {
 	By string `json:"by,omitempty"`
 	// Keys are those that counted.
 	Keys []Principal `json:"keys,omitempty"`
+	// Excused are the vulnerabilities that its scans have found and that did not count, at
+	// most 500.
+	Excused []Excused `json:"excused,omitempty"`
 }
 
 // Unmet is a requirement that was not met.
@@ -73,6 +76,8 @@ type Unmet struct {
 	Detail string `json:"detail"`
 	// Limit is the limit that kept evidence for it from being read. Nil: none did.
 	Limit *registry.ReachedLimit `json:"limit,omitempty"`
+	// Excused are as in Met, of the scan that Detail is about.
+	Excused []Excused `json:"excused,omitempty"`
 }
 
 // Statement is an attestation that counted: a key of the requirement's role signed it, and

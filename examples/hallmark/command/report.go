@@ -72,8 +72,12 @@ type reportDecision struct {
 	Reason, Detail, AsOf      string
 	Rule, Policy, Until, When string
 	Requirements              []reportRequirement
+	Excused                   []reportExcuse
 	Denied, Unread            []string
 }
+
+// reportExcuse is a vulnerability that did not count.
+type reportExcuse struct{ ID, Severity, By, Reason string }
 
 type reportRequirement struct {
 	Badge       badge
@@ -167,6 +171,9 @@ func newReporting(i *inspector, r verify.Inspection) *reporting {
 	}
 	if i.examiner != nil {
 		b.requirements = i.examiner.requirementsOf(i.place.ref.Context())
+		for _, k := range i.examiner.Keys() {
+			b.names[k.ID] = signers([]verify.Principal{k})
+		}
 	}
 	if r.Decision != nil {
 		for _, k := range r.Decision.Keys {
@@ -239,6 +246,10 @@ func (b *reporting) decision(r *verify.Report) *reportDecision {
 		d.Requirements = append(d.Requirements, reportRequirement{
 			Badge: badge{"bad", "not met"}, Title: shown(u.Title), Path: shown(u.Requirement), Detail: shown(string(u.Reason) + ": " + u.Detail),
 		})
+	}
+	excused := excusedOf(*r)
+	for _, x := range excused[:min(len(excused), maxEvidenceShown)] {
+		d.Excused = append(d.Excused, reportExcuse{shown(x.ID), shown(x.Severity), shown(excuseWords(x)), shown(x.Reason)})
 	}
 	for _, c := range r.DeniedChildren[:min(len(r.DeniedChildren), maxEvidenceShown)] {
 		d.Denied = append(d.Denied, shown(strings.TrimSpace(c.Platform+" "+c.Digest)+": "+c.Reason))

@@ -138,8 +138,9 @@ Put -- before images from another source, since their names could look like flag
 JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
-  requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail),
+  requirements (requirement, title, by, keys,
+    excused (id, severity, by, status, reason, evidence, until)),
+  unmet (requirement, title, reason, detail, excused),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -345,6 +346,7 @@ func why(r verify.Report, explain bool) (nodes []node) {
 			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
 		}
 	}
+	nodes = append(nodes, excusedNodes(r)...)
 	if !explain {
 		return nodes
 	}

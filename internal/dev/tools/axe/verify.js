@@ -9,10 +9,11 @@
 const { spawn } = require('node:child_process');
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
-const { join, resolve } = require('node:path');
+const { basename, join, resolve } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const [page, directory] = process.argv.slice(2);
+const name = basename(page, '.html');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const views = [
   { name: 'light', scheme: 'light', width: 1280 },
@@ -97,11 +98,11 @@ async function look() {
     if (over > 0) problems.push(`${view.name}: it is ${over} pixels wider than its window`);
     if (!view.media) {
       const { data } = await tab('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true });
-      writeFileSync(join(directory, `${view.name}.png`), data, 'base64');
+      writeFileSync(join(directory, `${name}-${view.name}.png`), data, 'base64');
     }
   }
   const { data } = await tab('Page.printToPDF', { printBackground: true, preferCSSPageSize: true });
-  writeFileSync(join(directory, 'print.pdf'), data, 'base64');
+  writeFileSync(join(directory, `${name}-print.pdf`), data, 'base64');
 }
 
 look().catch((err) => problems.push(err.stack)).finally(() => {
