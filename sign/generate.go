@@ -82,6 +82,29 @@ func Generate(ctx context.Context, o KeyOptions) (*KeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
+	return keep(ctx, key, o)
+}
+
+// Import encrypts a private key that exists, as Generate does a new one. text is that of a
+// key file, which from says how to open; Signer and InsecurePermissions of from do not
+// count. The Algorithm of o must be empty: the key has its own. Errors are those of
+// LoadPEM and Generate.
+func Import(ctx context.Context, text []byte, from LoadOptions, o KeyOptions) (*KeyPair, error) {
+	switch {
+	case len(o.Password) == 0 && !o.InsecureEmptyPassword:
+		return nil, fmt.Errorf("%w: the imported private key needs a password", ErrPassword)
+	case o.Algorithm != "":
+		return nil, fmt.Errorf("%w: an imported key has an algorithm already", ErrKey)
+	}
+	key, err := openKey(ctx, text, from, func(bool) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	return keep(ctx, key, o)
+}
+
+// keep encrypts a key and writes it.
+func keep(ctx context.Context, key crypto.Signer, o KeyOptions) (*KeyPair, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

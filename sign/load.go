@@ -2,6 +2,7 @@ package sign
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,8 +91,17 @@ func LoadPEM(ctx context.Context, text []byte, o LoadOptions) (Signer, error) {
 	return open(ctx, text, o, func(bool) error { return nil })
 }
 
-// open opens a key file. It calls allowed before it asks for a password.
+// open makes a signer of a key file.
 func open(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypted bool) error) (Signer, error) {
+	key, err := openKey(ctx, text, o, allowed)
+	if err != nil {
+		return nil, err
+	}
+	return New(key, o.Signer)
+}
+
+// openKey opens a key file. It calls allowed before it asks for a password.
+func openKey(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypted bool) error) (crypto.Signer, error) {
 	private, err := keyfile.ReadPrivate(text)
 	if err != nil {
 		return nil, err
@@ -104,11 +114,7 @@ func open(ctx context.Context, text []byte, o LoadOptions, allowed func(encrypte
 	if o.Password != nil {
 		password = func() ([]byte, error) { return o.Password(ctx) }
 	}
-	key, err := private.Open(password)
-	if err != nil {
-		return nil, err
-	}
-	return New(key, o.Signer)
+	return private.Open(password)
 }
 
 func checkMode(path string, info fs.FileInfo, encrypted bool, o LoadOptions) error {

@@ -107,7 +107,7 @@ func finish(found []*trustedKey, why []error) ([]*trustedKey, *problem, error) {
 		for _, err := range why {
 			texts = append(texts, err.Error())
 		}
-		return nil, &problem{ReasonCertificate, strings.Join(texts, "; ")}, nil
+		return nil, &problem{reason: ReasonCertificate, detail: strings.Join(texts, "; ")}, nil
 	}
 	return found, nil, nil
 }

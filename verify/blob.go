@@ -215,15 +215,15 @@ func (f *fileDecision) open(c *checking, p *piece, text []byte) *problem {
 	opened, err := evidence.OpenFile(text)
 	overBytes := errors.Is(err, evidence.ErrOverBytes)
 	if err != nil && !overBytes && !errors.Is(err, evidence.ErrNotByKey) {
-		return &problem{openReason(err), err.Error()}
+		return &problem{reason: openReason(err), detail: err.Error()}
 	}
 	p.search, p.certificate = search{policy: c.policy, asked: c.rule.asked, opened: opened}, opened.Certificate
-	p.stranger = &problem{ReasonUntrustedKey, "no trusted key has made its signature"}
+	p.stranger = &problem{reason: ReasonUntrustedKey, detail: "no trusted key has made its signature"}
 	if !overBytes {
 		return nil
 	}
 	if evidence.IsSigned(f.message.Start(), f.message.Bytes) {
-		return &problem{ReasonWrongType, "the file is what an image signature covers: its signature is not about a file"}
+		return &problem{reason: ReasonWrongType, detail: "the file is what an image signature covers: its signature is not about a file"}
 	}
 	switch sum := f.message.Sum(opened.Hash); {
 	case opened.Digest == nil:

@@ -96,15 +96,14 @@ const recordWeight = 256
 func (d Decision) weight() int64 {
 	const each = recordWeight
 	if e := d.Denied; e != nil {
-		n := each*int64(4+len(e.Unmet)) + evidenceWeight(e.Evidence)
-		for _, u := range e.Unmet {
-			n += int64(len(u.Title) + len(u.Detail))
-		}
-		return n
+		return each*int64(4+len(e.Unmet)) + evidenceWeight(e.Evidence) + unmetWeight(e.Unmet)
 	}
 	var n int64
 	for r := d.Result; r != nil; r = r.Index {
 		n += each*int64(4+len(r.Requirements)+2*len(r.DeniedChildren)) + evidenceWeight(r.Evidence)
+		for _, x := range r.Exemptions {
+			n += each*int64(1+len(x.Unmet)) + int64(len(x.Reason)+len(x.By)) + unmetWeight(x.Unmet)
+		}
 		for _, k := range r.Keys {
 			n += each
 			for name, value := range k.Annotations {
@@ -113,6 +112,19 @@ func (d Decision) weight() int64 {
 		}
 		for _, s := range r.Statements {
 			n += each + int64(len(s.Predicate))
+		}
+	}
+	return n
+}
+
+func unmetWeight(all []Unmet) (n int64) {
+	for _, u := range all {
+		n += int64(len(u.Title) + len(u.Detail) + len(u.Found))
+		for _, w := range u.Wanted {
+			n += int64(len(w)) + recordWeight/16
+		}
+		if u.Exemption != nil {
+			n += recordWeight + int64(len(u.Exemption.Reason)+len(u.Exemption.By))
 		}
 	}
 	return n

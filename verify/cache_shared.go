@@ -115,6 +115,7 @@ type wireResult struct {
 	Statements                            []wireStatement
 	Evidence                              []Evidence
 	DeniedChildren                        []DeniedChild
+	Exemptions                            []Exempted
 	Warning                               *wireError
 }
 
@@ -136,7 +137,7 @@ func newWireDecision(d Decision) wireDecision {
 	if r := d.Result; r != nil {
 		w.Result = &wireResult{
 			Reference: r.Reference, Digest: r.Digest.String(), PolicyDigest: r.PolicyDigest, Rule: r.Rule, JudgedAt: r.JudgedAt, ValidUntil: r.ValidUntil,
-			Requirements: r.Requirements, Keys: r.Keys, Evidence: r.Evidence, DeniedChildren: r.DeniedChildren, Warning: newWireError(r.Warning),
+			Requirements: r.Requirements, Keys: r.Keys, Evidence: r.Evidence, DeniedChildren: r.DeniedChildren, Exemptions: r.Exemptions, Warning: newWireError(r.Warning),
 		}
 		for _, s := range r.Statements {
 			w.Result.Statements = append(w.Result.Statements, wireStatement{s, s.Predicate})
@@ -172,7 +173,7 @@ func (w *wireResult) result() (*Result, error) {
 	}
 	r := &Result{
 		Reference: w.Reference, Digest: digest, PolicyDigest: w.PolicyDigest, Rule: w.Rule, JudgedAt: w.JudgedAt, ValidUntil: w.ValidUntil,
-		Requirements: w.Requirements, Keys: w.Keys, Evidence: w.Evidence, DeniedChildren: w.DeniedChildren, Warning: warning, shared: true,
+		Requirements: w.Requirements, Keys: w.Keys, Evidence: w.Evidence, DeniedChildren: w.DeniedChildren, Exemptions: w.Exemptions, Warning: warning, shared: true,
 	}
 	for _, s := range w.Statements {
 		s.Statement.Predicate = s.Predicate

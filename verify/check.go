@@ -114,9 +114,9 @@ func (c *checking) unsigned(p *piece) {
 	switch {
 	case why != nil:
 	case c.policy.byHint[p.opened.Hint] != nil:
-		why = &problem{ReasonBadSignature, "it names a trusted key that did not make its signature"}
+		why = &problem{reason: ReasonBadSignature, detail: "it names a trusted key that did not make its signature"}
 	default:
-		why = &problem{ReasonUntrustedKey, "no trusted key made its signature"}
+		why = &problem{reason: ReasonUntrustedKey, detail: "no trusted key made its signature"}
 	}
 	detail := why.detail
 	if misfit := p.misfit(); misfit != "" {
@@ -138,6 +138,9 @@ func (c *checking) facts(p *piece, yield func(fact) bool) {
 			return
 		case invalid != nil:
 			c.log.note(p.from, key.ID(), nil, invalid.reason, invalid.detail)
+			if invalid.reason == ReasonRevokedKey && why == nil {
+				c.log.revoke(f, key)
+			}
 			c.offer(p)
 		case why != nil:
 			c.log.note(p.from, key.ID(), nil, why.reason, why.detail)
@@ -155,7 +158,7 @@ func (c *checking) read(p *piece) (f fact, why *problem) {
 	}
 	content, err := c.content(p.opened)
 	if err != nil {
-		return fact{}, &problem{ReasonMalformed, err.Error()}
+		return fact{}, &problem{reason: ReasonMalformed, detail: err.Error()}
 	}
 	if s := content.Simple; s != nil {
 		f = fact{annotations: s.Annotations, repository: s.DockerReference}
@@ -166,7 +169,7 @@ func (c *checking) read(p *piece) (f fact, why *problem) {
 		return f, why
 	}
 	if misplaced(p.item.Place, f) {
-		return f, &problem{ReasonWrongType, "it is an attestation under the tag of signatures, or a signature under the tag of attestations"}
+		return f, &problem{reason: ReasonWrongType, detail: "it is an attestation under the tag of signatures, or a signature under the tag of attestations"}
 	}
 	return f, nil
 }
@@ -177,9 +180,9 @@ func (c *checking) stated(s *intoto.Statement) (fact, *problem) {
 	switch {
 	case err != nil:
 		c.log.unread = append(c.log.unread, err)
-		return fact{}, &problem{ReasonUnreadable, err.Error()}
+		return fact{}, &problem{reason: ReasonUnreadable, detail: err.Error()}
 	case subject == nil:
-		return fact{}, &problem{ReasonWrongSubject, "none of its subjects is the digest"}
+		return fact{}, &problem{reason: ReasonWrongSubject, detail: "none of its subjects is the digest"}
 	}
 	f := fact{annotations: subject.Annotations}
 	if s.PredicateType != intoto.PredicateSignature {

@@ -30,6 +30,8 @@ type compiled struct {
 	together map[string]map[string]bool
 	rules    []*rule
 	denied   map[string]string
+	// exemptions excuse requirements of rules; nil: the policy has none.
+	exemptions *exemptions
 	// files is the rule of files; nil: every file is denied.
 	files    *rule
 	builders map[string]int
@@ -194,6 +196,9 @@ func compile(checked *policy.Checked) (*compiled, error) {
 	for i, r := range p.Rules {
 		c.rules = append(c.rules, c.newRule(i, r))
 	}
+	if err := c.addExemptions(); err != nil {
+		return nil, err
+	}
 	if p.Files != nil {
 		c.files = &rule{root: &need{path: "files"}}
 		c.files.root.children = c.newNeeds(c.files, "files", p.Files)
@@ -338,7 +343,7 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 		n.signature, n.role, n.title = q.Signature, c.roles[q.Signature.By], "signature by "+q.Signature.By
 	case q.Attestation != nil:
 		a := q.Attestation
-		n.attestation, n.types, n.stepLayout = &attestation{a}, a.PredicateTypes(), a.AsksForLinks()
+		n.attestation, n.types, n.stepLayout = newAttestation(a), a.PredicateTypes(), a.AsksForLinks()
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]

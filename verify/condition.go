@@ -5,11 +5,23 @@ import (
 	"time"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
+	"github.com/hallmark-oci/hallmark/internal/uri"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // attestation judges statements by the conditions of a requirement.
-type attestation struct{ *policy.AttestationRequirement }
+type attestation struct {
+	*policy.AttestationRequirement
+	*origins
+}
+
+// origins are the builders, sources and refs of a requirement. plainSources are the
+// sources as certificates write them.
+type origins struct{ builders, sources, plainSources, refs uri.List }
+
+func newAttestation(q *policy.AttestationRequirement) *attestation {
+	return &attestation{q, &origins{uri.Builders(q.Builder), uri.Sources(q.Source), uri.Sources(plainSources(q.Source)), uri.Refs(q.Ref)}}
+}
 
 // judge says whether a verified statement about the image meets the requirement. until
 // is when the statement stops to meet it, by itself.

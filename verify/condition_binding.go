@@ -2,7 +2,6 @@ package verify
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -20,7 +19,7 @@ func (a attestation) judgeBinding(d provenance, c *circumstances) *problem {
 	}
 	claims := c.signer.Claims
 	builder := cmp.Or(claims[policy.ClaimBuilder], claims[policy.ClaimURI])
-	if p := bound(ReasonBuilder, policy.ClaimBuilder, builder, a.Builder, c); p != nil {
+	if p := bound(ReasonBuilder, policy.ClaimBuilder, builder, a.Builder, a.builders.Has, c); p != nil {
 		return p
 	}
 	if said, err := d.at(d.builder).text(); err != nil || said != builder {
@@ -29,9 +28,10 @@ func (a attestation) judgeBinding(d provenance, c *circumstances) *problem {
 	wanted := []struct {
 		claim string
 		want  []string
-	}{{policy.ClaimSource, plainSources(a.Source)}, {policy.ClaimRef, a.Ref}, {policy.ClaimCommit, a.Commit}}
+		is    func(string) bool
+	}{{policy.ClaimSource, plainSources(a.Source), a.plainSources.Has}, {policy.ClaimRef, a.Ref, a.refs.Has}, {policy.ClaimCommit, a.Commit, a.isCommit}}
 	for _, w := range wanted {
-		if p := bound(ReasonSource, w.claim, claims[w.claim], w.want, c); p != nil {
+		if p := bound(ReasonSource, w.claim, claims[w.claim], w.want, w.is, c); p != nil {
 			return p
 		}
 	}
@@ -40,9 +40,9 @@ func (a attestation) judgeBinding(d provenance, c *circumstances) *problem {
 
 // bound says why a claim is not one of the values of the policy; nil: it is, or the policy
 // names none.
-func bound(reason Reason, claim, got string, want []string, c *circumstances) *problem {
+func bound(reason Reason, claim, got string, want []string, is func(string) bool, c *circumstances) *problem {
 	switch {
-	case len(want) == 0 || slices.Contains(want, got) && got != "":
+	case len(want) == 0 || got != "" && is(got):
 		return nil
 	case c.signer.Principal == "":
 		return problemf(ReasonNotBound, "a key has signed it, and the policy wants a certificate whose %s is %q", claim, want)

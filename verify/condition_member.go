@@ -42,11 +42,11 @@ func (c memberCondition) judge(m member) *problem {
 	there := m.value.Exists()
 	switch {
 	case c.Absent && there:
-		return problemf(ReasonMember, "%s is %s, the policy wants it to be absent", m.path, m.shown())
+		return problemf(ReasonMember, "%s is %s, the policy wants it to be absent", m.path, m.shown()).compared(m.shown(), c.words())
 	case c.Absent:
 		return nil
 	case !m.given():
-		return problemf(ReasonMember, "%s is %s, the policy wants %s", m.path, kindName(m.value), c.words())
+		return problemf(ReasonMember, "%s is %s, the policy wants %s", m.path, kindName(m.value), c.words()).compared(kindName(m.value), c.words())
 	}
 	for _, meets := range []func(member) (bool, error){c.equals, c.inBounds, c.inTime, c.matches} {
 		met, err := meets(m)
@@ -54,7 +54,7 @@ func (c memberCondition) judge(m member) *problem {
 		case err != nil:
 			return problemf(ReasonPredicate, "a condition cannot read it: %v", err)
 		case !met:
-			return problemf(ReasonMember, "%s is %s, the policy wants %s", m.path, m.valueShown(), c.words())
+			return problemf(ReasonMember, "%s is %s, the policy wants %s", m.path, m.valueShown(), c.words()).compared(m.valueShown(), c.words())
 		}
 	}
 	return nil

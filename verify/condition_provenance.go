@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/attest/predicate"
@@ -66,10 +67,11 @@ func (a attestation) judgeBuilder(d provenance, c *circumstances) *problem {
 	switch {
 	case err != nil:
 		return problemf(ReasonPredicate, "its builder cannot be read: %v", err)
-	case len(a.Builder) > 0 && !slices.Contains(a.Builder, builder):
+	case len(a.Builder) > 0 && !a.builders.Has(builder):
 		return unwanted(ReasonBuilder, d.builder, builder, a.Builder)
 	case c.builders[builder] < a.MinLevel:
-		return problemf(ReasonBuilder, "%s is %q, which is trusted to reach level %d, the policy wants level %d", d.builder, builder, c.builders[builder], a.MinLevel)
+		level := c.builders[builder]
+		return problemf(ReasonBuilder, "%s is %q, which is trusted to reach level %d, the policy wants level %d", d.builder, builder, level, a.MinLevel).compared(strconv.Itoa(level), strconv.Itoa(a.MinLevel))
 	}
 	return nil
 }

@@ -25,9 +25,10 @@ func (a attestation) judgeSources(d provenance, _ *circumstances) *problem {
 		for _, x := range []struct {
 			name string
 			want []string
+			is   func(string) bool
 			got  string
-		}{{"source", a.Source, s.URI}, {"ref", a.Ref, s.Ref}, {"commit", a.Commit, s.Commit}} {
-			if len(x.want) == 0 || slices.Contains(x.want, x.got) {
+		}{{"source", a.Source, a.sources.Has, s.URI}, {"ref", a.Ref, a.refs.Has, s.Ref}, {"commit", a.Commit, a.isCommit, s.Commit}} {
+			if len(x.want) == 0 || x.is(x.got) {
 				continue
 			}
 			p := unwanted(ReasonSource, x.name, x.got, x.want)
@@ -39,6 +40,8 @@ func (a attestation) judgeSources(d provenance, _ *circumstances) *problem {
 	}
 	return nil
 }
+
+func (a attestation) isCommit(commit string) bool { return slices.Contains(a.Commit, commit) }
 
 // sources reads what the provenance says of the sources, and no other member.
 func (d provenance) sources() ([]predicate.GitSource, error) {

@@ -194,7 +194,7 @@ func TestAttack_E13_E14_E15_E16_E17_T9_EveryConditionIsKept(t *testing.T) {
 		"VSA of that level of another form":    {vsaRequired(", verifiedLevels: [OTHER]"), []says{vsa("SLSA_BUILD_LEVEL_3", "OTHER")}, ""},
 		"dependency that is no source":         {provenance(", source: [https://git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "https://git.example/team/app", "gitCommit", "sha1")}, verify.ReasonSource},
 		"dependency without a name":            {provenance(", commit: [" + someCommit + "]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "")}, verify.ReasonSource},
-		"login in the source is no ref":        {provenance(", ref: [git.example/team/app]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "git+ssh://git@git.example/team/app")}, verify.ReasonSource},
+		"login in the source is no ref":        {provenance(", ref: [refs/heads/main]"), []says{provenanceBy(someBuilder, "git+https://git.example/team/app@refs/heads/main", "git+ssh://git@refs/heads/main")}, verify.ReasonSource},
 		"SPDX in a string":                     {"attestation: {type: spdx, by: builder, denyLicenses: [MIT]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, ""},
 		"denied licence of SPDX in a string":   {"attestation: {type: spdx, by: builder, denyLicenses: [GPL-3.0-or-later]}", []says{{predicate.TypeSPDX, quoted(spdx)}}, verify.ReasonDeniedLicense},
 		"tests passed":                         {"attestation: {type: testresult, by: builder}", []says{{predicate.TypeTestResult, `{"result":"PASSED","configuration":[{"uri":"https://ci.example/t"}]}`}}, ""},

@@ -75,6 +75,7 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 //     counted: recorded.
 //   - judge: it counts, and enough evidence counts: no more is gathered.
 //   - close: what waited for all other evidence is judged.
+//   - exempt: exemptions excuse what is not met: as if it were met.
 //   - record: all requirements are met: *Result. An index whose images are all denied:
 //     *Error. An index that cannot be read, if the policy denies digests: *UndecidedError.
 //   - record: the context has ended: its error.
@@ -118,7 +119,11 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 	if listed != nil {
 		found = <-listed
 	}
-	return d.record(ctx, e.outcome(), found)
+	o := e.outcome()
+	if len(o.unmet) > 0 && d.v.policy.exemptions != nil {
+		o = d.exempt(e, o)
+	}
+	return d.record(ctx, o, found)
 }
 
 // gather yields the evidence, each piece once.
@@ -188,7 +193,7 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 		var ends time.Time
 		var why *problem
 		if read.err != nil {
-			why = &problem{ReasonConfig, read.err.Error()}
+			why = &problem{reason: ReasonConfig, detail: read.err.Error()}
 		}
 		for _, view := range read.views {
 			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)
@@ -233,7 +238,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 		Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
 		JudgedAt: d.now, ValidUntil: earlier(d.v.policy.expires, o.until),
 		Requirements: o.requirements, Keys: o.keys, Statements: o.statements, Evidence: d.log.told(),
-		Warning: warning, DeniedChildren: found.denied, by: d.v,
+		Exemptions: o.exempted, Warning: warning, DeniedChildren: found.denied, by: d.v,
 	}, nil
 }
 

@@ -45,7 +45,7 @@ func openDocument(s *statement) (document, *problem) {
 		err = d.otherForm()
 	}
 	if err != nil {
-		return d, &problem{ReasonPredicate, err.Error()}
+		return d, &problem{reason: ReasonPredicate, detail: err.Error()}
 	}
 	return d, nil
 }

@@ -119,6 +119,8 @@ type outcome struct {
 	keys         []Principal
 	statements   []Statement
 	until        time.Time // zero: it does not end
+	// exempted are requirements that need not be met.
+	exempted []Exempted
 }
 
 func (e *evaluation) outcome() (o outcome) {
@@ -127,7 +129,12 @@ func (e *evaluation) outcome() (o outcome) {
 		return o
 	}
 	var room [4]*need // saves most rules an allocation
-	for _, leaf := range e.decisive(room[:0], e.rule.root) {
+	return e.outcomeOf(e.decisive(room[:0], e.rule.root))
+}
+
+// outcomeOf is the outcome that rests on these requirements, which are met.
+func (e *evaluation) outcomeOf(leaves []*need) (o outcome) {
+	for _, leaf := range leaves {
 		state := &e.leaves[leaf.leaf]
 		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted, Excused: state.excused}
 		if leaf.role != nil {

@@ -36,6 +36,9 @@ type Explained struct {
 	Text        string `json:"text"`
 	// Conditions are what evidence must meet to count.
 	Conditions []string `json:"conditions,omitempty"`
+	// Exemptions are those from the requirement in the repository, also those that have
+	// ended.
+	Exemptions []policy.Exemption `json:"exemptions,omitempty"`
 	// Of are the requirements of "any of these" and "all of these".
 	Of []Explained `json:"of,omitempty"`
 }
@@ -62,13 +65,13 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 		e.EvidenceRepository = at.Name()
 	}
 	for _, n := range r.root.children {
-		e.Requirements = append(e.Requirements, v.policy.explain(n))
+		e.Requirements = append(e.Requirements, v.policy.explain(n, repo))
 	}
 	return e
 }
 
-func (c *compiled) explain(n *need) Explained {
-	x := Explained{Requirement: n.path}
+func (c *compiled) explain(n *need, repo name.Repository) Explained {
+	x := Explained{Requirement: n.path, Exemptions: c.exemptions.in(repo, n)}
 	switch {
 	case n.signature != nil:
 		x.Text = "a signature by " + c.who(n.role)
@@ -92,7 +95,7 @@ func (c *compiled) explain(n *need) Explained {
 			x.Text = "any of these"
 		}
 		for _, child := range n.children {
-			x.Of = append(x.Of, c.explain(child))
+			x.Of = append(x.Of, c.explain(child, repo))
 		}
 	}
 	return x

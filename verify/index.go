@@ -34,6 +34,8 @@ var ErrResult = errors.New("not a valid result of this verifier")
 //   - It is not an index: *Error, ReasonNotIndex.
 //   - It does not list child, or child is in another repository: *Error, ReasonNotListed.
 //   - The policy denies the digest of child: *Error, ReasonDeniedDigest.
+//   - Exemptions let the index pass, and one of them is from a requirement that child is
+//     not exempt from (policy.Exemption): *Error, ReasonNotExempt.
 //   - child is an index, and the policy denies all its images: *Error, ReasonDeniedDigest.
 //   - Otherwise Result. Result.Index is the decision that it rests on.
 func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, child name.Digest) (*Result, error) {
@@ -197,18 +199,25 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 	if len(v.policy.denied) > 0 && d.MediaType.IsIndex() {
 		found = childrenOf(ctx, v, r, digest)
 	}
+	exempted, denied := exemptChild(v, index, digest)
 	switch {
 	case found.err != nil:
 		return nil, found.err
+	case denied != nil:
+		return nil, denied
 	case found.all():
 		return nil, &Error{
 			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule,
 			Detail: found.detail(),
 		}
 	}
+	until := index.ValidUntil
+	for _, x := range exempted {
+		until = earlier(until, x.Until)
+	}
 	return &Result{
-		Reference: digest.String(), Digest: digest, Keys: index.Keys, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
-		JudgedAt: index.JudgedAt, ValidUntil: index.ValidUntil, Warning: index.Warning, by: v,
+		Reference: digest.String(), Digest: digest, Keys: index.Keys, Exemptions: exempted, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
+		JudgedAt: index.JudgedAt, ValidUntil: until, Warning: index.Warning, by: v,
 	}, nil
 }
 

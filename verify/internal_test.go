@@ -81,7 +81,7 @@ func TestWhatIsTooLargeMeetsNoRequirementOfAConfig(t *testing.T) {
 }
 
 func TestWhereThePolicyWantsNoSourceNoneIsCompared(t *testing.T) {
-	if p := (attestation{&policy.AttestationRequirement{}}).sameSource(provenance{}, nil); p != nil {
+	if p := newAttestation(&policy.AttestationRequirement{}).sameSource(provenance{}, nil); p != nil {
 		t.Error(p)
 	}
 }

@@ -31,6 +31,19 @@ type ledger struct {
 	identified bool
 	// oversize is what MaxPayloadBytes kept from being read.
 	oversize []oversize
+	// revoked is what revoked keys and identities have signed about the subject.
+	revoked []fact
+}
+
+// maxRevoked bounds what is remembered of what revoked keys signed.
+const maxRevoked = 100
+
+// revoke remembers what a revoked key has signed about the subject.
+func (l *ledger) revoke(f fact, by *trustedKey) {
+	if len(l.revoked) < maxRevoked {
+		f.by = signatory{id: by.ID(), name: by.Name, principal: by.principal()}
+		l.revoked = append(l.revoked, f)
+	}
 }
 
 // origin is where a piece of evidence is from.
@@ -204,6 +217,9 @@ func (l *ledger) claims(r *rule, predicateType string) {
 func (l *ledger) unmet(n *need, state *leafState) Unmet {
 	u := Unmet{}
 	u.Reason, u.Detail = l.why(n, state)
+	if p := state.problem; p != nil && u.Reason == p.reason {
+		u.Found, u.Wanted = p.found, p.wanted
+	}
 	switch u.Reason {
 	case ReasonNoAttestation, ReasonNoTrustedAttestation, ReasonThreshold, ReasonNoSignature:
 		if big := l.tooLarge(n); big != nil {

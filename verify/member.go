@@ -152,5 +152,5 @@ func unwanted(reason Reason, at, got string, want []string) *problem {
 	if len(want) > shown {
 		more = fmt.Sprintf(" or one of %d more", len(want)-shown)
 	}
-	return problemf(reason, "%s is %.200q, the policy wants %s%s", at, got, strings.Join(quoted, " or "), more)
+	return problemf(reason, "%s is %.200q, the policy wants %s%s", at, got, strings.Join(quoted, " or "), more).compared(got, want...)
 }

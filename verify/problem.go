@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -13,10 +14,28 @@ import (
 type problem struct {
 	reason Reason
 	detail string
+	// found is what a condition has found in place of wanted. Nil wanted: detail says all.
+	found  string
+	wanted []string
 }
 
 func problemf(reason Reason, format string, args ...any) *problem {
-	return &problem{reason, fmt.Sprintf(format, args...)}
+	return &problem{reason: reason, detail: fmt.Sprintf(format, args...)}
+}
+
+// Bounds of what a denial shows of a comparison: the bytes of a value, and values.
+const (
+	maxFound  = 200
+	maxWanted = 10
+)
+
+// compared returns the problem with what was found and wanted, shortened.
+func (p *problem) compared(found string, wanted ...string) *problem {
+	p.found = registry.SafeText(found, maxFound)
+	for _, w := range wanted[:min(len(wanted), maxWanted)] {
+		p.wanted = append(p.wanted, registry.SafeText(w, maxFound))
+	}
+	return p
 }
 
 // statement is what a trusted key said about the image. Its signature and subject were

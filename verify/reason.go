@@ -35,6 +35,9 @@ const (
 	ReasonNoTrustedAttestation Reason = "no-trusted-attestation"
 	// ReasonNotListed: the verified index does not list this manifest.
 	ReasonNotListed Reason = "not-listed"
+	// ReasonNotExempt: an exemption lets the index pass, and none lists this manifest. Meet
+	// the requirement, or list the manifest's digest in the exemption, too.
+	ReasonNotExempt Reason = "not-exempt"
 	// ReasonNotIndex: the verified manifest is not a well-formed index.
 	ReasonNotIndex Reason = "not-an-index"
 	// ReasonNoPlatform: the verified index lists no manifest for this platform.

@@ -18,7 +18,10 @@ const (
 	StatusVerified Status = "verified"
 	// StatusWarned: the rule only warns, and would have denied.
 	StatusWarned Status = "warned"
-	StatusDenied Status = "denied"
+	// StatusExempted: exemptions of the policy excuse what is not met; see
+	// Report.Exemptions.
+	StatusExempted Status = "exempted"
+	StatusDenied   Status = "denied"
 	// StatusUndecided: no decision was reached. It does not allow.
 	StatusUndecided Status = "undecided"
 )
@@ -60,6 +63,8 @@ type Report struct {
 	// Requirements are those that were met, Unmet those that were not.
 	Requirements []Met   `json:"requirements,omitempty"`
 	Unmet        []Unmet `json:"unmet,omitempty"`
+	// Exemptions are the requirements that are not met and that the policy excuses.
+	Exemptions []Exempted `json:"exemptions,omitempty"`
 	// Keys are the trusted keys that signed. Absent: not recorded.
 	Keys []Principal `json:"keys,omitzero"`
 	// Statements are the attestations that met requirements.
@@ -84,7 +89,7 @@ func ReportOf(image string, res *Result, err error) Report {
 	r := Report{
 		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule,
 		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
-		Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
+		Exemptions: res.Exemptions, Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
 	}
 	if image == "" {
 		r.Image = res.Reference
@@ -100,8 +105,11 @@ func ReportOf(image string, res *Result, err error) Report {
 }
 
 func (r *Result) status() Status {
-	if r.Warning != nil {
+	switch {
+	case r.Warning != nil:
 		return StatusWarned
+	case len(r.Exemptions) > 0:
+		return StatusExempted
 	}
 	return StatusVerified
 }
@@ -197,9 +205,9 @@ type auditEvent struct {
 func ResultSchema() ([]byte, error) {
 	known := map[reflect.Type]map[string]any{
 		reflect.TypeFor[Status](): {"type": "string", "enum": []any{
-			string(StatusVerified), string(StatusWarned), string(StatusDenied), string(StatusUndecided),
+			string(StatusVerified), string(StatusWarned), string(StatusExempted), string(StatusDenied), string(StatusUndecided),
 		}},
 	}
-	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", known,
+	return jsonschema.Text(jsonschema.AnyOf("Hallmark decisions and inspections, version 1", jsonschema.Options{Known: known},
 		reflect.TypeFor[Report](), reflect.TypeFor[[]Report](), reflect.TypeFor[auditEvent](), reflect.TypeFor[Inspection]()))
 }

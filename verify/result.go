@@ -22,7 +22,7 @@ type Result struct {
 	PolicyDigest string
 	Rule         string
 	// JudgedAt is the time of the decision. ValidUntil is when the first thing that it
-	// rests on ends: a key, an age, an exception. Zero: nothing ends.
+	// rests on ends: a key, an age, an exception, an exemption. Zero: nothing ends.
 	JudgedAt, ValidUntil time.Time
 	// Requirements are those that were met, with the keys that met them.
 	Requirements []Met
@@ -32,6 +32,10 @@ type Result struct {
 	Statements []Statement
 	// Evidence is what was read until every requirement was met.
 	Evidence []Evidence
+	// Exemptions are the requirements that are not met and that the policy excuses. An image
+	// that a verified index lists has those that its own digest is listed for. Empty: every
+	// requirement was met.
+	Exemptions []Exempted
 	// Warning is the denial that a rule with ModeWarn did not enforce: nothing was
 	// verified. Nil: every requirement was met.
 	Warning *Error
@@ -74,10 +78,17 @@ type Unmet struct {
 	// Reason says why it is not met, Detail explains.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
+	// Found is what was found in place of Wanted, of which one would have met the condition.
+	// Both are shortened: to 200 bytes a value, and ten values. Nil Wanted: Detail says all.
+	Found  string   `json:"found,omitempty"`
+	Wanted []string `json:"wanted,omitempty"`
 	// Limit is the limit that kept evidence for it from being read. Nil: none did.
 	Limit *registry.ReachedLimit `json:"limit,omitempty"`
 	// Excused are as in Met, of the scan that Detail is about.
 	Excused []Excused `json:"excused,omitempty"`
+	// Exemption is the one that does not excuse it, as Detail says: it has ended, for
+	// example. Nil: none lists the image.
+	Exemption *Exempted `json:"exemption,omitempty"`
 }
 
 // Statement is an attestation that counted: a key of the requirement's role signed it, and

@@ -158,7 +158,7 @@ func (c deniedCase) judge(t *testing.T, text string) *problem {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, p := attestation{&c.q}.judge(&statement{c.uri, []byte(text)}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
+	_, p := newAttestation(&c.q).judge(&statement{c.uri, []byte(text)}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
 	return p
 }
 

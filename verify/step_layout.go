@@ -126,7 +126,7 @@ func (l *stepLayouts) add(leaf *need, p *piece, links [][]byte) bool {
 func (l *stepLayouts) deny(leaf *need, p *piece, detail string) {
 	if found := l.linksOf(leaf); !found.answered {
 		found.answered = true
-		l.answer(leaf, time.Time{}, &problem{ReasonLayout, detail})
+		l.answer(leaf, time.Time{}, &problem{reason: ReasonLayout, detail: detail})
 	}
 	l.log.note(p.from, "", leaf, ReasonLayout, detail)
 }
@@ -151,7 +151,7 @@ func (l *stepLayouts) judge(leaf *need, found *stepLinks) {
 		l.answer(leaf, until, nil)
 	} else {
 		reason, detail = ReasonLayout, err.Error()
-		l.answer(leaf, time.Time{}, &problem{reason, detail})
+		l.answer(leaf, time.Time{}, &problem{reason: reason, detail: detail})
 	}
 	for _, from := range waiting {
 		l.log.note(from, "", leaf, reason, detail)

@@ -87,9 +87,9 @@ func (c meetingCase) judge(t *testing.T, text string) *problem {
 	payload := fmt.Sprintf(`{"_type":%q,"subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":%s}`, intoto.StatementV1, strings.Repeat("ab", 32), c.uri, text)
 	s, err := intoto.Parse([]byte(payload))
 	if err != nil {
-		return &problem{ReasonMalformed, err.Error()}
+		return &problem{reason: ReasonMalformed, detail: err.Error()}
 	}
-	_, p := attestation{&c.q}.judge(&statement{c.uri, s.Predicate}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
+	_, p := newAttestation(&c.q).judge(&statement{c.uri, s.Predicate}, &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image})
 	return p
 }
 
@@ -128,7 +128,7 @@ func TestAttack_E23_OtherMembersMayBeAnything(t *testing.T) {
 
 func TestJudge_AStatementWithoutAPredicateMeetsNothing(t *testing.T) {
 	for _, c := range meetingCases() {
-		if _, p := (attestation{&c.q}).judge(&statement{c.uri, nil}, &circumstances{}); p == nil || p.reason != ReasonPredicate || !strings.Contains(p.detail, "no predicate") {
+		if _, p := newAttestation(&c.q).judge(&statement{c.uri, nil}, &circumstances{}); p == nil || p.reason != ReasonPredicate || !strings.Contains(p.detail, "no predicate") {
 			t.Errorf("%s: %+v", c.q.Type, p)
 		}
 	}

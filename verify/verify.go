@@ -159,6 +159,7 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 //   - No rule matches the repository: *Error, ReasonNoRule.
 //   - The rule denies: *Error, ReasonDeniedByRule.
 //   - Enough evidence counts for each requirement (see Evidence): Result.
+//   - Exemptions excuse what is not met (policy.Exemption): Result, whose Exemptions name it.
 //   - The context has ended: its error.
 //   - Something could not be read: *UndecidedError, whose Causes name the places.
 //   - A limit was reached in some place: *Error, ReasonTooMuchEvidence.

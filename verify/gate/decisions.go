@@ -167,18 +167,30 @@ func (d permit) shelf() int {
 
 // weight is about how many bytes a decision holds in memory, with its key.
 func (d permit) weight() int64 {
-	const each, result, denial, unmet = 432, 400, 700, 300
+	const each, result, denial = 432, 400, 700
 	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Warning) + len(d.Reason) + len(d.about))
 	if d.result != nil {
 		n += result
 		if d.result.Warning != nil {
-			n += denial + int64(unmet*len(d.result.Warning.Unmet))
+			n += denial + weightOf(d.result.Warning.Unmet)
 		}
 	}
 	if d.denied != nil {
-		n += denial + int64(unmet*len(d.denied.Unmet))
+		n += denial + weightOf(d.denied.Unmet)
 	}
 	return max(decisionBytes, n)
+}
+
+// weightOf is about how many bytes unmet requirements hold in memory.
+func weightOf(all []verify.Unmet) (n int64) {
+	const each, text = 348, 16
+	for _, u := range all {
+		n += each + int64(len(u.Found))
+		for _, w := range u.Wanted {
+			n += text + int64(len(w))
+		}
+	}
+	return n
 }
 
 // linkShelf is where links are kept that evidence alone vouches by, and others.

@@ -43,6 +43,8 @@ type Checked struct {
 	Digest string
 
 	patterns *pattern.Set
+	// excused are the exemptions of the requirement at a path, by their indexes.
+	excused map[string][]int
 }
 
 // RuleFor finds the rule for a repository: its index in Policy.Rules, and the pattern that
@@ -67,7 +69,8 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //     neither is more specific;
 //   - provenance without builder IDs, scans without a severity, VSAs without a verifier;
 //   - one key in two roles of a rule with separateDuties;
-//   - a condition that only signatures by identities can meet, of a role that has too few.
+//   - a condition that only signatures by identities can meet, of a role that has too few;
+//   - an exemption without images, digests, reason, author or end, or that can never hold.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
 	if err != nil {
@@ -88,6 +91,8 @@ type checking struct {
 	all, layoutBytes int
 	// layouts are those of all rules.
 	layouts [][]byte
+	// exempting is for the check of exemptions.
+	exempting exempting
 }
 
 func check(p *Policy, linked map[string]Authority) (*Checked, error) {
@@ -97,10 +102,10 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked, exempting: newExempting(p)}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -120,6 +125,7 @@ func (c *checking) own() {
 	}
 	p.Requirements = maps.Clone(p.Requirements)
 	p.Builders, p.DenyDigests, p.Rules = maps.Clone(p.Builders), slices.Clone(p.DenyDigests), slices.Clone(p.Rules)
+	p.Exemptions = slices.Clone(p.Exemptions)
 	if p.Limits != nil {
 		limits := *p.Limits
 		p.Limits = &limits
@@ -239,6 +245,9 @@ func (c *checking) checkSettings() error {
 	for _, id := range slices.Sorted(maps.Keys(p.Builders)) {
 		if level := p.Builders[id]; level < 1 || level > 4 {
 			return faultf("builders."+id, "has level %d, want 1 to 4", level)
+		}
+		if err := checkBuilderID(id); err != nil {
+			return faultf("builders."+id, "is %w", err)
 		}
 	}
 	if p.Serial < 0 {

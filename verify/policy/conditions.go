@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/hallmark-oci/hallmark/internal/pattern"
 	"github.com/hallmark-oci/hallmark/internal/purl"
 	"github.com/hallmark-oci/hallmark/internal/semver"
+	"github.com/hallmark-oci/hallmark/internal/uri"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/internal/wire/steplayout"
 )
@@ -191,30 +194,33 @@ func setNames(fields map[string]bool) (names []string) {
 	return names
 }
 
-// checkURIs refuses text that no URI in a statement can equal.
-func checkURIs(field string, all []string) error {
-	for _, u := range all {
-		if !isURI(u) {
-			return fmt.Errorf("has in %s %.200q, which is not an absolute URI", field, u)
+// checkEach refuses a text that is there twice, or that check refuses.
+func checkEach(field string, all []string, check func(string) error) error {
+	seen := make(map[string]bool, len(all))
+	for _, text := range all {
+		if err := check(text); err != nil {
+			return fmt.Errorf("has in %s %w", field, err)
 		}
+		if seen[text] {
+			return fmt.Errorf("has in %s %.200q twice", field, text)
+		}
+		seen[text] = true
 	}
 	return nil
 }
 
-// isURI reports whether text is an absolute URI in ASCII.
-func isURI(text string) bool {
-	scheme, rest, _ := strings.Cut(text, ":")
-	for i, c := range []byte(scheme) {
-		if !isLetter(c) && (i == 0 || !isDigit(c) && strings.IndexByte("+.-", c) < 0) {
-			return false
-		}
+// checkText refuses text that is compared exactly, and that none equals.
+func checkText(text string) error {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return errors.New("an empty text")
+	case strings.TrimSpace(text) != text:
+		return fmt.Errorf("%.200q, which has a space at its beginning or end", text)
+	case uri.HasWildcard(text):
+		return fmt.Errorf("%.200q, which holds *, and is compared exactly", text)
 	}
-	return scheme != "" && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool { return r < '!' || r > '~' })
+	return nil
 }
-
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func (q *DocumentConditions) setForBills() []string {
 	return setNames(map[string]bool{"denyPackages": q.DenyPackages != nil, "denyLicenses": q.DenyLicenses != nil})
@@ -267,22 +273,17 @@ func (q *ProvenanceConditions) check() error {
 	if len(q.Builder) == 0 {
 		return fmt.Errorf("needs builder: the builder IDs whose provenance is trusted")
 	}
-	for field, list := range map[string][]string{"builder": q.Builder, "source": q.Source} {
-		if err := checkURIs(field, list); err != nil {
+	for _, x := range []struct {
+		field string
+		list  []string
+		check func(string) error
+	}{
+		{"builder", q.Builder, uri.CheckBuilder}, {"source", q.Source, uri.CheckSource}, {"ref", q.Ref, uri.CheckRef}, {"commit", q.Commit, checkCommit},
+		{"buildType", q.BuildType, checkText}, // builders write other text than URIs
+		{"absentParameters", q.AbsentParameters, checkName}, {"knownParameters", q.KnownParameters, checkName},
+	} {
+		if err := checkEach(x.field, x.list, x.check); err != nil {
 			return err
-		}
-	}
-	if slices.Contains(q.BuildType, "") { // builders write other text than URIs
-		return fmt.Errorf("has an empty text in buildType")
-	}
-	for _, s := range q.Source {
-		if strings.Contains(strings.SplitN(s, "://", 2)[len(strings.SplitN(s, "://", 2))-1], "@") {
-			return fmt.Errorf("has in source %.200q, which has a login or a ref; the ref belongs in ref", s)
-		}
-	}
-	for _, c := range q.Commit {
-		if !isCommit(c) {
-			return fmt.Errorf("has in commit %.100q, which is not 40 or 64 lower-case hex digits", c)
 		}
 	}
 	if q.MinLevel < 0 || q.MinLevel > 4 {
@@ -302,17 +303,44 @@ func (q *ProvenanceConditions) check() error {
 	return nil
 }
 
+// checkBuilderID refuses what is not the ID of one builder.
+func checkBuilderID(id string) error {
+	if uri.HasWildcard(id) {
+		return fmt.Errorf("%.200q, which holds *: a level is that of one builder", id)
+	}
+	return uri.CheckBuilder(id)
+}
+
 // reachable refuses a level that none of the builders is trusted to reach.
 func (q *ProvenanceConditions) reachable(levels map[string]int) error {
-	if q.MinLevel > 0 && !slices.ContainsFunc(q.Builder, func(id string) bool { return levels[id] >= q.MinLevel }) {
-		return fmt.Errorf("has minLevel %d, which none of its builders is trusted to reach: say so in the policy's builders", q.MinLevel)
+	reaches := func(id string) bool { return levels[id] >= q.MinLevel }
+	if q.MinLevel == 0 || slices.ContainsFunc(q.Builder, reaches) {
+		return nil
+	}
+	if all := uri.Builders(q.Builder); slices.ContainsFunc(q.Builder, uri.HasWildcard) {
+		for id := range maps.Keys(levels) {
+			if reaches(id) && all.Has(id) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("has minLevel %d, which none of its builders is trusted to reach: say so in the policy's builders", q.MinLevel)
+}
+
+// checkCommit refuses what is not a commit of git, by SHA-1 or SHA-256.
+func checkCommit(text string) error {
+	if (len(text) != 40 && len(text) != 64) || strings.Trim(text, "0123456789abcdef") != "" {
+		return fmt.Errorf("%.100q, which is not 40 or 64 lower-case hex digits", text)
 	}
 	return nil
 }
 
-// isCommit reports whether text is a commit of git, by SHA-1 or SHA-256.
-func isCommit(text string) bool {
-	return (len(text) == 40 || len(text) == 64) && strings.Trim(text, "0123456789abcdef") == ""
+// checkName refuses an empty name of a parameter.
+func checkName(text string) error {
+	if text == "" {
+		return errors.New("an empty name")
+	}
+	return nil
 }
 
 // SeverityNone is the maxSeverity that accepts no finding.
@@ -348,8 +376,16 @@ func (q *VSAConditions) check() error {
 	if len(q.Verifier) == 0 {
 		return fmt.Errorf("needs verifier: the verifier IDs whose summaries are trusted")
 	}
-	if err := checkURIs("verifier", q.Verifier); err != nil {
+	if err := checkEach("verifier", q.Verifier, uri.CheckExact); err != nil {
 		return err
+	}
+	if err := checkEach("resource", q.Resource, checkText); err != nil {
+		return err
+	}
+	if q.PolicyURI != "" {
+		if err := checkText(q.PolicyURI); err != nil {
+			return fmt.Errorf("has in policyUri %w", err)
+		}
 	}
 	for _, level := range q.VerifiedLevels {
 		if strings.HasPrefix(level, "SLSA_") && !isLevel(level) {

@@ -7,7 +7,6 @@ func TestForms_TextsThatAreAlmostRight(t *testing.T) {
 		is       func(string) bool
 		yes, not []string
 	}{
-		"URI":      {isURI, []string{"https://a.example/x", "git+https://a.example", "pkg:oci/app"}, []string{"", "a.example/x", "9p:x", "h_p:x", "https:", "https://a b", "https://ä.example"}},
 		"platform": {isPlatform, []string{"linux/amd64", "linux/arm/v7"}, []string{"", "linux", "linux/", "Linux/amd64", "linux/arm/v7/x"}},
 	} {
 		for _, text := range c.yes {

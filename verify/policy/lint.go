@@ -14,10 +14,13 @@ type FindingKind string
 
 // The kinds of findings.
 const (
-	// FindingEnded: a key, an identity, an exception or the policy has ended.
+	// FindingEnded: a key, an identity, an exception, an exemption or the policy has ended.
 	FindingEnded FindingKind = "ended"
-	// FindingEndsSoon: one of them ends within EndsSoon.
+	// FindingEndsSoon: one of them ends within EndsSoon, or an exemption within
+	// ExemptionEndsSoon.
 	FindingEndsSoon FindingKind = "ends-soon"
+	// FindingEndsLate: an exemption ends later than MaxExemption, and excuses nothing yet.
+	FindingEndsLate FindingKind = "ends-late"
 	// FindingUnmeetable: no evidence can meet a requirement at present, since too few
 	// members of its role count.
 	FindingUnmeetable FindingKind = "unmeetable"
@@ -54,7 +57,7 @@ type End struct {
 }
 
 // Ends are the times at which a policy begins to allow less, the earliest first: its own
-// end, those of its keys and identities, and those of accepted vulnerabilities.
+// end, those of its keys and identities, of accepted vulnerabilities and of exemptions.
 func (p *Policy) Ends() (all []End) {
 	add := func(at time.Time, path string) {
 		if !at.IsZero() {
@@ -80,6 +83,9 @@ func (p *Policy) Ends() (all []End) {
 			add(a.Until, fmt.Sprintf("%s.attestation.accept[%d]", path, i))
 		}
 	})
+	for i, e := range p.Exemptions {
+		add(e.Until, fmt.Sprintf("%s[%d]", pathExemptions, i))
+	}
 	slices.SortFunc(all, func(a, b End) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Path, b.Path)) })
 	return all
 }
@@ -152,10 +158,16 @@ func (l *linting) add(kind FindingKind, path, format string, args ...any) {
 
 func (l *linting) ends() {
 	for _, e := range l.written.Ends() {
+		exempts, soon := strings.HasPrefix(e.Path, pathExemptions+"["), EndsSoon
+		if exempts {
+			soon = ExemptionEndsSoon
+		}
 		switch left := e.At.Sub(l.now); {
 		case left <= 0:
 			l.add(FindingEnded, e.Path, "ended on %s: renew it, or remove it", e.At.UTC().Format(time.RFC3339))
-		case left <= EndsSoon:
+		case exempts && left > MaxExemption+time.Duration(l.Policy.ClockSkew):
+			l.add(FindingEndsLate, e.Path, "ends on %s, more than 90 days ahead, and excuses nothing yet: write an earlier until", e.At.UTC().Format(time.RFC3339))
+		case left <= soon:
 			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), int(left.Hours()/24))
 		default:
 			continue

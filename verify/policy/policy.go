@@ -56,6 +56,8 @@ type Policy struct {
 	// Requirements are requirements by name, which rules share with Requirement.Use.
 	// Empty: none.
 	Requirements map[string]Requirement `json:"requirements,omitempty"`
+	// Exemptions excuse single requirements for single digests until a time. Empty: none.
+	Exemptions []Exemption `json:"exemptions,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
 	// keys nor roles, and must not have Files. Required, at least one.

@@ -26,6 +26,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
@@ -45,7 +46,12 @@ anchors, aliases, tags and fields without a value are errors, with line and colu
     hallmark policy check policy.yaml
     hallmark policy schema > policy.schema.json
 
-The first command checks a file, the second prints a JSON Schema for editors. Whole policies:
+The first command checks a file, the second prints a JSON Schema for editors. An editor with
+yaml-language-server reads it if the file begins with:
+
+    # yaml-language-server: $schema=policy.schema.json
+
+Whole policies:
 [one key](single-key.yaml), [a registry of many teams](registry.yaml) and [separate duties](production.yaml).
 
 A pattern is a registry's host and path segments. ` + "`*`" + ` is one whole segment, ` + "`**`" + ` any number of them,
@@ -67,6 +73,8 @@ var referenceSections = []struct {
 	{"identities", reflect.TypeFor[policy.Identity]()},
 	{"timestamps", reflect.TypeFor[policy.Timestamps]()},
 	{"denyDigests", reflect.TypeFor[policy.DeniedDigest]()},
+	{"exemptions", reflect.TypeFor[policy.Exemption]()},
+	{"limits", reflect.TypeFor[policy.Limits]()},
 	{"rules", reflect.TypeFor[policy.Rule]()},
 	{"require", reflect.TypeFor[policy.Requirement]()},
 	{"signature", reflect.TypeFor[policy.SignatureRequirement]()},
@@ -81,6 +89,9 @@ var referenceSections = []struct {
 	{"config", reflect.TypeFor[policy.ConfigRequirement]()},
 }
 
+// exemptExample is an exemption, with the rule that it is about.
+const exemptExample = "requirements:\n  scanned: {attestation: {type: vuln, by: scanner, maxSeverity: high}}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}\n      - use: scanned\nexemptions:\n  - images: [registry.example/team/app]\n    digests: [\"sha256:" + zeros + "\"]\n    requirement: scanned\n    reason: the scanner cannot read this image; see TICKET-7\n    by: jane@acme.example\n    until: 2027-01-31T00:00:00Z"
+
 // referenceExamples hold a field each, by type and field. What begins with "- images" are
 // rules, with "- " requirements of one rule; all else are members of the file.
 var referenceExamples = map[string]string{
@@ -89,14 +100,15 @@ var referenceExamples = map[string]string{
 	"Policy.expires":      "expires: 2099-01-31T00:00:00Z",
 	"Policy.keys":         "keys:\n  release: {file: release.pub}\n  builder: {file: builder.pub}\n  scanner: {file: scanner.pub}",
 	"Policy.roles":        "roles:\n  release: {keys: [release]}\n  builder: {keys: [builder]}\n  scanner: {keys: [scanner]}",
-	"Policy.identities":   "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
-	"Policy.timestamps":   "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
+	"Policy.identities":   "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}}",
+	"Policy.timestamps":   "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
 	"Policy.builders":     "builders:\n  https://ci.example/builder: 3",
 	"Policy.denyDigests":  "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"Policy.clockSkew":    "clockSkew: 1m",
 	"Policy.files":        "files: [{signature: {by: release}}]",
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
+	"Policy.exemptions":   exemptExample,
 	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -104,24 +116,35 @@ var referenceExamples = map[string]string{
 	"Key.notBefore":    "keys:\n  release: {file: release.pub, notBefore: 2026-01-01T00:00:00Z}",
 	"Key.notAfter":     "keys:\n  release: {file: release.pub, notAfter: 2099-01-31T00:00:00Z}",
 	"Key.revoked":      "keys:\n  release: {file: release.pub, revoked: 2026-05-01T00:00:00Z}",
-	"Key.standsBefore": "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}\nkeys:\n  release: {file: release.pub, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
+	"Key.standsBefore": "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}\nkeys:\n  release: {file: release.pub, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
 	"Key.logged":       "timestamps:\n  log: {authority: sigstore, settings: {instance: public-good}}\nkeys:\n  release: {file: release.pub, logged: true}",
 
 	"Role.keys":       "roles:\n  release: {keys: [release]}",
-	"Role.identities": "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}\nroles:\n  release: {identities: [ci]}",
+	"Role.identities": "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}}\nroles:\n  release: {identities: [ci]}",
 	"Role.threshold":  "roles:\n  release: {keys: [release, builder, scanner], threshold: 2}",
 
-	"Identity.authority":    "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}",
-	"Identity.settings":     "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, subject: https://ci.example/team/app}}",
-	"Identity.revoked":      "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z}",
-	"Identity.notAfter":     "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, notAfter: 2099-01-31T00:00:00Z}",
-	"Identity.standsBefore": "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
+	"Identity.authority":    "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}}",
+	"Identity.settings":     "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}}",
+	"Identity.revoked":      "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z}",
+	"Identity.notAfter":     "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}, notAfter: 2099-01-31T00:00:00Z}",
+	"Identity.standsBefore": "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}, revoked: 2026-05-01T00:00:00Z, standsBefore: true}",
 
-	"Timestamps.authority": "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
-	"Timestamps.settings":  "timestamps:\n  clock: {authority: sigstore, settings: {url: https://time.example}}",
+	"Timestamps.authority": "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
+	"Timestamps.settings":  "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
 
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
+
+	"Exemption.images":       exemptExample,
+	"Exemption.digests":      exemptExample,
+	"Exemption.requirement":  exemptExample,
+	"Exemption.reason":       exemptExample,
+	"Exemption.by":           exemptExample,
+	"Exemption.until":        exemptExample,
+	"Limits.maxItems":        "limits: {maxItems: 1000}",
+	"Limits.maxReferrers":    "limits: {maxReferrers: 1000}",
+	"Limits.maxPayloadBytes": "limits: {maxPayloadBytes: 67108864}",
+	"Limits.maxTotalBytes":   "limits: {maxTotalBytes: 268435456}",
 
 	"Rule.images":             "- images: [registry.example/team/**, registry.example/base/*]\n  require:\n    - signature: {by: release}",
 	"Rule.evidenceRepository": "- images: [registry.example/team/**]\n  evidenceRepository: registry.example/signatures\n  require:\n    - signature: {by: release}",
@@ -164,8 +187,8 @@ var referenceExamples = map[string]string{
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
-	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app]"),
-	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main]"),
+	"ProvenanceConditions.source":              provenance("source: [git+https://git.example/team/app, \"git+https://git.example/libraries/*\"]"),
+	"ProvenanceConditions.ref":                 provenance("ref: [refs/heads/main, \"refs/tags/*\"]"),
 	"ProvenanceConditions.commit":              provenance("commit: [0123456789abcdef0123456789abcdef01234567]"),
 	"ProvenanceConditions.buildType":           provenance("buildType: [https://ci.example/workflow/v1]"),
 	"ProvenanceConditions.parameters":          provenance("parameters: {workflow: release.yaml}"),
@@ -215,7 +238,7 @@ const (
 
 // certified is a file whose one requirement is met by an identity.
 func certified(requirement string) string {
-	return "identities:\n  ci: {authority: sigstore, settings: {subject: https://ci.example/team/app}}\nroles:\n  ci: {identities: [ci]}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - " + requirement
+	return "identities:\n  ci: {authority: sigstore, settings: {issuer: https://ci.example, uri: https://ci.example/team/app}}\nroles:\n  ci: {identities: [ci]}\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - " + requirement
 }
 
 // provenance is a requirement of provenance with one more condition.
@@ -250,25 +273,91 @@ func TestPolicyReference_IsWhatTheTypesSay(t *testing.T) {
 				nameOf(f), typeWords(f.Type), docs.text(s.of.Name(), rest), docs.text(s.of.Name(), comment), shown(referenceExamples[s.of.Name()+"."+nameOf(f)]))
 		}
 	}
+	isWritten(t, referenceFile, []byte(b.String()))
+}
+
+// isWritten compares a file with what the types and their comments say, and with -update
+// writes it.
+func isWritten(t *testing.T, path string, want []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(referenceFile, []byte(b.String()), 0o644); err != nil { //nolint:gosec // it is published
+		if err := os.WriteFile(path, want, 0o644); err != nil { //nolint:gosec // it is published
 			t.Fatal(err)
 		}
 	}
-	written, err := os.ReadFile(referenceFile)
-	if err != nil || !bytes.Equal(written, []byte(b.String())) {
-		t.Errorf("%v: %s is not what the types and their comments say: go test ./verify/policy -run Reference -update", err, referenceFile)
+	written, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(written, want) {
+		t.Errorf("%v: %s is not what the types and their comments say: go test ./verify/policy -run Reference -update", err, path)
 	}
+}
+
+// The schema for editors takes its texts from this file: programs do not have the source.
+func TestPolicyReference_DescriptionsAreTheComments(t *testing.T) {
+	docs, all := fieldComments(t), make(map[string]map[string]string)
+	for _, s := range referenceSections {
+		of := s.of.Name()
+		texts := map[string]string{"": unwrapped(docs.text(of, docs.types[of]))}
+		for _, f := range fieldsOf(s.of) {
+			comment, rest, _ := cutDefault(docs.fields[of+"."+f.Name])
+			texts[nameOf(f)] = unwrapped(docs.text(of, comment)) + "\n\n" + upperFirst(docs.text(of, rest)) + "."
+		}
+		all[of] = texts
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(all); err != nil {
+		t.Fatal(err)
+	}
+	isWritten(t, "descriptions.json", b.Bytes())
+}
+
+// unwrapped joins the lines of paragraphs, which editors break by themselves.
+func unwrapped(text string) string { return wrapped.ReplaceAllString(text, "$1 $2") }
+
+func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
+func TestPolicyReference_HasEveryTypeOfAFile(t *testing.T) {
+	has := make(map[reflect.Type]bool)
+	for _, s := range referenceSections {
+		has[s.of] = true
+	}
+	seen := make(map[reflect.Type]bool)
+	var visit func(of reflect.Type)
+	visit = func(of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || of == reflect.TypeFor[time.Time]() || seen[of] {
+			return
+		}
+		seen[of] = true
+		if !has[of] {
+			t.Errorf("the reference has no section on %s: add it to referenceSections", of.Name())
+		}
+		for i := range of.NumField() {
+			if f := of.Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
+				visit(f.Type)
+			}
+		}
+	}
+	visit(reflect.TypeFor[policy.Policy]())
 }
 
 func TestPolicyReference_EveryExampleSetsItsField(t *testing.T) {
 	o := policy.ParseOptions{ReadFile: referenceFiles(t), Authorities: map[string]policy.Authority{"sigstore": anyAuthority{}}}
 	known := 0
+	schema := editorSchema(t)
 	for _, s := range referenceSections {
 		for _, f := range fieldsOf(s.of) {
 			known++
 			id := s.of.Name() + "." + nameOf(f)
-			p, err := policy.Parse(composed(t, referenceExamples[id]), o)
+			text := composed(t, referenceExamples[id])
+			if err := jsonschema.Check(schema, plain(t, text)); err != nil {
+				t.Errorf("%s: an editor underlines its example: %v", id, err)
+			}
+			p, err := policy.Parse(text, o)
 			if err != nil {
 				t.Errorf("%s: %v", id, err)
 				continue
@@ -393,6 +482,7 @@ var (
 	qualified = regexp.MustCompile(`\b(Policy|Key|Rule|Role)\.([A-Z]\w+)`)
 	stars     = regexp.MustCompile(`(^|\s)(\*\*?)(\s)`)
 	goName    = regexp.MustCompile(`[\w.]*\b[A-Z]\w*`)
+	wrapped   = regexp.MustCompile(`([^\n])\n *([^\s-])`)
 	defaults  = regexp.MustCompile(`(?s)^(.*?)\s*\b((?:Zero|Empty|False|Absent):\s.*|Required\b[^.]*\.)\s*$`)
 )
 

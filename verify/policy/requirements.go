@@ -45,23 +45,37 @@ type AttestationRequirement struct {
 
 // ProvenanceConditions are conditions of SLSA provenance. A list has alternatives: the
 // provenance must have one of them, byte for byte.
+//
+// Builder, Source and Ref may hold patterns of whole segments between slashes:
+//
+//   - * is one whole segment, ** any number of them, at the end at least one.
+//   - Scheme, host and the first segment of a URI stand without wildcards, and so do refs/
+//     and the segment after it. What follows may belong to anyone.
+//   - A wildcard stands for no empty segment of a source or ref, no way up, no escaped
+//     slash, query, fragment or @.
+//
+// A text that no builder writes is refused, with what was probably meant.
 type ProvenanceConditions struct {
-	// Builder are builder IDs. Required for provenance.
+	// Builder are builder IDs, or patterns of them. An @ divides the ID of a workflow from its
+	// ref: https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*. Required for
+	// provenance.
 	Builder []string `json:"builder,omitempty"`
 	// MinLevel is the SLSA build level that the builder must be trusted to reach, by
 	// Policy.Builders. Zero: any level.
 	MinLevel int `json:"minLevel,omitempty"`
 	// Source are URIs of the git repository that was built, with the scheme of the
-	// provenance and without a ref, such as git+https://git.example/team/app. Compared are
-	// the sources that predicate.Provenance.Sources finds:
+	// provenance and without a ref, such as git+https://git.example/team/app. Patterns are
+	// such as git+https://git.example/team/*. Compared are the sources that
+	// predicate.Provenance.Sources finds:
 	//   - the configSource of BuildKit and of provenance v0.2;
 	//   - otherwise dependencies with the annotation buildSource: true;
 	//   - otherwise every dependency with a git+ URI.
 	// If several repositories may have been built, Source, Ref and Commit must hold for
 	// each. Empty: any source.
 	Source []string `json:"source,omitempty"`
-	// Ref are refs of the source, the part of its URI after the @, such as refs/heads/main.
-	// Empty: any ref.
+	// Ref are full refs of the source, the part of its URI after the @, such as
+	// refs/heads/main, or patterns, such as refs/tags/*. BuildKit records the fragment of its
+	// context as it was given, so give it a full ref. Empty: any ref.
 	Ref []string `json:"ref,omitempty"`
 	// Commit are commits of the source in hex: its digest gitCommit, or else sha1, or else
 	// sha256 of 40 digits, as GitLab's runner writes it. Empty: any commit.

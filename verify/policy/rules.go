@@ -19,7 +19,9 @@ func (c *checking) checkRules() error {
 		return faultf("rules", "has more than %d rules", maxRules)
 	}
 	var entries []pattern.Entry
+	defer func() { c.exempting.rule = -1 }()
 	for i := range rules {
+		c.exempting.rule = i
 		if err := c.checkRule(&rules[i], fmt.Sprintf("rules[%d]", i)); err != nil {
 			return err
 		}
@@ -162,6 +164,7 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 	}
 	c.leaves++
 	c.all++
+	c.exempting.noteSigned(q, path)
 	switch {
 	case q.Signature != nil:
 		if err := c.checkRoleOf(path, q.Signature.By); err != nil || q.Signature.MaxAge == 0 {
@@ -196,6 +199,7 @@ func (c *checking) use(q *Requirement, path string, depth int) error {
 	if !known {
 		return faultf(path+".use", "names the requirement %.100q, which is not among requirements", q.Use)
 	}
+	c.exempting.noteUse(q.Use, path)
 	*q = shared
 	return c.checkRequirement(q, path, depth+1)
 }

@@ -62,6 +62,8 @@ func openOnce(e policy.SignedEvidence) (*opened, error) {
 	})
 }
 
+var errManySubjects = errors.New("it has several signatures, and a certificate makes one")
+
 // open reads the evidence, and the certificate that it offers, if it does.
 func open(e policy.SignedEvidence) (*opened, []byte, error) {
 	if len(e.Signatures) != 1 {

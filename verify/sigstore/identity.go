@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/sigstore"
+	"github.com/hallmark-oci/hallmark/internal/uri"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -17,9 +18,9 @@ type identity struct {
 	// kind is the type of the subject.
 	kind    string
 	issuer  string
-	subject pattern
+	subject uri.Pattern
 	// claims must match, all of them.
-	claims map[string]pattern
+	claims map[string]uri.Pattern
 }
 
 // Matcher implements policy.Authority. Its settings are strings:
@@ -45,14 +46,14 @@ type identity struct {
 // Without sourceRepository, a certificate that names a source repository is recognised
 // only if the subject lies in that repository. "**" lets any repository call it.
 func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
-	i := &identity{claims: make(map[string]pattern)}
+	i := &identity{claims: make(map[string]uri.Pattern)}
 	by, given, err := a.take(settings)
 	if err != nil {
 		return nil, err
 	}
 	i.judged = by
 	i.id = idOf(by.id, given)
-	if i.issuer = given[settingIssuer]; i.issuer == "" || strings.Contains(i.issuer, wildcard) {
+	if i.issuer = given[settingIssuer]; i.issuer == "" || uri.HasWildcard(i.issuer) {
 		return nil, fmt.Errorf("%w: issuer is %.100q, want who vouches for the subject, exactly", ErrInvalid, i.issuer)
 	}
 	delete(given, settingIssuer)
@@ -63,11 +64,40 @@ func (a *Authority) Matcher(settings map[string]any) (policy.Matcher, error) {
 		if !slices.Contains(sigstore.Claims(), name) {
 			return nil, fmt.Errorf("%w: %.100q is not a setting of an identity", ErrInvalid, name)
 		}
-		if i.claims[name], err = parsePattern(text); err != nil {
+		if i.claims[name], err = uri.ParsePattern(text); err == nil {
+			err = checkClaim(i.issuer, name, text)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: %s %w", ErrInvalid, name, err)
 		}
 	}
 	return i, nil
+}
+
+// The build systems whose certificates have full refs.
+const (
+	issuerGitHub = "https://token.actions.githubusercontent.com"
+	issuerGitLab = "https://gitlab.com"
+)
+
+// checkClaim refuses what no certificate says: a source or workflow that is not a URI,
+// and a short ref.
+func checkClaim(issuer, name, text string) error {
+	switch {
+	case strings.HasPrefix(text, "*"):
+		return nil
+	case name == policy.ClaimRef && (issuer == issuerGitHub || issuer == issuerGitLab):
+		if !strings.HasPrefix(text, "refs/") {
+			return uri.CheckRef(text)
+		}
+	case name == settingSource && strings.HasPrefix(text, "git+"):
+		return fmt.Errorf("is %.200q; certificates write it without git+", text)
+	case name == settingSource && (!uri.HasWildcard(text) || !strings.Contains(text, "://")):
+		return uri.CheckSource(text)
+	case name == policy.ClaimBuilder && !strings.Contains(text, "://"):
+		return uri.CheckBuilder(text)
+	}
+	return nil
 }
 
 // setSubject takes the subject out of the settings.
@@ -83,9 +113,9 @@ func (i *identity) setSubject(given map[string]string) (err error) {
 		delete(given, kind)
 		i.kind = kind
 		if kind == sigstore.SubjectURI {
-			i.subject, err = parseURI(text)
+			i.subject, err = uri.ParseOwned(text)
 		} else {
-			i.subject, err = parseExact(text)
+			i.subject, err = uri.ParseExact(text)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %s %w", ErrInvalid, kind, err)
@@ -105,12 +135,12 @@ func (i *identity) matches(l *sigstore.Leaf) error {
 	switch {
 	case l.Issuer == "" || l.Issuer != i.issuer:
 		return fmt.Errorf("the issuer is %.200q, the policy wants %q", l.Issuer, i.issuer)
-	case l.SubjectType != i.kind || !i.subject.matches(l.Subject):
+	case l.SubjectType != i.kind || !i.subject.Match(l.Subject):
 		return fmt.Errorf("the subject is the %s %.300q, the policy wants the %s %q", l.SubjectType, l.Subject, i.kind, i.subject)
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.claims)) {
 		claimed, there := l.Claims[name]
-		if want := i.claims[name]; !there || !want.matches(claimed) {
+		if want := i.claims[name]; !there || !want.Match(claimed) {
 			return fmt.Errorf("%s is %.300q, the policy wants %q", name, claimed, want)
 		}
 	}

@@ -267,6 +267,36 @@ func buildBy(uri, builder, repository, ref string) sigstoretest.Leaf {
 	return l
 }
 
+// What patterns leave open must be one thing for the provenance and its certificate.
+func TestAttack_T14_PatternsAreBoundToTheCertificate(t *testing.T) {
+	w := newWorld(t)
+	text := fmt.Sprintf(boundPolicy, pemOf(w.byKey(w.Issue(workflowOf(workflow, source))).der))
+	text = strings.NewReplacer("[https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1, https://github.com/acme/other/.github/workflows/ci.yml@refs/tags/v1]", `["https://github.com/acme/*/.github/workflows/*@refs/tags/*"]`,
+		"[git+https://github.com/acme/app, git+https://github.com/acme/other]", `["git+https://github.com/acme/*"]`, "[refs/tags/v1, refs/heads/main]", `["refs/tags/*"]`).Replace(text)
+	const other = "https://github.com/acme/other"
+	statement := provenanceOf(w.image(), "v1", workflow, source, "refs/tags/v1", commit)
+	for label, c := range map[string]struct {
+		leaf    sigstoretest.Leaf
+		because verify.Reason
+		says    string
+	}{
+		"what both say":       {buildBy(workflow, workflow, source, "refs/tags/v1"), "", ""},
+		"another source":      {buildBy(workflow, workflow, other, "refs/tags/v1"), verify.ReasonSource, other},
+		"a stranger's source": {buildBy(workflow, workflow, "https://github.com/evil/app", "refs/tags/v1"), verify.ReasonSource, "evil"},
+		"another ref":         {buildBy(workflow, workflow, source, "refs/tags/v2"), verify.ReasonSource, "refs/tags/v2"},
+		"a branch":            {buildBy(workflow, workflow, source, "refs/heads/main"), verify.ReasonSource, `the policy wants "refs/tags/*"`},
+		"another workflow":    {buildBy(workflow, strings.Replace(workflow, "release", "ci", 1), source, "refs/tags/v1"), verify.ReasonBuilder, "ci.yml"},
+	} {
+		bundle := w.Issue(c.leaf).SignStatement(statement).Log(w.Rekor1, "dsse 0.0.1").Text()
+		res, err := w.judgedBy(text, time.Hour, bundle)
+		if c.because == "" {
+			isAllowed(t, label, res, err)
+		} else {
+			isDenied(t, label, res, err, c.because, c.says)
+		}
+	}
+}
+
 // A job writes its provenance itself; its identity provider does not let it write the
 // certificate.
 func TestAttack_T14_ProvenanceThatTheCertificateContradicts(t *testing.T) {

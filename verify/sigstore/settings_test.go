@@ -211,7 +211,7 @@ func TestSchemasOfPoliciesDescribeSettings(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.document), &document); err != nil {
 			t.Fatal(err)
 		}
-		document["version"], document["rules"] = 1.0, []any{}
+		document["version"], document["rules"] = 1.0, []any{map[string]any{"images": []any{"**"}, "deny": true, "reason": "frozen"}}
 		if err := jsonschema.Check(schema, document); (err == nil) != c.ok {
 			t.Errorf("%s: %v", label, err)
 		}

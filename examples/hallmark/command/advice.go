@@ -13,6 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/attest/provenance"
 	"github.com/hallmark-oci/hallmark/attest/scan"
 	"github.com/hallmark-oci/hallmark/registry"
+	"github.com/hallmark-oci/hallmark/registry/built"
 	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/sign/keyless"
@@ -38,9 +39,11 @@ var errorAdvice = []struct {
 	err  error
 	next string
 }{
+	{errNotDone, "run the same command with the images that were not done"},
 	{context.Canceled, "the command was interrupted; run it again"},
 	{context.DeadlineExceeded, "raise --timeout, or check that the registry answers"},
 
+	{errKeySource, "put the key into a variable or file, and name it: hallmark sign --key env://NAME IMAGE"},
 	{errNoPassword, "set " + passwordVariable + ", name a file with --password-file, or run the command on a terminal"},
 	{sign.ErrPassword, "check the password in " + passwordVariable + " or --password-file; for a key without one: hallmark keygen --insecure-empty-password"},
 	{sign.ErrPermissions, "run chmod 600 on the private key"},
@@ -64,6 +67,9 @@ var errorAdvice = []struct {
 	{provenance.ErrEnvironment, "name the build system with --system, and check the variables that it sets"},
 	{provenance.ErrTreeChanged, "find out what the command does to .git; a build must not change its source's commit or remote"},
 	{provenance.ErrCommand, "run the command by itself to see why it fails"},
+	{built.ErrNoDigest, "name what the build wrote with digests and repositories, such as the metadata file of buildx: hallmark sign --key FILE --images-from FILE"},
+	{built.ErrConflict, "build again into a new file, and take the images from it: hallmark sign --key FILE --images-from FILE"},
+	{built.ErrFormat, "see what is read: hallmark sign --help"},
 	{errArchive, "copy it to a layout, and copy it back at the end: hallmark copy oci-archive:FILE:TAG oci:DIRECTORY:TAG"},
 	{layout.ErrArchive, "write an archive with: hallmark copy SOURCE oci-archive:FILE:TAG"},
 	{errNothing, "see what is attached: hallmark inspect IMAGE"},
@@ -99,6 +105,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNoTrustedSignature:   "see who signed it, and trust only keys and identities that their owners gave you: hallmark inspect IMAGE",
 	verify.ReasonThreshold:            "have the owners of the other keys sign it too: hallmark sign --key FILE IMAGE",
 	verify.ReasonTooMuchEvidence:      "remove what does not belong to the image; see what is attached: hallmark inspect IMAGE",
+	verify.ReasonNotExempt:            "list its digest in the exemption as well, or have it meet the requirement: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
 	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
 	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -25,6 +24,12 @@ func allHints() (hints []string) {
 	}
 	for _, hint := range reasonAdviceOnFile {
 		hints = append(hints, hint)
+	}
+	for _, f := range foreignCommands {
+		hints = append(hints, f.hint)
+	}
+	for _, v := range foreignVariables {
+		hints = append(hints, v.hint)
 	}
 	return hints
 }
@@ -61,17 +66,7 @@ func accepts(t *testing.T, words []string) {
 
 // Flags that a hint or an error names must belong to some command.
 func TestHints_NameFlagsThatExist(t *testing.T) {
-	flags := map[string]bool{"help": true}
-	var visit func(*cobra.Command)
-	visit = func(c *cobra.Command) {
-		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
-			set.VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
-		}
-		for _, child := range c.Commands() {
-			visit(child)
-		}
-	}
-	visit((&app{}).command())
+	flags := allFlags()
 	for _, hint := range allHints() {
 		for _, m := range regexp.MustCompile(`--([a-z][a-z0-9-]+)`).FindAllStringSubmatch(hint, -1) {
 			if !flags[m[1]] {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,7 @@ var errUsage = errors.New("wrong use")
 // app is one run of the program.
 type app struct {
 	host
+	args    []string
 	plugins Plugins
 	console *console
 	out     *printer
@@ -47,9 +49,13 @@ type app struct {
 	verbose      bool
 	noColour     bool
 
+	placing sync.Mutex                // of layouts and opened
 	client  *remote.Client            // shared by all references
 	layouts map[string]*layout.Layout // those that are read, by the directory as it was written
 	opened  []*layout.Layout
+
+	stdinOf  string            // the flag or argument that reads stdin
+	keyTexts map[string][]byte // of keys that are not in files, by their names
 
 	// helpRefused says that --help stood among the arguments of a command whose exit
 	// code 0 means that all arguments were verified.
@@ -58,7 +64,7 @@ type app struct {
 
 // run executes one command line and returns the exit code.
 func (p *Program) run(ctx context.Context, args []string, h host) int {
-	a := &app{host: h, plugins: p.plugins, console: &console{w: h.stderr}}
+	a := &app{host: h, args: args, plugins: p.plugins, console: &console{w: h.stderr}}
 	a.out = newPrinter(a.console.before(h.stdout))
 	defer a.close()
 	root := a.command()
@@ -82,6 +88,9 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDenied):
+		if next := a.foreignVariable(err); next != "" {
+			a.console.hint(next)
+		}
 		return exitDenied
 	case errors.Is(err, errUndecided):
 		return exitUndecided
@@ -97,7 +106,11 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 			a.console.say("hallmark: %s", line)
 		}
 	}
-	if errors.Is(err, errUsage) {
+	if own := (advised{}); errors.As(err, &own) {
+		a.console.hint(own.hint)
+	} else if next := a.foreignVariable(err); next != "" {
+		a.console.hint(next)
+	} else if errors.Is(err, errUsage) {
 		a.console.hint(cmd.CommandPath() + " --help")
 	} else if next := adviceOn(err); next != "" {
 		a.console.hint(next)
@@ -139,7 +152,7 @@ Results go to stdout, messages to stderr. Exit codes:
 		RunE:              func(*cobra.Command, []string) error { return usageError("a command is missing") },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return foreign(err) })
+	root.SetFlagErrorFunc(a.unknownFlag)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "print results as text or json; inspect: also html")
 	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "use plain HTTP for exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
@@ -153,7 +166,9 @@ Results go to stdout, messages to stderr. Exit codes:
 		a.keygenCommand(), a.signCommand(), a.verifyCommand(), a.inspectCommand(), a.copyCommand(),
 		a.attestCommand(), a.provenanceCommand(), a.scanReportCommand(), a.downloadCommand(), a.policyCommand(),
 		a.signBlobCommand(), a.verifyBlobCommand(), a.trustedRootCommand(), a.versionCommand(),
+		a.publicKeyCommand(), a.importKeyCommand(), a.detachCommand(),
 	)
+	answerUnknownCommands(root)
 	return root
 }
 

@@ -64,7 +64,7 @@ var attestFormats = map[string][]registry.Format{
 
 func (f *attestFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, att or both (default bundle, or att where the registry can hold no bundles)")
 	flags.BoolVar(&f.replace, "replace", false, "remove earlier attestations of the same type by the same keys")
 	f.evidence.flag(cmd, "write")
@@ -76,6 +76,7 @@ func (f *attestFlags) define(cmd *cobra.Command) {
 func (a *app) attestCommand() *cobra.Command {
 	f := attestFlags{keyFlags: keyFlags{passwords: passwords{app: a}}}
 	var kind, path string
+	var list imageList
 	cmd := &cobra.Command{
 		Use:   "attest (--key FILE | --keyless) --type TYPE --predicate FILE IMAGE...",
 		Short: "Attach a signed statement about images: an SBOM, a scan, provenance",
@@ -95,6 +96,8 @@ With --replace, earlier attestations are removed after the new one is attached.
 Those of other keys stay. If the registry does not allow removing manifests, that
 is printed, and is not an error.
 
+` + listHelp + `
+
 ` + keylessHelp + `
 
 JSON is one list with an object for each IMAGE: image, digest, predicateType,
@@ -102,18 +105,29 @@ attestations (keyId, format, evidence, size), superseded (keyId, format,
 evidence, removed, reason).`,
 		Example: `  hallmark attest --key builder.key --type spdx --predicate sbom.spdx.json registry.example/team/app:v1
   hallmark scan-report -o json --predicate vulns trivy.json | hallmark attest --key scanner.key --type vulns --predicate - registry.example/team/app:v1`,
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args: list.arguments(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := stdinOnce("--predicate", path, f.keys); err != nil {
+				return err
+			}
 			p, err := a.readPredicate(kind, path)
 			if err != nil {
 				return err
 			}
-			return a.attest(cmd.Context(), f, p, args)
+			images, err := list.images(a, args)
+			if err != nil {
+				return err
+			}
+			if list.given() {
+				return a.attestList(cmd.Context(), f, list, p, images)
+			}
+			return a.attest(cmd.Context(), f, p, images)
 		},
 	}
 	cmd.Flags().StringVar(&kind, "type", "", "the predicate's `TYPE`: a name of the table, or a URI")
 	cmd.Flags().StringVar(&path, "predicate", "", "the `FILE` with the predicate; - is stdin")
 	f.define(cmd)
+	list.flags(cmd)
 	suggest(cmd, "type", typeNames()...)
 	return cmd
 }
@@ -147,6 +161,11 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 	if !known {
 		return nil, usageError("--type %q: use one of %s, or an absolute URI", kind, strings.Join(typeNames(), ", "))
 	}
+	if path == stdinName {
+		if err := a.takeStdin("--predicate"); err != nil {
+			return nil, err
+		}
+	}
 	text, err := a.readInput(path, maxPredicate)
 	if err != nil {
 		return nil, fmt.Errorf("predicate: %w", err)
@@ -163,7 +182,7 @@ func (a *app) readPredicate(kind, path string) (attest.Predicate, error) {
 
 // readInput reads a file, or stdin.
 func (a *app) readInput(path string, bound int64) ([]byte, error) {
-	if path == "-" {
+	if path == stdinName {
 		text, err := readAll(a.stdin, bound)
 		if err != nil {
 			return nil, fmt.Errorf("stdin: %w", err)
@@ -174,13 +193,17 @@ func (a *app) readInput(path string, bound int64) ([]byte, error) {
 	return text, err
 }
 
-// attest signs a statement about each image and attaches it.
-func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
-	if err := oneOf("format", f.format, "", "bundle", "att", "both"); err != nil {
-		return err
-	}
+func (f *attestFlags) check() error {
 	if f.replace && f.keyless.on {
 		return usageError("--replace and --keyless: earlier attestations are found by their key, and each run without one makes another")
+	}
+	return oneOf("format", f.format, "", "bundle", "att", "both")
+}
+
+// attest signs a statement about each image and attaches it.
+func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, images []string) error {
+	if err := f.check(); err != nil {
+		return err
 	}
 	places := make([]place, len(images))
 	for i, image := range images {
@@ -219,6 +242,32 @@ func (a *app) attest(ctx context.Context, f attestFlags, p attest.Predicate, ima
 	return err
 }
 
+// attestList is attest for the images of a list.
+func (a *app) attestList(ctx context.Context, f attestFlags, list imageList, p attest.Predicate, images []string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	signers, err := f.signers(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, list.limit())
+	defer cancel()
+	attach := func(ctx context.Context, image string) (out attestedImage, err error) {
+		at, digest, evidence, err := a.toSign(ctx, image, f.evidence)
+		if err != nil {
+			return out, err
+		}
+		o := attest.Options{Formats: attestFormats[f.format], Replace: f.replace, EvidenceRepository: evidence}
+		done, err := attest.Image(ctx, at.store, digest, p, o, signers...)
+		if err != nil {
+			return out, err
+		}
+		return shownAttached(at, done), nil
+	}
+	return each(ctx, a, list, "attesting", images, attach, func(image attestedImage) { a.showAttached(image) })
+}
+
 func shownAttached(p place, done *attest.Attached) attestedImage {
 	out := attestedImage{
 		Image: p.image, Digest: p.at(done.Digest), PredicateType: done.PredicateType, Attestations: []attestation{},
@@ -245,24 +294,28 @@ func (a *app) printAttested(all []attestedImage) error {
 		return a.out.document(all)
 	}
 	for _, image := range all {
-		n := node{words: words{good.of("attested"), image.Digest}}
-		if image.Digest != image.Image {
-			n.words = append(n.words, "from "+image.Image)
-		}
-		n.add("type", image.PredicateType)
-		for _, x := range image.Attestations {
-			n.add(x.Format, "by key "+shortID(x.KeyID), size(x.Size), "in "+digestPart(x.Evidence))
-		}
-		for _, s := range image.Superseded {
-			if s.Removed {
-				n.add("removed an earlier one", s.Format, "by key "+shortID(s.KeyID), digestPart(s.Evidence))
-			} else {
-				n.add(doubt.of("an earlier one is still there"), digestPart(s.Evidence), s.Reason)
-			}
-		}
-		a.out.tree(n)
+		a.showAttached(image)
 	}
 	return nil
+}
+
+func (a *app) showAttached(image attestedImage) {
+	n := node{words: words{good.of("attested"), image.Digest}}
+	if image.Digest != image.Image {
+		n.words = append(n.words, "from "+image.Image)
+	}
+	n.add("type", image.PredicateType)
+	for _, x := range image.Attestations {
+		n.add(x.Format, "by key "+shortID(x.KeyID), size(x.Size), "in "+digestPart(x.Evidence))
+	}
+	for _, s := range image.Superseded {
+		if s.Removed {
+			n.add("removed an earlier one", s.Format, "by key "+shortID(s.KeyID), digestPart(s.Evidence))
+		} else {
+			n.add(doubt.of("an earlier one is still there"), digestPart(s.Evidence), s.Reason)
+		}
+	}
+	a.out.tree(n)
 }
 
 // verifiersLimit is the default of registry.Limits.MaxPayloadBytes.

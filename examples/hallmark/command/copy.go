@@ -46,12 +46,13 @@ type copyFlags struct {
 	platform     string
 	// source and destination are where the evidence of either side is.
 	source, destination evidencePlace
+	list                imageList
 }
 
 func (a *app) copyCommand() *cobra.Command {
 	var f copyFlags
 	cmd := &cobra.Command{
-		Use:   "copy SOURCE DESTINATION",
+		Use:   "copy (SOURCE | --images-from FILE) DESTINATION",
 		Short: "Copy an image with all of its evidence",
 		Long: `Copy an image, or an index with everything it lists, and their signatures,
 attestations and other referrers. The copy has the same digest, and verifies as the
@@ -75,6 +76,10 @@ must find a signature of that manifest.
 Evidence may be kept apart from images. --source-evidence-repository says where it is
 read, --destination-evidence-repository where it is written.
 
+` + listHelp + `
+DESTINATION is then a registry or the beginning of repositories: with mirror.example/acme,
+registry.example/team/app:v1 becomes mirror.example/acme/team/app:v1.
+
 JSON is one object: source, destination, digest, manifests (of the image),
 evidence (its manifests) and blobs (of both), each with copied, present, mounted
 and merged; ignored (digest, detail).`,
@@ -83,8 +88,11 @@ and merged; ignored (digest, detail).`,
   hallmark copy registry.example/team/app:v1 oci-archive:app.tar:v1
   hallmark copy --evidence-only registry.example/team/app:v1 mirror.example/team/app:v1
   hallmark copy --platform linux/arm64 registry.example/team/app:v1 mirror.example/team/app:v1`,
-		Args: arguments(cobra.ExactArgs(2)),
+		Args: f.list.argumentsWith(cobra.ExactArgs(2), cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.list.given() {
+				return a.copyList(cmd.Context(), f, args[0])
+			}
 			return a.copy(cmd.Context(), args[0], args[1], f)
 		},
 	}
@@ -92,6 +100,7 @@ and merged; ignored (digest, detail).`,
 	flags.BoolVar(&f.noEvidence, "no-evidence", false, "copy no signatures, attestations and other referrers")
 	flags.BoolVar(&f.evidenceOnly, "evidence-only", false, "copy signatures, attestations and other referrers alone; the image must be there")
 	flags.StringVar(&f.platform, "platform", "", "copy only the manifest for `OS/ARCH[/VARIANT]` that the index lists")
+	f.list.flags(cmd)
 	f.source.named(cmd, "source-evidence-repository", "read")
 	f.destination.named(cmd, "destination-evidence-repository", "write")
 	return cmd
@@ -117,38 +126,96 @@ func (f *copyFlags) options(from, to place) (o registry.CopyOptions, err error) 
 }
 
 func (a *app) copy(ctx context.Context, source, destination string, f copyFlags) error {
-	from, err := a.locate(source, existing)
+	ctx, cancel := a.within(ctx, 0)
+	defer cancel()
+	r, err := a.copyOne(ctx, source, destination, f, func(e registry.CopyEvent) {
+		a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
+	})
 	if err != nil {
 		return err
+	}
+	if a.json() {
+		return a.out.document(r)
+	}
+	a.showCopy(r)
+	return nil
+}
+
+func (a *app) copyOne(ctx context.Context, source, destination string, f copyFlags, progress func(registry.CopyEvent)) (r copyResult, err error) {
+	from, err := a.locate(source, existing)
+	if err != nil {
+		return r, err
 	}
 	// An archive is opened to be written even where it must hold the image already.
 	to, err := a.locate(destination, !f.evidenceOnly || strings.HasPrefix(destination, layout.ArchivePrefix))
 	if err != nil {
-		return err
+		return r, err
 	}
 	o, err := f.options(from, to)
 	if err != nil {
-		return err
+		return r, err
 	}
-	ctx, cancel := a.within(ctx, 0)
-	defer cancel()
 	var events []registry.CopyEvent
 	o.Progress = func(e registry.CopyEvent) {
 		if e.Action != registry.CopyStarted {
 			events = append(events, e)
 		}
-		a.console.progress("copying: %d of %d parts, %s of %s", e.Done.Items, e.Total.Items, size(e.Done.Bytes), size(e.Total.Bytes))
+		progress(e)
 	}
 	digest, err := registry.Copy(ctx, from.store, from.ref, to.store, to.ref, o)
 	if err == nil {
 		err = to.commit(ctx)
 	}
 	if err != nil {
+		return r, err
+	}
+	r = copyResult{Source: source, Destination: destination, Digest: to.at(digest), Ignored: []ignored{}}
+	r.count(events, digest.DigestStr(), f.evidenceOnly)
+	return r, nil
+}
+
+// copyList copies the images of a list below a registry or the beginning of repositories.
+func (a *app) copyList(ctx context.Context, f copyFlags, prefix string) error {
+	if ref, err := registry.ParseReference(prefix + "/x"); err != nil || strings.HasPrefix(prefix, layout.Prefix) || strings.HasPrefix(prefix, layout.ArchivePrefix) || ref.Identifier() != "latest" {
+		return usageError("DESTINATION %q: with --images-from it is a registry, or the beginning of repositories in one, such as mirror.example/acme", prefix)
+	}
+	images, err := f.list.images(a, nil)
+	if err != nil {
 		return err
 	}
-	r := copyResult{Source: source, Destination: destination, Digest: to.at(digest), Ignored: []ignored{}}
-	r.count(events, digest.DigestStr(), f.evidenceOnly)
-	return a.printCopy(r)
+	ctx, cancel := a.within(ctx, 0)
+	defer cancel()
+	copyImage := func(ctx context.Context, image string) (copyResult, error) {
+		to, err := below(prefix, image)
+		if err != nil {
+			return copyResult{}, err
+		}
+		return a.copyOne(ctx, image, to, f, func(registry.CopyEvent) {})
+	}
+	return each(ctx, a, f.list, "copying", images, copyImage, a.showCopy)
+}
+
+// below is an image with a prefix in place of its registry.
+func below(prefix, image string) (string, error) {
+	if err := checkImage(image); err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(image, layout.Prefix) || strings.HasPrefix(image, layout.ArchivePrefix) {
+		return "", usageError("%s is in a layout, which has no repository's name: copy it by itself", image)
+	}
+	ref, err := registry.ParseReference(image)
+	if err != nil {
+		return "", err
+	}
+	to := prefix + "/" + ref.Context().RepositoryStr()
+	tagged, _, byDigest := strings.Cut(image, "@")
+	if at := strings.LastIndexByte(tagged, ':'); at > strings.LastIndexByte(tagged, '/') {
+		return to + tagged[at:], nil
+	}
+	if byDigest {
+		return to + "@" + ref.Identifier(), nil
+	}
+	return to + ":" + ref.Identifier(), nil
 }
 
 // count separates the image from its evidence by the order of events: the image's own
@@ -189,10 +256,7 @@ func (r *copyResult) add(t *tally, e registry.CopyEvent) {
 	}
 }
 
-func (a *app) printCopy(r copyResult) error {
-	if a.json() {
-		return a.out.document(r)
-	}
+func (a *app) showCopy(r copyResult) {
 	n := node{words: words{good.of("copied"), r.Digest, "from " + r.Source}}
 	n.add("manifests", r.Manifests)
 	n.add("evidence ", r.Evidence)
@@ -201,7 +265,6 @@ func (a *app) printCopy(r copyResult) error {
 		n.add(doubt.of("not copied"), i.Digest, i.Detail)
 	}
 	a.out.tree(n)
-	return nil
 }
 
 // String leaves out mounted and merged content if there is none.

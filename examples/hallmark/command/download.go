@@ -166,7 +166,7 @@ func (a *app) toDownload(ctx context.Context, f downloadFlags, image string) (d 
 	if d.place, err = a.locate(image, existing); err != nil {
 		return d, err
 	}
-	if d.keys, err = loadKeys(f.keys); err != nil {
+	if d.keys, err = a.publicKeys(ctx, f.keys); err != nil {
 		return d, err
 	}
 	if len(d.keys) == 0 {

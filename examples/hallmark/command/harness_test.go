@@ -27,6 +27,7 @@ import (
 	"github.com/hallmark-oci/hallmark/registry/layout"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // cli runs the program in this process.
@@ -38,6 +39,7 @@ type cli struct {
 	// secrets.
 	terminal bool
 	secrets  []string
+	stdin    string
 	stdout   io.Writer // in place of the buffer
 	plugins  Plugins
 }
@@ -62,7 +64,7 @@ func (c *cli) run(args ...string) outcome {
 		out = c.stdout
 	}
 	code := New(c.plugins).run(c.ctx, args, host{
-		stdin: strings.NewReader(""), stdout: out, stderr: &stderr,
+		stdin: strings.NewReader(c.stdin), stdout: out, stderr: &stderr,
 		lookupEnv:       func(key string) (string, bool) { v, ok := c.env[key]; return v, ok },
 		stdinIsTerminal: c.terminal, stdoutIsTerminal: c.terminal, stderrIsTerminal: c.terminal,
 		readSecret: func(ctx context.Context) ([]byte, error) {
@@ -153,9 +155,9 @@ func newKey(t *testing.T) keyPair {
 	must(t, err)
 	writeFile(t, k.private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 	writeFile(t, k.public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
-	loaded, err := loadKeys([]string{k.public})
+	loaded, err := policy.LoadPublicKey(k.public)
 	must(t, err)
-	k.id = loaded[0].ID()
+	k.id = loaded.ID()
 	return k
 }
 

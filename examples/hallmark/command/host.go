@@ -13,6 +13,7 @@ type host struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
+	unsetEnv       func(string) // nil: variables stay
 
 	stdinIsTerminal, stdoutIsTerminal, stderrIsTerminal bool
 	// readSecret reads a line from the terminal at stdin without echo.
@@ -23,6 +24,7 @@ func thisProcess() host {
 	return host{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		lookupEnv:        takePassword(),
+		unsetEnv:         func(name string) { _ = os.Unsetenv(name) }, // it cannot fail for a valid name
 		stdinIsTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		stdoutIsTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		stderrIsTerminal: term.IsTerminal(int(os.Stderr.Fd())),

@@ -1,6 +1,9 @@
 package command
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // foreignImages begin images of other programs, each with what to write here.
 var foreignImages = []struct{ prefix, answer string }{
@@ -23,6 +26,9 @@ func checkImage(image string) error {
 	if image == stdinName {
 		return usageError("- is not an image: a list of images on stdin is read by --images-from -, of commands that have it")
 	}
+	if digestAlone.MatchString(image) {
+		return usageError("%s is a digest without a repository: write REPOSITORY@%s; the file of docker build --iidfile holds the digest of a configuration, which names no image in a registry: take --metadata-file, and read it by --images-from", image, image)
+	}
 	for _, f := range foreignImages {
 		if strings.HasPrefix(image, f.prefix) {
 			return usageError("%s is not an image here: %s", image, f.answer)
@@ -30,6 +36,8 @@ func checkImage(image string) error {
 	}
 	return nil
 }
+
+var digestAlone = regexp.MustCompile(`^sha(256|384|512):[0-9a-fA-F]{32,128}$`)
 
 // stdinName is the name of a file that stands for stdin.
 const stdinName = "-"

@@ -71,7 +71,7 @@ Print its schema with 'hallmark policy schema --of result'.`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
 	}
-	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key `FILE` (repeatable)")
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	f.evidence.flag(cmd, "show")
 	f.limits.flags(cmd)
 	f.examineFlags.flags(cmd)
@@ -91,7 +91,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 	if err := f.limits.check(); err != nil {
 		return err
 	}
-	if i.keys, err = loadKeys(f.keys); err != nil {
+	if i.keys, err = a.publicKeys(ctx, f.keys); err != nil {
 		return err
 	}
 	if i.examiner, err = f.examiner(a.plugins, i.limits, i.apart); err != nil {
@@ -127,19 +127,6 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 		return errUndecided
 	}
 	return err
-}
-
-// loadKeys reads the keys of --key.
-func loadKeys(paths []string) ([]policy.PublicKey, error) {
-	var keys []policy.PublicKey
-	for _, path := range paths {
-		key, err := policy.LoadPublicKey(path)
-		if err != nil {
-			return nil, fmt.Errorf("public key: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // inspector reads one image and its evidence.

@@ -80,7 +80,7 @@ func (p *passwords) fromFile() ([]byte, error) {
 }
 
 func (p *passwords) ask(ctx context.Context, prompt string) ([]byte, error) {
-	if !p.app.stdinIsTerminal {
+	if !p.app.stdinIsTerminal || p.app.stdinOf != "" {
 		return nil, errNoPassword
 	}
 	return p.app.console.prompt(prompt, func() ([]byte, error) { return p.app.readSecret(ctx) })

@@ -42,6 +42,8 @@ func (a *app) locate(image string, create bool) (place, error) {
 	if !inLayout || err != nil {
 		return p, err
 	}
+	a.placing.Lock()
+	defer a.placing.Unlock()
 	if create == existing {
 		if known := a.layouts[p.directory()]; known != nil {
 			p.store = known

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify"
@@ -136,6 +137,9 @@ func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options
 	given, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
 	if err != nil && named != nil {
 		return nil, causedBy{err, named}
+	}
+	if err == nil {
+		err = given.CheckExemptions(time.Now())
 	}
 	if err != nil {
 		return nil, err

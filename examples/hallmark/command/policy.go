@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -45,8 +46,8 @@ func (a *app) policyCheckCommand() *cobra.Command {
 		Long: `Check policy files and their key files, exactly as verify loads them. A policy with
 identities of certificates needs the trust roots that --trusted-root names.
 
-Good policies may have findings: what has ended or ends within 30 days, requirements
-that nothing can meet at present, one key that meets two roles, patterns that decide
+Good policies may have findings: what has ended or ends within 30 days, exemptions in
+their last week, requirements that nothing can meet at present, one key that meets two roles, patterns that decide
 about nothing, and names that nothing uses. With --strict, a finding is an error.
 
 JSON is one list with an object for each FILE: file, policy (its digest), findings
@@ -124,7 +125,8 @@ func (a *app) policyExplainCommand() *cobra.Command {
 not read.
 
 JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
-conditions, of (the same fields again)).`,
+conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
+fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -171,6 +173,10 @@ func explainedNode(r verify.Explained) node {
 	n := node{words: words{r.Text, faint.of("%s", r.Requirement)}}
 	for _, c := range r.Conditions {
 		n.add(c)
+	}
+	for _, e := range r.Exemptions {
+		what := words{doubt.of("exempt"), "until " + timeText(e.Until) + remaining(e.Until), "by " + e.By, e.Reason}
+		n.children = append(n.children, node{words: what, children: []node{{words: words{strings.Join(e.Digests, ", ")}}}})
 	}
 	for _, o := range r.Of {
 		n.children = append(n.children, explainedNode(o))

@@ -247,6 +247,12 @@ func (b *reporting) decision(r *verify.Report) *reportDecision {
 			Badge: badge{"bad", "not met"}, Title: shown(u.Title), Path: shown(u.Requirement), Detail: shown(string(u.Reason) + ": " + u.Detail),
 		})
 	}
+	for _, x := range r.Exemptions[:min(len(r.Exemptions), maxEvidenceShown)] {
+		d.Requirements = append(d.Requirements, reportRequirement{
+			Badge: badge{"doubt", "exempted"}, Title: shown(x.Name), Path: shown(x.Requirement),
+			Detail: shown(fmt.Sprintf("until %s, by %s: %s", timeOf(x.Until), x.By, x.Reason)),
+		})
+	}
 	excused := excusedOf(*r)
 	for _, x := range excused[:min(len(excused), maxEvidenceShown)] {
 		d.Excused = append(d.Excused, reportExcuse{shown(x.ID), shown(x.Severity), shown(excuseWords(x)), shown(x.Reason)})

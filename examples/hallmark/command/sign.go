@@ -44,15 +44,7 @@ func (f *keyFlags) signers(ctx context.Context) ([]sign.Signer, error) {
 		return append(signers, by), err
 	}
 	for _, path := range f.keys {
-		signer, err := f.passwords.app.plugins.signer(ctx, path)
-		if signer == nil && err == nil {
-			signer, err = sign.Load(ctx, path, sign.LoadOptions{
-				Password: func(ctx context.Context) ([]byte, error) {
-					return f.passwords.existing(ctx, "Password for "+path+": ")
-				},
-				Logger: f.passwords.app.logger(),
-			})
-		}
+		signer, err := f.passwords.signerOf(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +59,7 @@ type signFlags struct {
 	recursive   bool
 	annotations []string
 	evidence    evidencePlace
+	list        imageList
 }
 
 // signFormats are the values of --format.
@@ -90,24 +83,38 @@ bundle beside a .sig tag: write sig alone for it. The password of an encrypted k
 ` + passwordVariable + ` (for all keys), or from a prompt for each. Keys are PEM files of
 hallmark, cosign or openssl, encrypted or not.
 
+` + keyHelp + `
+
 ` + keylessHelp + `
+
+` + listHelp + `
 
 JSON is one list with an object for each IMAGE: image, digest, signatures
 (subject, keyId, format, evidence, existed).`,
 		Example: `  hallmark sign --key release.key registry.example/team/app:v1
   hallmark sign --key release.key --recursive --format both -a commit=4f2a registry.example/team/app:v1
   hallmark sign --keyless --signing-config signing_config.json --trusted-root trusted_root.json registry.example/team/app:v1`,
-		Args: arguments(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.sign(cmd.Context(), f, args) },
+		Args: f.list.arguments(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			images, err := f.list.images(a, args)
+			if err != nil {
+				return err
+			}
+			if f.list.given() {
+				return a.signList(cmd.Context(), f, images)
+			}
+			return a.sign(cmd.Context(), f, images)
+		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this private key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.format, "format", "", "what to write: bundle, sig or both (default bundle, or sig where the registry can hold no bundles)")
 	flags.BoolVar(&f.recursive, "recursive", false, "also sign every manifest that an index lists")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "sign this `KEY=VALUE` with the digest (repeatable)")
 	f.evidence.flag(cmd, "write")
 	f.passwords.flag(cmd)
 	f.keyless.flag(cmd)
+	f.list.flags(cmd)
 	suggest(cmd, "format", "bundle", "sig", "both")
 	return cmd
 }
@@ -156,6 +163,46 @@ func (a *app) sign(ctx context.Context, f signFlags, images []string) error {
 		return printErr
 	}
 	return err
+}
+
+// signList is sign for the images of a list.
+func (a *app) signList(ctx context.Context, f signFlags, images []string) error {
+	if err := oneOf("format", f.format, "", "bundle", "sig", "both"); err != nil {
+		return err
+	}
+	annotations, err := parseAnnotations(f.annotations)
+	if err != nil {
+		return err
+	}
+	signers, err := f.signers(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.within(ctx, f.list.limit())
+	defer cancel()
+	signOne := func(ctx context.Context, image string) (signedImage, error) {
+		at, digest, evidence, err := a.toSign(ctx, image, f.evidence)
+		if err != nil {
+			return signedImage{}, err
+		}
+		o := sign.ImageOptions{EvidenceRepository: evidence, Formats: signFormats[f.format], Annotations: annotations, Recursive: f.recursive}
+		return signImage(ctx, at, digest, o, signers)
+	}
+	return each(ctx, a, f.list, "signing", images, signOne, a.showSigned)
+}
+
+// toSign finds an image of a list, its digest, and where its evidence is written.
+func (a *app) toSign(ctx context.Context, image string, apart evidencePlace) (at place, digest name.Digest, evidence name.Repository, err error) {
+	if at, err = a.locate(image, existing); err == nil {
+		err = changeable([]place{at})
+	}
+	if err == nil {
+		evidence, err = apart.beside([]place{at})
+	}
+	if err == nil {
+		digest, err = at.resolve(ctx)
+	}
+	return at, digest, evidence, err
 }
 
 // has reports whether a signature is in a format.
@@ -208,22 +255,26 @@ func (a *app) printSigned(all []signedImage) error {
 		return a.out.document(all)
 	}
 	for _, image := range all {
-		n := node{words: words{good.of("signed"), image.Digest}}
-		if image.Digest != image.Image {
-			n.words = append(n.words, "from "+image.Image)
-		}
-		for _, s := range image.Signatures {
-			done := "added"
-			if s.Existed {
-				done = "was there already"
-			}
-			about := ""
-			if s.Subject != image.Digest {
-				about = "of " + digestPart(s.Subject)
-			}
-			n.add(s.Format, about, "by key "+shortID(s.KeyID), done, "in "+digestPart(s.Evidence))
-		}
-		a.out.tree(n)
+		a.showSigned(image)
 	}
 	return nil
+}
+
+func (a *app) showSigned(image signedImage) {
+	n := node{words: words{good.of("signed"), image.Digest}}
+	if image.Digest != image.Image {
+		n.words = append(n.words, "from "+image.Image)
+	}
+	for _, s := range image.Signatures {
+		done := "added"
+		if s.Existed {
+			done = "was there already"
+		}
+		about := ""
+		if s.Subject != image.Digest {
+			about = "of " + digestPart(s.Subject)
+		}
+		n.add(s.Format, about, "by key "+shortID(s.KeyID), done, "in "+digestPart(s.Evidence))
+	}
+	a.out.tree(n)
 }

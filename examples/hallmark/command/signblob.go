@@ -36,7 +36,7 @@ JSON is one object: file, bundle.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.signBlob(cmd.Context(), f, args[0]) },
 	}
 	// One bundle holds one signature.
-	cmd.Flags().Func("key", "sign with this private key `FILE`", func(path string) error {
+	cmd.Flags().Func("key", "sign with this private key: `FILE`, env://NAME, fd://N or -", func(path string) error {
 		f.keys = []string{path}
 		return nil
 	})

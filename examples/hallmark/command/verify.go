@@ -27,11 +27,13 @@ type policyFlags struct {
 	attested    attestedFlags
 	at          atFlag
 	ofFiles     bool
+	// readKey reads a key of --key.
+	readKey func(ref string) (policy.PublicKey, error)
 }
 
 func (f *policyFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key `FILE` (repeatable)")
+	flags.StringArrayVar(&f.keys, "key", nil, "trust this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	flags.StringVar(&f.policyFile, "policy", "", "judge by the policy in this `FILE`")
 	flags.IntVar(&f.threshold, "threshold", 1, "how many distinct keys and identities must have signed")
 	flags.StringArrayVarP(&f.annotations, "annotation", "a", nil, "count only signatures with this signed `KEY=VALUE` (repeatable)")
@@ -47,7 +49,7 @@ func (f *policyFlags) policy(sameRepository bool) (*policy.Policy, error) {
 		return nil, usageError("--key is missing: name a public key that you trust, an identity with --certificate-identity, or a policy with --policy")
 	}
 	for _, path := range f.keys {
-		key, err := policy.LoadPublicKey(path)
+		key, err := f.readKey(path)
 		if err != nil {
 			return nil, err
 		}
@@ -104,6 +106,8 @@ type verifyFlags struct {
 	limits         evidenceLimits
 	platform       string
 	explain        bool
+	list           imageList
+	audit          auditFlag
 }
 
 const verifyHelp = `Verify that each IMAGE meets the policy in --policy, or that as many distinct keys
@@ -128,19 +132,25 @@ not run.
 ` + atHelp + `
 
 Exit codes:
-  0  every image is verified, or its rule only warns; nothing else allows an image
+  0  every image is verified, exempt from what it does not meet, or of a rule that only
+     warns; nothing else allows an image
   1  every image was judged, and at least one is denied
   2  at least one image could not be judged, or wrong use
+With --insecure-audit-only, 0 in place of 1: denials are printed and not enforced.
 
 Put -- before images from another source, since their names could look like flags.
 --help beside other arguments is wrong use.
 
+` + listHelp + ` For images that could not
+be judged it is the same object as for others.
+
 JSON is one list with an object for each IMAGE, in the order of the arguments:
-  image, status (verified, warned, denied, undecided), digest, policy, rule, judgedAt,
+  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
   requirements (requirement, title, by, keys,
     excused (id, severity, by, status, reason, evidence, until)),
-  unmet (requirement, title, reason, detail, excused),
+  unmet (requirement, title, reason, detail, found, wanted, limit, exemption, excused),
+  exemptions (requirement, name, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -162,21 +172,30 @@ func (a *app) verifyCommand() *cobra.Command {
   hallmark verify --key reviewer.pub --type https://acme.example/review/v1 --where /approved=true registry.example/team/app:v1
   hallmark verify --key a.pub --key b.pub --threshold 2 registry.example/team/app@sha256:...
   hallmark verify --key release.pub --platform linux/arm64 -o json oci:./layout:v1
-  xargs hallmark verify --policy production.yaml -- < images.txt`,
-		Args: arguments(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), f, args) },
+  hallmark verify --policy production.yaml --images-from images.txt -o json`,
+		Args: f.list.arguments(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			images, err := f.list.images(a, args)
+			if err != nil {
+				return err
+			}
+			return a.verify(cmd.Context(), f, images)
+		},
 	}
 	a.helpAlone(cmd)
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.sameRepository, "same-repository", false, "count only signatures that name the image's repository; bundles name none")
 	f.evidence.flag(cmd, "read")
 	f.limits.flags(cmd)
+	f.list.flags(cmd)
 	cmd.Flags().StringVar(&f.platform, "platform", "", "verify the manifest for `OS/ARCH[/VARIANT]` that the signed index lists")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the evidence and the reasons for verified images, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
 func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins)
 	if err != nil {
 		return err
@@ -185,15 +204,23 @@ func (a *app) verify(ctx context.Context, f verifyFlags, images []string) error 
 	if b.platform, err = parsePlatform(f.platform); err != nil {
 		return err
 	}
-	ctx, cancel := a.within(ctx, defaultTimeout)
+	ctx, cancel := a.within(ctx, f.list.limit())
 	defer cancel()
+	b.track = a.track("verifying", len(images), f.list.progress)
+	b.comes = f.list.given()
+	b.explain = f.explain
 	b.run(ctx, images)
+	b.track.end(b.notDone)
 	a.warnOf(f.at)
 	a.warnOfAnyContent(f.attested)
+	if b.comes {
+		a.summarize(b.reports)
+		return errors.Join(b.unprinted, worst(b.reports))
+	}
 	if err := a.printReports(b.reports, f.explain); err != nil {
 		return err
 	}
-	return worst(b.reports)
+	return a.enforce(f.audit, worst(b.reports))
 }
 
 // verifier judges by the policy, or by the keys.
@@ -243,13 +270,16 @@ type batch struct {
 	at         atFlag
 	platform   *v1.Platform
 	reports    []verify.Report // in the order of the arguments
-	decided    int
+	track      *tracker
+	// comes says that reports are printed as they come.
+	comes, explain bool
+	unprinted      error
+	notDone        int // by an interrupt
 }
 
 // run judges images that share a store together.
 func (b *batch) run(ctx context.Context, images []string) {
 	places := make([]place, len(images))
-	b.app.console.progress("verifying: 0 of %d images", len(images))
 	together := make(map[registry.Store][]int)
 	for i, image := range images {
 		var err error
@@ -282,8 +312,13 @@ func (b *batch) run(ctx context.Context, images []string) {
 
 func (b *batch) decide(i int, p place, result *verify.Result, err error) {
 	b.reports[i] = b.report(p, result, err)
-	b.decided++
-	b.app.console.progress("verifying: %d of %d images", b.decided, len(b.reports))
+	b.track.step()
+	if errors.Is(err, context.Canceled) {
+		b.notDone++
+	}
+	if b.comes {
+		b.unprinted = errors.Join(b.unprinted, b.app.printReportNow(b.reports[i], b.explain))
+	}
 }
 
 // report is the report on an image, with a hint and the digest as the user writes it.
@@ -310,12 +345,27 @@ func (a *app) printReports(all []verify.Report, explain bool) error {
 		return a.out.document(all)
 	}
 	for _, r := range all {
-		if r.Index != nil {
-			r.Evidence = slices.Concat(r.Evidence, r.Index.Evidence)
-		}
-		a.printReport(r, words{cmp.Or(r.Digest, r.Image), from(r)}, why(r, explain), explain)
+		a.printImage(r, explain)
 	}
 	return nil
+}
+
+func (a *app) printImage(r verify.Report, explain bool) {
+	if r.Index != nil {
+		r.Evidence = slices.Concat(r.Evidence, r.Index.Evidence)
+	}
+	a.printReport(r, words{cmp.Or(r.Digest, r.Image), from(r)}, why(r, explain), explain)
+}
+
+// printReportNow prints a report while others are still to come.
+func (a *app) printReportNow(r verify.Report, explain bool) error {
+	var err error
+	if a.json() {
+		err = a.printLine(r)
+	} else {
+		a.printImage(r, explain)
+	}
+	return errors.Join(err, a.out.flush())
 }
 
 // summarize counts the decisions about several images.
@@ -328,7 +378,7 @@ func (a *app) summarize(all []verify.Report) {
 		counts[r.Status]++
 	}
 	text := fmt.Sprintf("%d images:", len(all))
-	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
+	for _, s := range []verify.Status{verify.StatusVerified, verify.StatusExempted, verify.StatusWarned, verify.StatusDenied, verify.StatusUndecided} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(" %d %s", counts[s], s)
 		}
@@ -340,6 +390,9 @@ func (a *app) summarize(all []verify.Report) {
 func why(r verify.Report, explain bool) (nodes []node) {
 	for _, c := range r.DeniedChildren {
 		nodes = append(nodes, node{words: words{bad.of("denied"), c.Digest, c.Platform, c.Reason, faint.of("listed in the index")}})
+	}
+	for _, x := range r.Exemptions {
+		nodes = append(nodes, exemptedNode(x))
 	}
 	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
 		for _, u := range r.Unmet {
@@ -387,7 +440,7 @@ func (a *app) printReport(r verify.Report, subject words, why []node, explain bo
 	if !r.AsOf.IsZero() {
 		n.words = append(n.words, doubt.of("as of %s, not of now", timeText(r.AsOf)))
 	}
-	if r.Status == verify.StatusVerified {
+	if r.Status == verify.StatusVerified || r.Status == verify.StatusExempted {
 		n.words = append(n.words, "by "+signers(r.Keys))
 	} else {
 		n.words = append(n.words, string(r.Reason), r.Detail)
@@ -418,8 +471,8 @@ func styledStatus(s verify.Status) styled {
 		return good.of("verified")
 	case verify.StatusDenied:
 		return bad.of("denied")
-	case verify.StatusWarned:
-		return doubt.of("warned")
+	case verify.StatusWarned, verify.StatusExempted:
+		return doubt.of("%s", s)
 	}
 	return doubt.of("undecided")
 }

@@ -82,7 +82,7 @@ func TestWrongUseExitsWithTwoAndSaysWhatToDo(t *testing.T) {
 		{[]string{"sign", "--key", k.private, "--format", "x", "a/b:c"}, "use one of bundle, sig, both"},
 		{[]string{"sign", "--key", k.private, "-a", "a=1", "-a", "a=2", "a/b:c"}, "given twice"},
 		{[]string{"copy", "a/b:c"}, "accepts 2 arg"},
-		{[]string{"keygen", "--password", "x"}, "unknown flag: --password"},
+		{[]string{"keygen", "--password", "x"}, "--password-file"},
 		{[]string{"keygen", "--insecure-empty-password", "--out", t.TempDir() + "/k", "--algorithm", "dsa"}, "unknown algorithm"},
 		{[]string{"verify", "--key", k.public + ".none", "a/b:c"}, k.public + ".none"},
 		{[]string{"verify", "--key", k.public, "--insecure-http", "http://x", "a/b:c"}, "--insecure-http"},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/verify"
+	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // Bounds of the files that hold signatures, in bytes.
@@ -25,6 +26,7 @@ type verifyBlobFlags struct {
 	bundles    []string
 	signatures []string
 	explain    bool
+	audit      auditFlag
 }
 
 func (a *app) verifyBlobCommand() *cobra.Command {
@@ -71,10 +73,12 @@ name, annotations), statements, evidence (format, keyId, requirement, reason, de
 	cmd.Flags().StringArrayVar(&f.bundles, "bundle", nil, "read the signature from this bundle `FILE` (repeatable)")
 	cmd.Flags().StringArrayVar(&f.signatures, "signature", nil, "read a detached signature from this `FILE` (repeatable)")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "list the signatures of a verified file, too")
+	f.audit.flag(cmd)
 	return cmd
 }
 
 func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) error {
+	f.readKey = func(ref string) (policy.PublicKey, error) { return a.publicKey(ctx, ref) }
 	verifier, err := f.verifier(a.plugins, false, verify.Options{})
 	if err != nil {
 		return err
@@ -87,7 +91,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	defer cancel()
 	if strings.HasPrefix(path, digestPrefix) {
 		result, err := verifier.BlobDigest(ctx, path, signatures...)
-		return a.concludeBlob(path, result, err, f)
+		return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 	}
 	blob, closeBlob, err := a.openBlob(path, "verifying")
 	if err != nil {
@@ -95,7 +99,7 @@ func (a *app) verifyBlob(ctx context.Context, f verifyBlobFlags, path string) er
 	}
 	defer closeBlob()
 	result, err := verifier.Blob(ctx, blob, signatures...)
-	return a.concludeBlob(path, result, err, f)
+	return a.enforce(f.audit, a.concludeBlob(path, result, err, f))
 }
 
 // read reads the files of the signatures.

@@ -83,7 +83,7 @@ func TestSchemas_AuditEventIsThatOfGate(t *testing.T) {
 	text, err := verify.ResultSchema()
 	must(t, err)
 	got := schemaFrom(t, text)["$defs"].(map[string]any)["auditEvent"].(map[string]any)
-	own, err := jsonschema.Text(jsonschema.Of(reflect.TypeFor[gate.Event](), "", nil))
+	own, err := jsonschema.Text(jsonschema.Of(reflect.TypeFor[gate.Event](), "", jsonschema.Options{}))
 	must(t, err)
 	want := schemaFrom(t, own)
 	got["properties"].(map[string]any)["status"] = map[string]any{"type": "string"}

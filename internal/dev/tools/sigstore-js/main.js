@@ -1,6 +1,6 @@
 // Verifies a bundle about a file with sigstore-js, by a public key in PEM:
 //
-//   node verify.js BUNDLE FILE KEY
+//   node main.js BUNDLE FILE KEY
 //
 // It exits with 0 if the bundle verifies, and with 1 if it does not. It asks no network.
 'use strict';

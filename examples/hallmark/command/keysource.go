@@ -1,0 +1,232 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hallmark-oci/hallmark/sign"
+	"github.com/hallmark-oci/hallmark/verify/policy"
+)
+
+// keyHelp says what a flag for keys takes.
+const keyHelp = `A key is a file, or where no file should hold it:
+  env://NAME   the environment variable NAME
+  -            stdin, which one flag or argument may read
+  fd://N       the open file descriptor N, also /dev/fd/N, as bash's <(COMMAND) gives`
+
+const (
+	envPrefix = "env://"
+	fdPrefix  = "fd://"
+	// maxKey bounds the text of a key that is not in a file, in bytes.
+	maxKey = 64 << 10
+)
+
+// errKeySource is the error for a key that is named by something that is not there.
+var errKeySource = errors.New("the key cannot be read")
+
+var (
+	shownName    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,31}$`)
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	fdPath       = regexp.MustCompile(`^(?:/dev/fd/|/proc/self/fd/)([0-9]{1,5})$`)
+)
+
+// keyText returns the text of a key that is not in a file; found is false for a file.
+// Errors hold no part of a key, even where it is given in the place of its name.
+func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool, err error) {
+	if text, known := a.keyTexts[ref]; known {
+		return text, true, nil
+	}
+	switch {
+	case strings.Contains(ref, "-----BEGIN") || strings.ContainsAny(ref, "\r\n"):
+		return nil, true, usageError("--key holds a key in place of its name: put it into a variable, and write --key env://NAME")
+	case strings.HasPrefix(ref, envPrefix):
+		text, err = a.keyInEnv(strings.TrimPrefix(ref, envPrefix))
+	case ref == stdinName || ref == "/dev/stdin":
+		if err = a.takeStdin("--key"); err == nil {
+			text, err = readWithin(ctx, a.stdin)
+		}
+	case strings.HasPrefix(ref, fdPrefix):
+		text, found, err = a.keyInDescriptor(ctx, strings.TrimPrefix(ref, fdPrefix))
+		if !found && err == nil {
+			err = fmt.Errorf("%w: descriptor %s is a regular file: name the file itself", errKeySource, strings.TrimPrefix(ref, fdPrefix))
+		}
+	default:
+		number := fdPath.FindStringSubmatch(ref)
+		if number == nil {
+			return nil, false, nil
+		}
+		if text, found, err = a.keyInDescriptor(ctx, number[1]); !found && err == nil {
+			return nil, false, nil
+		}
+	}
+	if err != nil {
+		return nil, true, err
+	}
+	if a.keyTexts == nil {
+		a.keyTexts = make(map[string][]byte)
+	}
+	a.keyTexts[ref] = text
+	return text, true, nil
+}
+
+func (a *app) keyInEnv(name string) ([]byte, error) {
+	if !variableName.MatchString(name) {
+		return nil, usageError("--key env://NAME: what follows env:// is not the name of a variable")
+	}
+	value, set := a.lookupEnv(name)
+	shown := "the variable " + name
+	if !shownName.MatchString(name) {
+		shown = "the variable that env:// names" // it may be a key in place of a name
+	}
+	switch {
+	case !set:
+		return nil, fmt.Errorf("%w: %s is not set", errKeySource, shown)
+	case strings.TrimSpace(value) == "":
+		return nil, fmt.Errorf("%w: %s is empty", errKeySource, shown)
+	case len(value) > maxKey:
+		return nil, fmt.Errorf("%w: %s: %w of %d bytes", errKeySource, shown, errTooLarge, maxKey)
+	}
+	if a.unsetEnv != nil {
+		a.unsetEnv(name) // programs that this one starts do not inherit it
+	}
+	return []byte(value), nil
+}
+
+// keyInDescriptor reads a pipe that the caller has opened. Regular files are read by their
+// path, with the checks of files; found is then false.
+func (a *app) keyInDescriptor(ctx context.Context, number string) (text []byte, found bool, err error) {
+	n, err := strconv.ParseUint(number, 10, 16)
+	switch {
+	case err != nil:
+		return nil, true, usageError("--key fd://N: N is the number of an open file descriptor")
+	case n == 0:
+		if err := a.takeStdin("--key"); err != nil {
+			return nil, true, err
+		}
+		text, err := readWithin(ctx, a.stdin)
+		return text, true, err
+	case n <= 2:
+		return nil, true, usageError("--key: descriptor %d is for output", n)
+	}
+	file := path.Join("/dev/fd", strconv.FormatUint(n, 10))
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, true, fmt.Errorf("%w: descriptor %d is not open", errKeySource, n)
+	}
+	if info.Mode().IsRegular() {
+		return nil, false, nil
+	}
+	if info.Mode()&os.ModeNamedPipe == 0 {
+		return nil, true, fmt.Errorf("%w: descriptor %d is neither a pipe nor a file", errKeySource, n)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, true, fmt.Errorf("%w: descriptor %d cannot be read", errKeySource, n)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	text, err = readWithin(ctx, f)
+	return text, true, err
+}
+
+// readWithin reads a key to its end, or until the context ends. The reader may block then
+// for as long as the process lives.
+func readWithin(ctx context.Context, r io.Reader) ([]byte, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		text, err := readAll(r, maxKey)
+		done <- answer{text, err}
+	}()
+	select {
+	case got := <-done:
+		if got.err == nil && len(strings.TrimSpace(string(got.text))) == 0 {
+			got.err = errors.New("it is empty")
+		}
+		if got.err != nil {
+			return nil, fmt.Errorf("%w: %w", errKeySource, got.err)
+		}
+		return got.text, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// takeStdin notes who reads stdin. It can be read once.
+func (a *app) takeStdin(by string) error {
+	if a.stdinOf != "" {
+		return usageError("stdin can be read once: %s and %s both name -", a.stdinOf, by)
+	}
+	a.stdinOf = by
+	return nil
+}
+
+// stdinOnce fails before anything is read where a flag and a key both name stdin.
+func stdinOnce(flag, value string, keys []string) error {
+	if value == stdinName && slices.ContainsFunc(keys, func(ref string) bool { return ref == stdinName || ref == "/dev/stdin" || ref == "fd://0" }) {
+		return usageError("stdin can be read once: %s and --key both name -", flag)
+	}
+	return nil
+}
+
+// signerOf opens a private key that a flag names.
+func (p *passwords) signerOf(ctx context.Context, ref string) (sign.Signer, error) {
+	a := p.app
+	signer, err := a.plugins.signer(ctx, ref)
+	if signer != nil || err != nil {
+		return signer, err
+	}
+	o := sign.LoadOptions{Logger: a.logger(), Password: func(ctx context.Context) ([]byte, error) {
+		return p.existing(ctx, "Password for "+ref+": ")
+	}}
+	text, found, err := a.keyText(ctx, ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return sign.Load(ctx, ref, o)
+	}
+	if signer, err = sign.LoadPEM(ctx, text, o); err != nil {
+		err = fmt.Errorf("private key %s: %w", ref, err)
+	}
+	return signer, err
+}
+
+// publicKey reads a public key that a flag names.
+func (a *app) publicKey(ctx context.Context, ref string) (policy.PublicKey, error) {
+	text, found, err := a.keyText(ctx, ref)
+	if err != nil || !found {
+		if err == nil {
+			return policy.LoadPublicKey(ref)
+		}
+		return policy.PublicKey{}, err
+	}
+	key, err := policy.ParsePublicKey(text)
+	if err != nil {
+		return key, fmt.Errorf("public key %s: %w", ref, err)
+	}
+	key.Name = ref
+	return key, nil
+}
+
+// publicKeys reads the keys of --key.
+func (a *app) publicKeys(ctx context.Context, refs []string) (keys []policy.PublicKey, err error) {
+	for _, ref := range refs {
+		key, err := a.publicKey(ctx, ref)
+		if err != nil {
+			return nil, fmt.Errorf("public key: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}

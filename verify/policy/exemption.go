@@ -1,0 +1,223 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/pattern"
+)
+
+// MaxExemption is how far ahead of the clock Exemption.Until may be.
+const MaxExemption = 90 * 24 * time.Hour
+
+// ExemptionEndsSoon is how long before its end an exemption is warned of.
+const ExemptionEndsSoon = 7 * 24 * time.Hour
+
+// Bounds of exemptions.
+const (
+	maxExemptions       = 1000
+	maxExemptedDigests  = 1000 // of one exemption
+	maxExemptedPatterns = 100  // of one exemption
+	maxExemptionWords   = 1000 // bytes of Reason, and of By
+)
+
+// Exemption excuses one requirement for some digests until a time.
+//
+// What it does:
+//
+//   - It excuses the requirement as a whole, with all its conditions and its threshold,
+//     wherever the rule that decides uses it. A requirement that is met needs no excuse.
+//   - It holds for the listed digests alone. What a listed index lists must be listed too.
+//
+// What it does not do:
+//
+//   - It lifts no denial: DenyDigests, a rule that denies, a policy that has expired, an
+//     image without a rule.
+//   - It lifts no revocation: a requirement is not excused if a revoked key or identity of
+//     its role has signed for it. A registry can hide such a signature, so the list of
+//     digests is what bounds an exemption.
+//   - It allows no image that nobody signed: a key or identity must count for another
+//     requirement of the rule.
+//   - It makes no evidence count, and keeps duties separate.
+//   - It does not hold for files.
+type Exemption struct {
+	// Images are patterns of repositories, as in Rule. Required, at least one.
+	Images []string `json:"images"`
+	// Digests are those of manifests and indexes: sha256: and 64 lower-case hex digits.
+	// Required, at least one.
+	Digests []string `json:"digests"`
+	// Requirement is the name of one of Policy.Requirements. A rule must use it, and need
+	// another signature or attestation besides. Required.
+	Requirement string `json:"requirement"`
+	// Reason is why the requirement is excused. Required.
+	Reason string `json:"reason"`
+	// By is the person who has decided that. Required.
+	By string `json:"by"`
+	// Until is when the exemption ends. While it is more than MaxExemption (90 days) ahead
+	// of the clock that judges, the exemption excuses nothing. Required.
+	Until time.Time `json:"until"`
+}
+
+// Misfit says why an exemption excuses nothing at a time: it has ended, or ends later than
+// it may, with clocks that differ by at most skew. Empty: it excuses.
+func (e *Exemption) Misfit(now time.Time, skew time.Duration) string {
+	switch until := e.Until.UTC().Format(time.RFC3339); {
+	case !now.Before(e.Until):
+		return "ended on " + until
+	case e.Until.After(now.Add(MaxExemption + skew)):
+		return "is until " + until + ", more than 90 days ahead, and is not in force"
+	}
+	return ""
+}
+
+// CheckExemptions refuses exemptions that end later than they may at a time. It is for tools
+// that people check policies with. Policy.Check has no clock: a policy that revokes a key
+// must not be refused because a clock is wrong.
+func (p *Policy) CheckExemptions(now time.Time) error {
+	for i := range p.Exemptions {
+		e := &p.Exemptions[i]
+		if most := now.Add(MaxExemption + time.Duration(p.ClockSkew)); e.Until.After(most) {
+			return fmt.Errorf("%w: exemptions[%d].until is %s, want at most 90 days from now, %s", ErrInvalid, i, e.Until.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// ExemptionsOf are the exemptions that excuse the requirement at a path such as
+// "rules[0].require[1]", as indexes of Policy.Exemptions.
+func (c *Checked) ExemptionsOf(path string) []int { return c.excused[path] }
+
+// check checks the exemptions after the rules that they are about.
+func (x *exempting) check(c *Checked) error {
+	if len(c.Policy.Exemptions) > maxExemptions {
+		return faultf(pathExemptions, "has more than %d exemptions", maxExemptions)
+	}
+	c.excused = make(map[string][]int)
+	for i := range c.Policy.Exemptions {
+		e, path := &c.Policy.Exemptions[i], fmt.Sprintf("%s[%d]", pathExemptions, i)
+		e.Images, e.Digests = slices.Clone(e.Images), slices.Clone(e.Digests)
+		if err := e.check(path); err != nil {
+			return err
+		}
+		if err := x.checkExempted(c, e, path+".requirement"); err != nil {
+			return err
+		}
+		for _, used := range x.uses[e.Requirement] {
+			c.excused[used.path] = append(c.excused[used.path], i)
+		}
+	}
+	return nil
+}
+
+// pathExemptions is the path of Policy.Exemptions.
+const pathExemptions = "exemptions"
+
+func (e *Exemption) check(path string) error {
+	switch {
+	case len(e.Images) == 0:
+		return faultf(path, "needs images: the patterns of the repositories that it is about")
+	case len(e.Images) > maxExemptedPatterns:
+		return faultf(path+".images", "has more than %d patterns", maxExemptedPatterns)
+	case len(e.Digests) == 0:
+		return faultf(path, "needs digests: an exemption is about images that are known")
+	case len(e.Digests) > maxExemptedDigests:
+		return faultf(path+".digests", "has more than %d digests", maxExemptedDigests)
+	case e.Until.IsZero():
+		return faultf(path, "needs until: the time at which it ends, at most 90 days ahead")
+	}
+	for i, text := range e.Images {
+		if _, err := pattern.Parse(text); err != nil {
+			return &fault{fmt.Sprintf("%s.images[%d]", path, i), err}
+		}
+	}
+	for i, digest := range e.Digests {
+		at := fmt.Sprintf("%s.digests[%d]", path, i)
+		if !isDigest(digest) {
+			return faultf(at, "needs a digest as in sha256:…, with 64 lower-case hex digits")
+		}
+		if slices.Contains(e.Digests[:i], digest) {
+			return faultf(at, "names the digest a second time")
+		}
+	}
+	for _, x := range []struct{ name, words, what string }{
+		{"reason", e.Reason, "why the requirement is excused"}, {"by", e.By, "the person who has decided that"},
+	} {
+		if strings.TrimSpace(x.words) == "" {
+			return faultf(path, "needs %s: %s", x.name, x.what)
+		}
+		if len(x.words) > maxExemptionWords {
+			return faultf(path+"."+x.name, "has more than %d bytes", maxExemptionWords)
+		}
+	}
+	return nil
+}
+
+// checkExempted refuses an exemption that could never hold.
+func (x *exempting) checkExempted(c *Checked, e *Exemption, path string) error {
+	name := e.Requirement
+	if _, known := c.Policy.Requirements[name]; !known {
+		if name == "" {
+			return faultf(strings.TrimSuffix(path, ".requirement"), "needs requirement: the name of one of requirements")
+		}
+		return faultf(path, "names the requirement %.100q, which is not among requirements", name)
+	}
+	if len(x.uses[name]) == 0 {
+		return faultf(path, "names the requirement %.100q, which no rule uses", name)
+	}
+	if !slices.ContainsFunc(x.uses[name], func(u usage) bool { return x.needsMore(name, u.rule) }) {
+		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an image that nobody signed is never exempt", name)
+	}
+	return nil
+}
+
+// usage is a place in a rule that uses a requirement by its name.
+type usage struct {
+	rule int
+	path string
+}
+
+// exempting is what the check of exemptions needs to know of the rules.
+type exempting struct {
+	// rule is the index of the rule under check; negative: what is checked is not a rule's.
+	rule int
+	// uses are the places that use requirements, by their names. Nil: the policy has no
+	// exemptions, and nothing is noted.
+	uses map[string][]usage
+	// signed are the paths of the signatures and attestations that a rule requires.
+	signed map[int][]string
+}
+
+// newExempting makes one for a policy.
+func newExempting(p *Policy) exempting {
+	x := exempting{rule: -1}
+	if len(p.Exemptions) > 0 {
+		x.uses, x.signed = make(map[string][]usage), make(map[int][]string)
+	}
+	return x
+}
+
+// noteUse notes that a rule uses a requirement.
+func (x *exempting) noteUse(name, path string) {
+	if x.uses != nil && x.rule >= 0 {
+		x.uses[name] = append(x.uses[name], usage{x.rule, path})
+	}
+}
+
+// noteSigned notes that a rule requires a signature or an attestation.
+func (x *exempting) noteSigned(q *Requirement, path string) {
+	if x.uses != nil && x.rule >= 0 && q.by() != "" {
+		x.signed[x.rule] = append(x.signed[x.rule], path)
+	}
+}
+
+// needsMore reports whether a rule requires a signature or attestation beside those of a
+// requirement that it uses.
+func (x *exempting) needsMore(name string, rule int) bool {
+	return slices.ContainsFunc(x.signed[rule], func(path string) bool {
+		return !slices.ContainsFunc(x.uses[name], func(u usage) bool {
+			return u.rule == rule && (path == u.path || strings.HasPrefix(path, u.path+"."))
+		})
+	})
+}
