@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // inquiry asks whether an image may be used.
@@ -154,7 +153,7 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
 	if r.Deny {
-		return nil, pattern, problemf(ReasonDeniedByRule, "the rule for %s denies: %s", pattern, r.Reason)
+		return nil, pattern, problemf(ReasonDeniedByRule, "the rule%s for %s denies: %s", r.ofTeam(), pattern, r.Reason)
 	}
 	return r, pattern, nil
 }
@@ -222,7 +221,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
 			warning.Limit = registry.LimitOf(d.log.overflow)
 		}
-		if d.rule.Mode != policy.ModeWarn {
+		if o.denied {
 			return nil, warning
 		}
 	}

@@ -19,6 +19,9 @@ type Explanation struct {
 	// Rule is the pattern of the rule that decides. Empty: no rule matches, so every image
 	// is denied.
 	Rule string `json:"rule,omitempty"`
+	// Team is the team whose file has the rule. Requirements are then those of the policy
+	// itself as well. Empty: it is the policy's own.
+	Team string `json:"team,omitempty"`
 	// Mode is how the rule is applied: enforce, warn or deny.
 	Mode policy.Mode `json:"mode,omitempty"`
 	// Reason is why a rule denies.
@@ -53,7 +56,7 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	if !ok {
 		return e
 	}
-	e.Rule, e.Mode = pattern, r.Mode
+	e.Rule, e.Team, e.Mode = pattern, r.team, r.Mode
 	switch {
 	case r.Deny:
 		e.Mode, e.Reason = modeDeny, r.Reason
@@ -64,8 +67,16 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	if at := v.o.evidenceAt(r, repo.Digest("")).Context(); at != repo {
 		e.EvidenceRepository = at.Name()
 	}
-	for _, n := range r.root.children {
-		e.Requirements = append(e.Requirements, v.policy.explain(n, repo))
+	partly := r.Mode == policy.ModeWarn && r.enforced != nil
+	if partly {
+		e.Mode = policy.ModeEnforce
+	}
+	for i, n := range r.root.children {
+		x := v.policy.explain(n, repo)
+		if partly && i >= len(r.enforced.children) {
+			x.Conditions = append(x.Conditions, "not enforced: the policy's own rule only warns")
+		}
+		e.Requirements = append(e.Requirements, x)
 	}
 	return e
 }

@@ -48,6 +48,8 @@ type refusal struct {
 	// denied is the decision; nil: no verifier decided. cached: it was reached before.
 	denied *verify.Error
 	cached bool
+	// byRules: the gate's own rules of what passes denied it, not a verifier.
+	byRules bool
 	// credentials: an upstream refused some, and others may help.
 	credentials bool
 	// challenge is the WWW-Authenticate headers that ask for credentials.

@@ -52,7 +52,8 @@ yaml-language-server reads it if the file begins with:
     # yaml-language-server: $schema=policy.schema.json
 
 Whole policies:
-[one key](single-key.yaml), [a registry of many teams](registry.yaml) and [separate duties](production.yaml).
+[one key](single-key.yaml), [a registry of many teams](registry.yaml), [teams with files of their own](teams/policy.yaml)
+and [separate duties](production.yaml).
 
 A pattern is a registry's host and path segments. ` + "`*`" + ` is one whole segment, ` + "`**`" + ` any number of them,
 at the end at least one: ` + "`registry.example/team/**`" + ` does not match ` + "`registry.example/team-evil/app`" + `. Names are
@@ -75,6 +76,7 @@ var referenceSections = []struct {
 	{"denyDigests", reflect.TypeFor[policy.DeniedDigest]()},
 	{"exemptions", reflect.TypeFor[policy.Exemption]()},
 	{"limits", reflect.TypeFor[policy.Limits]()},
+	{"teams", reflect.TypeFor[policy.Team]()},
 	{"rules", reflect.TypeFor[policy.Rule]()},
 	{"require", reflect.TypeFor[policy.Requirement]()},
 	{"signature", reflect.TypeFor[policy.SignatureRequirement]()},
@@ -109,6 +111,7 @@ var referenceExamples = map[string]string{
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
 	"Policy.exemptions":   exemptExample,
+	"Policy.teams":        "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**]}",
 	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -131,6 +134,11 @@ var referenceExamples = map[string]string{
 
 	"Timestamps.authority": "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
 	"Timestamps.settings":  "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
+
+	"Team.file":      "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**]}",
+	"Team.images":    "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**, registry.example/shared/ledger]}",
+	"Team.mayUse":    "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**], mayUse: [builder]}",
+	"Team.mayExempt": "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**], mayExempt: true}",
 
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
@@ -576,9 +584,10 @@ func referenceFiles(t *testing.T) func(string, int64) ([]byte, error) {
 		t.Fatal(err)
 	}
 	files := map[string][]byte{"layout.json": layout}
-	for _, name := range []string{"release.pub", "builder.pub", "scanner.pub"} {
+	for _, name := range []string{"release.pub", "builder.pub", "scanner.pub", "payments/ci.pub"} {
 		files[name] = []byte(newPEM(t))
 	}
+	files["payments/policy.yaml"] = []byte(strings.ReplaceAll(appsText, "apps/**", "payments/**"))
 	return func(name string, _ int64) ([]byte, error) {
 		text, ok := files[name]
 		if !ok {

@@ -109,6 +109,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
 	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
 	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",
+	verify.ReasonPolicyRefused:        "mend the newest policy, which the gate has refused: hallmark policy check POLICY",
 	verify.ReasonDeniedByRule:         "use another image; see why the policy denies it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonDeniedDigest:         "use another version of the image; see what the policy says: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNoAttestation:        "attest it, or copy it with its evidence: hallmark attest --key FILE --type TYPE --predicate FILE IMAGE",

@@ -25,7 +25,7 @@ func allHints() (hints []string) {
 	for _, hint := range reasonAdviceOnFile {
 		hints = append(hints, hint)
 	}
-	for _, f := range foreignCommands {
+	for _, f := range foreignCommands() {
 		hints = append(hints, f.hint)
 	}
 	for _, v := range foreignVariables {

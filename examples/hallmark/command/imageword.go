@@ -3,6 +3,7 @@ package command
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // foreignImages begin images of other programs, each with what to write here.
@@ -26,7 +27,7 @@ func checkImage(image string) error {
 	if image == stdinName {
 		return usageError("- is not an image: a list of images on stdin is read by --images-from -, of commands that have it")
 	}
-	if digestAlone.MatchString(image) {
+	if digestAlone().MatchString(image) {
 		return usageError("%s is a digest without a repository: write REPOSITORY@%s; the file of docker build --iidfile holds the digest of a configuration, which names no image in a registry: take --metadata-file, and read it by --images-from", image, image)
 	}
 	for _, f := range foreignImages {
@@ -37,7 +38,7 @@ func checkImage(image string) error {
 	return nil
 }
 
-var digestAlone = regexp.MustCompile(`^sha(256|384|512):[0-9a-fA-F]{32,128}$`)
+var digestAlone = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha(256|384|512):[0-9a-fA-F]{32,128}$`) })
 
 // stdinName is the name of a file that stands for stdin.
 const stdinName = "-"

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -33,9 +34,9 @@ const (
 var errKeySource = errors.New("the key cannot be read")
 
 var (
-	shownName    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,31}$`)
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
-	fdPath       = regexp.MustCompile(`^(?:/dev/fd/|/proc/self/fd/)([0-9]{1,5})$`)
+	shownName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,31}$`) })
+	variableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`) })
+	fdPath       = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:/dev/fd/|/proc/self/fd/)([0-9]{1,5})$`) })
 )
 
 // keyText returns the text of a key that is not in a file; found is false for a file.
@@ -59,7 +60,7 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 			err = fmt.Errorf("%w: descriptor %s is a regular file: name the file itself", errKeySource, strings.TrimPrefix(ref, fdPrefix))
 		}
 	default:
-		number := fdPath.FindStringSubmatch(ref)
+		number := fdPath().FindStringSubmatch(ref)
 		if number == nil {
 			return nil, false, nil
 		}
@@ -78,12 +79,12 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 }
 
 func (a *app) keyInEnv(name string) ([]byte, error) {
-	if !variableName.MatchString(name) {
+	if !variableName().MatchString(name) {
 		return nil, usageError("--key env://NAME: what follows env:// is not the name of a variable")
 	}
 	value, set := a.lookupEnv(name)
 	shown := "the variable " + name
-	if !shownName.MatchString(name) {
+	if !shownName().MatchString(name) {
 		shown = "the variable that env:// names" // it may be a key in place of a name
 	}
 	switch {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -85,7 +86,11 @@ func (a *app) printChecked(all []checkedPolicy) error {
 	for _, c := range all {
 		a.out.line("", words{good.of("good"), c.File, c.Policy})
 		for _, f := range c.Findings {
-			a.out.line("  ", words{bad.of("%s", f.Kind), fmt.Sprintf("%s:%d:%d", c.File, f.Line, f.Column), f.Path + " " + f.Detail})
+			file := c.File
+			if f.File != "" {
+				file = filepath.Join(filepath.Dir(file), f.File)
+			}
+			a.out.line("  ", words{bad.of("%s", f.Kind), fmt.Sprintf("%s:%d:%d", file, f.Line, f.Column), f.Path + " " + f.Detail})
 		}
 	}
 	return nil
@@ -124,8 +129,8 @@ func (a *app) policyExplainCommand() *cobra.Command {
 		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
 not read.
 
-JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
-conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
+JSON is one object: repository, rule, team, mode, reason, requirements (requirement,
+text, conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
 fields again)).`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
@@ -159,6 +164,9 @@ func explanationTree(e *verify.Explanation) node {
 		root.add(bad.of("denied"), "by the rule "+e.Rule, e.Reason)
 	default:
 		root.add("rule", e.Rule, string(e.Mode))
+	}
+	if e.Team != "" {
+		root.add("team", e.Team)
 	}
 	if e.EvidenceRepository != "" {
 		root.add("evidence in", e.EvidenceRepository)
