@@ -85,7 +85,15 @@ func scanSentence(facts []fact) []span {
 }
 
 // severityClass colours figures.
-var severityClass = map[string]string{"critical": "bad", "high": "bad", "medium": "doubt", "of unknown severity": "doubt"}
+func severityClass(severity string) string {
+	switch severity {
+	case "critical", "high":
+		return "bad"
+	case "medium", "of unknown severity":
+		return "doubt"
+	}
+	return ""
+}
 
 // figuresOf are the numbers of a claim: findings by severity, packages, components.
 // Package predicate writes findings as "3: 1 high, 2 low".
@@ -116,7 +124,7 @@ func findings(value string) []figure {
 	all := []figure{{fmt.Sprint(n), "findings", class}}
 	for part := range strings.SplitSeq(rest, ", ") {
 		if count, of, found := strings.Cut(part, " "); found {
-			all = append(all, figure{count, of, severityClass[of]})
+			all = append(all, figure{count, of, severityClass(of)})
 		}
 	}
 	return all
