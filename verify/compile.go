@@ -364,12 +364,13 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 	case q.Attestation != nil:
 		a := q.Attestation
 		n.attestation, n.types, n.stepLayout = newAttestation(a), a.PredicateTypes(), a.AsksForLinks()
+		n.attestation.cel = c.expressions(policy.AboutStatement, a.CEL)
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]
 		}
 	default:
-		n.config, n.title = &configuration{q.Config}, "config of the image"
+		n.config, n.title = &configuration{q.Config, c.expressions(policy.AboutConfig, q.Config.CEL)}, "config of the image"
 	}
 	n.leaf = len(r.leaves)
 	r.leaves = append(r.leaves, n)

@@ -85,7 +85,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 	if d.rule, d.pattern, denied = d.v.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
-	e := newEvaluation(d.rule, newConditions(d.v.policy, d.image, d.now), &d.log)
+	e := newEvaluation(d.rule, newConditions(ctx, d.v.policy, d.image, d.now), &d.log)
 	e.all, d.log.identified = d.all, d.all
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
@@ -112,7 +112,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		links.close()
 	}
 	if images != nil {
-		d.judgeImages(e, <-images)
+		d.judgeImages(ctx, e, <-images)
 	}
 	var found children
 	if listed != nil {
@@ -180,7 +180,7 @@ func (r *rule) needsEvidence() bool {
 }
 
 // judgeImages judges the requirements of the image itself.
-func (d *decision) judgeImages(e *evaluation, read images) {
+func (d *decision) judgeImages(ctx context.Context, e *evaluation, read images) {
 	if read.err != nil && registry.Unreadable(read.err) {
 		d.log.unread = append(d.log.unread, read.err)
 		return
@@ -195,7 +195,7 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 			why = &problem{reason: ReasonConfig, detail: read.err.Error()}
 		}
 		for _, view := range read.views {
-			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)
+			until, p := leaf.config.judge(view, &circumstances{ctx: ctx, now: d.now, skew: d.v.policy.skew, image: d.image})
 			if ends = earlier(ends, until); p != nil {
 				why = p
 				break

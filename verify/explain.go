@@ -30,6 +30,10 @@ type Explanation struct {
 	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Requirements are the rule's, as a tree.
 	Requirements []Explained `json:"requirements,omitempty"`
+	// NextEnd is the next of policy.Policy.Ends, of whatever part of the policy, and Days
+	// the whole days until then. Nil: nothing ends later.
+	NextEnd *policy.End `json:"nextEnd,omitempty"`
+	Days    int         `json:"daysToNextEnd,omitempty"`
 }
 
 // Explained is a requirement in words.
@@ -52,6 +56,9 @@ const modeDeny policy.Mode = "deny"
 // Explain says in words what the policy requires of a repository. It reads nothing.
 func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	e := &Explanation{Repository: repo.Name()}
+	if end, ok := v.policy.checked.Policy.NextEnd(v.o.Now()); ok {
+		e.NextEnd, e.Days = &end, end.Days(v.o.Now())
+	}
 	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return e

@@ -46,7 +46,7 @@ type Config struct {
 	// of an upstream; the only upstream.
 	Select func(Target) (registry, repository string, err error)
 	// Client configures the clients that read from upstreams, one for each: keychain,
-	// roots, timeouts. Client.Transport is also the base of NewTransport. Zero: the defaults
+	// roots, timeouts. Client.InsecureTransport and Client.Wrap are also those of NewTransport. Zero: the defaults
 	// of remote.Options.
 	Client remote.Options
 	// Credentials say whose credentials upstreams get. Empty: Operator. Empty for

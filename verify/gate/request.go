@@ -322,6 +322,10 @@ func (x *exchange) refuse(r *refusal) {
 	if x.r.Context().Err() == nil { // a client that has gone was not refused
 		x.g.report.event(x.r.Context(), e)
 	}
+	if client, ok := x.w.(*response); ok && r.denied != nil {
+		client.fail(&deniedError{r.told(x.g.c.Help), r.denied})
+		return
+	}
 	x.deadline()
 	r.write(x.w, x.r, x.g.c.Help)
 }

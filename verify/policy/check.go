@@ -40,6 +40,8 @@ type Checked struct {
 	// Changing are the named authorities whose trust may change, in the order of their
 	// names.
 	Changing []ChangingAuthority
+	// Expressions are the compiled expressions of all requirements, by their texts.
+	Expressions map[ExpressionAbout]map[string]Expression
 	// Digest identifies the policy, "sha256:…". Equal policies have equal digests.
 	Digest string
 
@@ -118,7 +120,7 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked, exempting: newExempting(p)}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher), Expressions: make(map[ExpressionAbout]map[string]Expression)}, linked: linked, exempting: newExempting(p)}
 	c.own()
 	for _, step := range []func() error{
 		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, teamRules{c}.join, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,

@@ -67,6 +67,7 @@
 //   - [ChangingAuthority]: its trust changes while the process runs.
 //   - [FileAuthority]: its settings name files beside the policy, such as a trust root.
 //   - [DescribedAuthority]: its settings have a JSON Schema; see [SchemaWith].
+//   - [ExpressionAuthority]: it judges by expressions, and recognises no signer.
 //   - [LogMatcher]: it also knows what transparency logs have recorded; see Key.Logged.
 //   - [DigestReader]: it judges files whose digests alone are known.
 //

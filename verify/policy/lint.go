@@ -103,6 +103,19 @@ func (p *Policy) Ends() (all []End) {
 	return all
 }
 
+// NextEnd is the first of the policy's Ends after now; false: nothing ends later.
+func (p *Policy) NextEnd(now time.Time) (next End, ok bool) {
+	for _, e := range p.Ends() {
+		if e.At.After(now) {
+			return e, true
+		}
+	}
+	return End{}, false
+}
+
+// Days are the whole days from now until the end.
+func (e End) Days(now time.Time) int { return int(e.At.Sub(now).Hours() / 24) }
+
 // pathFiles is the path of Policy.Files.
 const pathFiles = "files"
 
@@ -189,7 +202,7 @@ func (l *linting) ends() {
 		case exempts && left > MaxExemption+time.Duration(l.Policy.ClockSkew):
 			l.add(FindingEndsLate, e.Path, "ends on %s, more than 90 days ahead, and excuses nothing yet: write an earlier until", e.At.UTC().Format(time.RFC3339))
 		case left <= soon:
-			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), int(left.Hours()/24))
+			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), e.Days(l.now))
 		default:
 			continue
 		}

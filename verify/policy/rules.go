@@ -188,7 +188,7 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 		if err := q.Config.check(); err != nil {
 			return &fault{path + ".config", err}
 		}
-		return nil
+		return compileExpressions(c, path+".config.cel", q.Config.CEL, AboutConfig)
 	}
 	return c.checkAttestation(path, q.Attestation)
 }
@@ -232,6 +232,9 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 		return err
 	}
 	c.addRole(a.VEXBy)
+	if err := compileOf(c, path+".attestation", a); err != nil {
+		return err
+	}
 	switch {
 	case a.BoundToCertificate:
 		return needsIdentities(path+".attestation.boundToCertificate", a.By, c.Policy.Roles)

@@ -19,6 +19,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign/keyless"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policytest"
 )
 
 // A hint tells the user what to do next, in one sentence. A command of this program
@@ -52,6 +53,8 @@ var errorAdvice = []struct {
 	{errNoTUF, "use the program hallmark-full, or a root whose digest you know: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
 	{errOtherSum, "ask the instance's operator for the digest of its root; do not use what was fetched"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
+	{policytest.ErrNoCases, "write a case, or record one: hallmark policy record --policy FILE --name NAME IMAGE"},
+	{policytest.ErrInvalid, "mend the case file by the schema of: hallmark policy schema --of test"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
 	{keyless.ErrIdentity, "name the file with your token with --identity-token, or log in with --device"},
 	{keyless.ErrFormat, "write a bundle: leave --format out"},
@@ -119,6 +122,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonBuilder:              "build it with a builder that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonSource:               "build it from a source that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonBuildType:            "build it in a way that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonExpression:           "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonMember:               "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotBound:             "have the build sign its provenance by its own identity: hallmark attest --keyless --type slsaprovenance --predicate FILE IMAGE",
 	verify.ReasonParameters:           "build it with parameters that the policy allows: hallmark policy explain POLICY IMAGE",
