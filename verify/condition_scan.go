@@ -125,15 +125,20 @@ func (a attestation) judgeReport(d document, c *circumstances) (time.Time, *prob
 func (a attestation) judgeFindings(all []found, c *circumstances) (until time.Time, p *problem) {
 	var bad []string
 	for _, f := range all {
-		if a.tolerates(f.severity) || c.excused[f.id] {
+		if a.tolerates(f.severity) {
 			continue
 		}
-		ends, accepted := a.accepts(f.id, c.now)
-		if !accepted {
+		if c.excused.has(f.id) {
+			c.excused.use(f, c.excused.of[f.id])
+			continue
+		}
+		accepted := a.accepts(f.id, c.now)
+		if accepted == nil {
 			bad = append(bad, fmt.Sprintf("%s (%s)", f.id, f.severity))
 			continue
 		}
-		until = earlier(until, ends)
+		c.excused.use(f, Excused{By: ExcusedByPolicy, Reason: accepted.Reason, Until: accepted.Until})
+		until = earlier(until, accepted.Until)
 	}
 	if len(bad) == 0 {
 		return until, nil
@@ -143,6 +148,9 @@ func (a attestation) judgeFindings(all []found, c *circumstances) (until time.Ti
 	if len(bad) > shown {
 		text += fmt.Sprintf(" and %d more", len(bad)-shown)
 	}
+	if excused := c.excused.words(); excused != "" {
+		text += "; " + excused
+	}
 	return time.Time{}, problemf(ReasonVulnerable, "it has %s", text)
 }
 
@@ -151,11 +159,12 @@ func (a attestation) tolerates(s predicate.Severity) bool {
 	return a.MaxSeverity != policy.SeverityNone && known && !s.WorseThan(limit)
 }
 
-func (a attestation) accepts(id string, now time.Time) (until time.Time, ok bool) {
-	for _, x := range a.Accept {
+// accepts is the exception for a vulnerability; nil: there is none.
+func (a attestation) accepts(id string, now time.Time) *policy.AcceptedVulnerability {
+	for i, x := range a.Accept {
 		if x.ID == id && now.Before(x.Until) {
-			return x.Until, true
+			return &a.Accept[i]
 		}
 	}
-	return time.Time{}, false
+	return nil
 }

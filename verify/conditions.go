@@ -15,7 +15,7 @@ func newConditions(ctx context.Context, p *compiled, image name.Digest, now time
 	return &conditions{circumstances{ctx: ctx, now: now, skew: p.skew, image: image, builders: p.builders}}
 }
 
-func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
+func (c *conditions) meets(leaf *need, f fact, excused *excuses) (time.Time, *problem) {
 	in := c.circumstances
 	in.excused, in.signer = excused, f.known
 	if leaf.attestation != nil {
@@ -36,7 +36,7 @@ func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 	return in.withinAge(in.signedAfter(), q.MaxAge)
 }
 
-func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
+func (c *conditions) excuses(leaf *need, documents []vexDocument) (map[string]Excused, time.Time, error) {
 	return harmless(documents, leaf.attestation, c.now, c.skew)
 }
 

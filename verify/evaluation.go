@@ -23,11 +23,12 @@ type evaluation struct {
 // contents judges what was signed. An evaluation only counts.
 type contents interface {
 	// meets says why a fact does not meet the conditions of a requirement; nil: it does,
-	// until a time (zero: no end). An excused vulnerability does not count.
-	meets(leaf *need, f fact, excused map[string]bool) (until time.Time, p *problem)
+	// until a time (zero: no end). An excused vulnerability does not count, and is noted
+	// in excused.
+	meets(leaf *need, f fact, excused *excuses) (until time.Time, p *problem)
 	// excuses lists the vulnerabilities that OpenVEX documents excuse until a time. An
 	// error says that a document cannot be read.
-	excuses(leaf *need, documents []vexDocument) (excused map[string]bool, until time.Time, err error)
+	excuses(leaf *need, documents []vexDocument) (excused map[string]Excused, until time.Time, err error)
 }
 
 // fact is a statement or signature that a valid key or identity of the policy made about
@@ -60,6 +61,8 @@ type leafState struct {
 	until time.Time
 	// problem is why the statements of the role, or the answer, do not count.
 	problem *problem
+	// excused did not count in scans that count, failed in the scan of problem.
+	excused, failed []Excused
 	// met is the answer about what is judged as a whole.
 	met   bool
 	scans scans
@@ -136,7 +139,7 @@ func (e *evaluation) outcome() (o outcome) {
 func (e *evaluation) outcomeOf(leaves []*need) (o outcome) {
 	for _, leaf := range leaves {
 		state := &e.leaves[leaf.leaf]
-		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted}
+		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted, Excused: state.excused}
 		if leaf.role != nil {
 			met.By = leaf.role.name
 		}
@@ -245,20 +248,21 @@ func (e *evaluation) judgeFor(leaf *need, f fact) {
 		e.log.note(f.from, f.by.id, leaf, ReasonWrongRole, "the key "+f.by.name+" is not in the role "+leaf.role.name)
 		return
 	}
-	until, p := e.contents.meets(leaf, f, nil)
+	var excused excuses
+	until, p := e.contents.meets(leaf, f, &excused)
 	if p != nil && p.reason == ReasonVulnerable && leaf.vexBy != nil {
 		e.postpone(leaf, f)
 		return
 	}
-	e.count(leaf, f, until, p)
+	e.count(leaf, f, until, p, &excused)
 }
 
 // count counts a fact that meets the conditions until a time, or records why it does not.
-func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
+func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem, excused *excuses) {
 	state := &e.leaves[leaf.leaf]
 	if p != nil {
 		if state.problem == nil || p.tellsMoreThan(state.problem) {
-			state.problem = p
+			state.problem, state.failed = p, excused.used
 		}
 		e.log.note(f.from, f.by.id, leaf, p.reason, p.detail)
 		return
@@ -276,7 +280,8 @@ func (e *evaluation) count(leaf *need, f fact, until time.Time, p *problem) {
 			PredicateType: f.statement.predicateType, Predicate: f.statement.predicate, KeyID: f.by.id, Evidence: f.from.manifest,
 		})
 	}
-	e.log.note(f.from, f.by.id, leaf, ReasonCounted, "")
+	state.excused = joinExcused(state.excused, excused.used)
+	e.log.note(f.from, f.by.id, leaf, ReasonCounted, excused.words())
 }
 
 // tally counts signatories.

@@ -139,7 +139,7 @@ var (
 type remembered struct {
 	contents
 	met     map[rememberedKey]*problem
-	excused map[rememberedDocuments]map[string]bool
+	excused map[rememberedDocuments]map[string]Excused
 }
 
 type rememberedDocuments struct {
@@ -154,8 +154,8 @@ type rememberedKey struct {
 	excused bool
 }
 
-func (r *remembered) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {
-	key := rememberedKey{leaf: leaf, valid: f.annotations != nil, excused: excused["CVE-1"]}
+func (r *remembered) meets(leaf *need, f fact, excused *excuses) (time.Time, *problem) {
+	key := rememberedKey{leaf: leaf, valid: f.annotations != nil, excused: excused.has("CVE-1")}
 	if f.statement != nil {
 		key.says = &f.statement.predicate[0]
 	}
@@ -171,7 +171,7 @@ func (r *remembered) meets(leaf *need, f fact, excused map[string]bool) (time.Ti
 	return time.Time{}, &own
 }
 
-func (r *remembered) excuses(leaf *need, documents []vexDocument) (map[string]bool, time.Time, error) {
+func (r *remembered) excuses(leaf *need, documents []vexDocument) (map[string]Excused, time.Time, error) {
 	id := rememberedDocuments{leaf: leaf}
 	for i, d := range documents {
 		id.says[i] = &d.text[0]
@@ -208,7 +208,7 @@ func (w *smallWorld) run(t *testing.T, r smallRule) *smallRun {
 		t.Fatal(err)
 	}
 	run := &smallRun{t: t, rule: made, facts: make(map[shownPiece][]fact), model: smallModel{r, w.identities, w.foreign}}
-	run.contents = &remembered{newConditions(context.Background(), c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]bool)}
+	run.contents = &remembered{newConditions(context.Background(), c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]Excused)}
 	for _, k := range slices.Concat(c.keys, c.identities) {
 		for i := range run.ids {
 			if k.Name == fmt.Sprint("k", i) {

@@ -2,11 +2,21 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
 )
+
+// Keys are the keys and identities that the policy trusts, by ID and Name: whom the
+// records of evidence name.
+func (v *Verifier) Keys() (all []Principal) {
+	for _, k := range slices.Concat(v.policy.keys, v.policy.identities) {
+		all = append(all, Principal{ID: k.id, Name: k.Name})
+	}
+	return all
+}
 
 // Examine is Image for programs that show people what each piece of evidence is worth. It
 // reads all evidence, where Image stops once enough counts. The decision is that of Image,

@@ -47,7 +47,8 @@ func FuzzConditions(f *testing.F) {
 		for _, q := range requirements {
 			for _, uri := range q.PredicateTypes() {
 				c := &circumstances{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), skew: time.Minute, image: image, builders: map[string]int{"https://ci.example": 3}}
-				c.excused, _, _ = harmless([]vexDocument{{text: []byte(text)}}, newAttestation(&q), c.now, c.skew)
+				excused, _, _ := harmless([]vexDocument{{text: []byte(text)}}, newAttestation(&q), c.now, c.skew)
+				c.excused = &excuses{of: excused}
 				s := &statement{predicateType: uri, predicate: []byte(text)}
 				_, first := newAttestation(&q).judge(s, c)
 				_, second := newAttestation(&q).judge(s, c)

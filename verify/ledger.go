@@ -226,7 +226,7 @@ func (l *ledger) unmet(n *need, state *leafState) Unmet {
 			u = *big
 		}
 	}
-	u.Requirement, u.Title = n.path, n.title
+	u.Requirement, u.Title, u.Excused = n.path, n.title, state.failed
 	return u
 }
 

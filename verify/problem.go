@@ -75,8 +75,8 @@ type circumstances struct {
 	image name.Digest
 	// builders maps builder IDs to SLSA build levels.
 	builders map[string]int
-	// excused are vulnerabilities that the role of vexBy calls harmless.
-	excused map[string]bool
+	// excused are vulnerabilities that the role of vexBy calls harmless; nil: none.
+	excused *excuses
 	// signer is what an authority knows of the signature and its signer. Zero: a key signed.
 	signer policy.Recognized
 }

@@ -65,6 +65,9 @@ type Met struct {
 	By string `json:"by,omitempty"`
 	// Keys are those that counted.
 	Keys []Principal `json:"keys,omitempty"`
+	// Excused are the vulnerabilities that its scans have found and that did not count, at
+	// most 500.
+	Excused []Excused `json:"excused,omitempty"`
 }
 
 // Unmet is a requirement that was not met.
@@ -81,6 +84,8 @@ type Unmet struct {
 	Wanted []string `json:"wanted,omitempty"`
 	// Limit is the limit that kept evidence for it from being read. Nil: none did.
 	Limit *registry.ReachedLimit `json:"limit,omitempty"`
+	// Excused are as in Met, of the scan that Detail is about.
+	Excused []Excused `json:"excused,omitempty"`
 	// Exemption is the one that does not excuse it, as Detail says: it has ended, for
 	// example. Nil: none lists the image.
 	Exemption *Exempted `json:"exemption,omitempty"`

@@ -29,6 +29,8 @@ type scans struct {
 // vexDocument is an OpenVEX document.
 type vexDocument struct {
 	text []byte
+	// manifest is the digest of the manifest that carries it.
+	manifest string
 	// until is when the first of the keys that have signed it ends; zero for never.
 	until time.Time
 }
@@ -64,7 +66,7 @@ func (e *evaluation) addDocument(leaf *need, f fact) {
 	}
 	by.until = earlier(by.until, f.by.until)
 	if len(by.counted) >= leaf.vexBy.threshold {
-		all.believed = append(all.believed, vexDocument{f.statement.predicate, by.until})
+		all.believed = append(all.believed, vexDocument{f.statement.predicate, f.from.manifest, by.until})
 	}
 }
 
@@ -91,18 +93,19 @@ func (e *evaluation) closeScans(complete bool) {
 		if len(all.waiting) == 0 {
 			continue
 		}
-		var excused map[string]bool
+		var harmless map[string]Excused
 		var until time.Time
 		var unread error
 		if complete {
-			excused, until, unread = e.contents.excuses(leaf, all.believed)
+			harmless, until, unread = e.contents.excuses(leaf, all.believed)
 		}
 		for _, f := range all.waiting {
+			excused := &excuses{of: harmless}
 			ends, p := e.contents.meets(leaf, f, excused)
 			if p != nil && unread != nil {
 				p.detail += fmt.Sprintf("; nothing is excused, because an OpenVEX document cannot be read: %v", unread)
 			}
-			e.count(leaf, f, earlier(ends, until), p)
+			e.count(leaf, f, earlier(ends, until), p, excused)
 		}
 	}
 }
@@ -112,7 +115,8 @@ func (e *evaluation) closeScans(complete bool) {
 // Excuses keep it.
 type opinions struct {
 	excused, doubted map[string]time.Time
-	alike            groups // of names of one vulnerability
+	words            map[string]Excused // of the latest excuse
+	alike            groups             // of names of one vulnerability
 }
 
 // harmless lists the vulnerabilities that the latest statement about them calls
@@ -123,8 +127,8 @@ type opinions struct {
 //   - A document is attested of the image, so its statements are about the image. The
 //     products that they name are not read.
 //   - If a document cannot be read, nothing is excused: it may doubt anything.
-func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.Duration) (excused map[string]bool, until time.Time, err error) {
-	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(groups)}
+func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.Duration) (excused map[string]Excused, until time.Time, err error) {
+	all := opinions{make(map[string]time.Time), make(map[string]time.Time), make(map[string]Excused), make(groups)}
 	for _, document := range documents {
 		statements, err := readVEX(document.text)
 		if err != nil {
@@ -142,7 +146,7 @@ func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.
 			default:
 				if ends, stands := a.standsByAge(v.at, now, skew); stands {
 					until = earlier(until, ends)
-					latest(all.excused, v.names, v.at)
+					all.excuse(v, document.manifest)
 				}
 			}
 		}
@@ -154,6 +158,9 @@ func harmless(documents []vexDocument, a *attestation, now time.Time, skew time.
 type vexOpinion struct {
 	names   []string // of the vulnerability; at least one
 	excuses bool
+	// status and justification are shown to people.
+	status, justification string
+
 	at      time.Time // zero: not known
 	undated bool      // it has a time that cannot be read
 }
@@ -176,7 +183,8 @@ func readVEX(text []byte) (all []vexOpinion, err error) {
 	s.each("statements", root.Get("statements"), func(at string, v strictjson.Value) {
 		s.object(at, v, "status", "vulnerability", "timestamp", "last_updated")
 		status := s.text(at+".status", v.Get("status"))
-		o := vexOpinion{excuses: status == predicate.VEXNotAffected || status == predicate.VEXFixed, names: vexNames(&s, at+".vulnerability", v.Get("vulnerability"))}
+		justification, _ := v.Get("justification").Str()
+		o := vexOpinion{status: status, justification: justification, excuses: status == predicate.VEXNotAffected || status == predicate.VEXFixed, names: vexNames(&s, at+".vulnerability", v.Get("vulnerability"))}
 		var read bool
 		o.at, read = lastTime(v, stated)
 		o.undated = !read || !known && !v.Get("timestamp").Exists() && !v.Get("last_updated").Exists()
@@ -214,6 +222,15 @@ func (o *opinions) join(names []string) {
 	}
 }
 
+func (o *opinions) excuse(v vexOpinion, manifest string) {
+	for _, name := range v.names {
+		if before, seen := o.excused[name]; !seen || v.at.After(before) {
+			o.excused[name] = v.at
+			o.words[name] = Excused{By: ExcusedByVEX, Status: v.status, Reason: v.justification, Evidence: manifest}
+		}
+	}
+}
+
 func (o *opinions) doubt(names []string, at time.Time) {
 	for _, name := range names {
 		latest(o.doubted, []string{oneCase(name)}, at)
@@ -232,15 +249,16 @@ func latest(times map[string]time.Time, ids []string, at time.Time) {
 // harmless lists the names that were excused after the last doubt about any name of the
 // same vulnerability. An excuse holds for the names that it lists, and not for aliases in
 // other statements.
-func (o *opinions) harmless() map[string]bool {
+func (o *opinions) harmless() map[string]Excused {
 	doubted := make(map[string]time.Time) // by group
 	for id, at := range o.doubted {
 		latest(doubted, []string{o.alike.of(id)}, at)
 	}
-	harmless := make(map[string]bool)
+	harmless := make(map[string]Excused)
 	for id, at := range o.excused {
-		doubt, is := doubted[o.alike.of(oneCase(id))]
-		harmless[id] = !is || at.After(doubt)
+		if doubt, is := doubted[o.alike.of(oneCase(id))]; !is || at.After(doubt) {
+			harmless[id] = o.words[id]
+		}
 	}
 	return harmless
 }

@@ -4,6 +4,12 @@
 //
 //	go run ./examples/build
 //
+// With an argument it also keeps the image with its evidence, and the policy with its
+// keys, in a new directory:
+//
+//	go run ./examples/build ./kept
+//	hallmark inspect -o html --policy kept/production.yaml --layout-name registry.example/team/app oci:kept/layout:v1 > report.html
+//
 // Each of three parties has the keys for its own duty alone:
 //
 //   - The build step is a child process that compiles a Go program. It gets no key
@@ -73,14 +79,17 @@ func main() {
 func command(ctx context.Context, args []string, out io.Writer) error {
 	switch {
 	case len(args) == 0:
-		return run(ctx, out)
+		return run(ctx, out, "")
 	case args[0] == releaseCommand:
 		return release(ctx, args[1:], out)
+	case len(args) == 1:
+		return run(ctx, out, args[0])
 	}
-	return errors.New("this example takes no arguments")
+	return errors.New("this example takes at most one argument: a new directory that keeps what it makes")
 }
 
-func run(ctx context.Context, out io.Writer) (err error) {
+// run tells the story. keep is the directory that keeps what it makes; empty: none.
+func run(ctx context.Context, out io.Writer, keep string) (err error) {
 	dir, err := os.MkdirTemp("", "hallmark-build-")
 	if err != nil {
 		return err
@@ -104,6 +113,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		s.makeKeys, s.build, s.push, s.attest, s.scan, s.release, s.verify, s.swapKeys, s.setTag,
 	} {
 		if err := chapter(ctx); err != nil {
+			return err
+		}
+	}
+	if keep != "" {
+		if err := s.keep(ctx, keep); err != nil {
 			return err
 		}
 	}

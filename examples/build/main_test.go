@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 func TestTheBuildGoesAsItShould(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), &out); err != nil {
+	if err := run(t.Context(), &out, ""); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	text := out.String()
@@ -50,10 +50,10 @@ func TestTheBuildGoesAsItShould(t *testing.T) {
 func TestABuildThatIsCutShortFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := run(ctx, &bytes.Buffer{}); err == nil {
+	if err := run(ctx, &bytes.Buffer{}, ""); err == nil {
 		t.Error("no error")
 	}
-	if err := command(t.Context(), []string{"nonsense"}, &bytes.Buffer{}); err == nil {
+	if err := command(t.Context(), []string{"two", "arguments"}, &bytes.Buffer{}); err == nil {
 		t.Error("arguments are taken")
 	}
 }

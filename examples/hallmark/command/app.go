@@ -150,11 +150,11 @@ Results go to stdout, messages to stderr. Exit codes:
 		// Without a command nothing was verified, so the exit code is not 0.
 		Args:              arguments(cobra.NoArgs),
 		RunE:              func(*cobra.Command, []string) error { return usageError("a command is missing") },
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
 	}
 	root.SetFlagErrorFunc(a.unknownFlag)
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.output, "output", "o", "text", "print results as text or json")
+	flags.StringVarP(&a.output, "output", "o", "text", "print results as text or json; inspect: also html")
 	flags.StringArrayVar(&a.insecureHTTP, "insecure-http", nil, "use plain HTTP for exactly this `HOST[:PORT]` (repeatable); loopback needs no permission")
 	flags.StringArrayVar(&a.tlsHosts, "tls-host", nil, "use HTTPS for this `HOST[:PORT]` on loopback (repeatable)")
 	flags.StringVar(&a.layoutName, "layout-name", "", "the `REPOSITORY` that signatures name for images in oci: layouts (default layout.invalid/oci)")
@@ -173,9 +173,9 @@ Results go to stdout, messages to stderr. Exit codes:
 }
 
 // begin applies the global flags before a command runs.
-func (a *app) begin() error {
-	if a.output != "text" && a.output != "json" {
-		return usageError("--output %q: use text or json", a.output)
+func (a *app) begin(cmd *cobra.Command) error {
+	if a.output != "text" && a.output != "json" && (a.output != outputHTML || cmd.Annotations[outputHTML] == "") {
+		return usageError("--output %q: use text or json; inspect also writes html", a.output)
 	}
 	if a.timeout < 0 {
 		return usageError("--timeout %s: use a duration above 0, such as 5m", a.timeout)

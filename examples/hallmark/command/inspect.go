@@ -30,8 +30,9 @@ type inspectFlags struct {
 func (a *app) inspectCommand() *cobra.Command {
 	var f inspectFlags
 	cmd := &cobra.Command{
-		Use:   "inspect IMAGE",
-		Short: "Show the evidence attached to an image",
+		Use:         "inspect IMAGE",
+		Annotations: map[string]string{outputHTML: "a report"},
+		Short:       "Show the evidence attached to an image",
 		Long: `Show what IMAGE is and everything attached to it: signatures, attestations and
 other referrers, each with what it claims about its signer and its subject. What cosign
 attaches as sha256-....sbom is shown too: it is not signed. Referrers of a kind that
@@ -44,6 +45,10 @@ All of it is read, also after enough counts. Whether the image may be used is de
 verify: the exit code of inspect does not depend on the policy.
 
 ` + atHelp + `
+
+-o html prints a report as one page without scripts and links: what the image is, who
+signed, how it was built, what is in it, what scanners found, the decision of --policy,
+and all evidence. It prints well, and reads in light and dark.
 
 Exit codes: 0 everything was read; 2 something could not be read.
 
@@ -109,9 +114,12 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
 		return err
 	}
 	result := verify.Inspection{Image: image, Complete: i.complete, InspectedManifest: view}
-	if a.json() {
+	switch a.output {
+	case "json":
 		err = a.out.document(result)
-	} else {
+	case outputHTML:
+		err = a.writeReport(ctx, &i, result, digest)
+	default:
 		a.out.tree(i.tree(result))
 	}
 	if err == nil && !i.complete {

@@ -147,8 +147,9 @@ be judged it is the same object as for others.
 JSON is one list with an object for each IMAGE, in the order of the arguments:
   image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
-  requirements (requirement, title, by, keys),
-  unmet (requirement, title, reason, detail, found, wanted, limit, exemption),
+  requirements (requirement, title, by, keys,
+    excused (id, severity, by, status, reason, evidence, until)),
+  unmet (requirement, title, reason, detail, found, wanted, limit, exemption, excused),
   exemptions (requirement, name, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
@@ -399,6 +400,7 @@ func why(r verify.Report, explain bool) (nodes []node) {
 			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
 		}
 	}
+	nodes = append(nodes, excusedNodes(r)...)
 	if !explain {
 		return nodes
 	}
