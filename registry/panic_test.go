@@ -82,7 +82,7 @@ func TestAKeychainOrTransportThatPanicsIsAnErrorOfThoseWhoWait(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
 	for label, o := range map[string]remote.Options{
 		"keychain":  {Keychain: panics{}},
-		"transport": {Keychain: credentials{user: "me", password: "secret"}, Transport: panicsAt("/token")},
+		"transport": {Keychain: credentials{user: "me", password: "secret"}, InsecureTransport: panicsAt("/token")},
 	} {
 		h := host(t, registrytest.Options{Auth: auth}, o)
 		for range 2 {
@@ -106,7 +106,7 @@ func TestATransportThatLeavesThingsOutIsNoCrash(t *testing.T) {
 		"no header":  {&http.Response{StatusCode: 404}, registry.ErrNotFound},
 		"nothing":    {nil, registry.ErrUnavailable},
 	} {
-		c2, err := remote.New(remote.Options{Keychain: credentials{}, MaxAttempts: 1, Transport: trip(func(*http.Request) (*http.Response, error) { return c.resp, nil })})
+		c2, err := remote.New(remote.Options{Keychain: credentials{}, MaxAttempts: 1, InsecureTransport: trip(func(*http.Request) (*http.Response, error) { return c.resp, nil })})
 		must(t, err)
 		if _, err = c2.Manifest(context.Background(), testRepo.Tag("v1")); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", label, err, c.want)

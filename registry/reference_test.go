@@ -35,7 +35,7 @@ func TestAttack_R9_RepositoryNamesAreCanonicalOrTypedErrors(t *testing.T) {
 			t.Errorf("%.60q: the error is not fit to be printed: %q", in, err)
 		}
 	}
-	client, err := remote.New(remote.Options{Transport: onInternet{}})
+	client, err := remote.New(remote.Options{InsecureTransport: onInternet{}})
 	if err != nil {
 		t.Fatal(err)
 	}

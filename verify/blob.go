@@ -86,7 +86,9 @@ type BlobResult struct {
 // If blob cannot be read, or the context ends first, Blob returns that error. A pure
 // Ed25519 signature does not verify over more than 64 MiB. An authority may need the bytes,
 // too: see policy.DigestReader.
-func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (*BlobResult, error) {
+func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byte) (_ *BlobResult, err error) {
+	began := time.Now()
+	defer func() { v.o.tell(ctx, began, observedBlob(err)) }()
 	m, size, err := sigkey.HashAll(contextReader{ctx, blob}, maxHeldBlob)
 	if err != nil {
 		return nil, fmt.Errorf("file not verified: %w", err)
@@ -103,7 +105,9 @@ func (v *Verifier) Blob(ctx context.Context, blob io.Reader, signatures ...[]byt
 //     about a digest whose file another party has chosen as such.
 //
 // It returns registry.ErrReference for another digest.
-func (v *Verifier) BlobDigest(ctx context.Context, digest string, signatures ...[]byte) (*BlobResult, error) {
+func (v *Verifier) BlobDigest(ctx context.Context, digest string, signatures ...[]byte) (_ *BlobResult, err error) {
+	began := time.Now()
+	defer func() { v.o.tell(ctx, began, observedBlob(err)) }()
 	h, err := v1.NewHash(digest)
 	if err != nil || h.Algorithm != "sha256" || h.String() != digest {
 		return nil, &registry.Error{Op: "verify a file", Kind: registry.ErrReference, Detail: fmt.Sprintf("%.100q is not sha256: and 64 lower-case hex digits", digest)}
@@ -179,7 +183,7 @@ func (f *fileDecision) denied() *problem {
 //   - judge: it counts. If that is enough, the rest is not read.
 func (f *fileDecision) decide(ctx context.Context, signatures [][]byte) (o outcome, err error) {
 	r := f.v.policy.files
-	e := newEvaluation(r, newConditions(f.v.policy, f.asImage(), f.now), &f.log)
+	e := newEvaluation(r, newConditions(ctx, f.v.policy, f.asImage(), f.now), &f.log)
 	c := &checking{ctx: ctx, policy: f.v.policy, rule: r, now: f.now, log: &f.log, subject: subject{"sha256:" + f.sum, f.digestBy}}
 	work := newWorkload(PlaceGiven, 0)
 	for i, text := range signatures {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -34,11 +35,14 @@ const PlaceGiven registry.Place = "given"
 //
 // The caller must not change the bundles until Bundles has returned.
 func (v *Verifier) Bundles(ctx context.Context, subject name.Digest, bundles ...[]byte) (*Result, error) {
+	began := time.Now()
 	if _, err := registry.HashOf(subject); err != nil {
 		return nil, err
 	}
 	q := inquiry{v: v, r: noRegistry{}, hasGiven: true, given: bundles, reference: subject.String(), image: subject}
-	return q.answer(ctx)
+	result, err := q.answer(ctx)
+	v.o.tell(ctx, began, observed(result, err))
+	return result, err
 }
 
 var errNoRegistry = errors.New("the image itself is needed, and no registry was given")

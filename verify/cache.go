@@ -171,20 +171,23 @@ type question struct {
 	key    CacheKey
 }
 
-// decide answers from the cache, or judges once for all concurrent callers. Only decisions
+// decide answers from the cache (cached), or judges once for all concurrent callers. Only decisions
 // are kept, and none longer than what it rests on.
-func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (*Result, error) {
+func (v *Verifier) decide(ctx context.Context, r registry.Reader, key CacheKey, judge func(context.Context) (*Result, error)) (result *Result, cached bool, err error) {
 	if v.o.Cache != nil {
 		if d, ok := v.o.Cache.Get(ctx, key); ok && v.current(d) && v.usable(d, r, key) {
-			return v.adopt(d)
+			result, err = v.adopt(d)
+			return result, true, err
 		}
 	}
 	if !reflect.ValueOf(r).Comparable() {
-		return v.judgeAndKeep(ctx, r, key, judge)
+		result, err = v.judgeAndKeep(ctx, r, key, judge)
+		return result, false, err
 	}
-	return v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
+	result, err = v.sharing.Do(ctx, question{r, key}, func(ctx context.Context) (*Result, error) {
 		return v.judgeAndKeep(ctx, r, key, judge)
 	})
+	return result, false, err
 }
 
 // current reports whether a decision may still be used. Another process with a longer TTL

@@ -114,7 +114,11 @@ type role struct {
 // rule is a rule with its requirements as a tree.
 type rule struct {
 	policy.Rule
+	team string // whose rule it is; empty: the policy's own
 	root *need
+	// enforced are those requirements that deny where they are not met; nil: none, the rule
+	// warns.
+	enforced *need
 	// leaves are all of root's, in order.
 	leaves []*need
 	// places are where evidence is looked for, in the repository evidenceIn. Zero: the
@@ -128,6 +132,14 @@ type rule struct {
 	separatesPeople bool
 	// asked are the keys of all roles that the rule names, by ID.
 	asked map[string]bool
+}
+
+// ofTeam says in a sentence whose rule it is.
+func (r *rule) ofTeam() string {
+	if r.team == "" {
+		return ""
+	}
+	return " of the team " + r.team
 }
 
 // setPlaces leaves out the tags that can hold nothing that is required.
@@ -258,14 +270,22 @@ func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok boo
 }
 
 func (c *compiled) newRule(i int, r policy.Rule) *rule {
-	made := &rule{Rule: r}
+	from := c.checked.Origin(i)
+	made := &rule{Rule: r, team: from.Team}
 	if r.Deny {
 		return made
 	}
-	path := fmt.Sprintf("rules[%d].require", i)
-	made.root = &need{path: path}
-	made.root.children = c.newNeeds(made, path, r.Require)
+	made.root = &need{path: from.Rule + ".require"}
+	for n, q := range r.Require {
+		made.root.children = append(made.root.children, c.newNeed(made, from.Requirements[n], q))
+	}
 	made.root.mark(false)
+	switch {
+	case r.Mode != policy.ModeWarn:
+		made.enforced = made.root
+	case from.Enforced > 0:
+		made.enforced = &need{path: made.root.path, children: made.root.children[:from.Enforced]}
+	}
 	made.setPlaces()
 	if r.EvidenceRepository != "" {
 		made.evidenceIn, _ = name.NewRepository(r.EvidenceRepository) // the policy was checked
@@ -344,12 +364,13 @@ func (c *compiled) newNeed(r *rule, path string, q policy.Requirement) *need {
 	case q.Attestation != nil:
 		a := q.Attestation
 		n.attestation, n.types, n.stepLayout = newAttestation(a), a.PredicateTypes(), a.AsksForLinks()
+		n.attestation.cel = c.expressions(policy.AboutStatement, a.CEL)
 		n.role, n.title = c.roles[a.By], "attestation "+a.Type+" by "+a.By
 		if a.VEXBy != "" {
 			n.vexBy = c.roles[a.VEXBy]
 		}
 	default:
-		n.config, n.title = &configuration{q.Config}, "config of the image"
+		n.config, n.title = &configuration{q.Config, c.expressions(policy.AboutConfig, q.Config.CEL)}, "config of the image"
 	}
 	n.leaf = len(r.leaves)
 	r.leaves = append(r.leaves, n)

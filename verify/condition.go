@@ -13,6 +13,7 @@ import (
 type attestation struct {
 	*policy.AttestationRequirement
 	*origins
+	cel expressions
 }
 
 // origins are the builders, sources and refs of a requirement. plainSources are the
@@ -20,7 +21,7 @@ type attestation struct {
 type origins struct{ builders, sources, plainSources, refs uri.List }
 
 func newAttestation(q *policy.AttestationRequirement) *attestation {
-	return &attestation{q, &origins{uri.Builders(q.Builder), uri.Sources(q.Source), uri.Sources(plainSources(q.Source)), uri.Refs(q.Ref)}}
+	return &attestation{q, &origins{uri.Builders(q.Builder), uri.Sources(q.Source), uri.Sources(plainSources(q.Source)), uri.Refs(q.Ref)}, nil}
 }
 
 // judge says whether a verified statement about the image meets the requirement. until
@@ -62,6 +63,10 @@ func (a attestation) judge(s *statement, c *circumstances) (until time.Time, p *
 		return time.Time{}, p
 	}
 	ends, p := a.judgeAge(stated, c)
+	if until = earlier(until, ends); p != nil || len(a.cel) == 0 {
+		return until, p
+	}
+	ends, p = a.cel.judge(c, d.variables(c))
 	return earlier(until, ends), p
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -10,8 +11,8 @@ import (
 // are the contents of an evaluation.
 type conditions struct{ circumstances }
 
-func newConditions(p *compiled, image name.Digest, now time.Time) *conditions {
-	return &conditions{circumstances{now: now, skew: p.skew, image: image, builders: p.builders}}
+func newConditions(ctx context.Context, p *compiled, image name.Digest, now time.Time) *conditions {
+	return &conditions{circumstances{ctx: ctx, now: now, skew: p.skew, image: image, builders: p.builders}}
 }
 
 func (c *conditions) meets(leaf *need, f fact, excused map[string]bool) (time.Time, *problem) {

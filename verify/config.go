@@ -25,10 +25,13 @@ const (
 )
 
 // configuration judges images by the conditions of a requirement about their config.
-type configuration struct{ *policy.ConfigRequirement }
+type configuration struct {
+	*policy.ConfigRequirement
+	cel expressions
+}
 
 // judge says whether an image meets the requirement. until is when it stops to.
-func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (until time.Time, p *problem) {
+func (q configuration) judge(v *imageView, c *circumstances) (until time.Time, p *problem) {
 	if q.NonRoot && v.runsAsRoot() {
 		return until, problemf(ReasonRoot, "config.User is %q, the policy wants another user than root", v.Config.User)
 	}
@@ -57,7 +60,12 @@ func (q configuration) judge(v *imageView, now time.Time, skew time.Duration) (u
 			return until, p
 		}
 	}
-	return q.judgeCreated(v, now, skew)
+	until, p = q.judgeCreated(v, c.now, c.skew)
+	if p != nil || len(q.cel) == 0 {
+		return until, p
+	}
+	ends, p := q.cel.judge(c, v.variables(c))
+	return earlier(until, ends), p
 }
 
 // allowsPlatform compares platforms in their normal forms. One that is listed without a

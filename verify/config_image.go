@@ -16,6 +16,7 @@ import (
 //
 // Source: OCI Image Format Specification v1.1, config.md.
 type imageView struct {
+	text         []byte // the config itself
 	annotations  map[string]string
 	layers       []map[string]string // annotations of each layer, and of the config behind them
 	listedFor    *v1.Platform        // the platform in an index, or nil
@@ -61,7 +62,7 @@ func parseImage(manifest, config []byte) (*imageView, error) {
 	if root.Kind() != strictjson.Object {
 		return nil, fmt.Errorf("config: it is not an object")
 	}
-	view := &imageView{annotations: doc.Annotations}
+	view := &imageView{text: config, annotations: doc.Annotations}
 	for _, l := range doc.Layers {
 		view.layers = append(view.layers, l.Annotations)
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hallmark-oci/hallmark/registry"
-	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
 // inquiry asks whether an image may be used.
@@ -86,7 +85,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 	if d.rule, d.pattern, denied = d.v.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
-	e := newEvaluation(d.rule, newConditions(d.v.policy, d.image, d.now), &d.log)
+	e := newEvaluation(d.rule, newConditions(ctx, d.v.policy, d.image, d.now), &d.log)
 	e.all, d.log.identified = d.all, d.all
 	images, listed := d.readImages(ctx), d.readChildren(ctx)
 	if d.rule.needsEvidence() {
@@ -113,7 +112,7 @@ func (d *decision) decide(ctx context.Context) (*Result, error) {
 		links.close()
 	}
 	if images != nil {
-		d.judgeImages(e, <-images)
+		d.judgeImages(ctx, e, <-images)
 	}
 	var found children
 	if listed != nil {
@@ -154,7 +153,7 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
 	if r.Deny {
-		return nil, pattern, problemf(ReasonDeniedByRule, "the rule for %s denies: %s", pattern, r.Reason)
+		return nil, pattern, problemf(ReasonDeniedByRule, "the rule%s for %s denies: %s", r.ofTeam(), pattern, r.Reason)
 	}
 	return r, pattern, nil
 }
@@ -181,7 +180,7 @@ func (r *rule) needsEvidence() bool {
 }
 
 // judgeImages judges the requirements of the image itself.
-func (d *decision) judgeImages(e *evaluation, read images) {
+func (d *decision) judgeImages(ctx context.Context, e *evaluation, read images) {
 	if read.err != nil && registry.Unreadable(read.err) {
 		d.log.unread = append(d.log.unread, read.err)
 		return
@@ -196,7 +195,7 @@ func (d *decision) judgeImages(e *evaluation, read images) {
 			why = &problem{reason: ReasonConfig, detail: read.err.Error()}
 		}
 		for _, view := range read.views {
-			until, p := leaf.config.judge(view, d.now, d.v.policy.skew)
+			until, p := leaf.config.judge(view, &circumstances{ctx: ctx, now: d.now, skew: d.v.policy.skew, image: d.image})
 			if ends = earlier(ends, until); p != nil {
 				why = p
 				break
@@ -222,7 +221,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 			warning.Reason, warning.Detail = ReasonTooMuchEvidence, registry.SafeText(d.log.overflow.Error(), maxDetail)
 			warning.Limit = registry.LimitOf(d.log.overflow)
 		}
-		if d.rule.Mode != policy.ModeWarn {
+		if o.denied {
 			return nil, warning
 		}
 	}

@@ -22,7 +22,9 @@
 //
 // Evidence only adds permission. An attacker who can write to a repository can attach
 // garbage, which is recorded and ignored, or remove evidence, which denies. Neither
-// turns a denial into a Result.
+// turns a denial into a Result. One case is apart: an exemption excuses no requirement that a
+// revoked key has signed for, and a registry can hide that signature. What the policy exempts
+// are single digests, so nothing else passes by that.
 //
 // # What is verified
 //
@@ -46,6 +48,14 @@
 // denies by digest (Result.DeniedChildren). An index is denied if all its images are.
 // A client runs one image of an index. [Verifier.Platform], [Verifier.Child] and
 // [Verifier.Runnable] judge that image.
+//
+// # Exemptions
+//
+// A policy may excuse single requirements for single digests until a time
+// (policy.Exemption). Result.Exemptions names what was excused, by which exemption, and what
+// is not met. Unmet.Exemption names one that does not excuse, for example because it has
+// ended. An index passes by the exemptions that list its digest. Child and Platform then want
+// the manifest's own digest to be listed in exemptions from the same requirements.
 //
 // # Conditions
 //

@@ -111,7 +111,9 @@ func (e *evaluation) close(gap Reason) {
 type outcome struct {
 	// unmet are the requirements that would have to be met. Empty: the rule is met, by the
 	// members below.
-	unmet        []Unmet
+	unmet []Unmet
+	// denied: what the rule enforces is not met.
+	denied       bool
 	requirements []Met
 	keys         []Principal
 	statements   []Statement
@@ -123,6 +125,7 @@ type outcome struct {
 func (e *evaluation) outcome() (o outcome) {
 	if !e.met(e.rule.root) {
 		o.unmet = e.unmet(e.rule.root)
+		o.denied = e.rule.enforced != nil && !e.met(e.rule.enforced)
 		return o
 	}
 	var room [4]*need // saves most rules an allocation

@@ -208,7 +208,7 @@ func (w *smallWorld) run(t *testing.T, r smallRule) *smallRun {
 		t.Fatal(err)
 	}
 	run := &smallRun{t: t, rule: made, facts: make(map[shownPiece][]fact), model: smallModel{r, w.identities, w.foreign}}
-	run.contents = &remembered{newConditions(c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]bool)}
+	run.contents = &remembered{newConditions(context.Background(), c, image, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), make(map[rememberedKey]*problem), make(map[rememberedDocuments]map[string]bool)}
 	for _, k := range slices.Concat(c.keys, c.identities) {
 		for i := range run.ids {
 			if k.Name == fmt.Sprint("k", i) {

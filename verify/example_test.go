@@ -222,3 +222,29 @@ func ExampleVerifier_Blob() {
 	// fd6e6ba7 17
 	// true
 }
+
+// An observer counts judgements by their status and reason, for metrics.
+func ExampleOptions_observe() {
+	ctx := context.Background()
+	signer, publicPEM := exampleKeys(ctx)
+	store := exampleImages(ctx, signer, "v1", "unsigned")
+	key, err := policy.ParsePublicKey(publicPEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	counts := make(map[string]int) // a program's metrics are safe for concurrent use
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{
+		Cache:   verify.NewMemoryCache(verify.MemoryCacheOptions{}),
+		Observe: func(_ context.Context, j verify.Judgement) { counts[fmt.Sprint(j.Status, " cached=", j.Cached)]++ },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, tag := range []string{"v1", "v1", "unsigned"} {
+		if _, err := v.Image(ctx, store, exampleRef(tag)); err != nil && !errors.As(err, new(*verify.Error)) {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(counts)
+	// Output: map[denied cached=false:1 verified cached=false:1 verified cached=true:1]
+}

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -129,7 +130,8 @@ type exempting struct {
 // exempt is the outcome with the exemptions for the image. The decision, in this order:
 //
 //   - no exemption lists the image, or those that do leave a requirement unmet: not met;
-//   - no key or identity counts for a requirement that is met: not met;
+//   - no key or identity counts for a requirement that is met: not met. Beside an exemption
+//     from a requirement of the policy itself, those of a team do not vouch;
 //   - otherwise met, until the first exemption ends.
 func (d *decision) exempt(e *evaluation, o outcome) outcome {
 	x := exempting{
@@ -140,7 +142,7 @@ func (d *decision) exempt(e *evaluation, o outcome) outcome {
 		return o
 	}
 	if x.holds(d.rule.root) {
-		if met := e.outcomeOf(x.leaves); len(met.keys) > 0 {
+		if met := e.outcomeOf(x.leaves); len(met.keys) > 0 && x.vouched() {
 			met.until, met.exempted = earlier(met.until, x.until), x.used
 			return met
 		}
@@ -160,6 +162,20 @@ func (d *decision) exempt(e *evaluation, o outcome) outcome {
 	}
 	return o
 }
+
+// vouched reports whether a key or identity counts for a requirement of the policy itself,
+// if the policy itself has one that is excused. A team's file must not make an exemption
+// hold that would not hold without the file.
+func (x *exempting) vouched() bool {
+	if x.rule.team == "" || !slices.ContainsFunc(x.used, func(used Exempted) bool { return !isOfTeam(used.Requirement) }) {
+		return true
+	}
+	own := slices.DeleteFunc(slices.Clone(x.leaves), func(n *need) bool { return isOfTeam(n.path) })
+	return len(x.outcomeOf(own).keys) > 0
+}
+
+// isOfTeam reports whether a requirement's path is in a team's file.
+func isOfTeam(path string) bool { return strings.HasPrefix(path, "teams.") }
 
 func (x *exempting) fail(path string, by Exempted, why string) {
 	x.failed[path], x.why[path] = by, why

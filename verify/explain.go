@@ -19,6 +19,9 @@ type Explanation struct {
 	// Rule is the pattern of the rule that decides. Empty: no rule matches, so every image
 	// is denied.
 	Rule string `json:"rule,omitempty"`
+	// Team is the team whose file has the rule. Requirements are then those of the policy
+	// itself as well. Empty: it is the policy's own.
+	Team string `json:"team,omitempty"`
 	// Mode is how the rule is applied: enforce, warn or deny.
 	Mode policy.Mode `json:"mode,omitempty"`
 	// Reason is why a rule denies.
@@ -27,6 +30,10 @@ type Explanation struct {
 	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Requirements are the rule's, as a tree.
 	Requirements []Explained `json:"requirements,omitempty"`
+	// NextEnd is the next of policy.Policy.Ends, of whatever part of the policy, and Days
+	// the whole days until then. Nil: nothing ends later.
+	NextEnd *policy.End `json:"nextEnd,omitempty"`
+	Days    int         `json:"daysToNextEnd,omitempty"`
 }
 
 // Explained is a requirement in words.
@@ -49,11 +56,14 @@ const modeDeny policy.Mode = "deny"
 // Explain says in words what the policy requires of a repository. It reads nothing.
 func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	e := &Explanation{Repository: repo.Name()}
+	if end, ok := v.policy.checked.Policy.NextEnd(v.o.Now()); ok {
+		e.NextEnd, e.Days = &end, end.Days(v.o.Now())
+	}
 	r, pattern, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return e
 	}
-	e.Rule, e.Mode = pattern, r.Mode
+	e.Rule, e.Team, e.Mode = pattern, r.team, r.Mode
 	switch {
 	case r.Deny:
 		e.Mode, e.Reason = modeDeny, r.Reason
@@ -64,8 +74,16 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	if at := v.o.evidenceAt(r, repo.Digest("")).Context(); at != repo {
 		e.EvidenceRepository = at.Name()
 	}
-	for _, n := range r.root.children {
-		e.Requirements = append(e.Requirements, v.policy.explain(n, repo))
+	partly := r.Mode == policy.ModeWarn && r.enforced != nil
+	if partly {
+		e.Mode = policy.ModeEnforce
+	}
+	for i, n := range r.root.children {
+		x := v.policy.explain(n, repo)
+		if partly && i >= len(r.enforced.children) {
+			x.Conditions = append(x.Conditions, "not enforced: the policy's own rule only warns")
+		}
+		e.Requirements = append(e.Requirements, x)
 	}
 	return e
 }

@@ -153,6 +153,19 @@ func TestExplanationsTellUntilWhenKeysCount(t *testing.T) {
 	}
 }
 
+func TestExplanationsTellWhatEndsNext(t *testing.T) {
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	p := requiring(t, policy.Requirement{Config: &policy.ConfigRequirement{NonRoot: true}})
+	o := verify.Options{Now: func() time.Time { return now }}
+	if e := explained(t, p, o, "registry.example/app"); e.NextEnd != nil || e.Days != 0 {
+		t.Errorf("%+v", e)
+	}
+	p.Expires = now.Add(73 * time.Hour)
+	if e := explained(t, p, o, "registry.example/app"); e.NextEnd == nil || e.NextEnd.Path != "expires" || e.Days != 3 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestExplanationsAreOfTheRuleThatDecides(t *testing.T) {
 	people := []person{newPerson(t), newPerson(t), newPerson(t)}
 	p := loaded(t, strings.Replace(policyText, signatureRequired, "anyOf: [{signature: {by: release}}, {allOf: [{signature: {by: pair}}, {config: {nonRoot: true}}]}]", 1)+

@@ -63,11 +63,11 @@ func FuzzConditions(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"config":{"User":"0","Env":["A=b"],"ExposedPorts":{"80/tcp":{}}},"history":[{"created_by":"x"}],"created":"2026-01-01T00:00:00Z"}`)
 	f.Add(`{"config":null,"history":null}`)
-	q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
+	q := configuration{ConfigRequirement: &policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(time.Hour), BaseImages: []string{"registry.example/base"}, MinVersion: "1.0.0", Platforms: []string{"linux/amd64"}}}
 	f.Fuzz(func(_ *testing.T, config string) {
 		view, err := parseImage([]byte(`{"schemaVersion":2,"annotations":{"org.opencontainers.image.base.name":"x"}}`), []byte(config))
 		if err == nil {
-			_, _ = q.judge(view, time.Unix(1<<30, 0), time.Minute)
+			_, _ = q.judge(view, &circumstances{now: time.Unix(1<<30, 0), skew: time.Minute})
 		}
 	})
 }

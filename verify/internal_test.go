@@ -21,8 +21,8 @@ func FuzzParseImage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		q := configuration{&policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(1), MinVersion: "1.0.0"}}
-		if _, p := q.judge(v, v.created(), 0); p == nil && v.Config.User == "" {
+		q := configuration{ConfigRequirement: &policy.ConfigRequirement{NonRoot: true, NoSecrets: true, NoPrivilegedPorts: true, CreatedWithin: policy.Duration(1), MinVersion: "1.0.0"}}
+		if _, p := q.judge(v, &circumstances{now: v.created()}); p == nil && v.Config.User == "" {
 			t.Fatal("no caller runs it")
 		}
 	})

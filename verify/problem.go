@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -66,6 +67,8 @@ func (p *problem) isAboutForm() bool {
 
 // circumstances are what a decision is made in.
 type circumstances struct {
+	// ctx bounds the work of expressions. Once it has ended, nothing is decided.
+	ctx  context.Context
 	now  time.Time
 	skew time.Duration
 	// image is what is judged.

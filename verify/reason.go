@@ -23,6 +23,9 @@ const (
 	ReasonNoRule Reason = "no-rule"
 	// ReasonPolicyExpired: the policy's expires has passed. Renew the policy.
 	ReasonPolicyExpired Reason = "policy-expired"
+	// ReasonPolicyRefused: the newest policy was refused, and a gate is set to deny everything
+	// then. Mend the policy; the gate's log says what is wrong.
+	ReasonPolicyRefused Reason = "policy-refused"
 	// ReasonDeniedByRule: the rule for the repository denies. Error.Detail has its reason.
 	ReasonDeniedByRule Reason = "denied-by-rule"
 	// ReasonDeniedDigest: the policy denies this digest. Use another version of the image.

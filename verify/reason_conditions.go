@@ -32,6 +32,9 @@ const (
 	// ReasonMember: a member of the predicate has another value than the requirement wants,
 	// is missing, or is there and must not be. The detail names it.
 	ReasonMember Reason = "wrong-member"
+	// ReasonExpression: an expression of the requirement is false, or cannot be evaluated.
+	// The detail says which, and why.
+	ReasonExpression Reason = "expression-not-met"
 	// ReasonVulnerable: the scan has found vulnerabilities that the requirement does not
 	// accept. Mend them, or accept them in the policy for a time.
 	ReasonVulnerable Reason = "vulnerable"

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,6 +18,20 @@ type Source interface {
 	// policies does so in the background.
 	Verifier(ctx context.Context) (*Verifier, error)
 }
+
+// ReportingSource is a Source that keeps the last good policy if a newer one is refused,
+// and says so. Those of NewSource and NewFileSource are.
+type ReportingSource interface {
+	Source
+	// Err returns why the newest policy is not in use, or the newest trust root of one of
+	// its authorities. Nil: they are. Ask it after Verifier, which looks for a new policy.
+	Err() error
+}
+
+var (
+	_ ReportingSource = (*following)(nil)
+	_ ReportingSource = (*FileSource)(nil)
+)
 
 // NewSource makes a Source of a source of policies. o.Authorities is not used: the policies
 // of from are already checked.
@@ -51,6 +66,27 @@ func (f *following) Verifier(ctx context.Context) (*Verifier, error) {
 	return f.held, nil
 }
 
+// Err implements ReportingSource. It asks the source of policies if that is a
+// policy.ReportingSource, and each policy.ChangingAuthority that has such a method.
+func (f *following) Err() error {
+	var all []error
+	if s, ok := f.from.(policy.ReportingSource); ok {
+		all = append(all, s.Err())
+	}
+	f.mu.Lock()
+	held := f.of
+	f.mu.Unlock()
+	if held == nil {
+		return errors.Join(all...)
+	}
+	for _, a := range held.Changing {
+		if s, ok := a.(interface{ Err() error }); ok {
+			all = append(all, s.Err())
+		}
+	}
+	return errors.Join(all...)
+}
+
 // FileSourceOptions configure a FileSource. The zero value is usable.
 type FileSourceOptions struct {
 	// Options are those of the Verifiers. Zero: the defaults.
@@ -66,7 +102,6 @@ type FileSourceOptions struct {
 // concurrent use.
 type FileSource struct {
 	following
-	file *policy.FileSource
 }
 
 // NewFileSource loads a policy file and watches it; see policy.NewFileSource.
@@ -74,8 +109,9 @@ func NewFileSource(path string, o FileSourceOptions) (*FileSource, error) {
 	file, err := policy.NewFileSource(path, policy.FileSourceOptions{
 		Authorities: o.Options.Authorities, Now: o.Options.Now, Interval: o.Interval, Logger: o.Logger,
 	})
-	return &FileSource{following: following{from: file, o: o.Options}, file: file}, err
+	return &FileSource{following{from: file, o: o.Options}}, err
 }
 
-// Err says why the file, as it is now, is not used; nil: it is.
-func (s *FileSource) Err() error { return s.file.Err() }
+// Err implements ReportingSource: why the file, as it is now, is not in use, or the newest
+// trust root of an authority.
+func (s *FileSource) Err() error { return s.following.Err() }

@@ -34,6 +34,9 @@ type Options struct {
 	// process or by another one that shares the Cache. A decision is never used after
 	// Result.ValidUntil. Zero: five minutes, and 30 seconds.
 	AllowedTTL, DeniedTTL time.Duration
+	// Observe is told of each judgement, before its caller gets it. It must be quick and
+	// safe for concurrent use. A panic in it is ignored. Nil: nothing is told.
+	Observe func(ctx context.Context, j Judgement)
 }
 
 // Verifier judges digests by one policy. It is safe for concurrent use.
@@ -233,23 +236,34 @@ func (o Options) evidenceAt(r *rule, image name.Digest) name.Digest {
 // Half of the checks may be used in order. Then small pieces with few signatures go first.
 // After 500 checks, pieces that cannot count go last.
 func (v *Verifier) Image(ctx context.Context, r registry.Reader, ref name.Reference) (*Result, error) {
+	began := time.Now()
+	result, cached, err := imageBy(ctx, v, r, ref)
+	j := observed(result, err)
+	j.Cached = cached
+	v.o.tell(ctx, began, j)
+	return result, err
+}
+
+// imageBy is Image. cached says that the cache had the decision.
+func imageBy(ctx context.Context, v *Verifier, r registry.Reader, ref name.Reference) (result *Result, cached bool, err error) {
 	ctx, requests := httpcount.Count(ctx)
 	digest, isDigest := ref.(name.Digest)
 	if !isDigest {
 		desc, err := r.Resolve(ctx, ref)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		digest = ref.Context().Digest(desc.Digest.String())
 	}
 	if _, err := registry.HashOf(digest); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	key := CacheKey{Policy: v.policy.digest, Trust: v.o.trust(v.policy), Repository: digest.Context().Name(), Digest: digest.DigestStr()}
-	result, err := v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
+	result, cached, err = v.decide(ctx, r, key, func(ctx context.Context) (*Result, error) {
 		return inquiry{v: v, r: r, reference: digest.String(), image: digest}.answer(ctx)
 	})
-	return asked(result, err, ref.String(), digest, requests.Sent())
+	result, err = asked(result, err, ref.String(), digest, requests.Sent())
+	return result, cached, err
 }
 
 // asked gives a decision, which others may share, the reference that this caller

@@ -1,5 +1,5 @@
 // Command hallmark-full is hallmark with the project's opt-in plug-ins: it fetches trust
-// roots by TUF.
+// roots by TUF, and policies may have expressions of CEL.
 //
 //	go run -C examples/hallmark-full . trusted-root fetch --out trusted_root.json
 package main
@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"github.com/hallmark-oci/hallmark/examples/hallmark/command"
+	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policy/cel"
 	"github.com/hallmark-oci/hallmark/verify/sigstore"
 	"github.com/hallmark-oci/hallmark/verify/sigstore/tuf"
 )
@@ -17,7 +19,10 @@ import (
 func main() { os.Exit(command.New(plugins()).Main()) }
 
 func plugins() command.Plugins {
-	return command.Plugins{FetchTrustedRoot: fetch}
+	return command.Plugins{
+		Authorities:      map[string]policy.Authority{cel.Name: cel.New()},
+		FetchTrustedRoot: fetch,
+	}
 }
 
 // fetch gets the trust root of an instance by TUF.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -110,6 +111,24 @@ func TestTrustRootsComeByTUF(t *testing.T) {
 		}
 	}
 	if code, said := run(t, "trusted-root", "fetch", "--instance", "github", "--out", out); code != 2 || !strings.Contains(said, "--first-root") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}
+
+func TestPoliciesMayHaveExpressions(t *testing.T) {
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	pem, err := cryptoutils.MarshalPublicKeyToPEM(public)
+	must(t, err)
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	check := func(expression string) (int, string) {
+		must(t, os.WriteFile(policy, fmt.Appendf(nil, "version: 1\nkeys: {a: {pem: %q}}\nroles: {a: {keys: [a]}}\nrules: [{images: [\"**\"], require: [{config: {cel: [%q]}}]}]\n", pem, expression), 0o600))
+		return run(t, "policy", "check", policy)
+	}
+	if code, said := check("config.os == 'linux'"); code != 0 {
+		t.Errorf("exit %d: %s", code, said)
+	}
+	if code, said := check("config.os = 'linux'"); code == 0 || !strings.Contains(said, "is not an expression") {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }

@@ -106,6 +106,8 @@ func settingsOf(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&given.Store.Dir, "store", "", "keep verified content in this `directory`")
 	flags.StringVar(&given.Audit, "audit", "", "append a line of JSON to this `file` for each decision")
 	flags.StringVar(&given.Log, "log", "", "log `level`: debug, info, warn or error (default info)")
+	flags.BoolVar(&given.DenyOnRefusedPolicy, "deny-on-refused-policy", false, "deny everything while the newest policy is refused")
+	flags.BoolVar(&given.InsecureAuditOnly, "insecure-audit-only", false, "report what is denied, and let it pass")
 	flags.BoolVar(&given.Demo, "demo", false, "show the gate before a registry of its own, with a signed and an unsigned image")
 	flags.BoolVar(&given.Once, "once", false, "with -demo: end after showing it")
 	if err := flags.Parse(args); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
@@ -149,20 +150,41 @@ func (s *server) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		v, err := s.source.Verifier(r.Context())
-		switch {
-		case s.ending.Load():
-			http.Error(w, "closing", http.StatusServiceUnavailable)
-		case err != nil:
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		case s.source.Err() != nil:
-			// The last good policy holds: this is no reason to send clients away.
-			_, _ = fmt.Fprintf(w, "ready, by the last good policy %s: %v\n", v.PolicyDigest(), s.source.Err())
-		default:
-			_, _ = fmt.Fprintf(w, "ready, by policy %s\n", v.PolicyDigest())
+		ready, status := s.readiness(r.Context())
+		if status != http.StatusOK {
+			http.Error(w, ready, status)
+			return
 		}
+		_, _ = fmt.Fprintln(w, ready)
 	})
 	return mux
+}
+
+// maxRefused bounds what /readyz says of a refused policy.
+const maxRefused = 500
+
+// readiness says whether clients are to be sent here, and by which policy they are served.
+func (s *server) readiness(ctx context.Context) (text string, status int) {
+	if s.ending.Load() {
+		return "closing", http.StatusServiceUnavailable
+	}
+	v, err := s.source.Verifier(ctx)
+	if err != nil {
+		return registry.SafeText(err.Error(), maxRefused), http.StatusServiceUnavailable
+	}
+	text = "ready, by policy " + v.PolicyDigest()
+	if refused := s.source.Err(); refused != nil {
+		why := registry.SafeText(refused.Error(), maxRefused)
+		if s.c.DenyOnRefusedPolicy && !s.c.InsecureAuditOnly {
+			return "denying everything: the newest policy was refused: " + why, http.StatusServiceUnavailable
+		}
+		// The last good policy decides: this is no reason to send clients away.
+		text = "ready, by the last good policy " + v.PolicyDigest() + "; the newest policy was refused: " + why
+	}
+	if s.c.InsecureAuditOnly {
+		text += "; denials are reported and not enforced (insecureAuditOnly)"
+	}
+	return text, http.StatusOK
 }
 
 // certificate is read again when its file changes. A broken one changes nothing.

@@ -60,6 +60,11 @@ type settings struct {
 	// EvidenceTypes are further media types of what is attached to images and may be pulled,
 	// such as text/plain: JSON objects and text. Empty: those of package gate.
 	EvidenceTypes []string `json:"evidenceTypes,omitempty"`
+	// DenyOnRefusedPolicy denies everything while the newest policy is refused. False: the
+	// last good policy decides.
+	DenyOnRefusedPolicy bool `json:"denyOnRefusedPolicy,omitempty"`
+	// InsecureAuditOnly reports what is denied, and lets it pass. False: it does not pass.
+	InsecureAuditOnly bool `json:"insecureAuditOnly,omitempty"`
 	// Audit is the audit log, which is only ever appended to. Empty: none.
 	Audit string `json:"audit,omitempty"`
 	// Log is the level. Empty: info.
@@ -246,6 +251,8 @@ func (c *settings) overrule(given settings, upstreams []string) error {
 			*x.to = *x.from
 		}
 	}
+	c.DenyOnRefusedPolicy = c.DenyOnRefusedPolicy || given.DenyOnRefusedPolicy
+	c.InsecureAuditOnly = c.InsecureAuditOnly || given.InsecureAuditOnly
 	c.Demo, c.Once = given.Demo, given.Once
 	if len(upstreams) > 0 {
 		c.Upstreams = nil
@@ -297,6 +304,7 @@ func (c *settings) gate(log *slog.Logger) (gate.Config, error) {
 	g := gate.Config{
 		Credentials: gate.Credentials(c.Credentials), Help: c.Help, Logger: log,
 		MaxEvidenceBytes: c.MaxEvidenceBytes, EvidenceTypes: c.EvidenceTypes,
+		DenyOnRefusedPolicy: c.DenyOnRefusedPolicy, InsecureAuditOnly: c.InsecureAuditOnly,
 		MaxRequests: c.MaxRequests, MaxPerClient: c.MaxPerClient, TagTTL: time.Duration(c.TagTTL),
 		Client: remote.Options{UserAgent: "hallmark-gate", Logger: log},
 	}

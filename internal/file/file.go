@@ -24,13 +24,15 @@ func (notRegular) Is(target error) bool { return target == fs.ErrInvalid }
 
 // Open opens a regular file for reading. Pipes and devices, which could block
 // or never end, are refused before they are opened.
-func Open(path string) (*os.File, fs.FileInfo, error) {
-	if info, err := os.Stat(path); err != nil {
+func Open(path string) (*os.File, fs.FileInfo, error) { return open(path, os.Stat, os.OpenFile) }
+
+func open(path string, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error)) (*os.File, fs.FileInfo, error) {
+	if info, err := stat(path); err != nil {
 		return nil, nil, err
 	} else if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s: %w", path, ErrNotRegular)
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0)
+	f, err := open(path, os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,6 +45,26 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	return f, info, nil
+}
+
+// ReadIn is Read for a file in a directory or below. A link that leads out of the
+// directory is an error.
+func ReadIn(dir, name string, max int64) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // only read from
+	f, _, err := open(name, root.Stat, root.OpenFile)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := limit.ReadAll(f, max)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
 }
 
 // Read reads a regular file of at most max bytes; a larger one is

@@ -125,6 +125,18 @@ func (g *generator) reference(t reflect.Type) map[string]any {
 	return ref
 }
 
+// Described is a copy of keywords with a description.
+func Described(keywords map[string]any, description string) map[string]any {
+	all := maps.Clone(keywords)
+	if all == nil {
+		all = make(map[string]any)
+	}
+	if description != "" {
+		all["description"] = description
+	}
+	return all
+}
+
 // NameOf is the name that a field has in JSON by its tag. Empty: it stands in no document.
 func NameOf(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

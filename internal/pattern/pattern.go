@@ -5,6 +5,7 @@ package pattern
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -190,8 +191,8 @@ func fits(pattern, segments []string) bool {
 	return true
 }
 
-// within reports whether q matches everything that p matches.
-func (p Pattern) within(q Pattern) bool {
+// Within reports whether q matches everything that p matches.
+func (p Pattern) Within(q Pattern) bool {
 	for n := 1; n <= len(p.segments)+len(q.segments); n++ {
 		a, b := p.expand(n), q.expand(n)
 		if a == nil {
@@ -209,8 +210,8 @@ func (p Pattern) within(q Pattern) bool {
 	return true
 }
 
-// meets reports whether some name is matched by both.
-func (p Pattern) meets(q Pattern) bool {
+// Meets reports whether some name is matched by both.
+func (p Pattern) Meets(q Pattern) bool {
 	for n := 1; n <= len(p.segments)+len(q.segments); n++ {
 		a, b := p.expand(n), q.expand(n)
 		if a != nil && b != nil && compatible(a, b) {
@@ -297,6 +298,64 @@ func NewSet(entries []Entry) (*Set, error) {
 	return s, nil
 }
 
+// All are the entries, in any order.
+func (s *Set) All() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for _, group := range s.byFixed {
+			for _, e := range group {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Pair is an entry of one set, and one of another, that match a name in common.
+type Pair struct{ A, B Entry }
+
+// Pairs are the pairs of an entry of s and an entry of other. The error is ErrTooMany.
+func (s *Set) Pairs(other *Set) (all []Pair, err error) {
+	comparisons := 0
+	compare := func(in *Set, prefix string, do func(Entry)) error {
+		if comparisons += len(in.byFixed[prefix]); comparisons > maxComparisons {
+			return ErrTooMany
+		}
+		for _, e := range in.byFixed[prefix] {
+			do(e)
+		}
+		return nil
+	}
+	add := func(a, b Entry) {
+		if a.Pattern.Meets(b.Pattern) {
+			all = append(all, Pair{a, b})
+		}
+	}
+	// Of two patterns that meet, one's fixed part is a prefix of the other's.
+	for fixed, group := range other.byFixed {
+		for _, b := range group {
+			for prefix := range prefixes(fixed) {
+				if err := compare(s, prefix, func(a Entry) { add(a, b) }); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	for fixed, group := range s.byFixed {
+		for _, a := range group {
+			for prefix := range prefixes(fixed) {
+				if prefix == fixed {
+					continue // compared above
+				}
+				if err := compare(other, prefix, func(b Entry) { add(a, b) }); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
 // Unreached are the entries that decide about no repository: others that are more
 // specific match all that they match.
 func (s *Set) Unreached() (all []Entry) {
@@ -322,7 +381,7 @@ func (p Pattern) covered(group []Entry) bool {
 		if form != nil && !slices.ContainsFunc(group, func(e Entry) bool {
 			q := e.Pattern
 			other := q.expand(n)
-			return q.text != p.text && other != nil && fits(other, form) && q.within(p)
+			return q.text != p.text && other != nil && fits(other, form) && q.Within(p)
 		}) {
 			return false
 		}
@@ -343,7 +402,7 @@ func SetOf(texts []string) (*Set, error) {
 
 func (e Entry) conflicts(other Entry) bool {
 	a, b := e.Pattern, other.Pattern
-	return e.Rule != other.Rule && a.meets(b) && a.within(b) == b.within(a)
+	return e.Rule != other.Rule && a.Meets(b) && a.Within(b) == b.Within(a)
 }
 
 // prefixes yields "", the first segment, the first two, and so on.
@@ -381,7 +440,7 @@ func (s *Set) Match(repo name.Repository) (e Entry, ok bool) {
 	var best *Entry
 	for prefix := range prefixes(path) {
 		for i, e := range s.byFixed[prefix] {
-			if e.Pattern.matches(segments) && (best == nil || e.Pattern.within(best.Pattern)) {
+			if e.Pattern.matches(segments) && (best == nil || e.Pattern.Within(best.Pattern)) {
 				best = &s.byFixed[prefix][i]
 			}
 		}

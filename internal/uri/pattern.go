@@ -20,6 +20,7 @@ type Pattern struct {
 	parts []segments.Pattern
 }
 
+// String returns the pattern as it was written.
 func (p Pattern) String() string { return p.text }
 
 // ParseExact reads text that has no wildcards.

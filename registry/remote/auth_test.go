@@ -470,7 +470,7 @@ func TestAttack_R4_ChallengesOfOtherHostsAreNotTheRegistrys(t *testing.T) {
 func TestClientWithAnotherKeychainSharesOnlyConnections(t *testing.T) {
 	auth := &registrytest.TokenAuth{Users: map[string]string{"me": "secret"}}
 	opened := &counting{}
-	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: credentials{user: "me", password: "secret"}, Transport: opened})
+	h := host(t, registrytest.Options{Auth: auth}, remote.Options{Keychain: credentials{user: "me", password: "secret"}, InsecureTransport: opened})
 	if _, err := h.client.Resolve(t.Context(), h.tag); err != nil {
 		t.Fatal(err)
 	}

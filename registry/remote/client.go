@@ -25,19 +25,29 @@ type Options struct {
 	// refused the credentials. Nil: authn.DefaultKeychain, which reads the
 	// credentials of docker login, podman login and credential helpers.
 	Keychain authn.Keychain
-	// Transport sends requests. It must not follow redirects or decompress. The
-	// client cannot keep it from dialling private addresses by host name (see
-	// MaxRedirects). With it, only a registry that is named by its address counts
-	// as having a private one. Nil: a transport of the client's own, with TLS 1.2 or
-	// later, RootCAs, and the proxy of the environment, as in net/http.
-	Transport http.RoundTripper
-	// RootCAs verify registries' certificates. Nil: the system's. Not used with
-	// a Transport of the caller's.
+	// Wrap wraps the client's own transport, for example to trace or sign requests. The
+	// client calls it twice: for requests to registries, and for those to where a
+	// registry redirects. What it returns must not follow redirects or decompress, and
+	// must send by what it was given: that has TLS 1.2 or later, RootCAs and the proxy of
+	// the environment, and dials no private address for a redirect. Nil: nothing is
+	// wrapped.
+	Wrap func(http.RoundTripper) http.RoundTripper
+	// InsecureTransport sends requests in place of the client's own transport. It must
+	// not follow redirects or decompress. The client cannot keep it from dialling private
+	// addresses by host name (see MaxRedirects). With it, only a registry that is named
+	// by its address counts as having a private one. Wrap wraps it, too. Nil: the
+	// client's own.
+	InsecureTransport http.RoundTripper
+	// RootCAs verify registries' certificates. Nil: the system's. Not used with an
+	// InsecureTransport.
 	RootCAs *x509.CertPool
 	// UserAgent is sent with every request. Empty: "hallmark".
 	UserAgent string
 	// Logger gets one debug record for each request, without secrets. Nil: none.
 	Logger *slog.Logger
+	// Observe is told of each request once it has a response or has failed. It must be
+	// quick and safe for concurrent use. A panic in it is ignored. Nil: nothing is told.
+	Observe func(ctx context.Context, r Request)
 
 	// MaxAttempts is how often a request is sent if it fails in a way that may
 	// pass: with status 408, 429, or 500 to 599 other than 501, or by a broken
@@ -149,8 +159,8 @@ var (
 	_ registry.Remover   = (*Client)(nil)
 )
 
-// New makes a Client. A malformed entry of TLSHosts or InsecurePlainHTTP
-// is ErrReference.
+// New makes a Client. A malformed entry of TLSHosts or InsecurePlainHTTP is
+// ErrReference, and a Wrap that returns nil is ErrUnsupported.
 func New(o Options) (*Client, error) {
 	for _, h := range slices.Concat(o.TLSHosts, o.InsecurePlainHTTP) {
 		if _, err := name.NewRegistry(h, name.StrictValidation); err != nil {
@@ -158,12 +168,34 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	o = o.withDefaults()
-	own, foreign := o.Transport, o.Transport
-	if o.Transport == nil {
+	own, foreign := o.InsecureTransport, o.InsecureTransport
+	if o.InsecureTransport == nil {
 		plain := newTransport(o)
 		own, foreign = plain, netguard.Guard(plain)
 	}
+	if o.Wrap != nil {
+		first, second := wrapped{o.Wrap(own), own}, wrapped{o.Wrap(foreign), foreign}
+		if first.RoundTripper == nil || second.RoundTripper == nil {
+			return nil, &registry.Error{Op: "new client", Kind: registry.ErrUnsupported, Detail: "Options.Wrap returned no transport"}
+		}
+		own, foreign = first, second
+	}
 	return newClient(o, own, foreign), nil
+}
+
+// wrapped is a transport that Options.Wrap returned, and what it wraps.
+type wrapped struct {
+	http.RoundTripper
+	inner http.RoundTripper
+}
+
+// CloseIdleConnections closes those of the inner transport, which has them.
+func (w wrapped) CloseIdleConnections() { closeIdle(w.inner) }
+
+func closeIdle(t http.RoundTripper) {
+	if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
 }
 
 func newClient(o Options, own, foreign http.RoundTripper) *Client {
@@ -182,11 +214,8 @@ func (c *Client) WithKeychain(k authn.Keychain) *Client {
 
 // CloseIdleConnections closes connections that no request uses.
 func (c *Client) CloseIdleConnections() {
-	for _, t := range []http.RoundTripper{c.send.line.own, c.send.line.foreign} {
-		if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
-			idle.CloseIdleConnections()
-		}
-	}
+	closeIdle(c.send.line.own)
+	closeIdle(c.send.line.foreign)
 }
 
 // MayLackReferrers implements TagWriter.

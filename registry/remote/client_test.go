@@ -170,7 +170,7 @@ func (o onInternet) RoundTrip(req *http.Request) (*http.Response, error) {
 // public is a client of a registry with a public name, on a made-up internet.
 func public(t *testing.T, o remote.Options, net onInternet) (*remote.Client, name.Tag) {
 	t.Helper()
-	o.Transport, o.RetryDelay = net, time.Millisecond
+	o.InsecureTransport, o.RetryDelay = net, time.Millisecond
 	if o.Keychain == nil {
 		o.Keychain = credentials{user: "me", password: "secret"}
 	}
@@ -333,7 +333,7 @@ func (w twice) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestAManifestsBodyCanBeSentAgainByTheTransport(t *testing.T) {
-	h := host(t, registrytest.Options{}, remote.Options{Transport: twice{t}})
+	h := host(t, registrytest.Options{}, remote.Options{InsecureTransport: twice{t}})
 	m := testManifest(t, "other", nil)
 	push(t, h.client, h.tag, m)
 	if _, data, _ := h.Manifest("team/app", "v1"); !bytes.Equal(data, m.Bytes) {

@@ -32,7 +32,7 @@ type hosts struct {
 
 func newHosts(o Options) *hosts {
 	return &hosts{
-		tls: o.TLSHosts, plainHTTP: o.InsecurePlainHTTP, dials: o.Transport == nil, known: make(map[string]*host),
+		tls: o.TLSHosts, plainHTTP: o.InsecurePlainHTTP, dials: o.InsecureTransport == nil, known: make(map[string]*host),
 	}
 }
 

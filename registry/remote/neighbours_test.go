@@ -45,7 +45,7 @@ func TestAttack_P20_AnInsecureRegistryDowngradesNoNeighbour(t *testing.T) {
 	} {
 		for _, at := range append(secure, insecure) {
 			net := &wire{}
-			client, err := remote.New(remote.Options{Transport: net, Keychain: eachAtItsPlace{}, InsecurePlainHTTP: []string{insecure}})
+			client, err := remote.New(remote.Options{InsecureTransport: net, Keychain: eachAtItsPlace{}, InsecurePlainHTTP: []string{insecure}})
 			must(t, err)
 			ref, err := registry.ParseReference(at + "/team/app:v1")
 			if err != nil {

@@ -92,8 +92,11 @@ func (r *request) transportError(ctx context.Context, err error, peer string) er
 	if private := (*netguard.Error)(nil); errors.As(err, &private) {
 		return r.fail(registry.ErrInsecure, nil, "the registry redirects into a private network: "+private.Error())
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = ctx.Err()
+	case errors.Is(err, registry.ErrDenied): // by a transport that judges
+		return r.fail(registry.ErrDenied, err, "")
 	}
 	return r.fail(registry.ErrUnavailable, err, peer)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hallmark-oci/hallmark/internal/fair"
 	"github.com/hallmark-oci/hallmark/internal/httpcount"
+	"github.com/hallmark-oci/hallmark/internal/panics"
 	"github.com/hallmark-oci/hallmark/registry"
 )
 
@@ -50,10 +51,43 @@ type line struct {
 	slots     *fair.Pool
 	userAgent []string // the header that every request has
 	logger    *slog.Logger
+	observe   func(context.Context, Request) // nil: none
+}
+
+// Request is what Options.Observe is told of an HTTP request, for metrics. A call of the
+// client may send several: for tokens, attempts and redirects. It holds no path, no
+// credentials and no text of a registry.
+type Request struct {
+	// Registry is the host of the registry, as references name it.
+	Registry string
+	// Operation is what the client does, such as "read manifest".
+	Operation string
+	// Method is that of HTTP.
+	Method string
+	// Redirected says that the request went to where the registry redirected, and not to
+	// the registry or its token service.
+	Redirected bool
+	// Status is that of the response. Zero: there is none.
+	Status int
+	// Duration is the time until the headers of the response, or until the failure.
+	Duration time.Duration
+}
+
+// told logs a request and tells of it.
+func (l *line) told(ctx context.Context, r *request, target *url.URL, local bool, resp *http.Response, err error, start time.Time) {
+	l.log(ctx, r, target, resp, err, start)
+	if l.observe == nil {
+		return
+	}
+	told := Request{Registry: r.repo.RegistryStr(), Operation: r.op, Method: r.method, Redirected: !local, Duration: time.Since(start)}
+	if resp != nil {
+		told.Status = resp.StatusCode
+	}
+	_ = panics.Caught(func() error { l.observe(ctx, told); return nil }) // an observer has no say
 }
 
 func newLine(o Options, own, foreign http.RoundTripper) *line {
-	return &line{own: own, foreign: foreign, slots: fair.NewPool(int64(o.MaxInFlight)), userAgent: []string{o.UserAgent}, logger: o.Logger}
+	return &line{own: own, foreign: foreign, slots: fair.NewPool(int64(o.MaxInFlight)), userAgent: []string{o.UserAgent}, logger: o.Logger, observe: o.Observe}
 }
 
 // exchange sends a request, and reads its answer or the target of its redirect. Its
@@ -99,7 +133,7 @@ func (l *line) roundTrip(ctx context.Context, h *host, r *request, target *url.U
 	var peer dialled
 	sent := l.request(peer.watch(ctx), r, target, body, authorization)
 	resp, err := transport.RoundTrip(sent)
-	l.log(ctx, r, target, resp, err, start)
+	l.told(ctx, r, target, local, resp, err, start)
 	if err != nil {
 		return nil, r.transportError(ctx, err, peer.missingIn(err, target.Host))
 	}

@@ -133,3 +133,25 @@ func TestARedirectToANameOfAPrivateAddressIsInsecure(t *testing.T) {
 		t.Errorf("%v, reached: %v", err, reached)
 	}
 }
+
+type passing struct{ http.RoundTripper }
+
+func TestAttack_R3_AWrappedTransportStaysSafe(t *testing.T) {
+	calls := 0
+	client, err := New(Options{Wrap: func(inner http.RoundTripper) http.RoundTripper { calls++; return passing{inner} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, foreign := client.send.line.own.(wrapped), client.send.line.foreign.(wrapped)
+	if _, guards := foreign.inner.(*netguard.Transport); calls != 2 || !guards || own.RoundTripper.(passing).RoundTripper != own.inner {
+		t.Errorf("%d calls, %T and %T", calls, own.inner, foreign.inner)
+	}
+	if other := client.WithKeychain(nil); other.send.line.own != client.send.line.own {
+		t.Error("other credentials lose the wrapper")
+	}
+	client.CloseIdleConnections()
+	var e *registry.Error
+	if _, err := New(Options{Wrap: func(http.RoundTripper) http.RoundTripper { return nil }}); !errors.As(err, &e) || e.Kind != registry.ErrUnsupported {
+		t.Errorf("a wrapper that returns nothing: %v", err)
+	}
+}

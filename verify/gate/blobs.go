@@ -64,7 +64,7 @@ func (b *blobs) decide(ctx context.Context, p pull, digest string) (permit, erro
 		return permit{}, err
 	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s is denied: no allowed manifest of the repository lists this blob; pull the image that it belongs to", p.digest(digest))
-	r.reason = "unlisted-blob"
+	r.reason, r.byRules = "unlisted-blob", true
 	return permit{}, r
 }
 

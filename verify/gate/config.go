@@ -33,6 +33,11 @@ type Config struct {
 	// it reads images, in any registry. Clients' own credentials go to the upstream
 	// alone. What that repository holds passes only by a rule about itself.
 	Verifier verify.Source
+	// DenyOnRefusedPolicy denies everything while the newest policy is refused
+	// (verify.ReportingSource), with verify.ReasonPolicyRefused: a refused policy may have
+	// revoked a key. It ends once the newest policy is in use. Refused for a Verifier that is
+	// not a ReportingSource. Default: the last good policy decides.
+	DenyOnRefusedPolicy bool
 	// Upstreams are the registries behind the gate. At least one for NewHandler, none for
 	// NewTransport.
 	Upstreams []Upstream
@@ -41,7 +46,7 @@ type Config struct {
 	// of an upstream; the only upstream.
 	Select func(Target) (registry, repository string, err error)
 	// Client configures the clients that read from upstreams, one for each: keychain,
-	// roots, timeouts. Client.Transport is also the base of NewTransport. Zero: the defaults
+	// roots, timeouts. Client.InsecureTransport and Client.Wrap are also those of NewTransport. Zero: the defaults
 	// of remote.Options.
 	Client remote.Options
 	// Credentials say whose credentials upstreams get. Empty: Operator. Empty for
@@ -73,6 +78,12 @@ type Config struct {
 	// InsecureOpenBlobs lets blobs pass that no judged manifest lists. Default: they are
 	// denied.
 	InsecureOpenBlobs bool
+	// InsecureAuditOnly lets pass what is denied, and reports it as EventWouldDeny, with a
+	// Warning header. Everything else is as in a gate that enforces: content has its digest,
+	// and what cannot be judged does not pass, because nothing is known that could be
+	// reported. What passes so is neither stored nor remembered as allowed, so a gate that
+	// enforces can use the same store. Default: denials are enforced.
+	InsecureAuditOnly bool
 	// EvidenceTypes are further media types of layers of evidence, besides those of cosign,
 	// Sigstore, in-toto, Notation and SBOMs, such as text/plain. The content must be a JSON
 	// object or text: archives, scripts and binary content never pass. A type that ends in *
@@ -172,6 +183,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Credentials == "" {
 		c.Credentials = Operator
 	}
+	if c.InsecureAuditOnly {
+		c.Logger.Warn("InsecureAuditOnly is set: this gate reports denials and enforces none")
+	}
 	return c, c.check()
 }
 
@@ -192,6 +206,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: Verifier is missing", ErrConfig)
 	case c.Credentials != Operator && len(c.Upstreams) > 1:
 		return fmt.Errorf("%w: clients' credentials can go to one upstream only, and there are %d", ErrConfig, len(c.Upstreams))
+	}
+	if _, tells := c.Verifier.(verify.ReportingSource); c.DenyOnRefusedPolicy && !tells {
+		return fmt.Errorf("%w: DenyOnRefusedPolicy is set, and Verifier (%T) does not tell of refused policies", ErrConfig, c.Verifier)
 	}
 	for i, t := range c.EvidenceTypes {
 		if evidence.IsImageType(t) || !isMediaType(t) {

@@ -59,6 +59,8 @@ type permit struct {
 	Warning string `json:"warning,omitempty"`
 	// Reason is that denial's.
 	Reason verify.Reason `json:"reason,omitempty"`
+	// Exemptions are those that it rests on.
+	Exemptions []verify.Exempted `json:"exemptions,omitempty"`
 
 	// policyDigest is that of the policy that it was asked for by, for reports.
 	policyDigest string
@@ -91,6 +93,8 @@ func (d *permit) report(image, digest string) verify.Report {
 	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policyDigest, Rule: d.Rule, JudgedAt: d.At.UTC()}
 	if d.Warning != "" {
 		to.Status, to.Reason, to.Detail = verify.StatusWarned, d.Reason, d.Warning
+	} else if len(d.Exemptions) > 0 {
+		to.Status, to.Exemptions = verify.StatusExempted, d.Exemptions
 	}
 	return to
 }
@@ -177,6 +181,9 @@ func (d permit) weight() int64 {
 	}
 	if d.denied != nil {
 		n += denial + weightOf(d.denied.Unmet)
+	}
+	for _, x := range d.Exemptions {
+		n += int64(denial+len(x.Reason)+len(x.By)) + weightOf(x.Unmet)
 	}
 	return max(decisionBytes, n)
 }

@@ -24,14 +24,19 @@ func (x *exchange) blob() error {
 		return err
 	}
 	d := &delivery{x, allowed}
-	if err := d.deniedByContent(); err != nil {
+	if err := x.audit.enforce(d.deniedByContent()); err != nil {
 		return err
 	}
 	switch {
+	case x.audit.spared != nil:
+		return d.spareBlob()
 	case allowed.Size < 0:
 		return d.open()
 	case allowed.Evidence:
-		return d.evidence()
+		if err := x.audit.enforce(d.evidence()); err != nil || x.audit.spared == nil {
+			return err
+		}
+		return d.spareBlob()
 	}
 	want, err := d.span(allowed.Size)
 	if err != nil {
@@ -73,7 +78,7 @@ func (x *exchange) allowedBlob() (permit, error) {
 	if err := x.g.access.mayReadBlob(ctx, x.p, x.l.ref); err != nil {
 		return permit{}, err
 	}
-	return x.g.blobs.decide(ctx, x.p, x.l.ref)
+	return x.g.spared.blob(ctx, x)
 }
 
 // span is the part that the request asks for of a blob of a size.

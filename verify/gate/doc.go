@@ -83,11 +83,32 @@
 // A line is one JSON object: a verify.Report with time, event and request.
 // verify.ResultSchema describes it.
 //
-//   - time, and event: allowed, denied, refused or mismatch;
-//   - image, status, digest, policy, rule, judgedAt, reason, detail, unmet, causes;
+//   - time, and event: allowed, denied, would-deny, refused or mismatch;
+//   - image, status, digest, policy, rule, judgedAt, reason, detail, unmet, exemptions, causes;
 //   - request: method, path, client, agent, status, latencyNanoseconds, cached, message.
 //
-// Keys, requirements and evidence are left out: the digest can be verified again.
+// Keys, requirements and evidence are left out: the digest can be verified again. A decision
+// that rests on an exemption in its last week is logged at level Warn.
+//
+// # Audit only
+//
+// With Config.InsecureAuditOnly, what is denied passes, and is reported as would-deny with the
+// whole denial and in a Warning header.
+//
+//   - Only denials pass: those of the policy, blobs that no allowed manifest lists, and
+//     attached content that is not evidence.
+//   - What cannot be judged does not pass: nothing is known that could be reported, and
+//     asking again may help. Malformed manifests do not pass, either.
+//   - All content has its digest.
+//   - What passes so is not stored, and not remembered as allowed. A gate that enforces may
+//     use the same store and the same SharedCache.
+//   - Lists of referrers hold what passes in a gate that enforces.
+//
+// # Refused policies
+//
+// A verify.ReportingSource keeps the last good policy if a newer one is refused. Its Err and
+// its log say why. With Config.DenyOnRefusedPolicy everything is denied then, until the newest
+// policy is in use.
 //
 // # Caching
 //

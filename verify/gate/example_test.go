@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -93,7 +94,7 @@ func ExampleNewTransport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := remote.New(remote.Options{Transport: transport})
+	client, err := remote.New(remote.Options{InsecureTransport: transport})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -103,9 +104,14 @@ func ExampleNewTransport() {
 			log.Fatal(err)
 		}
 		_, err = registry.ReadManifest(ctx, client, ref)
+		var denial *verify.Error
+		if errors.As(err, &denial) {
+			fmt.Println(tag, denial.Reason)
+			continue
+		}
 		fmt.Println(tag, err == nil)
 	}
 	// Output:
 	// signed true
-	// unsigned false
+	// unsigned no-signature
 }

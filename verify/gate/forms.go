@@ -241,6 +241,6 @@ func (t *inTurns) end() {
 
 func noEvidence() *refusal {
 	r := refuse(http.StatusForbidden, codeDenied, "the blob is denied: it was attached as evidence, and its content is not of the kind that its media type names")
-	r.reason = "not-evidence"
+	r.reason, r.byRules = "not-evidence", true
 	return r
 }

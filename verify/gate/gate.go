@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // gate is what Handler and Transport share: parts that each do one thing for a request,
@@ -24,6 +26,9 @@ type gate struct {
 	forms     *forms
 	downloads *downloads
 
+	// spared is for Config.InsecureAuditOnly.
+	spared *spared
+
 	outlet *outlet
 	report *reporter
 }
@@ -33,7 +38,7 @@ func newGate(c Config) *gate {
 	buffers := pool(smallBuffer)
 	g := &gate{
 		c: c, patience: soon, limits: newLimits(c.MaxRequests, c.MaxPerClient), upstreams: newUpstreamBounds(len(c.Upstreams)),
-		access: newAccess(&c), manifests: newManifests(&c), forms: newForms(),
+		spared: newSpared(&c), access: newAccess(&c), manifests: newManifests(&c), forms: newForms(),
 		outlet: &outlet{timeout: c.WriteTimeout, tempDir: c.TempDir, logger: c.Logger, buffers: buffers},
 		report: &reporter{now: now, logger: c.Logger, observer: c.Observer, audit: c.Audit},
 	}
@@ -41,6 +46,9 @@ func newGate(c Config) *gate {
 	g.tags = &tags{recent: recent, manifests: g.manifests, access: g.access, patience: soon, logger: c.Logger}
 	g.judge = &judge{
 		source: c.Verifier, now: now, patience: soon, decisions: newDecisions(&c), manifests: g.manifests, upstreams: g.upstreams,
+	}
+	if c.DenyOnRefusedPolicy {
+		g.judge.newest, _ = c.Verifier.(verify.ReportingSource) // the Config was checked
 	}
 	g.lists = &lists{recent: recent, referrers: newReferrers(g.judge, g.access, g.forms), maxBytes: c.MaxListBytes, patience: soon}
 	g.blobs = &blobs{judge: g.judge, recent: recent, open: c.InsecureOpenBlobs}

@@ -17,7 +17,9 @@ import (
 
 // judge decides which manifests pass.
 type judge struct {
-	source    verify.Source
+	source verify.Source
+	// newest is source if Config.DenyOnRefusedPolicy is set; otherwise nil.
+	newest    verify.ReportingSource
 	now       clock
 	patience  patience
 	decisions *decisions
@@ -40,6 +42,9 @@ func (j *judge) ruledOut(ctx context.Context, p pull, l location) error {
 	if err != nil {
 		return err
 	}
+	if e := j.refused(v, p); e != nil {
+		return denial(e, l.image(p.repo))
+	}
 	if e := v.Forbids(p.repo); e != nil {
 		return denial(e, l.image(p.repo))
 	}
@@ -51,6 +56,18 @@ func (j *judge) ruledOut(ctx context.Context, p pull, l location) error {
 		return denial(e, l.image(p.repo))
 	}
 	return nil
+}
+
+// refused is the denial of everything while the newest policy is refused. The client is not
+// told why: the reason may name files and hosts.
+func (j *judge) refused(v *verify.Verifier, p pull) *verify.Error {
+	if j.newest == nil || j.newest.Err() == nil {
+		return nil
+	}
+	return &verify.Error{
+		Reason: verify.ReasonPolicyRefused, Reference: p.repo.Name(), PolicyDigest: v.PolicyDigest(),
+		Detail: "the newest policy was refused, and this gate is set to deny everything then; its log says why",
+	}
 }
 
 // forbidden is the denial of a digest that the policy denies; nil: the policy does not.
@@ -187,7 +204,7 @@ func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
 	// Statements may be large, and nothing here reads them.
 	kept := *result
 	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
-	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, result: &kept}
+	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, Exemptions: result.Exemptions, result: &kept}
 	if result.Warning != nil {
 		d.Warning, d.Reason = result.Warning.Error(), result.Warning.Reason
 		warning := *result.Warning
@@ -212,7 +229,7 @@ func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above per
 func (j *judge) evidenceOf(above permit, subject string) *permit {
 	return &permit{
 		Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning,
-		Reason: above.Reason, about: subject, policy: above.policy,
+		Reason: above.Reason, Exemptions: above.Exemptions, about: subject, policy: above.policy,
 	}
 }
 

@@ -206,6 +206,8 @@ func (w *walk) vouched(ctx context.Context, s *step, told *answer) (*permit, err
 	switch {
 	case errors.As(err, &denied) && denied.Reason == verify.ReasonNotListed:
 		return w.j.asEvidence(ctx, w.p, s.digest, told.permit, parent)
+	case errors.As(err, &denied) && denied.Reason == verify.ReasonNotExempt:
+		return nil, nil // it may pass by itself
 	case errors.As(err, &denied):
 		return w.j.denied(w.v, denied), nil
 	case errors.Is(err, verify.ErrResult) && !s.asked.again:

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,9 @@ const (
 	// EventAllowed and EventDenied are decisions about manifests.
 	EventAllowed = "allowed"
 	EventDenied  = "denied"
+	// EventWouldDeny is content that passes although it is denied: Config.InsecureAuditOnly is
+	// set. The report is that of the denial.
+	EventWouldDeny = "would-deny"
 	// EventRefused is any other response that is an error.
 	EventRefused = "refused"
 	// EventMismatch is content of an upstream that does not have its digest.
@@ -72,13 +77,13 @@ func (r *reporter) event(ctx context.Context, e Event) {
 	switch {
 	case e.Kind == EventAllowed && e.Request.Cached:
 		level = slog.LevelDebug
-	case e.Kind != EventAllowed:
+	case e.Kind != EventAllowed || endSoon(e):
 		level = slog.LevelWarn
 	}
 	if r.logger.Enabled(ctx, level) {
 		r.logger.LogAttrs(ctx, level, e.Kind,
 			slog.String("image", e.Image), slog.String("status", string(e.Status)), slog.String("digest", e.Digest), slog.String("policy", e.Policy), slog.String("rule", e.Rule),
-			slog.String("reason", string(e.Reason)), slog.String("detail", e.Detail), slog.String("causes", strings.Join(e.Causes, "; ")), requestAttr(e.Request))
+			slog.String("reason", string(e.Reason)), slog.String("detail", e.Detail), slog.String("causes", strings.Join(e.Causes, "; ")), exemptionsAttr(e.Exemptions), requestAttr(e.Request))
 	}
 	if level != slog.LevelDebug {
 		if err := r.write(e); err != nil {
@@ -88,6 +93,23 @@ func (r *reporter) event(ctx context.Context, e Event) {
 	if r.observer != nil {
 		r.observer.Event(ctx, e)
 	}
+}
+
+// endSoon reports whether an exemption that a decision rests on is in its last week.
+func endSoon(e Event) bool {
+	return slices.ContainsFunc(e.Exemptions, func(x verify.Exempted) bool { return x.EndsSoon(e.Time) })
+}
+
+// exemptionsAttr is empty, and left out, if there are no exemptions.
+func exemptionsAttr(all []verify.Exempted) slog.Attr {
+	if len(all) == 0 {
+		return slog.Attr{}
+	}
+	said := make([]string, 0, len(all))
+	for _, x := range all {
+		said = append(said, fmt.Sprintf("%s until %s by %s: %s", x.Name, x.Until.UTC().Format(time.RFC3339), x.By, x.Reason))
+	}
+	return slog.Any("exemptions", said)
 }
 
 func requestAttr(r verify.Request) slog.Attr {

@@ -48,6 +48,8 @@ type refusal struct {
 	// denied is the decision; nil: no verifier decided. cached: it was reached before.
 	denied *verify.Error
 	cached bool
+	// byRules: the gate's own rules of what passes denied it, not a verifier.
+	byRules bool
 	// credentials: an upstream refused some, and others may help.
 	credentials bool
 	// challenge is the WWW-Authenticate headers that ask for credentials.
@@ -236,13 +238,32 @@ func unavailable(e *registry.Error, message string) *refusal {
 	return r
 }
 
-// write sends the refusal.
-func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
+// deniedError is the error of a Transport that a policy denies an image.
+type deniedError struct {
+	message string
+	denial  *verify.Error
+}
+
+func (e *deniedError) Error() string { return e.message }
+
+// Unwrap returns the denial.
+func (e *deniedError) Unwrap() error { return e.denial }
+
+// Is reports whether target is registry.ErrDenied.
+func (e *deniedError) Is(target error) bool { return target == registry.ErrDenied }
+
+// told is the sentence that clients show.
+func (r *refusal) told(help string) string {
 	message := r.message
 	if help != "" && r.status == http.StatusForbidden {
 		message += ". " + help
 	}
-	message = registry.SafeText(message, maxMessage)
+	return registry.SafeText(message, maxMessage)
+}
+
+// write sends the refusal.
+func (r *refusal) write(w http.ResponseWriter, req *http.Request, help string) {
+	message := r.told(help)
 	body, err := json.Marshal(map[string]any{"errors": []any{ociError{r.code, message, r.detail}}})
 	if err != nil { // a detail that has no JSON
 		body, _ = json.Marshal(map[string]any{"errors": []any{ociError{r.code, message, nil}}})

@@ -79,9 +79,14 @@ func (a *reply) abort() { panic(http.ErrAbortHandler) }
 // Source: OCI Distribution Specification v1.1, "Warnings".
 func (a *reply) warn(warning string) {
 	if warning != "" {
-		text := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(ascii(registry.SafeText("not verified, and let through by a rule that only warns: "+warning, 400)))
-		a.w.Header().Set("Warning", `299 - "`+text+`"`)
+		a.mark("not verified, and let through by a rule that only warns: " + warning)
 	}
+}
+
+// mark sets the warning of a response.
+func (a *reply) mark(warning string) {
+	text := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(ascii(registry.SafeText(warning, 400)))
+	a.w.Header().Set("Warning", `299 - "`+text+`"`)
 }
 
 // ascii leaves out what a header cannot hold.

@@ -26,12 +26,13 @@ type exchange struct {
 	p     pull
 	began time.Time
 	// ctx is the request's. Upstreams are asked for its client.
-	ctx context.Context
+	ctx   context.Context
+	audit auditing
 }
 
 // exchange begins the response to a request.
 func (g *gate) exchange(w http.ResponseWriter, r *http.Request, l location, p pull) *exchange {
-	return &exchange{reply: reply{g.outlet, w, r}, g: g, l: l, p: p, began: g.c.Now(), ctx: r.Context()}
+	return &exchange{reply: reply{g.outlet, w, r}, g: g, l: l, p: p, began: g.c.Now(), ctx: r.Context(), audit: auditing{only: g.c.InsecureAuditOnly}}
 }
 
 // serve answers a request whose target is known.
@@ -45,6 +46,8 @@ func (x *exchange) serve() {
 
 // answer performs the steps of a request, in this order. It ends in content that passes, or
 // in an error (see failure):
+//
+// With Config.InsecureAuditOnly, a denial is noted and the request goes on; see enforce.
 //
 //  1. The policy denies the repository or the digest: denied, and no upstream is asked.
 //  2. A blob is sent while a manifest that passes lists it (see blobs.decide). A list of
@@ -62,7 +65,7 @@ func (x *exchange) serve() {
 //  9. Not found or denied, and asked by digest: the digest may be that of a list that a
 //     gate wrote for a subject that passes. Then the list; otherwise the error.
 func (x *exchange) answer() error {
-	if err := x.g.judge.ruledOut(x.ctx, x.p, x.l); err != nil {
+	if err := x.audit.enforce(x.g.judge.ruledOut(x.ctx, x.p, x.l)); err != nil {
 		return err
 	}
 	if x.l.at == atBlob { // which may take longer than a judgement
@@ -141,7 +144,7 @@ func (x *exchange) passes(digest, asked string) (decided permit, cached bool, er
 	if err == nil && !decided.Allowed {
 		r := denial(decided.denied, asked)
 		r.cached = cached
-		err = r
+		err = x.audit.enforce(r)
 	}
 	return decided, cached, err
 }
@@ -150,13 +153,16 @@ func (x *exchange) passes(digest, asked string) (decided permit, cached bool, er
 func (x *exchange) byItself(digest string) (permit, error) {
 	decided, err := x.g.judge.byItself(x.ctx, x.p, digest)
 	if err == nil && !decided.Allowed {
-		err = denial(decided.denied, x.l.image(x.p.repo))
+		err = x.audit.enforce(denial(decided.denied, x.l.image(x.p.repo)))
 	}
 	return decided, err
 }
 
 // image sends a manifest that passes.
 func (x *exchange) image(digest string, decided permit, cached bool) error {
+	if !decided.Allowed {
+		return x.g.spared.send(x, digest)
+	}
 	m, err := x.g.manifests.byDigest(x.ctx, x.p, digest)
 	if err != nil {
 		if x.l.isDigest() {
@@ -168,10 +174,12 @@ func (x *exchange) image(digest string, decided permit, cached bool) error {
 	if cached {
 		x.g.judge.relink(x.ctx, x.p, m, decided)
 	}
-	e := x.event(EventAllowed)
-	e.Report = decided.report(e.Image, x.p.digest(digest).String())
-	e.Request.Status, e.Request.Cached, e.Request.Message = http.StatusOK, cached, x.hidden(decided.Warning)
-	x.g.report.event(x.ctx, e)
+	if x.audit.spared == nil {
+		e := x.event(EventAllowed)
+		e.Report = decided.report(e.Image, x.p.digest(digest).String())
+		e.Request.Status, e.Request.Cached, e.Request.Message = http.StatusOK, cached, x.hidden(decided.Warning)
+		x.g.report.event(x.ctx, e)
+	}
 	return x.manifest(m, decided.Warning)
 }
 
@@ -187,7 +195,9 @@ func (x *exchange) fallbackTag(subject string, above permit) error {
 	// A client may ask for it by its digest next: what it lists, it does not
 	// vouch for.
 	x.g.manifests.keep(list)
-	x.g.judge.permitList(x.ctx, x.p, list, subject, above)
+	if above.Allowed {
+		x.g.judge.permitList(x.ctx, x.p, list, subject, above)
+	}
 	x.g.access.note(x.p, list.digest, asManifest) // the upstream does not have it as it is here
 	return x.manifest(list, above.Warning)
 }
@@ -222,14 +232,20 @@ func (x *exchange) cosignTag(subject string, above permit) error {
 	if err != nil {
 		return err
 	}
-	m, decided, err := x.g.judge.taggedEvidence(x.ctx, x.p, digest, subject, above, x.l.image(x.p.repo))
-	if err != nil {
-		return err
+	if !above.Allowed {
+		return x.g.spared.send(x, digest)
 	}
-	if decided == nil {
+	m, decided, err := x.g.judge.taggedEvidence(x.ctx, x.p, digest, subject, above, x.l.image(x.p.repo))
+	if err == nil && decided == nil {
 		r := refuse(http.StatusForbidden, codeDenied, "%s is denied: it is not evidence about %s", x.l.image(x.p.repo), subject)
-		r.reason = "not-evidence"
-		return r
+		r.reason, r.byRules = "not-evidence", true
+		err = r
+	}
+	if err != nil {
+		if err := x.audit.enforce(err); err != nil {
+			return err
+		}
+		return x.g.spared.send(x, digest)
 	}
 	return x.manifest(m, above.Warning)
 }
@@ -306,6 +322,10 @@ func (x *exchange) refuse(r *refusal) {
 	if x.r.Context().Err() == nil { // a client that has gone was not refused
 		x.g.report.event(x.r.Context(), e)
 	}
+	if client, ok := x.w.(*response); ok && r.denied != nil {
+		client.fail(&deniedError{r.told(x.g.c.Help), r.denied})
+		return
+	}
 	x.deadline()
 	r.write(x.w, x.r, x.g.c.Help)
 }
@@ -337,6 +357,7 @@ func (x *exchange) manifest(m *manifest, warning string) error {
 		return refuse(http.StatusNotFound, codeManifest, "%s is a %s, which the request's Accept header leaves out", x.l.image(x.p.repo), m.mediaType)
 	}
 	x.warn(x.hidden(warning))
+	x.audit.tell(x)
 	h := x.w.Header()
 	h["Content-Type"] = []string{m.mediaType}
 	h["Docker-Content-Digest"] = []string{m.digest}

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -188,6 +189,11 @@ func (s *scene) ask(method, path string, header ...string) reply {
 func send(t *testing.T, client *http.Client, req *http.Request) reply {
 	t.Helper()
 	resp, err := client.Do(req)
+	if denial := (*verify.Error)(nil); errors.As(err, &denial) { // by a transport: as a handler would answer
+		text, wrong := json.Marshal(map[string]any{"errors": []map[string]string{{"code": "DENIED", "message": err.Error()}}})
+		must(t, wrong)
+		return reply{status: http.StatusForbidden, body: text}
+	}
 	if err != nil {
 		return reply{err: err}
 	}

@@ -47,6 +47,7 @@ func (x *exchange) tagList() error {
 		return err
 	}
 	end()
+	x.audit.tell(x)
 	h := x.w.Header()
 	if page.More {
 		next := url.Values{"last": {page.Tags[len(page.Tags)-1]}}

@@ -19,8 +19,14 @@ import (
 // safe for concurrent use.
 //
 // GET and HEAD requests for manifests, blobs and referrers below /v2/ are judged, for any
-// host. A denial is an HTTP response with an OCI error body, which clients turn into their
-// own errors.
+// host:
+//
+//   - A denial by the policy is an error of RoundTrip: errors.As finds the *verify.Error in
+//     the errors of net/http, go-containerregistry and registry/remote. errors.Is finds
+//     registry.ErrDenied.
+//   - Anything else that does not pass is an HTTP response with an OCI error body, which
+//     clients turn into their own errors: a missing image, an upstream that fails, or one
+//     that wants credentials.
 //
 // Credentials:
 //
@@ -30,7 +36,7 @@ import (
 //     repository.
 //
 // Redirects are followed by the Transport, and not into private networks, unless the
-// registry itself is in one. With Config.Client.Transport only numeric addresses are
+// registry itself is in one. With Config.Client.InsecureTransport only numeric addresses are
 // checked: that transport must check the addresses of names.
 //
 // Passed on unchanged, and never judged, is what fetches no content of an image: other
@@ -47,8 +53,8 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// NewTransport makes the gate as an http.RoundTripper. Config.Client.Transport sends the
-// requests; nil: one that is safe for registries. Errors wrap ErrConfig.
+// NewTransport makes the gate as an http.RoundTripper. Config.Client.InsecureTransport
+// sends the requests; nil: one that is safe for registries. Config.Client.Wrap wraps it. Errors wrap ErrConfig.
 func NewTransport(c Config) (*Transport, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -57,7 +63,7 @@ func NewTransport(c Config) (*Transport, error) {
 	if c.Credentials != Operator || len(c.Upstreams) > 0 || c.Select != nil {
 		return nil, fmt.Errorf("%w: Upstreams, Select and Credentials must be empty for a Transport, whose requests name the registry", ErrConfig)
 	}
-	t := &Transport{base: c.Client.Transport, by: newOrigins()}
+	t := &Transport{base: c.Client.InsecureTransport, by: newOrigins()}
 	if t.base == nil {
 		plain := http.DefaultTransport.(*http.Transport).Clone()
 		plain.DisableCompression = true
@@ -66,6 +72,12 @@ func NewTransport(c Config) (*Transport, error) {
 			plain.TLSClientConfig.RootCAs = c.Client.RootCAs
 		}
 		t.base, t.foreign = plain, netguard.Guard(plain)
+	}
+	if wrap := c.Client.Wrap; wrap != nil {
+		t.base = wrap(t.base)
+		if t.foreign != nil {
+			t.foreign = wrap(t.foreign)
+		}
 	}
 	t.gate = newGate(c)
 	return t, nil
@@ -152,7 +164,7 @@ func (t *Transport) open(at *url.URL, repo name.Repository, authorization string
 	// The base follows no redirects and asks for no compression; the client on
 	// top of it does what there is to do.
 	sender := &authorized{base: t.base, foreign: t.foreign, scheme: at.Scheme, host: at.Host, repo: repo.RepositoryStr(), authorization: authorization}
-	options.Transport = sender
+	options.InsecureTransport, options.Wrap = sender, nil
 	options.TLSHosts, options.InsecurePlainHTTP = nil, nil
 	if at.Scheme == "http" {
 		options.InsecurePlainHTTP = []string{reg.RegistryStr()}

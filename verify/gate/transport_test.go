@@ -11,15 +11,18 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
+	hallmark "github.com/hallmark-oci/hallmark/registry/remote"
+	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 )
 
@@ -63,8 +66,8 @@ func TestTransportGuardsAClientThatLogsIn(t *testing.T) {
 				must(t, body.Close())
 			}
 			_, err = remote.Image(tag("unsigned"), options...)
-			var refused *transport.Error
-			if !errors.As(err, &refused) || refused.StatusCode != http.StatusForbidden || !strings.Contains(err.Error(), "no-signature") {
+			var denial *verify.Error
+			if !errors.As(err, &denial) || denial.Reason != verify.ReasonNoSignature {
 				t.Errorf("%v", err)
 			}
 		}
@@ -267,10 +270,11 @@ func TestATransportJudgesRegistriesOfTheRootsThatItTrusts(t *testing.T) {
 	roots.AddCert(server.Certificate())
 	host := strings.TrimPrefix(server.URL, "https://")
 	trusting := s.transport(host, func(c *gate.Config) { c.Client.RootCAs = roots })
-	for ref, want := range map[string]int{"signed": http.StatusOK, "unsigned": http.StatusForbidden} {
+	for ref, allowed := range map[string]bool{"signed": true, "unsigned": false} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v2/team/app/manifests/"+ref, nil)
 		must(t, err)
-		if r := send(t, trusting, req); r.status != want || r.err != nil {
+		r := send(t, trusting, req)
+		if r.err != nil || allowed && r.status != http.StatusOK || !allowed && r.status != http.StatusForbidden {
 			t.Errorf("%s: %d %s, %v", ref, r.status, r.body, r.err)
 		}
 		if r := send(t, s.transport(host, nil), req); r.err == nil && r.status == http.StatusOK {
@@ -303,7 +307,7 @@ func (c *closes) Close() error {
 
 func TestATransportRefusesWhatNamesNoRepository(t *testing.T) {
 	s := newScene(t, registrytest.Options{}, nil)
-	client := s.transport("", func(c *gate.Config) { c.Client.Transport = unreachable{t} })
+	client := s.transport("", func(c *gate.Config) { c.Client.InsecureTransport = unreachable{t} })
 	for _, target := range []*url.URL{
 		{Scheme: "https", Path: "/v2/team/app/manifests/v1"},
 		{Scheme: "https", Host: "not a host", Path: "/v2/team/app/manifests/v1"},
@@ -346,3 +350,74 @@ func TestATransportPassesOnWhatTheRegistryAsksFor(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
+
+func TestDenialsOfATransportCanBeTakenApart(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	host := registrytest.Start(t, s.hosted)
+	guarded, err := gate.NewTransport(gate.Config{Verifier: s.verifier(nil), TempDir: t.TempDir(), Help: "Ask the release team."})
+	must(t, err)
+	tag, err := name.NewTag(host + "/team/app:unsigned")
+	must(t, err)
+	ours, err := hallmark.New(hallmark.Options{InsecureTransport: guarded})
+	must(t, err)
+	for client, read := range map[string]func() error{
+		"net/http": func() error {
+			resp, err := (&http.Client{Transport: guarded}).Get("http://" + host + "/v2/team/app/manifests/unsigned")
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			return err
+		},
+		"net/http, HEAD": func() error {
+			resp, err := (&http.Client{Transport: guarded}).Head("http://" + host + "/v2/team/app/manifests/unsigned")
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			return err
+		},
+		"go-containerregistry":       func() error { _, err := remote.Image(tag, remote.WithTransport(guarded)); return err },
+		"go-containerregistry, head": func() error { _, err := remote.Head(tag, remote.WithTransport(guarded)); return err },
+		"registry/remote":            func() error { _, err := registry.ReadManifest(t.Context(), ours, tag); return err },
+		"registry/remote, resolve":   func() error { _, err := ours.Resolve(t.Context(), tag); return err },
+	} {
+		began := time.Now()
+		err := read()
+		var denial *verify.Error
+		if !errors.As(err, &denial) || denial.Reason != verify.ReasonNoSignature || !errors.Is(err, registry.ErrDenied) {
+			t.Errorf("%s: %v", client, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), "no-signature") || !strings.Contains(err.Error(), "Ask the release team") || len(denial.Unmet) == 0 {
+			t.Errorf("%s says %v", client, err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s: a denial was asked for again, for %s", client, took)
+		}
+	}
+	// What is not a decision is a response.
+	resp, err := (&http.Client{Transport: guarded}).Get("http://" + host + "/v2/team/app/manifests/missing")
+	must(t, err)
+	if must(t, resp.Body.Close()); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a missing image: %s", resp.Status)
+	}
+}
+
+func TestTransportsCanBeWrapped(t *testing.T) {
+	s := newScene(t, registrytest.Options{}, nil)
+	host := registrytest.Start(t, s.hosted)
+	var sent atomic.Int64
+	client := s.transport(host, func(c *gate.Config) {
+		c.Client.Wrap = func(inner http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) { sent.Add(1); return inner.RoundTrip(req) })
+		}
+	})
+	resp, err := client.Get("http://" + host + "/v2/team/app/manifests/signed")
+	must(t, err)
+	if must(t, resp.Body.Close()); resp.StatusCode != http.StatusOK || sent.Load() == 0 {
+		t.Errorf("%s after %d requests", resp.Status, sent.Load())
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

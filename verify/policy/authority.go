@@ -25,6 +25,9 @@ type ChangingAuthority interface {
 	// Generation identifies what is trusted now, such as the digest of the trust root. It
 	// is equal in every process that trusts the same. Decisions kept for another Generation
 	// are not used. It is called for each decision, and must be quick.
+	//
+	// An authority may have a method Err() error besides, which says why its newest trust is
+	// not in use: verify.ReportingSource asks it.
 	Generation() string
 }
 
@@ -169,8 +172,8 @@ type LogMatcher interface {
 // findIdentities asks the authorities for the identities that the policy names.
 func (c *checking) findIdentities() error {
 	p, seen := &c.Policy, make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(p.Identities)) {
-		i, path := p.Identities[name], "identities."+name
+	for _, name := range ownFirst(p, p.Identities) {
+		i, path := p.Identities[name], p.pathOf("identities", name)
 		authority := c.linked[i.Authority]
 		switch _, key := p.Keys[name]; {
 		case authority == nil:
@@ -185,6 +188,10 @@ func (c *checking) findIdentities() error {
 			return &fault{path + ".settings", err}
 		}
 		if first, twice := seen[identity.ID()]; twice {
+			if p.yield(name, first, !p.Identities[first].Revoked.IsZero(), func(r *Role) []string { return r.Identities }) {
+				delete(p.Identities, name)
+				continue
+			}
 			return faultf(path, "is the same identity as %s", first)
 		}
 		seen[identity.ID()] = name

@@ -31,7 +31,8 @@ const (
 // Checked is a policy that passed all checks, with its names resolved.
 type Checked struct {
 	// Policy is a copy: later changes to the original have no effect. Its keys are parsed,
-	// and ClockSkew and Role.Threshold have their defaults.
+	// and ClockSkew and Role.Threshold have their defaults. What teams say is part of it: a
+	// key of theirs is TEAM/NAME, and their rules stand last; see Origin.
 	Policy Policy
 	// Matchers are those of Policy.Identities, Times those of Policy.Timestamps, by name.
 	Matchers map[string]Matcher
@@ -39,18 +40,29 @@ type Checked struct {
 	// Changing are the named authorities whose trust may change, in the order of their
 	// names.
 	Changing []ChangingAuthority
+	// Expressions are the compiled expressions of all requirements, by their texts.
+	Expressions map[ExpressionAbout]map[string]Expression
 	// Digest identifies the policy, "sha256:…". Equal policies have equal digests.
 	Digest string
 
 	patterns *pattern.Set
+	// teamPatterns are those of the rules of teams; nil: there are no teams. joined are the
+	// rules that teams and the policy make together, by those that they are made of. origins
+	// are where those rules stand, which are the last of Policy.Rules.
+	teamPatterns *pattern.Set
+	joined       map[together]int
+	origins      []Origin
 	// excused are the exemptions of the requirement at a path, by their indexes.
 	excused map[string][]int
 }
 
 // RuleFor finds the rule for a repository: its index in Policy.Rules, and the pattern that
-// decides.
+// decides. A pattern of a team goes before the policy's own, unless the latter denies.
 func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok bool) {
 	entry, ok := c.patterns.Match(repo)
+	if c.teamPatterns != nil {
+		return c.teamRuleFor(repo, entry, ok)
+	}
 	if !ok {
 		return 0, "", false
 	}
@@ -70,6 +82,8 @@ func (c *Checked) RuleFor(repo name.Repository) (index int, pattern string, ok b
 //   - provenance without builder IDs, scans without a severity, VSAs without a verifier;
 //   - one key in two roles of a rule with separateDuties;
 //   - a condition that only signatures by identities can meet, of a role that has too few;
+//   - a team's file that is about other images than the policy gives to the team, or says
+//     more than Team allows; two teams with patterns for one repository;
 //   - an exemption without images, digests, reason, author or end, or that can never hold.
 func (p *Policy) Check(linked map[string]Authority) (*Checked, error) {
 	c, err := check(p, linked)
@@ -102,10 +116,14 @@ func check(p *Policy, linked map[string]Authority) (*Checked, error) {
 	if p.Version != 1 {
 		return nil, faultf("version", "is %d; this program knows version 1", p.Version)
 	}
-	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher)}, linked: linked, exempting: newExempting(p)}
+	p, err := p.merged()
+	if err != nil {
+		return nil, err
+	}
+	c := &checking{Checked: &Checked{Policy: *p, Matchers: make(map[string]Matcher), Times: make(map[string]TimeMatcher), Expressions: make(map[ExpressionAbout]map[string]Expression)}, linked: linked, exempting: newExempting(p)}
 	c.own()
 	for _, step := range []func() error{
-		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
+		c.parseKeys, c.checkKeys, c.findIdentities, c.findTimes, c.checkRoles, c.checkSettings, c.checkShared, c.checkRules, teamRules{c}.join, func() error { return c.exempting.check(c.Checked) }, c.checkFiles, c.sum,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -140,7 +158,7 @@ func (c *checking) parseKeys() error {
 		}
 		var err error
 		if k.Public, err = ParsePublicKey([]byte(k.PEM)); err != nil {
-			return faultf("keys."+name, "is not a usable public key: %w", err)
+			return faultf(c.Policy.pathOf("keys", name), "is not a usable public key: %w", err)
 		}
 		c.Policy.Keys[name] = k
 	}
@@ -162,8 +180,8 @@ func (c *checking) checkKeys() error {
 		return faultf("keys", "has more than %d keys", maxKeys)
 	}
 	seen := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(p.Keys)) {
-		k, path := p.Keys[name], "keys."+name
+	for _, name := range ownFirst(p, p.Keys) {
+		k, path := p.Keys[name], p.pathOf("keys", name)
 		switch {
 		case k.Public.key == nil:
 			return faultf(path, "has no key: set PEM or Public, or read the policy with Load")
@@ -181,9 +199,13 @@ func (c *checking) checkKeys() error {
 			p.Keys[name] = k
 		}
 		if first, twice := seen[k.Public.ID()]; twice {
-			return faultf(path, "is the same key as %s, %s", first, k.Public.ID())
+			if p.yield(name, first, !p.Keys[first].Revoked.IsZero(), func(r *Role) []string { return r.Keys }) {
+				delete(p.Keys, name)
+				continue
+			}
+			return faultf(path, "is the same key as %s, %s", p.Keys[first].Public.Name, k.Public.ID())
 		}
-		seen[k.Public.ID()] = k.Public.Name
+		seen[k.Public.ID()] = name
 	}
 	return nil
 }
@@ -194,7 +216,7 @@ func (c *checking) checkRoles() error {
 		return faultf("roles", "is empty: write at least one role")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
-		if err := c.checkRole(p.Roles[name], "roles."+name); err != nil {
+		if err := c.checkRole(p.Roles[name], p.pathOf("roles", name)); err != nil {
 			return err
 		}
 	}

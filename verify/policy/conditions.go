@@ -122,8 +122,8 @@ func (a *AttestationRequirement) check() error {
 	}
 	switch kind {
 	case kindOther:
-		if !a.AcceptAnyContent && len(a.Where) == 0 {
-			return fmt.Errorf("has the type %.200s, which has no conditions of its own: any content would meet it; write conditions in where, or acceptAnyContent: true to allow that", a.Type)
+		if !a.AcceptAnyContent && len(a.Where)+len(a.CEL) == 0 {
+			return fmt.Errorf("has the type %.200s, which has no conditions of its own: any content would meet it; write conditions in where or cel, or acceptAnyContent: true to allow that", a.Type)
 		}
 	case kindProvenance:
 		return a.ProvenanceConditions.check()
@@ -169,7 +169,7 @@ func (a *AttestationRequirement) emptyLists() error {
 		"builder": isEmpty(a.Builder), "source": isEmpty(a.Source), "ref": isEmpty(a.Ref), "commit": isEmpty(a.Commit), "buildType": isEmpty(a.BuildType),
 		"absentParameters": isEmpty(a.AbsentParameters), "knownParameters": isEmpty(a.KnownParameters), "parameters": a.Parameters != nil && len(a.Parameters) == 0,
 		"accept": isEmpty(a.Accept), "denyPackages": isEmpty(a.DenyPackages), "denyLicenses": isEmpty(a.DenyLicenses), "result": isEmpty(a.Result),
-		"where": isEmpty(a.Where), "verifier": isEmpty(a.Verifier), "resource": isEmpty(a.Resource), "verifiedLevels": isEmpty(a.VerifiedLevels),
+		"where": isEmpty(a.Where), "cel": isEmpty(a.CEL), "verifier": isEmpty(a.Verifier), "resource": isEmpty(a.Resource), "verifiedLevels": isEmpty(a.VerifiedLevels),
 	})
 }
 
@@ -407,10 +407,10 @@ func isLevel(text string) bool {
 // check refuses a requirement that cannot be intended.
 func (q *ConfigRequirement) check() error {
 	if !q.NonRoot && !q.NoSecrets && !q.NoPrivilegedPorts && q.CreatedWithin == 0 && len(q.BaseImages) == 0 && len(q.Platforms) == 0 &&
-		len(q.Labels) == 0 && len(q.Annotations) == 0 && q.MinVersion == "" {
+		len(q.Labels) == 0 && len(q.Annotations) == 0 && q.MinVersion == "" && len(q.CEL) == 0 {
 		return fmt.Errorf("is empty: set at least one condition")
 	}
-	if err := emptyLists(map[string]bool{"baseImages": isEmpty(q.BaseImages), "platforms": isEmpty(q.Platforms)}); err != nil {
+	if err := emptyLists(map[string]bool{"baseImages": isEmpty(q.BaseImages), "platforms": isEmpty(q.Platforms), "cel": isEmpty(q.CEL)}); err != nil {
 		return err
 	}
 	for _, p := range q.Platforms {

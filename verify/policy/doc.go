@@ -34,6 +34,28 @@
 // both and neither is more specific. A repository without a rule is denied. A policy
 // whose rules all deny is a freeze, and needs no key.
 //
+// # Teams
+//
+// A [Team] is a file beside the policy, with keys, roles and rules for the images that the
+// policy gives to the team. It adds to what the policy says of these images, and takes
+// nothing away. All files are read as one policy: all are used, or the last good ones.
+//
+// # Exemptions
+//
+// An [Exemption] excuses one named requirement (Policy.Requirements) for the digests that it
+// lists, for at most 90 days. It lifts no denial and no revocation, and lets no unsigned image
+// pass.
+//
+//	requirements:
+//	  scanned: {attestation: {type: vuln, by: scanner, maxSeverity: high}}
+//	exemptions:
+//	  - images: [registry.example/team/app]
+//	    digests: ["sha256:…"]
+//	    requirement: scanned
+//	    reason: the scanner cannot read this image; see TICKET-7
+//	    by: jane@acme.example
+//	    until: 2027-01-31T00:00:00Z
+//
 // # Plug-ins
 //
 // An [Authority] recognises signers by other means than keys. A [TimeAuthority] says when
@@ -45,6 +67,7 @@
 //   - [ChangingAuthority]: its trust changes while the process runs.
 //   - [FileAuthority]: its settings name files beside the policy, such as a trust root.
 //   - [DescribedAuthority]: its settings have a JSON Schema; see [SchemaWith].
+//   - [ExpressionAuthority]: it judges by expressions, and recognises no signer.
 //   - [LogMatcher]: it also knows what transparency logs have recorded; see Key.Logged.
 //   - [DigestReader]: it judges files whose digests alone are known.
 //

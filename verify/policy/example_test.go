@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -85,4 +86,23 @@ func ExampleFileSource() {
 	// Output:
 	// serial 0 mistake: true
 	// serial 7 mistake: false
+}
+
+// An exemption excuses one named requirement of a rule for the digests that it lists.
+func ExampleExemption() {
+	e := policy.Exemption{
+		Images:      []string{"registry.example/team/app"},
+		Digests:     []string{"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+		Requirement: "scanned",
+		Reason:      "the scanner cannot read this image",
+		By:          "jane@acme.example",
+		Until:       time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+	}
+	for _, now := range []time.Time{e.Until.AddDate(0, 0, -100), e.Until.AddDate(0, 0, -10), e.Until} {
+		fmt.Printf("%q\n", e.Misfit(now, 0))
+	}
+	// Output:
+	// "is until 2027-01-31T00:00:00Z, more than 90 days ahead, and is not in force"
+	// ""
+	// "ended on 2027-01-31T00:00:00Z"
 }

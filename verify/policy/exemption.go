@@ -38,7 +38,7 @@ const (
 //   - It lifts no revocation: a requirement is not excused if a revoked key or identity of
 //     its role has signed for it. A registry can hide such a signature, so the list of
 //     digests is what bounds an exemption.
-//   - It allows no image that nobody signed: a key or identity must count for another
+//   - It allows no unsigned image: a key or identity must count for another
 //     requirement of the rule.
 //   - It makes no evidence count, and keeps duties separate.
 //   - It does not hold for files.
@@ -76,10 +76,14 @@ func (e *Exemption) Misfit(now time.Time, skew time.Duration) string {
 // that people check policies with. Policy.Check has no clock: a policy that revokes a key
 // must not be refused because a clock is wrong.
 func (p *Policy) CheckExemptions(now time.Time) error {
+	p, err := p.merged()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	for i := range p.Exemptions {
 		e := &p.Exemptions[i]
 		if most := now.Add(MaxExemption + time.Duration(p.ClockSkew)); e.Until.After(most) {
-			return fmt.Errorf("%w: exemptions[%d].until is %s, want at most 90 days from now, %s", ErrInvalid, i, e.Until.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
+			return fmt.Errorf("%w: %s.until is %s, want at most 90 days from now, %s", ErrInvalid, p.exemptionPath(i), e.Until.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -96,7 +100,7 @@ func (x *exempting) check(c *Checked) error {
 	}
 	c.excused = make(map[string][]int)
 	for i := range c.Policy.Exemptions {
-		e, path := &c.Policy.Exemptions[i], fmt.Sprintf("%s[%d]", pathExemptions, i)
+		e, path := &c.Policy.Exemptions[i], c.Policy.exemptionPath(i)
 		e.Images, e.Digests = slices.Clone(e.Images), slices.Clone(e.Digests)
 		if err := e.check(path); err != nil {
 			return err
@@ -167,7 +171,7 @@ func (x *exempting) checkExempted(c *Checked, e *Exemption, path string) error {
 		return faultf(path, "names the requirement %.100q, which no rule uses", name)
 	}
 	if !slices.ContainsFunc(x.uses[name], func(u usage) bool { return x.needsMore(name, u.rule) }) {
-		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an image that nobody signed is never exempt", name)
+		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an unsigned image is never exempt", name)
 	}
 	return nil
 }
@@ -218,6 +222,37 @@ func (x *exempting) needsMore(name string, rule int) bool {
 	return slices.ContainsFunc(x.signed[rule], func(path string) bool {
 		return !slices.ContainsFunc(x.uses[name], func(u usage) bool {
 			return u.rule == rule && (path == u.path || strings.HasPrefix(path, u.path+"."))
+		})
+	})
+}
+
+// unreachedExemptions looks for exemptions whose images have no rule that uses their
+// requirement.
+func (l *linting) unreachedExemptions() {
+	about := make(map[int][]int) // rules, by exemption
+	for path, all := range l.excused {
+		var rule int
+		if _, err := fmt.Sscanf(path, "rules[%d]", &rule); err != nil {
+			continue // no other path is noted
+		}
+		for _, i := range all {
+			about[i] = append(about[i], rule)
+		}
+	}
+	for i, e := range l.Policy.Exemptions {
+		if !slices.ContainsFunc(about[i], func(rule int) bool { return meet(e.Images, l.Policy.Rules[rule].Images) }) {
+			l.add(FindingUnreached, fmt.Sprintf("%s[%d]", pathExemptions, i), "excuses nothing: no rule for its images uses the requirement %s", e.Requirement)
+		}
+	}
+}
+
+// meet reports whether patterns of both lists match some repository.
+func meet(some, others []string) bool {
+	return slices.ContainsFunc(some, func(a string) bool {
+		p, err := pattern.Parse(a)
+		return err == nil && slices.ContainsFunc(others, func(b string) bool {
+			q, err := pattern.Parse(b)
+			return err == nil && p.Meets(q)
 		})
 	})
 }

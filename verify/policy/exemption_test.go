@@ -117,6 +117,18 @@ func TestLintWarnsOfExemptionsInTheirLastWeek(t *testing.T) {
 	}
 }
 
+func TestLintFindsExemptionsOfImagesWithoutTheirRule(t *testing.T) {
+	for images, want := range map[string]string{
+		"[registry.example/other/app]": "unreached exemptions[0]", "[registry.example/team/app, registry.example/other/*]": "", "[\"**\"]": "", "[registry.example/team]": "unreached exemptions[0]",
+	} {
+		text := strings.Replace(exemptText(exemption("images", images)), "2026-12-01", "2026-12-20", 1)
+		got := slices.DeleteFunc(linted(t, text), func(f string) bool { return !strings.Contains(f, "exemptions") })
+		if len(got) > 1 || len(got) == 1 != (want != "") || want != "" && !strings.HasPrefix(got[0], want) {
+			t.Errorf("%s: %q, want %q", images, got, want)
+		}
+	}
+}
+
 // A policy of many rules and exemptions is checked in bounded time.
 func TestAttack_T24_ManyExemptionsAreCheckedQuickly(t *testing.T) {
 	key := newKey(t)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hallmark-oci/hallmark/internal/pattern"
 )
 
 // FindingKind is what a Finding is about.
@@ -27,7 +29,8 @@ const (
 	// FindingOneKey: one key meets two requirements of a rule that name two roles. A thief
 	// of this key needs no second one.
 	FindingOneKey FindingKind = "one-key"
-	// FindingUnreached: a pattern decides about no repository.
+	// FindingUnreached: a pattern decides about no repository, or no rule that an exemption
+	// is about matches its images.
 	FindingUnreached FindingKind = "unreached"
 	// FindingUnused: no rule needs a key, an identity, a role or a builder.
 	FindingUnused FindingKind = "unused"
@@ -39,6 +42,8 @@ const EndsSoon = 30 * 24 * time.Hour
 // Finding is a doubt about a valid policy.
 type Finding struct {
 	Kind FindingKind `json:"kind"`
+	// File is the team's file that it is about. Empty: the policy itself.
+	File string `json:"file,omitempty"`
 	// Path is where in the policy, as "rules[0].require[1]". Line and Column count from 1.
 	Path   string `json:"path"`
 	Line   int    `json:"line"`
@@ -67,12 +72,12 @@ func (p *Policy) Ends() (all []End) {
 	add(p.Expires, "expires")
 	for name, k := range p.Keys {
 		if k.Revoked.IsZero() {
-			add(k.NotAfter, "keys."+name)
+			add(k.NotAfter, p.pathOf("keys", name))
 		}
 	}
 	for name, i := range p.Identities {
 		if i.Revoked.IsZero() {
-			add(i.NotAfter, "identities."+name)
+			add(i.NotAfter, p.pathOf("identities", name))
 		}
 	}
 	p.eachLeaf(func(path string, q Requirement) {
@@ -84,11 +89,32 @@ func (p *Policy) Ends() (all []End) {
 		}
 	})
 	for i, e := range p.Exemptions {
-		add(e.Until, fmt.Sprintf("%s[%d]", pathExemptions, i))
+		add(e.Until, p.exemptionPath(i))
+	}
+	for name, t := range p.Teams {
+		if t.Policy == nil {
+			continue
+		}
+		for _, e := range t.Policy.Ends() {
+			add(e.At, teamPath(name, e.Path))
+		}
 	}
 	slices.SortFunc(all, func(a, b End) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Path, b.Path)) })
 	return all
 }
+
+// NextEnd is the first of the policy's Ends after now; false: nothing ends later.
+func (p *Policy) NextEnd(now time.Time) (next End, ok bool) {
+	for _, e := range p.Ends() {
+		if e.At.After(now) {
+			return e, true
+		}
+	}
+	return End{}, false
+}
+
+// Days are the whole days from now until the end.
+func (e End) Days(now time.Time) int { return int(e.At.Sub(now).Hours() / 24) }
 
 // pathFiles is the path of Policy.Files.
 const pathFiles = "files"
@@ -97,11 +123,11 @@ const pathFiles = "files"
 // those of rules and files, and those that rules share.
 func (p *Policy) eachLeaf(do func(path string, q Requirement)) {
 	for _, name := range slices.Sorted(maps.Keys(p.Requirements)) {
-		p.Requirements[name].eachLeaf("requirements."+name, do)
+		p.Requirements[name].eachLeaf(p.pathOf("requirements", name), do)
 	}
 	for i, r := range p.Rules {
 		for n, q := range r.Require {
-			q.eachLeaf(fmt.Sprintf("rules[%d].require[%d]", i, n), do)
+			q.eachLeaf(fmt.Sprintf("%s.require[%d]", p.rulePath(i), n), do)
 		}
 	}
 	for i, q := range p.Files {
@@ -128,16 +154,24 @@ func Lint(path string, o ParseOptions, now time.Time) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &linting{Checked: read.checked, written: read.policy, now: now}
-	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unused} {
+	written, err := read.policy.merged()
+	if err != nil {
+		return nil, err
+	}
+	l := &linting{Checked: read.checked, written: written, now: now}
+	for _, look := range []func(){l.ends, l.unmeetable, l.oneKey, l.unreached, l.unreachedExemptions, l.unused} {
 		look()
 	}
 	for i := range l.all {
 		f := &l.all[i]
-		f.Line, f.Column = read.doc.Position(f.Path)
+		team, path := read.split(f.Path)
+		if team != "" {
+			f.File = read.policy.Teams[team].File
+		}
+		f.Line, f.Column = read.docOf(team).Position(path)
 	}
 	slices.SortStableFunc(l.all, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Path, b.Path))
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Path, b.Path))
 	})
 	return l.all, nil
 }
@@ -158,7 +192,7 @@ func (l *linting) add(kind FindingKind, path, format string, args ...any) {
 
 func (l *linting) ends() {
 	for _, e := range l.written.Ends() {
-		exempts, soon := strings.HasPrefix(e.Path, pathExemptions+"["), EndsSoon
+		exempts, soon := isExemptionPath(e.Path), EndsSoon
 		if exempts {
 			soon = ExemptionEndsSoon
 		}
@@ -168,7 +202,7 @@ func (l *linting) ends() {
 		case exempts && left > MaxExemption+time.Duration(l.Policy.ClockSkew):
 			l.add(FindingEndsLate, e.Path, "ends on %s, more than 90 days ahead, and excuses nothing yet: write an earlier until", e.At.UTC().Format(time.RFC3339))
 		case left <= soon:
-			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), int(left.Hours()/24))
+			l.add(FindingEndsSoon, e.Path, "ends on %s, in %d days", e.At.UTC().Format(time.RFC3339), e.Days(l.now))
 		default:
 			continue
 		}
@@ -242,7 +276,7 @@ func (l *linting) oneKey() {
 		for n, a := range roles {
 			for _, b := range roles[:n] {
 				if key := c.inBoth(a, b); key != "" {
-					l.add(FindingOneKey, fmt.Sprintf("rules[%d]", i), "asks the roles %s and %s, and the key %s is in both: one stolen key meets both; set separateDuties, or give the roles keys of their own", b, a, key)
+					l.add(FindingOneKey, l.Origin(i).Rule, "asks the roles %s and %s, and the key %s is in both: one stolen key meets both; set separateDuties, or give the roles keys of their own", b, a, key)
 				}
 			}
 		}
@@ -250,9 +284,14 @@ func (l *linting) oneKey() {
 }
 
 func (l *linting) unreached() {
-	for _, e := range l.patterns.Unreached() {
-		path := fmt.Sprintf("rules[%d].images[%d]", e.Rule, slices.Index(l.Policy.Rules[e.Rule].Images, e.Pattern.String()))
-		l.add(FindingUnreached, path, "%s decides about no repository: more specific patterns match all that it matches", e.Pattern)
+	for _, set := range []*pattern.Set{l.patterns, l.teamPatterns} {
+		if set == nil {
+			continue
+		}
+		for _, e := range set.Unreached() {
+			path := fmt.Sprintf("%s.images[%d]", l.written.rulePath(e.Rule), slices.Index(l.written.Rules[e.Rule].Images, e.Pattern.String()))
+			l.add(FindingUnreached, path, "%s decides about no repository: more specific patterns match all that it matches", e.Pattern)
+		}
 	}
 }
 
@@ -271,22 +310,22 @@ func (l *linting) unused() {
 			members[member] = true
 		}
 		if !roles[name] {
-			l.add(FindingUnused, "roles."+name, "is a role that no requirement names")
+			l.add(FindingUnused, l.written.pathOf("roles", name), "is a role that no requirement names")
 		}
 	}
 	for name := range l.Policy.Requirements {
 		if !shared[name] {
-			l.add(FindingUnused, "requirements."+name, "is a requirement that no rule uses")
+			l.add(FindingUnused, l.written.pathOf("requirements", name), "is a requirement that no rule uses")
 		}
 	}
 	for name := range l.Policy.Keys {
 		if !members[name] {
-			l.add(FindingUnused, "keys."+name, "is a key of no role")
+			l.add(FindingUnused, l.written.pathOf("keys", name), "is a key of no role")
 		}
 	}
 	for name := range l.Policy.Identities {
 		if !members[name] {
-			l.add(FindingUnused, "identities."+name, "is an identity of no role")
+			l.add(FindingUnused, l.written.pathOf("identities", name), "is an identity of no role")
 		}
 	}
 	for id := range l.Policy.Builders {

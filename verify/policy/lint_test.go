@@ -126,6 +126,12 @@ func TestEndsOfAPolicyComeInTheirOrder(t *testing.T) {
 	if got := p.Ends(); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+	if next, ok := p.NextEnd(at(1)); !ok || next != want[1] || next.Days(at(1)) != 31 || next.Days(at(2).Add(-1)) != 0 {
+		t.Errorf("%v, want %v", next, want[1])
+	}
+	if next, ok := p.NextEnd(at(3)); ok {
+		t.Errorf("%v ends next", next)
+	}
 }
 
 func TestLintFindsIdentitiesThatHaveEnded(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hallmark-oci/hallmark/internal/file"
 	"github.com/hallmark-oci/hallmark/internal/keyfile"
@@ -21,12 +22,15 @@ const (
 
 // ParseOptions tell Parse where to find what a policy names.
 type ParseOptions struct {
-	// ReadFile reads a file by the name that stands in the policy. Nil: a policy that
-	// names files is refused.
+	// ReadFile reads a file by the name that stands in the policy. Names in a team's file
+	// follow the directory of that file. Nil: a policy that names files is refused.
 	ReadFile func(name string, maxBytes int64) ([]byte, error)
 	// Authorities are those of verify.Options. Nil: a policy that names identities is
 	// refused.
 	Authorities map[string]Authority
+
+	// readTeam is ReadFile for files of teams and those that they name.
+	readTeam func(name string, maxBytes int64) ([]byte, error)
 }
 
 // Parse reads a policy from strict YAML or JSON and checks it as Policy.Check does.
@@ -47,6 +51,7 @@ func Parse(data []byte, o ParseOptions) (*Policy, error) {
 // parsed is a policy that was read and checked, and where in its file what stands.
 type parsed struct {
 	doc     *strictyaml.Document
+	teams   map[string]*strictyaml.Document
 	policy  *Policy
 	checked *Checked
 }
@@ -60,14 +65,87 @@ func parse(data []byte, o ParseOptions) (parsed, error) {
 	if err := doc.Decode(p); err != nil {
 		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	read := parsed{doc: doc, teams: make(map[string]*strictyaml.Document), policy: p}
 	if err := p.readFiles(o); err != nil {
-		return parsed{}, positioned(doc, err)
+		return parsed{}, read.positioned(err)
 	}
-	checked, err := check(p, o.Authorities)
-	if err != nil {
-		return parsed{}, positioned(doc, err)
+	if err := read.readTeams(o); err != nil {
+		return parsed{}, read.positioned(err)
 	}
-	return parsed{doc, p, checked}, nil
+	if read.checked, err = check(p, o.Authorities); err != nil {
+		return parsed{}, read.positioned(err)
+	}
+	return read, nil
+}
+
+// readTeams reads the files of teams.
+func (r *parsed) readTeams(o ParseOptions) error {
+	if o.readTeam != nil {
+		o.ReadFile = o.readTeam
+	}
+	left := int64(maxTeamBytes)
+	for _, name := range slices.Sorted(maps.Keys(r.policy.Teams)) {
+		t, at := r.policy.Teams[name], "teams."+name+".file"
+		if !filepath.IsLocal(t.File) {
+			return faultf(at, "is %.200q, want a file in the policy's directory, or below", t.File)
+		}
+		text, err := o.readNamed(at, t.File, maxPolicyBytes)
+		if err != nil {
+			return err
+		}
+		if left -= int64(len(text)); left < 0 {
+			return faultf("teams", "have files of more than %d bytes together", maxTeamBytes)
+		}
+		doc, err := strictyaml.Parse(text)
+		t.Policy = &Policy{}
+		if err == nil {
+			err = doc.Decode(t.Policy)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.File, err)
+		}
+		r.teams[name], r.policy.Teams[name] = doc, t
+		if err := t.Policy.readFiles(o.below(t.File)); err != nil {
+			if f := (*fault)(nil); errors.As(err, &f) {
+				return &fault{teamPath(name, f.path), f.err}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// below are the options with which a team's file is read: the files that it names lie in
+// its directory or below.
+func (o ParseOptions) below(file string) ParseOptions {
+	read := o.ReadFile
+	o.ReadFile = func(name string, maxBytes int64) ([]byte, error) {
+		if !filepath.IsLocal(name) {
+			return nil, errors.New("it must be in the directory of the team's file, or below")
+		}
+		return read(filepath.ToSlash(filepath.Join(filepath.Dir(file), name)), maxBytes)
+	}
+	return o
+}
+
+// split is the team of whose file a path is, and the path there. Empty: it is the
+// policy's. What the policy says of a team is not in the team's file.
+func (r *parsed) split(path string) (team, local string) {
+	rest, is := strings.CutPrefix(path, "teams.")
+	team, local, in := strings.Cut(rest, ".")
+	field, _, _ := strings.Cut(local, "[")
+	if !is || !in || r.teams[team] == nil || slices.Contains([]string{"file", "images", "mayUse", "mayExempt"}, field) {
+		return "", path
+	}
+	return team, local
+}
+
+// docOf is the document of a team, or the policy's.
+func (r *parsed) docOf(team string) *strictyaml.Document {
+	if team == "" {
+		return r.doc
+	}
+	return r.teams[team]
 }
 
 // Load is Parse for a file. Without ParseOptions.ReadFile, the files that the
@@ -78,19 +156,31 @@ func Load(path string, o ParseOptions) (*Policy, error) {
 	return read.policy, err
 }
 
-func load(path string, o ParseOptions) (parsed, error) {
-	text, _, err := file.Read(path, maxPolicyBytes)
-	if err != nil {
-		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+func load(path string, o ParseOptions) (read parsed, err error) {
+	if o.ReadFile != nil {
+		text, _, err := file.Read(path, maxPolicyBytes)
+		if err != nil {
+			return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return inFile(path)(parse(text, o))
 	}
-	if o.ReadFile == nil {
-		o.ReadFile = beside(path)
+	for range startAttempts {
+		files := newSnapshot(path)
+		if read, err = files.read(o); !files.teams || !files.changed() {
+			return read, err
+		}
 	}
-	read, err := parse(text, o)
-	if err != nil {
-		return parsed{}, fmt.Errorf("%s: %w", path, err)
+	return parsed{}, fmt.Errorf("%w: %s: %w", ErrInvalid, path, errChanging)
+}
+
+// inFile returns a function that names the file in an error.
+func inFile(path string) func(parsed, error) (parsed, error) {
+	return func(read parsed, err error) (parsed, error) {
+		if err != nil {
+			return parsed{}, fmt.Errorf("%s: %w", path, err)
+		}
+		return read, nil
 	}
-	return read, nil
 }
 
 // beside returns a function that reads files in the directory of path, or below.
@@ -100,6 +190,21 @@ func beside(path string) func(string, int64) ([]byte, error) {
 			return nil, errors.New("it must be in the policy's directory, or below")
 		}
 		text, _, err := file.Read(filepath.Join(filepath.Dir(path), name), maxBytes)
+		var pathError *os.PathError
+		if errors.As(err, &pathError) {
+			err = pathError.Err // the caller names the path
+		}
+		return text, err
+	}
+}
+
+// inside is beside for files of teams: no link leads out of the directory.
+func inside(path string) func(string, int64) ([]byte, error) {
+	return func(name string, maxBytes int64) ([]byte, error) {
+		if !filepath.IsLocal(name) {
+			return nil, errors.New("it must be in the policy's directory, or below")
+		}
+		text, err := file.ReadIn(filepath.Dir(path), name, maxBytes)
 		var pathError *os.PathError
 		if errors.As(err, &pathError) {
 			err = pathError.Err // the caller names the path
@@ -129,12 +234,17 @@ func faultf(path, format string, args ...any) error {
 }
 
 // positioned adds line and column to a fault.
-func positioned(doc *strictyaml.Document, err error) error {
+func (r *parsed) positioned(err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: %w", ErrInvalid, &placed{doc.Fail(f.path, "%v", f.err), f.err})
+	team, path := r.split(f.path)
+	err = &placed{r.docOf(team).Fail(path, "%v", f.err), f.err}
+	if team != "" {
+		err = fmt.Errorf("%s: %w", r.policy.Teams[team].File, err)
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
 // placed is an error with line and column. It wraps its cause.

@@ -110,10 +110,10 @@ func (a *AttestationRequirement) checkMembers() error {
 	switch {
 	case len(a.Where) > maxMembers:
 		return faultf("where", "has more than %d conditions", maxMembers)
-	case len(a.Where) > 0 && a.AcceptAnyContent:
-		return fmt.Errorf("has where and acceptAnyContent: conditions accept less than any content")
-	case len(a.Where) > 0 && a.kind() == kindLayout:
-		return fmt.Errorf("has where, which type %s does not have", a.Type)
+	case len(a.Where)+len(a.CEL) > 0 && a.AcceptAnyContent:
+		return fmt.Errorf("has %s and acceptAnyContent: conditions accept less than any content", a.setForMembers())
+	case len(a.Where)+len(a.CEL) > 0 && a.kind() == kindLayout:
+		return fmt.Errorf("has %s, which type %s does not have", a.setForMembers(), a.Type)
 	}
 	for i := range a.Where {
 		if err := a.Where[i].check(); err != nil {
@@ -121,4 +121,8 @@ func (a *AttestationRequirement) checkMembers() error {
 		}
 	}
 	return nil
+}
+
+func (a *AttestationRequirement) setForMembers() string {
+	return strings.Join(setNames(map[string]bool{"where": len(a.Where) > 0, "cel": len(a.CEL) > 0}), " and ")
 }

@@ -20,7 +20,7 @@ func (q Requirement) own() Requirement {
 		a := *q.Attestation
 		for _, list := range []*[]string{
 			&a.Builder, &a.Source, &a.Ref, &a.Commit, &a.BuildType, &a.AbsentParameters, &a.KnownParameters,
-			&a.DenyPackages, &a.DenyLicenses, &a.Result, &a.Verifier, &a.Resource, &a.VerifiedLevels,
+			&a.DenyPackages, &a.DenyLicenses, &a.Result, &a.Verifier, &a.Resource, &a.VerifiedLevels, &a.CEL,
 		} {
 			*list = slices.Clone(*list)
 		}
@@ -38,7 +38,7 @@ func (q Requirement) own() Requirement {
 	}
 	if q.Config != nil {
 		c := *q.Config
-		c.BaseImages, c.Platforms = slices.Clone(c.BaseImages), slices.Clone(c.Platforms)
+		c.BaseImages, c.Platforms, c.CEL = slices.Clone(c.BaseImages), slices.Clone(c.Platforms), slices.Clone(c.CEL)
 		c.Labels, c.Annotations = maps.Clone(c.Labels), maps.Clone(c.Annotations)
 		q.Config = &c
 	}

@@ -56,12 +56,19 @@ type Policy struct {
 	// Requirements are requirements by name, which rules share with Requirement.Use.
 	// Empty: none.
 	Requirements map[string]Requirement `json:"requirements,omitempty"`
+	// Teams are files by which teams say more about their images, by the names of the teams.
+	// All files are read as one: if one is refused, the policy is. Empty: none.
+	Teams map[string]Team `json:"teams,omitempty"`
 	// Exemptions excuse single requirements for single digests until a time. Empty: none.
 	Exemptions []Exemption `json:"exemptions,omitempty"`
 	// Rules say what images need. The rule with the most specific pattern decides. An image
 	// without a rule is denied. If all rules deny, the policy is a freeze: it needs neither
 	// keys nor roles, and must not have Files. Required, at least one.
 	Rules []Rule `json:"rules"`
+
+	// teamRules and teamExemptions are where the last of Rules and Exemptions stand, once the
+	// policy is joined with its teams.
+	teamRules, teamExemptions []inTeam
 }
 
 // Key is a public key and the time in which it counts. Exactly one of PEM and File is set.

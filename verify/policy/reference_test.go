@@ -11,14 +11,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/attest/steps"
+	"github.com/hallmark-oci/hallmark/internal/dev/fielddocs"
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
 	"github.com/hallmark-oci/hallmark/sign"
 	"github.com/hallmark-oci/hallmark/verify/policy"
@@ -51,8 +47,13 @@ yaml-language-server reads it if the file begins with:
 
     # yaml-language-server: $schema=policy.schema.json
 
+A policy is tested by recorded images, as those in [tests](tests) are:
+
+    hallmark policy test examples/policy
+
 Whole policies:
-[one key](single-key.yaml), [a registry of many teams](registry.yaml) and [separate duties](production.yaml).
+[one key](single-key.yaml), [a registry of many teams](registry.yaml), [teams with files of their own](teams/policy.yaml)
+and [separate duties](production.yaml).
 
 A pattern is a registry's host and path segments. ` + "`*`" + ` is one whole segment, ` + "`**`" + ` any number of them,
 at the end at least one: ` + "`registry.example/team/**`" + ` does not match ` + "`registry.example/team-evil/app`" + `. Names are
@@ -75,6 +76,7 @@ var referenceSections = []struct {
 	{"denyDigests", reflect.TypeFor[policy.DeniedDigest]()},
 	{"exemptions", reflect.TypeFor[policy.Exemption]()},
 	{"limits", reflect.TypeFor[policy.Limits]()},
+	{"teams", reflect.TypeFor[policy.Team]()},
 	{"rules", reflect.TypeFor[policy.Rule]()},
 	{"require", reflect.TypeFor[policy.Requirement]()},
 	{"signature", reflect.TypeFor[policy.SignatureRequirement]()},
@@ -109,6 +111,7 @@ var referenceExamples = map[string]string{
 	"Policy.limits":       "limits: {maxPayloadBytes: 67108864}",
 	"Policy.requirements": "requirements:\n  released: {signature: {by: release}}",
 	"Policy.exemptions":   exemptExample,
+	"Policy.teams":        "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**]}",
 	"Policy.rules":        "rules:\n  - images: [registry.example/team/**]\n    require:\n      - signature: {by: release}",
 
 	"Key.pem":          "keys:\n  release:\n    pem: |\nPEM",
@@ -131,6 +134,11 @@ var referenceExamples = map[string]string{
 
 	"Timestamps.authority": "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
 	"Timestamps.settings":  "timestamps:\n  clock: {authority: sigstore, settings: {instance: public-good}}",
+
+	"Team.file":      "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**]}",
+	"Team.images":    "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**, registry.example/shared/ledger]}",
+	"Team.mayUse":    "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**], mayUse: [builder]}",
+	"Team.mayExempt": "teams:\n  payments: {file: payments/policy.yaml, images: [registry.example/payments/**], mayExempt: true}",
 
 	"DeniedDigest.digest": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
 	"DeniedDigest.reason": "denyDigests:\n  - {digest: \"sha256:" + zeros + "\", reason: CVE-2026-1234}",
@@ -174,16 +182,17 @@ var referenceExamples = map[string]string{
 	"AttestationRequirement.maxAge":           "- attestation: {type: vuln, by: scanner, maxSeverity: high, maxAge: 168h}",
 	"AttestationRequirement.maxAgeFrom":       certified("attestation: {type: spdx, by: ci, maxAge: 2160h, maxAgeFrom: signature}"),
 
-	"MemberCondition.pointer": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
-	"MemberCondition.equals":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
-	"MemberCondition.in":      "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, in: [approved, released]}]}",
-	"MemberCondition.present": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket, present: true}]}",
-	"MemberCondition.absent":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /objections, absent: true}]}",
-	"MemberCondition.atMost":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /risk, atMost: 3.5}]}",
-	"MemberCondition.atLeast": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /reviewers, atLeast: 2}]}",
-	"MemberCondition.before":  "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, before: 2027-01-31T00:00:00Z}]}",
-	"MemberCondition.after":   "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, after: 2026-01-31T00:00:00Z}]}",
-	"MemberCondition.matches": "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/url, matches: [\"https://tickets.example/**\"]}]}",
+	"AttestationRequirement.cel": "- attestation: {type: \"https://example.com/approval/v1\", by: release, cel: [\"predicate.approved == true && predicate.risk < 3.5\"]}",
+	"MemberCondition.pointer":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, equals: approved}]}",
+	"MemberCondition.equals":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approved, equals: true}]}",
+	"MemberCondition.in":         "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/state, in: [approved, released]}]}",
+	"MemberCondition.present":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket, present: true}]}",
+	"MemberCondition.absent":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /objections, absent: true}]}",
+	"MemberCondition.atMost":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /risk, atMost: 3.5}]}",
+	"MemberCondition.atLeast":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /reviewers, atLeast: 2}]}",
+	"MemberCondition.before":     "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, before: 2027-01-31T00:00:00Z}]}",
+	"MemberCondition.after":      "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /approvedOn, after: 2026-01-31T00:00:00Z}]}",
+	"MemberCondition.matches":    "- attestation: {type: \"https://example.com/approval/v1\", by: release, where: [{pointer: /ticket/url, matches: [\"https://tickets.example/**\"]}]}",
 
 	"ProvenanceConditions.builder":             provenance(""),
 	"ProvenanceConditions.minLevel":            "builders:\n  https://ci.example/builder: 3\nrules:\n  - images: [registry.example/team/**]\n    require:\n      - attestation:\n          type: slsaprovenance\n          by: builder\n          builder: [https://ci.example/builder]\n          minLevel: 2",
@@ -229,6 +238,7 @@ var referenceExamples = map[string]string{
 	"ConfigRequirement.labels":            "- config: {labels: {team: web}}",
 	"ConfigRequirement.annotations":       "- config: {annotations: {org.opencontainers.image.vendor: Example}}",
 	"ConfigRequirement.minVersion":        "- config: {minVersion: 1.4.0}",
+	"ConfigRequirement.cel":               "- config: {cel: [\"!has(config.config.Entrypoint)\"]}",
 }
 
 const (
@@ -258,19 +268,18 @@ rules: [{images: [registry.example/app], require: [{signature: {by: release}}]}]
 `
 
 func TestPolicyReference_IsWhatTheTypesSay(t *testing.T) {
-	docs := fieldComments(t)
+	docs := referenceDocs(t)
 	var b strings.Builder
 	b.WriteString(referenceHead)
 	for _, s := range referenceSections {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.title, docs.text(s.of.Name(), docs.types[s.of.Name()]))
-		for _, f := range fieldsOf(s.of) {
-			comment, rest := docs.fields[s.of.Name()+"."+f.Name], ""
-			comment, rest, found := cutDefault(comment)
-			if !found {
-				t.Errorf("%s.%s: its comment does not end with a default (Zero, Empty, False, Absent or Required)", s.of.Name(), f.Name)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.title, docs.Type(s.of))
+		for _, f := range fielddocs.Fields(s.of) {
+			comment, byDefault, err := docs.Field(s.of, f)
+			if err != nil {
+				t.Error(err)
 			}
 			fmt.Fprintf(&b, "\n### `%s`\n\n%s · %s\n\n%s\n\n```yaml\n%s\n```\n",
-				nameOf(f), typeWords(f.Type), docs.text(s.of.Name(), rest), docs.text(s.of.Name(), comment), shown(referenceExamples[s.of.Name()+"."+nameOf(f)]))
+				jsonschema.NameOf(f), typeWords(f.Type), byDefault, comment, shown(referenceExamples[s.of.Name()+"."+jsonschema.NameOf(f)]))
 		}
 	}
 	isWritten(t, referenceFile, []byte(b.String()))
@@ -293,30 +302,30 @@ func isWritten(t *testing.T, path string, want []byte) {
 
 // The schema for editors takes its texts from this file: programs do not have the source.
 func TestPolicyReference_DescriptionsAreTheComments(t *testing.T) {
-	docs, all := fieldComments(t), make(map[string]map[string]string)
-	for _, s := range referenceSections {
-		of := s.of.Name()
-		texts := map[string]string{"": unwrapped(docs.text(of, docs.types[of]))}
-		for _, f := range fieldsOf(s.of) {
-			comment, rest, _ := cutDefault(docs.fields[of+"."+f.Name])
-			texts[nameOf(f)] = unwrapped(docs.text(of, comment)) + "\n\n" + upperFirst(docs.text(of, rest)) + "."
-		}
-		all[of] = texts
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(all); err != nil {
+	docs := referenceDocs(t)
+	text, err := docs.JSON(referenceTypes()...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	isWritten(t, "descriptions.json", b.Bytes())
+	isWritten(t, "descriptions.json", text)
 }
 
-// unwrapped joins the lines of paragraphs, which editors break by themselves.
-func unwrapped(text string) string { return wrapped.ReplaceAllString(text, "$1 $2") }
+func referenceTypes() (all []reflect.Type) {
+	for _, s := range referenceSections {
+		all = append(all, s.of)
+	}
+	return all
+}
 
-func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+// referenceDocs are the comments of the package.
+func referenceDocs(t *testing.T) *fielddocs.Comments {
+	t.Helper()
+	docs, err := fielddocs.Read(".", referenceTypes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
 
 func TestPolicyReference_HasEveryTypeOfAFile(t *testing.T) {
 	has := make(map[reflect.Type]bool)
@@ -346,13 +355,13 @@ func TestPolicyReference_HasEveryTypeOfAFile(t *testing.T) {
 }
 
 func TestPolicyReference_EveryExampleSetsItsField(t *testing.T) {
-	o := policy.ParseOptions{ReadFile: referenceFiles(t), Authorities: map[string]policy.Authority{"sigstore": anyAuthority{}}}
+	o := policy.ParseOptions{ReadFile: referenceFiles(t), Authorities: map[string]policy.Authority{"sigstore": anyAuthority{}, "cel": anyAuthority{}}}
 	known := 0
 	schema := editorSchema(t)
 	for _, s := range referenceSections {
-		for _, f := range fieldsOf(s.of) {
+		for _, f := range fielddocs.Fields(s.of) {
 			known++
-			id := s.of.Name() + "." + nameOf(f)
+			id := s.of.Name() + "." + jsonschema.NameOf(f)
 			text := composed(t, referenceExamples[id])
 			if err := jsonschema.Check(schema, plain(t, text)); err != nil {
 				t.Errorf("%s: an editor underlines its example: %v", id, err)
@@ -373,21 +382,6 @@ func TestPolicyReference_EveryExampleSetsItsField(t *testing.T) {
 	if known != len(referenceExamples) {
 		t.Errorf("%d fields, %d examples", known, len(referenceExamples))
 	}
-}
-
-// fieldsOf are the fields of a type that stand in a file.
-func fieldsOf(t reflect.Type) (all []reflect.StructField) {
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && !f.Anonymous && f.Tag.Get("json") != "-" {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-func nameOf(f reflect.StructField) string {
-	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name
 }
 
 func typeWords(t reflect.Type) string {
@@ -424,100 +418,6 @@ func typeWords(t reflect.Type) string {
 
 func anchor(title string) string {
 	return strings.ReplaceAll(regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(title), ""), " ", "-")
-}
-
-// comments are those of the package's types and fields.
-type comments struct {
-	types, fields map[string]string
-	// names are those in files, by those of the fields.
-	names map[string]string
-}
-
-func fieldComments(t *testing.T) comments {
-	t.Helper()
-	c := comments{make(map[string]string), make(map[string]string), make(map[string]string)}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range file.Decls {
-			general, ok := d.(*ast.GenDecl)
-			if !ok {
-				continue
-			}
-			for _, spec := range general.Specs {
-				if s, ok := spec.(*ast.TypeSpec); ok {
-					c.add(s, general.Doc.Text())
-				}
-			}
-		}
-	}
-	for _, s := range referenceSections {
-		for _, f := range fieldsOf(s.of) {
-			c.names[f.Name] = nameOf(f)
-		}
-	}
-	return c
-}
-
-func (c comments) add(s *ast.TypeSpec, doc string) {
-	of, ok := s.Type.(*ast.StructType)
-	if !ok {
-		return
-	}
-	c.types[s.Name.Name] = strings.Join(slices.DeleteFunc(strings.Split(doc, "\n\n"), func(p string) bool { return strings.Contains(p, "Go code") }), "\n\n")
-	for _, f := range of.Fields.List {
-		for _, name := range f.Names {
-			c.fields[s.Name.Name+"."+name.Name] = f.Doc.Text()
-		}
-	}
-}
-
-var (
-	qualified = regexp.MustCompile(`\b(Policy|Key|Rule|Role)\.([A-Z]\w+)`)
-	stars     = regexp.MustCompile(`(^|\s)(\*\*?)(\s)`)
-	goName    = regexp.MustCompile(`[\w.]*\b[A-Z]\w*`)
-	wrapped   = regexp.MustCompile(`([^\n])\n *([^\s-])`)
-	defaults  = regexp.MustCompile(`(?s)^(.*?)\s*\b((?:Zero|Empty|False|Absent):\s.*|Required\b[^.]*\.)\s*$`)
-)
-
-// cutDefault divides a comment into what a field says, and its default.
-func cutDefault(comment string) (before, rest string, found bool) {
-	m := defaults.FindStringSubmatch(comment)
-	if m == nil {
-		return comment, "", false
-	}
-	rest = strings.TrimSuffix(strings.Join(strings.Fields(m[2]), " "), ".")
-	if after, is := strings.CutPrefix(rest, "Required"); is {
-		return m[1], "required" + after, true
-	}
-	_, rest, _ = strings.Cut(rest, ": ")
-	return m[1], "default: " + rest, true
-}
-
-// text is a comment as Markdown, with the names that fields have in files.
-func (c comments) text(typeName, comment string) string {
-	if first, rest, _ := strings.Cut(comment, " "); first == typeName {
-		comment = "It " + rest
-		if strings.HasPrefix(rest, "are ") {
-			comment = "They " + rest
-		}
-	}
-	comment = strings.ReplaceAll(comment, "; see the package documentation", "")
-	comment = stars.ReplaceAllString(comment, "$1`$2`$3")
-	comment = qualified.ReplaceAllString(comment, "$2")
-	comment = goName.ReplaceAllStringFunc(comment, func(word string) string {
-		if name, is := c.names[word]; is {
-			return "`" + name + "`"
-		}
-		return word
-	})
-	return strings.TrimSpace(regexp.MustCompile(`(?m)^ +- `).ReplaceAllString(regexp.MustCompile(`(?m)^    (\S)`).ReplaceAllString(comment, "  $1"), "- "))
 }
 
 // shown is an example as it is printed.
@@ -576,9 +476,10 @@ func referenceFiles(t *testing.T) func(string, int64) ([]byte, error) {
 		t.Fatal(err)
 	}
 	files := map[string][]byte{"layout.json": layout}
-	for _, name := range []string{"release.pub", "builder.pub", "scanner.pub"} {
+	for _, name := range []string{"release.pub", "builder.pub", "scanner.pub", "payments/ci.pub"} {
 		files[name] = []byte(newPEM(t))
 	}
+	files["payments/policy.yaml"] = []byte(strings.ReplaceAll(appsText, "apps/**", "payments/**"))
 	return func(name string, _ int64) ([]byte, error) {
 		text, ok := files[name]
 		if !ok {

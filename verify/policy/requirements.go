@@ -7,7 +7,7 @@ import "time"
 // a statement of its own. A condition that the type does not have is refused when the
 // policy is loaded.
 //
-//   - A type without conditions of its own needs Where or AcceptAnyContent.
+//   - A type without conditions of its own needs Where, CEL or AcceptAnyContent.
 //   - Test results and VSAs that say FAILED meet nothing, unless Result names it.
 //   - Bills of materials and OpenVEX documents list and do not judge. Without a condition,
 //     any document of the format meets the requirement.
@@ -21,9 +21,16 @@ type AttestationRequirement struct {
 	// Where are conditions on members of the predicate, all of which must hold. Every type
 	// but intoto may have them. Empty: none.
 	Where []MemberCondition `json:"where,omitempty"`
+	// CEL are expressions of the Common Expression Language, all of which must be true, such
+	// as predicate.coverage >= 80. They read predicate, claims, signer, signedAt,
+	// signedAfter, image and now; see ExpressionVariables. One that cannot be evaluated
+	// denies. Every type but intoto may have them. A decision about one that reads now is
+	// used for at most a minute. The program must link package verify/policy/cel. Empty:
+	// none.
+	CEL []string `json:"cel,omitempty"`
 	// AcceptAnyContent counts every statement of a type without conditions, whatever it
 	// says: one that says {"approved": false} as well as one that says true. Refused with
-	// Where, and for types with conditions. False: a type without conditions is refused.
+	// Where and CEL, and for types with conditions. False: a type without conditions is refused.
 	AcceptAnyContent bool `json:"acceptAnyContent,omitempty"`
 	// MaxAge is the greatest age of the statement, by the time in it: the end of a build or
 	// scan, timeVerified of a VSA, timestamp of an OpenVEX document. For type vuln, the
@@ -227,4 +234,8 @@ type ConfigRequirement struct {
 	// guard against old images. It is read from the manifest's annotations and the labels;
 	// if both have one, both must reach it. Empty: any version.
 	MinVersion string `json:"minVersion,omitempty"`
+	// CEL are expressions of the Common Expression Language, all of which must be true, such
+	// as config.architecture == "arm64". They read config, annotations, image and now; see
+	// ExpressionVariables. What holds for those of AttestationRequirement holds for these. Empty: none.
+	CEL []string `json:"cel,omitempty"`
 }

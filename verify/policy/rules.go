@@ -11,8 +11,8 @@ import (
 )
 
 func (c *checking) checkRules() error {
-	rules := c.Policy.Rules
-	if len(rules) == 0 {
+	rules, teams := c.Policy.Rules, len(c.Policy.teamRules)
+	if len(rules) == teams {
 		return faultf("rules", "is empty: a policy without rules allows nothing")
 	}
 	if len(rules) > maxRules {
@@ -22,27 +22,40 @@ func (c *checking) checkRules() error {
 	defer func() { c.exempting.rule = -1 }()
 	for i := range rules {
 		c.exempting.rule = i
-		if err := c.checkRule(&rules[i], fmt.Sprintf("rules[%d]", i)); err != nil {
+		at := c.Policy.rulePath(i)
+		if err := c.checkRule(&rules[i], at); err != nil {
 			return err
 		}
 		for n, text := range rules[i].Images {
 			parsed, err := pattern.Parse(text)
 			if err != nil {
-				return &fault{fmt.Sprintf("rules[%d].images[%d]", i, n), err}
+				return &fault{fmt.Sprintf("%s.images[%d]", at, n), err}
 			}
 			entries = append(entries, pattern.Entry{Pattern: parsed, Rule: i})
 		}
 	}
+	first := slices.IndexFunc(entries, func(e pattern.Entry) bool { return e.Rule >= len(rules)-teams })
+	if first < 0 {
+		first = len(entries)
+	}
 	var err error
-	c.patterns, err = pattern.NewSet(entries)
+	if c.patterns, err = c.Policy.patternSet(entries[:first]); err == nil && teams > 0 {
+		c.teamPatterns, err = c.Policy.patternSet(entries[first:])
+	}
+	return err
+}
+
+// patternSet is the set of the patterns of rules.
+func (p *Policy) patternSet(entries []pattern.Entry) (*pattern.Set, error) {
+	set, err := pattern.NewSet(entries)
 	var conflict *pattern.ConflictError
 	if errors.As(err, &conflict) {
-		return faultf(fmt.Sprintf("rules[%d].images", conflict.B.Rule), "is ambiguous with rules[%d]: %w; add a rule that is more specific than both, or change one", conflict.A.Rule, err)
+		return nil, faultf(p.rulePath(conflict.B.Rule)+".images", "is ambiguous with %s: %w; add a rule that is more specific than both, or change one", p.rulePath(conflict.A.Rule), err)
 	}
 	if err != nil {
-		return &fault{"rules", err}
+		return nil, &fault{"rules", err}
 	}
-	return nil
+	return set, nil
 }
 
 func (c *checking) checkRule(r *Rule, path string) error {
@@ -175,7 +188,7 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 		if err := q.Config.check(); err != nil {
 			return &fault{path + ".config", err}
 		}
-		return nil
+		return compileExpressions(c, path+".config.cel", q.Config.CEL, AboutConfig)
 	}
 	return c.checkAttestation(path, q.Attestation)
 }
@@ -185,7 +198,7 @@ func (c *checking) checkShared() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Policy.Requirements)) {
 		c.leaves, c.roles = 0, nil
 		q := c.Policy.Requirements[name]
-		if err := c.checkRequirement(&q, "requirements."+name, 1); err != nil {
+		if err := c.checkRequirement(&q, c.Policy.pathOf("requirements", name), 1); err != nil {
 			return err
 		}
 	}
@@ -222,6 +235,9 @@ func (c *checking) checkAttestation(path string, a *AttestationRequirement) erro
 		return err
 	}
 	c.addRole(a.VEXBy)
+	if err := compileOf(c, path+".attestation", a); err != nil {
+		return err
+	}
 	switch {
 	case a.BoundToCertificate:
 		return needsIdentities(path+".attestation.boundToCertificate", a.By, c.Policy.Roles)

@@ -37,9 +37,11 @@ func SchemaWith(linked map[string]Authority) ([]byte, error) {
 			reflect.TypeFor[Duration]():        jsonschema.Duration(),
 		},
 		Field: func(owner reflect.Type, name string) map[string]any {
-			return withText(fields[owner.Name()+"."+name], texts[owner.Name()][name])
+			return jsonschema.Described(fields[owner.Name()+"."+name], texts[owner.Name()][name])
 		},
-		Struct: func(t reflect.Type) map[string]any { return withText(structs[t.Name()], texts[t.Name()][""]) },
+		Struct: func(t reflect.Type) map[string]any {
+			return jsonschema.Described(structs[t.Name()], texts[t.Name()][""])
+		},
 	})
 	for _, name := range slices.Sorted(maps.Keys(linked)) {
 		if a, ok := linked[name].(DescribedAuthority); ok {
@@ -49,17 +51,6 @@ func SchemaWith(linked map[string]Authority) ([]byte, error) {
 		}
 	}
 	return jsonschema.Text(schema)
-}
-
-// withText adds a description to keywords.
-func withText(keywords map[string]any, description string) map[string]any {
-	if keywords == nil {
-		keywords = make(map[string]any)
-	}
-	if description != "" {
-		keywords["description"] = description
-	}
-	return keywords
 }
 
 // describe adds to the definition of a type what its settings are for an authority.

@@ -20,18 +20,18 @@ func fieldKeywords() map[string]map[string]any {
 	level := map[string]any{"type": "integer", "minimum": 1, "maximum": 4}
 	return map[string]map[string]any{
 		"Policy.version":  {"const": 1},
-		"Policy.serial":   maps.Clone(count),
+		"Policy.serial":   count,
 		"Policy.builders": {"additionalProperties": level},
 		"Policy.rules":    filled,
 		"Policy.files":    filled,
 
-		"Role.threshold":      maps.Clone(count),
+		"Role.threshold":      count,
 		"DeniedDigest.digest": digest,
 
-		"Limits.maxItems":        maps.Clone(count),
-		"Limits.maxReferrers":    maps.Clone(count),
+		"Limits.maxItems":        count,
+		"Limits.maxReferrers":    count,
 		"Limits.maxPayloadBytes": {"minimum": 1, "maximum": maxPayloadBytes},
-		"Limits.maxTotalBytes":   maps.Clone(count),
+		"Limits.maxTotalBytes":   count,
 
 		"Rule.images":       filled,
 		"Rule.require":      filled,
@@ -74,8 +74,9 @@ func fieldKeywords() map[string]map[string]any {
 }
 
 func withType(text map[string]any) map[string]any {
-	text["type"] = "string"
-	return text
+	typed := maps.Clone(text)
+	typed["type"] = "string"
+	return typed
 }
 
 // severities are the values of maxSeverity, the best first.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -26,6 +27,16 @@ type Source interface {
 	Policy(ctx context.Context) (*Checked, error)
 }
 
+// ReportingSource is a Source that keeps the last good policy if a newer one is refused,
+// and says so.
+type ReportingSource interface {
+	Source
+	// Err returns why the newest policy that Policy has looked at is not in use. Nil: it is.
+	Err() error
+}
+
+var _ ReportingSource = (*FileSource)(nil)
+
 // FileSourceOptions set how a policy file is watched. The zero value is usable.
 type FileSourceOptions struct {
 	// Authorities are the authorities that the policy may name. Nil: none.
@@ -39,13 +50,13 @@ type FileSourceOptions struct {
 }
 
 // FileSource is a policy file that is loaded again when the file changes, or a file
-// that it names. It is safe for concurrent use.
+// that it or a team's file names. It is safe for concurrent use.
 //
 // A new policy is used as a whole or not at all. The last good policy is kept, and
 // Err and the log tell why, if
 //
 //   - the new policy is refused, half-written or gone,
-//   - its Serial is lower than the last one's,
+//   - its Serial is lower than the last one's, or that of a team's file is,
 //   - an Authority or the Logger panics; the files are loaded again after Interval.
 //
 // A policy whose Expires has passed denies everything.
@@ -56,9 +67,8 @@ type FileSource struct {
 	// looking is held by the caller that looks at the files. The others use the
 	// policy that is held.
 	looking sync.Mutex
-	named   []string          // files that the policy named at the last look
-	seen    [sha256.Size]byte // hash of all of them then
-	serial  int64
+	seen    *snapshot // the files at the last look; nil: they are to be loaded
+	serials map[string]int64
 
 	mu      sync.Mutex
 	checked time.Time
@@ -134,7 +144,7 @@ func (s *FileSource) lookIfIdle() {
 		return
 	}
 	s.mu.Lock()
-	s.checked, s.seen, s.err = s.o.Now(), [sha256.Size]byte{}, err
+	s.checked, s.seen, s.err = s.o.Now(), nil, err
 	s.mu.Unlock()
 	_ = panics.Caught(func() error { // the Logger may be what panics
 		s.o.Logger.Error("the policy could not be loaded; keeping the last good one", "path", s.path, "error", err)
@@ -147,7 +157,7 @@ func (s *FileSource) lookIfIdle() {
 // written.
 func (s *FileSource) look() {
 	now := s.o.Now()
-	if s.sum(s.named) == s.seen {
+	if s.seen != nil && !s.seen.changed() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.checked = now; errors.Is(s.err, errChanging) {
@@ -155,8 +165,8 @@ func (s *FileSource) look() {
 		}
 		return
 	}
-	p, named, sum, err := s.load()
-	changed := s.sum(named) != sum // before the lock: callers must not wait for files
+	p, files, err := s.load()
+	changed := files.changed() // before the lock: callers must not wait for files
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked = now
@@ -164,53 +174,107 @@ func (s *FileSource) look() {
 		s.err = errChanging // with seen unchanged, the next look loads again
 		return
 	}
-	s.named, s.seen = named, sum
+	s.seen = files
 	if s.err = err; err != nil {
 		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
 		return
 	}
-	s.held, s.serial = p, p.Policy.Serial
+	if s.held = p; s.serials == nil {
+		s.serials = make(map[string]int64)
+	}
+	maps.Copy(s.serials, files.serials) // a team that is gone may come back
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
 }
 
-// load loads the files. It returns their hash, as FileSource.sum computes it.
-func (s *FileSource) load() (p *Checked, named []string, sum [sha256.Size]byte, err error) {
-	all := sha256.New()
-	text, _, err := file.Read(s.path, maxPolicyBytes)
-	note(all, s.path, text, err)
-	defer func() { all.Sum(sum[:0]) }()
+// load loads the files. It returns what it has read, as FileSource.seen keeps it.
+func (s *FileSource) load() (*Checked, *snapshot, error) {
+	files := newSnapshot(s.path)
+	parsed, err := files.read(ParseOptions{Authorities: s.o.Authorities})
 	if err != nil {
-		return nil, nil, sum, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, files, err
 	}
-	read := beside(s.path)
-	parsed, err := parse(text, ParseOptions{Authorities: s.o.Authorities, ReadFile: func(name string, _ int64) ([]byte, error) {
-		content, err := read(name, maxNamedBytes)
-		named = append(named, name)
-		note(all, name, content, err)
-		return content, err
-	}})
-	if err != nil {
-		return nil, named, sum, fmt.Errorf("%s: %w", s.path, err)
+	files.serials = parsed.policy.serials()
+	for team, serial := range files.serials {
+		if used := s.serials[team]; serial < used {
+			path := s.path
+			if team != "" {
+				path = parsed.policy.Teams[team].File
+			}
+			return nil, files, fmt.Errorf("%w: %s has serial %d, lower than %d, which was in use", ErrInvalid, path, serial, used)
+		}
 	}
-	p = parsed.checked
-	if serial := p.Policy.Serial; serial < s.serial {
-		return nil, named, sum, fmt.Errorf("%w: %s has serial %d, lower than %d, which was in use", ErrInvalid, s.path, serial, s.serial)
-	}
-	return p, named, sum, nil
+	return parsed.checked, files, nil
 }
 
-// sum returns a hash of the policy and the named files, as they are now.
-func (s *FileSource) sum(named []string) (sum [sha256.Size]byte) {
+// serials are those of the policy and of its teams, by the names of the teams.
+func (p *Policy) serials() map[string]int64 {
+	all := map[string]int64{"": p.Serial}
+	for name, t := range p.Teams {
+		all[name] = t.Policy.Serial
+	}
+	return all
+}
+
+// snapshot is a policy file and the files that it names, as they were read.
+type snapshot struct {
+	path  string
+	named []namedFile
+	teams bool // some of them are files of teams
+	// sum is a hash of all.
+	sum [sha256.Size]byte
+	// serials are those of the policy that was read.
+	serials map[string]int64
+}
+
+// namedFile is a file that the policy, or a team's file, names.
+type namedFile struct {
+	name     string
+	maxBytes int64
+	team     bool
+}
+
+func newSnapshot(path string) *snapshot { return &snapshot{path: path} }
+
+// read reads the policy by the files.
+func (s *snapshot) read(o ParseOptions) (parsed, error) {
+	all := sha256.New()
+	defer func() { all.Sum(s.sum[:0]) }()
+	text, _, err := file.Read(s.path, maxPolicyBytes)
+	note(all, s.path, text, err)
+	if err != nil {
+		return parsed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	noted := func(team bool) func(string, int64) ([]byte, error) {
+		return func(name string, maxBytes int64) ([]byte, error) {
+			f := namedFile{name, maxBytes, team}
+			content, err := s.content(f)
+			s.named, s.teams = append(s.named, f), s.teams || team
+			note(all, name, content, err)
+			return content, err
+		}
+	}
+	o.ReadFile, o.readTeam = noted(false), noted(true)
+	return inFile(s.path)(parse(text, o))
+}
+
+// content is what a file holds now.
+func (s *snapshot) content(f namedFile) ([]byte, error) {
+	if f.team {
+		return inside(s.path)(f.name, f.maxBytes)
+	}
+	return beside(s.path)(f.name, f.maxBytes)
+}
+
+// changed reports whether one of the files is no longer what was read.
+func (s *snapshot) changed() bool {
 	all := sha256.New()
 	text, _, err := file.Read(s.path, maxPolicyBytes)
 	note(all, s.path, text, err)
-	read := beside(s.path)
-	for _, name := range named {
-		content, err := read(name, maxNamedBytes)
-		note(all, name, content, err)
+	for _, f := range s.named {
+		content, err := s.content(f)
+		note(all, f.name, content, err)
 	}
-	all.Sum(sum[:0])
-	return sum
+	return [sha256.Size]byte(all.Sum(nil)) != s.sum
 }
 
 // maxNamedBytes bounds every file that a policy names.

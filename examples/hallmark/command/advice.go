@@ -21,6 +21,7 @@ import (
 	"github.com/hallmark-oci/hallmark/sign/keyless"
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policytest"
 	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
@@ -55,6 +56,8 @@ var errorAdvice = []struct {
 	{errNoTUF, "use the program hallmark-full, or a root whose digest you know: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
 	{errOtherSum, "do not use what was fetched; ask the instance's operator for the digest of its root, and give it: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
+	{policytest.ErrNoCases, "write a case, or record one: hallmark policy record --policy FILE --name NAME IMAGE"},
+	{policytest.ErrInvalid, "mend the case file by the schema of: hallmark policy schema --of test"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
 	{sigstore.ErrInvalid, "check that the file is a trust root, or get one: hallmark trusted-root fetch --help"},
 	{keyless.ErrIdentity, "name the file with your token, or log in with --device: hallmark sign --keyless --identity-token FILE --signing-config FILE --trusted-root FILE IMAGE"},
@@ -113,6 +116,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonNotListed:            "verify the digest that the index lists: hallmark inspect IMAGE",
 	verify.ReasonNoRule:               "add a rule for the repository to the policy, and check it: hallmark policy check POLICY",
 	verify.ReasonPolicyExpired:        "renew the policy, and check it: hallmark policy check POLICY",
+	verify.ReasonPolicyRefused:        "mend the newest policy, which the gate has refused: hallmark policy check POLICY",
 	verify.ReasonDeniedByRule:         "use another image; see why the policy denies it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonDeniedDigest:         "use another version of the image; see what the policy says: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNoAttestation:        "attest it, or copy it with its evidence: hallmark attest --key FILE --type TYPE --predicate FILE IMAGE",
@@ -122,6 +126,7 @@ var reasonAdvice = map[verify.Reason]string{
 	verify.ReasonBuilder:              "build it with a builder that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonSource:               "build it from a source that the policy names: hallmark policy explain POLICY IMAGE",
 	verify.ReasonBuildType:            "build it in a way that the policy names: hallmark policy explain POLICY IMAGE",
+	verify.ReasonExpression:           "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonMember:               "read what the policy wants of it: hallmark policy explain POLICY IMAGE",
 	verify.ReasonNotBound:             "have the build sign its provenance by its own identity: hallmark attest --keyless --type slsaprovenance --predicate FILE IMAGE",
 	verify.ReasonParameters:           "build it with parameters that the policy allows: hallmark policy explain POLICY IMAGE",

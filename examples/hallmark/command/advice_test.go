@@ -29,7 +29,7 @@ func allHints() (hints []string) {
 	for _, hint := range reasonAdviceOnFile {
 		hints = append(hints, hint)
 	}
-	for _, f := range foreignCommands {
+	for _, f := range foreignCommands() {
 		hints = append(hints, f.hint)
 	}
 	hints = append(hints, advicePlainHTTP, adviceAuthority, adviceName, adviceProxy)

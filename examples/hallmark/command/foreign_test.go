@@ -10,7 +10,7 @@ import (
 )
 
 func TestForeignCommands_AreAnsweredByOneThatExists(t *testing.T) {
-	for name, f := range foreignCommands {
+	for name, f := range foreignCommands() {
 		words := strings.Fields(name)
 		out := newCLI(t).run(words...).exits(exitUndecided).says("is a command of " + f.program)
 		if !strings.Contains(out.stderr, hintLabel+f.hint) {
@@ -44,7 +44,7 @@ func TestForeignCommands_AreAnsweredBeforeTheirFlags(t *testing.T) {
 }
 
 func TestForeignFlags_AreNotOurs(t *testing.T) {
-	for program, flags := range foreignFlags {
+	for program, flags := range foreignFlags() {
 		for name := range flags {
 			if answer := (&app{}).command().Flag(name); answer != nil {
 				t.Errorf("--%s of %s is a flag of every command here", name, program)
@@ -61,7 +61,7 @@ func TestForeignFlags_AreNotOurs(t *testing.T) {
 // Flags and commands that an answer names exist.
 func TestForeignFlags_AnswersNameWhatExists(t *testing.T) {
 	flags := allFlags()
-	for _, answers := range foreignFlags {
+	for _, answers := range foreignFlags() {
 		for name, answer := range answers {
 			for _, m := range regexp.MustCompile(`--([a-z][a-z0-9-]+)`).FindAllStringSubmatch(answer, -1) {
 				if !flags[m[1]] {
@@ -166,7 +166,7 @@ kms mirror no-default-ctfe no-default-fulcio no-upload oidc-client-id oidc-issue
 output-certificate output-file output-key-prefix output-payload output-signature password payload predicate-type record-creation-timestamp
 registry-cacert rekor-url rfc3161-timestamp root sbom sig-only signing-algorithm sk slot staging statement timestamp-server-url tlog-upload
 upload use-signing-config yes`) {
-		if foreignFlags[ofCosign][name] == "" && !ours[name] {
+		if foreignFlags()[ofCosign][name] == "" && !ours[name] {
 			t.Errorf("--%s of cosign has no answer", name)
 		}
 	}

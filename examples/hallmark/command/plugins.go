@@ -54,7 +54,7 @@ const fullProgram = "hallmark-full"
 // The project's plug-ins: authorities by their names in policies, signers by the schemes
 // of their keys.
 var (
-	projectAuthorities = map[string]string{"notation": "verify/notation"}
+	projectAuthorities = map[string]string{"notation": "verify/notation", "cel": "verify/policy/cel"}
 	projectSigners     = map[string]string{
 		"awskms": "sign/kms/aws", "azurekms": "sign/kms/azure", "gcpkms": "sign/kms/gcp",
 		"hashivault": "sign/kms/vault", "pkcs11": "sign/pkcs11",
@@ -85,6 +85,11 @@ func (a absent) Matcher(map[string]any) (policy.Matcher, error) { return nil, a.
 
 // TimeMatcher implements policy.TimeAuthority.
 func (a absent) TimeMatcher(map[string]any) (policy.TimeMatcher, error) { return nil, a.refuse() }
+
+// Compile implements policy.ExpressionAuthority.
+func (a absent) Compile(string, policy.ExpressionAbout) (policy.Expression, error) {
+	return nil, a.refuse()
+}
 
 // linked are the authorities that policies may name. root is Sigstore's by the trust
 // roots of flags, or nil.
@@ -122,21 +127,28 @@ func (r rootless) TimeMatcher(settings map[string]any) (policy.TimeMatcher, erro
 	return r.Authority.TimeMatcher(settings)
 }
 
-// verifierOf judges by the policy in a file, with the authorities that are linked.
-func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options) (*verify.Verifier, error) {
-	var named error
-	linked := p.linked(root)
+// authorities are those of linked, and stand-ins for those that are absent. A policy that
+// names an absent one is refused, and named is why.
+func (p Plugins) authorities(root policy.Authority) (linked map[string]policy.Authority, named *error) {
+	named = new(error)
+	linked = p.linked(root)
 	if linked[sigstoreName] == nil {
-		linked[sigstoreName] = rootless{sigstore.PolicyRoots(), absent{errNoRoot, &named}}
+		linked[sigstoreName] = rootless{sigstore.PolicyRoots(), absent{errNoRoot, named}}
 	}
 	for name, plugin := range projectAuthorities {
 		if linked[name] == nil {
-			linked[name] = absent{noPlugin(plugin), &named}
+			linked[name] = absent{noPlugin(plugin), named}
 		}
 	}
+	return linked, named
+}
+
+// verifierOf judges by the policy in a file, with the authorities that are linked.
+func (p Plugins) verifierOf(path string, root policy.Authority, o verify.Options) (*verify.Verifier, error) {
+	linked, named := p.authorities(root)
 	given, err := policy.Load(path, policy.ParseOptions{Authorities: linked})
-	if err != nil && named != nil {
-		return nil, causedBy{err, named}
+	if err != nil && *named != nil {
+		return nil, causedBy{err, *named}
 	}
 	if err == nil {
 		err = given.CheckExemptions(time.Now())

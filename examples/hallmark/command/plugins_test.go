@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -35,6 +37,13 @@ func TestPlugins_AbsentAuthority(t *testing.T) {
 	dir := t.TempDir()
 	identities := writeFile(t, filepath.Join(dir, "identities.yaml"), []byte(certificatePolicy))
 	times := writeFile(t, filepath.Join(dir, "times.yaml"), []byte("timestamps: {log: {authority: notation}}\n"+certificatePolicy))
+	public, err := os.ReadFile(newKey(t).public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expressions := writeFile(t, filepath.Join(dir, "expressions.yaml"), fmt.Appendf(nil,
+		"version: 1\nkeys: {a: {pem: %q}}\nroles: {a: {keys: [a]}}\nrules: [{images: [\"**\"], require: [{config: {cel: [config.os == 'linux']}}]}]\n", public))
+	newCLI(t).run("policy", "check", expressions).exits(exitUndecided).says("line ", "verify/policy/cel", "hallmark-full")
 	for _, p := range []string{identities, times} {
 		for _, args := range [][]string{{"policy", "check", p}, {"policy", "explain", p, "registry.example/app"}, {"verify", "--policy", p, "registry.example/app"}} {
 			newCLI(t).run(args...).exits(exitUndecided).says("line ", "verify/notation", "hallmark-full", "hint: link the plug-in", "go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins")

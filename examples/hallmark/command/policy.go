@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -10,23 +11,25 @@ import (
 
 	"github.com/hallmark-oci/hallmark/verify"
 	"github.com/hallmark-oci/hallmark/verify/policy"
+	"github.com/hallmark-oci/hallmark/verify/policytest"
 	"github.com/hallmark-oci/hallmark/verify/sigstore"
 )
 
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Check policies, and explain what they require",
-		Long: `Check policy files, and explain what they require of an image. A policy is strict
-YAML or JSON. Unknown and repeated fields, names without a definition, and rules that
-cannot be intended are refused with line and column.`,
+		Short: "Check, explain, test and compare policies",
+		Long: `Check policy files, explain what they require of an image, test them by recorded
+images, and compare two of them. A policy is strict YAML or JSON. Unknown and repeated
+fields, names without a definition, and rules that cannot be intended are refused with
+line and column.`,
 		Example: "  hallmark policy check production.yaml",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("a subcommand is missing: check, explain or schema")
+			return usageError("a subcommand is missing: check, explain, test, diff, record or schema")
 		},
 	}
-	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand())
+	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand(), a.policyTestCommand(), a.policyDiffCommand(), a.policyRecordCommand())
 	return cmd
 }
 
@@ -85,7 +88,11 @@ func (a *app) printChecked(all []checkedPolicy) error {
 	for _, c := range all {
 		a.out.line("", words{good.of("good"), c.File, c.Policy})
 		for _, f := range c.Findings {
-			a.out.line("  ", words{bad.of("%s", f.Kind), fmt.Sprintf("%s:%d:%d", c.File, f.Line, f.Column), f.Path + " " + f.Detail})
+			file := c.File
+			if f.File != "" {
+				file = filepath.Join(filepath.Dir(file), f.File)
+			}
+			a.out.line("  ", words{bad.of("%s", f.Kind), fmt.Sprintf("%s:%d:%d", file, f.Line, f.Column), f.Path + " " + f.Detail})
 		}
 	}
 	return nil
@@ -124,9 +131,9 @@ func (a *app) policyExplainCommand() *cobra.Command {
 		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
 not read.
 
-JSON is one object: repository, rule, mode, reason, requirements (requirement, text,
+JSON is one object: repository, rule, team, mode, reason, requirements (requirement, text,
 conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
-fields again)).`,
+fields again)), nextEnd (path, at) of any part of the policy, daysToNextEnd.`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -160,11 +167,17 @@ func explanationTree(e *verify.Explanation) node {
 	default:
 		root.add("rule", e.Rule, string(e.Mode))
 	}
+	if e.Team != "" {
+		root.add("team", e.Team)
+	}
 	if e.EvidenceRepository != "" {
 		root.add("evidence in", e.EvidenceRepository)
 	}
 	for _, r := range e.Requirements {
 		root.children = append(root.children, explainedNode(r))
+	}
+	if e.NextEnd != nil {
+		root.add("ends next", e.NextEnd.Path, timeText(e.NextEnd.At), fmt.Sprintf("in %d days", e.Days))
 	}
 	return root
 }
@@ -191,17 +204,21 @@ func (a *app) policySchemaCommand() *cobra.Command {
 		Short: "Print the JSON Schema of policy files, for editors",
 		Long: `Print the JSON Schema (2020-12) of policy files. With --of result, print the schema of
 the audit log of a gate and of what verify, verify-blob and inspect print with -o json.
+With --of test, print that of the case files of policy test.
 
 JSON is the schema; --output changes nothing.`,
 		Example: "  hallmark policy schema > policy.schema.json",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			if err := oneOf("of", of, "policy", "result"); err != nil {
+			if err := oneOf("of", of, "policy", "result", "test"); err != nil {
 				return err
 			}
 			schema := func() ([]byte, error) { return policy.SchemaWith(a.plugins.linked(sigstore.PolicyRoots())) }
-			if of == "result" {
+			switch of {
+			case "result":
 				schema = verify.ResultSchema
+			case "test":
+				schema = policytest.Schema
 			}
 			text, err := schema()
 			if err != nil {
@@ -210,7 +227,7 @@ JSON is the schema; --output changes nothing.`,
 			return a.out.raw(textOf(text), false)
 		},
 	}
-	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy or result")
-	suggest(cmd, "of", "policy", "result")
+	cmd.Flags().StringVar(&of, "of", "policy", "print the schema of policy, result or test")
+	suggest(cmd, "of", "policy", "result", "test")
 	return cmd
 }

@@ -54,15 +54,18 @@ func TestExamplePoliciesAreGood(t *testing.T) {
 	newCLI(t).must("policy", "explain", production, "registry.example/team-evil/app").prints("denied", "no rule matches it")
 	registry := policyIn(t, "registry.yaml", keys)
 	newCLI(t).must("policy", "explain", registry, "registry.example/web/legacy").prints("denied", "retired")
-	newCLI(t).must("policy", "explain", registry, "registry.example/base/go").prints("2 of platform-a, platform-b")
+	newCLI(t).must("policy", "explain", registry, "registry.example/base/go").prints("2 of platform-a, platform-b", "ends next", "keys.web", "days")
+	newCLI(t).must("policy", "explain", "-o", "json", registry, "registry.example/base/go").prints(`"nextEnd": {`, `"daysToNextEnd": `)
 	newCLI(t).must("policy", "explain", "-o", "json", registry, "registry.example/incoming/x").prints(`"mode": "warn"`)
 }
 
 func TestThePolicySchemaIsKeptInStepWithTheCode(t *testing.T) {
-	published, err := os.ReadFile(filepath.Join(policyDir, "policy.schema.json"))
-	must(t, err)
-	if got := newCLI(t).must("policy", "schema").stdout; got != string(published) {
-		t.Error("policy.schema.json is not what 'hallmark policy schema' prints: write it again")
+	for _, of := range []string{"policy", "test"} {
+		published, err := os.ReadFile(filepath.Join(policyDir, of+".schema.json"))
+		must(t, err)
+		if got := newCLI(t).must("policy", "schema", "--of", of).stdout; got != string(published) {
+			t.Errorf("%s.schema.json is not what 'hallmark policy schema --of %s' prints: write it again", of, of)
+		}
 	}
 }
 
@@ -73,7 +76,11 @@ const cleanScan = `{"scanner":{"uri":"https://scanner.example","version":"1","db
 // for what is left out.
 func shipped(t *testing.T, x target, keys map[string]keyPair, leaveOut string) {
 	t.Helper()
-	now := time.Now().UTC()
+	shippedAt(t, x, keys, leaveOut, time.Now().UTC())
+}
+
+func shippedAt(t *testing.T, x target, keys map[string]keyPair, leaveOut string, now time.Time) {
+	t.Helper()
 	digest := x.pushApp("v1")
 	state := func(by, kind, text string) {
 		t.Helper()

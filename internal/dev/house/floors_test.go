@@ -75,6 +75,8 @@ var floors = []floor{
 	{level: 5, packages: "verify/pin", may: []string{"registry", "verify"}, library: true},
 	{level: 5, packages: "verify/admission", may: []string{"registry", "verify"}, library: true},
 
+	{level: 5, packages: "verify/policytest", may: []string{"registry", "registry/layout", "verify", "verify/policy"}, library: true},
+
 	{level: 6, packages: "examples/...", tool: true, public: true},
 	{level: 7, packages: "internal/dev/...", tool: true},
 }

@@ -249,6 +249,26 @@ func TestEditorFindsNothingInGoodPolicies(t *testing.T) {
 	}
 }
 
+func TestEditorKnowsCaseFiles(t *testing.T) {
+	files, err := filepath.Glob(policyDir + "/tests/*.test.yaml")
+	must(t, err)
+	var texts []string
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		must(t, err)
+		texts = append(texts, string(text))
+	}
+	const reason = ", reason: stale"
+	mistaken := strings.Replace(texts[0], reason, "", 1)
+	before, _, _ := strings.Cut(texts[0], reason)
+	for i, found := range startEditor(t, policyDir+"/test.schema.json").open(append(texts, mistaken)...) {
+		wrong := slices.ContainsFunc(found, func(d diagnostic) bool { return d.Range.Start.Line == strings.Count(before, "\n") })
+		if len(files) < 3 || len(found) > 0 != (i == len(files)) || wrong != (i == len(files)) {
+			t.Errorf("file %d: %+v", i, found)
+		}
+	}
+}
+
 // inPolicy completes an example of the reference, which is a part of a file.
 func inPolicy(example string) string {
 	switch {

@@ -23,7 +23,7 @@ type PolicySource struct {
 	err     error
 }
 
-var _ policy.Source = (*PolicySource)(nil)
+var _ policy.ReportingSource = (*PolicySource)(nil)
 
 // NewPolicySource takes policies from a client. The first must be usable.
 func NewPolicySource(c *Client, o policy.ParseOptions) (*PolicySource, error) {
@@ -46,7 +46,9 @@ func (s *PolicySource) Policy(context.Context) (*policy.Checked, error) {
 	}
 	if target != s.seen {
 		s.seen = target
-		s.err = panics.Caught(func() error { return s.use(target) })
+		if s.err = panics.Caught(func() error { return s.use(target) }); s.err != nil {
+			s.client.o.Logger.Error("policy rejected; keeping the last good one", "target", s.client.o.Target, "error", s.err)
+		}
 	}
 	if s.checked == nil {
 		return nil, fmt.Errorf("target %s: %w", s.client.o.Target, s.err)
