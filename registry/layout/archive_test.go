@@ -342,7 +342,12 @@ func packLayout(t testing.TB) []member {
 	t.Helper()
 	l, dir := newLayout(t)
 	pushImage(t, l, l.Tag("v1"), "image", nil)
-	var all []member
+	return pack(t, dir)
+}
+
+// pack are the files of a layout as members.
+func pack(t testing.TB, dir string) (all []member) {
+	t.Helper()
 	for path, content := range snapshot(t, dir) {
 		if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, ".hallmark") {
 			all = append(all, member{name: filepath.ToSlash(rel), content: content})
@@ -371,4 +376,32 @@ func TestArchive_OfOtherToolsOpens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What "cosign save" writes lists no bundles: they are found among the blobs.
+func TestArchive_OfCosignSaveHasItsEvidence(t *testing.T) {
+	l, dir := newLayout(t)
+	image := pushImage(t, l, nil, "image", nil)
+	bundle := pushImage(t, l, nil, "a bundle", &image.Descriptor)
+	saved := image.Descriptor
+	saved.Annotations = map[string]string{"kind": "dev.cosignproject.cosign/image"}
+	writeIndex(t, dir, saved)
+	packed := openArchive(t, writeArchive(t, pack(t, dir)...))
+	if all := listReferrers(t, packed, packed.Digest(image.Descriptor.Digest)); len(all) != 1 || all[0].Digest != bundle.Descriptor.Digest {
+		t.Errorf("referrers are %v", all)
+	}
+}
+
+func TestArchive_IsNotWrittenWhereItCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "image.tar")
+	l := createArchive(t, file)
+	image := pushImage(t, l, l.Tag("v1"), "image", nil)
+	must(t, os.Mkdir(file, 0o700)) // a directory has taken the name
+	wantKind(t, l.Commit(t.Context()), registry.ErrConflict)
+	must(t, os.Remove(file))
+	must(t, l.Commit(t.Context()))
+	must(t, l.Commit(t.Context())) // again, with nothing new
+	wantManifest(t, openArchive(t, file), image)
+	_, err := layout.OpenArchive(file, layout.Options{Name: "Not A Repository"})
+	wantKind(t, err, registry.ErrReference)
 }

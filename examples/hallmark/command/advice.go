@@ -45,7 +45,7 @@ var errorAdvice = []struct {
 }{
 	{errNotDone, "take those images again: hallmark verify --key FILE --images-from FILE"},
 	{context.Canceled, "it was interrupted; see what is attached by now: hallmark inspect IMAGE"},
-	{context.DeadlineExceeded, "see whether the registry answers in more time: hallmark inspect --timeout 30m IMAGE"},
+	{context.DeadlineExceeded, "raise --timeout; see whether the registry answers: hallmark inspect --timeout 30m IMAGE"},
 
 	{errKeySource, "put the key into a variable or file, and name it: hallmark sign --key env://NAME IMAGE"},
 	{errNoPassword, "set " + passwordVariable + ", or put the password into a file: hallmark sign --password-file FILE --key FILE IMAGE"},

@@ -32,6 +32,7 @@ var goNames = []string{
 	", but ParseOptions.ReadFile is nil", ", which was not read",
 	"want exactly one of Root and RootFile", "want exactly one trust root",
 	" (see sign.SignerOptions)", "",
+	"Options.Wrap returned no transport", "no transport was made",
 	"MaxLinks is", "the limit of links is",
 	"neither may be negative, and MaxLinkBytes at most", "neither may be negative, and the second at most",
 	"and MaxLinkBytes", "and that of their bytes",

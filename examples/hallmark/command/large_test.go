@@ -29,7 +29,7 @@ func TestLimits_AreNamedWithTheFlagThatRaisesThem(t *testing.T) {
 	attested.says("warning", "hallmark verify", "--max-payload-bytes", "limits: {maxPayloadBytes:")
 	policy := billPolicy(t, key)
 	denied := newCLI(t).run("verify", "--policy", policy, x.tag("v1")).exits(exitDenied)
-	denied.prints("too-large", "Limits.MaxPayloadBytes is 33554432", "--max-payload-bytes")
+	denied.prints("too-large", "--max-payload-bytes is 33554432", "--max-payload-bytes")
 	var reports []verify.Report
 	newCLI(t).run("verify", "-o", "json", "--policy", policy, x.tag("v1")).exits(exitDenied).decode(&reports)
 	limit := reports[0].Limit
