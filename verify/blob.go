@@ -167,7 +167,7 @@ func (f *fileDecision) denied() *problem {
 	if f.v.policy.files == nil {
 		return problemf(ReasonNoRule, "the policy says nothing about files")
 	}
-	return f.v.deniesAll("sha256:"+f.sum, f.now)
+	return f.v.policy.deniesAll("sha256:"+f.sum, f.now)
 }
 
 // decide judges signatures in order. Its branches:

@@ -82,7 +82,7 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 //   - record: otherwise *Error. If the rule only warns, *Result with it as Warning.
 func (d *decision) decide(ctx context.Context) (*Result, error) {
 	var denied *problem
-	if d.rule, d.pattern, denied = d.v.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
+	if d.rule, d.pattern, denied = d.v.policy.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
 	e := newEvaluation(d.rule, newConditions(ctx, d.v.policy, d.image, d.now), &d.log)
@@ -144,11 +144,11 @@ func (d *decision) checking(ctx context.Context) *checking {
 
 // ruleFor finds the rule for a repository and its pattern, or the denial that holds
 // whatever evidence exists. An empty digest is that of no particular image.
-func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
-	if denied := v.deniesAll(digest, now); denied != nil {
+func (c *compiled) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
+	if denied := c.deniesAll(digest, now); denied != nil {
 		return nil, "", denied
 	}
-	r, pattern, ok := v.policy.ruleOf(repo)
+	r, pattern, ok := c.ruleOf(repo)
 	if !ok {
 		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
@@ -159,11 +159,11 @@ func (v *Verifier) ruleFor(repo name.Repository, digest string, now time.Time) (
 }
 
 // deniesAll is the denial of an image or file that holds whatever evidence exists.
-func (v *Verifier) deniesAll(digest string, now time.Time) *problem {
-	if ends := v.policy.expires; !ends.IsZero() && !now.Before(ends) {
+func (c *compiled) deniesAll(digest string, now time.Time) *problem {
+	if ends := c.expires; !ends.IsZero() && !now.Before(ends) {
 		return problemf(ReasonPolicyExpired, "the policy expired on %s", ends.UTC().Format(time.RFC3339))
 	}
-	if reason, denied := v.policy.denied[digest]; denied {
+	if reason, denied := c.denied[digest]; denied {
 		return problemf(ReasonDeniedDigest, "the policy denies this digest: %s", reason)
 	}
 	return nil

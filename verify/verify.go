@@ -107,7 +107,7 @@ func (v *Verifier) DeniesDigests() bool { return len(v.policy.denied) > 0 }
 //   - The rule denies: ReasonDeniedByRule.
 //   - Otherwise nil, which does not allow: ask Image.
 func (v *Verifier) Forbids(repo name.Repository) *Error {
-	_, pattern, denied := v.ruleFor(repo, "", v.o.Now())
+	_, pattern, denied := v.policy.ruleFor(repo, "", v.o.Now())
 	if denied == nil {
 		return nil
 	}

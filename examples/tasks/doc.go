@@ -1,4 +1,6 @@
-// Package tasks holds what people do with Hallmark, one script or program a task:
+// Package tasks shows the work of seven people with Hallmark.
+//
+// Each task is one script or program:
 //
 //   - build-system.yaml signs and attests what was built
 //   - image-promoter.yaml moves what was verified

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,7 +33,7 @@ const (
 
 // foreignFlags are flags of other programs that this one does not have, each with what does
 // the same here.
-func foreignFlags() map[string]map[string]string {
+var foreignFlags = sync.OnceValue(func() map[string]map[string]string {
 	return map[string]map[string]string{
 		ofCosign: {
 			"certificate-identity-regexp":            answerPattern,
@@ -188,7 +189,7 @@ func foreignFlags() map[string]map[string]string {
 			"insecure": answerTLS,
 		},
 	}
-}
+})
 
 // foreign explains a flag of another program, one of another command, or a mistyped one.
 func foreign(cmd *cobra.Command, err error) error {

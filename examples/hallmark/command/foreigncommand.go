@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ type foreignCommand struct{ program, hint string }
 
 // foreignCommands are commands that this program has not, or whose subcommands it has not.
 // A command of two words comes before one of its first.
-func foreignCommands() map[string]foreignCommand {
+var foreignCommands = sync.OnceValue(func() map[string]foreignCommand {
 	return map[string]foreignCommand{
 		"generate-key-pair":       {ofCosign, "make a pair of keys: hallmark keygen"},
 		"verify-attestation":      {ofCosign, "name type, signer and conditions in a policy: hallmark verify --policy FILE IMAGE"},
@@ -78,7 +79,7 @@ func foreignCommands() map[string]foreignCommand {
 		"validate":          {ofCrane, "verify who signed the image: hallmark verify --key FILE IMAGE"},
 		"auth":              {ofCrane, "log in with docker or podman, whose credentials are used: docker login HOST"},
 	}
-}
+})
 
 // advised is an error with a hint of its own.
 type advised struct {

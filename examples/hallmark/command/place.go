@@ -44,7 +44,7 @@ func (a *app) locate(image string, create bool) (place, error) {
 	}
 	a.placing.Lock()
 	defer a.placing.Unlock()
-	if create == existing {
+	if !create {
 		if known := a.layouts[p.directory()]; known != nil {
 			p.store = known
 			return p, l.Close()

@@ -13,14 +13,7 @@ import (
 	"github.com/hallmark-oci/hallmark/verify/policytest"
 )
 
-func (a *app) policyTestCommand() *cobra.Command {
-	var f rootFlags
-	var policyFile, junit string
-	var covered bool
-	cmd := &cobra.Command{
-		Use:   "test PATH...",
-		Short: "Test policies by recorded images, offline",
-		Long: `Run the test cases of each PATH: a case file, or a directory with files named
+const policyTestHelp = `Run the test cases of each PATH: a case file, or a directory with files named
 *.test.yaml, *.test.yml or *.test.json. A case has an image in an OCI layout, or
 evidence files, a time, and the decision that is expected:
 
@@ -52,7 +45,16 @@ JSON is one object:
   reason, requirement), detail, hint, durationNanoseconds),
   uncovered (policy, path, detail)
 
-Print the schema of case files with 'hallmark policy schema --of test'.`,
+Print the schema of case files with 'hallmark policy schema --of test'.`
+
+func (a *app) policyTestCommand() *cobra.Command {
+	var f rootFlags
+	var policyFile, junit string
+	var covered bool
+	cmd := &cobra.Command{
+		Use:   "test PATH...",
+		Short: "Test policies by recorded images, offline",
+		Long:  policyTestHelp,
 		Example: `  hallmark policy test examples/policy
   hallmark policy test --junit results.xml --require-coverage policies/`,
 		Args: arguments(cobra.MinimumNArgs(1)),
