@@ -1,6 +1,6 @@
 // Opens a page in headless Chromium as a person would, and looks for what is wrong with it:
 //
-//   node verify.js PAGE DIRECTORY
+//   node main.js PAGE DIRECTORY
 //
 // It runs every rule of axe-core in light, dark and print, wide and narrow, and fails for
 // a violation, for what the console says, for requests, and for a page that is wider than
