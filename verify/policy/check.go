@@ -181,7 +181,7 @@ func (c *checking) checkKeys() error {
 	if len(p.Keys) > maxKeys {
 		return faultf("keys", "has more than %d keys", maxKeys)
 	}
-	seen := make(map[string]string)
+	seen, yielded := make(map[string]string), make(map[string]string)
 	for _, name := range ownFirst(p, p.Keys) {
 		k, path := p.Keys[name], p.pathOf("keys", name)
 		switch {
@@ -201,7 +201,8 @@ func (c *checking) checkKeys() error {
 			p.Keys[name] = k
 		}
 		if first, twice := seen[k.Public.ID()]; twice {
-			if p.yield(name, first, !p.Keys[first].Revoked.IsZero(), func(r *Role) []string { return r.Keys }) {
+			if p.yields(name, first, !p.Keys[first].Revoked.IsZero()) {
+				yielded[name] = first
 				delete(p.Keys, name)
 				continue
 			}
@@ -209,6 +210,7 @@ func (c *checking) checkKeys() error {
 		}
 		seen[k.Public.ID()] = name
 	}
+	p.replace(yielded, func(r *Role) []string { return r.Keys })
 	return nil
 }
 
