@@ -83,3 +83,48 @@ func TestAttack_T25_FilesThatTeamsNameAreBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A team that uses one large requirement in many rules, and a rule of the policy with one
+// that many rules of a team join, must not fill the memory.
+func TestAttack_T25_LargeRequirementsOfManyRulesAreBounded(t *testing.T) {
+	builders := make([]string, 0, 2000)
+	for i := range 2000 {
+		builders = append(builders, fmt.Sprintf("https://ci.example/builder/%d", i))
+	}
+	large := policy.Requirement{Attestation: &policy.AttestationRequirement{Type: "slsaprovenance", By: "r", ProvenanceConditions: policy.ProvenanceConditions{Builder: builders}}}
+	small := policy.Requirement{Signature: &policy.SignatureRequirement{By: "r"}}
+	for label, of := range map[string]struct{ own, team policy.Requirement }{"use": {small, policy.Requirement{Use: "q"}}, "join": {large, small}} {
+		team := &policy.Policy{
+			Version: 1, Keys: map[string]policy.Key{"k": {Public: newKey(t)}}, Roles: map[string]policy.Role{"r": {Keys: []string{"k"}}}, Requirements: map[string]policy.Requirement{"q": large},
+		}
+		for i := range 1200 {
+			team.Rules = append(team.Rules, policy.Rule{Images: []string{fmt.Sprintf("registry.example/apps/a%d", i)}, Require: []policy.Requirement{of.team}})
+		}
+		p := policy.Policy{
+			Version: 1, Keys: map[string]policy.Key{"k": {Public: newKey(t)}}, Roles: map[string]policy.Role{"r": {Keys: []string{"k"}}},
+			Teams: map[string]policy.Team{"apps": {Images: []string{"registry.example/apps/**"}, Policy: team}},
+			Rules: []policy.Rule{{Images: []string{"registry.example/**"}, Require: []policy.Requirement{of.own}}},
+		}
+		if _, err := p.Check(nil); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "bytes of requirements of all rules") {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+}
+
+// A team's rules with many separate roles must not keep the policy from being checked.
+func TestAttack_T25_ManySeparateRolesAreChecked(t *testing.T) {
+	p := policy.Policy{Version: 1, Keys: map[string]policy.Key{}, Roles: map[string]policy.Role{}}
+	var all []policy.Requirement
+	for i := range 600 {
+		name := fmt.Sprintf("n%d", i)
+		p.Keys[name], p.Roles[name] = policy.Key{Public: newKey(t)}, policy.Role{Keys: []string{name}}
+		all = append(all, policy.Requirement{Signature: &policy.SignatureRequirement{By: name}})
+	}
+	for i := range 200 {
+		p.Rules = append(p.Rules, policy.Rule{Images: []string{fmt.Sprintf("registry.example/a%d", i)}, Require: all, SeparateDuties: true})
+	}
+	began := time.Now()
+	if _, err := p.Check(nil); err != nil || time.Since(began) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}

@@ -24,6 +24,7 @@ const (
 	// Rules that use shared requirements have them each for itself.
 	maxAllRequirements = 300_000  // of all rules
 	maxAllLayouts      = 64 << 20 // bytes, of all rules
+	maxAllBytes        = 64 << 20 // of the requirements of all rules, as JSON
 	maxNesting         = 8
 	defaultSkew        = 5 * time.Minute
 )
@@ -103,8 +104,9 @@ type checking struct {
 	// each once.
 	leaves int
 	roles  []string
-	// all counts the requirements of all rules, layoutBytes the bytes of their layouts.
-	all, layoutBytes int
+	// all counts the requirements of all rules, bytes theirs as JSON, layoutBytes the bytes
+	// of their layouts.
+	all, bytes, layoutBytes int
 	// layouts are those of all rules.
 	layouts [][]byte
 	// exempting is for the check of exemptions.

@@ -508,9 +508,11 @@ func (j teamRules) joined(pair together) (Rule, Origin, error) {
 	}
 	r.EvidenceRepository, r.SeparateDuties = own.EvidenceRepository, r.SeparateDuties || own.SeparateDuties
 	c.leaves, c.roles = 0, nil
+	light := true
 	one := Policy{Rules: []Rule{r}}
 	one.eachLeaf(func(_ string, q Requirement) {
 		c.leaves++
+		light = light && c.weigh(&q)
 		c.addRole(q.by())
 		c.addRole(q.vexBy())
 	})
@@ -519,6 +521,8 @@ func (j teamRules) joined(pair together) (Rule, Origin, error) {
 		return r, origin, faultf(at, "has more than %d requirements, with those of %s", maxRequirements, c.Policy.rulePath(pair.own))
 	case c.all > maxAllRequirements:
 		return r, origin, faultf(at, "is more than %d requirements of all rules, those that they share counted for each", maxAllRequirements)
+	case !light:
+		return r, origin, faultf(at, tooLarge, maxAllBytes)
 	case r.SeparateDuties:
 		return r, origin, c.checkSeparate(at)
 	}
