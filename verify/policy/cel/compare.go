@@ -138,7 +138,7 @@ func among(v, of ref.Val) ref.Val {
 		return types.NewErr("a %s has no elements", kind(of))
 	}
 	if n, _ := weigh(of); n > MaxCost || work(v, of) > MaxCost {
-		return tooLarge
+		return tooLarge()
 	}
 	var why ref.Val = types.False
 	for i := all.Iterator(); i.HasNext() == types.True; {
@@ -189,7 +189,9 @@ func exactly(v ref.Val) *big.Float {
 }
 
 // tooLarge is the error for values whose comparison would cost more than MaxCost.
-var tooLarge ref.Val = types.NewErr("the comparison of values with so many elements costs too much")
+func tooLarge() ref.Val {
+	return types.NewErr("the comparison of values with so many elements costs too much")
+}
 
 // weigh counts the values of v, and ten bytes of its texts as one. It counts no further than
 // a little over MaxCost. unreadable is an error in v.
@@ -232,7 +234,7 @@ func (s *scale) put(v ref.Val) {
 		}
 	}
 	if s.weight > MaxCost {
-		s.unreadable = tooLarge
+		s.unreadable = tooLarge()
 	}
 }
 
