@@ -211,8 +211,8 @@ func (x *exempting) excused(n *need) bool {
 			continue
 		}
 		why := e.Misfit(x.now, x.policy.skew)
-		if key := x.revoked(n); why == "" && key != "" {
-			why = "lifts no revocation, and " + key + " has signed"
+		if by := x.revoked(n); why == "" && by != "" {
+			why = "lifts no revocation, and " + by
 		}
 		if why != "" {
 			for _, u := range x.unmet(n) {
@@ -233,10 +233,14 @@ func (x *exempting) excused(n *need) bool {
 	return true
 }
 
-// revoked is a revoked key that has signed what a requirement asks for; empty: none has.
-// A principal that a revoked identity recognises counts by no other identity, so one of any
-// role stands for all roles with identities.
+// revoked says which revoked key has signed what a requirement asks for; empty: none has. If
+// revoked keys have signed more than is remembered, any may have. A principal
+// that a revoked identity recognises counts by no other identity, so one of any role stands
+// for all roles with identities.
 func (x *exempting) revoked(n *need) string {
+	if x.log.manyRevoked {
+		return fmt.Sprintf("revoked keys have signed more than %d times", maxRevoked)
+	}
 	for _, child := range n.children {
 		if key := x.revoked(child); key != "" {
 			return key
@@ -249,7 +253,7 @@ func (x *exempting) revoked(n *need) string {
 	for _, f := range x.log.revoked {
 		stands := n.role.keys[f.by.id] || f.by.principal != "" && slices.ContainsFunc(x.policy.identities, ofIdentities)
 		if stands && (n.stepLayout || n.asksFor(f)) {
-			return fmt.Sprintf("the revoked key %s", f.by.name)
+			return fmt.Sprintf("the revoked key %s has signed", f.by.name)
 		}
 	}
 	return ""

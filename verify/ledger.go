@@ -33,6 +33,8 @@ type ledger struct {
 	oversize []oversize
 	// revoked is what revoked keys and identities have signed about the subject.
 	revoked []fact
+	// manyRevoked: they have signed more than is remembered.
+	manyRevoked bool
 }
 
 // maxRevoked bounds what is remembered of what revoked keys signed.
@@ -40,10 +42,12 @@ const maxRevoked = 100
 
 // revoke remembers what a revoked key has signed about the subject.
 func (l *ledger) revoke(f fact, by *trustedKey) {
-	if len(l.revoked) < maxRevoked {
-		f.by = signatory{id: by.ID(), name: by.Name, principal: by.principal()}
-		l.revoked = append(l.revoked, f)
+	if len(l.revoked) >= maxRevoked {
+		l.manyRevoked = true
+		return
 	}
+	f.by = signatory{id: by.ID(), name: by.Name, principal: by.principal()}
+	l.revoked = append(l.revoked, f)
 }
 
 // origin is where a piece of evidence is from.

@@ -1,7 +1,9 @@
 package policy_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -19,12 +21,12 @@ func (r *renewed) Matcher(settings map[string]any) (policy.Matcher, error) {
 	if settings["root"] != r.trust {
 		return nil, errors.New("the trust root is another one")
 	}
-	return nobodyMatches{}, nil
+	return noMatches{}, nil
 }
 
-type nobodyMatches struct{ policy.Matcher }
+type noMatches struct{ policy.Matcher }
 
-func (nobodyMatches) ID() string { return "ci" }
+func (noMatches) ID() string { return "ci" }
 
 // A policy that names the next trust root comes before that root. It must not stay refused
 // after the root has come: a gate may deny everything until then.
@@ -54,5 +56,51 @@ func TestAttack_T6_PoliciesBeforeTheirTrustAreNotRefusedForEver(t *testing.T) {
 	}
 	if p, _ := s.Policy(t.Context()); p == first || s.Err() != nil {
 		t.Errorf("%v", s.Err())
+	}
+}
+
+// asking is a Logger's handler that asks what the source says of itself.
+type asking struct {
+	slog.Handler
+	source *policy.FileSource
+	asked  int
+}
+
+func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *asking) Handle(ctx context.Context, _ slog.Record) error {
+	if a.source != nil {
+		_, _ = a.source.Policy(ctx)
+		if a.source.Err() != nil {
+			a.asked++
+		}
+	}
+	return nil
+}
+
+func TestAttack_T6_LoggersThatAskTheSourceStopNothing(t *testing.T) {
+	a, b, c := newPEM(t), newPEM(t), newPEM(t)
+	path := written(t, policyText, a, b, c)
+	handler := &asking{}
+	s, err := policy.NewFileSource(path, policy.FileSourceOptions{Interval: time.Nanosecond, Logger: slog.New(handler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler.source = s
+	if err := os.WriteFile(path, []byte("version: 9"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := s.Policy(context.Background())
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil || handler.asked == 0 || s.Err() == nil {
+			t.Errorf("%v, asked %d times, %v", err, handler.asked, s.Err())
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no policy is returned any more")
 	}
 }
