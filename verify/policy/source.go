@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,6 +61,9 @@ type FileSourceOptions struct {
 //   - its Serial is lower than the last one's, or that of a team's file is,
 //   - an Authority or the Logger panics; the files are loaded again after Interval.
 //
+// A refused policy is loaded again once a ChangingAuthority has other trust: it may be the
+// trust that the policy names.
+//
 // A policy whose Expires has passed denies everything.
 type FileSource struct {
 	path string
@@ -69,6 +74,7 @@ type FileSource struct {
 	looking sync.Mutex
 	seen    *snapshot // the files at the last look; nil: they are to be loaded
 	serials map[string]int64
+	trust   string // of the authorities before the files were loaded last
 
 	mu      sync.Mutex
 	checked time.Time
@@ -156,8 +162,9 @@ func (s *FileSource) lookIfIdle() {
 // files must still be the same: a new policy with the keys of the old one was never
 // written.
 func (s *FileSource) look() {
-	now := s.o.Now()
-	if s.seen != nil && !s.seen.changed() {
+	now, trust := s.o.Now(), generations(s.o.Authorities)
+	retry := trust != s.trust && s.Err() != nil
+	if s.seen != nil && !s.seen.changed() && !retry {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.checked = now; errors.Is(s.err, errChanging) {
@@ -174,7 +181,7 @@ func (s *FileSource) look() {
 		s.err = errChanging // with seen unchanged, the next look loads again
 		return
 	}
-	s.seen = files
+	s.seen, s.trust = files, trust
 	if s.err = err; err != nil {
 		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
 		return
@@ -184,6 +191,17 @@ func (s *FileSource) look() {
 	}
 	maps.Copy(s.serials, files.serials) // a team that is gone may come back
 	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
+}
+
+// generations identify what the authorities trust now.
+func generations(all map[string]Authority) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if a, ok := all[name].(ChangingAuthority); ok {
+			fmt.Fprintf(&b, "%q %q\n", name, a.Generation())
+		}
+	}
+	return b.String()
 }
 
 // load loads the files. It returns what it has read, as FileSource.seen keeps it.

@@ -35,8 +35,9 @@
 //   - It reads a member or index that is not there. Write has(predicate.x) first.
 //   - It asks has(a.b) of an a that is not an object.
 //   - It reads a name for which there is another that differs in case alone.
-//   - It compares values of two types, by ==, != or in: predicate.state != 'bad' fails if
-//     state is a number. Comparing with the literal null is allowed.
+//   - It compares values of two types, also within lists and maps: predicate.state != 'bad'
+//     fails if state is a number. Comparing with the literal null is allowed.
+//   - It compares a number that is infinite or not a number, such as 0.0 / 0.0.
 //   - Its value is not a bool.
 //   - It takes more than [MaxCost], or its context ends. Then nothing is decided.
 //
@@ -57,7 +58,7 @@
 // # Numbers and times
 //
 //   - A number without a fraction or exponent is an int. Others are doubles. Both compare
-//     with each other.
+//     with each other, without rounding.
 //   - A number that an int or double would round is an error when it is read: integers
 //     beyond 64 bits, and decimals of more than about 15 digits.
 //   - JSON has no times: write timestamp(predicate.finishedOn), which reads RFC 3339.
@@ -202,8 +203,8 @@ func environment(known map[string]*cel.Type) (*cel.Env, error) {
 		cel.ParserErrorRecoveryLimit(1), cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxLoops), cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
 		cel.CrossTypeNumericComparisons(true), cel.DefaultUTCTimeZone(true), cel.EnableErrorOnBadPresenceTest(true), cel.EnableHiddenAccumulatorName(true),
-		comparison(functionSame, same), comparison(functionDiffer, differ), comparison(functionAmong, among),
 	}
+	o = append(o, comparisons()...)
 	for name, of := range known {
 		o = append(o, cel.Variable(name, of))
 	}

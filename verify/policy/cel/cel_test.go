@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func holds(t testing.TB, text, predicate string) (bool, error) {
 
 const review = `{"approved":true,"approvals":2,"score":7.5,"state":"done","none":null,"by":["ann","bob"],"at":"2026-11-23T11:00:00Z",
 "big":9007199254740993,"huge":123456789012345678901234567890,"long":9.0000000000000000001,"half":0.5,"thousand":1e3,"empty":{},"mixed":[1,"a"],
-"Quality":"bad","nested":{"list":[{"ok":true},{"ok":false}]}}`
+"Quality":"bad","zero":0.0,"one":1.0,"no":"NaN","nested":{"list":[{"ok":true},{"ok":false}]}}`
 
 func TestExpressions(t *testing.T) {
 	for text, want := range map[string]bool{
@@ -77,6 +78,16 @@ func TestExpressions(t *testing.T) {
 		`predicate.nested.list.exists_one(r, r.ok)`:                                true,
 		`predicate.nested.list.filter(r, r.ok).size() == 1`:                        true,
 		`predicate.nested == {'list': [{'ok': true}, {'ok': false}]}`:              true,
+		`predicate.big <= 9007199254740992.0`:                                      false,
+		`predicate.big > 9007199254740992.0`:                                       true,
+		`predicate.big != 9007199254740992.0`:                                      true,
+		`predicate.by != ['ann']`:                                                  true,
+		`predicate.by != ['ann', 'carl']`:                                          true,
+		`predicate.nested != {'list': [], 'of': 1}`:                                true,
+		`predicate.state in {'done': 1, 'closed': 2}`:                              true,
+		`!(predicate.state in {'open': 1})`:                                        true,
+		`'a' in predicate.empty`:                                                   false,
+		`predicate.state >= 'a' && predicate.state < 'e'`:                          true,
 		`predicate.state.matches('^(done|closed)$')`:                               true,
 		`timestamp(predicate.at) > now - duration('2h')`:                           true,
 		`now - signedAfter < duration('24h')`:                                      true,
@@ -105,6 +116,23 @@ func TestAttack_T26_ExpressionsThatCannotBeEvaluatedDeny(t *testing.T) {
 		`predicate.state.startsWith(predicate.approvals)`, `timestamp(predicate.state) < now`, `timestamp(predicate.at) < signedAt`,
 		`claims.missing != 'x'`, `claims.sourcerepository != 'x'`, `predicate.state.all(c, c == 'x')`, `!predicate.nested.list.exists(r, r.missing)`,
 		`1 / (predicate.approvals - 2) == 0`, `predicate.big * predicate.big > 0`, `predicate != {}  && predicate.huge == 0`,
+	} {
+		if got, err := holds(t, text, review); got || err == nil {
+			t.Errorf("%s: %t, %v", text, got, err)
+		}
+	}
+}
+
+// Comparisons within lists and maps, with members of maps and of results of arithmetic are
+// as strict as others.
+func TestAttack_T26_ComparisonsOfOtherTypesHideNowhere(t *testing.T) {
+	for _, text := range []string{
+		`!(predicate.approvals in {'bad': true})`, `!(predicate.none in {'bad': true})`, `!(predicate.by in {'bad': true})`,
+		`[predicate.approvals] != ['bad']`, `{'a': predicate.approvals} != {'a': 'bad'}`, `predicate.mixed != ['a', 2]`, `!([predicate.approvals] in [['bad']])`,
+		`!(predicate.nested.list[0] == {'ok': 'true'})`, `{'Quality': predicate.state} != {'Quality': null}`,
+		`predicate.nested != {'List': []}`, `{'List': []} != predicate.nested`, `predicate.nested != {1: []}`,
+		`predicate.one / predicate.zero > 0.9`, `predicate.zero / predicate.zero != 1.0`, `!(predicate.zero / predicate.zero > 1.0)`,
+		`double(predicate.no) != 1.0`, `!(double(predicate.no) in [1.0])`, `!([double(predicate.no)] == [1.0])`, `predicate.one * 1e308 * 10.0 >= 1.0`,
 	} {
 		if got, err := holds(t, text, review); got || err == nil {
 			t.Errorf("%s: %t, %v", text, got, err)
@@ -215,6 +243,43 @@ func TestAttack_T26_ExpensiveExpressionsEnd(t *testing.T) {
 		} else {
 			t.Logf("%.60s: %s: %v", text, took, err)
 		}
+	}
+}
+
+// A list can hold another as often as it has elements: a small document is then a large value.
+func TestAttack_T26_ValuesLargerThanTheirDocumentsEnd(t *testing.T) {
+	vars := statement(t, `{"list":[`+strings.Repeat(`1,`, 20_000)+`1]}`)
+	for _, text := range []string{
+		`predicate.list.map(x, predicate.list) == predicate.list.map(x, predicate.list)`,
+		`!(predicate.list.map(x, predicate.list) in [predicate.list])`,
+		`!(predicate.list in predicate.list.map(x, predicate.list))`,
+		`!(predicate.list in {1: predicate.list.map(x, predicate.list)} || [1] in predicate.list.map(x, predicate.list))`,
+	} {
+		e, err := cel.New().Compile(text, policy.AboutStatement)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		ok, err := e.Holds(t.Context(), vars)
+		if took := time.Since(began); ok || err == nil || took > 10*time.Second {
+			t.Errorf("%s: %t, %v, in %s", text, ok, err, took)
+		}
+	}
+}
+
+func TestAttack_T26_NamesOfMembersAreSortedOnce(t *testing.T) {
+	var members strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&members, `,"k%d":1`, i)
+	}
+	vars := statement(t, `{"list":[`+strings.Repeat(`1,`, 20_000)+`1],"map":{"a":1`+members.String()+`}}`)
+	e, err := cel.New().Compile(`predicate.list.all(x, predicate.map.exists(k, true))`, policy.AboutStatement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if ok, err := e.Holds(t.Context(), vars); !ok || err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("%t, %v, in %s", ok, err, time.Since(began))
 	}
 }
 

@@ -94,28 +94,44 @@ func whole(tree *syntax.Regexp) bool {
 	return false
 }
 
-// The functions that stand for ==, != and in. No expression can name them.
+// The functions that stand for comparisons. No expression can name them.
 const (
-	functionSame   = "@same"
-	functionDiffer = "@differ"
-	functionAmong  = "@among"
+	functionSame    = "@same"
+	functionDiffer  = "@differ"
+	functionAmong   = "@among"
+	functionLess    = "@less"
+	functionAtMost  = "@atMost"
+	functionGreater = "@greater"
+	functionAtLeast = "@atLeast"
 )
 
-func comparison(name string, of func(a, b ref.Val) ref.Val) cel.EnvOption {
-	return cel.Function(name, cel.Overload(name, []*cel.Type{cel.DynType, cel.DynType}, cel.BoolType, cel.BinaryBinding(of)))
+// strictly are the functions that stand for comparisons, by the operators.
+var strictly = map[string]string{
+	operators.Equals: functionSame, operators.NotEquals: functionDiffer, operators.In: functionAmong,
+	operators.Less: functionLess, operators.LessEquals: functionAtMost, operators.Greater: functionGreater, operators.GreaterEquals: functionAtLeast,
+}
+
+func comparisons() []cel.EnvOption {
+	option := func(name string, of func(a, b ref.Val) ref.Val) cel.EnvOption {
+		return cel.Function(name, cel.Overload(name, []*cel.Type{cel.DynType, cel.DynType}, cel.BoolType, cel.BinaryBinding(of)))
+	}
+	return []cel.EnvOption{
+		option(functionSame, same), option(functionDiffer, differ), option(functionAmong, among),
+		option(functionLess, ordered(func(c int) bool { return c < 0 })), option(functionAtMost, ordered(func(c int) bool { return c <= 0 })),
+		option(functionGreater, ordered(func(c int) bool { return c > 0 })), option(functionAtLeast, ordered(func(c int) bool { return c >= 0 })),
+	}
 }
 
 // strict replaces comparisons by those that are errors for values of two types. A
 // comparison with the literal null asks for a type, and stays.
 func strict(a *cel.Ast) {
-	replaced := map[string]string{operators.Equals: functionSame, operators.NotEquals: functionDiffer, operators.In: functionAmong}
 	factory := ast.NewExprFactory()
 	ast.PostOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.CallKind {
 			return
 		}
 		call := e.AsCall()
-		function, is := replaced[call.FunctionName()]
+		function, is := strictly[call.FunctionName()]
 		if !is || call.FunctionName() != operators.In && slices.ContainsFunc(call.Args(), isNull) {
 			return
 		}
@@ -127,103 +143,6 @@ func isNull(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
-// same is ==.
-func same(a, b ref.Val) ref.Val {
-	for _, v := range []ref.Val{a, b} {
-		if _, unreadable := weigh(v); unreadable != nil {
-			return unreadable
-		}
-	}
-	if kind(a) != kind(b) {
-		return types.NewErr("a %s is compared with a %s", kind(a), kind(b))
-	}
-	return types.Equal(a, b)
-}
-
-// differ is !=.
-func differ(a, b ref.Val) ref.Val {
-	equal := same(a, b)
-	if types.IsError(equal) {
-		return equal
-	}
-	return types.Bool(equal != types.True)
-}
-
-// among is in. An element of another type is an error, unless an equal one is found.
-func among(v, of ref.Val) ref.Val {
-	if m, ok := of.(traits.Mapper); ok {
-		return m.Contains(v)
-	}
-	list, ok := of.(traits.Lister)
-	if !ok {
-		return types.NewErr("a %s has no elements", kind(of))
-	}
-	if work(v, list) > MaxCost {
-		return types.NewErr("the comparison of a %s with so many elements costs too much", kind(v))
-	}
-	var why ref.Val = types.False
-	for i := list.Iterator(); i.HasNext() == types.True; {
-		switch is := same(v, i.Next()); {
-		case is == types.True:
-			return is
-		case types.IsError(is):
-			why = is
-		}
-	}
-	return why
-}
-
-// kind is a type as comparisons see it.
-func kind(v ref.Val) string {
-	switch v.(type) {
-	case types.Int, types.Uint, types.Double:
-		return "number"
-	}
-	return v.Type().TypeName()
-}
-
-// weigh counts the values of v, and ten bytes of its texts as one. unreadable is an error
-// in it.
-func weigh(v ref.Val) (weight uint64, unreadable ref.Val) {
-	switch v := v.(type) {
-	case *types.Err:
-		return 1, v
-	case types.String:
-		return 1 + uint64(len(v))/10, nil
-	case types.Bytes:
-		return 1 + uint64(len(v))/10, nil
-	case traits.Mapper:
-		weight = 1
-		for i := v.Iterator(); i.HasNext() == types.True; {
-			key := i.Next()
-			member, _ := v.Find(key)
-			name, _ := weigh(key)
-			n, why := weigh(member)
-			if weight += name + n; why != nil {
-				return weight, why
-			}
-		}
-		return weight, nil
-	case traits.Lister:
-		weight = 1
-		for i := v.Iterator(); i.HasNext() == types.True; {
-			n, why := weigh(i.Next())
-			if weight += n; why != nil {
-				return weight, why
-			}
-		}
-		return weight, nil
-	}
-	return 1, nil
-}
-
-// work is what it costs to look for v among the elements of a list.
-func work(v ref.Val, list traits.Lister) uint64 {
-	n, _ := weigh(v)
-	size, _ := list.Size().(types.Int)
-	return n * uint64(size)
-}
-
 // costs are what calls cost beside one: what they read.
 type costs struct{}
 
@@ -231,7 +150,7 @@ type costs struct{}
 func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	total := uint64(1)
 	switch function {
-	case functionSame, functionDiffer, functionAmong:
+	case functionSame, functionDiffer, functionAmong, functionLess, functionAtMost, functionGreater, functionAtLeast:
 		for _, v := range args {
 			n, _ := weigh(v)
 			total += n

@@ -97,7 +97,7 @@ func digitsOf(text string) (d digits) {
 // that differs from another in case alone is an error. One evaluation uses it at a time.
 type object struct {
 	members map[string]ref.Val
-	names   []string        // sorted, once they were asked for
+	names   []ref.Val       // sorted, once they were asked for
 	folded  map[string]bool // lower-case names, once a member was missing
 }
 
@@ -111,6 +111,9 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	if member, there := o.members[string(name)]; there {
 		return member, !types.IsError(member)
 	}
+	if len(name) > maxName {
+		return types.NewErr("there is no member of this name, which has more than %d bytes", maxName), false
+	}
 	if o.folded == nil {
 		o.folded = make(map[string]bool, len(o.members))
 		for other := range o.members {
@@ -122,6 +125,9 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	}
 	return nil, false
 }
+
+// maxName bounds the names that are looked for in another case.
+const maxName = 1 << 10
 
 // fold maps names that differ in case alone to one text.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
@@ -150,13 +156,12 @@ func (o *object) Size() ref.Val { return types.Int(len(o.members)) }
 // Iterator implements traits.Iterable.
 func (o *object) Iterator() traits.Iterator {
 	if o.names == nil {
-		o.names = slices.Sorted(maps.Keys(o.members))
+		o.names = make([]ref.Val, 0, len(o.members))
+		for _, name := range slices.Sorted(maps.Keys(o.members)) {
+			o.names = append(o.names, types.String(name))
+		}
 	}
-	names := make([]ref.Val, 0, len(o.names))
-	for _, name := range o.names {
-		names = append(names, types.String(name))
-	}
-	return types.NewRefValList(types.DefaultTypeAdapter, names).Iterator()
+	return types.NewRefValList(types.DefaultTypeAdapter, o.names).Iterator()
 }
 
 // Equal implements ref.Val.

@@ -38,25 +38,33 @@ func NewPolicySource(c *Client, o policy.ParseOptions) (*PolicySource, error) {
 // leaves the last good one in use; Err says why. A policy that is too old is an error that
 // wraps ErrStale.
 func (s *PolicySource) Policy(context.Context) (*policy.Checked, error) {
+	checked, refused, err := s.current()
+	if refused != nil { // without the lock: the Logger may ask Err, or be slow
+		s.client.o.Logger.Error("policy rejected; keeping the last good one", "target", s.client.o.Target, "error", refused)
+	}
+	return checked, err
+}
+
+// current is Policy. refused is why a target is not used that was looked at now.
+func (s *PolicySource) current() (checked *policy.Checked, refused, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	target, err := s.client.Current()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if target != s.seen {
 		s.seen = target
-		if s.err = panics.Caught(func() error { return s.use(target) }); s.err != nil {
-			s.client.o.Logger.Error("policy rejected; keeping the last good one", "target", s.client.o.Target, "error", s.err)
-		}
+		s.err = panics.Caught(func() error { return s.use(target) })
+		refused = s.err
 	}
 	if s.checked == nil {
-		return nil, fmt.Errorf("target %s: %w", s.client.o.Target, s.err)
+		return nil, refused, fmt.Errorf("target %s: %w", s.client.o.Target, s.err)
 	}
 	if err := s.client.stale(s.used); err != nil {
-		return nil, fmt.Errorf("%w; a newer one is refused: %w", err, s.err)
+		return nil, refused, fmt.Errorf("%w; a newer one is refused: %w", err, s.err)
 	}
-	return s.checked, nil
+	return s.checked, refused, nil
 }
 
 // use uses the policy of a target.
