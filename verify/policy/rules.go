@@ -121,22 +121,16 @@ func (c *checking) checkSeparate(path string) error {
 	return nil
 }
 
-// members are the IDs of the keys and identities of a role.
-func (c *checking) members(role string) map[string]bool {
-	ids := make(map[string]bool)
-	for _, name := range c.Policy.Roles[role].Keys {
-		ids[c.Policy.Keys[name].Public.ID()] = true
-	}
-	for _, name := range c.Policy.Roles[role].Identities {
-		ids[c.Matchers[name].ID()] = true
-	}
-	return ids
-}
-
 // inBoth is the name of the first key, or else identity, in both of two roles; "" if none
 // is.
 func (c *checking) inBoth(a, b string) string {
-	r, other := c.Policy.Roles[a], c.members(b)
+	r, other := c.Policy.Roles[a], make(map[string]bool)
+	for _, name := range c.Policy.Roles[b].Keys {
+		other[c.Policy.Keys[name].Public.ID()] = true
+	}
+	for _, name := range c.Policy.Roles[b].Identities {
+		other[c.Matchers[name].ID()] = true
+	}
 	keys, identities := slices.Sorted(slices.Values(r.Keys)), slices.Sorted(slices.Values(r.Identities))
 	for _, name := range keys {
 		if k := c.Policy.Keys[name].Public; other[k.ID()] {
