@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +209,20 @@ func TestAttack_T24_ExemptionsLiftNoRevocation(t *testing.T) {
 	if _, _, err := y.judge(y.image); err != nil {
 		t.Error(err)
 	}
+}
+
+// Who has one revoked key must not hide what another one has signed.
+func TestAttack_T24_ManyRevokedSignaturesHideNone(t *testing.T) {
+	x, stolen := newExempt(t), newPerson(t)
+	x.sign(x.image, both, x.trusted)
+	x.policy.Keys["b"] = policy.Key{Public: x.other.key, Revoked: x.now.AddDate(0, 0, -1)}
+	x.policy.Keys["c"] = policy.Key{Public: stolen.key, Revoked: x.now.AddDate(0, 0, -1)}
+	x.policy.Roles["release"] = policy.Role{Keys: []string{"a", "c"}, Threshold: 1}
+	x.attach(x.image, x.simple(payloadFor("registry.example/team/app", x.image.DigestStr()), x.other))
+	for i := range 101 { // small evidence is read first
+		x.attach(x.image, x.simple(payloadFor(strconv.Itoa(i), x.image.DigestStr()), stolen))
+	}
+	x.denied(verify.ReasonNoTrustedSignature, "lifts no revocation")
 }
 
 func TestAttack_T24_ExemptionsLetNothingUnsignedPass(t *testing.T) {

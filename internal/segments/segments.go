@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Wildcards. They stand for whole segments.
@@ -43,8 +44,8 @@ func (p Pattern) HasWildcard() bool { return slices.Contains(p, one) || slices.C
 const Separators = `/\%`
 
 // Match reports whether the pattern matches all of a text. No wildcard stands for a way
-// up, nor for a segment with one of the unfit characters, escaped or not. ** stands for
-// empty segments, but not at the end.
+// up, nor for a segment with a control character or one of the unfit characters, escaped or
+// not. ** stands for empty segments, but not at the end.
 func (p Pattern) Match(text, unfit string) bool {
 	plain := func(segment string) bool { return isPlain(segment, unfit) }
 	all := strings.Split(text, "/")
@@ -70,8 +71,9 @@ func matchEach(p, all []string, plain func(string) bool) bool {
 	return true
 }
 
-// isPlain reports whether a segment names something below what stands before it.
+// isPlain reports whether a segment names something below what stands before it. Browsers
+// leave control characters out, which makes a way up of others.
 func isPlain(segment, unfit string) bool {
 	text, err := url.PathUnescape(segment)
-	return err == nil && text != "." && text != ".." && !strings.ContainsAny(text, unfit)
+	return err == nil && text != "." && text != ".." && !strings.ContainsAny(text, unfit) && !strings.ContainsFunc(text, unicode.IsControl)
 }

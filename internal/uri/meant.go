@@ -207,8 +207,10 @@ func checkWorkflow(text string) error {
 	ofGitHub = ofGitHub && strings.Contains(path, "/"+workflows)
 	segments := strings.Split(path, "/")
 	isFile := strings.HasSuffix(path, ".yml") || strings.HasSuffix(path, ".yaml")
+	// Wildcards in both may match workflows at any ref.
+	isFlow := isFile || strings.HasPrefix(ref, "refs/") || HasWildcard(before) && HasWildcard(ref)
 	switch file := segments[len(segments)-1]; {
-	case !ofGitHub && (!pinned || !isFile && !strings.HasPrefix(ref, "refs/")):
+	case !ofGitHub && (!pinned || !isFlow):
 		return nil
 	case !ofGitHub:
 	case len(segments) != 5 && !slices.Contains(segments, "**"):

@@ -130,6 +130,40 @@ func TestAttack_E16_ListsMatchWholeSegmentsOfTheOwner(t *testing.T) {
 	}
 }
 
+// URL parsers of browsers leave tabs and line ends out, wherever they stand.
+func TestAttack_E16_ControlCharactersHideAWayUp(t *testing.T) {
+	sources, refs := uri.Sources([]string{"git+https://gitlab.com/acme/**"}), uri.Refs([]string{"refs/heads/**"})
+	builders := uri.Builders([]string{"https://gitlab.com/acme/**@refs/heads/*"})
+	for _, up := range []string{".\t.", "\n..", "..\r", ".%09.", "..\x00", "..%7f"} {
+		if text := "git+https://gitlab.com/acme/" + up + "/evil/app"; sources.Has(text) {
+			t.Errorf("source %q", text)
+		}
+		if text := "refs/heads/" + up + "/pull/1"; refs.Has(text) {
+			t.Errorf("ref %q", text)
+		}
+		if text := "https://gitlab.com/acme/" + up + "/evil/app//.gitlab-ci.yml@refs/heads/main"; builders.Has(text) {
+			t.Errorf("builder %q", text)
+		}
+	}
+}
+
+// A wildcard in the path of a builder must not hide that any ref is accepted.
+func TestAttack_E16_BuildersAtAnyRefAreRefused(t *testing.T) {
+	for _, text := range []string{
+		"https://github.com/acme/**@**", "https://github.com/acme/app/**@**", "https://github.com/acme/*/*/*/*@*/*/*", "https://github.com/acme/app/.github/*/*@**",
+		"https://gitlab.com/acme/**@**", "https://gitlab.com/acme/app//*@**", "https://git.example/team/*/ci@refs/**",
+	} {
+		if err := uri.CheckBuilder(text); err == nil {
+			t.Errorf("%q matches what anyone can push", text)
+		}
+	}
+	for _, text := range []string{"https://ci.example/b/*@v1", "https://ci.example/builder@*", "https://github.com/acme/**@refs/tags/*"} {
+		if err := uri.CheckBuilder(text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	f.Add("https://github.com/acme/**@refs/tags/*", "https://github.com/acme/app/x.yml@refs/tags/v1")
 	f.Add("git+https://github.com/acme/*", "git+https://github.com/acme/../x")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -33,7 +34,15 @@ func (s *scene) faces(change func(*gate.Config)) map[string]func(string) reply {
 	host := registrytest.Start(s.t, s.hosted)
 	s.start(host, change)
 	client := s.transport(host, change)
-	return map[string]func(string) reply{"handler": get(s), "transport": func(path string) reply { return getBy(s.t, client, host, path) }}
+	return map[string]func(string) reply{"handler": get(s), "transport": func(path string) reply {
+		r := getBy(s.t, client, host, path)
+		if denied := (*verify.Error)(nil); errors.As(r.err, &denied) { // what the handler says with a status
+			text, err := json.Marshal(map[string]any{"errors": []any{map[string]string{"code": "DENIED", "message": denied.Error()}}})
+			must(s.t, err)
+			r.status, r.body = http.StatusForbidden, text
+		}
+		return r
+	}}
 }
 
 // refused wants a refusal by the gate or that there is no such thing, and nothing of some

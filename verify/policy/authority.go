@@ -171,7 +171,7 @@ type LogMatcher interface {
 
 // findIdentities asks the authorities for the identities that the policy names.
 func (c *checking) findIdentities() error {
-	p, seen := &c.Policy, make(map[string]string)
+	p, seen, yielded := &c.Policy, make(map[string]string), make(map[string]string)
 	for _, name := range ownFirst(p, p.Identities) {
 		i, path := p.Identities[name], p.pathOf("identities", name)
 		authority := c.linked[i.Authority]
@@ -188,7 +188,8 @@ func (c *checking) findIdentities() error {
 			return &fault{path + ".settings", err}
 		}
 		if first, twice := seen[identity.ID()]; twice {
-			if p.yield(name, first, !p.Identities[first].Revoked.IsZero(), func(r *Role) []string { return r.Identities }) {
+			if p.yields(name, first, !p.Identities[first].Revoked.IsZero()) {
+				yielded[name] = first
 				delete(p.Identities, name)
 				continue
 			}
@@ -197,6 +198,7 @@ func (c *checking) findIdentities() error {
 		seen[identity.ID()] = name
 		c.Matchers[name] = identity
 	}
+	p.replace(yielded, func(r *Role) []string { return r.Identities })
 	return nil
 }
 

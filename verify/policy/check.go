@@ -24,6 +24,7 @@ const (
 	// Rules that use shared requirements have them each for itself.
 	maxAllRequirements = 300_000  // of all rules
 	maxAllLayouts      = 64 << 20 // bytes, of all rules
+	maxAllBytes        = 64 << 20 // of the requirements of all rules, as JSON
 	maxNesting         = 8
 	defaultSkew        = 5 * time.Minute
 )
@@ -103,8 +104,9 @@ type checking struct {
 	// each once.
 	leaves int
 	roles  []string
-	// all counts the requirements of all rules, layoutBytes the bytes of their layouts.
-	all, layoutBytes int
+	// all counts the requirements of all rules, bytes theirs as JSON, layoutBytes the bytes
+	// of their layouts.
+	all, bytes, layoutBytes int
 	// layouts are those of all rules.
 	layouts [][]byte
 	// exempting is for the check of exemptions.
@@ -181,7 +183,7 @@ func (c *checking) checkKeys() error {
 	if len(p.Keys) > maxKeys {
 		return faultf("keys", "has more than %d keys", maxKeys)
 	}
-	seen := make(map[string]string)
+	seen, yielded := make(map[string]string), make(map[string]string)
 	for _, name := range ownFirst(p, p.Keys) {
 		k, path := p.Keys[name], p.pathOf("keys", name)
 		switch {
@@ -201,7 +203,8 @@ func (c *checking) checkKeys() error {
 			p.Keys[name] = k
 		}
 		if first, twice := seen[k.Public.ID()]; twice {
-			if p.yield(name, first, !p.Keys[first].Revoked.IsZero(), func(r *Role) []string { return r.Keys }) {
+			if p.yields(name, first, !p.Keys[first].Revoked.IsZero()) {
+				yielded[name] = first
 				delete(p.Keys, name)
 				continue
 			}
@@ -209,6 +212,7 @@ func (c *checking) checkKeys() error {
 		}
 		seen[k.Public.ID()] = name
 	}
+	p.replace(yielded, func(r *Role) []string { return r.Keys })
 	return nil
 }
 

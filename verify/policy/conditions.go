@@ -292,8 +292,12 @@ func (q *ProvenanceConditions) check() error {
 	if q.KnownParameters != nil && !q.OnlyKnownParameters {
 		return fmt.Errorf("has knownParameters, which says nothing without onlyKnownParameters")
 	}
+	known := make(map[string]bool, len(q.KnownParameters))
+	for _, name := range q.KnownParameters {
+		known[name] = true
+	}
 	for _, name := range q.AbsentParameters {
-		if slices.Contains(q.KnownParameters, name) {
+		if known[name] {
 			return fmt.Errorf("wants the parameter %.100q to be known and to be absent", name)
 		}
 		if _, both := q.Parameters[name]; both {

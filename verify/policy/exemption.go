@@ -21,6 +21,8 @@ const (
 	maxExemptedDigests  = 1000 // of one exemption
 	maxExemptedPatterns = 100  // of one exemption
 	maxExemptionWords   = 1000 // bytes of Reason, and of By
+	// maxExcused bounds the places of rules that exemptions excuse, each counted for each.
+	maxExcused = 1_000_000
 )
 
 // Exemption excuses one requirement for some digests until a time.
@@ -99,6 +101,7 @@ func (x *exempting) check(c *Checked) error {
 		return faultf(pathExemptions, "has more than %d exemptions", maxExemptions)
 	}
 	c.excused, c.excusedIn = make(map[string][]int), make([][][]string, len(c.Policy.Exemptions))
+	all := 0
 	for i := range c.Policy.Exemptions {
 		e, path := &c.Policy.Exemptions[i], c.Policy.exemptionPath(i)
 		e.Images, e.Digests = slices.Clone(e.Images), slices.Clone(e.Digests)
@@ -107,6 +110,9 @@ func (x *exempting) check(c *Checked) error {
 		}
 		if err := x.checkExempted(c, e, path+".requirement"); err != nil {
 			return err
+		}
+		if all += len(x.uses[e.Requirement]); all > maxExcused {
+			return faultf(pathExemptions, "excuse more than %d places of rules that use their requirements", maxExcused)
 		}
 		for _, used := range x.uses[e.Requirement] {
 			c.excused[used.path] = append(c.excused[used.path], i)
@@ -171,7 +177,12 @@ func (x *exempting) checkExempted(c *Checked, e *Exemption, path string) error {
 	if len(x.uses[name]) == 0 {
 		return faultf(path, "names the requirement %.100q, which no rule uses", name)
 	}
-	if !slices.ContainsFunc(x.uses[name], func(u usage) bool { return x.needsMore(name, u.rule) }) {
+	more, known := x.more[name]
+	if !known {
+		more = x.needsMore(name)
+		x.more[name] = more
+	}
+	if !more {
 		return faultf(path, "names the requirement %.100q, and no rule that uses it needs another signature or attestation: an unsigned image is never exempt", name)
 	}
 	return nil
@@ -196,13 +207,16 @@ type exempting struct {
 	uses map[string][]usage
 	// signed are the paths of the signatures and attestations that a rule requires.
 	signed map[int][]string
+	// more are the requirements beside which a rule needs a signature or attestation, and
+	// those that need no other, as far as that was asked.
+	more map[string]bool
 }
 
 // newExempting makes one for a policy.
 func newExempting(p *Policy) exempting {
 	x := exempting{rule: -1}
 	if len(p.Exemptions) > 0 {
-		x.uses, x.signed = make(map[string][]usage), make(map[int][]string)
+		x.uses, x.signed, x.more = make(map[string][]usage), make(map[int][]string), make(map[string]bool)
 	}
 	return x
 }
@@ -221,14 +235,31 @@ func (x *exempting) noteSigned(q *Requirement, path string) {
 	}
 }
 
-// needsMore reports whether a rule requires a signature or attestation beside those of a
-// requirement that it uses.
-func (x *exempting) needsMore(name string, rule int) bool {
-	return slices.ContainsFunc(x.signed[rule], func(path string) bool {
-		return !slices.ContainsFunc(x.uses[name], func(u usage) bool {
-			return u.rule == rule && (path == u.path || strings.HasPrefix(path, u.path+"."))
-		})
-	})
+// needsMore reports whether a rule that uses a requirement requires a signature or
+// attestation beside those of the requirement.
+func (x *exempting) needsMore(name string) bool {
+	paths, rules := make(map[string]bool), make(map[int]bool)
+	for _, u := range x.uses[name] {
+		paths[u.path], rules[u.rule] = true, true
+	}
+	for rule := range rules {
+		if slices.ContainsFunc(x.signed[rule], func(path string) bool { return !isBelow(path, paths) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// isBelow reports whether a path is one of others, or below one.
+func isBelow(path string, others map[string]bool) bool {
+	for !others[path] {
+		end := strings.LastIndexByte(path, '.')
+		if end < 0 {
+			return false
+		}
+		path = path[:end]
+	}
+	return true
 }
 
 // unreachedExemptions looks for exemptions whose images have no rule that uses their

@@ -94,7 +94,7 @@ func (r *parsed) readTeams(o ParseOptions) error {
 			return err
 		}
 		if left -= int64(len(text)); left < 0 {
-			return faultf("teams", "have files of more than %d bytes together", maxTeamBytes)
+			return faultf("teams", tooMuch, maxTeamBytes)
 		}
 		doc, err := strictyaml.Parse(text)
 		t.Policy = &Policy{}
@@ -105,7 +105,7 @@ func (r *parsed) readTeams(o ParseOptions) error {
 			return fmt.Errorf("%s: %w", t.File, err)
 		}
 		r.teams[name], r.policy.Teams[name] = doc, t
-		if err := t.Policy.readFiles(o.below(t.File)); err != nil {
+		if err := t.Policy.readFiles(o.below(t.File, &left)); err != nil {
 			if f := (*fault)(nil); errors.As(err, &f) {
 				return &fault{teamPath(name, f.path), f.err}
 			}
@@ -115,15 +115,22 @@ func (r *parsed) readTeams(o ParseOptions) error {
 	return nil
 }
 
+// tooMuch says that the files of teams are too large.
+const tooMuch = "have files of more than %d bytes together, with those that they name"
+
 // below are the options with which a team's file is read: the files that it names lie in
-// its directory or below.
-func (o ParseOptions) below(file string) ParseOptions {
+// its directory or below. Each time that one is named, its bytes are taken from left.
+func (o ParseOptions) below(file string, left *int64) ParseOptions {
 	read := o.ReadFile
 	o.ReadFile = func(name string, maxBytes int64) ([]byte, error) {
 		if !filepath.IsLocal(name) {
 			return nil, errors.New("it must be in the directory of the team's file, or below")
 		}
-		return read(filepath.ToSlash(filepath.Join(filepath.Dir(file), name)), maxBytes)
+		text, err := read(filepath.ToSlash(filepath.Join(filepath.Dir(file), name)), maxBytes)
+		if *left -= int64(len(text)); err == nil && *left < 0 {
+			return nil, fmt.Errorf("the teams "+tooMuch, maxTeamBytes)
+		}
+		return text, err
 	}
 	return o
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -93,12 +94,27 @@ func (c *checking) checkRule(r *Rule, path string) error {
 	return nil
 }
 
-// checkSeparate refuses one key in two separate roles.
+// checkSeparate refuses one key or identity in two separate roles.
 func (c *checking) checkSeparate(path string) error {
-	for i, a := range c.roles {
-		for _, b := range c.roles[:i] {
-			if key := c.inBoth(a, b); key != "" {
-				return faultf(path, "is violated: the key %s is in the roles %s and %s", key, b, a)
+	in := make(map[string]string) // role, by ID
+	for _, role := range c.roles {
+		r := c.Policy.Roles[role]
+		add := func(id, name string) error {
+			if first, both := in[id]; both {
+				return faultf(path, "is violated: the key %s is in the roles %s and %s", name, first, role)
+			}
+			in[id] = role
+			return nil
+		}
+		for _, name := range slices.Sorted(slices.Values(r.Keys)) {
+			k := c.Policy.Keys[name].Public
+			if err := add(k.ID(), k.Name); err != nil {
+				return err
+			}
+		}
+		for _, name := range slices.Sorted(slices.Values(r.Identities)) {
+			if err := add(c.Matchers[name].ID(), name); err != nil {
+				return err
 			}
 		}
 	}
@@ -175,6 +191,9 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 	if c.all >= maxAllRequirements {
 		return faultf(path, "is more than %d requirements of all rules, those that they share counted for each", maxAllRequirements)
 	}
+	if !c.weigh(q) {
+		return faultf(path, tooLarge, maxAllBytes)
+	}
 	c.leaves++
 	c.all++
 	c.exempting.noteSigned(q, path)
@@ -191,6 +210,16 @@ func (c *checking) checkRequirement(q *Requirement, path string, depth int) erro
 		return compileExpressions(c, path+".config.cel", q.Config.CEL, AboutConfig)
 	}
 	return c.checkAttestation(path, q.Attestation)
+}
+
+// tooLarge says that requirements are too large together.
+const tooLarge = "is more than %d bytes of requirements of all rules, those that they share counted for each"
+
+// weigh adds a requirement to the bytes of all, and reports whether they are not too many.
+func (c *checking) weigh(q *Requirement) bool {
+	text, err := json.Marshal(q)
+	c.bytes += len(text)
+	return err != nil || c.bytes <= maxAllBytes // sum returns the error
 }
 
 // checkShared checks the requirements that rules share, whether one uses them or not.

@@ -53,7 +53,7 @@ type Team struct {
 const (
 	maxTeams     = 1000
 	maxTeamName  = 64
-	maxTeamBytes = 64 << 20 // of all files
+	maxTeamBytes = 64 << 20 // of all files, and of those that they name
 	// maxJoined bounds the rules that a policy and its teams make together.
 	maxJoined = 100_000
 )
@@ -508,9 +508,11 @@ func (j teamRules) joined(pair together) (Rule, Origin, error) {
 	}
 	r.EvidenceRepository, r.SeparateDuties = own.EvidenceRepository, r.SeparateDuties || own.SeparateDuties
 	c.leaves, c.roles = 0, nil
+	light := true
 	one := Policy{Rules: []Rule{r}}
 	one.eachLeaf(func(_ string, q Requirement) {
 		c.leaves++
+		light = light && c.weigh(&q)
 		c.addRole(q.by())
 		c.addRole(q.vexBy())
 	})
@@ -519,6 +521,8 @@ func (j teamRules) joined(pair together) (Rule, Origin, error) {
 		return r, origin, faultf(at, "has more than %d requirements, with those of %s", maxRequirements, c.Policy.rulePath(pair.own))
 	case c.all > maxAllRequirements:
 		return r, origin, faultf(at, "is more than %d requirements of all rules, those that they share counted for each", maxAllRequirements)
+	case !light:
+		return r, origin, faultf(at, tooLarge, maxAllBytes)
 	case r.SeparateDuties:
 		return r, origin, c.checkSeparate(at)
 	}
@@ -540,23 +544,27 @@ func (c *Checked) teamRuleFor(repo name.Repository, own pattern.Entry, has bool)
 	return index, team.Pattern.String(), ok
 }
 
-// yield replaces a key or identity of a team by one of the policy that is the same, and
-// revoked. A revocation must not be refused because a team has the key. It reports false
-// where neither holds.
-func (p *Policy) yield(name, to string, revoked bool, of func(*Role) []string) bool {
+// yields reports whether a key or identity of a team gives way to one of the policy that is
+// the same, and revoked. A revocation must not be refused because a team has the key.
+func (p *Policy) yields(name, to string, revoked bool) bool {
 	team, _ := p.splitName(name)
-	if other, _ := p.splitName(to); team == "" || other != "" || !revoked {
-		return false
+	other, _ := p.splitName(to)
+	return team != "" && other == "" && revoked
+}
+
+// replace replaces keys or identities that have given way, in all roles.
+func (p *Policy) replace(yielded map[string]string, of func(*Role) []string) {
+	if len(yielded) == 0 {
+		return
 	}
-	for role, r := range p.Roles {
-		for i, member := range of(&r) {
-			if member == name {
-				of(&r)[i] = to
+	for _, r := range p.Roles {
+		members := of(&r)
+		for i, member := range members {
+			if to, is := yielded[member]; is {
+				members[i] = to
 			}
 		}
-		p.Roles[role] = r
 	}
-	return true
 }
 
 // ownFirst are names, those of the policy before those of teams.
