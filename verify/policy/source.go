@@ -174,6 +174,19 @@ func (s *FileSource) look() {
 	}
 	p, files, err := s.load()
 	changed := files.changed() // before the lock: callers must not wait for files
+	if s.take(p, files, err, changed, now); changed {
+		return
+	}
+	s.trust = trust
+	if err != nil { // after the lock: the Logger may ask Err, or be slow
+		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
+		return
+	}
+	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
+}
+
+// take uses what was loaded, unless the files have changed since, or were refused.
+func (s *FileSource) take(p *Checked, files *snapshot, err error, changed bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked = now
@@ -181,16 +194,14 @@ func (s *FileSource) look() {
 		s.err = errChanging // with seen unchanged, the next look loads again
 		return
 	}
-	s.seen, s.trust = files, trust
+	s.seen = files
 	if s.err = err; err != nil {
-		s.o.Logger.Error("policy rejected; keeping the last good one", "path", s.path, "error", err)
 		return
 	}
 	if s.held = p; s.serials == nil {
 		s.serials = make(map[string]int64)
 	}
 	maps.Copy(s.serials, files.serials) // a team that is gone may come back
-	s.o.Logger.Info("policy loaded", "path", s.path, "policy", p.Digest)
 }
 
 // generations identify what the authorities trust now.
