@@ -31,6 +31,7 @@ const ArchivePrefix = "oci-archive:"
 // Refused are archives that two readers could read as two different ones:
 //
 //   - members whose name is absolute, holds "..", or is another spelling of a name;
+//   - members that state their size twice, and files with the name of a directory;
 //   - members of the layout that stand there twice, are links, sparse or special files;
 //   - archives that are cut off, or hold something after their end.
 //
@@ -150,7 +151,7 @@ func (s *spool) commit(ctx context.Context) error {
 		return err
 	}
 	made := filepath.Join(s.scratch, privateDir, "archive")
-	f, err := os.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := s.create(made)
 	if err != nil {
 		return openArchiveError(s.file, err)
 	}
@@ -165,6 +166,22 @@ func (s *spool) commit(ctx context.Context) error {
 		return s.dir.fail(op, "", registry.ErrNotConfirmed, "it cannot be read back", err)
 	}
 	return s.publish(made)
+}
+
+// create makes the file for a new archive. It may be read by those who may read the one
+// that it replaces, and by no others.
+func (s *spool) create(made string) (*os.File, error) {
+	if s.before == nil {
+		return os.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	}
+	f, err := os.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(s.before.Mode().Perm()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // sortEvidence puts the entries of index.json that are not named images behind those that

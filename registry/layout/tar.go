@@ -25,6 +25,10 @@ var ErrArchive = errors.New("not an archive of an OCI image layout")
 // tarBlock is the unit of a tar archive, in bytes. Two blocks of zeros end it.
 const tarBlock = 512
 
+// maxOctalSize is the greatest size that the header of a member holds, in bytes. Writers
+// state greater ones in a record before it; some readers go by the header alone.
+const maxOctalSize = 1<<33 - 1
+
 // maxPadding bounds the zeros after the end of an archive, in bytes. GNU tar fills up to
 // 10 KiB, or to the factor that the user gives it.
 const maxPadding = 1 << 20
@@ -126,6 +130,12 @@ func (a *archive) checkHeader(h *tar.Header, offset int64) error {
 	}
 	if h.Typeflag == tar.TypeGNUSparse || sparse(h) {
 		return malformedArchive("the member %q is sparse", safe(h.Name))
+	}
+	if _, twice := h.PAXRecords["size"]; twice && h.Size <= maxOctalSize {
+		return malformedArchive("the member %q states its size twice", safe(h.Name))
+	}
+	if h.Typeflag == tar.TypeReg && strings.HasSuffix(h.Name, "/") {
+		return malformedArchive("the member %q is a file by its type and a directory by its name", safe(h.Name))
 	}
 	if h.Size > a.size-offset {
 		return malformedArchive("the member %q is cut off", safe(h.Name))

@@ -106,9 +106,25 @@ type loaded struct {
 	files  map[string]string
 }
 
-// beside is a file that the case names.
-func (c *loaded) beside(name string) string {
-	return filepath.Join(filepath.Dir(c.file), filepath.FromSlash(name))
+// read reads a file that the case names. A link does not lead out of its directory.
+func (c *loaded) read(name string, maxBytes int64) ([]byte, error) {
+	return file.ReadIn(filepath.Dir(c.file), filepath.FromSlash(name), maxBytes)
+}
+
+// within is the path of what the case names, which does not lead out of its directory.
+func (c *loaded) within(name string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(c.file))
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.EvalSymlinks(filepath.Join(dir, filepath.FromSlash(name)))
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(dir, path); err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%w: %.200q is a link that leads elsewhere: it %w", ErrInvalid, name, errOutside)
+	}
+	return path, nil
 }
 
 // load reads the cases of a file, or of all case files in a directory and below.
@@ -155,7 +171,7 @@ func loadFile(path string) ([]loaded, error) {
 			l.Time = f.Time
 		}
 		if f.Policy != "" {
-			l.policy = l.beside(f.Policy)
+			l.policy = filepath.Join(filepath.Dir(path), filepath.FromSlash(f.Policy))
 		}
 		all = append(all, l)
 	}
@@ -272,7 +288,7 @@ func (c *loaded) reference() (ref name.Reference, selects string, err error) {
 // readAll reads the files of evidence.
 func (c *loaded) readAll() (all [][]byte, err error) {
 	for _, name := range c.Evidence {
-		text, _, err := file.Read(c.beside(name), maxEvidenceBytes)
+		text, err := c.read(name, maxEvidenceBytes)
 		if err != nil {
 			return nil, fmt.Errorf("evidence: %w", err)
 		}
@@ -283,6 +299,10 @@ func (c *loaded) readAll() (all [][]byte, err error) {
 
 // openFile opens the file that is judged.
 func (c *loaded) openFile() (*os.File, error) {
-	f, _, err := file.Open(c.beside(c.File))
+	path, err := c.within(c.File)
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := file.Open(path)
 	return f, err
 }

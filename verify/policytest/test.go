@@ -177,7 +177,11 @@ func (c *loaded) image(ctx context.Context, v *verify.Verifier, evidence [][]byt
 		}
 		return v.Bundles(ctx, digest, evidence...)
 	}
-	store, at, err := layout.Locate(layout.Prefix+filepath.ToSlash(c.beside(c.Layout))+"/"+selects, layout.LocateOptions{Layout: layout.Options{Name: ref.Context().Name()}})
+	dir, err := c.within(c.Layout)
+	if err != nil {
+		return nil, err
+	}
+	store, at, err := layout.Locate(layout.Prefix+filepath.ToSlash(dir)+"/"+selects, layout.LocateOptions{Layout: layout.Options{Name: ref.Context().Name()}})
 	if err != nil {
 		return nil, err
 	}
@@ -197,14 +201,13 @@ func (c *loaded) image(ctx context.Context, v *verify.Verifier, evidence [][]byt
 
 // readFile reads a file that the policy names, or its stand-in.
 func (c *loaded) readFile(named string, maxBytes int64) ([]byte, error) {
-	path := filepath.Join(filepath.Dir(c.policy), named)
 	if other, ok := c.files[named]; ok {
-		path = c.beside(other)
-	} else if !filepath.IsLocal(named) {
+		return c.read(other, maxBytes)
+	}
+	if !filepath.IsLocal(named) {
 		return nil, errors.New("it must be in the policy's directory, or below")
 	}
-	text, _, err := file.Read(path, maxBytes)
-	return text, err
+	return file.ReadIn(filepath.Dir(c.policy), named, maxBytes)
 }
 
 // decisionOf is a decision in the words of an expectation about a requirement, if that

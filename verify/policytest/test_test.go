@@ -371,3 +371,27 @@ func TestRecord_RefusesWhatItCannotWrite(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A case file comes with a change under review: what it links to is not read.
+func TestAttack_F3_LinksDoNotLeadOutOfTheCases(t *testing.T) {
+	s, outside := newScene(t), newScene(t)
+	must(t, os.MkdirAll(filepath.Join(s.dir, "tests"), 0o755))
+	for link, to := range map[string]string{"images": "images", "key.pub": "release.pub", "evidence.json": "policy.yaml"} {
+		if err := os.Symlink(filepath.Join(outside.dir, to), filepath.Join(s.dir, "tests", link)); err != nil {
+			t.Skip(err)
+		}
+	}
+	const begin = "version: 1\npolicy: ../policy.yaml\ntime: 2026-11-30T12:00:00Z\n"
+	for name, text := range map[string]string{
+		"layout":   "cases: [{name: a, image: registry.example/team/app:unsigned, layout: images, expect: {decision: deny, reason: no-signature}}]",
+		"stand-in": "files: {release.pub: key.pub}\ncases: [{name: a, image: registry.example/other, expect: {decision: deny, reason: no-rule}}]",
+		"evidence": "cases: [{name: a, image: registry.example/team/app@" + s.signed.DigestStr() + ", evidence: [evidence.json], expect: {decision: deny, reason: no-signature}}]",
+		"file":     "cases: [{name: a, file: evidence.json, expect: {decision: deny, reason: no-signature}}]",
+	} {
+		r, err := policytest.Test(t.Context(), s.write("tests/"+name+".test.yaml", begin+text), policytest.Options{})
+		must(t, err)
+		if c := r.Cases[0]; c.Status != policytest.StatusBroken || !strings.Contains(c.Detail, "escapes") && !errors.Is(c.Err, policytest.ErrInvalid) {
+			t.Errorf("%s: %s: %s", name, c.Status, c.Detail)
+		}
+	}
+}

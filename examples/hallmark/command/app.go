@@ -169,6 +169,7 @@ Results go to stdout, messages to stderr. Exit codes:
 		a.publicKeyCommand(), a.importKeyCommand(), a.detachCommand(),
 	)
 	answerUnknownCommands(root)
+	takeOneValue(root)
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,4 +78,16 @@ func TestVerifyAuditOnlyTellsAndDoesNotEnforce(t *testing.T) {
 	c.must("sign-blob", "--key", other.private, "--bundle", file+".bundle", file)
 	c.run("verify-blob", "--key", k.public, "--bundle", file+".bundle", file).exits(exitDenied)
 	c.must("verify-blob", "--key", k.public, "--bundle", file+".bundle", "--insecure-audit-only", file).prints("denied").says("not enforced")
+}
+
+func TestAttack_V1_ReportOfAnExemptImageIsNotOneOfAllMet(t *testing.T) {
+	c, k, x := newCLI(t), newKey(t), layoutTarget(t)
+	digest := x.push("v1")
+	c.must("sign", "--key", k.private, x.tag("v1"))
+	exempting := exemptingPolicy(t, k, digest, time.Now().Add(time.Hour), "")
+	out := c.must("inspect", "--policy", exempting, "-o", "html", x.tag("v1"))
+	out.prints("exempted</strong>", "an exemption stands for what is not met")
+	if strings.Contains(out.stdout, "every requirement of the policy is met") {
+		t.Error("it says that every requirement is met")
+	}
 }

@@ -79,7 +79,7 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 	default:
 		number := descriptorOf(ref)
 		if number == "" {
-			return nil, false, nil
+			return nil, false, checkKeyFile(ref)
 		}
 		if text, found, err = a.keyInDescriptor(ctx, number); !found && err == nil {
 			return nil, false, nil
@@ -93,6 +93,22 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 	}
 	a.keyTexts[ref] = text
 	return text, true, nil
+}
+
+// leastKey is how many bytes the shortest encoded key has.
+const leastKey = 32
+
+// checkKeyFile fails for a file that is not there if its name could be a key, in base64 or
+// hex, since later errors show names.
+func checkKeyFile(path string) error {
+	const encoding = capitals + lowerCase + digits + "+/=-"
+	if len(path) < leastKey || strings.Trim(path, encoding) != "" {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: --key names no file that is there; its name is not shown, since it could be a key", errKeySource)
 }
 
 func (a *app) keyInEnv(name string) ([]byte, error) {

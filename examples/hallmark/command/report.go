@@ -74,6 +74,8 @@ type reportDecision struct {
 	Requirements              []reportRequirement
 	Excused                   []reportExcuse
 	Denied, Unread            []string
+	// Exempted says that the image does not meet a requirement from which it is exempt.
+	Exempted bool
 }
 
 // reportExcuse is a vulnerability that did not count.
@@ -235,6 +237,7 @@ func (b *reporting) decision(r *verify.Report) *reportDecision {
 		Badge: badgeOf(r.Status), Reason: shown(string(r.Reason)), Detail: shown(r.Detail), Rule: shown(r.Rule), Policy: shown(r.Policy),
 		AsOf: timeOf(r.AsOf), Until: timeOf(r.ValidUntil), When: timeOf(r.JudgedAt),
 	}
+	d.Exempted = len(r.Exemptions) > 0
 	for _, m := range r.Requirements {
 		q := reportRequirement{Badge: badge{"good", "met"}, Title: shown(m.Title), Path: shown(m.Requirement)}
 		for _, k := range m.Keys[:min(len(m.Keys), maxShown)] {
