@@ -483,6 +483,23 @@ func TestMemoryCacheWeighsWhatSignersHaveSignedAlong(t *testing.T) {
 	}
 }
 
+func TestMemoryCacheWeighsWhatExemptionsTell(t *testing.T) {
+	c := verify.NewMemoryCache(verify.MemoryCacheOptions{MaxEntries: 10, MaxBytes: 20 << 10})
+	long := strings.Repeat("x", 20<<10)
+	for label, x := range map[string]verify.Exempted{
+		"short":                  {Reason: "x", Unmet: []verify.Unmet{{Wanted: []string{"x"}, Exemption: &verify.Exempted{By: "x"}}}},
+		"a long reason":          {Reason: long},
+		"much that is wanted":    {Unmet: []verify.Unmet{{Wanted: []string{long}}}},
+		"another with much text": {Unmet: []verify.Unmet{{Exemption: &verify.Exempted{Reason: long}}}},
+	} {
+		key := verify.CacheKey{Repository: label}
+		c.Put(context.Background(), key, verify.Decision{Result: &verify.Result{Exemptions: []verify.Exempted{x}}})
+		if _, kept := c.Get(context.Background(), key); kept != (label == "short") {
+			t.Errorf("%s: kept %v", label, kept)
+		}
+	}
+}
+
 // What a rule that only warns lets through ends with the policy, too.
 func TestAttack_T6_WarningsEndWithThePolicy(t *testing.T) {
 	w, ends, at := newWorld(t), now.Add(time.Minute), now

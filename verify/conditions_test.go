@@ -447,3 +447,17 @@ func TestAttack_T10_LayoutsAreMetByTheirFunctionariesLinks(t *testing.T) {
 	res, err = given(now.Add(25 * time.Hour))
 	isDenied(t, res, err, verify.ReasonLayout)
 }
+
+func TestAPointerBelowWhatIsNotThereLeadsNowhere(t *testing.T) {
+	const review = "https://acme.example/review/v1"
+	res, err := required(t, "attestation: {type: "+review+", by: builder, where: [{pointer: /ticket/state/name, equals: done}]}", says{review, `{"other":1}`})
+	isDenied(t, res, err, verify.ReasonMember, verify.ReasonMember)
+}
+
+func TestSummariesWithAnotherResultAreNotRead(t *testing.T) {
+	res, err := required(t, vsaRequired(""), vsa(`"PASSED"`, `"WARNED"`))
+	denied := isDenied(t, res, err, verify.ReasonPredicate)
+	if !strings.Contains(denied.Detail, "PASSED or FAILED") {
+		t.Error(denied.Detail)
+	}
+}

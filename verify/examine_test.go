@@ -77,3 +77,15 @@ func TestExamine_DecidesAsImageDoes(t *testing.T) {
 		t.Error("a digest that is none")
 	}
 }
+
+func TestKeysAreThoseThePolicyTrusts(t *testing.T) {
+	w := newWorld(t)
+	all := w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key, w.other.key}, Threshold: 1}).Keys()
+	res := make(map[string]bool)
+	for _, k := range all {
+		res[k.ID] = k.Name != ""
+	}
+	if len(all) != 2 || !res[w.trusted.key.ID()] || !res[w.other.key.ID()] {
+		t.Errorf("%+v", all)
+	}
+}

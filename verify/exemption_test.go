@@ -338,3 +338,14 @@ func TestExemptionsAreSharedWithTheirDecision(t *testing.T) {
 		t.Errorf("%s, %s", texts[0], texts[1])
 	}
 }
+
+func TestExplanationsTellTheExemptionsOfARepository(t *testing.T) {
+	x := newExempt(t)
+	elsewhere := x.exemption
+	elsewhere.Images = []string{"registry.example/team/other"}
+	x.policy.Exemptions = []policy.Exemption{x.exemption, elsewhere}
+	all := explained(t, x.policy, verify.Options{Now: func() time.Time { return x.now }}, "registry.example/team/app").Requirements
+	if len(all) != 2 || len(all[0].Exemptions) != 0 || len(all[1].Exemptions) != 1 || all[1].Exemptions[0].Images[0] != "registry.example/team/*" {
+		t.Errorf("%+v", all)
+	}
+}

@@ -138,6 +138,7 @@ func TestExplanationsTellUntilWhenKeysCount(t *testing.T) {
 	for key, want := range map[string]string{
 		"{file: a.pub}": "1 of a, b, c",
 		"{file: a.pub, notAfter: 2026-12-01T00:00:00Z}":                    "1 of a (until 2026-12-01T00:00:00Z), b, c",
+		"{file: a.pub, logged: true}":                                      "1 of a (logged), b, c",
 		"{file: a.pub, revoked: 2026-05-01T00:00:00Z}":                     "1 of a (revoked), b, c",
 		"{file: a.pub, revoked: 2026-05-01T00:00:00Z, standsBefore: true}": "1 of a (revoked; what was seen before 2026-05-01T00:00:00Z stands), b, c",
 	} {
