@@ -122,3 +122,24 @@ func TestAttack_T1_ADeniedPackageURLWithAVersionIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTypesTellWhetherTheyHaveConditions(t *testing.T) {
+	for kind, has := range map[string]bool{"slsaprovenance": true, "vuln": true, "spdx": true, "intoto": true, "https://example.com/approval/v1": false, "nonsense": false} {
+		if a := (policy.AttestationRequirement{Type: kind}); a.HasOwnConditions() != has {
+			t.Errorf("%s: want %t", kind, has)
+		}
+	}
+}
+
+func TestLinksHaveNoAgeAndAreNotOfFiles(t *testing.T) {
+	read := referenceFiles(t)
+	for text, want := range map[string]string{
+		"- attestation: {type: intoto, by: release, layout: layout.json, maxAge: 1h, maxAgeFrom: signature}":            "has maxAgeFrom, which type intoto does not have",
+		"files: [{use: links}]\nrequirements: {links: {attestation: {type: intoto, by: release, layout: layout.json}}}": "files[0].attestation.type is intoto, which is refused for files",
+	} {
+		_, err := policy.Parse(composed(t, text), policy.ParseOptions{ReadFile: read})
+		if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

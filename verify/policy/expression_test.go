@@ -62,7 +62,7 @@ func TestExpressionsAreCompiledWithThePolicy(t *testing.T) {
 			t.Errorf("%.80s: %v, want %q with its line", requirement, err, says)
 		}
 	}
-	for _, good := range []string{custom(`cel: [predicate.a]`), custom(`cel: [now], where: [{pointer: /a, present: true}]`), `config: {cel: [config.os]}`,
+	for _, good := range []string{custom(`cel: [predicate.a]`), custom(`cel: [predicate.a, predicate.a]`), custom(`cel: [now], where: [{pointer: /a, present: true}]`), `config: {cel: [config.os]}`,
 		`attestation: {type: spdx, by: release, cel: [now]}`} {
 		if err := withExpressions(t, read, good, linked); err != nil {
 			t.Errorf("%s: %v", good, err)

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/race"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -93,6 +95,7 @@ func TestAttack_T25_WhatATeamMustNotSayIsRefused(t *testing.T) {
 		"the policy's key":               {"apps/ci.pub", files["release.pub"], "line 2, column 8: keys.ci is the same key as release"},
 		"another version":                {"apps/policy.yaml", strings.Replace(appsText, "version: 1", "version: 2", 1), "version is 2"},
 		"no version":                     {"apps/policy.yaml", strings.Replace(appsText, "version: 1\n", "", 1), "version is 0"},
+		"a serial below one":             {"apps/policy.yaml", with("serial: -1\n"), "serial is -1, want 1 or more"},
 		"no rules":                       {"apps/policy.yaml", "version: 1\nrules: []\n", "rules is empty"},
 		"half a file":                    {"apps/policy.yaml", appsText[:60], "apps/policy.yaml: line "},
 		"an empty file":                  {"apps/policy.yaml", "", "apps/policy.yaml: it is empty"},
@@ -261,6 +264,55 @@ func TestTeams_AreBounded(t *testing.T) {
 	files["policy.yaml"] = strings.Replace(teamsText, "rules:", all.String()+"rules:", 1)
 	if _, err := checkedTeams(t, files); err == nil {
 		t.Error("a thousand teams are accepted")
+	}
+}
+
+// crossing are a policy and its team with n rules each, each of which may decide with each
+// of the other about one image.
+func crossing(t *testing.T, n int, require policy.Requirement) error {
+	t.Helper()
+	one := func(pattern string) *policy.Policy {
+		p := &policy.Policy{
+			Version: 1, Keys: map[string]policy.Key{"k": {Public: newKey(t)}}, Roles: map[string]policy.Role{"r": {Keys: []string{"k"}}},
+			Requirements: map[string]policy.Requirement{"shared": require},
+		}
+		for i := range n {
+			p.Rules = append(p.Rules, policy.Rule{Images: []string{fmt.Sprintf(pattern, i)}, Require: []policy.Requirement{{Use: "shared"}}})
+		}
+		return p
+	}
+	p := one("registry.example/apps/*/a%d")
+	p.Teams = map[string]policy.Team{"apps": {File: "apps.yaml", Images: []string{"registry.example/apps/**"}, Policy: one("registry.example/apps/b%d/*")}}
+	_, err := p.Check(nil)
+	return err
+}
+
+// Rules that cross multiply: small files must not become gigabytes of them.
+func TestAttack_T25_RulesThatCrossAreBounded(t *testing.T) {
+	race.Skip(t, "one goroutine checks a policy")
+	signed := policy.Requirement{Signature: &policy.SignatureRequirement{By: "r"}}
+	many := policy.Requirement{AllOf: slices.Repeat([]policy.Requirement{signed}, 500)}
+	if err := crossing(t, 10, many); err != nil {
+		t.Error(err)
+	}
+	if err := crossing(t, 18, many); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "more than 300000 requirements of all rules") {
+		t.Error(err)
+	}
+	if err := crossing(t, 317, signed); !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "more than 100000 rules together") {
+		t.Error(err)
+	}
+}
+
+func TestAttack_T25_FilesOfTeamsAreBoundedTogether(t *testing.T) {
+	read := func(name string, _ int64) ([]byte, error) {
+		if name == "release.pub" {
+			return []byte(newPEM(t)), nil
+		}
+		return make([]byte, 64<<20+1), nil
+	}
+	_, err := policy.Parse([]byte(teamsText), policy.ParseOptions{ReadFile: read})
+	if !errors.Is(err, policy.ErrInvalid) || !strings.Contains(err.Error(), "teams have files of more than 67108864 bytes together") {
+		t.Error(err)
 	}
 }
 

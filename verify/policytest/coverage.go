@@ -56,10 +56,7 @@ func (c *loaded) rules(p *policy.Checked) []string {
 	if c.Image == "" {
 		return []string{filesPath}
 	}
-	ref, _, err := c.reference()
-	if err != nil {
-		return nil
-	}
+	ref, _, _ := c.reference() // a case that was judged has one
 	i, _, ok := p.RuleFor(ref.Context())
 	if !ok {
 		return nil

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/attest/predicate"
@@ -81,6 +83,41 @@ func TestRecord_FailsWhereEvidenceCannotBeRead(t *testing.T) {
 	must(t, err)
 	if len(left) > 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+func TestRecord_OfEvidenceThatIsTooLargeIsADenial(t *testing.T) {
+	s := newScene(t)
+	large := registrytest.Faulty(s.store, registrytest.Hooks{Blob: func(context.Context, name.Digest, int64) (io.ReadCloser, error) {
+		return io.NopCloser(io.LimitReader(zeros{}, 1<<30)), nil
+	}})
+	s.write("policy.yaml", strings.Replace(scenePolicy, "      - signature: {by: release}\n", "      - signature: {by: release}\n      - config: {nonRoot: true}\n", 1))
+	path, err := policytest.Record(t.Context(), large, s.signed, policytest.RecordOptions{Dir: filepath.Join(s.dir, "cases"), Name: "x", Policy: filepath.Join(s.dir, "policy.yaml")})
+	must(t, err)
+	text, err := os.ReadFile(path)
+	must(t, err)
+	if !strings.Contains(string(text), "decision: deny") {
+		t.Errorf("%s", text)
+	}
+}
+
+// zeros is a file without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestRecord_FailsWhereReferrersCannotBeListed(t *testing.T) {
+	s := newScene(t)
+	lost := errors.New("lost")
+	broken := registrytest.Faulty(s.store, registrytest.Hooks{Referrers: func(context.Context, name.Digest) iter.Seq2[v1.Descriptor, error] {
+		return func(yield func(v1.Descriptor, error) bool) { yield(v1.Descriptor{}, lost) }
+	}})
+	_, err := policytest.Record(t.Context(), broken, s.signed, policytest.RecordOptions{Dir: filepath.Join(s.dir, "cases"), Name: "x", Policy: filepath.Join(s.dir, "policy.yaml")})
+	if !errors.Is(err, lost) {
+		t.Errorf("%v", err)
 	}
 }
 

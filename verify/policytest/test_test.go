@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hallmark-oci/hallmark/internal/jsonschema"
@@ -126,6 +129,7 @@ func TestCasesPassFailAndBreak(t *testing.T) {
 		"- {name: a, image: registry.example/team/app:none, layout: images, expect: {decision: deny, reason: no-signature}}":                                         {policytest.StatusBroken, "none"},
 		"- {name: a, image: registry.example/team/app:signed, layout: nowhere, expect: {decision: allow}}":                                                           {policytest.StatusBroken, "nowhere"},
 		"- {name: a, image: registry.example/team/app:signed, evidence: [none.json], expect: {decision: allow}}":                                                     {policytest.StatusBroken, "none.json"},
+		"- {name: a, image: registry.example/team/app:signed, evidence: [policy.yaml], expect: {decision: allow}}":                                                   {policytest.StatusBroken, "names no digest"},
 		"- {name: a, file: policy.yaml, evidence: [none.json], expect: {decision: allow}}":                                                                           {policytest.StatusBroken, "none.json"},
 		"- {name: a, file: policy.yaml, expect: {decision: deny, reason: no-signature}}":                                                                             {policytest.StatusPassed, ""},
 		"- {name: a, image: registry.example/team/app:signed, layout: images, platform: linux/amd64, expect: {decision: deny, reason: not-an-index}}":                {policytest.StatusPassed, ""},
@@ -143,23 +147,25 @@ func TestCasesPassFailAndBreak(t *testing.T) {
 func TestCaseFilesThatCannotBeMeantAreRefused(t *testing.T) {
 	s := newScene(t)
 	for text, want := range map[string]string{
-		"version: 2\npolicy: p\ncases: [{name: a}]\n":                                                                                       "version",
-		head + "- {name: a, image: x, expects: {}}":                                                                                         "line 5",
-		head + "- {name: a, expect: {decision: allow}}":                                                                                     "exactly one of image and file",
-		head + "- {name: a, image: x.example/a, file: b, expect: {decision: allow}}":                                                        "exactly one of image and file",
-		head + "- {image: x.example/a, expect: {decision: allow}}":                                                                          "needs name",
-		head + "- {name: a, image: x.example/a, expect: {decision: deny}}":                                                                  "needs reason",
-		head + "- {name: a, image: x.example/a, expect: {decision: maybe}}":                                                                 "maybe",
-		head + "- {name: a, image: x.example/a, expect: {decision: allow, reason: no-rule}}":                                                "no reason",
-		head + "- {name: a, image: x.example/a, layout: ../up, expect: {decision: allow}}":                                                  "below",
-		head + "- {name: a, image: x.example/a, layout: /etc, expect: {decision: allow}}":                                                   "below",
-		head + "- {name: a, image: x.example/a, layout: l, evidence: [b], expect: {decision: allow}}":                                       "layout",
-		head + "- {name: a, image: x.example/a, platform: linux/amd64, expect: {decision: allow}}":                                          "layout",
-		head + "- {name: a, image: '::', expect: {decision: allow}}":                                                                        "reference",
-		head + "- {name: a, image: x.example/a, expect: {decision: allow}}\n- {name: a, image: x.example/a, expect: {decision: allow}}":     "case before",
-		"version: 1\npolicy: policy.yaml\ncases: [{name: a, image: x.example/a, expect: {decision: allow}}]\n":                              "needs time",
-		"version: 1\npolicy: policy.yaml\ntime: 2026-11-30T12:00:00Z\ncases: []\n":                                                          "at least one",
-		"version: 1\npolicy: /policy.yaml\ntime: 2026-11-30T12:00:00Z\ncases: [{name: a, image: x.example/a, expect: {decision: allow}}]\n": "absolute",
+		"version: 2\npolicy: p\ncases: [{name: a}]\n":                                                                                              "version",
+		head + "- {name: a, image: x, expects: {}}":                                                                                                "line 5",
+		head + "- {name: a, expect: {decision: allow}}":                                                                                            "exactly one of image and file",
+		head + "- {name: a, image: x.example/a, file: b, expect: {decision: allow}}":                                                               "exactly one of image and file",
+		head + "- {image: x.example/a, expect: {decision: allow}}":                                                                                 "needs name",
+		head + "- {name: a, image: x.example/a, expect: {decision: deny}}":                                                                         "needs reason",
+		head + "- {name: a, image: x.example/a, expect: {decision: maybe}}":                                                                        "maybe",
+		head + "- {name: a, image: x.example/a, expect: {decision: allow, reason: no-rule}}":                                                       "no reason",
+		head + "- {name: a, image: x.example/a, layout: ../up, expect: {decision: allow}}":                                                         "below",
+		head + "- {name: a, image: x.example/a, layout: /etc, expect: {decision: allow}}":                                                          "below",
+		head + "- {name: a, image: x.example/a, layout: l, evidence: [b], expect: {decision: allow}}":                                              "layout",
+		head + "- {name: a, image: x.example/a, platform: linux/amd64, expect: {decision: allow}}":                                                 "layout",
+		head + "- {name: a, file: b, layout: l, expect: {decision: allow}}":                                                                        "which only images have",
+		strings.Replace(head, "cases", "files: {release.pub: ../up.pub}\ncases", 1) + "- {name: a, image: x.example/a, expect: {decision: allow}}": "files.release.pub must name a file",
+		head + "- {name: a, image: '::', expect: {decision: allow}}":                                                                               "reference",
+		head + "- {name: a, image: x.example/a, expect: {decision: allow}}\n- {name: a, image: x.example/a, expect: {decision: allow}}":            "case before",
+		"version: 1\npolicy: policy.yaml\ncases: [{name: a, image: x.example/a, expect: {decision: allow}}]\n":                                     "needs time",
+		"version: 1\npolicy: policy.yaml\ntime: 2026-11-30T12:00:00Z\ncases: []\n":                                                                 "at least one",
+		"version: 1\npolicy: /policy.yaml\ntime: 2026-11-30T12:00:00Z\ncases: [{name: a, image: x.example/a, expect: {decision: allow}}]\n":        "absolute",
 	} {
 		s.write("a.test.yaml", text)
 		_, err := policytest.Test(t.Context(), s.dir, policytest.Options{})
@@ -241,6 +247,43 @@ func TestStandInsReplaceTheFilesOfThePolicy(t *testing.T) {
 	}
 }
 
+func TestPoliciesThatNameFilesAboveThemBreakCases(t *testing.T) {
+	s := newScene(t)
+	s.write("policy.yaml", strings.Replace(scenePolicy, "release.pub", "../release.pub", 1))
+	r := s.test("- {name: a, image: registry.example/team/app, expect: {decision: allow}}")
+	if c := r.Cases[0]; c.Status != policytest.StatusBroken || !errors.Is(c.Err, policy.ErrInvalid) || !strings.Contains(c.Detail, "in the policy's directory, or below") {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A rule of a team that decides together with two of the policy is one rule.
+func TestRulesOfTeamsThatNoCaseReachesAreListedOnce(t *testing.T) {
+	s := newScene(t)
+	s.write("apps.yaml", "version: 1\nkeys: {ci: {file: release.pub}}\nroles: {ci: {keys: [ci]}}\nrules: [{images: [registry.example/apps/**], require: [{signature: {by: ci}}]}]\n")
+	s.write("policy.yaml", "version: 1\nteams: {apps: {file: apps.yaml, images: [registry.example/apps/**]}}\nrules:\n"+
+		"  - {images: [registry.example/legacy], deny: true, reason: retired}\n  - {images: [registry.example/*/x], mode: warn, require: [{config: {nonRoot: true}}]}\n  - {images: [registry.example/*/y], mode: warn, require: [{config: {nonRoot: true}}]}\n")
+	var got []string
+	r := s.test("- {name: a, image: registry.example/legacy, expect: {decision: deny, reason: denied-by-rule}}")
+	for _, u := range r.Uncovered {
+		got = append(got, u.Path)
+	}
+	if r.Count(policytest.StatusPassed) != 1 || strings.Count(strings.Join(got, " "), "teams.apps.rules[0]") != 1 {
+		t.Errorf("%q, %+v", got, r.Cases)
+	}
+}
+
+func TestCasesAreBounded(t *testing.T) {
+	s := newScene(t)
+	var cases strings.Builder
+	for i := range 10_001 {
+		fmt.Fprintf(&cases, "- {name: c%d, file: b, expect: {decision: allow}}\n", i)
+	}
+	path := s.write("a.test.yaml", head+cases.String())
+	if _, err := policytest.Test(t.Context(), path, policytest.Options{}); !errors.Is(err, policytest.ErrInvalid) || !strings.Contains(err.Error(), "more than 10000 cases") {
+		t.Error(err)
+	}
+}
+
 func TestWhatNoCaseTriesIsListed(t *testing.T) {
 	s := newScene(t)
 	paths := func(r *policytest.Report) (all []string) {
@@ -290,6 +333,13 @@ func TestCompare_SaysWhatAPolicyChanges(t *testing.T) {
 		if got.Effect != c.want || got.Digest == "" || c.want == policytest.EffectTightened && c.new == strict && len(got.Unmet) == 0 || c.old == strict && len(got.Met) == 0 {
 			t.Errorf("%s: %+v", c.tag, got)
 		}
+	}
+	lost := errors.New("lost")
+	broken := registrytest.Faulty(s.store, registrytest.Hooks{Referrers: func(context.Context, name.Digest) iter.Seq2[v1.Descriptor, error] {
+		return func(yield func(v1.Descriptor, error) bool) { yield(v1.Descriptor{}, lost) }
+	}})
+	if _, err := policytest.Compare(t.Context(), now, now, broken, s.signed); !errors.Is(err, lost) {
+		t.Errorf("an image that cannot be read: %v", err)
 	}
 	if _, err := policytest.Compare(t.Context(), now, now, s.store, s.signed.Context().Tag("none")); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("%v", err)
