@@ -586,3 +586,14 @@ func TestCancellationAtEveryReadAndWriteOfAnAttestation(t *testing.T) {
 		t.Errorf("only %d reads and writes", calls)
 	}
 }
+
+func TestAnEnvelopeIsWrittenWhereBundlesCannotBe(t *testing.T) {
+	h := registrytest.New(registrytest.Options{NoReferrers: true})
+	subject := pushTo(t, h.Store(), "registry.example/team/app:v1")
+	mediaType, image, _ := h.Manifest("team/app", "v1")
+	h.Put("team/app", strings.Replace(subject.DigestStr(), ":", "-", 1), mediaType, image)
+	made, err := attest.Image(t.Context(), h.Store(), subject, rawText{testType, "{}"}, attest.Options{}, newSigner(t))
+	if err != nil || len(made.Attestations) != 1 || made.Attestations[0].Format != registry.FormatEnvelope {
+		t.Errorf("%+v, %v", made, err)
+	}
+}

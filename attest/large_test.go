@@ -3,7 +3,10 @@ package attest_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hallmark-oci/hallmark/attest"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -66,6 +69,25 @@ func TestClaims_LargeGarbageIsMalformed(t *testing.T) {
 	for claim, err := range attest.Claims(t.Context(), store, subject, registry.Limits{OpenAbove: 1000}) {
 		if !errors.Is(err, attest.ErrStatement) {
 			t.Errorf("%+v, %v", claim, err)
+		}
+	}
+}
+
+// ReadClaim passes over large items of no statement, and tells those of a malformed one.
+func TestReadClaim_LargeItemsThatAreNoAttestation(t *testing.T) {
+	const envelope = `{"payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQI="}],"payload":`
+	for label, c := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"an image's signature": {bundled(envelope + `"` + encodedStatement("https://sigstore.dev/cosign/sign/v1") + `"}`).Payload, nil},
+		"no statement":         {bundled(envelope + `"e30="}`).Payload, attest.ErrStatement},
+	} {
+		item := bundled("{}")
+		item.Payload, item.Open = nil, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.content)), nil }
+		claim, is, err := attest.ReadClaim(item, v1.Hash{Algorithm: "sha256", Hex: "00"})
+		if is != (c.want != nil) || !errors.Is(err, c.want) || claim.Statement != nil {
+			t.Errorf("%s: %+v, %t, %v", label, claim.Statement, is, err)
 		}
 	}
 }

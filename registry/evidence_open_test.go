@@ -81,3 +81,15 @@ func TestEvidence_OpensPayloadsNamedBySHA512(t *testing.T) {
 		}
 	}
 }
+
+func TestItemsOfOtherAnnotationsHaveOtherIDs(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, annotations := range []map[string]string{nil, {"a": "b"}, {"a": "c"}, {"b": "b"}, {"a": "b", "b": "b"}} {
+		var item registry.Item
+		item.Layer.Annotations = annotations
+		if seen[item.ID()] {
+			t.Errorf("%v has the ID of others", annotations)
+		}
+		seen[item.ID()] = true
+	}
+}

@@ -146,7 +146,8 @@ type entry struct {
 // image parses "repository[:tag]@digest".
 func (e entry) image() (Image, error) {
 	named, digest, pinned := strings.Cut(e.text, "@")
-	if _, err := registry.ParseReference(named); err != nil {
+	ref, err := registry.ParseReference(named)
+	if err != nil {
 		return Image{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if !pinned {
@@ -155,13 +156,9 @@ func (e entry) image() (Image, error) {
 	if !isSHA256(digest) {
 		return Image{}, fmt.Errorf("%w: %.200q has no sha256 digest after its @", ErrNoDigest, e.text)
 	}
-	tag, err := name.NewTag(named)
-	if err != nil {
-		return Image{}, fmt.Errorf("%w: %.200q is not an image reference", ErrFormat, e.text)
-	}
-	image := Image{Digest: tag.Context().Digest(digest), Target: e.target}
-	if strings.HasSuffix(named, ":"+tag.TagStr()) { // else "latest" is not written there
-		image.Tag = tag.TagStr()
+	image := Image{Digest: ref.Context().Digest(digest), Target: e.target}
+	if tag := ref.Identifier(); strings.HasSuffix(named, ":"+tag) { // else "latest" is not written there
+		image.Tag = tag
 	}
 	return image, nil
 }

@@ -178,3 +178,10 @@ func FuzzImages(f *testing.F) {
 		}
 	})
 }
+
+func TestAListOfTooManyImagesIsRefused(t *testing.T) {
+	list := strings.Repeat("example.test/app@"+digestOf("a")+"\n", built.MaxImages+2)
+	if all, err := built.Images([]byte(list)); all != nil || !errors.Is(err, built.ErrFormat) {
+		t.Errorf("%d images, %v", len(all), err)
+	}
+}

@@ -283,3 +283,21 @@ func FuzzOpenArchive(f *testing.F) {
 		}
 	})
 }
+
+func TestAttack_F1_ArchiveDirectoryThatHoldsBytes(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	must(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "blobs/", Size: 512}))
+	wantRefused(t, writeTo(t, append(b.Bytes(), make([]byte, 2048)...)), registry.ErrMalformed)
+}
+
+func TestArchive_WithoutAnIndexIsMalformed(t *testing.T) {
+	members := slices.DeleteFunc(layoutMembers(t), func(m member) bool { return m.name == "index.json" })
+	wantRefused(t, writeArchive(t, members...), registry.ErrMalformed)
+}
+
+func TestCloseOfNoLayoutDoesNothing(t *testing.T) {
+	if err := (*layout.Layout)(nil).Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -279,3 +279,14 @@ func TestAttack_R8_PagesThatHoldNothingEnd(t *testing.T) {
 		t.Errorf("%d pages, %v", n, err)
 	}
 }
+
+// Some registries say so with a status that others deny by.
+func TestReferrersThatAreUnsupportedAreNoAPI(t *testing.T) {
+	h := host(t, registrytest.Options{}, remote.Options{})
+	h.Inject(registrytest.Fault{Kind: registrytest.KindReferrers, Do: registrytest.Rewrite(func(a *registrytest.Answer) {
+		a.Status, a.Body = http.StatusForbidden, []byte(`{"errors":[{"code":"UNSUPPORTED"}]}`)
+	})})
+	for d, err := range h.client.Referrers(t.Context(), h.image) {
+		t.Errorf("%v, %v", d, err)
+	}
+}

@@ -1,10 +1,14 @@
 package gate
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/verify"
 )
 
@@ -75,6 +79,25 @@ func TestEvidenceChangesNoLinkOfAnImage(t *testing.T) {
 		l.addLink(t.Context(), v, key, step.parent, &permit{Evidence: step.evidence}, 0)
 		if got, _ := l.links.Get(key); !slices.Equal(got.Parents, step.want) || got.Evidence != step.as {
 			t.Errorf("after %s: %+v, want %v", step.parent, got, step.want)
+		}
+	}
+}
+
+func TestWhatADenialHoldsCountsWithWhatWasWanted(t *testing.T) {
+	without := weightOf([]verify.Unmet{{Found: "none"}})
+	if n := weightOf([]verify.Unmet{{Found: "none", Wanted: []string{"a key", "another"}}}); n != without+2*16+12 {
+		t.Errorf("%d, and %d without", n, without)
+	}
+}
+
+func TestContentContinuesOnlyWhatWasSentBefore(t *testing.T) {
+	for text, want := range map[string]error{"the content": nil, "thx content": registry.ErrDigestMismatch} {
+		c := &continued{r: strings.NewReader("content"), from: strings.NewReader(text), at: 4, left: 4}
+		if text[:3] != "the" {
+			c.r, c.at, c.left = strings.NewReader("the content"), 0, 4
+		}
+		if got, err := io.ReadAll(c); !errors.Is(err, want) || err == nil && (string(got) != "content" || c.at != 8 || c.left != 0) {
+			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}
 }

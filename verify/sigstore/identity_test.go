@@ -286,3 +286,27 @@ func TestTimeMatcher_SaysWhenASignatureExisted(t *testing.T) {
 		}
 	}
 }
+
+func TestAttack_T5_ALayersEnvelopeWithoutTheSignatureFound(t *testing.T) {
+	w := newWorld(t)
+	b := w.Issue(workflowOf(workflow, source)).SignStatement(statement)
+	e := policy.SignedEvidence{
+		MediaType: dsse.EnvelopeMediaType, Content: b.EnvelopeText(), Message: b.Message, Signatures: [][]byte{[]byte("another")}, Now: w.Now.Add(time.Hour),
+		Annotations: b.Annotations(w.Rekor1, "dsse 0.0.1", w.TSA),
+	}
+	if got, err := w.judge(e, "issuer", issuer, "uri", workflow); err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTimesOfEvidenceWithoutASignerAreNotKnown(t *testing.T) {
+	w := newWorld(t)
+	m, err := w.authority.TimeMatcher(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := policy.SignedEvidence{MediaType: simplesigning.LayerMediaType, Signatures: [][]byte{[]byte("one")}, Now: w.Now}
+	if at, err := m.Seen(t.Context(), e); !at.IsZero() || err == nil || !strings.Contains(err.Error(), "no certificate") {
+		t.Errorf("%s, %v", at, err)
+	}
+}
