@@ -1,6 +1,7 @@
 package readers
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmark-oci/hallmark/verify"
 )
 
 // containerd's code logs each refusal, and that temporary directories lack fs-verity.
@@ -68,6 +71,9 @@ func (a access) get(t *testing.T, path string) (status int, body []byte) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.host+"/v2/"+a.repository+"/"+path, nil)
 	must(t, err)
 	resp, err := a.transport.RoundTrip(req)
+	if denied := (*verify.Error)(nil); errors.As(err, &denied) { // what the handler says with a status
+		return http.StatusForbidden, []byte(`"DENIED"`)
+	}
 	must(t, err)
 	defer resp.Body.Close()
 	if body, err = io.ReadAll(resp.Body); err != nil {
