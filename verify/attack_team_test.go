@@ -81,7 +81,7 @@ func (w *teamWorld) judge(by ...person) (*verify.Result, error) {
 	return w.verifier().Image(context.Background(), w.store, image)
 }
 
-// wants judges images signed by the root, by the team, by both and by nobody. Those who
+// wants judges images signed by the root, by the team, by both and by no key. Those who
 // are listed are enough.
 func (w *teamWorld) wants(label string, enough ...string) {
 	w.t.Helper()
@@ -192,7 +192,7 @@ func TestAttack_T25_AWarningOfThePolicyIsNoneOfTheTeam(t *testing.T) {
 	}
 }
 
-// An exemption of the policy holds for an image that somebody has signed for the policy. A
+// An exemption of the policy holds for an image that a key of the policy has signed. A
 // team's key is not enough.
 func TestAttack_T25_NoTeamMakesAnExemptionHold(t *testing.T) {
 	const exemption = "exemptions: [{images: [\"**\"], digests: [\"%s\"], requirement: released, reason: r, by: b, until: 2026-12-01T00:00:00Z}]\n"

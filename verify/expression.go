@@ -22,7 +22,7 @@ const (
 // evaluated again.
 const clockTrust = time.Minute
 
-// expressions are those of one requirement, all of which must be true.
+// expressions are those of one requirement. All must be true.
 type expressions []expression
 
 type expression struct {

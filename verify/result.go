@@ -78,7 +78,7 @@ type Unmet struct {
 	// Reason says why it is not met, Detail explains.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
-	// Found is what was found in place of Wanted, of which one would have met the condition.
+	// Found is what was found. One of Wanted in its place would have met the condition.
 	// Both are shortened: to 200 bytes a value, and ten values. Nil Wanted: Detail says all.
 	Found  string   `json:"found,omitempty"`
 	Wanted []string `json:"wanted,omitempty"`

@@ -103,7 +103,7 @@ func (p Pattern) Match(text string) bool {
 	return true
 }
 
-// List are texts, one of which another text must be. Those with wildcards are patterns.
+// List are texts and patterns. A text that is one of them, or matches one, is in the list.
 type List struct {
 	exact    map[string]bool
 	patterns []Pattern

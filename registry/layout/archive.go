@@ -53,7 +53,7 @@ func OpenArchive(file string, o Options) (*Layout, error) {
 	return newLayout(&directory{path: file, tar: t}, repo, o)
 }
 
-// openArchiveError says of which file an error is.
+// openArchiveError names the file in an error.
 func openArchiveError(file string, err error) error {
 	const op = "open archive"
 	var known *registry.Error

@@ -211,7 +211,7 @@ func TestArchive_EmptyFileIsWritten(t *testing.T) {
 	wantManifest(t, openArchive(t, file), image)
 }
 
-func TestAttack_F2_ArchiveChangedMeanwhileIsNotReplaced(t *testing.T) {
+func TestAttack_F2_AnArchiveThatWasChangedIsNotReplaced(t *testing.T) {
 	file, _ := signedArchive(t)
 	for name, change := range map[string]func(string) error{
 		"changed": func(f string) error { return os.WriteFile(f, []byte("another process's"), 0o600) },

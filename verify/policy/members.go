@@ -24,7 +24,7 @@ type MemberCondition struct {
 	// Equals is a string, a number, true or false, which the member must be. Numbers are
 	// compared by their values: 1 is 1.0. Empty: any value.
 	Equals json.RawMessage `json:"equals,omitempty"`
-	// In are such values, one of which the member must be. Empty: any value.
+	// In are such values. The member must be one of them. Empty: any value.
 	In []json.RawMessage `json:"in,omitempty"`
 	// Present requires that the member is there and not null. False: it may be missing,
 	// unless another operator reads it.
@@ -41,7 +41,7 @@ type MemberCondition struct {
 	Before time.Time `json:"before,omitzero"`
 	// After is a time that such a member must lie after. Zero: no bound.
 	After time.Time `json:"after,omitzero"`
-	// Matches are patterns, one of which the member, a string, must match. They are
+	// Matches are patterns. The member must be a string that matches one. They are
 	// compared by segments between slashes: * is one whole segment, ** any number of them,
 	// at the end at least one. Empty: any value.
 	Matches []string `json:"matches,omitempty"`

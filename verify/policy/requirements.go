@@ -18,11 +18,11 @@ type AttestationRequirement struct {
 	Type string `json:"type"`
 	// By is the name of the role. Required.
 	By string `json:"by"`
-	// Where are conditions on members of the predicate, all of which must hold. Every type
+	// Where are conditions on members of the predicate. All must hold. Every type
 	// but intoto may have them. Empty: none.
 	Where []MemberCondition `json:"where,omitempty"`
-	// CEL are expressions of the Common Expression Language, all of which must be true, such
-	// as predicate.coverage >= 80. They read predicate, claims, signer, signedAt,
+	// CEL are expressions of the Common Expression Language, such as predicate.coverage >= 80.
+	// All must be true. They read predicate, claims, signer, signedAt,
 	// signedAfter, image and now; see ExpressionVariables. One that cannot be evaluated
 	// denies. Every type but intoto may have them. A decision about one that reads now is
 	// used for at most a minute. The program must link package verify/policy/cel. Empty:
@@ -234,8 +234,8 @@ type ConfigRequirement struct {
 	// guard against old images. It is read from the manifest's annotations and the labels;
 	// if both have one, both must reach it. Empty: any version.
 	MinVersion string `json:"minVersion,omitempty"`
-	// CEL are expressions of the Common Expression Language, all of which must be true, such
-	// as config.architecture == "arm64". They read config, annotations, image and now; see
+	// CEL are expressions of the Common Expression Language, such as
+	// config.architecture == "arm64". All must be true. They read config, annotations, image and now; see
 	// ExpressionVariables. What holds for those of AttestationRequirement holds for these. Empty: none.
 	CEL []string `json:"cel,omitempty"`
 }

@@ -267,8 +267,8 @@ func TestTeams_AreBounded(t *testing.T) {
 	}
 }
 
-// crossing are a policy and its team with n rules each, each of which may decide with each
-// of the other about one image.
+// crossing are a policy and its team with n rules each. Each may decide about one image
+// with each of the other.
 func crossing(t *testing.T, n int, require policy.Requirement) error {
 	t.Helper()
 	one := func(pattern string) *policy.Policy {

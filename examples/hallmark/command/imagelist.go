@@ -37,7 +37,7 @@ func (l *imageList) flags(cmd *cobra.Command) {
 // given reports whether there is a list.
 func (l *imageList) given() bool { return l.file != "" }
 
-// arguments are at least so many images, of which a list may hold all.
+// arguments are at least so many images, on the command line or in a list.
 func (l *imageList) arguments(least int) cobra.PositionalArgs {
 	return l.argumentsWith(cobra.MinimumNArgs(least), cobra.ArbitraryArgs)
 }
