@@ -77,9 +77,9 @@ func TestRevokedSignersAreFoundBelowAGroupAndByIdentities(t *testing.T) {
 		by   signatory
 		want string
 	}{
-		"a key of the role":               {signatory{id: "house", name: "house"}, "the revoked key house"},
+		"a key of the role":               {signatory{id: "house", name: "house"}, "the revoked key house has signed"},
 		"a key of no role":                {signatory{id: "x", name: "x"}, ""},
-		"an identity, for a role of such": {signatory{id: "gone", name: "gone", principal: "jane"}, "the revoked key gone"},
+		"an identity, for a role of such": {signatory{id: "gone", name: "gone", principal: "jane"}, "the revoked key gone has signed"},
 	} {
 		x := exempting{
 			evaluation: &evaluation{log: &ledger{revoked: []fact{{by: c.by}}}},
