@@ -3,20 +3,21 @@ package cel
 import (
 	"fmt"
 	"maps"
-	"regexp/syntax"
 	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// inspect refuses what cannot be intended, and returns the variables that are read.
-func inspect(a *cel.Ast, known map[string]*cel.Type) (reads []string, err error) {
+// inspect refuses what cannot be intended, and returns the variables that are read. It
+// adds the patterns of matches to all.
+func inspect(a *cel.Ast, known map[string]*cel.Type, all patterns) (reads []string, err error) {
 	seen := make(map[string]bool)
 	ast.PostOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		var found error
@@ -28,7 +29,7 @@ func inspect(a *cel.Ast, known map[string]*cel.Type) (reads []string, err error)
 		case ast.SelectKind:
 			found = inspectSelect(e.AsSelect())
 		case ast.CallKind:
-			found = inspectCall(e.AsCall())
+			found = inspectCall(e.AsCall(), all)
 		case ast.ComprehensionKind:
 			for _, name := range []string{e.AsComprehension().IterVar(), e.AsComprehension().IterVar2()} {
 				if known[name] != nil {
@@ -51,9 +52,9 @@ func inspectSelect(s ast.SelectExpr) error {
 	return nil
 }
 
-func inspectCall(c ast.CallExpr) error {
+func inspectCall(c ast.CallExpr, all patterns) error {
 	switch name := c.FunctionName(); {
-	case name == "matches":
+	case name == overloads.Matches:
 		pattern := c.Args()[len(c.Args())-1]
 		text, ok := types.String(""), false
 		if pattern.Kind() == ast.LiteralKind {
@@ -62,36 +63,11 @@ func inspectCall(c ast.CallExpr) error {
 		if !ok {
 			return fmt.Errorf("has a pattern of matches that is not a literal")
 		}
-		return anchored(string(text))
+		return all.add(string(text))
 	case strings.HasPrefix(name, "get") && c.IsMemberFunction() && len(c.Args()) > 0:
 		return fmt.Errorf("names a time zone in %s; leave it out for UTC", name)
 	}
 	return nil
-}
-
-// anchored refuses a pattern that can match a part of a text.
-func anchored(pattern string) error {
-	tree, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return fmt.Errorf("has the pattern %.100q of matches: %w", pattern, err)
-	}
-	if !whole(tree) {
-		return fmt.Errorf("has the pattern %.100q of matches, which also matches parts of a text; write it as ^(…)$, or use contains", pattern)
-	}
-	return nil
-}
-
-// whole reports whether a pattern matches whole texts alone.
-func whole(tree *syntax.Regexp) bool {
-	switch tree.Op {
-	case syntax.OpCapture:
-		return whole(tree.Sub[0])
-	case syntax.OpAlternate:
-		return !slices.ContainsFunc(tree.Sub, func(s *syntax.Regexp) bool { return !whole(s) })
-	case syntax.OpConcat:
-		return tree.Sub[0].Op == syntax.OpBeginText && tree.Sub[len(tree.Sub)-1].Op == syntax.OpEndText
-	}
-	return false
 }
 
 // The functions that stand for comparisons. No expression can name them.
@@ -122,8 +98,8 @@ func comparisons() []cel.EnvOption {
 	}
 }
 
-// strict replaces comparisons by those that are errors for values of two types. A
-// comparison with the literal null asks for a type, and stays.
+// strict replaces comparisons by those that are errors for values of two types, and matches
+// by what is bounded. A comparison with the literal null asks for a type, and stays.
 func strict(a *cel.Ast) {
 	factory := ast.NewExprFactory()
 	ast.PostOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
@@ -131,6 +107,14 @@ func strict(a *cel.Ast) {
 			return
 		}
 		call := e.AsCall()
+		if call.FunctionName() == overloads.Matches {
+			args := call.Args()
+			if call.IsMemberFunction() {
+				args = append([]ast.Expr{call.Target()}, args...)
+			}
+			e.SetKindCase(factory.NewCall(e.ID(), functionMatches, args...))
+			return
+		}
 		function, is := strictly[call.FunctionName()]
 		if !is || call.FunctionName() != operators.In && slices.ContainsFunc(call.Args(), isNull) {
 			return
@@ -143,11 +127,11 @@ func isNull(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
-// costs are what calls cost beside one: what they read.
-type costs struct{}
+// costs are what calls cost beside one: what they read, by the patterns of the expression.
+type costs patterns
 
 // CallCost implements cost.ActualCostEstimator.
-func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+func (all costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	total := uint64(1)
 	switch function {
 	case functionSame, functionDiffer, functionAmong, functionLess, functionAtMost, functionGreater, functionAtLeast:
@@ -158,6 +142,10 @@ func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 		if list, ok := args[len(args)-1].(traits.Lister); ok && function == functionAmong {
 			total += work(args[0], list)
 		}
+	case functionMatches:
+		if text, ok := args[0].(types.String); ok {
+			total += patterns(all)[string(args[1].(types.String))].cost(text)
+		}
 	default:
 		for _, v := range args {
 			switch v.(type) {
@@ -165,10 +153,6 @@ func (costs) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 				n, _ := weigh(v)
 				total += n
 			}
-		}
-		if function == "matches" {
-			pattern, _ := weigh(args[len(args)-1])
-			total *= pattern
 		}
 	}
 	return &total
