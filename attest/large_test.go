@@ -80,8 +80,9 @@ func TestReadClaim_LargeItemsThatAreNoAttestation(t *testing.T) {
 		content []byte
 		want    error
 	}{
-		"an image's signature": {bundled(envelope + `"` + encodedStatement("https://sigstore.dev/cosign/sign/v1") + `"}`).Payload, nil},
-		"no statement":         {bundled(envelope + `"e30="}`).Payload, attest.ErrStatement},
+		"an image's signature":  {bundled(envelope + `"` + encodedStatement("https://sigstore.dev/cosign/sign/v1") + `"}`).Payload, nil},
+		"a signature of a file": {[]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"h"}},"messageSignature":{"signature":"AQ=="}}`), nil},
+		"no statement":          {bundled(envelope + `"e30="}`).Payload, attest.ErrStatement},
 	} {
 		item := bundled("{}")
 		item.Payload, item.Open = nil, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.content)), nil }

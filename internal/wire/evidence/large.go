@@ -3,6 +3,7 @@ package evidence
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -74,16 +75,21 @@ func (l *Large) readOutline(path []string) (*dsse.Envelope, error) {
 		return nil, err
 	}
 	defer func() { _ = content.Close() }() // only read from
-	o := outline{path: path}
+	inBundle := len(path) > 1
+	o := outline{path: path, optional: inBundle} // a bundle may hold a signature over a file
 	text, err := o.read(content)
 	if err != nil {
 		return nil, err
 	}
 	l.envelope, l.payload.at = section{0, o.end}, section{o.at.from + 1, o.at.to - 1}
+	if inBundle && o.at == (section{}) {
+		_, err := openBundle(text)
+		return nil, cmp.Or(err, fmt.Errorf("%w: no payload", ErrMalformed))
+	}
 	if !o.base64 {
 		return nil, fmt.Errorf("%w: payload is not base64", ErrMalformed)
 	}
-	if len(path) == 1 {
+	if !inBundle {
 		root, err := strictjson.Parse(text)
 		if err != nil {
 			return nil, wrap(err)
@@ -96,10 +102,7 @@ func (l *Large) readOutline(path []string) (*dsse.Envelope, error) {
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if b.Envelope == nil {
-		return nil, ErrOverBytes
-	}
-	return b.Envelope, nil
+	return b.Envelope, nil // the outline has one
 }
 
 // readStatement decodes the payload once: it hashes what is signed, and reads the

@@ -162,8 +162,8 @@ func TestAttack_E5_LargeEvidenceIsReadStrictlyToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := evidence.OpenLarge(bundle.MediaTypeV03, opener(string(overBytes))); !errors.Is(err, evidence.ErrMalformed) && !errors.Is(err, evidence.ErrOverBytes) {
-		t.Error(err)
+	if l, err := evidence.OpenLarge(bundle.MediaTypeV03, opener(string(overBytes))); l != nil || !errors.Is(err, evidence.ErrOverBytes) {
+		t.Error(l, err)
 	}
 	failing := errors.New("disk gone")
 	if _, err := evidence.OpenLarge(dsse.EnvelopeMediaType, func() (io.ReadCloser, error) { return nil, failing }); !errors.Is(err, failing) {
@@ -189,6 +189,44 @@ func TestOpenLarge_TakesBothAlphabetsAndNoPadding(t *testing.T) {
 		var got bytes.Buffer
 		if err := l.WritePredicate(&got); err != nil || !strings.Contains(payload, got.String()) || got.Len() < 450 {
 			t.Errorf("%s: %q, %v", name, got.String(), err)
+		}
+	}
+}
+
+// What is refused, and as what, does not depend on the size.
+func TestOpenLarge_RefusesBundlesAsOpenDoes(t *testing.T) {
+	good := bundleText(envelopeOf(statementWith(`{"a":1}`), []byte("sig")))
+	material := fmt.Sprintf(`{"mediaType":%q,"verificationMaterial":{"publicKey":{"hint":"h"}},`, bundle.MediaTypeV03)
+	for name, text := range map[string]string{
+		"over a file":              material + `"messageSignature":{"signature":"AQ=="}}`,
+		"over a file, padded":      material + `"messageSignature":{"signature":"AQ=="},"x":"` + strings.Repeat("x", 2<<20) + `"}`,
+		"no signature":             material + `"messageSignature":{}}`,
+		"neither":                  material + `"x":{"payload":"e30="}}`,
+		"both":                     strings.Replace(good, `"dsseEnvelope"`, `"messageSignature":{"signature":"AQ=="},"dsseEnvelope"`, 1),
+		"no payload":               material + `"dsseEnvelope":{"payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQ=="}]}}`,
+		"payload is null":          material + `"dsseEnvelope":{"payload":null,"payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQ=="}]}}`,
+		"payload is a number":      material + `"dsseEnvelope":{"payload":1,"payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQ=="}]}}`,
+		"payload is an object":     material + `"dsseEnvelope":{"payload":{},"payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQ=="}]}}`,
+		"payload is empty":         material + `"dsseEnvelope":{"payload":"","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AQ=="}]}}`,
+		"the envelope is a list":   material + `"dsseEnvelope":[]}`,
+		"the envelope is null":     material + `"dsseEnvelope":null}`,
+		"another media type":       strings.Replace(good, bundle.MediaTypeV03, "text/plain", 1),
+		"a payload of other types": strings.Replace(good, "in-toto", "other", 1),
+		"two signatures":           strings.Replace(good, `"signatures":[`, `"signatures":[{"sig":"AQ=="},`, 1),
+		"an empty object":          `{}`,
+	} {
+		large, err := evidence.OpenLarge(bundle.MediaTypeV03, opener(text))
+		small, as := evidence.Open(bundle.MediaTypeV03, nil, []byte(text))
+		if as == nil {
+			_, as = small.Content()
+		}
+		if large != nil || err == nil || as == nil {
+			t.Errorf("%s: %v, %v; %v", name, large, err, as)
+		}
+		for _, kind := range []error{evidence.ErrMalformed, evidence.ErrWrongType, evidence.ErrOverBytes} {
+			if errors.Is(err, kind) != errors.Is(as, kind) {
+				t.Errorf("%s: %v if large, %v if small", name, err, as)
+			}
 		}
 	}
 }
