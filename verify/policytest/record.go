@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -49,6 +50,8 @@ type RecordOptions struct {
 //     it, such as the config for a requirement about it. It holds no layers.
 //   - Nothing is overwritten: an error wraps fs.ErrExist.
 //   - Nothing is written if no decision is reached.
+//   - A blob of more than 32 MiB that judging reads, or that holds evidence, is an error
+//     that wraps registry.ErrTooLarge: without the blob the case would show something else.
 //
 // Evidence and configs are as public as the image is. A config may hold secrets of the
 // image: see the condition noSecrets.
@@ -113,7 +116,7 @@ func record(ctx context.Context, r registry.Reader, ref name.Reference, dir stri
 	if err != nil {
 		return nil, err
 	}
-	copying := &recorder{r, l}
+	copying := &recorder{Reader: r, to: l}
 	image, err := r.Manifest(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -137,6 +140,9 @@ func record(ctx context.Context, r registry.Reader, ref name.Reference, dir stri
 	if err := copying.evidence(ctx, at, o.Limits); err != nil {
 		return nil, err
 	}
+	if lacks := copying.lacks.Load(); lacks != nil {
+		return nil, lacks
+	}
 	c := &Case{Name: o.Name, Image: ref.String(), Time: now, Expect: decisionOf(judged, "")}
 	if len(judged.Unmet) > 0 {
 		c.Expect = decisionOf(judged, judged.Unmet[0].Title)
@@ -157,7 +163,8 @@ func evidenceOf(p *policy.Checked, image name.Digest) (name.Digest, error) {
 // recorder reads from a store, and copies what it reads to a layout.
 type recorder struct {
 	registry.Reader
-	to *layout.Layout
+	to    *layout.Layout
+	lacks atomic.Pointer[registry.Error] // a blob that is too large for a case
 }
 
 // evidence reads all evidence about an image, which copies it.
@@ -192,7 +199,9 @@ func (r *recorder) Blob(ctx context.Context, ref name.Digest, size int64) (io.Re
 		return nil, err
 	}
 	if len(data) > maxEvidenceBytes {
-		return nil, &registry.Error{Op: "record", Ref: ref.String(), Kind: registry.ErrTooLarge, Detail: fmt.Sprintf("it has more than %d bytes", maxEvidenceBytes)}
+		lacks := &registry.Error{Op: "record", Ref: ref.String(), Kind: registry.ErrTooLarge, Detail: fmt.Sprintf("a case holds blobs of at most %d bytes", maxEvidenceBytes)}
+		r.lacks.Store(lacks)
+		return nil, lacks
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 	if err := r.to.PushBlob(ctx, ref, int64(len(data)), open); err != nil {

@@ -86,18 +86,34 @@ func TestRecord_FailsWhereEvidenceCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestRecord_OfEvidenceThatIsTooLargeIsADenial(t *testing.T) {
+// A case without a blob that is too large for it would deny for a reason of its own.
+func TestRecord_FailsWhereBlobsAreTooLargeForACase(t *testing.T) {
 	s := newScene(t)
 	large := registrytest.Faulty(s.store, registrytest.Hooks{Blob: func(context.Context, name.Digest, int64) (io.ReadCloser, error) {
 		return io.NopCloser(io.LimitReader(zeros{}, 1<<30)), nil
 	}})
-	s.write("policy.yaml", strings.Replace(scenePolicy, "      - signature: {by: release}\n", "      - signature: {by: release}\n      - config: {nonRoot: true}\n", 1))
-	path, err := policytest.Record(t.Context(), large, s.signed, policytest.RecordOptions{Dir: filepath.Join(s.dir, "cases"), Name: "x", Policy: filepath.Join(s.dir, "policy.yaml")})
+	const require = "      - signature: {by: release}\n"
+	config := strings.Replace(scenePolicy, require, require+"      - config: {nonRoot: true}\n", 1)
+	bill, err := predicate.Parse("cyclonedx", []byte(`{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"`+strings.Repeat("a", 100_000)+`"}]}`))
 	must(t, err)
-	text, err := os.ReadFile(path)
-	must(t, err)
-	if !strings.Contains(string(text), "decision: deny") {
-		t.Errorf("%s", text)
+	for _, step := range []struct {
+		label, policy string
+		attested      bool
+	}{{"a config that is asked for", config, false}, {"evidence that is asked for", strings.ReplaceAll(scenePolicy, "type: spdx", "type: cyclonedx"), true}, {"evidence that is not asked for", scenePolicy, false}} {
+		label, text := step.label, step.policy
+		if step.attested {
+			_, err = attest.Image(t.Context(), s.store, s.signed, bill, attest.Options{}, s.signer)
+			must(t, err)
+		}
+		s.write("policy.yaml", text)
+		o := policytest.RecordOptions{Dir: filepath.Join(s.dir, "cases"), Name: "x", Policy: filepath.Join(s.dir, "policy.yaml")}
+		_, err := policytest.Record(t.Context(), large, s.signed, o)
+		if !errors.Is(err, registry.ErrTooLarge) || !strings.Contains(err.Error(), "a case holds blobs of at most 33554432 bytes") {
+			t.Errorf("%s: %v", label, err)
+		}
+		if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left, %v", label, left, err)
+		}
 	}
 }
 
