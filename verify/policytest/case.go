@@ -22,6 +22,9 @@ import (
 var (
 	// ErrInvalid: a case file is not what its form says. The error names line and column.
 	ErrInvalid = errors.New("unusable case file")
+	// ErrPolicy: the policy of a case cannot be used. If it is outside of the directory of
+	// the cases, the error says no more.
+	ErrPolicy = errors.New("unusable policy")
 	// ErrNoCases: there is no case to run.
 	ErrNoCases = errors.New("no test cases")
 )
@@ -101,9 +104,12 @@ type Expectation struct {
 // loaded is a case and what its file says about it.
 type loaded struct {
 	Case
+	root   string // the directory that was given, without links
 	file   string // of the case
+	named  string // the policy as the file names it
 	policy string // empty: that of Options
 	files  map[string]string
+	unread error // why a stand-in could not be read
 }
 
 // read reads a file that the case names. A link does not lead out of its directory.
@@ -129,16 +135,25 @@ func (c *loaded) within(name string) (string, error) {
 
 // load reads the cases of a file, or of all case files in a directory and below.
 func load(path string) (all []loaded, err error) {
+	root, err := rootOf(path)
+	if err != nil {
+		return nil, err
+	}
 	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() || at != path && !isCaseFile(at):
 			return nil
+		case at != path && leadsOut(root, at):
+			return fmt.Errorf("%w: %s is a link that leads out of %s", ErrInvalid, at, path)
 		}
 		more, err := loadFile(at)
 		if err != nil {
 			return fmt.Errorf("%s: %w", at, err)
+		}
+		for i := range more {
+			more[i].root = root
 		}
 		if all = append(all, more...); len(all) > maxCases {
 			return fmt.Errorf("%w: %s holds more than %d cases", ErrInvalid, path, maxCases)
@@ -149,6 +164,44 @@ func load(path string) (all []loaded, err error) {
 		err = fmt.Errorf("%w: %s holds no file named *.test.yaml", ErrNoCases, path)
 	}
 	return all, err
+}
+
+// rootOf is the directory of cases, without links.
+func rootOf(path string) (string, error) {
+	root, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		root = filepath.Dir(root)
+	}
+	return filepath.Abs(root)
+}
+
+// leadsOut reports whether a file exists and is not in a directory or below.
+func leadsOut(dir, path string) bool {
+	at, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	at, err = filepath.Abs(at)
+	if err != nil {
+		return true
+	}
+	rel, err := filepath.Rel(dir, at)
+	return err != nil || !filepath.IsLocal(rel)
+}
+
+// unusable is the error of a policy. What is wrong with a file outside of the directory of
+// cases could show what is in it.
+func (c *loaded) unusable(err error) error {
+	switch {
+	case c.unread != nil:
+		return fmt.Errorf("%w: %w", ErrPolicy, c.unread)
+	case c.named == "" || !leadsOut(c.root, c.policy):
+		return fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	return fmt.Errorf("%w: %.200q, which is outside of the directory of the cases", ErrPolicy, c.named)
 }
 
 func isCaseFile(path string) bool {
@@ -171,7 +224,7 @@ func loadFile(path string) ([]loaded, error) {
 			l.Time = f.Time
 		}
 		if f.Policy != "" {
-			l.policy = filepath.Join(filepath.Dir(path), filepath.FromSlash(f.Policy))
+			l.named, l.policy = f.Policy, filepath.Join(filepath.Dir(path), filepath.FromSlash(f.Policy))
 		}
 		all = append(all, l)
 	}

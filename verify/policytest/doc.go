@@ -41,6 +41,12 @@
 //
 // Report.Uncovered lists the rules and requirements that no case tries.
 //
+// # Files
+//
+// A case reads files in its own directory and below. Its policy may be elsewhere, such as
+// ../production.yaml. If that policy cannot be used and is outside of the directory that
+// Test was given, the error shows nothing of it.
+//
 // # Limits
 //
 // A case file has at most 4 MiB, a directory at most 10,000 cases. Other files have the

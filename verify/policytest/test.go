@@ -86,7 +86,7 @@ func Test(ctx context.Context, path string, o Options) (*Report, error) {
 	report, covered := &Report{Uncovered: []Uncovered{}}, newCoverage()
 	for i := range cases {
 		if o.Policy != "" {
-			cases[i].policy = o.Policy
+			cases[i].named, cases[i].policy = "", o.Policy
 		}
 		began := time.Now()
 		r := cases[i].run(ctx, o, covered)
@@ -123,23 +123,29 @@ func (c *loaded) judge(ctx context.Context, o Options) (*policy.Checked, verify.
 	if c.policy == "" {
 		return fail(fmt.Errorf("%w: %s names no policy, and Options.Policy is empty", ErrInvalid, c.file))
 	}
-	p, err := policy.Load(c.policy, policy.ParseOptions{ReadFile: c.readFile, Authorities: o.Authorities})
+	checked, v, err := c.verifier(o)
 	if err != nil {
-		return fail(err)
-	}
-	checked, err := p.Check(o.Authorities)
-	if err != nil {
-		return fail(err)
-	}
-	v, err := verify.New(p, verify.Options{Authorities: o.Authorities, Now: func() time.Time { return c.Time }})
-	if err != nil {
-		return fail(err)
+		return fail(c.unusable(err))
 	}
 	judged, err := c.decide(ctx, v)
 	if judged.Status == verify.StatusUndecided {
 		return fail(err)
 	}
 	return checked, judged, nil
+}
+
+// verifier loads the policy.
+func (c *loaded) verifier(o Options) (*policy.Checked, *verify.Verifier, error) {
+	p, err := policy.Load(c.policy, policy.ParseOptions{ReadFile: c.readFile, Authorities: o.Authorities})
+	if err != nil {
+		return nil, nil, err
+	}
+	checked, err := p.Check(o.Authorities)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := verify.New(p, verify.Options{Authorities: o.Authorities, Now: func() time.Time { return c.Time }})
+	return checked, v, err
 }
 
 // decide returns the report, and the error of the verifier.
@@ -202,7 +208,11 @@ func (c *loaded) image(ctx context.Context, v *verify.Verifier, evidence [][]byt
 // readFile reads a file that the policy names, or its stand-in.
 func (c *loaded) readFile(named string, maxBytes int64) ([]byte, error) {
 	if other, ok := c.files[named]; ok {
-		return c.read(other, maxBytes)
+		text, err := c.read(other, maxBytes)
+		if err != nil {
+			c.unread = fmt.Errorf("stand-in %.200q: %w", other, err)
+		}
+		return text, c.unread
 	}
 	if !filepath.IsLocal(named) {
 		return nil, errors.New("it must be in the policy's directory, or below")

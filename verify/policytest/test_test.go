@@ -445,3 +445,69 @@ func TestAttack_F3_LinksDoNotLeadOutOfTheCases(t *testing.T) {
 		}
 	}
 }
+
+// A case of a stranger must not show files that the program can read.
+func TestAttack_F3_CasesShowNothingOfOtherFiles(t *testing.T) {
+	s := newScene(t)
+	const secret = "hunter2hunter2"
+	at := t.TempDir()
+	for label, text := range map[string]string{
+		"a word":         secret,
+		"a field":        secret + ": 1\n",
+		"a value":        "version: " + secret + "\n",
+		"a list":         "- " + secret + "\n",
+		"lines":          "root:x:0:0:" + secret + ":/root:/bin/sh\nx: y: z\n",
+		"a private key":  "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----\n",
+		"nearly one":     "version: 1\nkeys: {" + secret + ": {file: x.pub}}\n",
+		"role names key": "version: 1\nroles: {a: {keys: [" + secret + "]}}\nrules: [{images: ['**'], require: [{signature: {by: a}}]}]\n",
+		"no such rule":   "version: 1\nrules: [{images: [" + secret + "], deny: true}]\n",
+		"binary":         "\x00\x01" + secret,
+		"JSON":           `{"` + secret + `": "` + secret + `"}`,
+	} {
+		must(t, os.WriteFile(filepath.Join(at, "other"), []byte(text), 0o600))
+		relative, err := filepath.Rel(s.dir, filepath.Join(at, "other"))
+		must(t, err)
+		link := filepath.Join(s.dir, "link.yaml")
+		if err := os.Symlink(filepath.Join(at, "other"), link); err != nil {
+			t.Skip(err)
+		}
+		for _, named := range []string{relative, "link.yaml", "./link.yaml"} {
+			s.write("a.test.yaml", strings.Replace(head, "policy.yaml", named, 1)+"- {name: a, image: registry.example/team/app, expect: {decision: deny, reason: no-signature}}\n")
+			for _, path := range []string{s.dir, filepath.Join(s.dir, "a.test.yaml")} {
+				r, err := policytest.Test(t.Context(), path, policytest.Options{})
+				must(t, err)
+				c := r.Cases[0]
+				if c.Status != policytest.StatusBroken || !errors.Is(c.Err, policytest.ErrPolicy) || !strings.Contains(c.Detail, named) || strings.Contains(c.Detail+c.Err.Error(), secret) {
+					t.Errorf("%s by %s: %s: %v", label, named, c.Status, c.Err)
+				}
+			}
+		}
+		must(t, os.Remove(link))
+		must(t, os.Symlink(filepath.Join(at, "other"), filepath.Join(s.dir, "b.test.yaml")))
+		if _, err := policytest.Test(t.Context(), s.dir, policytest.Options{}); !errors.Is(err, policytest.ErrInvalid) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s as a case file: %v", label, err)
+		}
+		must(t, os.Remove(filepath.Join(s.dir, "b.test.yaml")))
+	}
+}
+
+// Where the policy is in the directory that was given, or named by the caller, the error
+// says all.
+func TestCases_ErrorsOfPoliciesInTheirDirectoryAreWhole(t *testing.T) {
+	s := newScene(t)
+	s.write("policy.yaml", "version: 1\nruless: []\n")
+	s.write("cases/a.test.yaml", strings.Replace(head, "policy.yaml", "../policy.yaml", 1)+"- {name: a, image: registry.example/team/app, expect: {decision: deny, reason: no-signature}}\n")
+	for path, o := range map[string]policytest.Options{s.dir: {}, filepath.Join(s.dir, "cases"): {Policy: filepath.Join(s.dir, "policy.yaml")}} {
+		r, err := policytest.Test(t.Context(), path, o)
+		must(t, err)
+		if c := r.Cases[0]; c.Status != policytest.StatusBroken || !errors.Is(c.Err, policytest.ErrPolicy) || !strings.Contains(c.Detail, "ruless") {
+			t.Errorf("%s: %+v", path, c)
+		}
+	}
+	s.write("policy.yaml", scenePolicy)
+	r, err := policytest.Test(t.Context(), filepath.Join(s.dir, "cases"), policytest.Options{})
+	must(t, err)
+	if c := r.Cases[0]; c.Status != policytest.StatusPassed {
+		t.Errorf("%+v", c)
+	}
+}
