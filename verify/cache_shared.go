@@ -108,15 +108,15 @@ type wireDecision struct {
 
 // wireResult is a Result of Image, which never rests on an index.
 type wireResult struct {
-	Reference, Digest, PolicyDigest, Rule string
-	JudgedAt, ValidUntil                  time.Time
-	Requirements                          []Met
-	Keys                                  []Principal
-	Statements                            []wireStatement
-	Evidence                              []Evidence
-	DeniedChildren                        []DeniedChild
-	Exemptions                            []Exempted
-	Warning                               *wireError
+	Reference, Digest, PolicyDigest, Rule, Team string
+	JudgedAt, ValidUntil                        time.Time
+	Requirements                                []Met
+	Keys                                        []Principal
+	Statements                                  []wireStatement
+	Evidence                                    []Evidence
+	DeniedChildren                              []DeniedChild
+	Exemptions                                  []Exempted
+	Warning                                     *wireError
 }
 
 type wireStatement struct {
@@ -125,18 +125,18 @@ type wireStatement struct {
 }
 
 type wireError struct {
-	Reason                                        Reason
-	Reference, Digest, Detail, PolicyDigest, Rule string
-	Limit                                         *registry.ReachedLimit
-	Unmet                                         []Unmet
-	Evidence                                      []Evidence
+	Reason                                              Reason
+	Reference, Digest, Detail, PolicyDigest, Rule, Team string
+	Limit                                               *registry.ReachedLimit
+	Unmet                                               []Unmet
+	Evidence                                            []Evidence
 }
 
 func newWireDecision(d Decision) wireDecision {
 	w := wireDecision{Denied: newWireError(d.Denied), Made: d.Made, Until: d.Until}
 	if r := d.Result; r != nil {
 		w.Result = &wireResult{
-			Reference: r.Reference, Digest: r.Digest.String(), PolicyDigest: r.PolicyDigest, Rule: r.Rule, JudgedAt: r.JudgedAt, ValidUntil: r.ValidUntil,
+			Reference: r.Reference, Digest: r.Digest.String(), PolicyDigest: r.PolicyDigest, Rule: r.Rule, Team: r.Team, JudgedAt: r.JudgedAt, ValidUntil: r.ValidUntil,
 			Requirements: r.Requirements, Keys: r.Keys, Evidence: r.Evidence, DeniedChildren: r.DeniedChildren, Exemptions: r.Exemptions, Warning: newWireError(r.Warning),
 		}
 		for _, s := range r.Statements {
@@ -150,7 +150,7 @@ func newWireError(e *Error) *wireError {
 	if e == nil {
 		return nil
 	}
-	return &wireError{e.Reason, e.Reference, e.Digest.String(), e.Detail, e.PolicyDigest, e.Rule, e.Limit, e.Unmet, e.Evidence}
+	return &wireError{e.Reason, e.Reference, e.Digest.String(), e.Detail, e.PolicyDigest, e.Rule, e.Team, e.Limit, e.Unmet, e.Evidence}
 }
 
 func (w *wireDecision) decision() (d Decision, err error) {
@@ -172,7 +172,7 @@ func (w *wireResult) result() (*Result, error) {
 		return nil, err
 	}
 	r := &Result{
-		Reference: w.Reference, Digest: digest, PolicyDigest: w.PolicyDigest, Rule: w.Rule, JudgedAt: w.JudgedAt, ValidUntil: w.ValidUntil,
+		Reference: w.Reference, Digest: digest, PolicyDigest: w.PolicyDigest, Rule: w.Rule, Team: w.Team, JudgedAt: w.JudgedAt, ValidUntil: w.ValidUntil,
 		Requirements: w.Requirements, Keys: w.Keys, Evidence: w.Evidence, DeniedChildren: w.DeniedChildren, Exemptions: w.Exemptions, Warning: warning, shared: true,
 	}
 	for _, s := range w.Statements {
@@ -191,7 +191,7 @@ func (w *wireError) decision() (*Error, error) {
 		return nil, err
 	}
 	return &Error{
-		Reason: w.Reason, Reference: w.Reference, Digest: digest, Detail: w.Detail, PolicyDigest: w.PolicyDigest, Rule: w.Rule,
+		Reason: w.Reason, Reference: w.Reference, Digest: digest, Detail: w.Detail, PolicyDigest: w.PolicyDigest, Rule: w.Rule, Team: w.Team,
 		Limit: w.Limit, Unmet: w.Unmet, Evidence: w.Evidence,
 	}, nil
 }

@@ -260,13 +260,17 @@ func (c *compiled) newRole(name string, r policy.Role) *role {
 	return made
 }
 
-// ruleOf finds the rule for a repository, and the pattern that decides.
-func (c *compiled) ruleOf(repo name.Repository) (r *rule, pattern string, ok bool) {
+// ruling names the rule that decides. Zero: none does.
+type ruling struct{ pattern, team string }
+
+// ruleOf finds the rule for a repository.
+func (c *compiled) ruleOf(repo name.Repository) (r *rule, by ruling, ok bool) {
 	index, pattern, ok := c.checked.RuleFor(repo)
 	if !ok {
-		return nil, "", false
+		return nil, ruling{}, false
 	}
-	return c.rules[index], pattern, true
+	r = c.rules[index]
+	return r, ruling{pattern, r.team}, true
 }
 
 func (c *compiled) newRule(i int, r policy.Rule) *rule {

@@ -28,10 +28,10 @@ type inquiry struct {
 // decision is one decision about an image, at one time.
 type decision struct {
 	inquiry
-	now     time.Time
-	rule    *rule
-	pattern string
-	log     ledger
+	now  time.Time
+	rule *rule
+	by   ruling
+	log  ledger
 }
 
 // maxDecisions is how often one inquiry is decided when what an answer rests on ends before
@@ -82,7 +82,7 @@ func (q inquiry) answer(ctx context.Context) (*Result, error) {
 //   - record: otherwise *Error. If the rule only warns, *Result with it as Warning.
 func (d *decision) decide(ctx context.Context) (*Result, error) {
 	var denied *problem
-	if d.rule, d.pattern, denied = d.v.policy.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
+	if d.rule, d.by, denied = d.v.policy.ruleFor(d.image.Context(), d.image.DigestStr(), d.now); denied != nil {
 		return nil, d.denial(denied.reason, registry.SafeText(denied.detail, maxDetail))
 	}
 	e := newEvaluation(d.rule, newConditions(ctx, d.v.policy, d.image, d.now), &d.log)
@@ -142,20 +142,20 @@ func (d *decision) checking(ctx context.Context) *checking {
 	}
 }
 
-// ruleFor finds the rule for a repository and its pattern, or the denial that holds
+// ruleFor finds the rule for a repository, or the denial that holds
 // whatever evidence exists. An empty digest is that of no particular image.
-func (c *compiled) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, pattern string, denied *problem) {
+func (c *compiled) ruleFor(repo name.Repository, digest string, now time.Time) (r *rule, by ruling, denied *problem) {
 	if denied := c.deniesAll(digest, now); denied != nil {
-		return nil, "", denied
+		return nil, ruling{}, denied
 	}
-	r, pattern, ok := c.ruleOf(repo)
+	r, by, ok := c.ruleOf(repo)
 	if !ok {
-		return nil, "", problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
+		return nil, ruling{}, problemf(ReasonNoRule, "no rule of the policy matches %s", repo.Name())
 	}
 	if r.Deny {
-		return nil, pattern, problemf(ReasonDeniedByRule, "the rule%s for %s denies: %s", r.ofTeam(), pattern, r.Reason)
+		return nil, by, problemf(ReasonDeniedByRule, "the rule%s for %s denies: %s", r.ofTeam(), by.pattern, r.Reason)
 	}
-	return r, pattern, nil
+	return r, by, nil
 }
 
 // deniesAll is the denial of an image or file that holds whatever evidence exists.
@@ -234,7 +234,7 @@ func (d *decision) record(ctx context.Context, o outcome, found children) (*Resu
 		return nil, d.denial(ReasonDeniedDigest, found.detail())
 	}
 	return &Result{
-		Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
+		Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.by.pattern, Team: d.by.team,
 		JudgedAt: d.now, ValidUntil: earlier(d.v.policy.expires, o.until),
 		Requirements: o.requirements, Keys: o.keys, Statements: o.statements, Evidence: d.log.told(),
 		Exemptions: o.exempted, Warning: warning, DeniedChildren: found.denied, by: d.v,
@@ -251,7 +251,7 @@ func (d *decision) undecided(causes []error) error {
 
 func (d *decision) denial(reason Reason, detail string) *Error {
 	return &Error{
-		Reason: reason, Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.pattern,
+		Reason: reason, Reference: d.reference, Digest: d.image, PolicyDigest: d.v.policy.digest, Rule: d.by.pattern, Team: d.by.team,
 		Detail: detail, Evidence: d.log.told(),
 	}
 }

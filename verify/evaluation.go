@@ -139,7 +139,7 @@ func (e *evaluation) outcome() (o outcome) {
 func (e *evaluation) outcomeOf(leaves []*need) (o outcome) {
 	for _, leaf := range leaves {
 		state := &e.leaves[leaf.leaf]
-		met := Met{Requirement: leaf.path, Title: leaf.title, Keys: state.counted, Excused: state.excused}
+		met := Met{Requirement: leaf.path, Title: leaf.title, Team: teamOf(leaf.path), Keys: state.counted, Excused: state.excused}
 		if leaf.role != nil {
 			met.By = leaf.role.name
 		}

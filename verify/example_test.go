@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"slices"
 	"strings"
 
@@ -247,4 +248,44 @@ func ExampleOptions_observe() {
 	}
 	fmt.Println(counts)
 	// Output: map[denied cached=false:1 verified cached=false:1 verified cached=true:1]
+}
+
+// Examine tells what each piece of evidence is worth, also those that the decision does not
+// need. Decide with Image.
+func ExampleVerifier_Examine() {
+	ctx := context.Background()
+	signer, publicPEM := exampleKeys(ctx)
+	stranger, _ := exampleKeys(ctx)
+	store := exampleImages(ctx, signer, "v1")
+	desc, err := store.Resolve(ctx, exampleRef("v1"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	image := exampleRef("v1").Context().Digest(desc.Digest.String())
+	if _, err := sign.Image(ctx, store, image, sign.ImageOptions{}, stranger); err != nil {
+		log.Fatal(err)
+	}
+
+	key, err := policy.ParsePublicKey(publicPEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := verify.New(policy.Signatures{Keys: []policy.PublicKey{key}, Threshold: 1}.Policy(), verify.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	res, err := v.Examine(ctx, store, image)
+	if err != nil {
+		log.Fatal(err)
+	}
+	counts := make(map[verify.Reason]int)
+	for _, e := range res.Evidence {
+		counts[e.Reason]++
+	}
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Println(reason)
+	}
+	// Output:
+	// counted
+	// untrusted-key
 }

@@ -18,6 +18,8 @@ type Exempted struct {
 	// Requirement is its path in the policy. Name is its name in Policy.Requirements.
 	Requirement string `json:"requirement"`
 	Name        string `json:"name"`
+	// Team is the team whose file requires it. Empty: the policy itself does.
+	Team string `json:"team,omitempty"`
 	// Reason, By and Until are those of the exemption.
 	Reason string    `json:"reason"`
 	By     string    `json:"by"`
@@ -108,7 +110,7 @@ func (all *exemptions) in(repo name.Repository, n *need) (found []policy.Exempti
 
 // exempted is the account of an exemption from a requirement.
 func (e *exemption) exempted(path string) Exempted {
-	return Exempted{Requirement: path, Name: e.Requirement, Reason: registry.SafeText(e.Reason, maxDetail), By: registry.SafeText(e.By, maxDetail), Until: e.Until}
+	return Exempted{Requirement: path, Name: e.Requirement, Team: teamOf(path), Reason: registry.SafeText(e.Reason, maxDetail), By: registry.SafeText(e.By, maxDetail), Until: e.Until}
 }
 
 // exempting is an evaluation that exemptions may complete.
@@ -167,15 +169,23 @@ func (d *decision) exempt(e *evaluation, o outcome) outcome {
 // if the policy itself has one that is excused. A team's file must not make an exemption
 // hold that would not hold without the file.
 func (x *exempting) vouched() bool {
-	if x.rule.team == "" || !slices.ContainsFunc(x.used, func(used Exempted) bool { return !isOfTeam(used.Requirement) }) {
+	if x.rule.team == "" || !slices.ContainsFunc(x.used, func(used Exempted) bool { return used.Team == "" }) {
 		return true
 	}
-	own := slices.DeleteFunc(slices.Clone(x.leaves), func(n *need) bool { return isOfTeam(n.path) })
+	own := slices.DeleteFunc(slices.Clone(x.leaves), func(n *need) bool { return teamOf(n.path) != "" })
 	return len(x.outcomeOf(own).keys) > 0
 }
 
-// isOfTeam reports whether a requirement's path is in a team's file.
-func isOfTeam(path string) bool { return strings.HasPrefix(path, "teams.") }
+// teamOf is the team whose file has a requirement, by its path. Empty: the policy itself
+// has it.
+func teamOf(path string) string {
+	rest, is := strings.CutPrefix(path, "teams.")
+	if !is {
+		return ""
+	}
+	team, _, _ := strings.Cut(rest, ".")
+	return team
+}
 
 func (x *exempting) fail(path string, by Exempted, why string) {
 	x.failed[path], x.why[path] = by, why
@@ -273,7 +283,7 @@ func exemptChild(v *Verifier, index *Result, child name.Digest) (all []Exempted,
 		}
 		if best == nil {
 			return nil, &Error{
-				Reason: ReasonNotExempt, Reference: child.String(), Digest: child, PolicyDigest: v.policy.digest, Rule: index.Rule,
+				Reason: ReasonNotExempt, Reference: child.String(), Digest: child, PolicyDigest: v.policy.digest, Rule: index.Rule, Team: index.Team,
 				Detail: registry.SafeText(fmt.Sprintf("an exemption by %s from %s lets the index %s pass, and none lists this manifest", x.By, x.Name, index.Digest.DigestStr()), maxDetail),
 			}
 		}

@@ -30,6 +30,8 @@ type Explanation struct {
 	EvidenceRepository string `json:"evidenceRepository,omitempty"`
 	// Requirements are the rule's, as a tree.
 	Requirements []Explained `json:"requirements,omitempty"`
+	// Files is what the policy requires of files, which have no rule.
+	Files []Explained `json:"files,omitempty"`
 	// NextEnd is the next of policy.Policy.Ends, of whatever part of the policy, and Days
 	// the whole days until then. Nil: nothing ends later.
 	NextEnd *policy.End `json:"nextEnd,omitempty"`
@@ -59,11 +61,14 @@ func (v *Verifier) Explain(repo name.Repository) *Explanation {
 	if end, ok := v.policy.checked.Policy.NextEnd(v.o.Now()); ok {
 		e.NextEnd, e.Days = &end, end.Days(v.o.Now())
 	}
-	r, pattern, ok := v.policy.ruleOf(repo)
+	if v.policy.files != nil {
+		e.Files = v.policy.explain(v.policy.files.root, repo).Of
+	}
+	r, by, ok := v.policy.ruleOf(repo)
 	if !ok {
 		return e
 	}
-	e.Rule, e.Team, e.Mode = pattern, r.team, r.Mode
+	e.Rule, e.Team, e.Mode = by.pattern, by.team, r.Mode
 	switch {
 	case r.Deny:
 		e.Mode, e.Reason = modeDeny, r.Reason
@@ -229,7 +234,7 @@ func sortedKeys[V any](m map[string]V) []string {
 func (r *Result) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("status", string(r.status())), slog.String("image", r.Reference), slog.String("digest", digestText(r.Digest)),
-		slog.String("policy", r.PolicyDigest), slog.String("rule", r.Rule), slog.Any("keys", keyIDs(r.Keys)),
+		slog.String("policy", r.PolicyDigest), slog.String("rule", r.Rule), slog.String("team", r.Team), slog.Any("keys", keyIDs(r.Keys)),
 	}
 	if !r.ValidUntil.IsZero() {
 		attrs = append(attrs, slog.Time("validUntil", r.ValidUntil))
@@ -244,7 +249,7 @@ func (r *Result) LogValue() slog.Value {
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(append([]slog.Attr{
 		slog.String("status", string(StatusDenied)), slog.String("image", e.Reference), slog.String("digest", digestText(e.Digest)),
-		slog.String("policy", e.PolicyDigest), slog.String("rule", e.Rule),
+		slog.String("policy", e.PolicyDigest), slog.String("rule", e.Rule), slog.String("team", e.Team),
 	}, e.why()...)...)
 }
 

@@ -215,3 +215,21 @@ func TestADecisionWithoutADigestIsToldByItsReference(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+func TestExplanationsTellWhatFilesNeed(t *testing.T) {
+	p := policy.Signatures{Keys: []policy.PublicKey{newPerson(t).key}, Threshold: 1}.Policy()
+	p.Files = []policy.Requirement{{AnyOf: []policy.Requirement{
+		{Signature: &policy.SignatureRequirement{By: "signers"}}, {Attestation: &policy.AttestationRequirement{Type: "spdx", By: "signers"}},
+	}}}
+	p.Rules[0].Images = []string{"registry.example/team/**"}
+	for _, repository := range []string{"registry.example/team/app", "registry.example/other"} {
+		e := explained(t, p, verify.Options{}, repository)
+		if len(e.Files) != 1 || e.Files[0].Requirement != "files[0]" || e.Files[0].Text != "any of these" || len(e.Files[0].Of) != 2 || !strings.Contains(e.Files[0].Of[1].Text, "an attestation of type spdx") {
+			t.Errorf("%s: %+v", repository, e.Files)
+		}
+	}
+	p.Files = nil
+	if e := explained(t, p, verify.Options{}, "registry.example/team/app"); e.Files != nil {
+		t.Errorf("%+v", e.Files)
+	}
+}

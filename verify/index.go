@@ -54,7 +54,7 @@ func (v *Verifier) Child(ctx context.Context, r registry.Reader, index *Result, 
 		}
 	}
 	return nil, &Error{
-		Reason: ReasonNotListed, Reference: child.String(), Digest: child, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
+		Reason: ReasonNotListed, Reference: child.String(), Digest: child, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Team: index.Team,
 		Detail: fmt.Sprintf("the verified index %s does not list it", index.Digest.DigestStr()),
 	}
 }
@@ -82,7 +82,7 @@ func (v *Verifier) Platform(ctx context.Context, r registry.Reader, index *Resul
 	}
 	w.preferExact()
 	deny := func(reason Reason, detail string) (*Result, error) {
-		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
+		return nil, &Error{Reason: reason, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Team: index.Team, Detail: detail}
 	}
 	switch {
 	case len(w.found) == 0:
@@ -191,7 +191,7 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 	digest := index.Digest.Context().Digest(d.Digest.String())
 	if reason, denied := v.policy.denied[digest.DigestStr()]; denied {
 		return nil, &Error{
-			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule,
+			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule, Team: index.Team,
 			Detail: registry.SafeText("the policy denies this digest: "+reason, maxDetail),
 		}
 	}
@@ -207,7 +207,7 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 		return nil, denied
 	case found.all():
 		return nil, &Error{
-			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule,
+			Reason: ReasonDeniedDigest, Reference: digest.String(), Digest: digest, PolicyDigest: v.policy.digest, Rule: index.Rule, Team: index.Team,
 			Detail: found.detail(),
 		}
 	}
@@ -216,7 +216,7 @@ func (v *Verifier) vouched(ctx context.Context, r registry.Reader, index *Result
 		until = earlier(until, x.Until)
 	}
 	return &Result{
-		Reference: digest.String(), Digest: digest, Keys: index.Keys, Exemptions: exempted, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule,
+		Reference: digest.String(), Digest: digest, Keys: index.Keys, Exemptions: exempted, DeniedChildren: found.denied, Index: index, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Team: index.Team,
 		JudgedAt: index.JudgedAt, ValidUntil: until, Warning: index.Warning, by: v,
 	}, nil
 }
@@ -242,7 +242,7 @@ func (v *Verifier) entries(ctx context.Context, r registry.Reader, index *Result
 		depth++
 	}
 	deny := func(detail string) ([]v1.Descriptor, error) {
-		return nil, &Error{Reason: ReasonNotIndex, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Detail: detail}
+		return nil, &Error{Reason: ReasonNotIndex, Reference: index.Reference, Digest: index.Digest, PolicyDigest: index.PolicyDigest, Rule: index.Rule, Team: index.Team, Detail: detail}
 	}
 	if depth >= maxIndexDepth {
 		return deny(fmt.Sprintf("indexes nest deeper than %d", maxIndexDepth))

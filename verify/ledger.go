@@ -230,7 +230,7 @@ func (l *ledger) unmet(n *need, state *leafState) Unmet {
 			u = *big
 		}
 	}
-	u.Requirement, u.Title, u.Excused = n.path, n.title, state.failed
+	u.Requirement, u.Title, u.Team, u.Excused = n.path, n.title, teamOf(n.path), state.failed
 	return u
 }
 

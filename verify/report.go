@@ -43,6 +43,8 @@ type Report struct {
 	// Policy is the digest of the policy, Rule the pattern of the rule that decided.
 	Policy string `json:"policy,omitempty"`
 	Rule   string `json:"rule,omitempty"`
+	// Team is the team whose file has the rule. Absent: the rule is the policy's own.
+	Team string `json:"team,omitempty"`
 	// JudgedAt is the time of the decision. ValidUntil is when the first thing that it
 	// rests on ends. Absent: nothing ends.
 	JudgedAt   time.Time `json:"judgedAt,omitzero"`
@@ -87,7 +89,7 @@ func ReportOf(image string, res *Result, err error) Report {
 		return failed(Report{Image: image}, err)
 	}
 	r := Report{
-		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule,
+		Image: image, Status: res.status(), Digest: digestText(res.Digest), Policy: res.PolicyDigest, Rule: res.Rule, Team: res.Team,
 		JudgedAt: res.JudgedAt.UTC(), ValidUntil: res.ValidUntil.UTC(), Requirements: res.Requirements, Keys: written(res.Keys),
 		Exemptions: res.Exemptions, Statements: res.Statements, Evidence: written(res.Evidence), DeniedChildren: res.DeniedChildren, Requests: res.Requests,
 	}
@@ -134,7 +136,7 @@ func failed(r Report, err error) Report {
 	r.Keys, r.Evidence = []Principal{}, []Evidence{}
 	switch {
 	case errors.As(err, &denied):
-		r.Status, r.Digest, r.SHA256, r.Policy, r.Rule = StatusDenied, digestText(denied.Digest), denied.SHA256, denied.PolicyDigest, denied.Rule
+		r.Status, r.Digest, r.SHA256, r.Policy, r.Rule, r.Team = StatusDenied, digestText(denied.Digest), denied.SHA256, denied.PolicyDigest, denied.Rule, denied.Team
 		r.Reason, r.Detail, r.Unmet, r.Evidence = denied.Reason, denied.Detail, denied.Unmet, written(denied.Evidence)
 		r.Limit = denied.Limit
 		asked, r.Requests = denied.Reference, denied.Requests

@@ -21,6 +21,9 @@ type Result struct {
 	// PolicyDigest identifies the policy. Rule is the pattern of the rule that decided.
 	PolicyDigest string
 	Rule         string
+	// Team is the team whose file has the rule. Requirements of the policy itself hold as
+	// well. Empty: the rule is the policy's own.
+	Team string
 	// JudgedAt is the time of the decision. ValidUntil is when the first thing that it
 	// rests on ends: a key, an age, an exception, an exemption. Zero: nothing ends.
 	JudgedAt, ValidUntil time.Time
@@ -61,6 +64,8 @@ type Met struct {
 	// in words.
 	Requirement string `json:"requirement"`
 	Title       string `json:"title"`
+	// Team is the team whose file requires it. Empty: the policy itself does.
+	Team string `json:"team,omitempty"`
 	// By is the role whose keys count. Empty: the requirement is about the image itself.
 	By string `json:"by,omitempty"`
 	// Keys are those that counted.
@@ -75,6 +80,8 @@ type Unmet struct {
 	// Requirement is its path in the policy. Title names it in words.
 	Requirement string `json:"requirement"`
 	Title       string `json:"title"`
+	// Team is the team whose file requires it. Empty: the policy itself does.
+	Team string `json:"team,omitempty"`
 	// Reason says why it is not met, Detail explains.
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
@@ -169,9 +176,10 @@ type Error struct {
 	// Detail says what is missing.
 	Detail string
 	// PolicyDigest identifies the policy. Rule is the pattern of the rule that decided.
-	// Empty: no rule matched.
+	// Empty: no rule matched. Team is as in Result.
 	PolicyDigest string
 	Rule         string
+	Team         string
 	// Limit is the limit that was reached, for ReasonTooLarge and
 	// ReasonTooMuchEvidence. Nil: none, or one that no setting raises.
 	Limit *registry.ReachedLimit

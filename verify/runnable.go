@@ -64,7 +64,7 @@ func (c *chooser) choose(ctx context.Context, image *Result) (*Result, error) {
 		return image, nil
 	}
 	deny := func(reason Reason, detail string) (*Result, error) {
-		return nil, &Error{Reason: reason, Reference: image.Reference, Digest: image.Digest, PolicyDigest: image.PolicyDigest, Rule: image.Rule, Detail: detail}
+		return nil, &Error{Reason: reason, Reference: image.Reference, Digest: image.Digest, PolicyDigest: image.PolicyDigest, Rule: image.Rule, Team: image.Team, Detail: detail}
 	}
 	better := false
 	for _, found := range chosen {

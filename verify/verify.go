@@ -107,12 +107,12 @@ func (v *Verifier) DeniesDigests() bool { return len(v.policy.denied) > 0 }
 //   - The rule denies: ReasonDeniedByRule.
 //   - Otherwise nil, which does not allow: ask Image.
 func (v *Verifier) Forbids(repo name.Repository) *Error {
-	_, pattern, denied := v.policy.ruleFor(repo, "", v.o.Now())
+	_, by, denied := v.policy.ruleFor(repo, "", v.o.Now())
 	if denied == nil {
 		return nil
 	}
 	return &Error{
-		Reason: denied.reason, Reference: repo.Name(), PolicyDigest: v.policy.digest, Rule: pattern,
+		Reason: denied.reason, Reference: repo.Name(), PolicyDigest: v.policy.digest, Rule: by.pattern, Team: by.team,
 		Detail: registry.SafeText(denied.detail, maxDetail),
 	}
 }

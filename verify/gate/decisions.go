@@ -55,6 +55,8 @@ type permit struct {
 	// Looks identifies the rules by which it is evidence: another gate's may differ.
 	Looks string `json:"looks,omitempty"`
 	Rule  string `json:"rule,omitempty"`
+	// Team is the team whose file has the rule.
+	Team string `json:"team,omitempty"`
 	// Warning is the denial that a rule with mode warn did not enforce.
 	Warning string `json:"warning,omitempty"`
 	// Reason is that denial's.
@@ -85,12 +87,12 @@ type permit struct {
 // forBlob is the permit of a blob that the manifest lists. may are the kinds that it may
 // have as evidence.
 func (d *permit) forBlob(size int64, may kinds.Set) permit {
-	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Warning: d.Warning, Reason: d.Reason}
+	return permit{Allowed: true, At: d.At, Until: d.Until, Size: size, Evidence: d.Evidence, Kinds: may, Looks: d.Looks, Rule: d.Rule, Team: d.Team, Warning: d.Warning, Reason: d.Reason}
 }
 
 // report is a decision that lets something pass, for the audit log.
 func (d *permit) report(image, digest string) verify.Report {
-	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policyDigest, Rule: d.Rule, JudgedAt: d.At.UTC()}
+	to := verify.Report{Image: image, Status: verify.StatusVerified, Digest: digest, Policy: d.policyDigest, Rule: d.Rule, Team: d.Team, JudgedAt: d.At.UTC()}
 	if d.Warning != "" {
 		to.Status, to.Reason, to.Detail = verify.StatusWarned, d.Reason, d.Warning
 	} else if len(d.Exemptions) > 0 {
@@ -172,7 +174,7 @@ func (d permit) shelf() int {
 // weight is about how many bytes a decision holds in memory, with its key.
 func (d permit) weight() int64 {
 	const each, result, denial = 432, 400, 700
-	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Warning) + len(d.Reason) + len(d.about))
+	n := int64(each + len(d.Looks) + len(d.Rule) + len(d.Team) + len(d.Warning) + len(d.Reason) + len(d.about))
 	if d.result != nil {
 		n += result
 		if d.result.Warning != nil {

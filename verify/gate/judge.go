@@ -191,7 +191,7 @@ func (j *judge) denied(v *verify.Verifier, e *verify.Error) *permit {
 	kept.Evidence = nil
 	_, lasts := v.TTLs()
 	t := j.now.term(lasts)
-	return &permit{At: t.from, Until: t.until, Size: -1, Rule: e.Rule, denied: &kept}
+	return &permit{At: t.from, Until: t.until, Size: -1, Rule: e.Rule, Team: e.Team, denied: &kept}
 }
 
 func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
@@ -204,7 +204,7 @@ func (j *judge) allowed(v *verify.Verifier, result *verify.Result) *permit {
 	// Statements may be large, and nothing here reads them.
 	kept := *result
 	kept.Statements, kept.Evidence, kept.Requirements, kept.Keys = nil, nil, nil, nil
-	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, Exemptions: result.Exemptions, result: &kept}
+	d := &permit{Allowed: true, At: at, Until: until, Size: -1, Rule: result.Rule, Team: result.Team, Exemptions: result.Exemptions, result: &kept}
 	if result.Warning != nil {
 		d.Warning, d.Reason = result.Warning.Error(), result.Warning.Reason
 		warning := *result.Warning
@@ -228,7 +228,7 @@ func (j *judge) asEvidence(ctx context.Context, p pull, digest string, above per
 
 func (j *judge) evidenceOf(above permit, subject string) *permit {
 	return &permit{
-		Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Warning: above.Warning,
+		Allowed: true, At: above.At, Until: above.Until, Size: -1, Evidence: true, Looks: j.decisions.looks, Rule: above.Rule, Team: above.Team, Warning: above.Warning,
 		Reason: above.Reason, Exemptions: above.Exemptions, about: subject, policy: above.policy,
 	}
 }

@@ -82,7 +82,7 @@ func (r *reporter) event(ctx context.Context, e Event) {
 	}
 	if r.logger.Enabled(ctx, level) {
 		r.logger.LogAttrs(ctx, level, e.Kind,
-			slog.String("image", e.Image), slog.String("status", string(e.Status)), slog.String("digest", e.Digest), slog.String("policy", e.Policy), slog.String("rule", e.Rule),
+			slog.String("image", e.Image), slog.String("status", string(e.Status)), slog.String("digest", e.Digest), slog.String("policy", e.Policy), slog.String("rule", e.Rule), slog.String("team", e.Team),
 			slog.String("reason", string(e.Reason)), slog.String("detail", e.Detail), slog.String("causes", strings.Join(e.Causes, "; ")), exemptionsAttr(e.Exemptions), requestAttr(e.Request))
 	}
 	if level != slog.LevelDebug {

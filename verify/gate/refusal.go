@@ -80,7 +80,7 @@ func denial(e *verify.Error, asked string) *refusal {
 		fmt.Fprintf(&b, "; %s: %s: %s", u.Title, u.Reason, u.Detail)
 	}
 	if e.Rule != "" {
-		fmt.Fprintf(&b, "; the rule for %s decides", e.Rule)
+		fmt.Fprintf(&b, "; the rule%s for %s decides", ofTeam(e.Team), e.Rule)
 	}
 	r := refuse(http.StatusForbidden, codeDenied, "%s", b.String())
 	r.reason, r.denied = string(e.Reason), e
@@ -89,12 +89,20 @@ func denial(e *verify.Error, asked string) *refusal {
 	return r
 }
 
+// ofTeam says whose rule decides, if it is a team's.
+func ofTeam(team string) string {
+	if team == "" {
+		return ""
+	}
+	return " of the team " + team
+}
+
 // report is the refusal for the audit log, without evidence.
 func (r *refusal) report(image string) verify.Report {
 	to := verify.Report{Image: image, Status: verify.StatusUndecided, Reason: verify.Reason(r.reason)}
 	switch e := r.denied; {
 	case e != nil:
-		to.Status, to.Policy, to.Rule, to.Detail, to.Unmet = verify.StatusDenied, e.PolicyDigest, e.Rule, e.Detail, e.Unmet
+		to.Status, to.Policy, to.Rule, to.Team, to.Detail, to.Unmet = verify.StatusDenied, e.PolicyDigest, e.Rule, e.Team, e.Detail, e.Unmet
 		if e.Digest.DigestStr() != "" {
 			to.Digest = e.Digest.String()
 		}

@@ -10,7 +10,7 @@ import (
 
 // exemptedNode says which requirement an exemption excuses, and what is not met.
 func exemptedNode(x verify.Exempted) node {
-	n := node{words: words{doubt.of("exempt"), "from " + x.Name + " until " + timeText(x.Until) + remaining(x.Until), "by " + x.By, x.Reason, faint.of("%s", x.Requirement)}}
+	n := node{words: words{doubt.of("exempt"), "from " + x.Name + " until " + timeText(x.Until) + remaining(x.Until), "by " + x.By, x.Reason, ofTeam(x.Team), faint.of("%s", x.Requirement)}}
 	for _, u := range x.Unmet {
 		n.add(doubt.of("not met"), u.Title, string(u.Reason), u.Detail)
 	}

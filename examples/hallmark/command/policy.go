@@ -128,12 +128,13 @@ func (a *app) policyExplainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain FILE IMAGE",
 		Short: "Explain what a policy requires of an image",
-		Long: `Print which rule of a policy applies to an image, and what it requires. The image is
-not read.
+		Long: `Print which rule of a policy applies to an image, and what it requires. Below stands
+what the policy requires of files. The image is not read.
 
-JSON is one object: repository, rule, team, mode, reason, requirements (requirement,
-text, conditions, exemptions (images, digests, requirement, reason, by, until), of (the same
-fields again)), nextEnd (path, at) of any part of the policy, daysToNextEnd.`,
+JSON is one object: repository, rule, team, mode, reason, evidenceRepository,
+requirements (requirement, text, conditions, exemptions (images, digests, requirement,
+reason, by, until), of (the same fields again)), files (the fields of requirements),
+nextEnd (path, at) of any part of the policy, daysToNextEnd.`,
 		Example: "  hallmark policy explain production.yaml registry.example/team/app",
 		Args:    arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -175,6 +176,13 @@ func explanationTree(e *verify.Explanation) node {
 	}
 	for _, r := range e.Requirements {
 		root.children = append(root.children, explainedNode(r))
+	}
+	if len(e.Files) > 0 {
+		files := node{words: words{"files", faint.of("which verify-blob judges")}}
+		for _, r := range e.Files {
+			files.children = append(files.children, explainedNode(r))
+		}
+		root.children = append(root.children, files)
 	}
 	if e.NextEnd != nil {
 		root.add("ends next", e.NextEnd.Path, timeText(e.NextEnd.At), fmt.Sprintf("in %d days", e.Days))

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,7 @@ Exit codes:
 
 JSON is one list with an object for each IMAGE: image, effect, digest, detail (why it
 could not be judged), old and new (as of 'hallmark verify', without evidence), unmet and
-met (requirement, title, reason, detail, limit).`,
+met (requirement, title, team, reason, detail, limit).`,
 		Example: "  hallmark policy diff production.yaml next.yaml registry.example/team/app:v1 registry.example/team/web:v2",
 		Args:    arguments(cobra.MinimumNArgs(3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -135,5 +136,5 @@ func rulesWords(r verify.Report) string {
 	if r.Rule == "" {
 		return "no rule"
 	}
-	return "by the rule " + r.Rule
+	return strings.TrimSpace("by the rule " + r.Rule + " " + ofTeam(r.Team))
 }

@@ -70,7 +70,7 @@ type badge struct{ Class, Word string }
 type reportDecision struct {
 	Badge                     badge
 	Reason, Detail, AsOf      string
-	Rule, Policy, Until, When string
+	Rule, Team, Policy, Until, When string
 	Requirements              []reportRequirement
 	Excused                   []reportExcuse
 	Denied, Unread            []string
@@ -234,7 +234,7 @@ func platformsOf(all []verify.InspectedManifest) string {
 
 func (b *reporting) decision(r *verify.Report) *reportDecision {
 	d := &reportDecision{
-		Badge: badgeOf(r.Status), Reason: shown(string(r.Reason)), Detail: shown(r.Detail), Rule: shown(r.Rule), Policy: shown(r.Policy),
+		Badge: badgeOf(r.Status), Reason: shown(string(r.Reason)), Detail: shown(r.Detail), Rule: shown(r.Rule), Team: shown(r.Team), Policy: shown(r.Policy),
 		AsOf: timeOf(r.AsOf), Until: timeOf(r.ValidUntil), When: timeOf(r.JudgedAt),
 	}
 	d.Exempted = len(r.Exemptions) > 0

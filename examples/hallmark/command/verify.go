@@ -145,12 +145,12 @@ Put -- before images from another source, since their names could look like flag
 be judged it is the same object as for others.
 
 JSON is one list with an object for each IMAGE, in the order of the arguments:
-  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, judgedAt,
+  image, status (verified, exempted, warned, denied, undecided), digest, policy, rule, team, judgedAt,
   asOf (the time of --at), validUntil, reason, detail, limit (name, value, needed), hint, causes (of undecided),
-  requirements (requirement, title, by, keys,
+  requirements (requirement, title, team, by, keys,
     excused (id, severity, by, status, reason, evidence, until)),
-  unmet (requirement, title, reason, detail, found, wanted, limit, exemption, excused),
-  exemptions (requirement, name, reason, by, until, unmet),
+  unmet (requirement, title, team, reason, detail, found, wanted, limit, exemption, excused),
+  exemptions (requirement, name, team, reason, by, until, unmet),
   keys (id, name, evidence, annotations, signer, seenAt, claims),
   statements (predicateType, keyId, evidence),
   evidence (place, format, manifest, keyId, requirement, reason, detail),
@@ -397,7 +397,7 @@ func why(r verify.Report, explain bool) (nodes []node) {
 	}
 	if len(r.Unmet) > 1 || len(r.Unmet) == 1 && explain {
 		for _, u := range r.Unmet {
-			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
+			nodes = append(nodes, node{words: words{bad.of("not met"), u.Title, ofTeam(u.Team), string(u.Reason), u.Detail, faint.of("%s", u.Requirement)}})
 		}
 	}
 	nodes = append(nodes, excusedNodes(r)...)
@@ -405,10 +405,10 @@ func why(r verify.Report, explain bool) (nodes []node) {
 		return nodes
 	}
 	if r.Rule != "" {
-		nodes = append(nodes, node{words: words{"rule", r.Rule, faint.of("policy %s", r.Policy)}})
+		nodes = append(nodes, node{words: words{"rule", r.Rule, ofTeam(r.Team), faint.of("policy %s", r.Policy)}})
 	}
 	for _, m := range r.Requirements {
-		n := node{words: words{good.of("met"), m.Title, faint.of("%s", m.Requirement)}}
+		n := node{words: words{good.of("met"), m.Title, ofTeam(m.Team), faint.of("%s", m.Requirement)}}
 		for _, k := range m.Keys {
 			n.add(append(principalWords(k), k.Evidence)...)
 		}
@@ -418,6 +418,14 @@ func why(r verify.Report, explain bool) (nodes []node) {
 		nodes = append(nodes, node{words: words{"valid until", timeText(r.ValidUntil)}})
 	}
 	return nodes
+}
+
+// ofTeam names the team whose file has something. Empty: the policy itself has it.
+func ofTeam(team string) string {
+	if team == "" {
+		return ""
+	}
+	return "of the team " + team
 }
 
 // from names the index or the argument that led to the digest.
