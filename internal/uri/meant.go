@@ -195,6 +195,26 @@ func checkBuilder(text string) error {
 	return nil
 }
 
+// CheckIdentity refuses a pattern that can never match the subject of a certificate, or
+// matches what belongs to anyone, or what anyone can push. The error says what was probably meant.
+func CheckIdentity(text string) error {
+	meant, err := mend(text, spaced, schemed, hosted)
+	if err != nil && checkIdentity(meant) == nil {
+		err.meant = []string{meant}
+	}
+	if err != nil {
+		return err
+	}
+	return checkIdentity(text)
+}
+
+func checkIdentity(text string) error {
+	if strings.HasPrefix(text, "https://github.com/") && !strings.Contains(text, "@") {
+		return &mistake{text, "has no ref, and the identity of a workflow has one", []string{text + "@refs/heads/main", text + "@refs/tags/*"}}
+	}
+	return checkBuilder(text)
+}
+
 // workflows is where GitHub looks for workflows.
 const workflows = ".github/workflows"
 
@@ -220,8 +240,11 @@ func checkWorkflow(text string) error {
 	case !pinned:
 		return fail("has no ref, and a workflow's ID has one", text+"@refs/heads/main", text+"@refs/tags/*")
 	}
-	if isCommit(ref) {
+	switch {
+	case isCommit(ref):
 		return nil
+	case isAny(ref) || ref == "refs/**":
+		return fail("has a ref that matches any, also what anyone can push, such as pull requests", before+"@refs/heads/main", before+"@refs/tags/*")
 	}
 	err := CheckRef(ref)
 	if m := (*mistake)(nil); errors.As(err, &m) {

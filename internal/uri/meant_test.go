@@ -88,6 +88,21 @@ func TestCheckBuilder_SaysWhatWasMeant(t *testing.T) {
 	})
 }
 
+func TestCheckIdentity_SaysWhatWasMeant(t *testing.T) {
+	const flow = "https://github.com/acme/ci/.github/workflows/build.yml"
+	checkAll(t, uri.CheckIdentity, map[string]string{
+		flow + "@refs/heads/main": "", flow + "@refs/tags/*": "", "https://github.com/acme/**@refs/tags/*": "", "https://github.com/acme/*/.github/workflows/*@refs/heads/main": "",
+		"https://gitlab.com/acme/app//.gitlab-ci.yml@refs/heads/*": "", "spiffe://acme.example/ns/*/sa/builder": "", "https://kubernetes.io/namespaces/ci/serviceaccounts/builder": "",
+		"https://kubernetes.io/namespaces/*/serviceaccounts/builder": "", "https://buildkite.com/acme/app": "", "https://ci.example/team/app": "", flow + "@0123456789abcdef0123456789abcdef01234567": "",
+
+		"https://github.com/acme/**@**": `want "https://github.com/acme/**@refs/heads/main" or "https://github.com/acme/**@refs/tags/*"`, flow + "@*": `want "` + flow + `@refs/heads/main" or "` + flow + `@refs/tags/*"`,
+		"https://github.com/acme/**@refs/**": "what anyone can push", "https://github.com/acme/**@*/*/*": "what anyone can push", "https://gitlab.com/acme/**@**": "what anyone can push",
+		"https://github.com/acme/**": `has no ref, and the identity of a workflow has one; want "https://github.com/acme/**@refs/heads/main"`, flow: "has no ref", flow + "@main": `want "` + flow + `@refs/heads/main"`,
+		"https://GitHub.com/acme/**@**": "upper case", "https://GITHUB.com/acme/ci/.github/workflows/build.yml@refs/heads/main": `want "` + flow + `@refs/heads/main"`, " " + flow + "@refs/heads/main": `want "` + flow + `@refs/heads/main"`,
+		"https://github.com/*/ci/.github/workflows/a.yml@refs/heads/main": "what belongs to anyone", "https://github.com/acme/ci/.github/workflows/build-*@refs/heads/main": "whole one",
+	})
+}
+
 func TestCheckExact_SaysWhatWasMeant(t *testing.T) {
 	checkAll(t, uri.CheckExact, map[string]string{
 		"https://verifier.example": "", "urn:x": "",
@@ -98,7 +113,7 @@ func TestCheckExact_SaysWhatWasMeant(t *testing.T) {
 
 func TestErrorsOfChecks_HoldNoSecrets(t *testing.T) {
 	for _, text := range []string{"git+https://jane:s3cret@github.com/acme/app", "git+https://s3cret@github.com/acme/*x", "https://ci.example/b?token=s3cret", "git+https://github.com/acme/app?token=s3cret", "https://s3cret@ci.example/*"} {
-		for _, check := range []func(string) error{uri.CheckSource, uri.CheckBuilder, uri.CheckExact} {
+		for _, check := range []func(string) error{uri.CheckSource, uri.CheckBuilder, uri.CheckIdentity, uri.CheckExact} {
 			if err := check(text); err != nil && strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("%v", err)
 			}

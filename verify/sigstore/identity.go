@@ -30,11 +30,14 @@ type identity struct {
 //   - issuer: who has vouched for the subject, exactly. Required.
 //   - email, uri or username: the subject. Exactly one. In a uri * stands for one whole
 //     segment and ** for any number, but not in scheme, host and first segment; an @
-//     divides it, as in "…/release.yml@refs/tags/*".
+//     divides it, as in "…/release.yml@refs/tags/*". A pattern of workflows that leaves
+//     the ref open, as "…/**@**", is refused.
 //   - sourceRepository, sourceRef, sourceDigest, sourceRepositoryID, sourceOwner,
 //     sourceOwnerID, sourceVisibility, buildSigner, buildSignerDigest, buildConfig,
 //     buildConfigDigest, buildTrigger, runner, runInvocation, deploymentEnvironment: what
-//     other extensions of the certificate must say. * and ** are as in uri, anywhere.
+//     other extensions of the certificate must say. * and ** are as in uri, anywhere. In
+//     sourceRepository and buildSigner they are not in host and owner, unless "**" alone
+//     accepts any.
 //
 // In place of instance, a policy can bring an instance of its own:
 //
@@ -92,9 +95,9 @@ func checkClaim(issuer, name, text string) error {
 		}
 	case name == settingSource && strings.HasPrefix(text, "git+"):
 		return fmt.Errorf("is %.200q; certificates write it without git+", text)
-	case name == settingSource && (!uri.HasWildcard(text) || !strings.Contains(text, "://")):
+	case name == settingSource:
 		return uri.CheckSource(text)
-	case name == policy.ClaimBuilder && !strings.Contains(text, "://"):
+	case name == policy.ClaimBuilder:
 		return uri.CheckBuilder(text)
 	}
 	return nil
@@ -113,7 +116,9 @@ func (i *identity) setSubject(given map[string]string) (err error) {
 		delete(given, kind)
 		i.kind = kind
 		if kind == sigstore.SubjectURI {
-			i.subject, err = uri.ParseOwned(text)
+			if i.subject, err = uri.ParseOwned(text); err == nil && uri.HasWildcard(text) {
+				err = uri.CheckIdentity(text)
+			}
 		} else {
 			i.subject, err = uri.ParseExact(text)
 		}

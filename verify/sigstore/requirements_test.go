@@ -237,7 +237,7 @@ keys: {spare: {pem: %q}}
 identities:
   ci:
     authority: sigstore
-    settings: {issuer: https://token.actions.githubusercontent.com, uri: "https://github.com/acme/**@refs/**", sourceRepository: "**"}
+    settings: {issuer: https://token.actions.githubusercontent.com, uri: "https://github.com/acme/**@refs/tags/*", sourceRepository: "**"}
 roles:
   ci: {identities: [ci], keys: [spare], threshold: 1}
 rules:

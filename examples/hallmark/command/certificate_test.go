@@ -118,6 +118,7 @@ func TestAttack_T13_FlagsThatTrustTooMuch(t *testing.T) {
 		"no identity":              {[]string{"--trusted-root", publicGoodRoot, "--certificate-oidc-issuer", beaconIssuer}, "--certificate-identity is missing"},
 		"claims alone":             {[]string{"--trusted-root", publicGoodRoot, "--certificate-claim", "sourceRepository=**"}, "--certificate-identity is missing"},
 		"no root":                  {[]string{"--certificate-identity", beacon, "--certificate-oidc-issuer", beaconIssuer}, "hint: get it, and name it with --trusted-root"},
+		"any workflow at any ref":  {byBeacon("--certificate-identity", "https://github.com/acme/**@**"), `want "https://github.com/acme/**@refs/heads/main" or "https://github.com/acme/**@refs/tags/*"`},
 		"any owner":                {byBeacon("--certificate-identity", "https://github.com/**"), "belongs to anyone"},
 		"any email":                {byBeacon("--certificate-identity", "*@acme.example"), "compared exactly"},
 		"any issuer":               {byBeacon("--certificate-oidc-issuer", "https://*"), "issuer"},

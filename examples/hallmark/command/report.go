@@ -68,12 +68,12 @@ type fact struct{ Name, Value string }
 type badge struct{ Class, Word string }
 
 type reportDecision struct {
-	Badge                     badge
-	Reason, Detail, AsOf      string
+	Badge                           badge
+	Reason, Detail, AsOf            string
 	Rule, Team, Policy, Until, When string
-	Requirements              []reportRequirement
-	Excused                   []reportExcuse
-	Denied, Unread            []string
+	Requirements                    []reportRequirement
+	Excused                         []reportExcuse
+	Denied, Unread                  []string
 	// Exempted says that the image does not meet a requirement from which it is exempt.
 	Exempted bool
 }
