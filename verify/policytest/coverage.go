@@ -2,6 +2,7 @@ package policytest
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,12 +21,13 @@ type Uncovered struct {
 
 // coverage is what cases have shown of policies.
 type coverage struct {
-	files []string // the policies, in the order of the cases
-	of    map[string]*covered
+	all []*covered // in the order of the cases
+	of  map[string]*covered
 }
 
 // covered is what cases have shown of one policy.
 type covered struct {
+	file    string
 	policy  *policy.Checked
 	reached map[string]bool // paths of rules
 	allowed map[string]bool // paths of rules
@@ -35,11 +37,12 @@ type covered struct {
 func newCoverage() *coverage { return &coverage{of: make(map[string]*covered)} }
 
 func (c *coverage) add(l *loaded, checked *policy.Checked, r verify.Report) {
-	one := c.of[l.policy]
+	at := fileOf(l.policy)
+	one := c.of[at]
 	if one == nil {
-		one = &covered{checked, make(map[string]bool), make(map[string]bool), make(map[string]bool)}
-		c.of[l.policy] = one
-		c.files = append(c.files, l.policy)
+		one = &covered{l.policy, checked, make(map[string]bool), make(map[string]bool), make(map[string]bool)}
+		c.of[at] = one
+		c.all = append(c.all, one)
 	}
 	for _, rule := range l.rules(checked) {
 		one.reached[rule] = true
@@ -76,12 +79,23 @@ func ruleOf(requirement string) string {
 
 // missing lists what no case tries.
 func (c *coverage) missing() (all []Uncovered) {
-	for _, file := range c.files {
-		for _, u := range c.of[file].missing() {
-			all = append(all, Uncovered{file, u.Path, u.Detail})
+	for _, one := range c.all {
+		for _, u := range one.missing() {
+			all = append(all, Uncovered{one.file, u.Path, u.Detail})
 		}
 	}
 	return all
+}
+
+// fileOf is one path of a file that has several.
+func fileOf(path string) string {
+	if at, err := filepath.EvalSymlinks(path); err == nil {
+		path = at
+	}
+	if at, err := filepath.Abs(path); err == nil {
+		path = at
+	}
+	return path
 }
 
 func (c *covered) missing() (all []Uncovered) {

@@ -25,6 +25,9 @@ type Options struct {
 	// Authorities are those of verify.Options. Nil: a policy that names identities is
 	// refused, and its cases are broken.
 	Authorities map[string]policy.Authority
+	// Also are further case files and directories, whose cases follow. Report.Uncovered is
+	// about all of them together. Empty: none.
+	Also []string
 }
 
 // Status is how a case ended.
@@ -79,9 +82,13 @@ func (r *Report) Count(s Status) (n int) {
 // returns an error if a file cannot be read (ErrInvalid and others), if there is no case
 // (ErrNoCases), or if the context ends. What is wrong with one case is in its Result.
 func Test(ctx context.Context, path string, o Options) (*Report, error) {
-	cases, err := load(path)
-	if err != nil {
-		return nil, err
+	var cases []loaded
+	for _, at := range append([]string{path}, o.Also...) {
+		more, err := load(at)
+		if err != nil {
+			return nil, err
+		}
+		cases = append(cases, more...)
 	}
 	report, covered := &Report{Uncovered: []Uncovered{}}, newCoverage()
 	for i := range cases {

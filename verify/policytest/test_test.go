@@ -511,3 +511,40 @@ func TestCases_ErrorsOfPoliciesInTheirDirectoryAreWhole(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// What cases try in one directory need not be tried in another.
+func TestUncovered_IsAboutAllDirectoriesTogether(t *testing.T) {
+	s := newScene(t)
+	s.write("policy.yaml", `version: 1
+keys: {release: {file: release.pub}}
+roles: {release: {keys: [release]}}
+rules:
+  - images: [registry.example/team/**]
+    require: [{signature: {by: release}}]
+  - images: [registry.example/legacy]
+    deny: true
+    reason: retired
+`)
+	const begin = "version: 1\npolicy: ../policy.yaml\ntime: 2026-11-30T12:00:00Z\ncases:\n"
+	s.write("a/a.test.yaml", begin+"- {name: a, image: registry.example/team/app, expect: {decision: deny, reason: no-signature}}\n")
+	s.write("b/b.test.yaml", begin+"- {name: b, image: registry.example/legacy, expect: {decision: deny, reason: denied-by-rule}}\n")
+	must(t, os.MkdirAll(filepath.Join(s.dir, "linked"), 0o755))
+	if err := os.Symlink("..", filepath.Join(s.dir, "linked", "up")); err != nil {
+		t.Skip(err)
+	}
+	s.write("linked/c.test.yaml", strings.Replace(begin, "../policy.yaml", "up/policy.yaml", 1)+"- {name: c, image: registry.example/legacy, expect: {decision: deny, reason: denied-by-rule}}\n")
+	at := func(name string) string { return filepath.Join(s.dir, name) }
+	for _, c := range []struct {
+		paths []string
+		want  int
+	}{{[]string{at("a")}, 2}, {[]string{at("b")}, 1}, {[]string{at("a"), at("b")}, 1}, {[]string{at("b"), at("a")}, 1}, {[]string{at("a"), at("linked")}, 1}} {
+		r, err := policytest.Test(t.Context(), c.paths[0], policytest.Options{Also: c.paths[1:]})
+		must(t, err)
+		if len(r.Cases) != len(c.paths) || r.Count(policytest.StatusPassed) != len(c.paths) || len(r.Uncovered) != c.want {
+			t.Errorf("%q: %+v, %+v", c.paths, r.Cases, r.Uncovered)
+		}
+	}
+	if _, err := policytest.Test(t.Context(), at("a"), policytest.Options{Also: []string{at("none")}}); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
