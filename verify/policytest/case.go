@@ -139,13 +139,17 @@ func load(path string) (all []loaded, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
+	walked := path
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		walked += string(filepath.Separator) // follows a link to a directory
+	}
+	err = filepath.WalkDir(walked, func(at string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() || at != path && !isCaseFile(at):
+		case entry.IsDir() || at != walked && !isCaseFile(at):
 			return nil
-		case at != path && leadsOut(root, at):
+		case at != walked && leadsOut(root, at):
 			return fmt.Errorf("%w: %s is a link that leads out of %s", ErrInvalid, at, path)
 		}
 		more, err := loadFile(at)

@@ -57,6 +57,7 @@ var errorAdvice = []struct {
 	{errOtherSum, "do not use what was fetched; ask the instance's operator for the digest of its root, and give it: hallmark trusted-root fetch --from URL --sha256 HEX --out FILE"},
 	{errNoPlugin, "link the plug-in in a program of your own: go doc github.com/hallmark-oci/hallmark/examples/hallmark/command.Plugins"},
 	{policytest.ErrNoCases, "write a case, or record one: hallmark policy record --policy FILE --name NAME IMAGE"},
+	{policytest.ErrPolicy, "see what is wrong with the policy of the case: hallmark policy check FILE"},
 	{policytest.ErrInvalid, "mend the case file by the schema of: hallmark policy schema --of test"},
 	{policy.ErrInvalid, "check its path and mend it: hallmark policy check FILE"},
 	{sigstore.ErrInvalid, "check that the file is a trust root, or get one: hallmark trusted-root fetch --help"},
@@ -76,7 +77,7 @@ var errorAdvice = []struct {
 	{provenance.ErrCommand, "run the command by itself to see why it fails; what else is recorded: hallmark provenance --help"},
 	{built.ErrNoDigest, "name what the build wrote with digests and repositories, such as the metadata file of buildx: hallmark sign --key FILE --images-from FILE"},
 	{built.ErrConflict, "build again into a new file, and take the images from it: hallmark sign --key FILE --images-from FILE"},
-	{built.ErrFormat, "see what is read: hallmark sign --help"},
+	{built.ErrFormat, "see what is read: " + adviceOnLists},
 	{errArchive, "copy it to a layout, and copy it back at the end: hallmark copy oci-archive:FILE:TAG oci:DIRECTORY:TAG"},
 	{layout.ErrArchive, "write an archive with: hallmark copy SOURCE oci-archive:FILE:TAG"},
 	{errNothing, "see what is attached: hallmark inspect IMAGE"},
@@ -101,7 +102,7 @@ var errorAdvice = []struct {
 	{errNotRegular, onlyRegular},
 	{fs.ErrInvalid, onlyRegular},
 	{fs.ErrExist, "nothing is overwritten; choose another name, or move the file away: ls -l FILE"},
-	{fs.ErrNotExist, "check the path; for a key that does not exist yet: hallmark keygen"},
+	{fs.ErrNotExist, "check the path, and the directory that it starts from: ls -l FILE"},
 	{fs.ErrPermission, "check who may read and write the file: ls -l FILE"},
 	{sign.ErrKey, "make a pair of keys with: hallmark keygen"},
 }
@@ -178,6 +179,9 @@ func adviceOn(err error) string {
 	if next := transportAdvice(err); next != "" {
 		return fill(next, "HOST", hostOf(err))
 	}
+	if next := adviceMissing(err); next != "" {
+		return next
+	}
 	for _, a := range errorAdvice {
 		if errors.Is(err, a.err) {
 			return fill(a.next, "HOST", hostOf(err))
@@ -193,6 +197,68 @@ const (
 	adviceName      = "the host is not found; check its spelling, and see what is asked: hallmark inspect --verbose IMAGE"
 	adviceProxy     = "the proxy does not answer; check HTTPS_PROXY and NO_PROXY, and see what is asked: hallmark inspect --verbose IMAGE"
 )
+
+// adviceNoKey is the hint for a key whose file is not there.
+const adviceNoKey = "check the path; for a key that does not exist yet: hallmark keygen"
+
+// adviceNoPlace is the hint for a layout or an archive that is not there.
+const adviceNoPlace = "check the path of the directory or archive: ls -l FILE"
+
+// adviceMissing is the hint for a file that is not there, or empty: the table has one.
+func adviceMissing(err error) string {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return ""
+	case errors.Is(err, registry.ErrNotFound):
+		return adviceNoPlace
+	case errors.Is(err, policy.ErrInvalid):
+		return ""
+	case errors.Is(err, policy.ErrKey), errors.As(err, new(noKeyFile)):
+		return adviceNoKey
+	}
+	return ""
+}
+
+// hintForms are one command each, as the commands that may fail write it. A hint names the
+// command that has failed.
+var hintForms = []map[string]string{
+	{
+		"sign": "hallmark sign --key FILE --images-from FILE", "attest": "hallmark attest --key FILE --type TYPE --predicate FILE --images-from FILE",
+		"verify": "hallmark verify --key FILE --images-from FILE", "inspect": "hallmark inspect --images-from FILE", "copy": "hallmark copy --images-from FILE DESTINATION",
+	},
+	{
+		"sign": "hallmark sign --key env://NAME IMAGE", "attest": "hallmark attest --key env://NAME --type TYPE --predicate FILE IMAGE", "verify": "hallmark verify --key env://NAME IMAGE",
+		"inspect": "hallmark inspect --key env://NAME IMAGE", "sign-blob": "hallmark sign-blob --key env://NAME --bundle FILE FILE", "verify-blob": "hallmark verify-blob --key env://NAME --bundle FILE FILE",
+		"public-key": "hallmark public-key --key env://NAME", "detach": "hallmark detach --type signature --key env://NAME IMAGE", "import-key-pair": "hallmark import-key-pair --key env://NAME",
+	},
+	{
+		"sign": "hallmark sign --password-file FILE --key FILE IMAGE", "attest": "hallmark attest --password-file FILE --key FILE --type TYPE --predicate FILE IMAGE",
+		"keygen": "hallmark keygen --password-file FILE", "sign-blob": "hallmark sign-blob --password-file FILE --key FILE --bundle FILE FILE",
+		"public-key": "hallmark public-key --password-file FILE --key FILE", "import-key-pair": "hallmark import-key-pair --password-file FILE --key FILE",
+	},
+}
+
+// ofCommand puts the command that has failed in place of another in a hint.
+func ofCommand(next, command string) string {
+	for _, form := range hintForms {
+		own, has := form[command]
+		if !has {
+			continue
+		}
+		for _, other := range form {
+			if before, is := strings.CutSuffix(next, other); is {
+				return before + own
+			}
+		}
+	}
+	if before, is := strings.CutSuffix(next, adviceOnLists); is {
+		return before + "hallmark " + command + " --help"
+	}
+	return next
+}
+
+// adviceOnLists says where the forms of lists are described.
+const adviceOnLists = "hallmark sign --help"
 
 // transportAdvice is the hint for an error of the network, or empty.
 func transportAdvice(err error) string {

@@ -113,7 +113,7 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	} else if errors.Is(err, errUsage) {
 		a.console.hint(cmd.CommandPath() + " --help")
 	} else if next := adviceOn(err); next != "" {
-		a.console.hint(next)
+		a.console.hint(ofCommand(next, cmd.Name()))
 	}
 	return exitUndecided
 }
@@ -221,7 +221,13 @@ func (a *app) within(ctx context.Context, fallback time.Duration) (context.Conte
 // arguments turns cobra's error about arguments into wrong use.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
+		if err := check(cmd, args); err != nil && cmd.HasParent() && !cmd.HasSubCommands() {
+			plural := "s"
+			if len(args) == 1 {
+				plural = ""
+			}
+			return usageError("%d argument%s, want: %s %s", len(args), plural, cmd.Parent().CommandPath(), cmd.Use)
+		} else if err != nil {
 			return usageError("%w", err)
 		}
 		return nil

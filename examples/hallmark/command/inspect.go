@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,13 +25,14 @@ type inspectFlags struct {
 	recursive bool
 	evidence  evidencePlace
 	limits    evidenceLimits
+	list      imageList
 	examineFlags
 }
 
 func (a *app) inspectCommand() *cobra.Command {
 	var f inspectFlags
 	cmd := &cobra.Command{
-		Use:         "inspect IMAGE",
+		Use:         "inspect (IMAGE | --images-from FILE)",
 		Annotations: map[string]string{outputHTML: "a report"},
 		Short:       "Show the evidence attached to an image",
 		Long: `Show what IMAGE is and everything attached to it: signatures, attestations and
@@ -50,6 +52,8 @@ verify: the exit code of inspect does not depend on the policy.
 signed, how it was built, what is in it, what scanners found, the decision of --policy,
 and all evidence. It prints well, and reads in light and dark.
 
+` + listHelp + `
+
 Exit codes: 0 everything was read; 2 something could not be read.
 
 JSON is one object:
@@ -67,66 +71,130 @@ JSON is one object:
 Print its schema with 'hallmark policy schema --of result'.`,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1
-  hallmark inspect --policy production.yaml registry.example/team/app:v1`,
-		Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
+  hallmark inspect --policy production.yaml registry.example/team/app:v1
+  hallmark inspect --images-from images.txt -o json`,
+		Args: f.list.argumentsWith(cobra.ExactArgs(1), cobra.ArbitraryArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			images, err := f.list.images(a, args)
+			if err != nil {
+				return err
+			}
+			return a.inspect(cmd.Context(), f, images)
+		},
 	}
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "mark the signatures of this public key: `FILE`, env://NAME, fd://N or - (repeatable)")
 	f.evidence.flag(cmd, "show")
 	f.limits.flags(cmd)
 	f.examineFlags.flags(cmd)
+	f.list.flags(cmd)
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "show the evidence of everything that an index lists, too")
 	return cmd
 }
 
-func (a *app) inspect(ctx context.Context, f inspectFlags, image string) error {
-	p, err := a.locate(image, existing)
+// inspect shows the image of the command line, or those of a list.
+func (a *app) inspect(ctx context.Context, f inspectFlags, images []string) error {
+	common, err := a.inspectorOf(ctx, f)
 	if err != nil {
 		return err
 	}
-	i := inspector{place: p, console: a.console, recursive: f.recursive, complete: true, limits: f.limits.Limits}
-	if i.apart, err = f.evidence.parse(); err != nil {
-		return err
-	}
-	if err := f.limits.check(); err != nil {
-		return err
-	}
-	if i.keys, err = a.publicKeys(ctx, f.keys); err != nil {
-		return err
-	}
-	if i.examiner, err = f.examiner(a.plugins, i.limits, i.apart); err != nil {
-		return err
-	}
-	if i.examiner != nil {
-		if i.apart, err = i.examiner.evidenceOf(p.ref.Context()); err != nil {
-			return err
-		}
-		a.warnOf(f.at)
+	if f.list.given() {
+		return a.inspectList(ctx, f, common, images)
 	}
 	ctx, cancel := a.within(ctx, defaultTimeout)
 	defer cancel()
-	digest, err := p.resolve(ctx)
+	i, err := common.read(ctx, a, images[0])
 	if err != nil {
 		return err
 	}
-	view, err := i.look(ctx, digest, 0)
-	if err != nil {
-		return err
-	}
-	result := verify.Inspection{Image: image, Complete: i.complete, InspectedManifest: view}
 	switch a.output {
 	case "json":
-		err = a.out.document(result)
+		err = a.out.document(i.result)
 	case outputHTML:
-		err = a.writeReport(ctx, &i, result, digest)
+		err = a.writeReport(ctx, i, i.result, i.digest)
 	default:
-		a.out.tree(i.tree(result))
+		a.out.tree(i.tree(i.result))
 	}
 	if err == nil && !i.complete {
 		a.console.say("hallmark: not everything could be read; more may be attached than is shown")
 		return errUndecided
 	}
 	return err
+}
+
+// inspectList shows the images of a list as they come.
+func (a *app) inspectList(ctx context.Context, f inspectFlags, common inspector, images []string) error {
+	if a.output == outputHTML {
+		return usageError("--output html is a report about one image, and --images-from names a list")
+	}
+	ctx, cancel := a.within(ctx, f.list.limit())
+	defer cancel()
+	common.quiet = true
+	var partly atomic.Int64
+	err := each(ctx, a, f.list, "inspecting", images, func(ctx context.Context, image string) (inspected, error) {
+		i, err := common.read(ctx, a, image)
+		if err != nil {
+			return inspected{}, err
+		}
+		if !i.complete {
+			partly.Add(1)
+		}
+		return inspected{i.result, i}, nil
+	}, func(r inspected) { a.out.tree(r.by.tree(r.Inspection)) })
+	if n := partly.Load(); n > 0 {
+		a.console.say("hallmark: not everything about %d of %d images could be read; more may be attached than is shown", n, len(images))
+		return errUndecided
+	}
+	return err
+}
+
+// inspected is what was read about an image of a list.
+type inspected struct {
+	verify.Inspection
+	by *inspector
+}
+
+// inspectorOf is what all images of a command have in common.
+func (a *app) inspectorOf(ctx context.Context, f inspectFlags) (i inspector, err error) {
+	i = inspector{console: a.console, recursive: f.recursive, limits: f.limits.Limits}
+	if i.apart, err = f.evidence.parse(); err != nil {
+		return i, err
+	}
+	if err := f.limits.check(); err != nil {
+		return i, err
+	}
+	if i.keys, err = a.publicKeys(ctx, f.keys); err != nil {
+		return i, err
+	}
+	if i.examiner, err = f.examiner(a.plugins, i.limits, i.apart); err != nil {
+		return i, err
+	}
+	if i.examiner != nil {
+		a.warnOf(f.at)
+	}
+	return i, nil
+}
+
+// read inspects one image.
+func (i inspector) read(ctx context.Context, a *app, image string) (*inspector, error) {
+	var err error
+	if i.place, err = a.locate(image, existing); err != nil {
+		return nil, err
+	}
+	if i.examiner != nil {
+		if i.apart, err = i.examiner.evidenceOf(i.place.ref.Context()); err != nil {
+			return nil, err
+		}
+	}
+	if i.digest, err = i.place.resolve(ctx); err != nil {
+		return nil, err
+	}
+	i.complete = true
+	view, err := i.look(ctx, i.digest, 0)
+	if err != nil {
+		return nil, err
+	}
+	i.result = verify.Inspection{Image: image, Complete: i.complete, InspectedManifest: view}
+	return &i, nil
 }
 
 // inspector reads one image and its evidence.
@@ -138,8 +206,11 @@ type inspector struct {
 	recursive bool
 	apart     name.Repository // where evidence is; zero: beside the image
 	limits    registry.Limits
-	read      int
+	quiet     bool // shows no progress of its own
+	manifests int  // that were read
 	complete  bool
+	digest    name.Digest
+	result    verify.Inspection
 }
 
 // look reads a manifest and its evidence.
@@ -152,8 +223,10 @@ func (i *inspector) look(ctx context.Context, digest name.Digest, depth int) (ve
 	if err != nil {
 		return verify.InspectedManifest{}, err
 	}
-	i.read++
-	i.console.progress("inspecting: %d manifests", i.read)
+	i.manifests++
+	if !i.quiet {
+		i.console.progress("inspecting: %d manifests", i.manifests)
+	}
 	view := verify.InspectedManifest{
 		Digest: i.place.at(digest), MediaType: doc.MediaType, Size: m.Descriptor.Size,
 		ArtifactType: doc.ArtifactType,
@@ -211,7 +284,7 @@ func (i *inspector) statements(ctx context.Context, index name.Digest, isIndex b
 func (i *inspector) child(ctx context.Context, digest name.Digest, d v1.Descriptor, depth int) (verify.InspectedManifest, error) {
 	view := verify.InspectedManifest{Digest: i.place.at(digest), MediaType: string(d.MediaType), Size: d.Size, ArtifactType: d.ArtifactType}
 	if i.recursive && isManifest(d) {
-		if depth > maxInspectDepth || i.read >= maxInspectManifests {
+		if depth > maxInspectDepth || i.manifests >= maxInspectManifests {
 			view.Error = fmt.Sprintf("not read: more than %d manifests, or indexes that nest deeper than %d", maxInspectManifests, maxInspectDepth)
 			i.complete = false
 		} else if read, err := i.look(ctx, digest, depth); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -79,7 +80,7 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 	default:
 		number := descriptorOf(ref)
 		if number == "" {
-			return nil, false, checkKeyFile(ref)
+			return nil, false, a.checkKeyFile(ref)
 		}
 		if text, found, err = a.keyInDescriptor(ctx, number); !found && err == nil {
 			return nil, false, nil
@@ -98,9 +99,12 @@ func (a *app) keyText(ctx context.Context, ref string) (text []byte, found bool,
 // leastKey is how many bytes the shortest encoded key has.
 const leastKey = 32
 
-// checkKeyFile fails for a file that is not there if its name could be a key, in base64 or
-// hex, since later errors show names.
-func checkKeyFile(path string) error {
+// checkKeyFile fails for a reference that is not a file's, and for a file that is not there
+// if its name could be a key, in base64 or hex: later errors show names.
+func (a *app) checkKeyFile(path string) error {
+	if scheme, is := schemeOf(path); is && (strings.HasPrefix(path[len(scheme):], "://") || projectSigners[scheme] != "" || a.plugins.Signers[scheme] != nil) {
+		return fmt.Errorf("%w: --key names one by %s:…, and this takes a file, env://NAME, fd://N or -", errKeySource, scheme)
+	}
 	const encoding = capitals + lowerCase + digits + "+/=-"
 	if len(path) < leastKey || strings.Trim(path, encoding) != "" {
 		return nil
@@ -228,13 +232,44 @@ func (p *passwords) signerOf(ctx context.Context, ref string) (sign.Signer, erro
 	case err != nil:
 		return nil, err
 	case !found:
-		return sign.Load(ctx, ref, o)
+		signer, err := sign.Load(ctx, ref, o)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = noKeyFile{err}
+		}
+		return signer, err
 	}
 	if signer, err = sign.LoadPEM(ctx, text, o); err != nil {
 		err = fmt.Errorf("private key %s: %w", ref, err)
 	}
 	return signer, err
 }
+
+// checkPrivateKey fails for a private key that cannot be read. One that is not in a file is
+// read now, before another program could inherit it.
+func (a *app) checkPrivateKey(ctx context.Context, ref string) error {
+	scheme, is := schemeOf(ref)
+	switch {
+	case is && a.plugins.Signers[scheme] != nil:
+		return nil
+	case is && projectSigners[scheme] != "":
+		_, err := a.plugins.signer(ctx, ref)
+		return err
+	}
+	if _, found, err := a.keyText(ctx, ref); found || err != nil {
+		return err
+	}
+	_, err := os.Stat(ref)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = noKeyFile{err}
+	}
+	return err
+}
+
+// noKeyFile is the error for the file of a private key that is not there.
+type noKeyFile struct{ error }
+
+// Unwrap returns the error.
+func (e noKeyFile) Unwrap() error { return e.error }
 
 // publicKey reads a public key that a flag names.
 func (a *app) publicKey(ctx context.Context, ref string) (policy.PublicKey, error) {

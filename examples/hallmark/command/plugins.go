@@ -180,12 +180,44 @@ func (c causedBy) Unwrap() []error { return []error{c.cause, c.error} }
 
 // signer opens a key of --key by a plug-in. It returns nil for a file.
 func (p Plugins) signer(ctx context.Context, ref string) (sign.Signer, error) {
-	scheme, _, _ := strings.Cut(ref, ":")
-	if open := p.Signers[scheme]; open != nil {
-		return open(ctx, ref)
+	scheme, is := schemeOf(ref)
+	if open := p.Signers[scheme]; is && open != nil {
+		signer, err := open(ctx, ref)
+		return signer, withoutReference(err, ref)
 	}
-	if plugin := projectSigners[scheme]; plugin != "" && scheme != ref {
-		return nil, fmt.Errorf("key %s %w", ref, noPlugin(plugin))
+	if plugin := projectSigners[scheme]; is && plugin != "" {
+		return nil, fmt.Errorf("key %s:… %w", scheme, noPlugin(plugin))
 	}
 	return nil, nil
 }
+
+// schemeOf is the scheme of a key's reference, such as awskms of awskms:///alias/release.
+func schemeOf(ref string) (scheme string, is bool) {
+	scheme, _, is = strings.Cut(ref, ":")
+	return scheme, is
+}
+
+// withoutReference is an error whose text shows of a key's reference the scheme alone: the
+// rest may hold a PIN or a token.
+func withoutReference(err error, ref string) error {
+	if err == nil {
+		return nil
+	}
+	scheme, _ := schemeOf(ref)
+	text := strings.ReplaceAll(err.Error(), ref, scheme+":…")
+	if rest := strings.TrimLeft(strings.TrimPrefix(ref, scheme+":"), "/"); rest != "" {
+		text = strings.ReplaceAll(text, rest, "…")
+	}
+	return rewritten{err, text}
+}
+
+// rewritten is an error with another text.
+type rewritten struct {
+	error
+	text string
+}
+
+func (r rewritten) Error() string { return r.text }
+
+// Unwrap returns the error.
+func (r rewritten) Unwrap() error { return r.error }

@@ -132,7 +132,7 @@ func (a *app) provenance(ctx context.Context, f provenanceFlags, images, command
 		return usageError("no IMAGE to attest with --key or --keyless")
 	}
 	for _, key := range f.keys { // COMMAND may push: a key that is not there must show before
-		if _, err := os.Stat(key); err != nil {
+		if err := a.checkPrivateKey(ctx, key); err != nil {
 			return fmt.Errorf("private key: %w", err)
 		}
 	}

@@ -151,7 +151,9 @@ func (a *app) importKey(ctx context.Context, f importFlags) error {
 	}
 	text, found, err := a.keyText(ctx, f.keys[0])
 	if !found && err == nil {
-		text, _, err = readFile(f.keys[0], maxKey)
+		if text, _, err = readFile(f.keys[0], maxKey); errors.Is(err, fs.ErrNotExist) {
+			err = noKeyFile{err}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("private key: %w", err)

@@ -94,7 +94,7 @@ func (f *policyFlags) verifier(p Plugins, sameRepository bool, o verify.Options)
 	o.Authorities = p.linked(root)
 	v, err := verify.New(asked, o)
 	if errors.Is(err, policy.ErrInvalid) {
-		return nil, usageError("--key, --threshold, --certificate-identity, --type: %w", err)
+		return nil, usageError("%w", byFlags(err))
 	}
 	return v, err
 }
