@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,7 +27,9 @@ const ArchivePrefix = "oci-archive:"
 //
 // With Options.Create the Layout can be written to, and Layout.Commit writes the file. Until
 // then all content stands in a directory beside the file, .hallmark-*, which Close
-// removes. What a file that exists holds is kept. An empty file counts as none.
+// removes. What a file that exists holds is kept. An empty file counts as none. A link stays
+// a link: the file that it leads to is written, as cp and skopeo do. One that leads to no
+// file is refused.
 //
 // Refused are archives that two readers could read as two different ones:
 //
@@ -67,14 +70,18 @@ func openArchiveError(file string, err error) error {
 // spool is the directory in which the content of an archive stands until it is written.
 type spool struct {
 	*Layout
-	file    string      // the archive
+	file    string      // the archive, without links
 	scratch string      // the directory, beside it
 	before  fs.FileInfo // of the archive as it was read; nil: there was none
 }
 
 // createSpool makes a Layout whose content Commit writes to an archive.
 func createSpool(file string, o Options) (*Layout, error) {
-	before, err := os.Stat(file)
+	target, err := withoutLinks(file)
+	if err != nil {
+		return nil, openArchiveError(file, err)
+	}
+	before, err := os.Stat(target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, openArchiveError(file, err)
 	}
@@ -82,18 +89,18 @@ func createSpool(file string, o Options) (*Layout, error) {
 	if err == nil && (!before.Mode().IsRegular() || before.Size() > 0) {
 		reading := o
 		reading.Create = false
-		if old, err = OpenArchive(file, reading); err != nil {
+		if old, err = OpenArchive(target, reading); err != nil {
 			return nil, err
 		}
 		defer func() { _ = old.Close() }() // only read from
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(file), privateDir+"-*")
+	dir, err := os.MkdirTemp(filepath.Dir(target), privateDir+"-*")
 	if err != nil {
 		return nil, openArchiveError(file, err)
 	}
 	l, err := Open(dir, o)
 	if err == nil {
-		l.spool = &spool{Layout: l, file: file, scratch: dir, before: before}
+		l.spool = &spool{Layout: l, file: target, scratch: dir, before: before}
 		l.dir.path, l.dir.scratch = file, true
 		if old != nil {
 			err = l.spool.unpack(context.Background(), old)
@@ -104,6 +111,21 @@ func createSpool(file string, o Options) (*Layout, error) {
 	}
 	return l, nil
 }
+
+// withoutLinks is the path of the file that is written.
+func withoutLinks(file string) (string, error) {
+	target, err := filepath.EvalSymlinks(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return target, err
+	}
+	if info, err := os.Lstat(file); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return "", &fs.PathError{Op: "write through", Path: file, Err: errNowhere}
+	}
+	return file, nil
+}
+
+// errNowhere is why nothing is written through a link.
+var errNowhere = fmt.Errorf("a link that leads to no file: %w", fs.ErrNotExist)
 
 // unpack copies what an archive holds.
 func (s *spool) unpack(ctx context.Context, old *Layout) error {

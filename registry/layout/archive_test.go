@@ -211,6 +211,72 @@ func TestArchive_EmptyFileIsWritten(t *testing.T) {
 	wantManifest(t, openArchive(t, file), image)
 }
 
+// As cp and skopeo do.
+func TestArchive_IsWrittenThroughALink(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "store"), 0o755))
+	link, target := filepath.Join(dir, "link.tar"), filepath.Join(dir, "store", "image.tar")
+	must(t, os.WriteFile(target, nil, 0o600))
+	if err := os.Symlink(filepath.Join("store", "image.tar"), link); err != nil {
+		t.Skip(err)
+	}
+	for _, tag := range []string{"v1", "v2"} {
+		l := createArchive(t, link)
+		pushImage(t, l, l.Tag(tag), tag, nil)
+		commit(t, l)
+	}
+	info, err := os.Lstat(link)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	l := openArchive(t, target)
+	for _, tag := range []string{"v1", "v2"} {
+		if _, err := l.Resolve(t.Context(), l.Tag(tag)); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+	}
+	wantOnlyFile(t, target)
+}
+
+func TestAttack_F1_ArchivesAreNotWrittenThroughOtherLinks(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link.tar")
+	for to, kind := range map[string]registry.Kind{"none.tar": registry.ErrNotFound, ".": registry.ErrUnsupported, "link.tar": registry.ErrUnavailable, "other": registry.ErrMalformed} {
+		must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("not an archive"), 0o600))
+		if err := os.Symlink(to, link); err != nil {
+			t.Skip(err)
+		}
+		_, err := layout.OpenArchive(link, layout.Options{Create: true})
+		wantError(t, to, err, kind)
+		if text, err := os.ReadFile(filepath.Join(dir, "other")); err != nil || string(text) != "not an archive" {
+			t.Errorf("%q, %v", text, err)
+		}
+		must(t, os.Remove(link))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+// A link that another process points elsewhere meanwhile does not lead the archive there.
+func TestAttack_F2_ALinkThatMovesIsNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	link, first, second := filepath.Join(dir, "link.tar"), filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	must(t, errors.Join(os.WriteFile(first, nil, 0o600), os.WriteFile(second, []byte("kept"), 0o600)))
+	if err := os.Symlink("first", link); err != nil {
+		t.Skip(err)
+	}
+	l := createArchive(t, link)
+	pushImage(t, l, l.Tag("v1"), "v1", nil)
+	must(t, errors.Join(os.Remove(link), os.Symlink("second", link)))
+	commit(t, l)
+	if text, err := os.ReadFile(second); err != nil || string(text) != "kept" {
+		t.Errorf("%q, %v", text, err)
+	}
+	openArchive(t, first)
+}
+
 func TestAttack_F2_AnArchiveThatWasChangedIsNotReplaced(t *testing.T) {
 	file, _ := signedArchive(t)
 	for name, change := range map[string]func(string) error{

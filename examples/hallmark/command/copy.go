@@ -64,7 +64,8 @@ Copying verifies digests, not signatures.
 
 oci-archive:FILE:TAG is a tar file of a layout, as skopeo and podman write it. It is read
 where it stands. To write one, its content is kept in a directory beside it, which needs
-as much space again, and then written whole; what the file held is kept.
+as much space again, and then written whole; what the file held is kept. Through a link,
+the file that it leads to is written.
 
 --evidence-only copies the signatures, attestations and other referrers of an image that
 DESTINATION holds already, and sets no tag.
