@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hallmark-oci/hallmark/registry/built"
 )
@@ -121,6 +122,7 @@ func TestResultsThatNameNoManifestAreRefused(t *testing.T) {
 			built.ErrConflict},
 		"no images in it":   {artifacts(), built.ErrFormat},
 		"a digest of sizes": {artifacts([3]string{"Docker Image", "example.test/app:v1", "sha256:00"}), built.ErrNoDigest},
+		"what jq lacks":     {"example.test/app@" + a + "\nnull\n", built.ErrFormat},
 		"sums of files":     {strings.Repeat("a", 64) + "  ./App.tar.gz\n", built.ErrFormat},
 	} {
 		if images, err := built.Images([]byte(c.data)); !errors.Is(err, c.kind) || images != nil {
@@ -183,5 +185,36 @@ func TestAListOfTooManyImagesIsRefused(t *testing.T) {
 	list := strings.Repeat("example.test/app@"+digestOf("a")+"\n", built.MaxImages+2)
 	if all, err := built.Images([]byte(list)); all != nil || !errors.Is(err, built.ErrFormat) {
 		t.Errorf("%d images, %v", len(all), err)
+	}
+}
+
+// What a build tool, or an attacker in its place, writes is an error or a list, in time.
+func TestAttack_F3_HostileResultsAreRefused(t *testing.T) {
+	a, b := digestOf("a"), digestOf("b")
+	metadata := func(fields string) string { return `{"containerimage.digest":"` + a + `",` + fields + `}` }
+	for what, data := range map[string]string{
+		"a huge number":        metadata(`"image.name":"example.test/app:v1","n":1` + strings.Repeat("0", 100_000)),
+		"a number as a digest": `{"containerimage.digest":1e999,"image.name":"example.test/app:v1"}`,
+		"two digests":          metadata(`"containerimage.digest":"` + b + `","image.name":"example.test/app:v1"`),
+		"depth":                strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000),
+		"a way up":             metadata(`"image.name":"../../etc:v1"`),
+		"an escape":            metadata(`"image.name":"example.test/\u001b[31m:v1"`),
+		"more behind":          metadata(`"image.name":"example.test/app:v1"`) + " x",
+		"many images":          strings.Repeat("example.test/app\n", 1_000_000),
+		"many blank lines":     strings.Repeat("\n", 4_000_000),
+		"many comments":        strings.Repeat("# x\n", 1_000_000),
+		"a long line":          "example.test/" + strings.Repeat("a", 1_000_000),
+		"a terminal's title":   "\x1b]0;x\a\n",
+		"a zero byte":          "example.test/app\x00\n",
+		"UTF-16":               "\xff\xfee\x00x\x00",
+		"two digests of one":   artifacts([3]string{"Docker Image", "example.test/app:v1", a}, [3]string{"Docker Image", "example.test/app:v1", b}),
+		"a layout's path":      artifacts([3]string{"Docker Image", "oci:../../x", a}),
+		"null":                 "null",
+	} {
+		began := time.Now()
+		names, err := built.Names([]byte(data))
+		if took := time.Since(began); err == nil || names != nil || took > 10*time.Second || strings.ContainsAny(err.Error(), "\x1b\x00\a") || len(err.Error()) > 1000 {
+			t.Errorf("%s: %d names, %.200v, in %s", what, len(names), err, took)
+		}
 	}
 }

@@ -46,6 +46,8 @@ func lineEntry(text string) (entry, error) {
 			"Build with docker buildx build --push --metadata-file FILE, or write REPOSITORY@sha256:… if it is the digest of a manifest", ErrNoDigest, text)
 	case two && isSHA256("sha256:"+hex):
 		return goReleaserLine(hex, strings.TrimLeft(image, " *"))
+	case text == "null":
+		return entry{}, fmt.Errorf("%w: a line is null, which jq prints for what is not there; for an image of this name, write docker.io/library/null", ErrFormat)
 	case strings.ContainsFunc(text, isSpaceOrControl):
 		return entry{}, fmt.Errorf("%w: the line %.200q is not an image", ErrFormat, text)
 	}

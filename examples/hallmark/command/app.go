@@ -222,11 +222,7 @@ func (a *app) within(ctx context.Context, fallback time.Duration) (context.Conte
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil && cmd.HasParent() && !cmd.HasSubCommands() {
-			plural := "s"
-			if len(args) == 1 {
-				plural = ""
-			}
-			return usageError("%d argument%s, want: %s %s", len(args), plural, cmd.Parent().CommandPath(), cmd.Use)
+			return usageError("%w; write %s %s", err, cmd.Parent().CommandPath(), cmd.Use)
 		} else if err != nil {
 			return usageError("%w", err)
 		}

@@ -34,7 +34,7 @@ func byFlags(err error) error {
 	for _, f := range flagsOfFields {
 		for _, before := range []string{"needs ", "has ", "has in "} {
 			if rest, is := strings.CutPrefix(why, before+f.field); is && (rest == "" || strings.ContainsAny(rest[:1], " :,;")) {
-				flag, why = f.flag, before+f.flag+rest
+				flag = f.flag
 			}
 		}
 	}
