@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/hallmark-oci/hallmark/registry"
@@ -69,6 +70,11 @@ func (a *app) detach(ctx context.Context, f detachFlags, image string) error {
 	case f.kind != "":
 		if err := oneOf("type", f.kind, "signature", "attestation", "other", "all"); err != nil {
 			return err
+		}
+	}
+	for _, m := range f.manifests {
+		if _, err := v1.NewHash(digestPart(m)); err != nil {
+			return usageError("--manifest %q: want the digest of a manifest, sha256: and 64 hex digits", m)
 		}
 	}
 	from, err := a.detachFrom(ctx, f, image)

@@ -44,6 +44,8 @@ func TestMistakes_AreAnsweredInTheirOwnWords(t *testing.T) {
 		{[]string{"verify", "--key", "env://NOT_THERE", "registry.example/x"}, []string{"hallmark verify --key env://NAME IMAGE"}, []string{"hallmark sign"}},
 		{[]string{"keygen", "--out", filepath.Join(dir, "new")}, []string{"hallmark keygen --password-file FILE"}, []string{"hallmark sign"}},
 
+		{[]string{"detach", "--manifest", "sha256:zz", "registry.example/x"}, []string{`--manifest "sha256:zz": want the digest of a manifest`}, nil},
+		{[]string{"detach", "--type", "all", "--manifest", "", "registry.example/x"}, []string{"--manifest"}, nil},
 		{[]string{"policy", "explain", none}, []string{"received 1; write hallmark policy explain FILE IMAGE"}, nil},
 		{[]string{"copy"}, []string{"received 0; write hallmark copy (SOURCE | --images-from FILE) DESTINATION"}, nil},
 
