@@ -29,13 +29,7 @@ type inspectFlags struct {
 	examineFlags
 }
 
-func (a *app) inspectCommand() *cobra.Command {
-	var f inspectFlags
-	cmd := &cobra.Command{
-		Use:         "inspect (IMAGE | --images-from FILE)",
-		Annotations: map[string]string{outputHTML: "a report"},
-		Short:       "Show the evidence attached to an image",
-		Long: `Show what IMAGE is and everything attached to it: signatures, attestations and
+const inspectHelp = `Show what IMAGE is and everything attached to it: signatures, attestations and
 other referrers, each with what it claims about its signer and its subject. What cosign
 attaches as sha256-....sbom is shown too: it is not signed. Referrers of a kind that
 is not read are shown by their artifact type.
@@ -68,7 +62,15 @@ JSON is one object:
     created, verifiedBy (id, name; never seenAt or claims),
     judged (place, format, manifest, keyId, requirement, reason, detail), error)
 
-Print its schema with 'hallmark policy schema --of result'.`,
+Print its schema with 'hallmark policy schema --of result'.`
+
+func (a *app) inspectCommand() *cobra.Command {
+	var f inspectFlags
+	cmd := &cobra.Command{
+		Use:         "inspect (IMAGE | --images-from FILE)",
+		Annotations: map[string]string{outputHTML: "a report"},
+		Short:       "Show the evidence attached to an image",
+		Long:        inspectHelp,
 		Example: `  hallmark inspect registry.example/team/app:v1
   hallmark inspect --recursive --key release.pub oci:./layout:v1
   hallmark inspect --policy production.yaml registry.example/team/app:v1
