@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
@@ -26,12 +26,6 @@ import (
 
 // These tests look at the time that a processor has worked: what they bound is that, and
 // under the race detector it is another one.
-
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // A fifth of the referrers that there may be, each a bundle that names the key: with a
 // P-521 key they took 7 s, and all of them 36 s.
@@ -51,9 +45,9 @@ func TestAttack_E22_BundlesThatNameACostlyKeyTakeNoTime(t *testing.T) {
 		pieces = append(pieces, piece{item: bundleOf(string(slices.Concat(good[:at], []byte(payload), good[end:])))})
 	}
 	pile, verifier := newPile(t, w.image, pieces...), w.verifier(policy.Signatures{Keys: []policy.PublicKey{w.trusted.key}, Threshold: 1})
-	before := processorTime()
+	before := processor.Time()
 	_, err = verifier.Image(t.Context(), pile, w.image)
-	if took := processorTime() - before; took > 3*time.Second {
+	if took := processor.Time() - before; took > 3*time.Second {
 		t.Errorf("%s: %.100v", took, err)
 	}
 }
@@ -75,9 +69,9 @@ func TestAttack_E22_ChecksWithRSAAreChargedByWhatTheyTake(t *testing.T) {
 		pieces = append(pieces, piece{item: registry.Item{Layer: v1.Descriptor{MediaType: dsseType}, Payload: []byte(text)}})
 	}
 	pile, verifier := newPile(t, w.image, pieces...), w.verifier(policy.Signatures{Keys: []policy.PublicKey{p.key}, Threshold: 1})
-	before := processorTime()
+	before := processor.Time()
 	_, err = verifier.Image(t.Context(), pile, w.image)
-	if took := processorTime() - before; took > 4*time.Second { // 20,000 checks with P-256 take 1.6 s
+	if took := processor.Time() - before; took > 4*time.Second { // 20,000 checks with P-256 take 1.6 s
 		t.Errorf("%s: %.100v", took, err)
 	}
 }
@@ -99,11 +93,11 @@ func TestAttack_E22_BundlesNamingACostlyKeyAreBounded(t *testing.T) {
 			pieces = append(pieces, piece{item: bundleOf(string(bytes.Replace(garbage, []byte(`"publicKey":{`), fmt.Appendf(nil, `"publicKey":{"n":"%d",`, i), 1)))})
 		}
 		pile := newPile(t, v.image, pieces...)
-		before := processorTime()
+		before := processor.Time()
 		if _, err := verifier.Image(t.Context(), pile, v.image); err == nil {
 			t.Error("garbage was counted")
 		}
-		return processorTime() - before
+		return processor.Time() - before
 	}
 	if few, many := taken(200), taken(4000); many > 12*few {
 		t.Errorf("200 pieces take %s, 4,000 take %s", few, many)

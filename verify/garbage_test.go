@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/internal/wire/dsse"
 	"github.com/hallmark-oci/hallmark/internal/wire/intoto"
 	"github.com/hallmark-oci/hallmark/registry"
@@ -304,10 +305,10 @@ func TestAttack_E22_ALargePayloadUnderManySignaturesTakesNoTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
+	start := processor.Time()
 	res, err := verifier.Image(t.Context(), v.store, v.image)
 	isDenied(t, res, err, verify.ReasonTooMuchEvidence, verify.ReasonTooMuchEvidence)
-	if took := time.Since(start); took > 5*time.Second { // 64 times 3 hashes take longer on any machine
+	if took := processor.Time() - start; took > 5*time.Second { // 64 times 3 hashes take longer on any machine
 		t.Errorf("it took %s", took)
 	}
 	state(t, v.world, v.image, provenanceBy(someBuilder), v.trusted)

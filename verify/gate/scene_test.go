@@ -138,8 +138,9 @@ func (s *scene) verifier(change func(*policy.Policy)) *verify.Verifier {
 	return v
 }
 
-// quick are options for upstreams that fail on purpose.
-var quick = remote.Options{Keychain: nobody{}, MaxAttempts: 1, Timeout: 5 * time.Second, StallTimeout: time.Second}
+// quick are options for upstreams that stall on purpose. The time for an answer is long: on
+// a busy machine, a good one may take a while.
+var quick = remote.Options{Keychain: nobody{}, MaxAttempts: 1, Timeout: 30 * time.Second, StallTimeout: time.Second}
 
 func (s *scene) start(address string, change func(*gate.Config)) {
 	s.t.Helper()

@@ -12,18 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/registry/registrytest"
 	"github.com/hallmark-oci/hallmark/verify/gate"
 	"github.com/hallmark-oci/hallmark/verify/gate/store"
 )
-
-// processorTime is what this process has used.
-func processorTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // After a restart all who want a blob wait until it was hashed once.
 func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
@@ -38,7 +31,7 @@ func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
 	cost := func(clients int) time.Duration {
 		s.start(upstream, func(c *gate.Config) { c.Store = openStore(t, dir, store.Options{}) })
 		s.passes("big")
-		before := processorTime(t)
+		before := processor.Time()
 		var wg sync.WaitGroup
 		for range clients {
 			wg.Go(func() {
@@ -48,7 +41,7 @@ func TestAStoredBlobIsHashedOnceForAllWhoWantIt(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		return processorTime(t) - before
+		return processor.Time() - before
 	}
 	if one, all := cost(1), cost(24); all > 8*one {
 		t.Errorf("one client costs %v, 24 at once %v", one, all)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 )
 
@@ -143,9 +144,9 @@ func TestAttack_T24_ManyExemptionsAreCheckedQuickly(t *testing.T) {
 	for i := range 200 {
 		p.Rules = append(p.Rules, policy.Rule{Images: []string{fmt.Sprintf("registry.example/a%d", i)}, Require: all})
 	}
-	began := time.Now()
-	if _, err := p.Check(nil); err != nil || time.Since(began) > 20*time.Second {
-		t.Errorf("%v after %s", err, time.Since(began))
+	began := processor.Time()
+	if _, err := p.Check(nil); err != nil || processor.Time()-began > 20*time.Second {
+		t.Errorf("%v after %s", err, processor.Time()-began)
 	}
 	first := &p.Exemptions[0]
 	first.Images = slices.Repeat([]string{"**"}, 101)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 	"github.com/hallmark-oci/hallmark/verify/policy/cel"
 )
@@ -237,9 +238,9 @@ func TestAttack_T26_ExpensiveExpressionsEnd(t *testing.T) {
 			t.Errorf("%.80s: %v", text, err)
 			continue
 		}
-		began := time.Now()
+		began := processor.Time()
 		ok, err := e.Holds(t.Context(), vars)
-		if took := time.Since(began); ok || err == nil || took > 20*time.Second {
+		if took := processor.Time() - began; ok || err == nil || took > 20*time.Second {
 			t.Errorf("%.80s: %t, %v, in %s", text, ok, err, took)
 		} else {
 			t.Logf("%.60s: %s: %v", text, took, err)
@@ -260,9 +261,9 @@ func TestAttack_T26_ValuesLargerThanTheirDocumentsEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
+		began := processor.Time()
 		ok, err := e.Holds(t.Context(), vars)
-		if took := time.Since(began); ok || err == nil || took > 10*time.Second {
+		if took := processor.Time() - began; ok || err == nil || took > 10*time.Second {
 			t.Errorf("%s: %t, %v, in %s", text, ok, err, took)
 		}
 	}
@@ -278,9 +279,9 @@ func TestAttack_T26_NamesOfMembersAreSortedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	if ok, err := e.Holds(t.Context(), vars); !ok || err != nil || time.Since(began) > 5*time.Second {
-		t.Errorf("%t, %v, in %s", ok, err, time.Since(began))
+	began := processor.Time()
+	if ok, err := e.Holds(t.Context(), vars); !ok || err != nil || processor.Time()-began > 5*time.Second {
+		t.Errorf("%t, %v, in %s", ok, err, processor.Time()-began)
 	}
 }
 

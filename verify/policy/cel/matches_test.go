@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmark-oci/hallmark/internal/dev/processor"
 	"github.com/hallmark-oci/hallmark/verify/policy"
 	"github.com/hallmark-oci/hallmark/verify/policy/cel"
 )
@@ -27,9 +28,9 @@ func TestAttack_T26_CallsOnLongTextsEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			began := time.Now()
+			began := processor.Time()
 			ok, err := e.Holds(t.Context(), vars)
-			if took := time.Since(began); ok || err == nil || !strings.Contains(err.Error(), "too long for a pattern of") || took > 3*time.Second {
+			if took := processor.Time() - began; ok || err == nil || !strings.Contains(err.Error(), "too long for a pattern of") || took > 3*time.Second {
 				t.Errorf("%.40s: %t, %v, in %s", text, ok, err, took)
 			}
 		}
@@ -48,9 +49,9 @@ func TestAttack_T26_ManyCallsOfMatchesCostTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
+		began := processor.Time()
 		ok, err := e.Holds(t.Context(), vars)
-		if took := time.Since(began); ok != held || (err == nil) != held || took > 20*time.Second {
+		if took := processor.Time() - began; ok != held || (err == nil) != held || took > 20*time.Second {
 			t.Errorf("%.40s: %t, %v, in %s", text, ok, err, took)
 		}
 	}
